@@ -1,0 +1,62 @@
+"""The hybrid logical clock: stamps that sort in the order in which edits could have known of each other.
+
+A stamp is 16 hex digits (48 bits of milliseconds, a 16-bit counter), ``-`` and the device id, and compares as a
+string. An edit always beats what its author had seen, whatever the wall clocks say.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+from registry.errors import HubError
+
+_COUNTER_BITS = 16
+TOO_FAR_AHEAD_MS = 366 * 24 * 3600 * 1000
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def stamp_ms(stamp: str) -> int:
+    """The milliseconds since 1970 inside ``stamp``."""
+    return int(stamp[:16], 16) >> _COUNTER_BITS
+
+
+def device_of(stamp: str) -> str:
+    return stamp[17:]
+
+
+def device_id(db: sqlite3.Connection) -> str:
+    (value,) = db.execute("SELECT value FROM meta WHERE key = 'device'").fetchone()
+    return str(value)
+
+
+def tick(db: sqlite3.Connection) -> str:
+    """A new stamp, later than every stamp made or seen here; stored in the caller's transaction."""
+    last = _last(db)
+    value = max(wall_ms() << _COUNTER_BITS, last + 1)
+    _store(db, value)
+    return f"{value:016x}-{device_id(db)}"
+
+
+def observe(db: sqlite3.Connection, stamp: str) -> None:
+    """Move the clock past a stamp that came from elsewhere.
+
+    Raises :class:`HubError` for a stamp more than a year ahead, which would drag every later edit with it.
+    """
+    if stamp_ms(stamp) > wall_ms() + TOO_FAR_AHEAD_MS:
+        raise HubError(f"device {device_of(stamp)} has a clock more than a year ahead", "set its clock, then sync it again")
+    value = int(stamp[:16], 16)
+    if value > _last(db):
+        _store(db, value)
+
+
+def _last(db: sqlite3.Connection) -> int:
+    (value,) = db.execute("SELECT value FROM meta WHERE key = 'clock'").fetchone()
+    return int(value)
+
+
+def _store(db: sqlite3.Connection, value: int) -> None:
+    db.execute("UPDATE meta SET value = ? WHERE key = 'clock'", (str(value),))

@@ -1,0 +1,95 @@
+"""The registry's connection: one SQLite file in WAL mode, durable at every commit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from registry import ids
+from registry.errors import HubError
+
+_NEWEST = "m001_first"
+
+
+class Registry:
+    """An open registry. One per thread: a connection is cheap (under a millisecond) and not shared.
+
+    ``home`` holds ``registry.db`` and the folders ``blobs`` (previews by content), ``thumbs`` (a cache),
+    ``jobs``, ``models`` (where pulled and trained files go unless told otherwise) and ``logs``.
+    """
+
+    def __init__(self, home: Path) -> None:
+        """Open or create; raises :class:`HubError` when the folder or the file can't be used."""
+        self.home = home
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.db = sqlite3.connect(home / "registry.db", isolation_level=None, timeout=5.0)
+            self.db.row_factory = sqlite3.Row
+            _prepare(self.db)
+        except sqlite3.DatabaseError as error:
+            raise HubError(f"{home / 'registry.db'} can't be opened ({error})", "is it a registry of hubman?") from error
+        except OSError as error:
+            raise HubError(f"{home} can't be used ({error.strerror})", "set HUBMAN_HOME to a folder you can write") from error
+
+    @property
+    def blobs(self) -> Path:
+        return self.home / "blobs"
+
+    @property
+    def models_folder(self) -> Path:
+        return self.home / "models"
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing. Nested calls join the outer one."""
+        if self.db.in_transaction:
+            yield self.db
+            return
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.db
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    def close(self) -> None:
+        self.db.close()
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    # FULL, not NORMAL: a power cut must not roll back a change that was already sent under its number.
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA busy_timeout = 5000")
+    if not _is_current(db):
+        _migrate(db)
+
+
+def _is_current(db: sqlite3.Connection) -> bool:
+    """Asked without sqlite-utils, whose import costs more than everything else that a command does."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
+        return False
+    return db.execute("SELECT 1 FROM _sqlite_migrations WHERE name = ?", (_NEWEST,)).fetchone() is not None
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    from sqlite_utils import Database
+
+    from registry.schema import migrations
+
+    migrations.apply(Database(db))
+    db.execute("INSERT OR IGNORE INTO meta VALUES ('device', ?), ('clock', '0')", (ids.new_device_id(),))
+    device = db.execute("SELECT value FROM meta WHERE key = 'device'").fetchone()[0]
+    db.execute("INSERT OR IGNORE INTO devices (id, name) VALUES (?, ?)", (device, os.uname().nodename))
