@@ -1,0 +1,215 @@
+"""Changes: the one way in which what is known of an item gets written, here or by another machine.
+
+A change is a JSON array whose first item names its kind (sync-format kinds ``set add rem txt cnt file have dev rec``).
+Applying is commutative, associative and idempotent, so every machine that has seen the same changes, in any order
+and any number of times, holds the same state. A local edit makes a change, applies it, and puts it into the outbox,
+all in one transaction. Kinds that this version does not know are kept as they came.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from registry import clock
+from registry.fields import SOURCES
+
+Change = list[Any]
+"""``["set", item, "source.field", value, stamp]``, ``["add", item, set, value, dot]``,
+``["rem", item, set, value, [dots]]``, ``["txt", item, field, value, dot, [dots replaced]]``,
+``["cnt", item, counter, device, total]``, ``["file", sha256, {facts}]``, ``["have", device, sha256, state, stamp]``,
+``["dev", device, {facts}, stamp]``, ``["rec", kind, id, {body}]``."""
+
+FILE_FACTS = (
+    "version_id", "name", "size", "autov1", "autov2", "autov3", "blake3", "crc32", "format", "network_type",
+    "architecture", "rank", "alpha", "dtype", "tensor_count", "metadata", "damage", "added_at",
+)  # fmt: skip
+
+
+class MalformedChangeError(ValueError):
+    """A change whose kind is known and whose content is not what the kind says."""
+
+
+def encode(change: Change) -> str:
+    return msgspec.json.encode(change, order="sorted").decode()
+
+
+def record(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]:
+    """Apply local changes and queue them for sync. Returns the touched items. Call inside a transaction."""
+    touched: set[str] = set()
+    for change in changes:
+        touched |= apply(db, change)
+        db.execute("INSERT INTO outbox (change) VALUES (?)", (encode(change),))
+    return touched
+
+
+def apply(db: sqlite3.Connection, change: Change) -> set[str]:
+    """Merge one change into the state; returns the items whose projection must be rebuilt.
+
+    Raises :class:`MalformedChangeError`.
+    """
+    if not isinstance(change, list) or not change or not isinstance(change[0], str):
+        raise MalformedChangeError("a change is an array that begins with its kind")
+    kind, *content = change
+    handler = _HANDLERS.get(kind)
+    if handler is None:
+        db.execute("INSERT OR IGNORE INTO unknown_changes (body) VALUES (?)", (encode(change),))
+        return set()
+    try:
+        return handler(db, *content)
+    except (TypeError, ValueError, KeyError, AttributeError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
+        raise MalformedChangeError(f"{kind}: {error}") from error
+
+
+def stamp_of(change: Change) -> str | None:
+    """The newest clock stamp inside ``change``, or None for a kind that has none."""
+    position = {"set": 4, "add": 4, "txt": 4, "have": 4, "dev": 3}.get(change[0])
+    return str(change[position]) if position is not None and position < len(change) else None
+
+
+# making changes ---------------------------------------------------------------------------------------------------
+
+
+def set_field(db: sqlite3.Connection, item: str, source: str, field: str, value: object) -> Change:
+    return ["set", item, f"{source}.{field}", value, clock.tick(db)]
+
+
+def add_to_set(db: sqlite3.Connection, item: str, name: str, value: str) -> Change:
+    return ["add", item, name, value, clock.tick(db)]
+
+
+def remove_from_set(db: sqlite3.Connection, item: str, name: str, value: str) -> Change:
+    """Removes exactly the additions that this machine has seen: a concurrent addition elsewhere wins."""
+    rows = db.execute("SELECT dot FROM set_members WHERE item = ? AND name = ? AND value = ?", (item, name, value))
+    return ["rem", item, name, value, sorted(row[0] for row in rows)]
+
+
+def write_text(db: sqlite3.Connection, item: str, field: str, value: str) -> Change:
+    rows = db.execute("SELECT dot FROM texts WHERE item = ? AND field = ?", (item, field))
+    replaced = sorted(row[0] for row in rows)
+    return ["txt", item, field, value, clock.tick(db), replaced]
+
+
+# merging changes --------------------------------------------------------------------------------------------------
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, not {type(value).__name__}")
+    return value
+
+
+def _apply_set(db: sqlite3.Connection, item: str, field: str, value: object, stamp: str) -> set[str]:
+    source, _, name = _text(field).partition(".")
+    if source not in SOURCES or not name:
+        raise ValueError(f"unknown field {field}")
+    body = msgspec.json.encode(value, order="sorted").decode()
+    row = db.execute(
+        "SELECT value, stamp FROM facts WHERE item = ? AND field = ? AND source = ?", (_text(item), name, source)
+    ).fetchone()
+    if row is None or (row[1], row[0]) < (_text(stamp), body):
+        db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?)", (item, name, source, body, stamp))
+    return {item}
+
+
+def _apply_add(db: sqlite3.Connection, item: str, name: str, value: str, dot: str) -> set[str]:
+    if not _is_removed(db, _text(dot)):
+        db.execute("INSERT OR IGNORE INTO set_members VALUES (?, ?, ?, ?)", (_text(item), _text(name), _text(value), dot))
+    return {item}
+
+
+def _apply_rem(db: sqlite3.Connection, item: str, name: str, value: str, dots: Sequence[str]) -> set[str]:
+    for dot in dots:
+        db.execute("INSERT OR IGNORE INTO removed_dots VALUES (?)", (_text(dot),))
+        db.execute("DELETE FROM set_members WHERE item = ? AND name = ? AND value = ? AND dot = ?", (item, name, value, dot))
+    return {_text(item)}
+
+
+def _apply_txt(db: sqlite3.Connection, item: str, field: str, value: str, dot: str, replaced: Sequence[str]) -> set[str]:
+    for old in replaced:
+        db.execute("INSERT OR IGNORE INTO removed_dots VALUES (?)", (_text(old),))
+        db.execute("DELETE FROM texts WHERE item = ? AND field = ? AND dot = ?", (item, field, old))
+    if not _is_removed(db, _text(dot)):
+        db.execute("INSERT OR IGNORE INTO texts VALUES (?, ?, ?, ?)", (_text(item), _text(field), dot, _text(value)))
+    return {item}
+
+
+def _apply_cnt(db: sqlite3.Connection, item: str, name: str, device: str, total: int) -> set[str]:
+    db.execute(
+        "INSERT INTO counters VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET total = max(total, excluded.total)",
+        (_text(item), _text(name), _text(device), int(total)),
+    )
+    return {item}
+
+
+def _apply_file(db: sqlite3.Connection, sha256: str, facts: dict[str, Any]) -> set[str]:
+    if len(_text(sha256)) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise ValueError("a file is named by 64 lower-case hex digits")
+    row = {name: facts.get(name) for name in FILE_FACTS}
+    row["metadata"] = msgspec.json.encode(row["metadata"] or {}, order="sorted").decode()
+    columns = ", ".join(FILE_FACTS)
+    marks = ", ".join("?" for _ in FILE_FACTS)
+    # The earliest sighting wins on every machine; everything else in the row follows from the content.
+    update = ", ".join(f"{name} = excluded.{name}" for name in FILE_FACTS)
+    db.execute(
+        f"INSERT INTO files (sha256, {columns}) VALUES (?, {marks}) ON CONFLICT DO UPDATE SET {update} "  # noqa: S608 - names of ours
+        "WHERE (excluded.added_at, excluded.name) < (files.added_at, files.name)",
+        (sha256, *(row[name] for name in FILE_FACTS)),
+    )
+    return {_text(row["version_id"])}
+
+
+def _apply_have(db: sqlite3.Connection, device: str, sha256: str, state: str, stamp: str) -> set[str]:
+    db.execute(
+        "INSERT INTO holdings VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, stamp = excluded.stamp "
+        "WHERE excluded.stamp > holdings.stamp",
+        (_text(device), _text(sha256), _text(state), _text(stamp)),
+    )
+    return set()
+
+
+def _apply_dev(db: sqlite3.Connection, device: str, facts: dict[str, Any], stamp: str) -> set[str]:
+    db.execute(
+        "INSERT INTO devices VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name, policy = excluded.policy, "
+        "app_version = excluded.app_version, seen_at = excluded.seen_at "
+        "WHERE devices.seen_at IS NULL OR excluded.seen_at > devices.seen_at",
+        (
+            _text(device),
+            _text(facts.get("name", "")),
+            msgspec.json.encode(facts.get("policy", {}), order="sorted").decode(),
+            _text(facts.get("app_version", "")),
+            _text(stamp),
+        ),
+    )
+    return set()
+
+
+def _apply_rec(db: sqlite3.Connection, kind: str, record_id: str, body: dict[str, Any]) -> set[str]:
+    text = msgspec.json.encode(body, order="sorted").decode()
+    # Grow-only: two bodies under one id do not happen by design; if they do, every machine keeps the same one.
+    db.execute(
+        "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = max(body, excluded.body)",
+        (_text(kind), _text(record_id), text),
+    )
+    item = body.get("version_id")
+    return {item} if isinstance(item, str) else set()
+
+
+def _is_removed(db: sqlite3.Connection, dot: str) -> bool:
+    return db.execute("SELECT 1 FROM removed_dots WHERE dot = ?", (dot,)).fetchone() is not None
+
+
+_HANDLERS: dict[str, Callable[..., set[str]]] = {
+    "set": _apply_set,
+    "add": _apply_add,
+    "rem": _apply_rem,
+    "txt": _apply_txt,
+    "cnt": _apply_cnt,
+    "file": _apply_file,
+    "have": _apply_have,
+    "dev": _apply_dev,
+    "rec": _apply_rec,
+}

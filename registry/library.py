@@ -1,0 +1,281 @@
+"""What a person does with the collection: list, look at, edit, tag, trash. Every edit is a change that syncs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from registry import changes, fields, projection, query, timestamps
+from registry.database import Registry
+from registry.errors import NotFoundError, UsageError
+from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, RunRow, VersionRow
+
+# reading ----------------------------------------------------------------------------------------------------------
+
+
+def model_ids(registry: Registry, text: str = "") -> list[str]:
+    """Ids of the models that match a query line, in its order. Raises :class:`UsageError` for a bad query."""
+    found = query.compile_query(text)
+    sql = f"SELECT m.id FROM models m JOIN versions v ON v.id = {_NEWEST} WHERE {found.where} ORDER BY {found.order}"  # noqa: S608
+    return [row[0] for row in registry.db.execute(sql, found.parameters)]
+
+
+_NEWEST = "(SELECT id FROM versions WHERE model_id = m.id ORDER BY added_at DESC, id LIMIT 1)"
+
+_ROWS = f"""
+SELECT m.id, m.name, m.kind, m.rating, m.favourite, m.alias, m.creator, m.origin, m.added_at, m.upstream_deleted,
+    v.id AS version_id, v.name AS version_name, v.base_model, v.architecture, v.network_type, v.rank, v.strength, v.size,
+    v.trigger_words, v.published_url,
+    (SELECT count(*) FROM versions WHERE model_id = m.id) AS versions,
+    (SELECT group_concat(tag, char(31)) FROM tags WHERE model_id = m.id) AS tags,
+    (SELECT group_concat(p.state) FROM files f JOIN places p ON p.sha256 = f.sha256 WHERE f.version_id = v.id) AS states,
+    (SELECT count(*) FROM files f WHERE f.version_id = v.id AND f.damage IS NOT NULL) AS damaged
+FROM models m JOIN versions v ON v.id = {_NEWEST} WHERE m.id IN (%s)
+"""  # noqa: S608 - no text from outside
+
+
+def model_rows(registry: Registry, ids: Sequence[str]) -> list[ModelRow]:
+    """The rows of these models, in the order of ``ids``; unknown ids are left out."""
+    found: dict[str, ModelRow] = {}
+    for start in range(0, len(ids), 500):
+        part = ids[start : start + 500]
+        marks = ", ".join("?" for _ in part)
+        for row in registry.db.execute(_ROWS % marks, part):
+            found[row["id"]] = _model_row(row)
+    return [found[model] for model in ids if model in found]
+
+
+def _model_row(row: sqlite3.Row) -> ModelRow:
+    values = dict(row)
+    states = (values.pop("states") or "").split(",")
+    flags = ""
+    if values.pop("damaged") or "damaged" in states:
+        flags += "!"
+    if states == [""]:
+        flags += "E"
+    elif "present" not in states and "damaged" not in states:
+        flags += "M"
+    if values.pop("published_url"):
+        flags += "P"
+    if values.pop("upstream_deleted"):
+        flags += "X"
+    tags = values.pop("tags")
+    values["tags"] = sorted(tags.split("\x1f")) if tags else []
+    values["trigger_words"] = msgspec.json.decode(values["trigger_words"])
+    values["favourite"] = bool(values["favourite"])
+    return msgspec.convert({**values, "alias": values["alias"] or "", "flags": flags}, ModelRow)
+
+
+def list_models(registry: Registry, text: str = "") -> list[ModelRow]:
+    return model_rows(registry, model_ids(registry, text))
+
+
+def show(registry: Registry, model: str) -> ModelDetail:
+    """Everything known of the model with this id. Raises :class:`NotFoundError`."""
+    row = registry.db.execute("SELECT * FROM models WHERE id = ?", (model,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"no model {model}", "hubman ls shows what is there")
+    values = dict(row)
+    for name in ("permissions", "sources"):
+        values[name] = msgspec.json.decode(values[name])
+    versions = registry.db.execute("SELECT * FROM versions WHERE model_id = ? ORDER BY added_at DESC, id", (model,))
+    values["versions"] = [_version(registry, version) for version in versions]
+    values["tags"] = [row[0] for row in registry.db.execute("SELECT tag FROM tags WHERE model_id = ? ORDER BY tag", (model,))]
+    values["collections"] = [
+        row[0]
+        for row in registry.db.execute(
+            "SELECT c.name FROM collections c JOIN collection_members m ON m.collection_id = c.id WHERE m.model_id = ? ORDER BY c.name",
+            (model,),
+        )
+    ]
+    for name in ("favourite", "upstream_deleted"):
+        values[name] = bool(values[name])
+    return msgspec.convert({**values, "alias": values["alias"] or ""}, ModelDetail)
+
+
+def version(registry: Registry, version_id: str) -> VersionRow:
+    """Raises :class:`NotFoundError`."""
+    row = registry.db.execute("SELECT * FROM versions WHERE id = ?", (version_id,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"no version {version_id}", "hubman ls shows what is there")
+    return _version(registry, row)
+
+
+def _version(registry: Registry, row: sqlite3.Row) -> VersionRow:
+    values = dict(row)
+    values["sources"] = msgspec.json.decode(values["sources"])
+    values["trigger_words"] = msgspec.json.decode(values["trigger_words"])
+    values["files"] = [_file(registry, file) for file in _of_version(registry, "files", "added_at, sha256", row["id"])]
+    values["previews"] = [_preview(preview) for preview in _of_version(registry, "previews", "position, added_at", row["id"])]
+    return msgspec.convert(values, VersionRow)
+
+
+def _of_version(registry: Registry, table: str, order: str, version_id: str) -> list[sqlite3.Row]:
+    return registry.db.execute(f"SELECT * FROM {table} WHERE version_id = ? ORDER BY {order}", (version_id,)).fetchall()  # noqa: S608
+
+
+def _file(registry: Registry, row: sqlite3.Row) -> FileRow:
+    places = registry.db.execute("SELECT path, state, problem, seen_at FROM places WHERE sha256 = ? ORDER BY path", (row["sha256"],))
+    values: dict[str, Any] = {**dict(row), "metadata": msgspec.json.decode(row["metadata"]), "places": [Place(**place) for place in places]}
+    return msgspec.convert(values, FileRow)
+
+
+def _preview(row: sqlite3.Row) -> Preview:
+    return msgspec.convert({**dict(row), "generation": msgspec.json.decode(row["generation"])}, Preview)
+
+
+def file_by_hash(registry: Registry, sha256: str) -> FileRow | None:
+    row = registry.db.execute("SELECT * FROM files WHERE sha256 = ?", (sha256.lower(),)).fetchone()
+    return _file(registry, row) if row else None
+
+
+def run_of(registry: Registry, version_id: str) -> RunRow | None:
+    """The training that made a version, or None."""
+    row = registry.db.execute("SELECT body FROM records WHERE kind = 'run' AND id = ?", (version_id,)).fetchone()
+    return msgspec.convert(msgspec.json.decode(row[0]), RunRow) if row else None
+
+
+Facet = list[tuple[str, int]]
+
+
+def facets(registry: Registry) -> dict[str, Facet]:
+    """How many models there are by base model, type, tag, creator and collection; the most frequent first."""
+    newest = f"models m JOIN versions v ON v.id = {_NEWEST} WHERE m.deleted_at IS NULL"
+    statements = {
+        "base": f"SELECT coalesce(v.base_model, 'unknown'), count(*) FROM {newest} GROUP BY 1 ORDER BY 2 DESC, 1",  # noqa: S608
+        "type": f"SELECT coalesce(v.network_type, m.kind), count(*) FROM {newest} GROUP BY 1 ORDER BY 2 DESC, 1",  # noqa: S608
+        "tag": "SELECT t.tag, count(*) FROM tags t JOIN models m ON m.id = t.model_id WHERE m.deleted_at IS NULL "
+        "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 200",
+        "creator": "SELECT creator, count(*) FROM models WHERE creator IS NOT NULL AND deleted_at IS NULL "
+        "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 200",
+        "collection": "SELECT c.name, count(m.model_id) FROM collections c LEFT JOIN collection_members m "
+        "ON m.collection_id = c.id GROUP BY c.id ORDER BY c.order_key, c.name",
+    }
+    return {name: [(row[0], row[1]) for row in registry.db.execute(sql)] for name, sql in statements.items()}
+
+
+# finding one ------------------------------------------------------------------------------------------------------
+
+
+def resolve(registry: Registry, ref: str) -> tuple[str, str]:
+    """(model id, version id) that ``ref`` means: an id, a unique prefix of an id or hash, a name, an alias or a path.
+
+    Raises :class:`NotFoundError` when nothing fits and :class:`UsageError` when several models do.
+    """
+    text = ref.strip()
+    if not text:
+        raise UsageError("an empty name means no model", "hubman ls shows what is there")
+    for sql in _LOOKUPS:
+        found = registry.db.execute(sql, {"ref": text, "low": text.lower()}).fetchall()
+        models = {row[0] for row in found}
+        if len(models) == 1:
+            return found[0][0], found[0][1]
+        if models:
+            names = ", ".join(sorted(f"{row[2]} ({row[0][:8]})" for row in found)[:4])
+            raise UsageError(f"{text} means {len(models)} models: {names}", "use the id")
+    raise NotFoundError(f"no model called {text}", "hubman ls shows what is there; hubman scan finds new files")
+
+
+_BY = "SELECT m.id, v.id, m.name FROM models m JOIN versions v ON v.model_id = m.id "
+_ORDER = " ORDER BY v.added_at DESC, v.id"
+_LOOKUPS = (
+    _BY + "WHERE v.id = :low" + _ORDER,
+    _BY + "WHERE m.id = :low" + _ORDER,
+    _BY + "JOIN files f ON f.version_id = v.id JOIN places p ON p.sha256 = f.sha256 WHERE p.path = :ref" + _ORDER,
+    _BY + "WHERE m.name = :ref COLLATE NOCASE" + _ORDER,
+    _BY + "WHERE m.alias = :ref" + _ORDER,
+    _BY + "WHERE length(:ref) >= 4 AND (substr(v.id, 1, length(:low)) = :low OR substr(m.id, 1, length(:low)) = :low)" + _ORDER,
+    _BY + "JOIN files f ON f.version_id = v.id WHERE length(:ref) >= 6 AND (substr(f.sha256, 1, length(:low)) = :low "
+    "OR substr(f.autov3, 1, length(:low)) = :low OR substr(f.blake3, 1, length(:low)) = :low)" + _ORDER,
+)  # fmt: skip
+
+
+# writing ----------------------------------------------------------------------------------------------------------
+
+
+def set_facts(registry: Registry, item: str, source: str, facts: Mapping[str, object]) -> None:
+    """Say several facts of one item at once; a value that is already said is not said again."""
+    with registry.transaction() as db:
+        made = [
+            changes.set_field(db, item, source, field, value)
+            for field, value in facts.items()
+            if not _is_said(db, item, source, field, value)
+        ]
+        projection.rebuild(db, changes.record(db, made) | {item})
+
+
+def _is_said(db: sqlite3.Connection, item: str, source: str, field: str, value: object) -> bool:
+    row = db.execute("SELECT value FROM facts WHERE item = ? AND field = ? AND source = ?", (item, field, source)).fetchone()
+    if row is None:
+        return value is None
+    return bool(msgspec.json.decode(row[0]) == value)
+
+
+def write_text(registry: Registry, item: str, field: str, value: str) -> None:
+    with registry.transaction() as db:
+        if projection.text_of(db, item, field) != value:
+            projection.rebuild(db, changes.record(db, [changes.write_text(db, item, field, value)]))
+
+
+def update_set(registry: Registry, item: str, name: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+    """Add to and remove from one of an item's sets (:data:`registry.fields.SETS`)."""
+    with registry.transaction() as db:
+        present = set(projection.members(db, item, name))
+        made = [changes.remove_from_set(db, item, name, value) for value in dict.fromkeys(remove) if value in present]
+        made += [changes.add_to_set(db, item, name, value) for value in dict.fromkeys(add) if value not in present]
+        projection.rebuild(db, changes.record(db, made) | {item})
+
+
+def replace_set(registry: Registry, item: str, name: str, values: Sequence[str]) -> None:
+    present = projection.members(registry.db, item, name)
+    update_set(registry, item, name, add=values, remove=[value for value in present if value not in values])
+
+
+def edit(registry: Registry, model: str, version_id: str, assignments: Mapping[str, str]) -> None:
+    """Apply ``field=value`` texts of a person; an empty value takes the edit back.
+
+    Raises :class:`UsageError` naming the first bad field, before anything is written.
+    """
+    parsed = {name: _parse_assignment(name, value) for name, value in assignments.items()}
+    with registry.transaction():
+        for name, value in parsed.items():
+            item = model if _belongs_to(name) == "model" else version_id
+            if name in fields.TEXTS:
+                write_text(registry, item, name, value or "")
+            elif name in fields.SETS:
+                replace_set(registry, item, name, value)
+            else:
+                set_facts(registry, item, "user", {name: value})
+
+
+def _belongs_to(name: str) -> Literal["model", "version"]:
+    known = fields.FIELDS.get(name)
+    return known.of if known else {**fields.TEXTS, **fields.SETS}[name]
+
+
+def _parse_assignment(name: str, text: str) -> Any:
+    if name not in fields.editable_names():
+        raise UsageError(f"there is no field {name}", f"use one of {', '.join(fields.editable_names())}")
+    if name in fields.TEXTS:
+        return text
+    if name in fields.SETS:
+        return [word.strip() for word in text.split(",") if word.strip()]
+    return fields.parse(fields.FIELDS[name], text)
+
+
+def trash(registry: Registry, model: str) -> None:
+    """Put a model into the trash: hidden from lists on every machine, its files untouched."""
+    set_facts(registry, model, "user", {"deleted_at": timestamps.now()})
+
+
+def restore(registry: Registry, model: str) -> None:
+    set_facts(registry, model, "user", {"deleted_at": None})
+
+
+def add_record(registry: Registry, kind: str, record_id: str, body: Mapping[str, Any]) -> None:
+    """Keep a grow-only record that syncs (kinds: ``preview``, ``run``)."""
+    with registry.transaction() as db:
+        projection.rebuild(db, changes.record(db, [["rec", kind, record_id, dict(body)]]))

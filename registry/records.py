@@ -1,0 +1,154 @@
+"""What the registry hands out: frozen rows, free of SQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the library: a model with what its newest version says of it."""
+
+    id: str
+    name: str
+    kind: str
+    version_id: str
+    version_name: str = ""
+    base_model: str | None = None
+    architecture: str | None = None
+    network_type: str | None = None
+    rank: int | None = None
+    strength: float | None = None
+    size: int = 0
+    rating: int = 0
+    favourite: bool = False
+    alias: str = ""
+    creator: str | None = None
+    origin: str = "found"
+    tags: tuple[str, ...] = ()
+    trigger_words: tuple[str, ...] = ()
+    versions: int = 1
+    added_at: str = ""
+    flags: str = ""
+    """``M`` missing, ``!`` damaged, ``P`` published, ``X`` deleted upstream, ``E`` elsewhere (on another machine)."""
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a file lies on this machine."""
+
+    path: str
+    state: str
+    problem: str | None = None
+    seen_at: str = ""
+
+
+class FileRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A file by content. Hashes are lower-case hex, except CRC32 (upper case, as Civitai prints it)."""
+
+    sha256: str
+    version_id: str
+    name: str
+    size: int
+    format: str
+    autov1: str | None = None
+    autov2: str = ""
+    autov3: str | None = None
+    blake3: str | None = None
+    crc32: str | None = None
+    network_type: str | None = None
+    architecture: str | None = None
+    rank: int | None = None
+    alpha: float | None = None
+    dtype: str | None = None
+    tensor_count: int = 0
+    metadata: dict[str, str] = {}
+    damage: str | None = None
+    added_at: str = ""
+    places: tuple[Place, ...] = ()
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture of a version; its bytes lie in the blob store under ``sha256``."""
+
+    version_id: str
+    sha256: str
+    name: str
+    width: int
+    height: int
+    nsfw_level: int = 0
+    position: int = 0
+    generation: dict[str, Any] = {}
+    source: str = "user"
+    added_at: str = ""
+
+
+class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a model with its files."""
+
+    id: str
+    model_id: str
+    name: str
+    base_model: str | None = None
+    architecture: str | None = None
+    strength: float | None = None
+    strength_min: float | None = None
+    strength_max: float | None = None
+    civitai_id: int | None = None
+    changelog: str | None = None
+    run_id: str | None = None
+    network_type: str | None = None
+    rank: int | None = None
+    alpha: float | None = None
+    size: int = 0
+    trigger_words: tuple[str, ...] = ()
+    published_url: str | None = None
+    added_at: str = ""
+    sources: dict[str, str] = {}
+    files: tuple[FileRow, ...] = ()
+    previews: tuple[Preview, ...] = ()
+
+
+class ModelDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything known of a model; versions newest first."""
+
+    id: str
+    name: str
+    kind: str
+    creator: str | None = None
+    description: str | None = None
+    notes: str | None = None
+    rating: int = 0
+    favourite: bool = False
+    alias: str = ""
+    origin: str = "found"
+    nsfw_level: int = 0
+    permissions: dict[str, Any] = {}
+    civitai_id: int | None = None
+    upstream_deleted: bool = False
+    added_at: str = ""
+    deleted_at: str | None = None
+    tags: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+    sources: dict[str, str] = {}
+    versions: tuple[VersionRow, ...] = ()
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A training that made a version. ``losses`` holds ``[step, loss]`` pairs, thinned to at most 500."""
+
+    id: str
+    name: str
+    recipe: dict[str, Any]
+    dataset_fingerprint: str
+    seed: int
+    steps: int
+    seconds: float
+    version_id: str | None = None
+    final_loss: float | None = None
+    losses: list[tuple[int, float]] = []
+    samples: list[str] = []
+    """SHA-256 of sample pictures in the blob store, in order of epochs."""
+    checkpoints: list[str] = []
+    started_at: str = ""
+    finished_at: str | None = None
