@@ -1,0 +1,59 @@
+"""A job's process: ``python -m hubman.jobs.runner ID``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from hubman import config
+from hubman.jobs import kinds, store
+from hubman.jobs.records import Job
+from hubman.progress import Progress
+from registry import timestamps
+from registry.database import Registry
+from registry.errors import CancelledError, HubError
+
+
+def run(registry: Registry, job_id: str) -> Job:
+    """Do a job's work here and now; returns how it ended. Expected failures end up in the row, not in a traceback."""
+    job = store.get(registry, job_id)
+    with registry.transaction() as db:
+        db.execute(
+            "UPDATE jobs SET state = 'running', pid = ?, pid_started = ?, started_at = coalesce(started_at, ?) WHERE id = ?",
+            (os.getpid(), store.process_start(os.getpid()), timestamps.now(), job.id),
+        )
+    with job.events_path.open("ab", buffering=0) as stream:
+        _work(registry, job, stream)
+    return store.get(registry, job.id)
+
+
+def _work(registry: Registry, job: Job, stream: BinaryIO) -> None:
+    def report(event: Progress) -> None:
+        stream.write(msgspec.json.encode(event) + b"\n")
+
+    try:
+        result = kinds.handler(job.kind)(registry, job, report, job.stop_path.exists)
+    except CancelledError:
+        store.finish(registry, job.id, "cancelled")
+    except HubError as error:
+        store.finish(registry, job.id, "failed", error=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever it was, the row must say so
+        traceback.print_exc()
+        store.finish(registry, job.id, "failed", error=f"{type(error).__name__}: {error} (details in {Path(job.folder).name}/log.txt)")
+    else:
+        store.finish(registry, job.id, "done", result=result)
+
+
+def main() -> None:
+    with Registry(config.home()) as registry:
+        job = run(registry, sys.argv[1])
+    sys.exit(0 if job.state == "done" else 1)
+
+
+if __name__ == "__main__":
+    main()
