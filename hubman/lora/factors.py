@@ -127,10 +127,11 @@ def _lokr(parts: Parts, site: Site, alpha: float | None) -> Factors:
 
 
 def _dora_delta(delta: torch.Tensor, magnitude: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-    """W' - W; the axis of ``magnitude`` that is not 1 says whether outputs (rows) or inputs (columns) are normalised."""
+    """W' - W; the axis of ``magnitude`` that is not 1 says whether outputs or inputs are normalised."""
     whole = base + delta.view(base.shape)
     by_column = magnitude.dim() >= 2 and magnitude.shape[0] == 1 and magnitude.shape[1] > 1
     kept = 1 if by_column else 0
     axes = [axis for axis in range(whole.dim()) if axis != kept]
-    norm = torch.linalg.vector_norm(whole, dim=axes, keepdim=True) + torch.finfo(whole.dtype).eps
-    return whole * (magnitude.reshape(norm.shape) / norm) - base
+    norm: torch.Tensor = torch.linalg.vector_norm(whole, dim=axes, keepdim=True) + torch.finfo(whole.dtype).eps
+    changed: torch.Tensor = whole * (magnitude.reshape(norm.shape) / norm) - base
+    return changed
