@@ -26,7 +26,7 @@ _UNQUOTED_LISTS = re.compile(
 
 @dataclass(frozen=True)
 class Infotext:
-    """A picture's generation data. ``fields`` are unquoted texts in order; ``json_fields`` are ``Hashes`` and the like."""
+    """A picture's generation data: ``fields`` are unquoted texts in order, ``json_fields`` are ``Hashes`` and the like."""
 
     prompt: str
     negative: str = ""
@@ -41,7 +41,7 @@ class Infotext:
 
     @property
     def lora_hashes(self) -> dict[str, str]:
-        """LoRA name to hash: 12 hex of either hash from ``Lora hashes``, 10 hex from ``Hashes``; never the empty hash."""
+        """LoRA name to 12 hex of either hash (``Lora hashes``) or 10 hex (``Hashes``); never the empty hash."""
         found: dict[str, str] = {}
         hashes = self.json_fields.get("Hashes")
         for name, value in hashes.items() if isinstance(hashes, dict) else ():
@@ -55,7 +55,7 @@ class Infotext:
 
 
 def quote(value: str) -> str:
-    """A field's value as A1111 writes it: JSON-quoted where a comma, colon, newline or quote would end or confuse it."""
+    """A field's value as A1111 writes it: JSON-quoted where a comma, colon, newline or quote would confuse a reader."""
     if value != value.strip() or any(char in value for char in ',:\n\r"') or value.startswith(("{", "[")):
         return json.dumps(value, ensure_ascii=False)
     return value
@@ -157,7 +157,7 @@ def _json_end(line: str, start: int) -> int:
 def infotext_of(
     request: DrawRequest, *, size: tuple[int, int], model: str, model_hash: str = "", version: str = ""
 ) -> Infotext:
-    """What A1111 would write for ``request``. ``size`` is the drawn picture's; ``model_hash`` a SHA-256 or its start."""
+    """What A1111 would write for ``request``. ``size`` is the picture's; ``model_hash`` a SHA-256 or its start."""
     sampler, schedule_type = a1111_name(request.sampler)
     fields = {
         "Steps": str(request.steps),

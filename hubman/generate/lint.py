@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Lint:
-    """``at`` is a character position in the text as typed; ``code`` is stable, ``message`` and ``fix`` are for people."""
+    """``at`` is a position in the text as typed; ``code`` is stable, ``message`` and ``fix`` are for people."""
 
     at: int
     code: str

@@ -1,4 +1,4 @@
-"""A1111 emphasis: ``(more) [less] (exactly:1.3) \\(literal\\)`` and BREAK, as runs of text with a weight."""
+r"""A1111 emphasis: ``(more) [less] (exactly:1.3) \(literal\)`` and BREAK, as runs of text with a weight."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from hubman.generate.lint import Lint
 
 UP = 1.1
-_TOKEN = re.compile(r"\\[()\[\]\\]|\\|\(|\[|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|\)|\]|[^\\()\[\]:]+|:")
+_PART = re.compile(r"\\[()\[\]\\]|\\|\(|\[|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|\)|\]|[^\\()\[\]:]+|:")
 _BREAK = re.compile(r"\s*\bBREAK\b\s*")
-_UNCLOSED_WEIGHT = re.compile(r".*:\s*[+-]?[\d.]+\s*$", re.DOTALL)
+_UNCLOSED_WEIGHT = re.compile(r".*:\s*[+-]?[\d.]+\s*", re.DOTALL)
+_OPENING = {")": "(", "]": "["}
+_CLOSING = {"(": ")", "[": "]"}
 
 
 @dataclass(frozen=True)
@@ -24,78 +26,73 @@ class Run:
 
 def runs(text: str) -> tuple[Run, ...]:
     """Read emphasis; any text gives a result. Neighbours of equal weight are joined; no text gives one empty run."""
-    pieces: list[tuple[str, float, bool]] = []
-    opened: list[tuple[str, int, int]] = []
+    pieces: list[Run] = []
+    # A1111 keeps two stacks, so "([a)]" closes both.
+    opened: dict[str, list[int]] = {"(": [], "[": []}
 
     def multiply(since: int, factor: float) -> None:
-        pieces[since:] = [(piece, weight * factor, is_break) for piece, weight, is_break in pieces[since:]]
+        pieces[since:] = [Run(run.text, run.weight * factor, run.is_break) for run in pieces[since:]]
 
-    for match in _TOKEN.finditer(text):
-        token, weight = match[0], match[1]
-        if len(token) == 2 and token[0] == "\\":
-            pieces.append((token[1], 1.0, False))
-        elif token in {"(", "["}:
-            opened.append((token, len(pieces), match.start()))
-        elif weight is not None and opened and opened[-1][0] == "(":
-            multiply(opened.pop()[1], float(weight))
-        elif token == ")" and opened and opened[-1][0] == "(":
-            multiply(opened.pop()[1], UP)
-        elif token == "]" and opened and opened[-1][0] == "[":
-            multiply(opened.pop()[1], 1 / UP)
+    for match in _PART.finditer(text):
+        part, weight = match[0], match[1]
+        if part.startswith("\\"):
+            pieces.append(Run(part[1:]))
+        elif part in _CLOSING:
+            opened[part].append(len(pieces))
+        elif part[-1] in _OPENING and opened[_OPENING[part[-1]]]:
+            factor = float(weight) if weight is not None else UP if part == ")" else 1 / UP
+            multiply(opened[_OPENING[part[-1]]].pop(), factor)
         else:
-            pieces += _split_breaks(token)
-    for bracket, since, _ in opened:
-        multiply(since, UP if bracket == "(" else 1 / UP)
+            pieces += _split_breaks(part)
+    for bracket, factor in (("(", UP), ("[", 1 / UP)):
+        for since in opened[bracket]:
+            multiply(since, factor)
     return _joined(pieces)
 
 
-def _split_breaks(text: str) -> list[tuple[str, float, bool]]:
-    parts = _BREAK.split(text)
-    found: list[tuple[str, float, bool]] = []
-    for number, part in enumerate(parts):
-        if number:
-            found.append(("", 1.0, True))
-        found.append((part, 1.0, False))
+def _split_breaks(text: str) -> list[Run]:
+    found: list[Run] = []
+    for number, part in enumerate(_BREAK.split(text)):
+        found += [Run("", is_break=True), Run(part)] if number else [Run(part)]
     return found
 
 
-def _joined(pieces: list[tuple[str, float, bool]]) -> tuple[Run, ...]:
+def _joined(pieces: list[Run]) -> tuple[Run, ...]:
     found: list[Run] = []
-    for text, weight, is_break in pieces:
-        if is_break:
-            found.append(Run("", 1.0, is_break=True))
-        elif not text:
-            continue
-        elif found and not found[-1].is_break and found[-1].weight == weight:
-            found[-1] = Run(found[-1].text + text, weight)
-        else:
-            found.append(Run(text, weight))
+    for run in pieces:
+        if run.is_break:
+            found.append(Run("", is_break=True))
+        elif run.text and found and not found[-1].is_break and found[-1].weight == run.weight:
+            found[-1] = Run(found[-1].text + run.text, run.weight)
+        elif run.text:
+            found.append(run)
     return tuple(found) or (Run(""),)
 
 
 def lint_emphasis(text: str) -> tuple[Lint, ...]:
     """Brackets that do not mean what they seem to."""
     lints: list[Lint] = []
-    opened: list[tuple[str, int]] = []
-    for match in _TOKEN.finditer(text):
-        token, at = match[0], match.start()
-        closes = "(" if token == ")" or match[1] is not None else "[" if token == "]" else ""
-        if token in {"(", "["}:
-            opened.append((token, at))
-        elif closes and opened and opened[-1][0] == closes:
-            opened.pop()
-        elif closes:
-            lints.append(
-                Lint(at, "unopened", f"{token[-1]!r} closes nothing and is drawn as text", fix=f"\\{token[-1]}")
-            )
-    for bracket, at in opened:
-        closing = ")" if bracket == "(" else "]"
-        rest = text[at + 1 :]
-        message = f"{bracket!r} is never closed: it counts to the end of the prompt"
-        if bracket == "(" and _UNCLOSED_WEIGHT.fullmatch(rest):
-            message += f", with weight {UP}, and the number is drawn as text"
-        lints.append(Lint(at, "unclosed", message, fix=closing))
+    opened: dict[str, list[int]] = {"(": [], "[": []}
+    for match in _PART.finditer(text):
+        part = match[0]
+        if part in _CLOSING:
+            opened[part].append(match.start())
+        elif part[-1] in _OPENING and not part.startswith("\\"):
+            if opened[_OPENING[part[-1]]]:
+                opened[_OPENING[part[-1]]].pop()
+            else:
+                message = f"{part[-1]!r} closes nothing and is drawn as text"
+                lints.append(Lint(match.end() - 1, "unopened", message, fix=f"\\{part[-1]}"))
+    for bracket, places in opened.items():
+        lints += [_unclosed(text, bracket, at) for at in places]
     return tuple(lints)
+
+
+def _unclosed(text: str, bracket: str, at: int) -> Lint:
+    message = f"{bracket!r} is never closed: it counts to the end of the prompt"
+    if bracket == "(" and _UNCLOSED_WEIGHT.fullmatch(text, at + 1):
+        message += f", with weight {UP}, and the number is drawn as text"
+    return Lint(at, "unclosed", message, fix=_CLOSING[bracket])
 
 
 def escape(text: str) -> str:

@@ -176,7 +176,8 @@ def _switching(before: list[TextAt], after: list[TextAt], when: str) -> TextAt:
     """Until and including step ``when`` the first text; with a decimal point ``when`` is a share of all steps."""
 
     def at(step: int, steps: int) -> str:
-        last = min(steps, int(float(when) * steps if "." in when else float(when[:9])))
+        asked = float(when) * steps if "." in when else float(when)
+        last = int(max(0, min(steps, asked)))
         return "".join(piece(step, steps) for piece in (before if step <= last else after))
 
     return at

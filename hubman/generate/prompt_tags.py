@@ -61,27 +61,46 @@ def format_number(value: float) -> str:
     return "0" if text in {"", "-0"} else text
 
 
-def cut_tags(text: str) -> tuple[str, tuple[LoraTag, ...], tuple[Lint, ...]]:
-    """(text without tags, tags in order, lints). A tag inside emphasis or a schedule is cut out like any other."""
+@dataclass(frozen=True)
+class Cut:
+    """A prompt taken apart: the text without tags, the tags in order, and where in the typed text each one stood."""
+
+    text: str
+    tags: tuple[LoraTag, ...]
+    spans: tuple[tuple[int, int], ...]
+    lints: tuple[Lint, ...]
+
+    def typed_position(self, at: int) -> int:
+        """The position in the typed text of character ``at`` of ``text``."""
+        for start, end in self.spans:
+            if start > at:
+                break
+            at += end - start
+        return at
+
+
+def cut_tags(text: str) -> Cut:
+    """Cut out the tags; one inside emphasis or a schedule is cut like any other, as in A1111."""
     tags: list[LoraTag] = []
     lints: list[Lint] = []
+    spans: list[tuple[int, int]] = []
     rest: list[str] = []
     end = 0
     for match in _TAG.finditer(text):
         rest.append(text[end : match.start()])
         end = match.end()
+        spans.append(match.span())
         tag, problems = _read(match[1], match[2].split(":")[1:], match.start())
         lints += problems + _lint_place(text, match, tag)
         if any(tag.name == other.name for other in tags):
             lints.append(Lint(match.start(), "twice", f"LoRA {tag.name} is already in the prompt", fix="use it once"))
         tags.append(tag)
     rest.append(text[end:])
-    plain = "".join(rest)
     for match in _NEAR_MISS.finditer(text):
         if not _TAG.fullmatch(match[0]):
             fix = "<lora:" + match[0].split(":", 1)[1].lstrip()
             lints.append(Lint(match.start(), "near-miss", f"{match[0]} is plain text, not a LoRA tag", fix=fix))
-    return plain, tuple(tags), tuple(lints)
+    return Cut("".join(rest), tuple(tags), tuple(spans), tuple(lints))
 
 
 def _read(name: str, args: list[str], at: int) -> tuple[LoraTag, list[Lint]]:
@@ -106,8 +125,8 @@ def _read(name: str, args: list[str], at: int) -> tuple[LoraTag, list[Lint]]:
                 lints.append(Lint(at, "argument", f"{key}={words[key]} in <lora:{name}…> is not a number"))
     te = numbers.get("te", 1.0)
     start, stop = _active_steps(words, name, at, lints)
-    for key in words.keys() - {*_POSITIONAL, "lbw", "start", "stop", "step"}:
-        lints.append(Lint(at, "argument", f"{key}= in <lora:{name}…> is not known and ignored"))
+    unknown = [key for key in words if key not in {*_POSITIONAL, "lbw", "start", "stop", "step"}]
+    lints += [Lint(at, "argument", f"{key}= in <lora:{name}…> is not known and ignored") for key in unknown]
     rank = int(numbers["dyn"]) if numbers.get("dyn", 0) >= 1 else None
     tag = LoraTag(name, te, numbers.get("unet", te), start, stop, rank, words.get("lbw", ""))
     return tag, lints
