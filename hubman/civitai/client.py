@@ -1,0 +1,331 @@
+"""The one adapter to Civitai: reads for pulling, every step of publishing, transfers both ways."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hubman.civitai import auth, contract, downloads, lenient, uploads, wire
+from hubman.civitai.downloads import Downloaded
+from hubman.civitai.errors import CivitaiError, MissingError, NotOwnerError, TokenError, UnavailableError
+from hubman.civitai.records import (
+    DraftModel,
+    EditVersion,
+    Enums,
+    HashMatch,
+    Id,
+    ImageSlot,
+    Me,
+    ModelPage,
+    OwnedModel,
+    Post,
+    PostImage,
+    RemoteImage,
+    RemoteModel,
+    RemoteVersion,
+    Tag,
+    model_from,
+)
+from hubman.civitai.transport import Sleep, Transport
+from hubman.civitai.uploads import Save, UploadState
+from hubman.civitai.wire import Json
+from hubman.progress import Report, silent
+
+LORA_TYPES = ("LORA", "LoCon", "DoRA")
+_HASHES_AT_ONCE = 1000
+Params = Sequence[tuple[str, str]]
+_LAG_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)
+
+
+class Civitai:
+    """A session with one site. ``token`` may be empty for public reads. Closes its connections as a context manager.
+
+    Every method raises a :class:`CivitaiError` (or :class:`registry.errors.HubError`) that says what to do. Calls that
+    create something raise :class:`hubman.civitai.errors.AnswerLostError` when nobody knows whether they happened.
+    """
+
+    def __init__(self, site: str = auth.SITE, token: str = "", *, sleep: Sleep = time.sleep) -> None:
+        self.site = site.rstrip("/")
+        self._transport = Transport(self.site, token, sleep=sleep)
+
+    @classmethod
+    def from_environment(cls) -> Civitai:
+        """The site of ``$HUBMAN_CIVITAI_URL`` with the key of ``$CIVITAI_API_KEY`` or the keyring."""
+        return cls(auth.site_url(), auth.api_key())
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Civitai:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def has_token(self) -> bool:
+        return self._transport.has_token
+
+    def wait(self, seconds: float) -> None:
+        """Sleep through the injected clock."""
+        self._transport.wait(seconds)
+
+    # -- reads ---------------------------------------------------------------------------------------------------
+
+    def me(self) -> Me:
+        """Whose key this is; raises :class:`TokenError` when the site doesn't accept it."""
+        if not self.has_token:
+            raise TokenError("no Civitai key is set", "make one in your Civitai account and set CIVITAI_API_KEY")
+        return lenient.decode(Me, self._get("/api/v1/me", what="the account"), "me")
+
+    def model(self, model_id: int) -> RemoteModel:
+        return model_from(self._get(f"/api/v1/models/{model_id}", what=f"model {model_id}"))
+
+    def model_version(self, version_id: int) -> RemoteVersion:
+        raw = self._get(f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
+        return lenient.decode(RemoteVersion, raw, "version")
+
+    def by_hash(self, file_hash: str) -> RemoteVersion:
+        """The version that holds a file with this hash, of any kind that Civitai computes."""
+        raw = self._get(f"/api/v1/model-versions/by-hash/{file_hash}", what=f"file with hash {file_hash}")
+        return lenient.decode(RemoteVersion, raw, "version")
+
+    def by_hash_ids(self, sha256s: list[str]) -> tuple[HashMatch, ...]:
+        """Which of these SHA-256 hashes Civitai knows; any number of them, in no order."""
+        found: list[HashMatch] = []
+        for start in range(0, len(sha256s), _HASHES_AT_ONCE):
+            batch = [value.upper() for value in sha256s[start : start + _HASHES_AT_ONCE]]
+            response = self._transport.call("POST", "/api/v1/model-versions/by-hash/ids", what="hashes", json=batch)
+            found.extend(lenient.decode_list(HashMatch, _json(response.content), "hashes"))
+        return tuple(found)
+
+    def search_page(
+        self,
+        query: str = "",
+        *,
+        types: tuple[str, ...] = LORA_TYPES,
+        base_models: tuple[str, ...] = (),
+        limit: int = 20,
+        nsfw: bool = False,
+        sort: str = "",
+        next_page: str = "",
+    ) -> ModelPage:
+        """One page of models. With ``next_page`` from the page before, everything else is ignored.
+
+        Pages may be short or empty before the last one: the end is an empty ``next_page``.
+        """
+        params: list[tuple[str, str]] = [("limit", str(limit)), ("nsfw", "true" if nsfw else "false")]
+        params += [("types", kind) for kind in types] + [("baseModels", name) for name in base_models]
+        params += [(key, value) for key, value in (("query", query), ("sort", sort)) if value]
+        raw = self._get(next_page) if next_page else self._get("/api/v1/models", what="models", params=params)
+        metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
+        following = str((metadata or {}).get("nextPage") or "") if isinstance(metadata, Mapping) else ""
+        items = raw.get("items") if isinstance(raw, Mapping) else None
+        models = tuple(model_from(item) for item in items or () if isinstance(item, Mapping))
+        return ModelPage(items=models, next_page=self._own_page(following))
+
+    def search(
+        self,
+        query: str = "",
+        *,
+        types: tuple[str, ...] = LORA_TYPES,
+        base_models: tuple[str, ...] = (),
+        limit: int = 20,
+        nsfw: bool = False,
+        sort: str = "",
+    ) -> Iterator[RemoteModel]:
+        """At most ``limit`` models, following pages as far as needed."""
+        page = self.search_page(
+            query, types=types, base_models=base_models, limit=min(limit, 100), nsfw=nsfw, sort=sort
+        )
+        left = limit
+        while True:
+            yield from page.items[:left]
+            left -= len(page.items)
+            if left <= 0 or not page.next_page:
+                return
+            page = self.search_page(next_page=page.next_page)
+
+    def enums(self) -> Enums:
+        """The site's lists at this moment; the bundled ones where it doesn't tell."""
+        try:
+            raw = self._get("/api/v1/enums", what="lists")
+        except (MissingError, UnavailableError):
+            raw = {}
+        lists = raw if isinstance(raw, Mapping) else {}
+        return Enums(
+            active_base_models=_names(lists.get("ActiveBaseModel")) or contract.enum_values("ActiveBaseModel"),
+            model_types=_names(lists.get("ModelType")) or contract.enum_values("ModelType"),
+        )
+
+    def images(self, version_id: int, *, limit: int = 10) -> tuple[RemoteImage, ...]:
+        """Example pictures of a version with their generation data."""
+        params = [("modelVersionId", str(version_id)), ("limit", str(limit)), ("withMeta", "true"), ("nsfw", "X")]
+        raw = self._get("/api/v1/images", what="images", params=params)
+        return lenient.decode_list(RemoteImage, raw.get("items") if isinstance(raw, Mapping) else None, "images")
+
+    def media(self, url: str) -> bytes:
+        """The bytes of a picture; the key is not sent unless the site itself serves it."""
+        return bytes(self._transport.call("GET", url, what="a picture", follow_redirects=True).content)
+
+    def download(
+        self, version_id: int, dest: Path, *, file_id: int = 0, sha256: str = "", size: int = 0, report: Report = silent
+    ) -> Downloaded:
+        """A version's file to ``dest``: resumed, and verified when ``sha256`` is known. See :func:`downloads.fetch`."""
+        url = f"/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")
+        return downloads.fetch(self._transport, url, dest, sha256=sha256, size=size, report=report)
+
+    # -- publishing ----------------------------------------------------------------------------------------------
+
+    def categories(self) -> tuple[Tag, ...]:
+        """The category tags; a model has exactly one."""
+        query = {"categories": True, "entityType": ["Model"], "unlisted": False, "sort": "Most Models", "limit": 100}
+        return lenient.decode_list(Tag, _items(self.query("tag.getAll", query)), "tag")
+
+    def upsert_model(self, fields: Mapping[str, Any]) -> int:
+        """Create (without ``id``) or update a model; returns its id."""
+        return _made(self.mutate("model.upsert", fields), "the model")
+
+    def upsert_version(self, fields: Mapping[str, Any]) -> int:
+        """Create (without ``id``) or update a version; returns its id."""
+        return _made(self._settle("modelVersion.upsert", fields, repeatable=False), "the version")
+
+    def create_file(self, fields: Mapping[str, Any]) -> int:
+        """Register an uploaded file with its version; returns the file's id. Not idempotent."""
+        return _made(self.mutate("modelFile.create", fields), "the file")
+
+    def create_post(self, *, version_id: int, title: str) -> int:
+        """A draft post that shows a version; returns its id. Counts against the daily limit."""
+        value = {"modelVersionId": version_id, "title": title}
+        return _made(self._settle("post.create", value, repeatable=False), "the post")
+
+    def add_image(self, fields: Mapping[str, Any]) -> PostImage:
+        """Put an uploaded image into a post; repeating it answers with the same image."""
+        return lenient.decode(PostImage, self._settle("post.addImage", fields), "image")
+
+    def update_post(self, post_id: int, fields: Mapping[str, Any]) -> None:
+        self._settle("post.update", {"id": post_id, **fields})
+
+    def publish_model(self, model_id: int, version_ids: list[int], *, at: datetime | None = None) -> None:
+        """First release of a model, with these versions and their draft posts."""
+        self._settle("model.publish", {"id": model_id, "versionIds": version_ids, **_when(at)})
+
+    def publish_version(self, version_id: int, *, at: datetime | None = None) -> None:
+        """A further version of a model that is already public."""
+        self._settle("modelVersion.publish", {"id": version_id, **_when(at)})
+
+    def draft_models(self, name: str) -> tuple[DraftModel, ...]:
+        """The owner's drafts called exactly ``name``."""
+        raw = self.query("model.getMyDraftModels", {"limit": 200, "query": name})
+        drafts = lenient.decode_list(DraftModel, _items(raw), "draft")
+        return tuple(draft for draft in drafts if draft.name.strip() == name.strip())
+
+    def owned_model(self, model_id: int) -> OwnedModel:
+        """A model with its drafts, as its owner sees it, uncached."""
+        return lenient.decode(OwnedModel, self.query("model.getById", {"id": model_id}), "model")
+
+    def edit_version(self, version_id: int) -> EditVersion:
+        """A version with its files, from the primary database."""
+        raw = self.query("modelVersion.getByIdForEdit", {"id": version_id, "withFiles": True})
+        return lenient.decode(EditVersion, raw, "version")
+
+    def post(self, post_id: int) -> Post:
+        return lenient.decode(Post, self.query("post.getEdit", {"id": post_id}), "post")
+
+    def upload_file(
+        self,
+        path: Path,
+        *,
+        name: str,
+        state: UploadState | None = None,
+        save: Save | None = None,
+        report: Report = silent,
+    ) -> UploadState:
+        """Send a model file in parts; see :func:`uploads.send_file` for how to resume."""
+        return uploads.send_file(self._transport, path, name=name, state=state, save=save, report=report)
+
+    def abort_upload(self, state: UploadState) -> None:
+        uploads.abort(self._transport, state)
+
+    def upload_image(self, data: bytes, *, name: str, mime_type: str) -> str:
+        """Send a picture's bytes; returns its media key for :meth:`add_image`."""
+        response = self._transport.call("POST", "/api/v1/image-upload", what="an image upload", json={"filename": name})
+        slot = lenient.decode(ImageSlot, _json(response.content), "image-upload")
+        if not slot.id or not slot.upload_url:
+            raise CivitaiError("Civitai offers no place for the image", "run the same command again")
+        self._transport.call(
+            "PUT", slot.upload_url, what="an image", content=data, headers={"Content-Type": mime_type},
+            accept=frozenset({200, 201, 204}),
+        )  # fmt: skip
+        return slot.id
+
+    # -- tRPC ----------------------------------------------------------------------------------------------------
+
+    def query(self, procedure: str, value: Mapping[str, Any]) -> Json:
+        """Call a reading procedure; returns its decoded data."""
+        params = {"input": json.dumps(wire.envelope(value))}
+        response = self._transport.call("GET", f"/api/trpc/{procedure}", what=procedure, params=params)
+        return _trpc_data(response.content, procedure)
+
+    def mutate(self, procedure: str, value: Mapping[str, Any], *, repeatable: bool = False) -> Json:
+        """Call a writing procedure; with ``repeatable`` it is sent again when an answer is lost."""
+        response = self._transport.call(
+            "POST", f"/api/trpc/{procedure}", what=procedure, repeatable=repeatable, json=wire.envelope(value)
+        )
+        return _trpc_data(response.content, procedure)
+
+    def _settle(self, procedure: str, value: Mapping[str, Any], *, repeatable: bool = True) -> Json:
+        """Call right after the making of what the call is about: a replica that lags answers 401 or 404 for a while."""
+        for wait in _LAG_WAITS:
+            try:
+                return self.mutate(procedure, value, repeatable=repeatable)
+            except (NotOwnerError, MissingError):
+                self._transport.wait(wait)
+        return self.mutate(procedure, value, repeatable=repeatable)
+
+    def _get(self, url: str, *, what: str = "the next page", params: Params = ()) -> Json:
+        return _json(self._transport.call("GET", url, what=what, params=list(params) or None).content)
+
+    def _own_page(self, url: str) -> str:
+        """``nextPage`` as the site gave it, if it leads to the site itself."""
+        return url if url and self._transport.is_own(url) else ""
+
+
+def _made(answer: Json, what: str) -> int:
+    made = lenient.decode(Id, answer, what).id
+    if not made:
+        raise CivitaiError(f"Civitai made {what} but doesn't tell its id", "look at your drafts on the site")
+    return made
+
+
+def _when(at: datetime | None) -> dict[str, datetime]:
+    return {"publishedAt": at} if at else {}
+
+
+def _json(body: bytes) -> Json:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise UnavailableError("Civitai's answer is no JSON", "try again in a few minutes") from error
+
+
+def _trpc_data(body: bytes, procedure: str) -> Json:
+    try:
+        return wire.parse_answer(body).data
+    except wire.WireError as error:
+        raise UnavailableError(f"Civitai's answer to {procedure} can't be read ({error})", "try again later") from error
+
+
+def _items(raw: Json) -> Json:
+    return raw.get("items") if isinstance(raw, Mapping) else raw
+
+
+def _names(raw: Json) -> tuple[str, ...]:
+    return tuple(str(name) for name in raw if isinstance(name, str)) if isinstance(raw, list) else ()

@@ -1,0 +1,275 @@
+"""What Civitai tells, as records. Every field has a default: the site omits, adds and renames at will."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hubman.civitai import contract, lenient
+
+Names = tuple[str, ...]
+
+
+class Me(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The token's account. ``token_scope`` is a bit mask."""
+
+    id: int = 0
+    username: str = ""
+    status: str = "active"
+    tier: str = ""
+    token_scope: int | None = None
+
+    @property
+    def may_publish(self) -> bool:
+        needed = contract.publish_scope()
+        return self.token_scope is None or self.token_scope & needed == needed
+
+
+class Creator(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    username: str = ""
+    image: str = ""
+
+
+class FileMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    format: str = ""
+    size: str = ""
+    fp: str = ""
+
+
+class RemoteFile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A file of a version. ``hashes`` is empty until Civitai has scanned it; ``size_kb`` is bytes / 1024."""
+
+    id: int = 0
+    name: str = ""
+    type: str = ""
+    size_kb: float = msgspec.field(default=0.0, name="sizeKB")
+    primary: bool = False
+    metadata: FileMetadata = FileMetadata()
+    hashes: dict[str, Any] = {}
+    pickle_scan_result: str = ""
+    virus_scan_result: str = ""
+    download_url: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """Lower-case hex, or empty when not scanned yet."""
+        value = str(self.hashes.get("SHA256", "")).lower()
+        return value if len(value) == 64 else ""
+
+    @property
+    def size(self) -> int:
+        """Bytes; exact, because Civitai stores bytes / 1024 as a float."""
+        return round(self.size_kb * 1024)
+
+
+class RemoteImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A picture or video. ``nsfw_level`` is one bit: PG 1, PG13 2, R 4, X 8, XXX 16."""
+
+    id: int = 0
+    url: str = ""
+    type: str = "image"
+    width: int = 0
+    height: int = 0
+    nsfw_level: int = 0
+    hash: str = ""
+    meta: dict[str, Any] = {}
+
+    @property
+    def number(self) -> int:
+        """The image's id, which most endpoints only tell by the URL's last segment."""
+        if self.id:
+            return self.id
+        stem = self.url.rsplit("/", 1)[-1].split(".", 1)[0]
+        return int(stem) if stem.isascii() and stem.isdigit() else 0
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    download_count: int = 0
+    thumbs_up_count: int = 0
+    thumbs_down_count: int = 0
+    comment_count: int = 0
+
+
+class ModelRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a version tells of its model."""
+
+    name: str = ""
+    type: str = ""
+    nsfw: bool = False
+    poi: bool = False
+    mode: str = ""
+
+
+class RemoteVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A version. Inside a model's answer ``model_id`` is 0 and ``model`` empty."""
+
+    id: int = 0
+    model_id: int = 0
+    name: str = ""
+    base_model: str = ""
+    published_at: str = ""
+    status: str = ""
+    description: str = ""
+    trained_words: Names = ()
+    air: str = ""
+    nsfw_level: int = 0
+    stats: Stats = Stats()
+    files: tuple[RemoteFile, ...] = ()
+    images: tuple[RemoteImage, ...] = ()
+    model: ModelRef = ModelRef()
+    settings: dict[str, Any] = {}
+
+    @property
+    def primary_file(self) -> RemoteFile | None:
+        """The file marked primary, else the first of type ``Model``, else the first."""
+        models = [file for file in self.files if file.type == "Model"]
+        marked = [file for file in self.files if file.primary]
+        return next(iter(marked + models + list(self.files)), None)
+
+
+class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A model with its published versions, newest first."""
+
+    id: int = 0
+    name: str = ""
+    description: str = ""
+    type: str = ""
+    nsfw: bool = False
+    nsfw_level: int = 0
+    poi: bool = False
+    minor: bool = False
+    mode: str = ""
+    availability: str = ""
+    allow_no_credit: bool = True
+    allow_commercial_use: Names = ()
+    allow_derivatives: bool = True
+    allow_different_license: bool = True
+    creator: Creator = Creator()
+    tags: Names = ()
+    stats: Stats = Stats()
+    model_versions: tuple[RemoteVersion, ...] = ()
+
+
+def model_from(raw: object) -> RemoteModel:
+    """A model from its JSON. Permissions come as a list or as a Postgres literal such as ``{Image,RentCivit}``."""
+    if isinstance(raw, dict) and isinstance(raw.get("allowCommercialUse"), str):
+        literal = raw["allowCommercialUse"].strip("{}")
+        raw = {**raw, "allowCommercialUse": [word.strip(' "') for word in literal.split(",") if word.strip()]}
+    return lenient.decode(RemoteModel, raw, "model")
+
+
+class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a search. ``next_page`` is the URL of the following one, empty at the end."""
+
+    items: tuple[RemoteModel, ...] = ()
+    next_page: str = ""
+
+
+class HashMatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    model_version_id: int = 0
+    model_id: int = 0
+    hash: str = ""
+
+
+class Enums(msgspec.Struct, frozen=True, kw_only=True):
+    """The site's lists at this moment, or the bundled ones where it does not tell."""
+
+    active_base_models: Names
+    model_types: Names
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    id: int = 0
+    name: str = ""
+
+
+class DraftModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A row of the owner's drafts."""
+
+    id: int = 0
+    name: str = ""
+    created_at: str = ""
+
+
+class Id(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An answer of which only the id matters."""
+
+    id: int = 0
+
+
+class OwnedVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A version as its owner sees it."""
+
+    id: int = 0
+    name: str = ""
+    status: str = ""
+    base_model: str = ""
+    posts: tuple[Id, ...] = ()
+
+
+class OwnedModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A model as its owner sees it, drafts included."""
+
+    id: int = 0
+    name: str = ""
+    status: str = ""
+    model_versions: tuple[OwnedVersion, ...] = ()
+
+
+class OwnedFile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A file as its owner sees it; ``url`` is what it was registered with."""
+
+    id: int = 0
+    name: str = ""
+    url: str = ""
+    size_kb: float = msgspec.field(default=0.0, name="sizeKB")
+    virus_scan_result: str = ""
+    pickle_scan_result: str = ""
+
+
+class EditVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A version with its files, read from the primary database: never out of date."""
+
+    id: int = 0
+    status: str = ""
+    files: tuple[OwnedFile, ...] = ()
+
+
+class PostImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An image of a post; ``url`` is its media key, ``ingestion`` its state of review."""
+
+    id: int = 0
+    url: str = ""
+    ingestion: str = ""
+    blocked_for: str = ""
+
+
+class Post(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    id: int = 0
+    title: str = ""
+    published_at: str = ""
+    images: tuple[PostImage, ...] = ()
+
+
+class UploadPart(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    url: str = ""
+    part_number: int = 0
+
+
+class UploadStart(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A multipart upload that was opened: where each part of ``chunk_size`` bytes goes."""
+
+    urls: tuple[UploadPart, ...] = ()
+    bucket: str = ""
+    key: str = ""
+    upload_id: str = ""
+    chunk_size: int = 0
+    backend: str = ""
+
+
+class ImageSlot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A place for one image's bytes; ``id`` is its media key."""
+
+    id: str = ""
+    upload_url: str = msgspec.field(default="", name="uploadURL")
