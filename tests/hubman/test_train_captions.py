@@ -1,0 +1,153 @@
+"""Captions: drafts, typed text, the log, and first drafts by a real (tiny, random) CLIP."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from hubman.tinybase.drawing import COLOURS, SHAPES, SIZES, Scene, combinations
+from hubman.train.captions import compose, draft_all, drafts, history, vary, write_caption
+from hubman.train.checks import split_tags
+from hubman.train.dataset import read_caption
+from hubman.train.interrogator import Interrogator
+from hubman.train.terms import Terms, read_terms
+from registry.errors import DamagedFileError, HubError
+from tests.support.tiny_pipeline import make_tiny_clip
+
+ROOT = Path(__file__).parents[2]
+TERMS = ROOT / "hubman" / "tinybase" / "terms.json"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_clip(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for i, colour in enumerate(("red", "blue", "green")):
+        Image.new("RGB", (32, 32), colour).save(tmp_path / f"{i}.png")
+    return tmp_path
+
+
+def test_drafts_fill_gaps_and_never_replace_typed_captions(folder: Path) -> None:
+    (folder / "0.txt").write_text("typed before hubman")
+    assert draft_all(folder, lambda image: f"draft of {image.stem}") == ("1.png", "2.png")
+    write_caption(folder / "1.png", "typed in hubman")
+    (folder / "2.txt").write_text("edited in another program")
+    assert draft_all(folder, lambda _: "again", redraft=True) == ()
+    captions = [read_caption(folder / f"{i}.png")[0] for i in range(3)]
+    assert captions == ["typed before hubman", "typed in hubman", "edited in another program"]
+
+
+def test_a_draft_can_be_drafted_again_only_when_asked(folder: Path) -> None:
+    draft_all(folder, lambda _: "first")
+    assert draft_all(folder, lambda _: "second") == ()
+    assert len(draft_all(folder, lambda _: "second", redraft=True)) == 3
+    assert set(drafts(folder).values()) == {"second"}
+
+
+def test_every_change_keeps_its_original(folder: Path) -> None:
+    image = folder / "0.png"
+    (folder / "0.caption").write_text("the original")
+    write_caption(image, "a  new\ncaption")
+    assert (folder / "0.caption").read_text() == "a new caption\n"
+    assert not (folder / "0.txt").exists()
+    assert [(change.before, change.after, change.by) for change in history(folder)] == [
+        ("the original", "a new caption", "typed")
+    ]
+    with (folder / ".hubman-captions.jsonl").open("ab") as log:
+        log.write(b'{"at": "cut o')
+    assert len(history(folder)) == 1
+
+
+def test_an_unreadable_caption_is_not_drafted_over(folder: Path) -> None:
+    (folder / "0.txt").write_bytes(b"\xff\xfe\xe9")
+    assert "0.png" not in draft_all(folder, lambda _: "draft")
+    assert (folder / "0.txt").read_bytes() == b"\xff\xfe\xe9"
+
+
+@pytest.mark.parametrize(
+    ("text", "trigger", "blacklist", "composed"),
+    [
+        ("a cat, sky", "zvk", (), "zvk, a cat, sky"),
+        ("a zvk cat", "zvk", (), "a zvk cat"),
+        ("cat, Watermark , sky", "", ("watermark",), "cat, sky"),
+        ("watermark", "zvk", ("watermark",), "zvk"),
+    ],
+)
+def test_the_trigger_goes_first_and_banned_tags_go(
+    text: str, trigger: str, blacklist: tuple[str, ...], composed: str
+) -> None:
+    assert compose(text, trigger, blacklist) == composed
+
+
+@given(
+    st.lists(st.text("abc xyz", min_size=1).map(str.strip).filter(bool), max_size=8), st.integers(0, 9), st.integers()
+)
+def test_shuffling_keeps_all_tags_and_the_first_ones_in_place(tags: list[str], keep: int, seed: int) -> None:
+    varied = split_tags(vary(", ".join(tags), random.Random(seed), shuffle=True, keep_tokens=keep, dropout=0.0))
+    assert sorted(varied) == sorted(tags)
+    assert varied[:keep] == tags[:keep]
+
+
+def test_tags_before_the_bar_stay_and_dropout_empties_the_caption() -> None:
+    varied = {vary("a, b ||| c, d", random.Random(i), shuffle=True, keep_tokens=0, dropout=0.0) for i in range(20)}
+    assert varied == {"a, b, c, d", "a, b, d, c"}
+    assert vary("a", random.Random(0), shuffle=False, keep_tokens=0, dropout=1.0) == ""
+    emptied = [vary("a", random.Random(i), shuffle=False, keep_tokens=0, dropout=0.3) == "" for i in range(1000)]
+    assert 230 < sum(emptied) < 370
+
+
+def test_the_embedded_terms_are_the_domain_of_the_embedded_base() -> None:
+    candidates = set(read_terms(TERMS).candidates())
+    assert candidates == {Scene(*each, size).caption for each in combinations() for size in SIZES}
+    assert len(candidates) == len(SHAPES) * len(COLOURS) * (len(COLOURS) - 1) * len(SIZES)
+
+
+def test_bad_term_lists_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "terms.json"
+    for content in ('{"templates": ["a {thing}"]}', "[]", '{"templates": []}', '{"templates": ["{"]}', "{"):
+        path.write_text(content)
+        with pytest.raises(DamagedFileError, match=r"terms\.json"):
+            read_terms(path)
+    with pytest.raises(HubError, match="more than"):
+        Terms(("{a} {b}",), {"a": tuple(map(str, range(100))), "b": tuple(map(str, range(100)))}).candidates()
+
+
+def test_the_interrogator_says_the_closest_sentence_and_appends_only_what_helps(clip: Path, folder: Path) -> None:
+    terms = Terms(
+        ("a {colour} {shape}",),
+        {"colour": ("red", "blue"), "shape": ("circle", "star")},
+        flavours={"medium": ("ink wash", "paper")},
+    )
+    interrogator = Interrogator(clip, terms)
+    for image in sorted(folder.glob("*.png")):
+        caption = interrogator.caption(image)
+        sentence, *flavours = caption.split(", ")
+        ranked = interrogator.rank(image, list(terms.candidates()))
+        assert sentence == ranked[0][0]
+        assert set(flavours) <= {"ink wash", "paper"}
+        chain = interrogator.rank(image, [sentence, caption])
+        assert chain[0][0] == caption
+
+
+def test_text_embeddings_are_kept_and_a_broken_cache_is_replaced(clip: Path, folder: Path, tmp_path: Path) -> None:
+    terms, cache = Terms(("a {colour} star",), {"colour": ("red", "blue")}), tmp_path / "cache"
+    fresh = Interrogator(clip, terms, cache).caption(folder / "0.png")
+    (file,) = cache.iterdir()
+    assert Interrogator(clip, terms, cache).caption(folder / "0.png") == fresh
+    file.write_bytes(b"broken")
+    assert Interrogator(clip, terms, cache).caption(folder / "0.png") == fresh
+    assert file.stat().st_size > 100
+
+
+def test_a_folder_without_clip_is_named(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(DamagedFileError, match="nothing"):
+        Interrogator(tmp_path / "nothing", Terms(("a",)))
