@@ -26,7 +26,7 @@ _UNQUOTED_LISTS = re.compile(
 
 @dataclass(frozen=True)
 class Infotext:
-    """A picture's generation data: ``fields`` are unquoted texts in order, ``json_fields`` are ``Hashes`` and the like."""
+    """Generation data: ``fields`` are unquoted texts in order, ``json_fields`` are ``Hashes`` and the like."""
 
     prompt: str
     negative: str = ""

@@ -32,7 +32,6 @@ SAMPLERS: Mapping[str, Sampler] = {
         {**_DPM, "algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": True},
         "Karras",
     ),
-    "LMS": Sampler("LMSDiscreteScheduler"),
     "UniPC": Sampler("UniPCMultistepScheduler"),
 }
 

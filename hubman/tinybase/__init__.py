@@ -1,1 +1,13 @@
-"""The embedded base model: a tiny, real Stable Diffusion pipeline and what made it."""
+"""The embedded base model: a tiny, real Stable Diffusion pipeline, its CLIP, and the drawings that made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MODEL = Path(__file__).parent / "model"
+"""A diffusers folder for ``StableDiffusionPipeline.from_pretrained``: 64x64 pixels, v-prediction, fp16."""
+
+CLIP = Path(__file__).parent / "clip"
+"""A transformers folder for ``CLIPModel.from_pretrained``: the same text tower, and an image tower."""
+
+NAME = "hubman-tinybase"

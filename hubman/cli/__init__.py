@@ -1,0 +1,1 @@
+"""The commands: thin wrappers over the verbs, one module for each group of them."""

@@ -1,0 +1,104 @@
+"""``hubman``: without a command the TUI, with one that command. Commands are imported when called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any, cast
+
+import click
+
+from hubman import __version__
+from registry.errors import HubError, UsageError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "run the whole loop on the embedded base model and the local sandbox"),
+    "root": ("library", "the folders that are indexed"),
+    "scan": ("library", "index new, changed, moved and missing files"),
+    "ls": ("library", "list models that match a query"),
+    "show": ("library", "everything known of a model"),
+    "edit": ("library", "change what is known of a model"),
+    "tag": ("library", "add and remove tags"),
+    "trash": ("library", "hide a model; its files stay"),
+    "restore": ("library", "take a model out of the trash"),
+    "inspect": ("library", "what a file says of itself, without a registry"),
+    "search": ("civitai", "find models on Civitai"),
+    "pull": ("civitai", "download from Civitai, verified and indexed"),
+    "publish": ("civitai", "publish a model on Civitai, or resume a broken publication"),
+    "login": ("civitai", "store a Civitai API key in the system's keyring"),
+    "sandbox": ("civitai", "run a local Civitai to rehearse against"),
+    "dataset": ("making", "check and caption training images"),
+    "train": ("making", "train a LoRA"),
+    "generate": ("making", "draw pictures"),
+    "sweep": ("making", "draw a LoRA at several strengths"),
+    "combine": ("making", "draw two LoRAs at several strengths of each"),
+    "sync": ("sync", "bring the collection in step with a remote"),
+    "remote": ("sync", "where collections are synced through"),
+    "jobs": ("work", "list long work"),
+    "job": ("work", "attach to, cancel or resume a job"),
+    "doctor": ("work", "what works on this machine, and what to do about the rest"),
+}
+"""Name to (module of :mod:`hubman.cli`, one-line help)."""
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and help, and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"hubman.cli.{COMMANDS[cmd_name][0]}")
+        return cast(click.Command, getattr(module, cmd_name.replace("-", "_")))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="hubman %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """A terminal hub for LoRA models: train, test, publish and sync them. Without a command, the terminal UI."""
+    if ctx.invoked_subcommand is None:
+        from tui.app import run
+
+        run()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run and exit: 0 done, 1 failed, 2 wrong usage."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    try:
+        result: Any = cli.main(arguments, prog_name="hubman", standalone_mode=False)
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.Abort:
+        click.echo("stopped", err=True)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except HubError as error:
+        click.echo(f"hubman: {error}", err=True)
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        click.echo("\nstopped", err=True)
+        return 1
+    except BrokenPipeError:
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    main()

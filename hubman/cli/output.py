@@ -1,0 +1,89 @@
+"""The one owner of standard output: tables and progress for people, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from hubman.progress import Progress, Report, silent
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(command: F) -> F:
+    """Add ``--json`` to a command as the argument ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")(command)
+
+
+def print_json(value: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def clean(text: object) -> str:
+    """``text`` on one line without control characters: names from outside must not steer the terminal."""
+    return "".join(" " if c in "\n\t" else c for c in str(text) if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf"})
+
+
+def say(text: str) -> None:
+    click.echo(clean(text))
+
+
+def table(rows: Sequence[Sequence[object]], headings: Sequence[str]) -> None:
+    """Columns as wide as their content, cut at the terminal's edge; without a terminal tab-separated and whole."""
+    cells = [[clean("" if value is None else value) for value in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in cells:
+            click.echo("\t".join(row))
+        return
+    from rich.cells import cell_len, set_cell_size
+
+    widths = [max([cell_len(heading), *(cell_len(row[i]) for row in cells)]) for i, heading in enumerate(headings)]
+    room = click.get_terminal_size()[0] if hasattr(click, "get_terminal_size") else _terminal_width()
+    if sum(widths) + 2 * len(widths) > room:
+        widths[0] = max(8, widths[0] - (sum(widths) + 2 * len(widths) - room))
+    click.secho("  ".join(set_cell_size(h, w) for h, w in zip(headings, widths, strict=True)).rstrip(), dim=True)
+    for row in cells:
+        click.echo("  ".join(set_cell_size(value, w) for value, w in zip(row, widths, strict=True)).rstrip())
+
+
+def _terminal_width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Report]:
+    """A :data:`Report` that draws one bar a stage on a terminal, and nothing in a pipe."""
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress as Bars, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<22}"), BarColumn(28), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+    tasks: dict[str, TaskID] = {}
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+
+        def report(event: Progress) -> None:
+            if event.stage not in tasks:
+                tasks[event.stage] = bars.add_task(clean(event.stage), total=None, note="")
+            note = clean(event.message) or (f"{event.done:g}/{event.total:g} {event.unit}".strip() if event.total else "")
+            bars.update(tasks[event.stage], completed=event.done, total=event.total or None, note=note)
+
+        yield report
+
+
+def size(count: float) -> str:
+    """Bytes as a person reads them, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

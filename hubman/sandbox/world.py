@@ -1,0 +1,96 @@
+"""Everything that a request handler needs to reach: the store, the blobs, the switches, the two addresses."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import deque
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from hubman.civitai.wire import iso
+from hubman.sandbox.settings import Settings
+from hubman.sandbox.store import Doc, Store
+
+
+class World:
+    """One sandbox's state. ``site`` and ``storage`` are its two base addresses, known once it listens."""
+
+    def __init__(self, data_dir: Path, settings: Settings) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self.blobs = data_dir / "blobs"
+        self.blobs.mkdir(exist_ok=True)
+        self.store = Store(data_dir / "sandbox.db")
+        self.settings = settings
+        self.site = ""
+        self.storage = ""
+        self.requests: deque[tuple[str, str, int]] = deque(maxlen=10_000)
+        """Method, path and status of what was asked, oldest first."""
+        self._lag: dict[tuple[str, int], int] = {}
+        # Signs addresses of this process's own storage only; nothing depends on its being secret.
+        self._signing_key = b"hubman sandbox"
+
+    def close(self) -> None:
+        self.store.close()
+
+    def now(self) -> datetime:
+        return self.settings.clock()
+
+    def timestamp(self) -> str:
+        return iso(self.now())
+
+    # -- replica lag -----------------------------------------------------------------------------------------------
+
+    def made(self, kind: str, key: int) -> None:
+        """Note that a thing is new, so that replicas may lag behind it."""
+        if self.settings.replica_lag:
+            self._lag[kind, key] = self.settings.replica_lag
+
+    def lags(self, kind: str, key: int) -> bool:
+        """Whether this read comes too early for a replica; counts the reads down."""
+        left = self._lag.get((kind, key), 0)
+        if left:
+            self._lag[kind, key] = left - 1
+        return left > 0
+
+    # -- blobs and their addresses -----------------------------------------------------------------------------------
+
+    def blob_path(self, key: str) -> Path:
+        """Where the bytes of ``key`` lie; the key's text never becomes a path."""
+        return self.blobs / hashlib.sha256(key.encode()).hexdigest()
+
+    def signed(self, path: str, **query: str | int) -> str:
+        """An address on the storage host that works without a key for a while."""
+        expires = int((self.now() + timedelta(seconds=self.settings.signature_seconds)).timestamp())
+        path = quote(path)
+        fields = {**{key: str(value) for key, value in query.items()}, "X-Amz-Expires": str(expires)}
+        fields["X-Amz-Signature"] = self._signature(path, fields)
+        return f"{self.storage}{path}?{urlencode(fields)}"
+
+    def signature_is_good(self, path: str, query: dict[str, str]) -> bool:
+        """Whether ``query`` signs ``path`` (as it stood in the address) and has not expired."""
+        fields = dict(query)
+        given = fields.pop("X-Amz-Signature", "")
+        expires = fields.get("X-Amz-Expires", "0")
+        fresh = expires.isdigit() and int(expires) >= self.now().timestamp()
+        return fresh and hmac.compare_digest(given, self._signature(path, fields))
+
+    def _signature(self, path: str, fields: dict[str, str]) -> str:
+        text = path + "?" + urlencode(sorted(fields.items()))
+        return hmac.new(self._signing_key, text.encode(), hashlib.sha256).hexdigest()
+
+    # -- relations that many handlers need -------------------------------------------------------------------------
+
+    def versions(self, model_id: int) -> list[Doc]:
+        """Newest first, as the site shows them; deleted ones are gone."""
+        return sorted(self.store.children("version", model_id), key=lambda v: -int(v["id"]))
+
+    def files(self, version_id: int) -> list[Doc]:
+        return self.store.children("file", version_id)
+
+    def posts(self, version_id: int) -> list[Doc]:
+        return self.store.children("post", version_id)
+
+    def images(self, post_id: int) -> list[Doc]:
+        return sorted(self.store.children("image", post_id), key=lambda image: (image["index"], image["id"]))
