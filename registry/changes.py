@@ -29,6 +29,9 @@ FILE_FACTS = (
 )  # fmt: skip
 
 
+_MALFORMED = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
+
+
 class MalformedChangeError(ValueError):
     """A change whose kind is known and whose content is not what the kind says."""
 
@@ -46,7 +49,7 @@ def record(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]:
     return touched
 
 
-def apply(db: sqlite3.Connection, change: Change) -> set[str]:
+def apply(db: sqlite3.Connection, change: object) -> set[str]:
     """Merge one change into the state; returns the items whose projection must be rebuilt.
 
     Raises :class:`MalformedChangeError`.
@@ -60,7 +63,7 @@ def apply(db: sqlite3.Connection, change: Change) -> set[str]:
         return set()
     try:
         return handler(db, *content)
-    except (TypeError, ValueError, KeyError, AttributeError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
+    except (*_MALFORMED, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
         raise MalformedChangeError(f"{kind}: {error}") from error
 
 
@@ -150,22 +153,25 @@ def _apply_file(db: sqlite3.Connection, sha256: str, facts: dict[str, Any]) -> s
         raise ValueError("a file is named by 64 lower-case hex digits")
     row = {name: facts.get(name) for name in FILE_FACTS}
     row["metadata"] = msgspec.json.encode(row["metadata"] or {}, order="sorted").decode()
+    row["tensor_count"] = int(row["tensor_count"] or 0)
     columns = ", ".join(FILE_FACTS)
-    marks = ", ".join("?" for _ in FILE_FACTS)
-    # The earliest sighting wins on every machine; everything else in the row follows from the content.
-    update = ", ".join(f"{name} = excluded.{name}" for name in FILE_FACTS)
-    db.execute(
-        f"INSERT INTO files (sha256, {columns}) VALUES (?, {marks}) ON CONFLICT DO UPDATE SET {update} "  # noqa: S608 - names of ours
-        "WHERE (excluded.added_at, excluded.name) < (files.added_at, files.name)",
-        (sha256, *(row[name] for name in FILE_FACTS)),
-    )
+    known = db.execute(f"SELECT {columns} FROM files WHERE sha256 = ?", (sha256,)).fetchone()  # noqa: S608 - names of ours
+    if known is None or _precedence(row) < _precedence(dict(zip(FILE_FACTS, known, strict=True))):
+        marks = ", ".join("?" for _ in FILE_FACTS)
+        values = (sha256, *(row[name] for name in FILE_FACTS))
+        db.execute(f"INSERT OR REPLACE INTO files (sha256, {columns}) VALUES (?, {marks})", values)  # noqa: S608
     return {_text(row["version_id"])}
+
+
+def _precedence(row: dict[str, Any]) -> tuple[str, str, bytes]:
+    """The earliest sighting wins on every machine; the rest only breaks ties between versions of hubman."""
+    return _text(row["added_at"]), _text(row["name"]), msgspec.json.encode(row, order="sorted")
 
 
 def _apply_have(db: sqlite3.Connection, device: str, sha256: str, state: str, stamp: str) -> set[str]:
     db.execute(
         "INSERT INTO holdings VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, stamp = excluded.stamp "
-        "WHERE excluded.stamp > holdings.stamp",
+        "WHERE (excluded.stamp, excluded.state) > (holdings.stamp, holdings.state)",
         (_text(device), _text(sha256), _text(state), _text(stamp)),
     )
     return set()

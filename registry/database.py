@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,8 +74,14 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA busy_timeout = 5000")
+    db.create_function("regexp", 2, _regexp, deterministic=True)
     if not _is_current(db):
         _migrate(db)
+
+
+def _regexp(pattern: str, text: str | None) -> bool:
+    """``text REGEXP pattern``: SQLite has the operator and leaves the function to us."""
+    return text is not None and re.search(pattern, text, re.IGNORECASE) is not None
 
 
 def _is_current(db: sqlite3.Connection) -> bool:

@@ -135,7 +135,7 @@ def _rebuild_previews(db: sqlite3.Connection, version: str) -> None:
 
 
 def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
-    versions = db.execute("SELECT * FROM versions WHERE model_id = ? ORDER BY added_at DESC", (model,)).fetchall()
+    versions = db.execute("SELECT * FROM versions WHERE model_id = ? ORDER BY added_at DESC, id", (model,)).fetchall()
     db.execute("DELETE FROM tags WHERE model_id = ?", (model,))
     db.execute("DELETE FROM search WHERE rowid = ?", (_search_rowid(model),))
     if not versions:
@@ -154,6 +154,8 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
         "notes": text_of(db, model, "notes"),
         "description": text_of(db, model, "description"),
         "added_at": min(version["added_at"] for version in versions),
+        "version_id": versions[0]["id"],
+        "versions": len(versions),
         **_columns(best, "model"),
     }
     _replace(db, "models", row)

@@ -54,10 +54,10 @@ CREATE TABLE models (
     rating INTEGER NOT NULL DEFAULT 0, favourite INTEGER NOT NULL DEFAULT 0, alias TEXT, origin TEXT NOT NULL,
     nsfw_level INTEGER NOT NULL DEFAULT 0, permissions TEXT NOT NULL DEFAULT '{}', civitai_id INTEGER,
     upstream_deleted INTEGER NOT NULL DEFAULT 0, added_at TEXT NOT NULL, deleted_at TEXT,
-    sources TEXT NOT NULL DEFAULT '{}'
+    version_id TEXT NOT NULL, versions INTEGER NOT NULL, sources TEXT NOT NULL DEFAULT '{}'
 ) WITHOUT ROWID;
-CREATE INDEX models_name ON models (name COLLATE NOCASE);
-CREATE INDEX models_added ON models (added_at);
+CREATE INDEX models_name ON models (name COLLATE NOCASE, deleted_at);
+CREATE INDEX models_added ON models (added_at, deleted_at);
 CREATE INDEX models_alias ON models (alias);
 CREATE TABLE versions (
     id TEXT PRIMARY KEY, model_id TEXT NOT NULL, name TEXT NOT NULL, base_model TEXT, architecture TEXT,
@@ -68,7 +68,7 @@ CREATE TABLE versions (
 CREATE INDEX versions_model ON versions (model_id, added_at DESC);
 CREATE INDEX versions_civitai ON versions (civitai_id);
 CREATE TABLE tags (model_id TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (model_id, tag)) WITHOUT ROWID;
-CREATE INDEX tags_tag ON tags (tag);
+CREATE INDEX tags_tag ON tags (tag COLLATE NOCASE);
 CREATE VIRTUAL TABLE search USING fts5 (
     model_id UNINDEXED, name, files, triggers, tags, notes, creator, tokenize = "unicode61 remove_diacritics 2", prefix = '2 3'
 );
@@ -149,16 +149,27 @@ CREATE TABLE publication_steps (
 
 -- sync: what was done here and not yet sent, what was frozen to be sent, what was read ----------------------------------
 CREATE TABLE remotes (
-    name TEXT PRIMARY KEY, kind TEXT NOT NULL, location TEXT NOT NULL, repo TEXT, options TEXT NOT NULL DEFAULT '{}',
-    capabilities TEXT NOT NULL DEFAULT '{}', added_at TEXT NOT NULL, synced_at TEXT
+    name TEXT PRIMARY KEY, kind TEXT NOT NULL, location TEXT NOT NULL, repo TEXT NOT NULL, part INTEGER NOT NULL,
+    options TEXT NOT NULL DEFAULT '{}', capabilities TEXT NOT NULL DEFAULT '{}', frozen_to INTEGER NOT NULL DEFAULT 0,
+    added_at TEXT NOT NULL, synced_at TEXT, head_at TEXT, deep_at TEXT
 ) WITHOUT ROWID;
-CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, change TEXT NOT NULL);
+-- A change that came from a remote names it as its origin, and goes on to every other remote.
+CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, change TEXT NOT NULL, origin TEXT);
 CREATE TABLE outbound (
-    remote TEXT NOT NULL, seq INTEGER NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL, last_outbox INTEGER NOT NULL,
-    stamp TEXT NOT NULL, sent INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (remote, seq)
+    remote TEXT NOT NULL, device TEXT NOT NULL, seq INTEGER NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL,
+    changes INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (remote, device, seq)
 ) WITHOUT ROWID;
+CREATE INDEX outbound_unsent ON outbound (remote, device, seq) WHERE sent = 0;
 CREATE TABLE cursors (
-    remote TEXT NOT NULL, device TEXT NOT NULL, seq INTEGER NOT NULL, head_tag TEXT, PRIMARY KEY (remote, device)
+    remote TEXT NOT NULL, device TEXT NOT NULL, seq INTEGER NOT NULL DEFAULT 0, head_tag TEXT, problem TEXT, since TEXT,
+    PRIMARY KEY (remote, device)
+) WITHOUT ROWID;
+CREATE TABLE received (
+    remote TEXT NOT NULL, device TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (remote, device, name)
+) WITHOUT ROWID;
+CREATE TABLE blob_queue (
+    remote TEXT NOT NULL, way TEXT NOT NULL, sha256 TEXT NOT NULL, kind TEXT NOT NULL, retry_at TEXT, problem TEXT,
+    PRIMARY KEY (remote, way, sha256), CHECK (way IN ('up', 'down')), CHECK (kind IN ('weights', 'picture'))
 ) WITHOUT ROWID;
 CREATE TABLE remote_blobs (
     remote TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, checked_at TEXT NOT NULL, PRIMARY KEY (remote, sha256)

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from registry import library, query, timestamps
+from registry.database import Registry
+from registry.errors import UsageError
+from registry.query_fields import FIELDS
+from registry.query_order import SORT_NAMES
+from tests.support.library import add_entry
+
+_NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def _names(registry: Registry, line: str) -> list[str]:
+    found = query.compile_query(line, _NOW)
+    asked = f"FROM models m LEFT JOIN versions v ON v.id = m.version_id WHERE {found.where} ORDER BY {found.order}"
+    return [row[0] for row in registry.db.execute(f"SELECT m.name {asked}", found.parameters)]
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """Five models that differ in everything that a query can ask."""
+    with Registry(tmp_path_factory.mktemp("query") / "home") as registry:
+        add_entry(
+            registry, "ink_wash_v2", place="/models/styles/ink_wash_v2.safetensors",
+            facts={"base_model": "SDXL 1.0", "strength": 0.8},
+            model_facts={"rating": 5, "creator": "Ann", "favourite": True},
+            tags=["style", "ink"], triggers=["inkwash", 'say "hi"'], size=2_000_000_000, rank=16, network_type="lora",
+            added_at="2026-05-25T00:00:00.000Z", architecture="sdxl",
+        )  # fmt: skip
+        add_entry(
+            registry, "red_hair", place="/models/red_hair.safetensors", state="missing",
+            facts={"base_model": "SD 1.5", "strength": 0.5}, model_facts={"rating": 4, "nsfw_level": 5},
+            tags=["character"], triggers=["red hair"], size=9_000_000, rank=8, network_type="loha",
+            added_at="2026-03-10T00:00:00.000Z", architecture="sd1",
+        )  # fmt: skip
+        night = add_entry(
+            registry, "Night Market", place="/models/night.safetensors", facts={"base_model": "Flux.1 D"},
+            model_facts={"rating": 3, "creator": "Bob", "origin": "trained"}, tags=["style", "city"],
+            rank=32, size=40_000_000, network_type="lora", added_at="2025-01-01T00:00:00.000Z", architecture="flux",
+        )  # fmt: skip
+        library.write_text(registry, night, "notes", "Best with 100% rain_drops")
+        library.add_record(registry, "run", night, {"name": "night run", "version_id": night})
+        add_entry(
+            registry, "checkpoint", place="/models/base.ckpt", state="damaged", model_facts={"kind": "checkpoint"}
+        )
+        add_entry(
+            registry,
+            "old_paper",
+            facts={"base_model": "SDXL Lightning"},
+            tags=["style"],
+            added_at="2025-06-02T00:00:00.000Z",
+        )
+        gone = add_entry(registry, "thrown away", place="/models/gone.safetensors", model_facts={"rating": 5})
+        library.trash(registry, gone)
+        registry.db.execute(
+            "INSERT INTO places SELECT '/copies/ink.safetensors', root, sha256, size, mtime_ns, device, inode + 1, "
+            "state, problem, seen_at FROM places WHERE path LIKE '%ink_wash%'"
+        )
+        yield registry
+
+
+INK, RED, NIGHT, CKPT, PAPER, GONE = "ink_wash_v2", "red_hair", "Night Market", "checkpoint", "old_paper", "thrown away"
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("", {INK, RED, NIGHT, CKPT, PAPER}),
+        ("base:sdxl", {INK, PAPER}),
+        ('base:="SDXL 1.0"', {INK}),
+        ("base:sd15", {RED}),
+        ("base:sd1.5,flux", {RED, NIGHT}),
+        ("base:flux1dev", {NIGHT}),
+        ("base:unknown", {CKPT}),
+        ("-base:sdxl", {RED, NIGHT, CKPT}),
+        ("type:lora", {INK, NIGHT, PAPER}),
+        ("type:lycoris", {RED}),
+        ("type:checkpoint", {CKPT}),
+        ("arch:SDXL", {INK}),
+        ("tag:STYLE", {INK, NIGHT, PAPER}),
+        ("tag:style -tag:city", {INK, PAPER}),
+        ("tag:c*", {RED, NIGHT}),
+        ("creator:ann", {INK}),
+        ("name:market", {NIGHT}),
+        ("name:ink_w", {INK}),
+        ("name:%", set()),
+        ("file:paper", {PAPER}),
+        ("folder:styles/", {INK}),
+        ("alias:RED_HAIR", {RED}),
+        ('trigger:"red hair"', {RED}),
+        ('trigger:say', {INK}),
+        ("run:night", {NIGHT}),
+        ("trained:here", {NIGHT}),
+        ("trained:no base:sdxl", {INK, PAPER}),
+        ("rating:>=4", {INK, RED}),
+        ("rating:0", {CKPT, PAPER}),
+        ("rank:8..16", {INK, RED}),
+        ("rank:..8", {RED}),
+        ("rank:16..", {INK, NIGHT}),
+        ("rank:8,32", {RED, NIGHT}),
+        ("size:>500mb", {INK}),
+        ("size:<9mb", {CKPT, PAPER}),
+        ("strength:0.6..1", {INK}),
+        ("added:<30d", {INK}),
+        ("added:30d", {INK}),
+        ("added:>1y", {NIGHT}),
+        ("added:2026-03", {RED}),
+        ("added:2025..2026-03", {RED, NIGHT, PAPER, CKPT}),
+        ("added:<2026", {NIGHT, PAPER}),
+        ("added:>=2026-05-25", {INK}),
+        ("added:60d..1y", {RED, CKPT, PAPER}),
+        ("used:never rating:5", {INK}),
+        ("used:ever", set()),
+        ("nsfw:r", {RED}),
+        ("nsfw:>=pg13", {RED}),
+        ("nsfw:<r", {INK, NIGHT, CKPT, PAPER}),
+        ("has:notes", {NIGHT}),
+        ("has:trigger", {INK, RED}),
+        ("-has:tags", {CKPT}),
+        ("has:run", {NIGHT}),
+        ("has:strength,creator", {INK, RED, NIGHT}),
+        ("is:fav", {INK}),
+        ("is:missing", {RED}),
+        ("is:damaged", {CKPT}),
+        ("is:elsewhere", {PAPER}),
+        ("is:dup", {INK}),
+        ("@dupes", {INK}),
+        ("-@dupes rating:>0", {RED, NIGHT}),
+        ("@mine", {NIGHT}),
+        ("is:trash", {GONE}),
+        ("is:trash rating:1", set()),
+        ("-is:trash rating:5", {INK}),
+        ("ink", {INK}),
+        ("INKW", {INK}),
+        ("wash ink", {INK}),
+        ("rain", {NIGHT}),
+        ("-style", {RED, CKPT}),
+        ('"night market"', {NIGHT}),
+        ("bob", {NIGHT}),
+        ("/^(red|NIGHT)/", {RED, NIGHT}),
+        ("-/_/", {NIGHT, CKPT}),
+        ("100%", {NIGHT}),
+        ("-", {INK, RED, NIGHT, CKPT, PAPER}),
+    ],
+)  # fmt: skip
+def test_a_term_finds_what_it_says(shelf: Registry, line: str, names: set[str]) -> None:
+    assert set(_names(shelf, line)) == names
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("", [CKPT, INK, NIGHT, PAPER, RED]),
+        ("sort:-name", [RED, PAPER, NIGHT, INK, CKPT]),
+        ("sort:added", [INK, RED, CKPT, PAPER, NIGHT]),
+        ("sort:rating", [INK, RED, NIGHT, CKPT, PAPER]),
+        ("sort:size", [INK, NIGHT, RED, CKPT, PAPER]),
+        ("sort:-rank", [RED, INK, NIGHT, CKPT, PAPER]),
+        ("sort:base", [NIGHT, RED, INK, PAPER, CKPT]),
+        ("sort:-rating,-name", [PAPER, CKPT, NIGHT, RED, INK]),
+    ],
+)
+def test_sorting_puts_missing_values_last_and_breaks_ties_by_name(shelf: Registry, line: str, names: list[str]) -> None:
+    assert [row.name for row in library.list_models(shelf, line)] == names
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("raing:4", "did you mean rating:?"),
+        ("zzz:4", "fields are"),
+        ("rating:many", "rating can't be 'many'"),
+        ("rating:nan", "rating can't be"),
+        ("size:5parsecs", "size can't be"),
+        ("is:publised", "did you mean published?"),
+        ("has:zebra", "use one of"),
+        ("sort:nam", "did you mean name?"),
+        ("sort:", "sort: needs a name"),
+        ("tag:", "tag: needs a value"),
+        ('base:""', "base: needs a value"),
+        ("added:soon", "no age or date"),
+        ("added:2026-13", "no age or date"),
+        ("added:<99999999999y", "longer ago"),
+        ("nsfw:very", "use one of pg"),
+        ("@nothing", "there is no view"),
+        ("/(/", "no regular expression"),
+        ("trained:there", "did you mean here"),
+    ],
+)
+def test_a_term_that_makes_no_sense_is_named_with_what_would(line: str, says: str) -> None:
+    with pytest.raises(UsageError) as error:
+        query.compile_query(line, _NOW)
+    assert says in str(error.value)
+
+
+def _run(registry: Registry, text: str) -> None:
+    with contextlib.suppress(UsageError):
+        _names(registry, text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text())
+@example('"')
+@example("\ud800 \x00 '; DROP TABLE models --")
+@example("-" * 50)
+@example("/(?L)x/")
+@example('""" "*" ()')
+def test_any_text_runs_or_is_refused(shelf: Registry, text: str) -> None:
+    _run(shelf, text)
+
+
+_FIELD_LINES = st.builds(
+    "{}{}:{}{}".format,
+    st.sampled_from(["", "-"]),
+    st.sampled_from([*FIELDS, "sort"]),
+    st.sampled_from(["", ">", "<=", "=", '"', "..", "*"]),
+    st.one_of(
+        st.text(max_size=8), st.sampled_from([*SORT_NAMES, "5..", "<30d", "2026-02-30", "9999", "fav", "1e400", "-0"])
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_FIELD_LINES, max_size=4).map(" ".join))
+def test_any_value_of_any_field_runs_or_is_refused(shelf: Registry, text: str) -> None:
+    _run(shelf, text)
+
+
+def test_every_field_accepts_its_own_example(shelf: Registry) -> None:
+    for name, field in FIELDS.items():
+        library.model_ids(shelf, f"{name}:{field.example}")
+        assert field.help
+
+
+def test_used_looks_at_the_pictures_made_with_any_version(registry: Registry) -> None:
+    item = add_entry(registry, "brush")
+    sha256 = registry.db.execute("SELECT sha256 FROM files").fetchone()[0]
+    assert library.model_ids(registry, "@unused") == [item]
+    registry.db.execute(
+        "INSERT INTO generations VALUES ('g1', 'k', '/x.png', 'aa', NULL, '{}', '{}', ?)", (timestamps.of(_NOW),)
+    )
+    registry.db.execute("INSERT INTO generation_files VALUES ('g1', ?)", (sha256,))
+    assert library.model_ids(registry, "@unused") == []
+    assert library.model_ids(registry, "used:2026-06 -used:<2026-06") == [item]
+
+
+def test_a_collection_is_asked_for_by_name(registry: Registry) -> None:
+    item = add_entry(registry, "brush")
+    add_entry(registry, "other")
+    registry.db.execute("INSERT INTO collections VALUES ('c', 'Client A', '')")
+    registry.db.execute("INSERT INTO collection_members VALUES ('c', ?)", (item,))
+    assert library.model_ids(registry, 'collection:"client a"') == [item]
+    assert library.model_ids(registry, "has:collection") == [item]
+
+
+def test_same_tensors_under_another_header_are_a_duplicate(registry: Registry) -> None:
+    first = add_entry(registry, "one", autov3="ab" * 32)
+    second = add_entry(registry, "two", autov3="ab" * 32)
+    add_entry(registry, "empty one", autov3="e3b0c44298fc" + "0" * 52)
+    add_entry(registry, "empty two", autov3="e3b0c44298fc" + "0" * 52)
+    assert set(library.model_ids(registry, "is:dup")) == {first, second}
+
+
+def test_the_newest_version_is_the_one_that_is_asked(registry: Registry) -> None:
+    old = add_entry(registry, "v1", rank=4, added_at="2026-01-01T00:00:00.000Z")
+    new = add_entry(registry, "v2", rank=16, added_at="2026-02-01T00:00:00.000Z")
+    library.set_facts(registry, new, "user", {"model": old})
+    assert library.model_ids(registry, "rank:16") == [old]
+    assert library.model_ids(registry, "rank:4") == []
+    (row,) = library.list_models(registry)
+    assert (row.version_id, row.versions) == (new, 2)
