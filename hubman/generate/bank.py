@@ -2,9 +2,9 @@
 
     y = base(x) + ((x · downᵀ) ∘ S) · upᵀ        S[b, k] = strength, for sample b, of the LoRA that owns rank k
 
-``down`` and ``up`` are the factors of all LoRAs joined along the rank, so any number of LoRAs costs three kernels, and a
-sweep, a grid of combinations or a strength that changes by the step are all just values of S. The frozen weights are
-never written to.
+``down`` and ``up`` are the factors of all LoRAs joined along the rank, so any number of LoRAs costs three kernels, and
+a sweep, a grid of combinations or a strength that changes by the step are all just values of S. The frozen weights
+are never written to.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _AdaptedConv(_Adapted):
 
 
 class Bank:
-    """Holds wrappers in the modules of a base. ``roots`` are its components, ``modules`` their places (see ``Base``)."""
+    """Wrappers in the modules of a base: ``roots`` are its components, ``modules`` their places (see ``Base``)."""
 
     def __init__(self, roots: Mapping[str, nn.Module], modules: Mapping[Site, nn.Module]) -> None:
         self._roots = roots

@@ -1,4 +1,4 @@
-"""Load a base model: a diffusers folder or a single checkpoint of Stable Diffusion 1.x or 2.x, from this machine only."""
+"""Load a base model from this machine: a diffusers folder or a checkpoint of Stable Diffusion 1.x or 2.x."""
 
 from __future__ import annotations
 

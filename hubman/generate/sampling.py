@@ -45,7 +45,7 @@ def picture_size(request: DrawRequest, base: Base) -> tuple[int, int]:
 
 @torch.inference_mode()
 def sample(
-    base: Base, bank: Bank, encoder: Encoder, cells: Sequence[DrawRequest], hashes: Sequence[str], on_step: OnStep
+    cells: Sequence[DrawRequest], *, base: Base, bank: Bank, encoder: Encoder, hashes: Sequence[str], on_step: OnStep
 ) -> list[Image.Image]:
     """Draw ``cells``, which must share steps, sampler, size, number of chunks, and whether there is guidance.
 
@@ -100,7 +100,7 @@ def _strengths(cell: DrawRequest, hashes: Sequence[str], step: int) -> list[floa
 
 def _guide(noise: torch.Tensor, cells: Sequence[DrawRequest], rows: Sequence[_Row], guided: bool) -> torch.Tensor:
     """Classifier-free guidance over any number of AND parts: u + cfg · Σ wᵢ (cᵢ - u)."""
-    positives = [row for row in rows if row.weight] if not guided else list(rows[len(cells) :])
+    positives = rows[len(cells) :] if guided else rows
     owners = torch.tensor([row.cell for row in positives], device=noise.device)
     weights = [row.weight * (cells[row.cell].cfg if guided else 1.0) for row in positives]
     scale = torch.tensor(weights, device=noise.device, dtype=noise.dtype)[:, None, None, None]
@@ -125,7 +125,7 @@ class _Texts:
 
     def at(self, step: int) -> torch.Tensor:
         """[rows, tokens, width] for sampling step ``step`` (from 0)."""
-        now = [next(stretch.text for stretch in row.stretches if step < stretch.until) for row in self._rows]
+        now = [_text_at(row.stretches, step) for row in self._rows]
         if now != self._now:
             self._now = now
             self._stacked = torch.stack([self._one(row, text) for row, text in zip(self._rows, now, strict=True)])
@@ -136,6 +136,10 @@ class _Texts:
         return self._encoder.encode(
             text, self._strengths[row.cell], clip_skip=cell.clip_skip, emphasis=cell.emphasis, chunks=self._chunks
         )
+
+
+def _text_at(stretches: Sequence[Stretch], step: int) -> str:
+    return next((stretch.text for stretch in stretches if step < stretch.until), stretches[-1].text)
 
 
 def _decode(base: Base, latent: torch.Tensor) -> Image.Image:

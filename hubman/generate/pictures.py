@@ -1,0 +1,100 @@
+"""Finished pictures on disk: a PNG with A1111's ``parameters`` and our own ``hubman`` chunk, written atomically."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from hubman.generate.infotext import Infotext, read, write
+from hubman.generate.request import DrawRequest
+from registry.errors import DamagedFileError
+
+_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
+
+
+class EngineNote(msgspec.Struct, frozen=True, kw_only=True):
+    """How a picture was computed, so that it can be drawn again bit for bit on the same machine."""
+
+    path: str = "bank"
+    dtype: str
+    device: str
+    batch: int
+    versions: dict[str, str]
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+    """The ``hubman`` text chunk. The request's paths are file names only: a picture must not tell of its machine."""
+
+    key: str
+    request: DrawRequest
+    engine: EngineNote
+
+
+def public(request: DrawRequest) -> DrawRequest:
+    """The request without the folders of this machine."""
+    loras = tuple(msgspec.structs.replace(use, path=Path(use.path).name) for use in request.loras)
+    return msgspec.structs.replace(request, base=Path(request.base).name, loras=loras)
+
+
+def save_png(image: Image.Image, path: Path, info: Infotext, chunk: Chunk) -> None:
+    """Write ``image`` with its data to ``path``: a temporary file beside it, fsync, replace."""
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("parameters", write(info))
+    notes.add_text("hubman", msgspec.json.encode(chunk).decode())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".png.part", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            image.save(file, format="PNG", pnginfo=notes)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_info(path: Path) -> tuple[Infotext | None, Chunk | None]:
+    """The generation data of any PNG, JPEG or WebP; None for what it does not hold.
+
+    Raises ``DamagedFileError`` if it is no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            texts: dict[Any, Any] = dict(image.info)
+            comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise DamagedFileError(f"{path} is not a picture that can be read ({error})") from error
+    parameters = texts.get("parameters")
+    if not isinstance(parameters, str) and isinstance(comment, bytes):
+        parameters = _user_comment(comment)
+    try:
+        chunk = msgspec.json.decode(texts.get("hubman", ""), type=Chunk)
+    except (msgspec.MsgspecError, UnicodeEncodeError, TypeError):
+        chunk = None
+    return (read(parameters) if isinstance(parameters, str) else None), chunk
+
+
+def _user_comment(raw: bytes) -> str:
+    """EXIF's UserComment: eight bytes naming the code, then the text. Writers differ in the byte order of UNICODE."""
+    code, text = raw[:8], raw[8:]
+    if code.startswith(b"UNICODE"):
+        big_endian = text[:1] == b"\0" or text[:2] == b"\xfe\xff"
+        return text.decode("utf-16-be" if big_endian else "utf-16-le", "replace").lstrip("\ufeff")
+    return text.decode("utf-8", "replace").rstrip("\0")
+
+
+def is_finished(path: Path, key: str) -> bool:
+    """Whether ``path`` holds the finished picture of the request with this key."""
+    if not path.is_file():
+        return False
+    try:
+        chunk = read_info(path)[1]
+    except DamagedFileError:
+        return False
+    return chunk is not None and chunk.key == key
