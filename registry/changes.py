@@ -32,6 +32,10 @@ FILE_FACTS = (
 _MALFORMED = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
 
 
+METADATA_CAP = 128 << 10
+"""Bytes of a file's header metadata, as JSON, that are kept and synced."""
+
+
 class MalformedChangeError(ValueError):
     """A change whose kind is known and whose content is not what the kind says."""
 
@@ -41,11 +45,17 @@ def encode(change: Change) -> str:
 
 
 def record(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]:
-    """Apply local changes and queue them for sync. Returns the touched items. Call inside a transaction."""
+    """Apply local changes and queue them for sync. Returns the touched items. Call inside a transaction.
+
+    Without a remote nothing is queued: adding one sends the whole state.
+    """
     touched: set[str] = set()
+    is_synced = db.execute("SELECT 1 FROM remotes").fetchone() is not None
     for change in changes:
-        touched |= apply(db, change)
-        db.execute("INSERT INTO outbox (change) VALUES (?)", (encode(change),))
+        fitting = _fitting(change)
+        touched |= apply(db, fitting)
+        if is_synced:
+            db.execute("INSERT INTO outbox (change) VALUES (?)", (encode(fitting),))
     return touched
 
 
@@ -71,6 +81,22 @@ def stamp_of(change: Change) -> str | None:
     """The newest clock stamp inside ``change``, or None for a kind that has none."""
     position = {"set": 4, "add": 4, "txt": 4, "have": 4, "dev": 3}.get(change[0])
     return str(change[position]) if position is not None and position < len(change) else None
+
+
+def _fitting(change: Change) -> Change:
+    """``change`` within what one line of a batch may hold: of a file's metadata the longest values are left out.
+
+    They stay in the file. Trainers write whole tables of tag counts there, which can pass a megabyte.
+    """
+    if change[0] != "file" or not isinstance(change[-1], dict) or not change[-1].get("metadata"):
+        return change
+    metadata = dict(change[-1]["metadata"])
+    excess = len(msgspec.json.encode(metadata)) - METADATA_CAP
+    for name in sorted(metadata, key=lambda name: (-len(str(metadata[name])), name)):
+        if excess <= 0:
+            break
+        excess -= len(msgspec.json.encode(metadata.pop(name)))
+    return [*change[:-1], {**change[-1], "metadata": metadata}]
 
 
 # making changes ---------------------------------------------------------------------------------------------------
@@ -142,7 +168,8 @@ def _apply_txt(db: sqlite3.Connection, item: str, field: str, value: str, dot: s
 
 def _apply_cnt(db: sqlite3.Connection, item: str, name: str, device: str, total: int) -> set[str]:
     db.execute(
-        "INSERT INTO counters VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET total = max(total, excluded.total)",
+        "INSERT INTO counters VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET total = excluded.total "
+        "WHERE excluded.total > counters.total",
         (_text(item), _text(name), _text(device), int(total)),
     )
     return {item}
@@ -160,7 +187,8 @@ def _apply_file(db: sqlite3.Connection, sha256: str, facts: dict[str, Any]) -> s
         marks = ", ".join("?" for _ in FILE_FACTS)
         values = (sha256, *(row[name] for name in FILE_FACTS))
         db.execute(f"INSERT OR REPLACE INTO files (sha256, {columns}) VALUES (?, {marks})", values)  # noqa: S608
-    return {_text(row["version_id"])}
+    touched = {_text(row["version_id"])}
+    return touched if known is None else touched | {known[0]}
 
 
 def _precedence(row: dict[str, Any]) -> tuple[str, str, bytes]:
@@ -197,7 +225,8 @@ def _apply_rec(db: sqlite3.Connection, kind: str, record_id: str, body: dict[str
     text = msgspec.json.encode(body, order="sorted").decode()
     # Grow-only: two bodies under one id do not happen by design; if they do, every machine keeps the same one.
     db.execute(
-        "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = max(body, excluded.body)",
+        "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body "
+        "WHERE excluded.body > records.body",
         (_text(kind), _text(record_id), text),
     )
     item = body.get("version_id")
