@@ -1,11 +1,9 @@
-"""Where hubman keeps its data, and which Civitai it talks to."""
+"""Where hubman keeps its data."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-
-REAL_SITE = "https://civitai.com"
 
 
 def home() -> Path:
@@ -17,7 +15,3 @@ def home() -> Path:
 
     return user_data_path("hubman")
 
-
-def civitai_url() -> str:
-    """``$HUBMAN_CIVITAI_URL`` without a trailing slash, or the real site."""
-    return (os.environ.get("HUBMAN_CIVITAI_URL") or REAL_SITE).rstrip("/")

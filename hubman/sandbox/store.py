@@ -81,6 +81,13 @@ class Store:
             rows = self._db.execute("SELECT doc FROM things WHERE kind = ? ORDER BY rowid", (kind,)).fetchall()
         return [json.loads(row[0]) for row in rows]
 
+    def matching(self, kind: str, field: str, value: str) -> list[Doc]:
+        """Those whose ``field`` has this value."""
+        sql = "SELECT doc FROM things WHERE kind = ? AND json_extract(doc, ?) = ? ORDER BY rowid"
+        with self._lock:
+            rows = self._db.execute(sql, (kind, f"$.{field}", value)).fetchall()
+        return [json.loads(row[0]) for row in rows]
+
     def delete(self, kind: str, key: int | str) -> None:
         with self._lock:
             self._db.execute("DELETE FROM things WHERE kind = ? AND id = ?", (kind, key))

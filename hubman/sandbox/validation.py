@@ -50,7 +50,9 @@ def check(name: str, value: Json) -> dict[str, Any]:
             return {}
         raise InvalidInputError([_issue("object", [], "undefined")])
     issues = _bad_dates(schema, value)
-    for error in sorted(_validator(name).iter_errors(value), key=lambda error: [str(step) for step in error.absolute_path]):
+    for error in sorted(
+        _validator(name).iter_errors(value), key=lambda error: [str(step) for step in error.absolute_path]
+    ):
         issues.append(_translate(error))
     if issues:
         raise InvalidInputError(issues)
@@ -81,7 +83,11 @@ def _translate(error: ValidationError) -> dict[str, Any]:
             "message": f"Invalid option: expected one of {options}",
         }
     code = {"minimum": "too_small", "minLength": "too_small", "minItems": "too_small", "pattern": "invalid_format"}
-    return {"code": code.get(str(inner.validator), "too_big"), "path": path, "message": f"Invalid input: {inner.message[:200]}"}
+    return {
+        "code": code.get(str(inner.validator), "too_big"),
+        "path": path,
+        "message": f"Invalid input: {inner.message[:200]}",
+    }
 
 
 def _issue(expected: Json, path: list[Any], received: str) -> dict[str, Any]:
@@ -129,9 +135,7 @@ def _prune(schema: dict[str, Any], value: Json) -> Json:
     known = schema.get("properties")
     if not isinstance(value, dict) or not known:
         return value
-    return {
-        key: item if key in _OPEN else _prune(known[key], item) for key, item in value.items() if key in known
-    }
+    return {key: item if key in _OPEN else _prune(known[key], item) for key, item in value.items() if key in known}
 
 
 def _defaults(schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,130 @@
+"""The commands about work in progress and the machine: jobs, job, doctor."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sqlite3
+import sys
+
+import click
+
+from hubman import config
+from hubman.cli import output
+from hubman.cli.library import open_registry
+from hubman.jobs import store
+from hubman.jobs.records import Job
+from registry.errors import HubError
+
+
+@click.command()
+@output.json_option
+def jobs(as_json: bool) -> None:
+    """List long work, the newest first."""
+    with open_registry() as registry:
+        found = store.latest(registry)
+    if as_json:
+        output.print_json(found)
+        return
+    if not found:
+        click.echo("no jobs yet", err=True)
+    output.table([(job.id[-6:], job.kind, job.state, job.title, job.error or "") for job in found], ("id", "kind", "state", "title", "error"))
+
+
+@click.group()
+def job() -> None:
+    """Attach to, cancel or resume one job; ID is what ``hubman jobs`` shows."""
+
+
+@job.command("attach")
+@click.argument("job_id", metavar="ID")
+def job_attach(job_id: str) -> None:
+    """Watch a job until it ends. Ctrl-C leaves it running."""
+    with open_registry() as registry:
+        conclude(follow(store.get(registry, job_id)))
+
+
+def follow(found: Job) -> Job:
+    """Show a job's progress until it ends."""
+    with open_registry() as registry, output.progress() as report:
+        return store.follow(registry, found.id, report)
+
+
+def conclude(ended: Job) -> None:
+    """Say how a job ended. Raises :class:`HubError` unless it is done."""
+    if ended.state != "done":
+        raise HubError(f"job {ended.id[-6:]} {ended.state}" + (f": {ended.error}" if ended.error else ""), f"hubman job resume {ended.id[-6:]} goes on")
+    output.say(f"job {ended.id[-6:]} done")
+
+
+@job.command("cancel")
+@click.argument("job_id", metavar="ID")
+def job_cancel(job_id: str) -> None:
+    """Ask a job to stop at its next safe point."""
+    with open_registry() as registry:
+        output.say(f"asked {store.cancel(registry, job_id).id[-6:]} to stop")
+
+
+@job.command("resume")
+@click.argument("job_id", metavar="ID")
+def job_resume(job_id: str) -> None:
+    """Start a failed or cancelled job again where it left off."""
+    with open_registry() as registry:
+        output.say(f"started {store.resume(registry, job_id).id[-6:]} again")
+
+
+@click.command()
+@output.json_option
+def doctor(as_json: bool) -> None:
+    """What works on this machine, and what to do about the rest."""
+    findings = [_python(), _sqlite(), _home(), *_packages(), _key(), _disk()]
+    if as_json:
+        output.print_json([{"name": name, "ok": ok, "what": what} for name, ok, what in findings])
+        return
+    for name, ok, what in findings:
+        click.echo(f"{'ok ' if ok else '-- '} {name:<12} {output.clean(what)}")
+
+
+Finding = tuple[str, bool, str]
+
+
+def _python() -> Finding:
+    return "python", sys.version_info >= (3, 11), sys.version.split()[0]
+
+
+def _sqlite() -> Finding:
+    with sqlite3.connect(":memory:") as db:
+        has_fts = bool(db.execute("SELECT 1 FROM pragma_compile_options WHERE compile_options = 'ENABLE_FTS5'").fetchone())
+    return "sqlite", has_fts, f"{sqlite3.sqlite_version}{'' if has_fts else ' without FTS5: search needs a Python whose SQLite has it'}"
+
+
+def _home() -> Finding:
+    home = config.home()
+    nearest = next(folder for folder in (home, *home.parents) if folder.exists())
+    writable = os.access(nearest, os.W_OK)
+    return "home", writable, f"{home}{'' if writable else ': not writable, set HUBMAN_HOME to a folder you can write'}"
+
+
+def _packages() -> list[Finding]:
+    found: list[Finding] = []
+    for extra, modules, use in (
+        ("ml", ("torch", "diffusers", "transformers", "peft"), "training and generation"),
+        ("cloud", ("obstore",), "syncing through S3, GCS and Azure"),
+    ):
+        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        found.append((extra, not missing, f"{use}: " + (f"pip install 'hubman[{extra}]'" if missing else "installed")))
+    return found
+
+
+def _key() -> Finding:
+    from hubman.civitai import auth
+
+    has_key = bool(auth.api_key())
+    return "civitai key", has_key, f"for {auth.site_url()}" + ("" if has_key else ": hubman login, needed to publish and for some downloads")
+
+
+def _disk() -> Finding:
+    nearest = next(folder for folder in (config.home(), *config.home().parents) if folder.exists())
+    free = shutil.disk_usage(nearest).free
+    return "disk", free > 2_000_000_000, f"{output.size(free)} free"

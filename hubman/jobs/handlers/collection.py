@@ -1,0 +1,65 @@
+"""Jobs that move and index files: scan, pull, publish, sync."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hubman.jobs.records import Job
+from hubman.progress import Progress, Report
+from registry.database import Registry
+
+Stop = Callable[[], bool]
+
+
+def scan(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``folders`` (empty means every root), ``rehash``."""
+    del should_stop
+    from registry import scan as scanning
+
+    folders = [Path(folder) for folder in job.request.get("folders", [])]
+    result = scanning.scan(
+        registry,
+        lambda stage, done, total: report(Progress(stage=stage, done=done, total=total, unit="files")),
+        roots=folders or None,
+        rehash=bool(job.request.get("rehash", False)),
+    )
+    return plain(result)
+
+
+def pull(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``ref``, optional ``site`` (an address other than the configured one), optional ``into``."""
+    del should_stop
+    from hubman.civitai.pull import pull as pull_model
+    from hubman.civitai.session import connect
+
+    into = Path(job.request["into"]) if job.request.get("into") else registry.models_folder / "pulled"
+    with connect(registry.home, job.request.get("site")) as client:
+        return plain(pull_model(registry, client, job.request["ref"], into=into, report=report))
+
+
+def publish(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``version_id``, ``options`` (of :class:`hubman.civitai.publish.PublishOptions`), optional ``site``."""
+    del should_stop
+    from hubman.civitai.publish import PublishOptions, publish as publish_version
+    from hubman.civitai.session import connect
+
+    options = msgspec.convert(job.request.get("options", {}), PublishOptions)
+    with connect(registry.home, job.request.get("site")) as client:
+        return plain(publish_version(registry, client, job.request["version_id"], options=options, report=report))
+
+
+def sync(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``remote``."""
+    from hubman.sync.run import sync as sync_remote
+
+    return plain(sync_remote(registry, job.request["remote"], report=report, should_stop=should_stop))
+
+
+def plain(record: object) -> dict[str, Any]:
+    """A record as JSON-like data, paths as texts."""
+    data: dict[str, Any] = msgspec.to_builtins(record, enc_hook=str)
+    return data

@@ -1,0 +1,109 @@
+"""A finished training becomes a model of the library, with its lineage: run, losses, samples, epochs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from hubman.train.result import TrainResult
+from registry import ids, library, previews, timestamps
+from registry.database import Registry
+from registry.scan import index_file
+
+MAX_POINTS = 500
+"""Points of a loss curve that are kept for good."""
+
+
+def register(registry: Registry, result: TrainResult, *, started_at: str) -> str:
+    """Copy the LoRA among the models, index it, and write its run down. Returns the version's id.
+
+    Doing it again for the same file changes nothing.
+    """
+    path = place(registry.models_folder / "trained", result.path, result.sha256)
+    version = index_file(registry, path)
+    facts = {"base_model": _base_model(result), "strength": result.strength, "version_name": "v1.0", "run_id": version}
+    model = library.version(registry, version).model_id
+    library.set_facts(registry, version, "training", facts)
+    library.set_facts(registry, model, "training", {"name": result.recipe.output, "alias": path.stem, "origin": "trained"})
+    if result.trigger:
+        library.update_set(registry, version, "trigger_words", add=[result.trigger])
+    library.update_set(registry, model, "tags", add=[result.recipe.kind])
+    samples = _keep_samples(registry, version, result)
+    run = library.run_of(registry, version)
+    if run is None:
+        library.add_record(registry, "run", version, _run(version, result, samples, started_at))
+    return version
+
+
+def place(folder: Path, source: Path, sha256: str) -> Path:
+    """Copy ``source`` into ``folder`` under a free name; a file of this content that is there already is kept."""
+    from registry.hashing import hash_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(1, 10_000):
+        target = folder / (source.name if number == 1 else f"{source.stem}-{number}{source.suffix}")
+        if not target.exists():
+            break
+        if target.stat().st_size == source.stat().st_size and hash_file(target).sha256 == sha256:
+            return target
+    temporary = folder / f".{ids.new_id()}.part"
+    shutil.copyfile(source, temporary)
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
+    temporary.replace(target)
+    return target
+
+
+def _base_model(result: TrainResult) -> str:
+    """Civitai's name for the base. The embedded one is no model that others have: ``Other``."""
+    if result.recipe.family == "tiny":
+        return "Other"
+    return {"sd_v1": "SD 1.5", "sd_v2": "SD 2.1", "sd_v2_v": "SD 2.1 768"}.get(result.base_model_version, "Other")
+
+
+def _keep_samples(registry: Registry, version: str, result: TrainResult) -> list[str]:
+    """Every sample goes into the blob store; the last epoch's become previews. Returns their hashes, by epoch."""
+    last = max((sample.epoch for sample in result.samples), default=0)
+    kept = []
+    for sample in result.samples:
+        if sample.epoch == last and last > 0:
+            generation = {"prompt": sample.prompt, "seed": sample.seed, "epoch": sample.epoch}
+            kept.append(previews.add_preview(registry, version, sample.path, generation=generation, source="training"))
+        else:
+            kept.append(previews.store_blob(registry, sample.path))
+    return kept
+
+
+def _run(version: str, result: TrainResult, samples: list[str], started_at: str) -> dict[str, object]:
+    return {
+        "id": version,
+        "version_id": version,
+        "name": result.recipe.output,
+        "recipe": result.recipe.public(),
+        "dataset_fingerprint": result.dataset_fingerprint,
+        "images": result.images,
+        "seed": result.recipe.seed,
+        "steps": result.steps,
+        "seconds": round(result.seconds, 3),
+        "final_loss": result.final_loss,
+        "losses": losses(result.metrics_path),
+        "samples": samples,
+        "checkpoints": [file.path.name for file in result.epoch_files],
+        "started_at": started_at,
+        "finished_at": timestamps.now(),
+    }
+
+
+def losses(metrics: Path) -> list[tuple[int, float]]:
+    """``[step, loss]`` pairs of a metrics file, at most :data:`MAX_POINTS`: each the mean of its stretch."""
+    points = []
+    for line in metrics.read_bytes().splitlines():
+        entry = msgspec.json.decode(line)
+        if "loss" in entry and "step" in entry:
+            points.append((int(entry["step"]), float(entry["loss"])))
+    stretch = -(-len(points) // MAX_POINTS) or 1
+    parts = [points[i : i + stretch] for i in range(0, len(points), stretch)]
+    return [(part[-1][0], round(sum(loss for _, loss in part) / len(part), 6)) for part in parts]

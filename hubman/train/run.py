@@ -1,0 +1,63 @@
+"""A training as a job runs it: recipe file in, LoRA file and result record out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from hubman.progress import Report, silent
+from hubman.train.checks import Rules, check
+from hubman.train.dataset import read_dataset
+from hubman.train.files import write_atomically
+from hubman.train.recipe import read_recipe, write_recipe
+from hubman.train.result import TrainResult
+from registry.errors import MissingExtraError, UsageError
+
+RESULT = "result.json"
+PICTURES = "pictures.json"
+
+
+def _never() -> bool:
+    return False
+
+
+def run_training(
+    recipe_path: Path,
+    run_dir: Path,
+    resume: bool = False,
+    report: Report = silent,
+    should_stop: Callable[[], bool] = _never,
+    force: bool = False,
+) -> TrainResult:
+    """Check the dataset, train, and leave everything in ``run_dir``: LoRA, epochs, samples, metrics, ``result.json``.
+
+    ``resume`` goes on from the last checkpoint in ``run_dir``, or starts if there is none. ``force`` trains in spite of
+    the dataset's errors; images that cannot be decoded are left out. Raises UsageError for a dataset with errors,
+    CancelledError when ``should_stop`` asked for it (a checkpoint is kept), MissingExtraError without torch.
+    """
+    recipe = read_recipe(recipe_path)
+    dataset = read_dataset(Path(recipe.dataset), run_dir / PICTURES, report)
+    findings = check(dataset, Rules(resolution=recipe.resolution, trigger=recipe.trigger, force=force))
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors and not force:
+        first = errors[0]
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise UsageError(f"{first.image or dataset.folder.name}: {first.sentence}{more}", first.remedy)
+    try:
+        from hubman.train.loop import train
+    except ImportError as error:
+        raise MissingExtraError("training needs torch and diffusers", "pip install 'hubman[ml]'") from error
+    write_recipe(run_dir / "recipe.toml", recipe)
+    result = train(recipe, run_dir, dataset=dataset, report=report, should_stop=should_stop, resume=resume)
+    write_atomically(run_dir / RESULT, msgspec.json.encode(result))
+    return result
+
+
+def read_result(run_dir: Path) -> TrainResult | None:
+    """The result of a finished training in ``run_dir``, or None."""
+    try:
+        return msgspec.json.decode((run_dir / RESULT).read_bytes(), type=TrainResult)
+    except (OSError, msgspec.DecodeError):
+        return None
