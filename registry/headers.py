@@ -1,0 +1,133 @@
+"""Safetensors headers, read and checked without loading a tensor.
+
+Layout: 8 bytes little-endian header length, a JSON object, then the data. The checks are those of the reference
+implementation, so a file that passes loads everywhere and a file that fails loads nowhere.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from registry.errors import DamagedFileError
+from registry.hashing import MAX_HEADER
+
+_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}  # fmt: skip
+
+
+class TensorInfo(msgspec.Struct, frozen=True):
+    """What the header says of one tensor; ``offsets`` are where its bytes begin and end, counted from the data on."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offsets: tuple[int, int] = msgspec.field(name="data_offsets")
+
+
+class Header(msgspec.Struct, frozen=True):
+    """A checked header. ``size`` is the length of its JSON in bytes: the data begins at byte ``8 + size``."""
+
+    metadata: dict[str, str]
+    tensors: dict[str, TensorInfo]
+    size: int
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header of a safetensors file.
+
+    Raises :class:`DamagedFileError` saying what contradicts the format, and :class:`OSError`.
+    """
+    with path.open("rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        start = file.read(8)
+        if len(start) < 8:
+            raise _damaged(path, f"it has {len(start)} bytes, too few for a safetensors file")
+        size = int.from_bytes(start, "little")
+        if size > MAX_HEADER:
+            raise _damaged(path, f"it claims a header of {size:,} bytes, more than any real file has")
+        if size > length - 8:
+            raise _damaged(path, f"it claims a header of {size:,} bytes, but has only {length:,} in all")
+        raw = file.read(size)
+    try:
+        return _parse(raw, length - 8 - size)
+    except ValueError as error:
+        raise _damaged(path, str(error)) from None
+
+
+def read_alpha(path: Path, header: Header) -> float | None:
+    """The first ``alpha`` tensor's value (a handful of bytes), or None if there is none that can be read."""
+    for name, tensor in header.tensors.items():
+        if not name.endswith(".alpha") or math.prod(tensor.shape) != 1:
+            continue
+        with path.open("rb") as file:
+            file.seek(8 + header.size + tensor.offsets[0])
+            value = _scalar(tensor.dtype, file.read(tensor.offsets[1] - tensor.offsets[0]))
+        return value if value is not None and math.isfinite(value) else None
+    return None
+
+
+def _scalar(dtype: str, raw: bytes) -> float | None:
+    if dtype == "BF16":
+        dtype, raw = "F32", b"\0\0" + raw
+    code = {"F16": "<e", "F32": "<f", "F64": "<d", "I32": "<i", "I64": "<q"}.get(dtype)
+    return float(struct.unpack(code, raw)[0]) if code and len(raw) == struct.calcsize(code) else None
+
+
+def _damaged(path: Path, problem: str) -> DamagedFileError:
+    return DamagedFileError(f"{path.name} is damaged: {problem}", "download or export it again")
+
+
+def _parse(raw: bytes, data_length: int) -> Header:
+    """Raises :class:`ValueError` with a line that ends the sentence "the file is damaged:"."""
+    try:
+        content: Any = msgspec.json.decode(raw)
+        if not isinstance(content, dict):
+            raise ValueError("its header is no JSON object")
+        metadata = msgspec.convert(content.pop("__metadata__", {}), dict[str, str])
+        tensors = msgspec.convert(content, dict[str, TensorInfo])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"its header is not readable ({error})") from error
+    if raw.count(b'"data_offsets"') != len(tensors):
+        _refuse_duplicates(raw)
+    _check_offsets(tensors, data_length)
+    return Header(metadata, tensors, len(raw))
+
+
+def _refuse_duplicates(raw: bytes) -> None:
+    """The fast decoder keeps the last of two equal names; this slow one sees both."""
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = set()
+        for name, _ in pairs:
+            if name in names:
+                raise ValueError(f"its header names {name!r} twice")
+            names.add(name)
+        return dict(pairs)
+
+    json.loads(raw, object_pairs_hook=unique)
+
+
+def _check_offsets(tensors: dict[str, TensorInfo], data_length: int) -> None:
+    end = 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: item[1].offsets):
+        start, stop = tensor.offsets
+        if start != end or stop < start:
+            raise ValueError(f"tensor {name!r} {'overlaps another' if start < end else 'lies out of line'}")
+        if any(side < 0 for side in tensor.shape):
+            raise ValueError(f"tensor {name!r} has the shape {list(tensor.shape)}")
+        bits = _BITS.get(tensor.dtype)
+        if bits is not None and math.prod(tensor.shape) * bits != (stop - start) * 8:
+            raise ValueError(f"tensor {name!r} of {tensor.dtype} {list(tensor.shape)} can't fill {stop - start} bytes")
+        end = stop
+    if end != data_length:
+        kind = "ends too early" if end > data_length else "has bytes that belong to no tensor"
+        raise ValueError(f"the file {kind}: its tensors take {end:,} bytes of {data_length:,}")
