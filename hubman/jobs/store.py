@@ -43,6 +43,13 @@ def start(registry: Registry, kind: str, title: str, request: dict[str, Any]) ->
     return job
 
 
+def set_request(registry: Registry, job_id: str, request: dict[str, Any]) -> Job:
+    """Complete the request of a job that was only written down."""
+    with registry.transaction() as db:
+        db.execute("UPDATE jobs SET request = ? WHERE id = ?", (msgspec.json.encode(request).decode(), job_id))
+    return get(registry, job_id)
+
+
 def spawn(registry: Registry, job: Job) -> None:
     """Start the job's process in a session of its own, its output in the job's log."""
     environment = {**os.environ, "HUBMAN_HOME": str(registry.home)}

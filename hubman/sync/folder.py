@@ -41,7 +41,7 @@ class FolderStorage:
                 return None
             size = os.fstat(file).st_size
             if size > cap:
-                raise StorageError(f"{self._shown(key)} has {size} bytes, more than the {cap} that it may have")
+                raise StorageError(f"{self._shown(key)} is longer than the {cap} bytes that it may have")
             return Fetched(_read(file, 0, cap + 1))
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
@@ -54,7 +54,7 @@ class FolderStorage:
         with self._reading(key) as file:
             return None if file is None else os.fstat(file).st_size
 
-    def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
         with self._errors(prefix):
             for key, entry in self._walk(prefix):
                 if key > after and entry.is_file(follow_symlinks=False):
@@ -76,19 +76,19 @@ class FolderStorage:
                 # FAT and some shares have no links: what is left is to look first.
                 if _exists(name, folder):
                     return False
-                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)  # noqa: PTH104 - relative to a handle
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
             return True
 
     def put_stream(self, key: str, pieces: Iterable[bytes], size: int) -> None:
         with self._errors(key), self._written(key, pieces, size) as (folder, temporary, name):
-            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)  # noqa: PTH104 - relative to a handle
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
 
     def delete(self, key: str) -> None:
         *folders, name = _parts(key)
         with self._errors(key), contextlib.suppress(FileNotFoundError), self._folder(folders) as folder:
-            os.unlink(name, dir_fd=folder)  # noqa: PTH108 - relative to a handle
+            os.unlink(name, dir_fd=folder)
             os.fsync(folder)
 
     def keep_temporary_files_here(self) -> None:
@@ -141,7 +141,7 @@ class FolderStorage:
                 yield folder, temporary, name
             finally:
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary, dir_fd=folder)  # noqa: PTH108 - relative to a handle
+                    os.unlink(temporary, dir_fd=folder)
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Every non-folder under ``prefix``; folders that are links are not entered."""
@@ -153,7 +153,7 @@ class FolderStorage:
                         inner.append(entry.name)
                     else:
                         yield prefix + entry.name, entry
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             self._need_root()
             return
         for name in inner:
@@ -171,10 +171,13 @@ class FolderStorage:
             yield
         except OSError as error:
             self._need_root()
-            if error.errno == errno.ELOOP:
-                raise StorageError(f"{self._shown(key)} is a link", "remove it from the remote") from error
+            if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+                raise StorageError(
+                    f"{self._shown(key)} is a link, or lies behind one", "remove it from the remote"
+                ) from error
             raise StorageError(
-                f"{self._shown(key)} can't be used ({error.strerror or error})", "is there room, and may you write there?"
+                f"{self._shown(key)} can't be used ({error.strerror or error})",
+                "is there room, and may you write there?",
             ) from error
 
     def _shown(self, key: str) -> str:

@@ -52,7 +52,7 @@ class Storage(Protocol):
     def size(self, key: str) -> int | None:
         """The object's length in bytes, or None when there is none."""
 
-    def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """The objects whose keys begin with ``prefix`` (empty, or ends in ``/``) and sort after ``after``; unsorted."""
 
     def put(self, key: str, data: bytes) -> str | None:

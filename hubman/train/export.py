@@ -94,6 +94,7 @@ def _read_back(path: Path, network: Network, dtype: FileDtype) -> None:
         delta = up.flatten(1) @ down.flatten(1) * (float(tensors[f"{key}.alpha"]) / down.shape[0])
         wanted = layer.delta().cpu().flatten(1)
         # Products of tiny factors may vanish in fp16: compare with what the factors' size allows.
-        allowed = _TOLERANCE[dtype] * layer.scale * float(layer.up.norm() * layer.down.norm()) + 1e-7 * math.sqrt(delta.numel())
+        factors = float(layer.up.detach().norm() * layer.down.detach().norm())
+        allowed = _TOLERANCE[dtype] * layer.scale * factors + 1e-7 * math.sqrt(delta.numel())
         if float((delta - wanted).norm()) > allowed:
             raise DamagedFileError(f"{path.name}: {key} differs from what was trained", "check the disk and export again")

@@ -97,8 +97,9 @@ class _Run:
         self.weights = self.architecture.schedule.weights(recipe.min_snr_gamma)
         self.samples = _sample_prompts(recipe, self.items)
         self._pending: list[Tensor] = []
-        self._seconds, self._resumed_at = 0.0, 0
         self._started_at = time.time()
+        self._seconds = 0.0
+        self._resumed_at, self._resumed_seconds = 0, 0.0
         self._clock: float | None = None
         self._reported = 0.0
 
@@ -115,7 +116,9 @@ class _Run:
             base_digest=self.architecture.identity.weights_digest,
         )
         restore(checkpoint, self.network, self.optimizer)
-        self._seconds, self._started_at, self._resumed_at = state.seconds, state.started_at, state.step
+        self._started_at = state.started_at
+        self._seconds = self._resumed_seconds = state.seconds
+        self._resumed_at = state.step
         self.report(Progress(stage="resume", done=state.step, total=self.recipe.steps, unit="steps"))
         return state.step, state.validation
 
@@ -164,8 +167,8 @@ class _Run:
                 raise HubError(f"the loss is not finite at step {line['step']}", hint)
         metrics.add(lines)
         self._reported = time.monotonic()
-        done = step - self._resumed_at
-        eta = self._elapsed_here() / done * (self.recipe.steps - step) if done else 0.0
+        pace = (self._elapsed() - self._resumed_seconds) / (step - self._resumed_at)
+        eta = pace * (self.recipe.steps - step)
         data = {**lines[-1], "losses": losses, "eta": round(eta, 1)}
         self.report(Progress(stage="train", done=step, total=self.recipe.steps, unit="steps", data=data))
 
@@ -246,12 +249,11 @@ class _Run:
         self._clock = time.monotonic()
 
     def pause_clock(self) -> None:
-        if self._clock is not None:
-            self._seconds += time.monotonic() - self._clock
-            self._clock = None
+        self._seconds = self._elapsed()
+        self._clock = None
 
-    def _elapsed_here(self) -> float:
-        return time.monotonic() - self._clock if self._clock is not None else 0.0
+    def _elapsed(self) -> float:
+        return self._seconds + (time.monotonic() - self._clock if self._clock is not None else 0.0)
 
     def _vary(self, caption: str, rng: random.Random) -> str:
         recipe = self.recipe

@@ -140,8 +140,7 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 def _is_transparent(picture: Image.Image) -> bool:
     if not picture.has_transparency_data:
         return False
-    lowest, _highest = picture.convert("RGBA").getchannel("A").getextrema()
-    return isinstance(lowest, int) and lowest < 255
+    return ImageStat.Stat(picture.convert("RGBA").getchannel("A")).extrema[0][0] < 255
 
 
 @cache

@@ -48,6 +48,8 @@ def run_training(
     try:
         from hubman.train.loop import train
     except ImportError as error:
+        if (error.name or "").startswith("hubman"):
+            raise
         raise MissingExtraError("training needs torch and diffusers", "pip install 'hubman[ml]'") from error
     write_recipe(run_dir / "recipe.toml", recipe)
     result = train(recipe, run_dir, dataset=dataset, report=report, should_stop=should_stop, resume=resume)

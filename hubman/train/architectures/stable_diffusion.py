@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
+import transformers
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor, nn
@@ -133,7 +135,9 @@ class StableDiffusion:
 
 
 def _open_pipeline(path: Path) -> Any:  # noqa: ANN401  diffusers is untyped
-    options = {"local_files_only": True, "torch_dtype": torch.float32, "safety_checker": None}
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    options = {"local_files_only": True, "safety_checker": None}
     if not path.exists():
         raise NotFoundError(f"the base {path} does not exist", "give a diffusers folder or a .safetensors file")
     try:
@@ -152,7 +156,9 @@ def _open_pipeline(path: Path) -> Any:  # noqa: ANN401  diffusers is untyped
 
 
 def _freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:  # noqa: ANN401  diffusers is untyped
-    return module.requires_grad_(requires_grad=False).eval().to(device=device, dtype=dtype)
+    module = module.requires_grad_(requires_grad=False).eval().to(device)
+    # diffusers warns of every cast, even to the dtype that is there.
+    return module if all(each.dtype == dtype for each in module.parameters()) else module.to(dtype)
 
 
 def _flat(path: str) -> str:

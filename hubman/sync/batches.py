@@ -1,0 +1,82 @@
+"""A batch: up to 20,000 changes as JSON lines, packed with zlib, inside bounds checked before anything is believed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+
+import msgspec
+
+from hubman.sync.layout import UnreadableError
+from registry.changes import Change
+
+MAX_CHANGES = 20_000
+MAX_BYTES = 4 << 20
+"""Unpacked, when writing; readers accept more."""
+
+PACKED_CAP = 8 << 20
+UNPACKED_CAP = 64 << 20
+RATIO_CAP = 200
+LINE_CAP = 256 << 10
+DEPTH_CAP = 8
+TEXT_CAP = 64 << 10
+
+
+def encode(lines: Iterable[str]) -> bytes:
+    """Pack changes that are JSON already (:func:`registry.changes.encode`)."""
+    return zlib.compress("\n".join(lines).encode(), 6)
+
+
+def decode(body: bytes) -> list[Change]:
+    """The changes of a batch whose hash was checked. Raises :class:`UnreadableError` for anything out of bounds."""
+    changes: list[Change] = []
+    for line in _unpacked(body).split(b"\n"):
+        if len(line) > LINE_CAP:
+            raise UnreadableError(f"a batch has a line of {len(line)} bytes")
+        try:
+            change = msgspec.json.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise UnreadableError("a batch has a line that is no JSON") from error
+        if not isinstance(change, list) or not change or not isinstance(change[0], str):
+            raise UnreadableError("a batch has a line that is no change")
+        if not _is_shallow(change):
+            raise UnreadableError("a batch has a change that is nested too deeply")
+        changes.append(change)
+    return changes
+
+
+def fits(line: str, change: Change) -> bool:
+    """Whether every reader will take this change."""
+    if len(line.encode()) > LINE_CAP or not _is_shallow(change):
+        return False
+    return change[0] != "txt" or len(str(change[3]).encode()) <= TEXT_CAP
+
+
+def _unpacked(body: bytes) -> bytes:
+    if len(body) > PACKED_CAP:
+        raise UnreadableError(f"a batch has {len(body)} bytes packed")
+    unpacker = zlib.decompressobj()
+    # A long run of the same change packs well; only what is large needs to be suspected.
+    cap = min(UNPACKED_CAP, max(len(body) * RATIO_CAP, MAX_BYTES + LINE_CAP))
+    try:
+        data = unpacker.decompress(body, cap + 1)
+    except zlib.error as error:
+        raise UnreadableError("a batch can't be unpacked") from error
+    if len(data) > cap or not unpacker.eof:
+        raise UnreadableError("a batch unpacks to far more than it should")
+    return data
+
+
+def _is_shallow(value: object) -> bool:
+    level = [value]
+    for _ in range(DEPTH_CAP + 1):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return True
+    return False
+
+
+def _inside(value: object) -> list[object]:
+    if isinstance(value, list):
+        return value
+    return list(value.values()) if isinstance(value, dict) else []

@@ -1,0 +1,143 @@
+"""What lies on a remote and how it is called.
+
+Every object but ``hub.json`` and ``heads/*`` holds the hash of its bytes in its name and never changes; a head is
+written by its own device only. So no copying program can make a conflict, and anything of another name is junk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import msgspec
+
+from registry.errors import HubError
+
+FORMAT = 1
+HUB = "hub.json"
+HEADS = "heads/"
+BLOBS = "blob/"
+DEFAULT_PART = 256 << 20
+"""Bytes in one part of a file on the remote; a smaller file is one object."""
+
+HUB_CAP = HEAD_CAP = 64 << 10
+MAX_BLOB = 64 << 30
+MAX_DEVICES = 256
+TAIL = 64
+"""Batch names in a head: a device that was away for fewer batches needs no listing."""
+
+_DEVICE = r"[0-9a-f]{16}"
+_HEAD_KEY = re.compile(rf"heads/({_DEVICE})")
+_BATCH_NAME = re.compile(r"([0-9]{10})-([0-9a-f]{32})")
+_KEY = re.compile(
+    rf"""hub\.json | heads/{_DEVICE} | log/{_DEVICE}/[0-9]{{10}}-[0-9a-f]{{32}}
+    | blob/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}(\.p/[0-9]{{5}})?
+    | snap/[0-9a-f]{{16}}-{_DEVICE}-[0-9a-f]{{32}} | gc/[0-9a-f]{{16}}-{_DEVICE}-[0-9a-f]{{32}} | probe/[0-9a-z]+""",
+    re.VERBOSE,
+)
+
+
+class Hub(msgspec.Struct, frozen=True, kw_only=True):
+    """``hub.json``: what the remote is. Written once."""
+
+    format: int
+    repo: str
+    part: int = DEFAULT_PART
+    enc: str = "none"
+    min_reader: int = 1
+    min_writer: int = 1
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """``heads/<device>``: how far a device's log goes, and how far it has read those of the others."""
+
+    v: int
+    seq: int
+    tail: list[str]
+    """The names of the newest batches, oldest first; the last one has number ``seq``."""
+    hlc: str
+    acks: dict[str, int] = {}
+
+
+class UnreadableError(HubError):
+    """An object that is not what its name says, or from a newer hubman."""
+
+
+def is_known(key: str) -> bool:
+    """Whether a key is one that hubman writes."""
+    return _KEY.fullmatch(key) is not None
+
+
+def head_key(device: str) -> str:
+    return HEADS + device
+
+
+def head_device(key: str) -> str | None:
+    """The device whose head this is, or None for junk."""
+    found = _HEAD_KEY.fullmatch(key)
+    return found[1] if found else None
+
+
+def log_prefix(device: str) -> str:
+    return f"log/{device}/"
+
+
+def batch_name(seq: int, body: bytes) -> str:
+    return f"{seq:010d}-{hash32(body)}"
+
+
+def batch_seq(name: str) -> int | None:
+    """The number in a batch's name, or None for junk."""
+    found = _BATCH_NAME.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def is_intact(name: str, body: bytes) -> bool:
+    """Whether ``body`` is the batch that ``name`` names, whole."""
+    return name.endswith("-" + hash32(body))
+
+
+def hash32(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]
+
+
+def blob_keys(sha256: str, size: int, part: int) -> list[tuple[str, int, int]]:
+    """(key, start, length) of the objects that a file of ``size`` bytes is stored as."""
+    key = f"{BLOBS}{sha256[:2]}/{sha256}"
+    if size <= part:
+        return [(key, 0, size)]
+    starts = range(0, size, part)
+    return [(f"{key}.p/{number:05d}", start, min(part, size - start)) for number, start in enumerate(starts)]
+
+
+def encode(record: Hub | Head) -> bytes:
+    return msgspec.json.encode(record, order="sorted")
+
+
+def decode_hub(data: bytes) -> Hub:
+    """Raises :class:`UnreadableError` for what is no ``hub.json`` or needs a newer hubman."""
+    try:
+        hub = msgspec.json.decode(data, type=Hub)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableError("hub.json of the remote is damaged", "restore it from a copy of the remote") from error
+    if max(hub.format, hub.min_reader, hub.min_writer) > FORMAT:
+        raise UnreadableError("the remote was made by a newer hubman", "update hubman on this machine")
+    if hub.enc != "none":
+        raise UnreadableError(f"the remote is encrypted with {hub.enc}", "this version of hubman can't read it")
+    if not 1 <= hub.part <= 512 << 20:
+        raise UnreadableError("hub.json of the remote names an impossible part size", "restore it from a copy")
+    return hub
+
+
+def decode_head(data: bytes) -> Head:
+    """Raises :class:`UnreadableError`."""
+    try:
+        head = msgspec.json.decode(data, type=Head)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableError("its head is damaged", "sync on that machine writes it anew") from error
+    if head.v > FORMAT:
+        raise UnreadableError("its head was written by a newer hubman", "update hubman on this machine")
+    numbers = [batch_seq(name) for name in head.tail]
+    if numbers != list(range(head.seq - len(numbers) + 1, head.seq + 1)) or len(numbers) > TAIL or head.seq < 0:
+        raise UnreadableError("its head names batches that make no sense", "sync on that machine writes it anew")
+    return head
