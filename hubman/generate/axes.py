@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -103,7 +104,9 @@ def strength_axis(request: DrawRequest, name: str, values: Sequence[float], whic
     """The strength of the LoRA ``name`` of ``request``: both parts, the UNet's, or the text encoder's."""
     number = lora_index(request, name)
     fields = {"both": "", "unet": " unet", "te": " te"}[which]
-    points = [Point(format_number(value), lambda r, v=value: with_strength(r, number, v, which)) for value in values]
+    points = [
+        Point(format_number(value), partial(with_strength, number=number, value=value, which=which)) for value in values
+    ]
     return Axis(f"{name}{fields}", tuple(points))
 
 
@@ -132,10 +135,14 @@ def with_strength(request: DrawRequest, number: int, value: float, which: Which 
 def ratio_axis(request: DrawRequest, first: str, second: str, total: float, shares: Sequence[float]) -> Axis:
     """Two LoRAs whose strengths add up to ``total``: each share (0..1) is the first one's part of it."""
     a, b = lora_index(request, first), lora_index(request, second)
+
+    def split(r: DrawRequest, share: float) -> DrawRequest:
+        return with_strength(with_strength(r, a, total * share), b, total - total * share)
+
     points = [
         Point(
             f"{format_number(total * share)}:{format_number(total - total * share)}",
-            lambda r, s=share: with_strength(with_strength(r, a, total * s), b, total - total * s),
+            partial(split, share=share),
         )
         for share in shares
     ]
@@ -153,7 +160,7 @@ def lora_axis(request: DrawRequest, name: str, files: Sequence[LoraUse]) -> Axis
         )
         return msgspec.structs.replace(r, loras=(*r.loras[:number], new, *r.loras[number + 1 :]))
 
-    return Axis("LoRA", tuple(Point(file.name, lambda r, f=file: swap(r, f)) for file in files))
+    return Axis("LoRA", tuple(Point(file.name, partial(swap, file=file)) for file in files))
 
 
 def combination_axis(request: DrawRequest) -> Axis:
@@ -170,7 +177,7 @@ def combination_axis(request: DrawRequest) -> Axis:
         return r
 
     points = [
-        Point(" + ".join(request.loras[i].name for i in kept) or "none", lambda r, k=kept: keep(r, k))
+        Point(" + ".join(request.loras[i].name for i in kept) or "none", partial(keep, kept=kept))
         for kept in dict.fromkeys(sets)
     ]
     return Axis("LoRAs", tuple(points))
@@ -197,16 +204,13 @@ def sampler_axis(names: Sequence[str]) -> Axis:
 
 
 def _field_axis(label: str, field: str, values: Sequence[int] | Sequence[float] | Sequence[str]) -> Axis:
-    return Axis(
-        label,
-        tuple(
-            Point(
-                value if isinstance(value, str) else format_number(value),
-                lambda r, v=value: msgspec.structs.replace(r, **{field: v}),
-            )
-            for value in values
-        ),
-    )
+    def put(r: DrawRequest, value: float | str) -> DrawRequest:
+        return msgspec.structs.replace(r, **{field: value})
+
+    points = [
+        Point(value if isinstance(value, str) else format_number(value), partial(put, value=value)) for value in values
+    ]
+    return Axis(label, tuple(points))
 
 
 def prompt_axis(request: DrawRequest, values: Sequence[str]) -> Axis:
@@ -214,8 +218,8 @@ def prompt_axis(request: DrawRequest, values: Sequence[str]) -> Axis:
     search = values[0]
     if search not in request.prompt:
         raise UsageError(f"the prompt does not hold {search!r}", "the first value of this axis is what is replaced")
-    points = [
-        Point(value, lambda r, v=value: msgspec.structs.replace(r, prompt=r.prompt.replace(search, v)))
-        for value in values
-    ]
-    return Axis("Prompt", tuple(points))
+
+    def put(r: DrawRequest, value: str) -> DrawRequest:
+        return msgspec.structs.replace(r, prompt=r.prompt.replace(search, value))
+
+    return Axis("Prompt", tuple(Point(value, partial(put, value=value)) for value in values))

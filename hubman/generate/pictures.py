@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from hubman.generate.files import replace_file
 from hubman.generate.infotext import Infotext, read, write
 from hubman.generate.request import DrawRequest
 from registry.errors import DamagedFileError
@@ -46,17 +45,7 @@ def save_png(image: Image.Image, path: Path, info: Infotext, chunk: Chunk) -> No
     notes = PngImagePlugin.PngInfo()
     notes.add_text("parameters", write(info))
     notes.add_text("hubman", msgspec.json.encode(chunk).decode())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".png.part", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            image.save(file, format="PNG", pnginfo=notes)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(path, lambda file: image.save(file, format="PNG", pnginfo=notes))
 
 
 def read_info(path: Path) -> tuple[Infotext | None, Chunk | None]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from hubman.generate.axes import Axis, lora_index, seed_axis, strength_axis, with_strength
+from hubman.generate.files import replace_file
 from hubman.generate.pictures import is_finished
 from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report, silent
@@ -220,18 +219,8 @@ def draw_grid(
 
 def save_grid(grid: Grid, folder: Path) -> Path:
     """Write ``grid.json`` atomically."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / GRID_FILE
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(grid)))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(path, lambda file: file.write(msgspec.json.format(msgspec.json.encode(grid))))
     return path
 
 
