@@ -15,28 +15,18 @@ from typing import Self
 import msgspec
 
 import registry.errors
-from hubman.generate.protocol import (
-    ENCODER,
-    EVENT,
-    Cancel,
-    Command,
-    Done,
-    Draw,
-    Event,
-    Failed,
-    Load,
-    Picture,
-    Quit,
-    Ready,
-    Told,
-)
+from hubman.generate import protocol
+from hubman.generate.curve import Curve
+from hubman.generate.protocol import Command, Draw, Event, Failed, Load, Measure, Measured, Picture
 from hubman.generate.request import DrawRequest
+from hubman.generate.sweep import StrengthSweep
 from hubman.progress import Report, silent
 from registry.errors import CancelledError, HubError
 
 LAST_WORDS = 20
 """Lines of the engine's stderr that are kept for its obituary."""
 _POLL_SECONDS = 0.1
+_Answer = protocol.Told | Picture | Measured | protocol.Done | Failed
 _FAREWELL_SECONDS = 10
 
 
@@ -91,8 +81,7 @@ class Engine:
 
     def load(self, base: str, *, report: Report = silent, cancelled: Callable[[], bool] = _never) -> None:
         """Load a base model; returns when it is loaded."""
-        for _ in self._ask(lambda number: Load(id=number, base=base), report, cancelled):
-            pass
+        deque(self._ask(lambda number: Load(id=number, base=base), report, cancelled), maxlen=0)
 
     def draw(
         self,
@@ -108,19 +97,34 @@ class Engine:
         Raises what ``LocalEngine.draw`` raises, and ``HubError`` with the process's last words if it dies. Leaving the
         iteration early cancels the rest.
         """
-        yield from self._ask(
-            lambda number: Draw(id=number, requests=tuple(requests), out=str(out), batch=batch), report, cancelled
-        )
+
+        def command(number: int) -> Draw:
+            return Draw(id=number, requests=tuple(requests), out=str(out), batch=batch)
+
+        for event in self._ask(command, report, cancelled):
+            if isinstance(event, Picture):
+                yield event
+
+    def measure(
+        self, sweep: StrengthSweep, folder: Path, *, clip: Path | None = None, report: Report = silent
+    ) -> Curve:
+        """The curve of a sweep drawn in ``folder``; with CLIP scores if ``clip`` is a CLIPModel folder."""
+
+        def command(number: int) -> Measure:
+            return Measure(id=number, sweep=sweep, folder=str(folder), clip=str(clip or ""))
+
+        curves = [event.curve for event in self._ask(command, report, _never) if isinstance(event, Measured)]
+        return curves[0]
 
     def cancel(self) -> None:
         """Stop what is being drawn, between two steps; the iteration raises ``CancelledError``."""
         if (number := self._running) is not None:
-            self._send(Cancel(id=number))
+            self._send(protocol.Cancel(id=number))
 
     def close(self) -> None:
         """End the process: politely, then not."""
         if self.is_running and self._process is not None:
-            self._send(Quit())
+            self._send(protocol.Quit())
             try:
                 self._process.wait(_FAREWELL_SECONDS)
             except subprocess.TimeoutExpired:
@@ -129,39 +133,44 @@ class Engine:
 
     def _ask(
         self, command: Callable[[int], Command], report: Report, cancelled: Callable[[], bool]
-    ) -> Iterator[Picture]:
+    ) -> Iterator[Picture | Measured]:
+        """Send a command and yield its results; raise what it failed with."""
         self.start()
         self._number += 1
         number = self._running = self._number
         self._send(command(number))
-        told_to_stop = False
+        answered = False
         try:
-            while True:
-                if not told_to_stop and cancelled():
-                    told_to_stop = True
-                    self.cancel()
-                try:
-                    event = self._events.get(timeout=_POLL_SECONDS)
-                except queue.Empty:
-                    continue
-                if event is None:
-                    raise self._death()
-                if isinstance(event, Ready) or event.id != number:
-                    continue
-                if isinstance(event, Told):
+            for event in self._events_of(number, cancelled):
+                if isinstance(event, protocol.Told):
                     report(event.progress)
-                elif isinstance(event, Picture):
+                elif isinstance(event, Picture | Measured):
                     yield event
-                elif isinstance(event, Failed):
-                    number = 0
-                    raise _error(event)
-                elif isinstance(event, Done):
-                    number = 0
+                else:
+                    answered = True
+                    if isinstance(event, Failed):
+                        raise _error(event)
                     return
         finally:
-            if number and self.is_running:
+            if not answered and self.is_running:
                 self.cancel()
             self._running = None
+
+    def _events_of(self, number: int, cancelled: Callable[[], bool]) -> Iterator[_Answer]:
+        """What the engine says of command ``number``; what it still says of earlier ones is dropped."""
+        told_to_stop = False
+        while True:
+            if not told_to_stop and cancelled():
+                told_to_stop = True
+                self.cancel()
+            try:
+                event = self._events.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if event is None:
+                raise self._death()
+            if not isinstance(event, protocol.Ready) and event.id == number:
+                yield event
 
     def _send(self, command: Command) -> None:
         process = self._process
@@ -169,7 +178,7 @@ class Engine:
             return
         try:
             with self._writing:
-                process.stdin.write(ENCODER.encode(command) + b"\n")
+                process.stdin.write(protocol.ENCODER.encode(command) + b"\n")
                 process.stdin.flush()
         except (BrokenPipeError, ValueError):
             # It died; the reader of its events says so with its last words.
@@ -201,7 +210,7 @@ class Engine:
         assert process.stdout is not None  # noqa: S101 - it was opened as a pipe
         for line in process.stdout:
             try:
-                events.put(EVENT.decode(line))
+                events.put(protocol.EVENT.decode(line))
             except msgspec.MsgspecError:
                 continue
         events.put(None)

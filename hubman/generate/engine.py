@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from hubman import __version__
 from hubman.generate.bank import Bank
 from hubman.generate.encode import Encoder
 from hubman.generate.infotext import infotext_of
@@ -128,7 +129,9 @@ class LocalEngine:
         )
         for request, image in zip(cells, images, strict=True):
             key = request.key()
-            info = infotext_of(request, size=image.size, model=base.name, model_hash=request.base_sha256)
+            info = infotext_of(
+                request, size=image.size, model=base.name, model_hash=request.base_sha256, version=__version__
+            )
             path = out / f"{key}.png"
             save_png(image, path, info, Chunk(key=key, request=public(request), engine=note))
             yield Drawn(key=key, path=str(path), seconds=seconds)

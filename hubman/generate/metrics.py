@@ -45,7 +45,8 @@ def load_pixels(path: Path) -> Array:
 
 def luma(pixels: Array) -> Array:
     """Rec. 601 luma, 0..1."""
-    return pixels @ np.array([0.299, 0.587, 0.114])
+    grey: Array = pixels @ np.array([0.299, 0.587, 0.114])
+    return grey
 
 
 def lab(pixels: Array) -> Array:
@@ -61,7 +62,8 @@ def _box(values: Array) -> Array:
     """Means over all windows of 7x7 that fit."""
     sums = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     n = min(_WINDOW, *values.shape)
-    return (sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]) / n**2
+    means: Array = (sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]) / n**2
+    return means
 
 
 def ssim(first: Array, second: Array) -> float:

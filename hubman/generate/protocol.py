@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from hubman.generate.curve import Curve
 from hubman.generate.request import DrawRequest
+from hubman.generate.sweep import StrengthSweep
 from hubman.progress import Progress
 
 
@@ -22,6 +24,15 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True, tag="draw", tag_field="do"
     requests: tuple[DrawRequest, ...]
     out: str
     batch: int
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True, tag="measure", tag_field="do"):
+    """Measure the drawn sweep in ``folder``, with CLIP scores if ``clip`` names a CLIPModel folder."""
+
+    id: int
+    sweep: StrengthSweep
+    folder: str
+    clip: str = ""
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag_field="do"):
@@ -55,6 +66,11 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True, tag="picture", tag_fiel
     seconds: float
 
 
+class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured", tag_field="event"):
+    id: int
+    curve: Curve
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done", tag_field="event"):
     id: int
 
@@ -68,8 +84,9 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed", tag_field=
     hint: str = ""
 
 
-Command = Load | Draw | Cancel | Quit
-Event = Ready | Told | Picture | Done | Failed
+Work = Load | Draw | Measure
+Command = Work | Cancel | Quit
+Event = Ready | Told | Picture | Measured | Done | Failed
 
 COMMAND = msgspec.json.Decoder(Command)
 EVENT = msgspec.json.Decoder(Event)
