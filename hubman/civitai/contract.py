@@ -29,7 +29,7 @@ class BaseModel(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     id: int
-    media: str
+    media: str | tuple[str, ...]
     ecosystem: str
     air_ecosystem: str
     family: str | None = None

@@ -34,7 +34,8 @@ def add(call: Call, post: Doc, value: dict[str, Any]) -> Doc:
         "mimeType": value.get("mimeType"), "width": value.get("width"), "height": value.get("height"),
         "hash": value.get("hash"), "meta": meta, "metadata": value.get("metadata") or {}, "hideMeta": False,
         "ingestion": "Pending", "blockedFor": None, "nsfwLevel": 0, "needsReview": None, "createdAt": world.timestamp(),
-        "scanDue": iso(world.now() + timedelta(seconds=world.settings.scan_delay)), "resources": _linked(world, post, meta),
+        "scanDue": iso(world.now() + timedelta(seconds=world.settings.scan_delay)),
+        "resources": _linked(world, post, meta),
     }  # fmt: skip
     return world.store.put("image", image, parent=post["id"])
 

@@ -17,8 +17,8 @@ def pending(world: World) -> Doc:
     """The fields of a file that is waiting for its scan."""
     return {
         "scanDue": iso(world.now() + timedelta(seconds=world.settings.scan_delay)),
-        "virusScanResult": "Pending", "virusScanMessage": None, "pickleScanResult": "Pending", "pickleScanMessage": None,
-        "scannedAt": None, "hashes": {},
+        "virusScanResult": "Pending", "virusScanMessage": None, "pickleScanResult": "Pending",
+        "pickleScanMessage": None, "scannedAt": None, "hashes": {},
     }  # fmt: skip
 
 

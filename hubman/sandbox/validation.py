@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
@@ -62,23 +62,23 @@ def check(name: str, value: Json) -> dict[str, Any]:
 
 def _translate(error: ValidationError) -> dict[str, Any]:
     inner = best_match(error.context or [error]) or error
-    path = list(inner.absolute_path)
+    path, rule = list(inner.absolute_path), cast("Json", inner.validator_value)
     if inner.validator in {"type", "anyOf"}:
-        expected = inner.validator_value if isinstance(inner.validator_value, str) else "union"
+        expected = rule if isinstance(rule, str) else "union"
         if expected == "integer":
             if isinstance(inner.instance, float):
                 raise FractionError
             expected = "number"
         return _issue(expected, path, _TYPES.get(type(inner.instance).__name__, "unknown"))
     if inner.validator == "required":
-        missing = next(key for key in inner.validator_value if inner.message.startswith(repr(key)))
-        wanted = inner.schema.get("properties", {}).get(missing, {}).get("type", "nonoptional")
+        missing = next(key for key in rule if inner.message.startswith(repr(key)))
+        wanted = cast("Json", inner.schema).get("properties", {}).get(missing, {}).get("type", "nonoptional")
         return _issue("number" if wanted == "integer" else wanted, [*path, missing], "undefined")
     if inner.validator == "enum":
-        options = "|".join(json.dumps(option) for option in inner.validator_value)
+        options = "|".join(json.dumps(option) for option in rule)
         return {
             "code": "invalid_value",
-            "values": inner.validator_value,
+            "values": rule,
             "path": path,
             "message": f"Invalid option: expected one of {options}",
         }

@@ -1,0 +1,156 @@
+"""The sandbox as a thing to start and stop: two listeners on loopback, state in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from pathlib import Path
+from types import TracebackType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Route
+
+from hubman.progress import Progress, Report
+from hubman.sandbox import (
+    accounts,
+    downloads,
+    files,
+    models,
+    pages,
+    posts,
+    releases,
+    rest,
+    storage,
+    tags,
+    trpc,
+    uploads,
+)
+from hubman.sandbox import versions as versions_module
+from hubman.sandbox.faults import Faults
+from hubman.sandbox.settings import Settings
+from hubman.sandbox.store import Doc
+from hubman.sandbox.world import World
+from registry.errors import HubError
+
+# Importing them registers their procedures.
+PROCEDURE_MODULES = (files, models, posts, tags, versions_module)
+_TRPC = Route("/api/trpc/{name}", trpc.endpoint, methods=["GET", "POST"])
+_HOST = "127.0.0.1"
+
+
+class Sandbox:
+    """A local Civitai, serving from a thread while the context lasts.
+
+    ``port=0`` takes any free port; the storage host always takes another. The state in ``data_dir`` outlives it.
+    """
+
+    def __init__(self, data_dir: Path, port: int = 0, *, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.world = World(data_dir, self.settings)
+        self._port = port
+        self._servers: list[uvicorn.Server] = []
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The site's address, for ``HUBMAN_CIVITAI_URL``."""
+        return self.world.site
+
+    @property
+    def requests(self) -> list[tuple[str, str, int]]:
+        """Method, path and status of what was asked so far, on both hosts."""
+        return list(self.world.requests)
+
+    def token(self, name: str = "creator") -> str:
+        """A key: one of :data:`hubman.sandbox.accounts.TOKEN_NAMES`."""
+        return accounts.token(name)
+
+    def models_named(self, name: str) -> list[Doc]:
+        """Every model of this name in any state but deleted, with its ``versions``: shows whether one came twice."""
+        found = [doc for doc in self.world.store.every("model") if doc["name"] == name and doc["status"] != "Deleted"]
+        return [
+            {**doc, "versions": [self._whole(version) for version in self.world.versions(doc["id"])]} for doc in found
+        ]
+
+    def _whole(self, version: Doc) -> Doc:
+        drafts = [{**post, "images": self.world.images(post["id"])} for post in self.world.posts(version["id"])]
+        return {**version, "files": self.world.files(version["id"]), "posts": drafts}
+
+    def sweep(self) -> list[int]:
+        """Run the nightly job that takes down versions without a file or a post; returns their ids."""
+        return releases.sweep(self.world)
+
+    def start(self) -> None:
+        """Listen and serve; raises :class:`HubError` when the port is taken."""
+        site, store = _listen(self._port), _listen(0)
+        self.world.site = f"http://{_HOST}:{site.getsockname()[1]}"
+        self.world.storage = f"http://{_HOST}:{store.getsockname()[1]}"
+        routes: list[BaseRoute] = [
+            _TRPC, *rest.ROUTES, *uploads.ROUTES, *downloads.ROUTES, *pages.ROUTES,
+        ]  # fmt: skip
+        self._servers = [_server(self.world, routes), _server(self.world, list(storage.ROUTES))]
+        self._thread = threading.Thread(target=self._serve, args=((site, store),), name="sandbox", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        for server in self._servers:
+            server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.world.close()
+
+    def __enter__(self) -> Sandbox:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _serve(self, sockets: tuple[socket.socket, socket.socket]) -> None:
+        async def both() -> None:
+            pairs = zip(self._servers, sockets, strict=True)
+            await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in pairs))
+
+        asyncio.run(both())
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_HOST, port))
+    except OSError as error:
+        listener.close()
+        raise HubError(f"port {port} is taken ({error.strerror})", "choose another with --port") from error
+    # Before the thread runs: whoever connects now waits in the queue instead of being refused.
+    listener.listen(128)
+    return listener
+
+
+def _server(world: World, routes: list[BaseRoute]) -> uvicorn.Server:
+    app = Starlette(routes=routes)
+    app.state.world = world
+    config = uvicorn.Config(
+        Faults(app, world), http="h11", loop="asyncio", lifespan="off", log_config=None, access_log=False,
+        timeout_graceful_shutdown=1,
+    )  # fmt: skip
+    # Cut connections are the sandbox's business, not news.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    return uvicorn.Server(config)
+
+
+def run_sandbox(data_dir: Path, port: int, report: Report) -> None:
+    """Serve until interrupted; tells its address and keys through ``report``."""
+    with Sandbox(data_dir, port) as sandbox:
+        data = {"url": sandbox.url, "tokens": {name: sandbox.token(name) for name in accounts.TOKEN_NAMES}}
+        message = f"export HUBMAN_CIVITAI_URL={sandbox.url} CIVITAI_API_KEY={sandbox.token()}"
+        report(Progress(stage="serving", message=message, data=data))
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()

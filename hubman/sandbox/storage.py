@@ -1,0 +1,99 @@
+"""The second host: an object store with presigned addresses, and the delivery of pictures.
+
+It refuses every request that carries a key: a client that forwards its key to where it was redirected has a leak.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from hubman.sandbox.uploads import part_key
+from hubman.sandbox.world import World
+
+_REFUSED = "<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+
+
+def _refuse(status: int, code: str, message: str) -> Response:
+    return Response(_REFUSED.format(code=code, message=message), status, media_type="application/xml")
+
+
+def _check(request: Request) -> Response | None:
+    if "Authorization" in request.headers:
+        return _refuse(400, "InvalidArgument", "Only one auth mechanism allowed")
+    world: World = request.app.state.world
+    raw_path = request.scope["raw_path"].decode("ascii").split("?")[0]
+    if not world.signature_is_good(raw_path, dict(request.query_params)):
+        return _refuse(403, "AccessDenied", "Request has expired or is not signed")
+    return None
+
+
+async def _put(request: Request) -> Response:
+    """A part of an upload, or a whole picture."""
+    if refusal := _check(request):
+        return refusal
+    world: World = request.app.state.world
+    body = await request.body()
+    etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+    if "partNumber" not in request.query_params:
+        return _put_media(world, request, body, etag)
+    number = int(request.query_params["partNumber"])
+    with world.store.transaction():
+        upload = world.store.get("upload", request.query_params.get("uploadId", ""))
+        if upload is None or upload["state"] != "open":
+            return _refuse(404, "NoSuchUpload", "The upload does not exist")
+        _write(world, part_key(upload["id"], number), body)
+        upload["parts"][str(number)] = {"etag": etag, "size": len(body)}
+        world.store.put("upload", upload)
+    return Response(status_code=200, headers={"ETag": etag})
+
+
+def _put_media(world: World, request: Request, body: bytes, etag: str) -> Response:
+    key = request.path_params["key"]
+    media = world.store.get("media", key)
+    if media is None:
+        return _refuse(404, "NoSuchKey", "The key was not offered")
+    _write(world, key, body)
+    world.store.put("media", {**media, "mimeType": request.headers.get("Content-Type", media["mimeType"])})
+    return Response(status_code=200, headers={"ETag": etag})
+
+
+def _write(world: World, key: str, body: bytes) -> None:
+    target = world.blob_path(key)
+    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
+    temporary.write_bytes(body)
+    temporary.replace(target)
+
+
+async def _get(request: Request) -> Response:
+    """A model file; Range is understood."""
+    if refusal := _check(request):
+        return refusal
+    world: World = request.app.state.world
+    path = world.blob_path(request.path_params["key"])
+    if not path.exists():
+        return _refuse(404, "NoSuchKey", "The specified key does not exist.")
+    return FileResponse(path, media_type="application/octet-stream", filename=request.query_params.get("name"))
+
+
+async def _media(request: Request) -> Response:
+    """A picture. Sizes asked for in the address are ignored: the original answers."""
+    if "Authorization" in request.headers:
+        return _refuse(400, "InvalidArgument", "Only one auth mechanism allowed")
+    world: World = request.app.state.world
+    key = request.path_params["key"]
+    media, path = world.store.get("media", key), world.blob_path(key)
+    if media is None or not path.exists():
+        return PlainTextResponse("Not Found", 404)
+    return FileResponse(path, media_type=media["mimeType"])
+
+
+ROUTES = [
+    Route("/media/{key}/{rest:path}", _media, methods=["GET"]),
+    Route("/{bucket}/{key:path}", _put, methods=["PUT"]),
+    Route("/{bucket}/{key:path}", _get, methods=["GET"]),
+]
