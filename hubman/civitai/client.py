@@ -106,7 +106,7 @@ class Civitai:
             found.extend(lenient.decode_list(HashMatch, _json(response.content), "hashes"))
         return tuple(found)
 
-    def search_page(
+    def search(
         self,
         query: str = "",
         *,
@@ -117,41 +117,35 @@ class Civitai:
         sort: str = "",
         next_page: str = "",
     ) -> ModelPage:
-        """One page of models. With ``next_page`` from the page before, everything else is ignored.
+        """One page of at most ``limit`` (1 to 100) models.
 
-        Pages may be short or empty before the last one: the end is an empty ``next_page``.
+        With ``next_page`` from the page before, everything else is ignored. Pages may be short or empty before the
+        last one: the end is an empty ``next_page``, and :meth:`search_all` follows them.
         """
-        params: list[tuple[str, str]] = [("limit", str(limit)), ("nsfw", "true" if nsfw else "false")]
+        params = [("limit", str(limit)), ("nsfw", "true" if nsfw else "false")]
         params += [("types", kind) for kind in types] + [("baseModels", name) for name in base_models]
         params += [(key, value) for key, value in (("query", query), ("sort", sort)) if value]
         raw = self._get(next_page) if next_page else self._get("/api/v1/models", what="models", params=params)
         metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
-        following = str((metadata or {}).get("nextPage") or "") if isinstance(metadata, Mapping) else ""
-        items = raw.get("items") if isinstance(raw, Mapping) else None
-        models = tuple(model_from(item) for item in items or () if isinstance(item, Mapping))
+        following = str(metadata.get("nextPage") or "") if isinstance(metadata, Mapping) else ""
+        items = _items(raw)
+        models = (
+            tuple(model_from(item) for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
+        )
         return ModelPage(items=models, next_page=self._own_page(following))
 
-    def search(
-        self,
-        query: str = "",
-        *,
-        types: tuple[str, ...] = LORA_TYPES,
-        base_models: tuple[str, ...] = (),
-        limit: int = 20,
-        nsfw: bool = False,
-        sort: str = "",
+    def search_all(
+        self, query: str = "", *, limit: int = 100, types: tuple[str, ...] = LORA_TYPES
     ) -> Iterator[RemoteModel]:
         """At most ``limit`` models, following pages as far as needed."""
-        page = self.search_page(
-            query, types=types, base_models=base_models, limit=min(limit, 100), nsfw=nsfw, sort=sort
-        )
+        page = self.search(query, types=types, limit=min(limit, 100))
         left = limit
         while True:
             yield from page.items[:left]
             left -= len(page.items)
             if left <= 0 or not page.next_page:
                 return
-            page = self.search_page(next_page=page.next_page)
+            page = self.search(next_page=page.next_page)
 
     def enums(self) -> Enums:
         """The site's lists at this moment; the bundled ones where it doesn't tell."""

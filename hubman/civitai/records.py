@@ -145,10 +145,14 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     allow_commercial_use: Names = ()
     allow_derivatives: bool = True
     allow_different_license: bool = True
-    creator: Creator = Creator()
+    owner: Creator = msgspec.field(default=Creator(), name="creator")
     tags: Names = ()
     stats: Stats = Stats()
-    model_versions: tuple[RemoteVersion, ...] = ()
+    versions: tuple[RemoteVersion, ...] = msgspec.field(default=(), name="modelVersions")
+
+    @property
+    def creator(self) -> str:
+        return self.owner.username
 
 
 def model_from(raw: object) -> RemoteModel:
@@ -214,7 +218,7 @@ class OwnedModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     id: int = 0
     name: str = ""
     status: str = ""
-    model_versions: tuple[OwnedVersion, ...] = ()
+    versions: tuple[OwnedVersion, ...] = msgspec.field(default=(), name="modelVersions")
 
 
 class OwnedFile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

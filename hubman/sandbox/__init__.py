@@ -1,1 +1,10 @@
-"""A local Civitai with the site's wire contract, on loopback: for rehearsals, the demo and the tests."""
+"""A local Civitai with the site's wire contract, on loopback: for rehearsals, the demo and the tests.
+
+Importing it loads a web server: import it where one is started.
+"""
+
+from hubman.sandbox.seed import Seeded, seed_model
+from hubman.sandbox.server import Sandbox, run_sandbox
+from hubman.sandbox.settings import Fault, Settings
+
+__all__ = ["Fault", "Sandbox", "Seeded", "Settings", "run_sandbox", "seed_model"]

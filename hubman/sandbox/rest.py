@@ -267,9 +267,9 @@ def _images(world: World, request: Request) -> object:
             continue
         shape = shapes.image(world, doc, with_id=True)
         shape.update(
-            browsingLevel=doc["nsfwLevel"], nsfwLevel="None", nsfw=False, createdAt=doc["createdAt"], postId=doc["postId"],
+            browsingLevel=doc["nsfwLevel"], nsfwLevel="None", nsfw=False, createdAt=doc["createdAt"],
             meta=doc["meta"] if query.get("withMeta") == "true" else None, modelVersionIds=doc["resources"],
-            username=accounts.user(doc["userId"]).username,
+            username=accounts.user(doc["userId"]).username, postId=doc["postId"],
         )  # fmt: skip
         items.append(shape)
     return {"items": items[:limit], "metadata": {}}
