@@ -1,0 +1,99 @@
+"""A running sandbox and clients for it, with a clock and sleeps that take no time."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from PIL import Image
+
+from hubman.civitai.client import Civitai
+from hubman.sandbox import Sandbox, Settings
+
+
+@dataclass
+class FakeClock:
+    """The sandbox's time; sleeping moves it."""
+
+    now: datetime = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
+    slept: list[float] = field(default_factory=list)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class Bench:
+    """A sandbox, its clock, and clients for its keys."""
+
+    sandbox: Sandbox
+    clock: FakeClock
+    folder: Path
+
+    def client(self, name: str = "creator") -> Civitai:
+        """A client with this key; an empty name has none."""
+        return Civitai(self.sandbox.url, self.sandbox.token(name) if name else "", sleep=self.clock.sleep)
+
+    def post(self, path: str, body: object, *, key: str = "creator", **headers: str) -> httpx.Response:
+        """A raw request, as a client with other habits would send it."""
+        given = {"Authorization": f"Bearer {self.sandbox.token(key)}"} if key else {}
+        return httpx.post(self.sandbox.url + path, json=body, headers={**given, **headers})
+
+    def get(self, path: str, *, key: str = "", **headers: str) -> httpx.Response:
+        given = {"Authorization": f"Bearer {self.sandbox.token(key)}"} if key else {}
+        return httpx.get(self.sandbox.url + path, headers={**given, **headers})
+
+    def asked(self, path: str) -> int:
+        """How many requests so far went to a path that contains this text."""
+        return sum(path in asked for _method, asked, _status in self.sandbox.requests)
+
+
+@contextmanager
+def bench(folder: Path, **settings: Any) -> Iterator[Bench]:  # noqa: ANN401
+    clock = FakeClock()
+    with Sandbox(folder / "sandbox", settings=Settings(clock=clock, **settings)) as sandbox:
+        yield Bench(sandbox, clock, folder)
+
+
+def write_lora(path: Path, *, size: int = 4096, seed: int = 0, metadata: dict[str, str] | None = None) -> Path:
+    """A small valid safetensors file with kohya's key names; ``size`` bytes of data that follow from ``seed``."""
+    half = size // 2
+    rank = 4
+    shape = [rank, half // (2 * rank)]
+    tensors = {
+        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight": shape,
+        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight": shape[::-1],
+    }
+    header: dict[str, Any] = {"__metadata__": metadata or {"ss_network_module": "networks.lora"}}
+    end = 0
+    for name, dims in tensors.items():
+        length = dims[0] * dims[1] * 2
+        header[name] = {"dtype": "F16", "shape": dims, "data_offsets": [end, end + length]}
+        end += length
+    text = json.dumps(header).encode()
+    data = bytes((index * 7 + seed) % 120 for index in range(end))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+def png(colour: str = "red", size: tuple[int, int] = (32, 24)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_png(path: Path, colour: str = "red") -> Path:
+    path.write_bytes(png(colour))
+    return path
