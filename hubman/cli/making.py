@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from hubman import bases
+from hubman import bases, tinybase
 from hubman.cli import output
 from hubman.cli.library import open_registry
 from hubman.cli.work import conclude, follow
@@ -176,7 +176,7 @@ def _request(choices: dict[str, Any]) -> dict[str, Any]:
     """What the drawing options say, for a job; a seed of 0 and the base's own guidance when nothing was said."""
     base = bases.find(choices.pop("base"))
     cfg = choices.pop("cfg")
-    default_cfg = 3.0 if bases.family(base) == "tiny" else 7.0
+    default_cfg = tinybase.GUIDANCE if base == tinybase.MODEL else 7.0
     return {**choices, "base": str(base), "seeds": list(choices.pop("seeds")) or [0], "cfg": default_cfg if cfg is None else cfg}
 
 
@@ -230,11 +230,11 @@ def combine(first: str, second: str, prompt: str, strengths: str, as_json: bool,
 
 
 def _sweep(refs: list[str], prompt: str, strengths: str, as_json: bool, choices: dict[str, Any]) -> None:
-    from hubman.generate.sweep import parse_axis
+    from hubman.generate.axes import parse_floats
 
     with open_registry() as registry:
         versions = [library.resolve(registry, ref)[1] for ref in refs]
-    request = {"version_ids": versions, "prompt": prompt, "strengths": list(parse_axis(strengths)), **_request(choices)}
+    request = {"version_ids": versions, "prompt": prompt, "strengths": list(parse_floats(strengths)), **_request(choices)}
     ended = _run("sweep", f"sweep {' x '.join(refs)}", request)
     result = ended.result or {}
     if as_json:

@@ -16,12 +16,13 @@ EMPTY_HASH = "e3b0c44298fc"
 """First of SHA-256 of nothing: a well-known way to credit a stranger's LoRA; never resolved, never written."""
 
 _NEGATIVE = "Negative prompt: "
-_FIELD = re.compile(r'\s*([\w -][\w /-]*[\w/-]):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
-_JSON_FIELD = re.compile(r"(?:^|,\s*)(\w[\w /-]*\w):\s*(?=[{\[])")
-_HASH_ITEM = re.compile(r"\s*[^,:]+:\s*[0-9a-fA-F]{12}\s*$")
-_UNQUOTED_LISTS = re.compile(
-    r'((?:Lora|TI) hashes):\s*(?!")([^,:]+:\s*[0-9a-fA-F]{12}(?:,\s*[^,:]+:\s*[0-9a-fA-F]{12}(?=,|$))*)'
-)
+_MAX_FIELDS = 65_536
+"""A longer last line is no line of fields: nothing writes one, and reading it would take long."""
+# Keys are bounded so that a long line without colons is not scanned from each of its characters to its end.
+_FIELD = re.compile(r'\s*([\w -][\w /-]{0,60}[\w/-]):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+_JSON_FIELD = re.compile(r"(?:^|,\s*)(\w[\w /-]{0,60}\w):\s*(?=[{\[])")
+_HASH_ITEM = r"[^,:]{1,200}:\s*[0-9a-fA-F]{12}"
+_UNQUOTED_LIST = re.compile(rf'((?:Lora|TI) hashes):\s*(?!["\s])({_HASH_ITEM}(?:,\s*{_HASH_ITEM}(?=,|$))*)')
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,13 @@ def _split_prompt(head: str) -> tuple[str, str]:
 
 
 def _read_fields(line: str) -> tuple[dict[str, str], dict[str, Any]]:
+    if len(line) > _MAX_FIELDS:
+        return {}, {}
     line, json_fields = _take_json(line)
     fields: dict[str, str] = {}
-    for match in _UNQUOTED_LISTS.finditer(line):
+    while (match := _UNQUOTED_LIST.search(line)) and not _in_quotes(line, match.start()):
         fields[match[1]] = match[2].strip()
-    line = _UNQUOTED_LISTS.sub("", line)
+        line = line[: match.start()] + line[match.end() :]
     for match in _FIELD.finditer(line):
         key, value = match[1].strip(), match[2].strip()
         fields[key] = _unquote(value)

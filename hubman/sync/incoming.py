@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from hubman.sync.batches import TEXT_CAP
-from registry import clock, fields
+from registry import fields
 from registry.changes import Change
 from registry.records import Preview, RunRow
 
@@ -148,7 +148,7 @@ def _rec(kind: object, record_id: object, body: object) -> bool:
         msgspec.convert({**body, "version_id": version, "sha256": sha256}, Preview)
         return _id(version) and _sha256(sha256)
     if kind == "run":
-        msgspec.convert(body, RunRow)
+        return all(_sha256(sample) for sample in msgspec.convert(body, RunRow).samples)
     return True
 
 
@@ -171,15 +171,3 @@ _CHECKS: dict[str, Callable[..., bool]] = {
     "dev": _dev,
     "rec": _rec,
 }
-
-
-def newest_stamp(changes: list[Change]) -> str | None:
-    """The newest stamp in well-formed changes."""
-    from registry.changes import stamp_of
-
-    return max((stamp for change in changes if (stamp := stamp_of(change)) and _stamp(stamp)), default=None)
-
-
-def minutes_ahead(stamp: str) -> float:
-    """How far the clock that made ``stamp`` is ahead of this machine's, in minutes."""
-    return (clock.stamp_ms(stamp) - clock.wall_ms()) / 60_000

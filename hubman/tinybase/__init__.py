@@ -11,3 +11,9 @@ CLIP = Path(__file__).parent / "clip"
 """A transformers folder for ``CLIPModel.from_pretrained``: the same text tower, and an image tower."""
 
 NAME = "hubman-tinybase"
+
+TERMS = Path(__file__).parent / "terms.json"
+"""What the embedded CLIP has words for, as term lists of the captioner."""
+
+GUIDANCE = 3.0
+"""The classifier-free guidance at which the base was scored."""

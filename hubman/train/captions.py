@@ -89,7 +89,7 @@ def is_typed(image: Path, drafted: Mapping[str, str]) -> bool:
 
 
 def draft_all(folder: Path, describe: Callable[[Path], str], redraft: bool = False) -> tuple[str, ...]:
-    """Draft a caption for every image without one (``redraft``: also where only a draft stands); returns their names."""
+    """Draft captions where there are none (``redraft``: also where only a draft stands); returns the names."""
     drafted = drafts(folder)
     texts = {}
     for image in image_files(folder):

@@ -58,7 +58,7 @@ CountTokens = Callable[[str], int]
 
 
 def estimate_tokens(caption: str) -> int:
-    """CLIP tokens of ``caption`` without its tokenizer: one for a word or sign, one more for each six further letters."""
+    """CLIP tokens of ``caption`` without its tokenizer: one a word or sign, one more for each six further letters."""
     pieces = re.findall(r"[^\W\d_]+|\d|[^\w\s]|_", caption)
     return sum(1 + max(0, len(piece) - 7 + 5) // 6 for piece in pieces)
 

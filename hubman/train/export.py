@@ -39,7 +39,7 @@ class Written:
 def write_lora(path: Path, network: Network, origin: Origin) -> Written:
     """Write ``network`` to ``path`` in one step and read it back.
 
-    Raises HubError for non-finite values (nothing is written then), DamagedFileError if the disk gives back other bytes.
+    Raises HubError for non-finite values (nothing is written then), DamagedFileError if the disk gives back others.
     """
     dtype = origin.recipe.file_dtype
     content = serialise(_tensors(network, DTYPES[dtype]), metadata(origin))
@@ -59,11 +59,12 @@ def serialise(tensors: dict[str, Tensor], entries: dict[str, str]) -> bytes:
         "sshs_legacy_hash": hashlib.sha256(plain[_WINDOW]).hexdigest()[:8],
         "modelspec.hash_sha256": f"0x{data}",
     }
-    return save(tensors, {**entries, **hashes})
+    content: bytes = save(tensors, {**entries, **hashes})
+    return content
 
 
 def file_hashes(path: Path) -> tuple[str, str]:
-    """(``ss_sd_model_hash``, ``ss_new_sd_model_hash``) of a single-file base: a window's 8 digits and the full SHA-256."""
+    """``ss_sd_model_hash`` (8 digits, of a window) and ``ss_new_sd_model_hash`` (SHA-256) of a single-file base."""
     with path.open("rb") as file:
         file.seek(_WINDOW.start)
         window = hashlib.sha256(file.read(_WINDOW.stop - _WINDOW.start)).hexdigest()[:8]
@@ -97,4 +98,6 @@ def _read_back(path: Path, network: Network, dtype: FileDtype) -> None:
         factors = float(layer.up.detach().norm() * layer.down.detach().norm())
         allowed = _TOLERANCE[dtype] * layer.scale * factors + 1e-7 * math.sqrt(delta.numel())
         if float((delta - wanted).norm()) > allowed:
-            raise DamagedFileError(f"{path.name}: {key} differs from what was trained", "check the disk and export again")
+            raise DamagedFileError(
+                f"{path.name}: {key} differs from what was trained", "check the disk and export again"
+            )

@@ -1,7 +1,8 @@
 """First drafts of captions by CLIP: rank sentences and phrases by how close CLIP puts them to the image.
 
 The method is CLIP Interrogator's: a sentence to start from, then a chain of phrases, each the one that raises the
-cosine similarity between image and text most. The sentence comes from ranked templates, so no captioning model is needed.
+cosine similarity between image and text most. The sentence comes from ranked templates, so no captioning model is
+needed.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ class Interrogator:
         """A unit vector ``[width]``."""
         with self._torch.inference_mode():
             inputs = self._processor(images=image, return_tensors="pt").to(self._device)
-            return self._unit(self._model.visual_projection(self._model.vision_model(**inputs).pooler_output))[0]
+            pooled = self._model.vision_model(**inputs).pooler_output
+            vector: Tensor = self._model.visual_projection(pooled)[0]
+            return _unit(vector)
 
     def embed_texts(self, texts: list[str]) -> Tensor:
         """Unit vectors ``[len(texts), width]``."""
@@ -99,8 +102,9 @@ class Interrogator:
                     texts[start : start + CHUNK], padding=True, truncation=True, return_tensors="pt"
                 )
                 pooled = self._model.text_model(**tokens.to(self._device)).pooler_output
-                rows.append(self._unit(self._model.text_projection(pooled)))
-        return torch.cat(rows) if rows else torch.zeros(0, self._model.config.projection_dim)
+                rows.append(_unit(self._model.text_projection(pooled)))
+        vectors: Tensor = torch.cat([torch.zeros(0, self._model.config.projection_dim, device=self._device), *rows])
+        return vectors
 
     def _shortlist(self, image: Tensor) -> list[str]:
         order = (self._flavour_vectors @ image).argsort(descending=True)[:SHORTLIST]
@@ -108,9 +112,6 @@ class Interrogator:
 
     def _tokens(self, text: str) -> int:
         return len(self._tokenizer(text).input_ids)
-
-    def _unit(self, vectors: Tensor) -> Tensor:
-        return vectors / vectors.norm(dim=-1, keepdim=True)
 
     def _embed_cached(self, texts: tuple[str, ...], digest: str, folder: Path | None) -> Tensor:
         if folder is None:
@@ -120,9 +121,9 @@ class Interrogator:
 
         path = folder / f"{self._model_digest()[:16]}-{digest[:16]}.safetensors"
         try:
-            vectors = load(path.read_bytes())["vectors"].to(self._device)
-            if vectors.shape[0] == len(texts):
-                return vectors
+            known: Tensor = load(path.read_bytes())["vectors"].to(self._device)
+            if known.shape[0] == len(texts):
+                return known
         except (OSError, SafetensorError, KeyError):
             pass
         vectors = self.embed_texts(list(texts))
@@ -138,3 +139,8 @@ class Interrogator:
 
         weight = self._model.text_projection.weight.detach().float().cpu().contiguous()
         return hashlib.sha256(weight.numpy().tobytes()).hexdigest()
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    unit: Tensor = vectors / vectors.norm(dim=-1, keepdim=True)
+    return unit

@@ -45,6 +45,7 @@ def train(
     run_dir: Path,
     report: Report = silent,
     should_stop: ShouldStop = lambda: False,
+    *,
     resume: bool = False,
     dataset: Dataset | None = None,
 ) -> TrainResult:
@@ -258,7 +259,11 @@ class _Run:
     def _vary(self, caption: str, rng: random.Random) -> str:
         recipe = self.recipe
         return vary(
-            caption, rng, shuffle=recipe.shuffle_captions, keep_tokens=recipe.keep_tokens, dropout=recipe.caption_dropout
+            caption,
+            rng,
+            shuffle=recipe.shuffle_captions,
+            keep_tokens=recipe.keep_tokens,
+            dropout=recipe.caption_dropout,
         )
 
     def _sample_latents(self, items: list[Item], generator: torch.Generator) -> Tensor:

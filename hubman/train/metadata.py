@@ -159,6 +159,7 @@ def _data(origin: Origin) -> dict[str, object]:
     return {
         "ss_num_train_images": count * repeats,
         "ss_num_validation_images": 0,
+        "ss_validation_split": 0.0,
         "ss_num_reg_images": 0,
         "ss_datasets": json.dumps([dataset]),
         "ss_dataset_dirs": json.dumps({folder: {"n_repeats": repeats, "img_count": count}}),
@@ -182,11 +183,16 @@ def _data(origin: Origin) -> dict[str, object]:
 
 def _unused() -> dict[str, object]:
     """What sd-scripts always writes and this trainer does not do."""
-    off = ("full_fp16", "gradient_checkpointing", "lowram", "fp8_base", "fp8_base_unet", "debiased_estimation")
-    off += ("zero_terminal_snr", "noise_offset_random_strength", "ip_noise_gamma_random_strength")
-    nothing = ("scale_weight_norms", "adaptive_noise_scale", "multires_noise_iterations", "multires_noise_discount")
-    nothing += ("ip_noise_gamma", "huber_schedule", "huber_scale", "huber_c", "vae_name")
-    return {**{f"ss_{name}": False for name in off}, **{f"ss_{name}": None for name in nothing}}
+    off = """full_fp16 gradient_checkpointing lowram fp8_base fp8_base_unet debiased_estimation zero_terminal_snr
+        noise_offset_random_strength ip_noise_gamma_random_strength"""
+    nothing = """scale_weight_norms adaptive_noise_scale multires_noise_iterations multires_noise_discount
+        ip_noise_gamma huber_schedule huber_scale huber_c vae_name validate_every_n_epochs validate_every_n_steps max_validation_steps
+        validation_seed"""
+    return {**dict.fromkeys(_prefixed(off), False), **dict.fromkeys(_prefixed(nothing), None)}
+
+
+def _prefixed(names: str) -> list[str]:
+    return [f"ss_{name}" for name in names.split()]
 
 
 def _modelspec(origin: Origin) -> dict[str, object]:

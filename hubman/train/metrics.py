@@ -19,7 +19,7 @@ class Metrics:
         self.path = path
         kept = [line for line in read_metrics(path) if line["step"] <= keep_steps] if keep_steps else []
         write_atomically(path, b"".join(msgspec.json.encode(line) + b"\n" for line in kept))
-        self._losses = [line["loss"] for line in kept if "loss" in line]
+        self._losses: list[float] = [line["loss"] for line in kept if "loss" in line]
 
     def add(self, lines: list[dict[str, Any]]) -> None:
         """Append ``lines``; each has a ``step``, and a ``loss`` and ``lr`` or a ``validation``."""
@@ -27,7 +27,9 @@ class Metrics:
             with self.path.open("ab") as file:
                 file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
         except OSError as error:
-            raise HubError(f"cannot write {self.path} ({error.strerror})", "check the free space, then resume") from error
+            raise HubError(
+                f"cannot write {self.path} ({error.strerror})", "check the free space, then resume"
+            ) from error
         self._losses += [line["loss"] for line in lines if "loss" in line]
 
     def final_loss(self) -> float:

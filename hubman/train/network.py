@@ -41,7 +41,7 @@ class Target:
 
 
 class LoraLayer(nn.Module):
-    """``base(x) + alpha / rank * up(down(x))``; down starts Kaiming-uniform (a = √5) and up zero, so nothing changes."""
+    """``base(x) + alpha / rank * up(down(x))``; down starts Kaiming-uniform (a = √5), up zero: nothing changes."""
 
     def __init__(self, base: nn.Linear | nn.Conv2d, rank: int, alpha: float, generator: torch.Generator) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class LoraLayer(nn.Module):
             low = F.linear(x, self.down).flatten(0, -2)
             return torch.addmm(frozen.flatten(0, -2), low, self.up.t(), alpha=self.scale).view_as(frozen)
         conv = self.base
-        low = F.conv2d(x, self.down, None, conv.stride, conv.padding, conv.dilation)  # type: ignore[arg-type]  # str or ints
+        low = F.conv2d(x, self.down, None, conv.stride, conv.padding, conv.dilation)
         return torch.add(frozen, F.conv2d(low, self.up), alpha=self.scale)
 
 

@@ -34,7 +34,8 @@ class NoiseSchedule:
     def weights(self, gamma: float) -> Tensor:
         """Min-SNR weight of each timestep (Hang et al. 2023); all 1 for ``gamma`` 0.
 
-        ε: min(SNR, γ) / SNR; v: min(SNR, γ) / (SNR + 1). With zero terminal SNR the ε weight would be 0 / 0: 1 there.
+        ε: min(SNR, gamma) / SNR; v: min(SNR, gamma) / (SNR + 1). With zero terminal SNR the ε weight would be 0 / 0:
+        it is 1 there.
         """
         if gamma <= 0:
             return torch.ones_like(self.signal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -57,3 +58,14 @@ class TrainResult(msgspec.Struct, frozen=True, kw_only=True):
     """Recommended at first."""
     recipe: Recipe
     warnings: tuple[str, ...] = ()
+
+
+def to_dict(result: TrainResult) -> dict[str, Any]:
+    """The result in JSON's types, paths as strings; :func:`from_dict` reads it back."""
+    values: dict[str, Any] = msgspec.to_builtins(result, enc_hook=str)
+    return values
+
+
+def from_dict(values: dict[str, Any]) -> TrainResult:
+    """Raises ``msgspec.ValidationError`` for anything that is not a result."""
+    return msgspec.convert(values, TrainResult, dec_hook=lambda kind, value: kind(value))

@@ -12,7 +12,7 @@ from hubman.train.checks import Rules, check
 from hubman.train.dataset import read_dataset
 from hubman.train.files import write_atomically
 from hubman.train.recipe import read_recipe, write_recipe
-from hubman.train.result import TrainResult
+from hubman.train.result import TrainResult, from_dict, to_dict
 from registry.errors import MissingExtraError, UsageError
 
 RESULT = "result.json"
@@ -29,6 +29,7 @@ def run_training(
     resume: bool = False,
     report: Report = silent,
     should_stop: Callable[[], bool] = _never,
+    *,
     force: bool = False,
 ) -> TrainResult:
     """Check the dataset, train, and leave everything in ``run_dir``: LoRA, epochs, samples, metrics, ``result.json``.
@@ -53,13 +54,13 @@ def run_training(
         raise MissingExtraError("training needs torch and diffusers", "pip install 'hubman[ml]'") from error
     write_recipe(run_dir / "recipe.toml", recipe)
     result = train(recipe, run_dir, dataset=dataset, report=report, should_stop=should_stop, resume=resume)
-    write_atomically(run_dir / RESULT, msgspec.json.encode(result))
+    write_atomically(run_dir / RESULT, msgspec.json.encode(to_dict(result)))
     return result
 
 
 def read_result(run_dir: Path) -> TrainResult | None:
     """The result of a finished training in ``run_dir``, or None."""
     try:
-        return msgspec.json.decode((run_dir / RESULT).read_bytes(), type=TrainResult)
+        return from_dict(msgspec.json.decode((run_dir / RESULT).read_bytes()))
     except (OSError, msgspec.DecodeError):
         return None

@@ -145,12 +145,16 @@ def _open_pipeline(path: Path) -> Any:  # noqa: ANN401  diffusers is untyped
             options |= {"feature_extractor": None, "requires_safety_checker": False, "use_safetensors": True}
             return StableDiffusionPipeline.from_pretrained(str(path), **options)
         if path.suffix != ".safetensors":
-            raise HubError(f"{path.name} is not a .safetensors file", "pickled checkpoints are never opened: convert it")
+            raise HubError(
+                f"{path.name} is not a .safetensors file", "pickled checkpoints are never opened: convert it"
+            )
         return StableDiffusionPipeline.from_single_file(str(path), **options)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         hint = "it must be a complete Stable Diffusion 1.x or 2.x pipeline with safetensors weights"
         if path.is_file():
-            hint = "single files need the base's configuration in the Hugging Face cache; a diffusers folder has it inside"
+            hint = (
+                "single files need the base's configuration in the Hugging Face cache; a diffusers folder has it inside"
+            )
         reason = (str(error).splitlines() or ["unknown layout"])[0][:160]
         raise DamagedFileError(f"{path.name} cannot be loaded ({reason})", hint) from error
 

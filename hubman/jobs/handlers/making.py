@@ -1,0 +1,102 @@
+"""Jobs that make things: caption, train, generate, sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hubman import bases, tinybase
+from hubman.jobs.records import Job
+from hubman.progress import Report
+from registry import library, timestamps
+from registry.database import Registry
+
+Stop = Callable[[], bool]
+
+
+def caption(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``folder``, ``trigger``, optional ``clip`` and ``terms``. Drafts only: what was typed stays."""
+    del registry
+    from hubman.train.drafts import draft_captions
+
+    clip = Path(job.request.get("clip") or tinybase.CLIP)
+    terms = Path(job.request.get("terms") or tinybase.TERMS)
+    written = draft_captions(
+        Path(job.request["folder"]), clip, terms, trigger=job.request.get("trigger", ""), report=report, should_stop=should_stop
+    )
+    return {"written": len(written), "images": list(written)}
+
+
+def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``recipe`` (a TOML file). A job that is resumed goes on from its last checkpoint."""
+    from hubman.train.register import register
+    from hubman.train.run import run_training
+
+    result = run_training(Path(job.request["recipe"]), Path(job.folder) / "run", True, report, should_stop)
+    version = register(registry, result, started_at=job.started_at or timestamps.now())
+    row = library.version(registry, version)
+    return {
+        "version_id": version,
+        "model_id": row.model_id,
+        "path": row.files[0].places[0].path,
+        "sha256": result.sha256,
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "final_loss": result.final_loss,
+    }
+
+
+def generate(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``prompt`` with tags, ``negative``, ``seeds`` and the settings of a picture."""
+    from hubman.generate import studio
+    from hubman.generate.client import Engine
+
+    request = studio.read_prompt(registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request))
+    with Engine() as engine:
+        seeds = job.request.get("seeds") or [0]
+        return {"images": studio.draw(registry, engine, request, seeds, report=report, should_stop=should_stop)}
+
+
+def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``version_ids`` (one: a strength sweep, two: a grid), ``prompt``, ``strengths``, ``seeds``, settings."""
+    from hubman.generate import studio
+    from hubman.generate.client import Engine
+
+    versions, strengths = list(job.request["version_ids"]), list(job.request["strengths"])
+    request = studio.read_prompt(registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request))
+    with Engine() as engine:
+        if len(versions) == 2:
+            done = studio.combine(
+                registry, engine, (versions[0], versions[1]), request,
+                strengths=strengths, report=report, should_stop=should_stop, sweep_id=job.id,
+            )  # fmt: skip
+        else:
+            done = studio.sweep_strengths(
+                registry, engine, versions[0], request, strengths=strengths, seeds=job.request.get("seeds") or [0],
+                contrast=job.request.get("contrast", ""), clip=studio.clip_for(Path(request.base)),
+                report=report, should_stop=should_stop, sweep_id=job.id,
+            )  # fmt: skip
+    return {
+        "sweep_id": done.id,
+        "grid_path": done.grid_path,
+        "images": list(done.images),
+        "curve": [
+            {"strength": p.strength, "distance": p.change, "burn": p.burn, "clip": p.clip, "response": p.response}
+            for p in (done.curve.points if done.curve else ())
+        ],
+        "suggested": done.suggestion.strength if done.suggestion else None,
+        "reason": done.suggestion.reason if done.suggestion else "",
+    }
+
+
+def settings(request: dict[str, Any]) -> Any:
+    """A job's picture settings as a request without words; unnamed ones keep their defaults."""
+    from hubman.generate.request import DrawRequest
+
+    base = bases.find(str(request.get("base", bases.EMBEDDED)))
+    names = ("steps", "cfg", "sampler", "width", "height", "clip_skip")
+    chosen = {name: request[name] for name in names if request.get(name) is not None}
+    if base == tinybase.MODEL:
+        chosen = {"cfg": tinybase.GUIDANCE, "sampler": "DDIM", **chosen}
+    return DrawRequest(base=str(base), prompt="", **chosen)

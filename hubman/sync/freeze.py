@@ -1,0 +1,121 @@
+"""Turn what waits in the outbox into numbered batches whose bytes never change again.
+
+A retry after any crash sends the same bytes under the same name, so the number of a batch always means one content.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+import msgspec
+
+from hubman.sync import batches, incoming, layout, queue, state
+from registry import clock
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    """A batch was made: changes in it, and those left out because no reader would take them."""
+
+    changes: int
+    refused: int
+
+
+def everything(db: sqlite3.Connection, repo: str) -> None:
+    """Freeze the whole state for a remote that was just added. Call inside a transaction."""
+    portion: list[str] = []
+    size = 0
+    for line in state.lines(db):
+        if not _is_sendable(line):
+            continue
+        if portion and (len(portion) == batches.MAX_CHANGES or size + len(line) > batches.MAX_BYTES):
+            _store(db, repo, portion)
+            portion, size = [], 0
+        portion.append(line)
+        size += len(line)
+    if portion:
+        _store(db, repo, portion)
+    _move_pointer(db, repo, _newest(db))
+
+
+def next_batch(db: sqlite3.Connection, repo: str) -> Frozen | None:
+    """Freeze the next batch of the outbox and note its blobs as wanted up; None when nothing waits.
+
+    Call inside a transaction.
+    """
+    (start,) = db.execute("SELECT frozen_to FROM remotes WHERE repo = ?", (repo,)).fetchone()
+    taken: list[str] = []
+    refused = size = 0
+    last = start
+    for number, line in _waiting(db, repo, start):
+        if taken and size + len(line) > batches.MAX_BYTES:
+            break
+        last = number
+        if _is_sendable(line):
+            taken.append(line)
+            size += len(line)
+        else:
+            refused += 1
+    else:
+        # Nothing was left behind, so the pointer also passes what came from this remote.
+        last = max(last, _newest(db)) if len(taken) + refused < batches.MAX_CHANGES else last
+    if taken:
+        queue.add(db, repo, "up", [blob for line in taken for blob in _blobs(line)])
+        _store(db, repo, taken)
+    if last > start:
+        _move_pointer(db, repo, last)
+    return Frozen(len(taken), refused) if taken or refused else None
+
+
+def drop_delivered(db: sqlite3.Connection) -> None:
+    """Forget the part of the outbox that is frozen for every remote. Call inside a transaction."""
+    db.execute(
+        "DELETE FROM outbox WHERE NOT EXISTS (SELECT 1 FROM remotes) OR id <= (SELECT min(frozen_to) FROM remotes)"
+    )
+
+
+def number_next(db: sqlite3.Connection, repo: str, device: str) -> int:
+    """The number of the next batch that ``device`` makes for this remote."""
+    (newest,) = db.execute(
+        "SELECT max(seq) FROM outbound WHERE remote = ? AND device = ?", (repo, device)
+    ).fetchone()
+    return 1 if newest is None else int(newest) + 1
+
+
+def _waiting(db: sqlite3.Connection, repo: str, start: int) -> Iterator[tuple[int, str]]:
+    rows = db.execute(
+        "SELECT id, change FROM outbox WHERE id > ? AND (origin IS NULL OR origin <> ?) ORDER BY id LIMIT ?",
+        (start, repo, batches.MAX_CHANGES),
+    )
+    for number, line in rows.fetchall():
+        yield number, line
+
+
+def _is_sendable(line: str) -> bool:
+    """Whether every reader will take this change; one that it refuses would hold up all that follow."""
+    return batches.fits(line, msgspec.json.decode(line))
+
+
+def _blobs(line: str) -> list[queue.Wanted]:
+    change = msgspec.json.decode(line)
+    return list(queue.blobs_of(change)) if incoming.is_sound(change) else []
+
+
+def _store(db: sqlite3.Connection, repo: str, lines: list[str]) -> None:
+    device = clock.device_id(db)
+    body = batches.encode(lines)
+    seq = number_next(db, repo, device)
+    db.execute(
+        "INSERT INTO outbound (remote, device, seq, name, body, changes) VALUES (?, ?, ?, ?, ?, ?)",
+        (repo, device, seq, layout.batch_name(seq, body), body, len(lines)),
+    )
+
+
+def _newest(db: sqlite3.Connection) -> int:
+    (newest,) = db.execute("SELECT max(id) FROM outbox").fetchone()
+    return int(newest or 0)
+
+
+def _move_pointer(db: sqlite3.Connection, repo: str, to: int) -> None:
+    db.execute("UPDATE remotes SET frozen_to = max(frozen_to, ?) WHERE repo = ?", (to, repo))
+    drop_delivered(db)

@@ -1,0 +1,99 @@
+"""Is this database still the only one that writes under its device id?
+
+A database that was restored from a backup, or copied, shares its id with what wrote the rest of that log. Its head
+on the remote then names batches that it does not know, and it goes on under a new id.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from hubman.sync import layout
+from hubman.sync.freeze import number_next
+from hubman.sync.policy import PINS, introduce_as, pinned
+from hubman.sync.remote import Remote
+from registry import changes, clock, ids
+from registry.changes import Change
+from registry.database import Registry
+
+
+def settle(registry: Registry, remote: Remote, head: layout.Head | None) -> bool:
+    """Compare this device's head with what was sent from here; True if a new device id had to be made.
+
+    Nothing is lost: what waits is sent under the new id, and the old id's log is read like any other device's.
+    """
+    with registry.transaction() as db:
+        device = clock.device_id(db)
+        if head is None or head.seq == 0:
+            return False
+        own = _own_names(db, remote.repo, device, head)
+        if head.seq not in own or any(own.get(seq, name) != name for seq, name in _named(head).items()):
+            _split(db, remote, device, head, own)
+            return True
+        confirm(db, remote, device)
+        return False
+
+
+def confirm(db: sqlite3.Connection, remote: Remote, device: str) -> None:
+    """Forget the bytes of announced batches, which the head still names."""
+    db.execute(
+        "UPDATE outbound SET sent = 2, body = x'' WHERE remote = ? AND device = ? AND sent = 1", (remote.repo, device)
+    )
+
+
+def _own_names(db: sqlite3.Connection, repo: str, device: str, head: layout.Head) -> dict[int, str]:
+    """What was sent from here, as far back as the head tells."""
+    rows = db.execute(
+        "SELECT seq, name FROM outbound WHERE remote = ? AND device = ? AND seq > ?",
+        (repo, device, head.seq - len(head.tail)),
+    )
+    return {row["seq"]: row["name"] for row in rows}
+
+
+def _named(head: layout.Head) -> dict[int, str]:
+    return dict(zip(range(head.seq - len(head.tail) + 1, head.seq + 1), head.tail, strict=True))
+
+
+def _split(db: sqlite3.Connection, remote: Remote, old: str, head: layout.Head, own: dict[int, str]) -> None:
+    """Become a new device: take along what the old one's log does not have, and read the old one as a stranger."""
+    new = ids.new_device_id()
+    db.execute("UPDATE meta SET value = ? WHERE key = 'device'", (new,))
+    db.execute("INSERT INTO devices (id, name, policy) SELECT ?, name, policy FROM devices WHERE id = ?", (new, old))
+    named = _named(head)
+    foreign = min((seq for seq, name in own.items() if named.get(seq, name) != name), default=1 << 62)
+    # From the first batch that the log has differently, ours were never announced: they go out again, under the new id.
+    db.execute(
+        "UPDATE outbound SET sent = 0 WHERE remote = ? AND device = ? AND seq >= ? AND sent = 1",
+        (remote.repo, old, foreign),
+    )
+    for (repo,) in db.execute("SELECT DISTINCT remote FROM outbound WHERE device = ?", (old,)).fetchall():
+        _move_unsent(db, repo, old, new)
+        _read_as_stranger(db, repo, old, foreign if repo == remote.repo else 1 << 62)
+    db.execute("UPDATE remotes SET head_at = NULL")
+    introduce_as(db, new)
+    held = db.execute("SELECT sha256, state FROM holdings WHERE device = ?", (old,)).fetchall()
+    made: list[Change] = [["have", new, row["sha256"], row["state"], clock.tick(db)] for row in held]
+    made += [changes.add_to_set(db, new, PINS, version) for version in sorted(pinned(db, old))]
+    changes.record(db, made)
+
+
+def _move_unsent(db: sqlite3.Connection, repo: str, old: str, new: str) -> None:
+    rows = db.execute(
+        "SELECT seq, body FROM outbound WHERE remote = ? AND device = ? AND sent = 0 ORDER BY seq", (repo, old)
+    ).fetchall()
+    for row in rows:
+        seq = number_next(db, repo, new)
+        db.execute(
+            "UPDATE outbound SET device = ?, seq = ?, name = ? WHERE remote = ? AND device = ? AND seq = ?",
+            (new, seq, layout.batch_name(seq, row["body"]), repo, old, row["seq"]),
+        )
+
+
+def _read_as_stranger(db: sqlite3.Connection, repo: str, old: str, before: int) -> None:
+    """Start reading the old id's log behind the batches that this database wrote itself."""
+    rows = db.execute(
+        "SELECT seq, name FROM outbound WHERE remote = ? AND device = ? AND seq < ?", (repo, old, before)
+    ).fetchall()
+    reached = max((row["seq"] for row in rows), default=0)
+    db.execute("INSERT OR REPLACE INTO cursors (remote, device, seq) VALUES (?, ?, ?)", (repo, old, reached))
+    db.executemany("INSERT OR IGNORE INTO received VALUES (?, ?, ?)", [(repo, old, row["name"]) for row in rows])

@@ -1,0 +1,195 @@
+"""Read what other devices wrote: compare heads, fetch what is new, apply each log strictly in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+
+import msgspec
+
+from hubman.progress import Progress, Report
+from hubman.sync import batches, layout
+from hubman.sync.merge import Batch, Merged, Merger
+from hubman.sync.remote import Remote
+from hubman.sync.storage import Storage, StorageError
+from registry import timestamps
+from registry.database import Registry
+from registry.errors import HubError
+
+
+class News(msgspec.Struct, frozen=True):
+    """A head that changed since it was last read to its end; None where a log has no readable head."""
+
+    device: str
+    head: layout.Head | None
+    tag: str | None
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at all heads."""
+
+    news: list[News]
+    own_tag: str | None
+    """Tells this device's head from the one that it wrote last; None when there is none."""
+    problems: list[str] = []
+
+
+class _NotYetError(Exception):
+    """Something that a head names has not arrived, or not whole."""
+
+
+def look(registry: Registry, remote: Remote, storage: Storage, device: str, *, deep: bool) -> Look:
+    """Compare the heads with what was read before. ``deep`` takes every log as changed, also one without a head."""
+    known = {
+        row["device"]: row["head_tag"]
+        for row in registry.db.execute("SELECT device, head_tag FROM cursors WHERE remote = ?", (remote.repo,))
+    }
+    news: list[News] = []
+    problems: list[str] = []
+    own_tag = None
+    devices = 0
+    for entry in storage.entries(layout.HEADS):
+        other = layout.head_device(entry.key)
+        if other is None:
+            continue
+        devices += 1
+        if devices > layout.MAX_DEVICES:
+            problems.append(f"the remote has more than {layout.MAX_DEVICES} devices; the others are not read")
+            break
+        if entry.tag is not None and entry.tag == known.get(other) and not (deep and other != device):
+            own_tag = entry.tag if other == device else own_tag
+            continue
+        try:
+            found = _read_head(storage, entry.key, other)
+        except HubError as error:
+            problems.append(f"device {other}: {error}")
+            continue
+        if other == device:
+            own_tag = found.tag if found else None
+        elif found and (deep or found.tag != known.get(other)):
+            news.append(found)
+    if deep:
+        news += _headless(storage, {one.device for one in news} | {device})
+    return Look(news=sorted(news, key=lambda one: one.device), own_tag=own_tag, problems=problems)
+
+
+def read_head(storage: Storage, device: str) -> layout.Head | None:
+    """A device's head, or None when it has none. Raises :class:`HubError` for one that can't be read."""
+    found = _read_head(storage, layout.head_key(device), device)
+    return found.head if found else None
+
+
+def pull(
+    registry: Registry,
+    remote: Remote,
+    storage: Storage,
+    news: Iterable[News],
+    *,
+    deep: bool,
+    report: Report,
+    stop: Callable[[], None],
+) -> tuple[Merged, list[str]]:
+    """Apply everything new; returns what it did, and a line for each log that could not be read to its end."""
+    merger = Merger(registry, remote)
+    total = Merged()
+    problems: list[str] = []
+    for one in news:
+        try:
+            for seq, names in _missing(registry, remote, storage, one, deep=deep):
+                stop()
+                report(Progress(stage="receive", done=seq, total=one.head.seq if one.head else 0, unit="batches"))
+                twins = [Batch(name, _fetch(storage, one.device, name)) for name in names]
+                total += merger.apply(one.device, seq, twins)
+                if len(names) > 1:
+                    problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
+        except (_NotYetError, layout.UnreadableError, StorageError, HubError) as error:
+            if isinstance(error, HubError) and type(error).__name__ == "CancelledError":
+                raise
+            problems.append(_hold(registry, remote, one.device, error))
+        else:
+            _remember(registry, remote, one)
+    return total, problems
+
+
+def _read_head(storage: Storage, key: str, device: str) -> News | None:
+    fetched = storage.get(key, layout.HEAD_CAP)
+    if fetched is None:
+        return None
+    return News(device, layout.decode_head(fetched.data), fetched.tag or layout.hash32(fetched.data))
+
+
+def _headless(storage: Storage, known: set[str]) -> list[News]:
+    """Logs whose head is lost: the batches are there all the same."""
+    devices = set()
+    for entry in storage.entries("log/"):
+        device = entry.key.split("/")[1]
+        if layout.is_known(entry.key) and device not in known:
+            devices.add(device)
+    return [News(device, None, None) for device in sorted(devices)[: layout.MAX_DEVICES]]
+
+
+def _missing(
+    registry: Registry, remote: Remote, storage: Storage, one: News, *, deep: bool
+) -> Iterator[tuple[int, list[str]]]:
+    """(number, names) of the batches to apply, in order. Raises :class:`_NotYetError` at a gap."""
+    row = registry.db.execute(
+        "SELECT seq FROM cursors WHERE remote = ? AND device = ?", (remote.repo, one.device)
+    ).fetchone()
+    reached = int(row[0]) if row else 0
+    names = _names(storage, one, reached, deep=deep)
+    applied = {
+        row[0]
+        for row in registry.db.execute(
+            "SELECT name FROM received WHERE remote = ? AND device = ?", (remote.repo, one.device)
+        )
+    } if names else set()
+    for seq, group in groupby(sorted(names - applied), key=lambda name: layout.batch_seq(name) or 0):
+        if seq > reached + 1:
+            break
+        yield seq, list(group)
+        reached = max(reached, seq)
+    if one.head and reached < one.head.seq:
+        raise _NotYetError(f"batch {reached + 1} of {one.head.seq} has not arrived")
+
+
+def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]:
+    tail = set(one.head.tail) if one.head else set()
+    behind = one.head is not None and one.head.seq - len(one.head.tail) > reached
+    if deep or behind or one.head is None:
+        prefix = layout.log_prefix(one.device)
+        after = "" if deep else f"{prefix}{reached:010d}-g"
+        for entry in storage.entries(prefix, after):
+            if layout.is_known(entry.key):
+                tail.add(entry.key.rpartition("/")[2])
+    return tail if deep else {name for name in tail if (layout.batch_seq(name) or 0) > reached}
+
+
+def _fetch(storage: Storage, device: str, name: str) -> list[batches.Change]:
+    fetched = storage.get(layout.log_prefix(device) + name, batches.PACKED_CAP)
+    if fetched is None:
+        raise _NotYetError(f"batch {name[:10]} has not arrived")
+    if not layout.is_intact(name, fetched.data):
+        raise _NotYetError(f"batch {name[:10]} has not arrived whole")
+    return batches.decode(fetched.data)
+
+
+def _hold(registry: Registry, remote: Remote, device: str, error: Exception) -> str:
+    """Note why a log was not read to its end, and since when. The next sync tries again."""
+    with registry.transaction() as db:
+        db.execute(
+            "INSERT INTO cursors (remote, device, problem, since) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "problem = excluded.problem, since = coalesce(since, excluded.since), head_tag = NULL",
+            (remote.repo, device, str(error), timestamps.now()),
+        )
+        row = db.execute("SELECT name FROM devices WHERE id = ?", (device,)).fetchone()
+    return f"{row['name'] if row and row['name'] else 'device ' + device}: {error}"
+
+
+def _remember(registry: Registry, remote: Remote, one: News) -> None:
+    """Everything that this head names is applied."""
+    with registry.transaction() as db:
+        db.execute(
+            "INSERT INTO cursors (remote, device, head_tag) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "head_tag = excluded.head_tag, problem = NULL, since = NULL",
+            (remote.repo, one.device, one.tag),
+        )

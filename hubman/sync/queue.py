@@ -1,0 +1,111 @@
+"""Which blobs have to go up and come down: noted when a change that speaks of one is sent or received."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from hubman.sync.pictures import picture_path
+from hubman.sync.policy import Policy, pinned
+from registry import timestamps
+from registry.changes import Change
+from registry.database import Registry
+
+Way = Literal["up", "down"]
+Kind = Literal["weights", "picture"]
+RETRY = timedelta(minutes=10)
+"""How long a blob that could not be moved is left alone, unless a deep sync asks for it."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A blob that should move."""
+
+    sha256: str
+    kind: Kind
+
+
+def blobs_of(change: Change) -> Iterator[Wanted]:
+    """The blobs that a well-formed change speaks of."""
+    if change[0] == "file":
+        yield Wanted(change[1], "weights")
+    elif change[0] == "have" and change[3] == "present":
+        yield Wanted(change[2], "weights")
+    elif change[0] == "rec" and change[1] == "preview":
+        yield Wanted(change[2].partition("/")[2], "picture")
+    elif change[0] == "rec" and change[1] == "run":
+        yield from (Wanted(sha256, "picture") for sha256 in change[3].get("samples", []))
+
+
+def add(db: sqlite3.Connection, repo: str, way: Way, blobs: Iterable[Wanted]) -> None:
+    db.executemany(
+        "INSERT OR IGNORE INTO blob_queue (remote, way, sha256, kind) VALUES (?, ?, ?, ?)",
+        [(repo, way, blob.sha256, blob.kind) for blob in blobs],
+    )
+
+
+def due(db: sqlite3.Connection, repo: str, way: Way, *, everything: bool = False) -> list[Wanted]:
+    """What should be moved now: pictures first, then weights, the small ones first."""
+    rows = db.execute(
+        "SELECT q.sha256, q.kind FROM blob_queue q LEFT JOIN files f ON f.sha256 = q.sha256 "
+        "WHERE q.remote = ? AND q.way = ? AND (? OR q.retry_at IS NULL OR q.retry_at <= ?) ORDER BY q.kind, f.size",
+        (repo, way, everything, timestamps.now()),
+    )
+    return [Wanted(row[0], row[1]) for row in rows]
+
+
+def done(db: sqlite3.Connection, repo: str, way: Way, sha256: str) -> None:
+    db.execute("DELETE FROM blob_queue WHERE remote = ? AND way = ? AND sha256 = ?", (repo, way, sha256))
+
+
+def later(db: sqlite3.Connection, repo: str, way: Way, sha256: str, problem: str) -> None:
+    db.execute(
+        "UPDATE blob_queue SET retry_at = ?, problem = ? WHERE remote = ? AND way = ? AND sha256 = ?",
+        (timestamps.of(datetime.now(UTC) + RETRY), problem, repo, way, sha256),
+    )
+
+
+def is_wanted(registry: Registry, device: str, policy: Policy, blob: Wanted) -> bool:
+    """Whether this machine's policy asks for a blob that it does not have."""
+    if blob.kind == "picture":
+        return policy.previews == "all" and not picture_path(registry, blob.sha256).exists()
+    if policy.weights == "none" or is_here(registry.db, blob.sha256):
+        return False
+    return policy.weights == "all" or _version_of(registry.db, blob.sha256) in pinned(registry.db, device)
+
+
+def is_here(db: sqlite3.Connection, sha256: str) -> bool:
+    return bool(db.execute("SELECT 1 FROM places WHERE sha256 = ? AND state = 'present'", (sha256,)).fetchone())
+
+
+def want_pinned(registry: Registry, repo: str, device: str) -> None:
+    """Note the pinned versions' weights that are not here. Call inside a transaction."""
+    for version in sorted(pinned(registry.db, device)):
+        rows = registry.db.execute("SELECT sha256 FROM files WHERE version_id = ?", (version,)).fetchall()
+        add(registry.db, repo, "down", [Wanted(row[0], "weights") for row in rows if not is_here(registry.db, row[0])])
+
+
+def want_everything(registry: Registry, device: str, policy: Policy) -> None:
+    """Note for every remote all that ``policy`` asks for. Call inside a transaction."""
+    db = registry.db
+    known = list(known_blobs(db))
+    wanted = [blob for blob in known if is_wanted(registry, device, policy, blob)]
+    for (repo,) in db.execute("SELECT repo FROM remotes").fetchall():
+        db.execute("DELETE FROM blob_queue WHERE remote = ? AND way = 'down'", (repo,))
+        add(db, repo, "down", wanted)
+        add(db, repo, "up", known)
+
+
+def known_blobs(db: sqlite3.Connection) -> Iterator[Wanted]:
+    """Every blob that the state speaks of."""
+    yield from (Wanted(row[0], "weights") for row in db.execute("SELECT sha256 FROM files"))
+    for kind, record_id, body in db.execute("SELECT kind, id, body FROM records WHERE kind IN ('preview', 'run')"):
+        yield from blobs_of(["rec", kind, record_id, msgspec.json.decode(body)])
+
+
+def _version_of(db: sqlite3.Connection, sha256: str) -> str | None:
+    row = db.execute("SELECT version_id FROM files WHERE sha256 = ?", (sha256,)).fetchone()
+    return row[0] if row else None

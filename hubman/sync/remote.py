@@ -1,0 +1,50 @@
+"""A remote as this registry knows it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from registry.database import Registry
+from registry.errors import NotFoundError, UsageError
+
+
+class Remote(msgspec.Struct, frozen=True, kw_only=True):
+    """A place to sync with. ``repo`` is its own id, which stays when the place moves; ``part`` is in bytes."""
+
+    name: str
+    kind: str
+    location: str
+    repo: str
+    part: int
+    options: dict[str, str] = {}
+    frozen_to: int = 0
+    """The last row of the outbox that was frozen for it."""
+    added_at: str = ""
+    synced_at: str | None = None
+    head_at: str | None = None
+    deep_at: str | None = None
+
+
+def all_remotes(registry: Registry) -> list[Remote]:
+    return [_remote(row) for row in registry.db.execute("SELECT * FROM remotes ORDER BY name")]
+
+
+def find(registry: Registry, name: str = "") -> Remote:
+    """The remote of this name, or the only one. Raises :class:`NotFoundError` or :class:`UsageError`."""
+    known = all_remotes(registry)
+    if not known:
+        raise NotFoundError("there is no remote yet", "hubman remote add NAME FOLDER")
+    if not name:
+        if len(known) > 1:
+            raise UsageError(f"there are {len(known)} remotes", f"say which: {', '.join(one.name for one in known)}")
+        return known[0]
+    for remote in known:
+        if remote.name == name:
+            return remote
+    raise NotFoundError(f"there is no remote {name}", f"there are {', '.join(one.name for one in known)}")
+
+
+def _remote(row: sqlite3.Row) -> Remote:
+    return msgspec.convert({**dict(row), "options": msgspec.json.decode(row["options"])}, Remote)
