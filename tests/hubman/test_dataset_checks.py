@@ -226,6 +226,7 @@ def test_token_estimates_never_fail_and_grow_with_the_text(text: str) -> None:
 
 def test_dataset_checks_load_neither_torch_nor_numpy() -> None:
     names = "checks", "dataset", "pictures", "captions", "recipe", "buckets", "run", "interrogator"
-    program = f"import sys\nfor name in {names}: __import__('hubman.train.' + name)\nprint([m for m in ('torch', 'numpy', 'transformers') if m in sys.modules])"
+    heavy = "[module for module in ('torch', 'numpy', 'transformers') if module in sys.modules]"
+    program = f"import sys\nfor name in {names}: __import__('hubman.train.' + name)\nprint({heavy})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

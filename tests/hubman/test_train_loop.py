@@ -1,0 +1,279 @@
+"""Whole trainings on a tiny real pipeline: what they leave, how they stop, and how a killed one goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from PIL import Image, ImageChops
+from safetensors.torch import load_file
+
+from hubman.lora.keys import Site, alias_table
+from hubman.lora.load import load_lora
+from hubman.progress import Progress
+from hubman.tinybase.drawing import draw, random_scene
+from hubman.tinybase.styles import STYLES
+from hubman.train.loop import rate_at, train
+from hubman.train.metrics import read_metrics
+from hubman.train.presets import preset
+from hubman.train.recipe import Recipe, write_recipe
+from hubman.train.result import TrainResult
+from hubman.train.run import read_result, run_training
+from registry.errors import CancelledError, HubError, UsageError
+from tests.support.tiny_pipeline import make_tiny_pipeline
+
+ROOT = Path(__file__).parents[2]
+STEPS = 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """Twelve steps on six hatched scenes, with everything in it that draws at random."""
+    folder = tmp_path_factory.mktemp("training")
+    (folder / "data").mkdir()
+    rng = random.Random(0)
+    for i in range(6):
+        scene = random_scene(rng)
+        draw(scene, rng, STYLES["hatching"]).save(folder / "data" / f"{i}.png")
+        (folder / "data" / f"{i}.txt").write_text(f"{scene.caption}, hatched, drawing")
+    base = make_tiny_pipeline(folder / "base")
+    changes: dict[str, Any] = {"trigger": "zvk", "steps": STEPS, "epochs": 2, "batch": 4, "rank": 4, "alpha": 4.0}
+    changes |= {
+        "caption_dropout": 0.2,
+        "shuffle_captions": True,
+        "noise_offset": 0.03,
+        "save_every": 5,
+        "sample_steps": 2,
+    }
+    start = preset("style", "tiny", 6, base=str(base), dataset=str(folder / "data"), output="hatch")
+    return msgspec.structs.replace(start, **changes)
+
+
+@pytest.fixture(scope="module")
+def finished(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainResult, Path, list[Progress]]:
+    run_dir = tmp_path_factory.mktemp("run")
+    write_recipe(run_dir / "in.toml", recipe)
+    events: list[Progress] = []
+    return run_training(run_dir / "in.toml", run_dir, report=events.append), run_dir, events
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = load_file(path)
+    return tensors
+
+
+def same(one: Path, other: Path) -> bool:
+    a, b = weights(one), weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_training_leaves_all_that_its_result_names(finished: tuple[TrainResult, Path, list[Progress]]) -> None:
+    result, run_dir, _ = finished
+    assert result.path == run_dir / "hatch.safetensors"
+    assert result.modules == 48
+    assert result.delta_norm > 0
+    assert not result.warnings
+    assert [file.step for file in result.epoch_files] == [6]
+    assert [(sample.epoch, sample.path.name) for sample in result.samples] == [
+        (epoch, f"epoch-{epoch:02}-{i}.png") for epoch in range(3) for i in range(2)
+    ]
+    assert all(Image.open(sample.path).size == (64, 64) for sample in result.samples)
+    assert len(result.validation) == 3
+    assert len({round(loss, 9) for loss in result.validation}) == 3
+    assert read_result(run_dir) == result
+    lines = read_metrics(result.metrics_path)
+    assert [line["step"] for line in lines if "loss" in line] == list(range(1, STEPS + 1))
+    tail = [line["loss"] for line in lines if "loss" in line][-1]
+    assert result.final_loss == pytest.approx(tail)
+
+
+def test_progress_counts_the_steps_and_says_how_long(finished: tuple[TrainResult, Path, list[Progress]]) -> None:
+    events = [event for event in finished[2] if event.stage == "train"]
+    assert [event.done for event in events] == sorted(event.done for event in events)
+    assert events[-1].done == events[-1].total == STEPS
+    assert {"step", "loss", "lr", "eta"} <= events[-1].data.keys()
+    assert sum(len(event.data["losses"]) for event in events) == STEPS
+    assert {"read images", "load base", "encode images", "sample", "validate"} <= {event.stage for event in finished[2]}
+
+
+def test_the_lora_fits_its_base_by_the_generation_panes_names(
+    recipe: Recipe, finished: tuple[TrainResult, Path, list[Progress]]
+) -> None:
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(f"{recipe.base}/unet")
+    layers = (torch.nn.Linear, torch.nn.Conv2d)
+    sites = [Site("unet", path, tuple(m.weight.shape)) for path, m in unet.named_modules() if isinstance(m, layers)]
+    loaded = load_lora(finished[0].path, alias_table(sites), base="tiny")
+    assert loaded.coverage.complete
+    assert len(loaded.factors) == finished[0].modules
+
+
+def test_the_samples_change_with_the_training(finished: tuple[TrainResult, Path, list[Progress]]) -> None:
+    first, last = (Image.open(finished[0].samples[i].path) for i in (0, 4))
+    assert ImageChops.difference(first, last).getbbox() is not None
+
+
+def test_the_same_recipe_gives_the_same_weights(
+    recipe: Recipe, finished: tuple[TrainResult, Path, list[Progress]], tmp_path: Path
+) -> None:
+    assert same(train(recipe, tmp_path).path, finished[0].path)
+    other = msgspec.structs.replace(recipe, seed=1)
+    assert not same(train(other, tmp_path / "other").path, finished[0].path)
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from hubman.train.run import run_training
+def report(progress):
+    if progress.stage == "train" and progress.done >= 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if progress.stage == "resume":
+        print("resumed at", int(progress.done))
+import hubman.train.loop
+hubman.train.loop.REPORT_SECONDS = 0.0
+run_training(Path(sys.argv[1]), Path(sys.argv[2]), report=report)
+"""
+
+
+def test_a_training_killed_in_the_middle_resumes_to_the_very_same_weights(
+    recipe: Recipe, finished: tuple[TrainResult, Path, list[Progress]], tmp_path: Path
+) -> None:
+    write_recipe(tmp_path / "in.toml", recipe)
+    arguments = [sys.executable, "-c", _KILLED, str(tmp_path / "in.toml"), str(tmp_path / "run")]
+    done = subprocess.run(
+        arguments, cwd=ROOT, capture_output=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    assert not (tmp_path / "run" / "hatch.safetensors").exists()
+    with (tmp_path / "run" / "metrics.jsonl").open("ab") as metrics:
+        metrics.write(b'{"step": 9, "lo')
+    events: list[Progress] = []
+    result = run_training(tmp_path / "in.toml", tmp_path / "run", resume=True, report=events.append)
+    assert [event.done for event in events if event.stage == "resume"] == [6]
+    assert same(result.path, finished[0].path)
+    assert result.validation == pytest.approx(finished[0].validation)
+    steps = [line["step"] for line in read_metrics(result.metrics_path) if "loss" in line]
+    assert steps == list(range(1, STEPS + 1))
+
+
+def test_a_stopped_training_keeps_a_checkpoint_and_goes_on(
+    recipe: Recipe, finished: tuple[TrainResult, Path, list[Progress]], tmp_path: Path
+) -> None:
+    calls = iter(range(100))
+    with pytest.raises(CancelledError, match="after 4 of 12"):
+        train(recipe, tmp_path, should_stop=lambda: next(calls) == 3)
+    newest = max((tmp_path / "checkpoints").iterdir())
+    shutil.copy(newest, tmp_path / "checkpoints" / "step-00000099.safetensors")
+    (tmp_path / "checkpoints" / "step-00000099.safetensors").write_bytes(newest.read_bytes()[:500])
+    assert same(train(recipe, tmp_path, resume=True).path, finished[0].path)
+
+
+@pytest.mark.parametrize("what", ["recipe", "dataset", "base model"])
+def test_a_changed_training_is_not_resumed(recipe: Recipe, tmp_path: Path, what: str) -> None:
+    calls = iter(range(100))
+    with pytest.raises(CancelledError):
+        train(recipe, tmp_path, should_stop=lambda: next(calls) == 1)
+    changed = recipe
+    match what:
+        case "recipe":
+            changed = msgspec.structs.replace(recipe, unet_lr=1e-5)
+        case "dataset":
+            shutil.copytree(recipe.dataset, tmp_path / "data")
+            (tmp_path / "data" / "0.txt").write_text("another caption")
+            changed = msgspec.structs.replace(recipe, dataset=str(tmp_path / "data"))
+        case _:
+            changed = msgspec.structs.replace(recipe, base=str(make_tiny_pipeline(tmp_path / "base", seed=5)))
+    with pytest.raises(HubError, match=f"the {what} changed"):
+        train(changed, tmp_path, resume=True)
+
+
+def test_a_text_encoder_and_convolutions_are_trained_when_asked(recipe: Recipe, tmp_path: Path) -> None:
+    whole = msgspec.structs.replace(recipe, text_lr=1e-3, conv_rank=2, conv_alpha=1.0, steps=2, epochs=1, flip=True)
+    tensors = weights(train(whole, tmp_path).path)
+    assert float(tensors["lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight"].abs().max()) > 0
+    assert float(tensors["lora_unet_mid_block_resnets_0_conv1.lora_up.weight"].abs().max()) > 0
+
+
+def test_half_precision_trains(recipe: Recipe, tmp_path: Path) -> None:
+    half = msgspec.structs.replace(recipe, dtype="bf16", steps=2, epochs=1)
+    assert train(half, tmp_path).delta_norm > 0
+
+
+def test_a_lora_that_learned_nothing_is_told(recipe: Recipe, tmp_path: Path) -> None:
+    still = msgspec.structs.replace(recipe, unet_lr=0.0, steps=1, epochs=1, validation_images=0)
+    result = train(still, tmp_path)
+    assert result.delta_norm == 0
+    assert "changes nothing" in result.warnings[0]
+    assert result.validation == ()
+
+
+def test_an_exploding_loss_stops_with_the_step_and_spoils_no_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
+    wild = msgspec.structs.replace(
+        recipe, unet_lr=10.0, alpha=60000.0, max_grad_norm=0.0, warmup=0.0, validation_images=0
+    )
+    with pytest.raises(HubError, match="not finite"):
+        train(msgspec.structs.replace(wild, steps=200, epochs=1, save_every=1), tmp_path)
+    for checkpoint in (tmp_path / "checkpoints").iterdir():
+        assert all(bool(torch.isfinite(tensor).all()) for tensor in load_file(checkpoint).values())
+
+
+def test_a_dataset_with_errors_is_refused_unless_forced(recipe: Recipe, tmp_path: Path) -> None:
+    shutil.copytree(recipe.dataset, tmp_path / "data")
+    (tmp_path / "data" / "broken.png").write_bytes(b"not a picture")
+    shutil.copy(tmp_path / "data" / "0.png", tmp_path / "data" / "copy.png")
+    short = msgspec.structs.replace(recipe, dataset=str(tmp_path / "data"), steps=1, epochs=1)
+    write_recipe(tmp_path / "in.toml", short)
+    with pytest.raises(UsageError, match=r"broken\.png"):
+        run_training(tmp_path / "in.toml", tmp_path / "run")
+    result = run_training(tmp_path / "in.toml", tmp_path / "run", force=True)
+    assert result.images == 6
+    header = (tmp_path / "run" / "hatch.safetensors").read_bytes()
+    assert b"broken.png" not in header
+
+
+@pytest.mark.parametrize(
+    ("schedule", "start", "middle", "end"),
+    [("constant", 0.1, 1.0, 1.0), ("linear", 0.1, 0.5, 0.0), ("cosine", 0.1, 0.5, 0.0)],
+)
+def test_the_rate_warms_up_and_follows_its_schedule(schedule: Any, start: float, middle: float, end: float) -> None:
+    recipe = Recipe(base="b", dataset="d", output="o", steps=110, warmup=10 / 110, schedule=schedule)
+    rate: Callable[[int], float] = lambda step: rate_at(step, recipe)  # noqa: E731  shorter than a function
+    assert rate(0) == pytest.approx(start)
+    assert rate(9) == rate(10) == 1.0
+    assert rate(60) == pytest.approx(middle)
+    assert rate(109) == pytest.approx(end, abs=0.02)
+
+
+def test_the_trained_header_counts_what_was_seen(finished: tuple[TrainResult, Path, list[Progress]]) -> None:
+    from safetensors import safe_open
+
+    with safe_open(finished[0].path, framework="pt") as file:
+        entries = file.metadata()
+    assert entries["ss_steps"] == entries["ss_max_train_steps"] == str(STEPS)
+    (tags,) = json.loads(entries["ss_tag_frequency"]).values()
+    assert tags["zvk"] == tags["hatched"] == 6
+    assert json.loads(entries["hubman.recipe"])["trigger"] == "zvk"
+    assert entries["hubman.dataset_fingerprint"] == finished[0].dataset_fingerprint

@@ -1,0 +1,292 @@
+"""The LoRA layers, the diffusion arithmetic and the file, on a tiny real pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from safetensors import safe_open
+from safetensors.torch import load_file
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from hubman.train.architectures import load
+from hubman.train.architectures.stable_diffusion import StableDiffusion
+from hubman.train.export import write_lora
+from hubman.train.metadata import Origin, tag_frequency
+from hubman.train.network import Network
+from hubman.train.noise import NoiseSchedule
+from hubman.train.presets import preset
+from hubman.train.recipe import Recipe
+from registry.errors import DamagedFileError, HubError, NotFoundError, UsageError
+from tests.support.tiny_pipeline import make_tiny_pipeline
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_pipeline(tmp_path_factory.mktemp("base") / "pipeline")
+
+
+def recipe_for(base: Path, **changes: Any) -> Recipe:
+    recipe = preset("style", "tiny", 20, base=str(base), dataset="data", output="test")
+    return msgspec.structs.replace(recipe, **changes)
+
+
+def adapt(architecture: Any, *, conv: bool = True, text: bool = True) -> Network:
+    targets = architecture.targets(conv=conv, text=text)
+    return Network(targets, rank=4, alpha=2, conv_rank=2 if conv else 0, conv_alpha=1, seed=0)
+
+
+def disturb(network: Network) -> None:
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for layer in network.layers.values():
+            layer.up.normal_(0, 0.02, generator=generator)
+
+
+def origin_of(recipe: Recipe, architecture: Any, captions: list[str] | None = None) -> Origin:
+    captions = captions or ["zvk, a red circle", "zvk, a blue star"]
+    return Origin(
+        recipe=recipe,
+        identity=architecture.identity,
+        captions=captions,
+        sizes=[(64, 64)] * len(captions),
+        dataset_fingerprint="f" * 64,
+        batches_per_pass=1,
+        step=recipe.steps,
+        epoch=recipe.epochs,
+        started_at=1000.5,
+        finished_at=1060.25,
+        sample_prompt=captions[0],
+    )
+
+
+def test_a_fresh_network_changes_nothing(base: Path) -> None:
+    architecture = load(recipe_for(base), CPU)
+    x, t = torch.randn(2, 4, 8, 8), torch.tensor([10, 900])
+    with torch.no_grad():
+        states = architecture.encode_text(["a red circle", "a star"], 1)
+        before = architecture.predict(x, t, states)
+        network = adapt(architecture)
+        assert torch.equal(architecture.encode_text(["a red circle", "a star"], 1), states)
+        assert torch.equal(architecture.predict(x, t, states), before)
+    assert network.delta_norm() == 0
+
+
+def test_a_layer_does_what_its_delta_says(base: Path) -> None:
+    architecture = load(recipe_for(base), CPU)
+    network = adapt(architecture)
+    disturb(network)
+    for layer in network.layers.values():
+        base_layer = layer.base
+        is_linear = isinstance(base_layer, torch.nn.Linear)
+        x = (
+            torch.randn(2, 5, base_layer.weight.shape[1])
+            if is_linear
+            else torch.randn(2, base_layer.weight.shape[1], 6, 6)
+        )
+        with torch.no_grad():
+            got = layer(x)
+            base_layer.weight += layer.delta()
+            wanted = base_layer(x)
+            base_layer.weight -= layer.delta()
+        assert torch.allclose(got, wanted, atol=1e-4)
+
+
+def test_only_the_lora_is_trained(base: Path) -> None:
+    architecture = load(recipe_for(base), CPU)
+    assert isinstance(architecture, StableDiffusion)
+    network = adapt(architecture)
+    disturb(network)
+    states = architecture.encode_text(["a red circle"], 1)
+    architecture.predict(torch.randn(1, 4, 8, 8), torch.tensor([5]), states).square().mean().backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert all(layer.base.weight.grad is None for layer in network.layers.values())
+    assert len(network.parameters(text=True)) == 2 * 12
+    assert len(network.parameters(text=True)) + len(network.parameters(text=False)) == len(network.parameters())
+
+
+class _Parts:
+    """Modules of SD 1.5's topology, and nothing else of a pipeline."""
+
+    targets = StableDiffusion.targets
+
+    def __init__(self) -> None:
+        with torch.device("meta"):
+            self._unet = UNet2DConditionModel(cross_attention_dim=768)
+            self._text_encoder = CLIPTextModel(
+                CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
+            )
+
+
+def test_the_keys_of_sd15_are_exactly_those_of_kohyas_scripts() -> None:
+    parts: Any = _Parts()
+    plain = {target.key for target in StableDiffusion.targets(parts, conv=False, text=False)}
+    whole = StableDiffusion.targets(parts, conv=True, text=True)
+    keys = {target.key for target in whole}
+    assert len(plain) == 192
+    assert len(keys) == len(whole) == 278 + 72
+    assert "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0" in plain
+    assert "lora_te_text_model_encoder_layers_11_mlp_fc2" in keys
+    assert sum(target.wide for target in whole) == 44 + 6
+
+
+def test_the_file_is_kohyas_format(base: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(base, trigger="zvk", rank=4, alpha=2, conv_rank=2, conv_alpha=1)
+    architecture = load(recipe, CPU)
+    network = adapt(architecture)
+    disturb(network)
+    path = tmp_path / "test.safetensors"
+    written = write_lora(path, network, origin_of(recipe, architecture))
+    tensors = load_file(path)
+    assert len(tensors) == 3 * written.modules == 3 * len(network.layers)
+    assert all(tensor.dtype == torch.float16 for tensor in tensors.values())
+    key = "lora_unet_mid_block_attentions_0_proj_in"
+    assert tensors[f"{key}.alpha"].shape == ()
+    assert float(tensors[f"{key}.alpha"]) == 2
+    assert tensors[f"{key}.lora_down.weight"].shape == (4, 64, 1, 1)
+    assert tensors["lora_unet_mid_block_resnets_0_conv1.lora_down.weight"].shape == (2, 64, 3, 3)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == written.sha256
+    assert written.delta_norm > 0
+    assert [each.name for each in tmp_path.iterdir()] == ["test.safetensors"]
+
+
+def test_the_header_says_how_it_was_made_and_nothing_private(base: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(base, trigger="zvk", dataset="/home/someone/secret")
+    architecture = load(recipe, CPU)
+    network = adapt(architecture, conv=False, text=False)
+    path = tmp_path / "test.safetensors"
+    write_lora(path, network, origin_of(recipe, architecture))
+    with safe_open(path, framework="pt") as file:
+        entries = file.metadata()
+    raw = path.read_bytes()
+    header = int.from_bytes(raw[:8], "little")
+    assert entries["sshs_model_hash"] == hashlib.sha256(raw[8 + header :]).hexdigest()
+    assert entries["sshs_legacy_hash"] == "e3b0c442"
+    assert entries["modelspec.hash_sha256"] == "0x" + entries["sshs_model_hash"]
+    assert entries["ss_base_model_version"] == "sd_v1"
+    assert entries["ss_sd_model_name"] == "hubman-tinybase"
+    assert entries["ss_network_dim"] == "8"
+    assert entries["ss_v2"] == "False"
+    assert entries["ss_resolution"] == "(64, 64)"
+    assert entries["modelspec.architecture"] == "stable-diffusion-v1/lora"
+    assert entries["modelspec.resolution"] == "64x64"
+    assert entries["modelspec.trigger_phrase"] == "zvk"
+    assert "ss_new_sd_model_hash" not in entries
+    (tags,) = json.loads(entries["ss_tag_frequency"]).values()
+    assert next(iter(tags)) == "zvk"
+    assert b"someone" not in raw
+    assert str(base).encode() not in raw
+
+
+# Entries that depend on the base being a file, or that only runs with a validation split have.
+_NOT_OURS = {"ss_sd_model_hash", "ss_new_sd_model_hash", "ss_sd_scripts_commit_hash"}
+
+
+def test_every_entry_that_kohyas_scripts_write_is_there(base: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(base)
+    architecture = load(recipe, CPU)
+    path = tmp_path / "test.safetensors"
+    write_lora(path, adapt(architecture, conv=False, text=False), origin_of(recipe, architecture))
+    with safe_open(path, framework="pt") as file:
+        ours = set(file.metadata())
+    kohya = """adaptive_noise_scale base_model_version cache_latents caption_dropout_every_n_epochs caption_dropout_rate
+    caption_tag_dropout_rate clip_skip dataset_dirs datasets debiased_estimation epoch face_crop_aug_range fp8_base
+    fp8_base_unet full_fp16 gradient_accumulation_steps gradient_checkpointing huber_c huber_scale huber_schedule
+    ip_noise_gamma ip_noise_gamma_random_strength learning_rate loss_type lowram lr_scheduler lr_warmup_steps
+    max_grad_norm max_token_length max_train_steps max_validation_steps min_snr_gamma mixed_precision
+    multires_noise_discount multires_noise_iterations network_alpha network_dim network_dropout network_module
+    new_sd_model_hash noise_offset noise_offset_random_strength num_batches_per_epoch num_epochs num_reg_images
+    num_train_images num_validation_images optimizer output_name prior_loss_weight resize_interpolation
+    scale_weight_norms sd_model_hash sd_model_name sd_scripts_commit_hash seed session_id steps tag_frequency
+    text_encoder_lr training_comment training_finished_at training_started_at unet_lr v2 validate_every_n_epochs
+    validate_every_n_steps validation_seed validation_split zero_terminal_snr"""
+    assert {f"ss_{name}" for name in kohya.split()} - _NOT_OURS <= ours
+
+
+def test_the_legacy_hash_is_of_the_training_entries_alone(base: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save
+
+    from hubman.train.export import serialise
+
+    tensors = {"a": torch.arange(400_000, dtype=torch.float32)}
+    (tmp_path / "x").write_bytes(serialise(tensors, {"ss_a": "1", "hubman.b": "2"}))
+    with safe_open(tmp_path / "x", framework="pt") as file:
+        entries = file.metadata()
+    window = save(tensors, {"ss_a": "1"})[0x100000:0x110000]
+    assert entries["sshs_legacy_hash"] == hashlib.sha256(window).hexdigest()[:8] != "e3b0c442"
+
+
+def test_non_finite_weights_are_refused_and_nothing_is_written(base: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(base)
+    architecture = load(recipe, CPU)
+    network = adapt(architecture)
+    layer = next(iter(network.layers.values()))
+    for bad in (float("nan"), 1e6):  # the second is finite in fp32 only
+        with torch.no_grad():
+            layer.up.fill_(bad)
+        with pytest.raises(HubError, match="not finite"):
+            write_lora(tmp_path / "bad.safetensors", network, origin_of(recipe, architecture))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("file_dtype", ["fp16", "bf16", "fp32"])
+def test_every_file_dtype_reads_back(base: Path, tmp_path: Path, file_dtype: str) -> None:
+    recipe = recipe_for(base, file_dtype=file_dtype)
+    architecture = load(recipe, CPU)
+    network = adapt(architecture)
+    disturb(network)
+    assert write_lora(tmp_path / "x.safetensors", network, origin_of(recipe, architecture)).modules > 48
+
+
+def test_the_trigger_leads_the_tags() -> None:
+    assert list(tag_frequency(["zvk, a, b", "zvk, a"], "zvk").items()) == [("zvk", 2), ("a", 2), ("b", 1)]
+    assert tag_frequency(["a", "a, b"], "") == {"a": 2, "b": 1}
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_noise_and_targets_are_those_of_diffusers(prediction: str) -> None:
+    scheduler: Any = DDPMScheduler(beta_schedule="scaled_linear", prediction_type=prediction)
+    schedule = NoiseSchedule.of(scheduler.alphas_cumprod, v_prediction=prediction == "v_prediction", device=CPU)
+    x, noise, t = torch.randn(3, 4, 8, 8), torch.randn(3, 4, 8, 8), torch.tensor([0, 500, 999])
+    assert torch.allclose(schedule.add_noise(x, noise, t), scheduler.add_noise(x, noise, t), atol=1e-6)
+    wanted = noise if prediction == "epsilon" else scheduler.get_velocity(x, noise, t)
+    assert torch.allclose(schedule.target(x, noise, t), wanted, atol=1e-6)
+
+
+def test_min_snr_weights_are_the_papers() -> None:
+    alphas = torch.tensor([0.99, 0.5, 0.01])
+    epsilon = NoiseSchedule.of(alphas, v_prediction=False, device=CPU)
+    velocity = NoiseSchedule.of(alphas, v_prediction=True, device=CPU)
+    assert epsilon.weights(5).tolist() == pytest.approx([5 / 99, 1, 1], rel=1e-4)
+    assert velocity.weights(5).tolist() == pytest.approx([5 / 100, 1 / 2, 0.01], rel=1e-4)
+    assert epsilon.weights(0).tolist() == [1, 1, 1]
+    zero_terminal = NoiseSchedule.of(torch.tensor([0.9, 0.0]), v_prediction=True, device=CPU)
+    assert torch.isfinite(zero_terminal.weights(5)).all()
+
+
+def test_an_earlier_text_layer_is_read_when_asked(base: Path) -> None:
+    architecture = load(recipe_for(base), CPU)
+    last, earlier = (architecture.encode_text(["a red circle"], skip) for skip in (1, 2))
+    assert last.shape == earlier.shape == (1, 77, 32)
+    assert not torch.allclose(last, earlier)
+
+
+def test_bases_that_cannot_be_used_are_named(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="missing"):
+        load(recipe_for(tmp_path / "missing"), CPU)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DamagedFileError, match="empty"):
+        load(recipe_for(tmp_path / "empty"), CPU)
+    (tmp_path / "model.ckpt").write_bytes(b"pickle")
+    with pytest.raises(HubError, match="never opened"):
+        load(recipe_for(tmp_path / "model.ckpt"), CPU)
+    with pytest.raises(UsageError, match="sdxl"):
+        load(recipe_for(base, family="sdxl"), CPU)
