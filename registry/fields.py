@@ -51,6 +51,7 @@ _FIELDS = (
     Field("civitai_version_id", "version", "int", column="civitai_id"),
     Field("run_id", "version", "text"),
     Field("published_url", "version", "text"),
+    Field("cover", "version", "text"),
 )
 
 FIELDS: dict[str, Field] = {field.name: field for field in _FIELDS}

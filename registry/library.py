@@ -30,7 +30,8 @@ SELECT m.id, m.name, m.kind, m.rating, m.favourite, m.alias, m.creator, m.origin
     v.trigger_words, v.published_url,
     (SELECT group_concat(tag, char(31)) FROM tags WHERE model_id = m.id) AS tags,
     (SELECT group_concat(p.state) FROM files f JOIN places p ON p.sha256 = f.sha256 WHERE f.version_id = v.id) AS states,
-    (SELECT count(*) FROM files f WHERE f.version_id = v.id AND f.damage IS NOT NULL) AS damaged
+    (SELECT count(*) FROM files f WHERE f.version_id = v.id AND f.damage IS NOT NULL) AS damaged,
+    (SELECT sha256 FROM previews WHERE version_id = v.id ORDER BY position, added_at, sha256 LIMIT 1) AS preview
 FROM models m JOIN versions v ON v.id = m.version_id WHERE m.id IN (%s)
 """
 
@@ -107,7 +108,7 @@ def _version(registry: Registry, row: sqlite3.Row) -> VersionRow:
     values["sources"] = msgspec.json.decode(values["sources"])
     values["trigger_words"] = msgspec.json.decode(values["trigger_words"])
     values["files"] = [_file(registry, file) for file in _of_version(registry, "files", "added_at, sha256", row["id"])]
-    values["previews"] = [_preview(preview) for preview in _of_version(registry, "previews", "position, added_at", row["id"])]
+    values["previews"] = [_preview(preview) for preview in _of_version(registry, "previews", "position, added_at, sha256", row["id"])]
     return msgspec.convert(values, VersionRow)
 
 

@@ -90,7 +90,7 @@ def _rebuild_version(db: sqlite3.Connection, version: str) -> str | None:
     }
     row["model_id"] = model
     _replace(db, "versions", row)
-    _rebuild_previews(db, version)
+    _rebuild_previews(db, version, row.get("cover"))
     return model
 
 
@@ -112,7 +112,7 @@ def _replace(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
     db.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
 
 
-def _rebuild_previews(db: sqlite3.Connection, version: str) -> None:
+def _rebuild_previews(db: sqlite3.Connection, version: str, cover: str | None) -> None:
     db.execute("DELETE FROM previews WHERE version_id = ?", (version,))
     for position, sha256 in enumerate(members(db, version, "previews")):
         record = db.execute("SELECT body FROM records WHERE kind = 'preview' AND id = ?", (f"{version}/{sha256}",)).fetchone()
@@ -126,7 +126,7 @@ def _rebuild_previews(db: sqlite3.Connection, version: str) -> None:
             "width": body.get("width", 0),
             "height": body.get("height", 0),
             "nsfw_level": body.get("nsfw_level", 0),
-            "position": body.get("position", position),
+            "position": -1 if sha256 == cover else body.get("position", position),
             "generation": msgspec.json.encode(body.get("generation", {})).decode(),
             "source": body.get("source", "user"),
             "added_at": body.get("added_at", timestamps.now()),

@@ -29,6 +29,8 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     trigger_words: tuple[str, ...] = ()
     versions: int = 1
+    preview: str | None = None
+    """SHA-256 of the newest version's first picture."""
     added_at: str = ""
     flags: str = ""
     """``M`` missing, ``!`` damaged, ``P`` published, ``X`` deleted upstream, ``E`` elsewhere (on another machine)."""

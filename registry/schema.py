@@ -63,7 +63,7 @@ CREATE TABLE versions (
     id TEXT PRIMARY KEY, model_id TEXT NOT NULL, name TEXT NOT NULL, base_model TEXT, architecture TEXT,
     strength REAL, strength_min REAL, strength_max REAL, civitai_id INTEGER, changelog TEXT, run_id TEXT,
     network_type TEXT, rank INTEGER, alpha REAL, size INTEGER NOT NULL DEFAULT 0, trigger_words TEXT NOT NULL DEFAULT '[]',
-    published_url TEXT, added_at TEXT NOT NULL, sources TEXT NOT NULL DEFAULT '{}'
+    published_url TEXT, cover TEXT, added_at TEXT NOT NULL, sources TEXT NOT NULL DEFAULT '{}'
 ) WITHOUT ROWID;
 CREATE INDEX versions_model ON versions (model_id, added_at DESC);
 CREATE INDEX versions_civitai ON versions (civitai_id);
