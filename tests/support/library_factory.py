@@ -1,0 +1,95 @@
+"""Libraries to look at and to test with: any number of models, made through the registry's own functions."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from registry import changes, ids, library, projection, timestamps
+from registry.database import Registry
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+BASES = ("SDXL 1.0", "SD 1.5", "Flux.1 D", "Pony", "Illustrious", None)
+TYPES = ("lora", "locon", "loha", "lokr")
+WORDS = "Ink Wash Line Weight Night Market Old Paper Soft Clay Neon Rain Paper Cut Wood Block Quiet Harbour Glass Orchid".split()
+TAGS = ("style", "character", "concept", "mono", "ink", "watercolour", "photo", "anime", "clothing", "background")
+CREATORS = ("mori", "atelier9", "paperfox", "nullpoint", None)
+
+
+def add_model(registry: Registry, number: int, *, seed: int = 0) -> str:
+    """One model of one file that lies on another machine; what it says follows from ``number``. Returns its id."""
+    draw = random.Random(f"{seed}/{number}")
+    sha256 = hashlib.sha256(f"{seed}/{number}".encode()).hexdigest()
+    version = ids.item_id(sha256)
+    name = f"{' '.join(draw.sample(WORDS, 2))} v{draw.randint(1, 4)} {number}"
+    rank = draw.choice((4, 8, 16, 32, 64))
+    facts = {
+        "version_id": version,
+        "name": f"{name.lower().replace(' ', '_')}.safetensors",
+        "size": draw.randint(5_000_000, 900_000_000),
+        "autov2": sha256[:10],
+        "autov3": hashlib.sha256(sha256.encode()).hexdigest(),
+        "crc32": sha256[:8].upper(),
+        "format": "safetensors",
+        "network_type": draw.choice(TYPES),
+        "architecture": "sdxl",
+        "rank": rank,
+        "alpha": rank / 2,
+        "dtype": "fp16",
+        "tensor_count": 722,
+        "metadata": {"ss_output_name": name},
+        "added_at": timestamps.of(NOW - timedelta(hours=number * 7)),
+    }
+    with registry.transaction() as db:
+        made = [["file", sha256, facts]]
+        base, creator = draw.choice(BASES), draw.choice(CREATORS)
+        said = [("name", name), ("rating", draw.choice((0, 0, 3, 4, 5))), ("favourite", draw.random() < 0.1)]
+        said += [("base_model", base)] if base else []
+        said += [("creator", creator)] if creator else []
+        if draw.random() < 0.6:
+            said += [("strength_min", 0.4), ("strength", 0.8), ("strength_max", 1.0)]
+        made += [changes.set_field(db, version, "sidecar", field, value) for field, value in said]
+        made += [changes.add_to_set(db, version, "tags", tag) for tag in draw.sample(TAGS, draw.randint(0, 3))]
+        made += [changes.add_to_set(db, version, "trigger_words", f"{name.split()[0].lower()} style")]
+        projection.rebuild(db, changes.record(db, made) | {version})
+    return version
+
+
+def fill(registry: Registry, count: int, *, seed: int = 0) -> list[str]:
+    """``count`` models in one transaction; their ids."""
+    with registry.transaction():
+        return [add_model(registry, number, seed=seed) for number in range(count)]
+
+
+def picture(number: int, size: tuple[int, int] = (256, 320)) -> bytes:
+    """A PNG of a few coloured shapes."""
+    draw = random.Random(number)
+    image = Image.new("RGB", size, tuple(draw.randint(20, 235) for _ in range(3)))
+    pen = ImageDraw.Draw(image)
+    for _ in range(6):
+        x, y = draw.randint(0, size[0]), draw.randint(0, size[1])
+        radius = draw.randint(size[0] // 10, size[0] // 3)
+        box = (x - radius, y - radius, x + radius, y + radius)
+        color = tuple(draw.randint(0, 255) for _ in range(3))
+        (pen.ellipse if draw.random() < 0.6 else pen.rectangle)(box, fill=color)
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_pictures(folder: Path, count: int) -> list[Path]:
+    """``count`` pictures as a dataset would hold them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:02}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(picture(number))
+    return paths
+
+
+def annotate(registry: Registry, model: str, notes: str) -> None:
+    library.write_text(registry, model, "notes", notes)

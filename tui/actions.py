@@ -1,0 +1,171 @@
+"""Every action once, by id: bindings, footer, help and palette are views of this table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+MODES = ("library", "civitai", "train", "generate", "sync", "jobs")
+"""In the order of their digits."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something a person can do. The part of ``id`` before the dot is the scope that offers it.
+
+    ``needs`` names what must be there first (see ``Acting.lacks``); without it the action is shown
+    disabled and says why when called.
+    """
+
+    id: str
+    keys: str
+    label: str
+    description: str
+    needs: str = ""
+    footer: bool = True
+    palette: bool = True
+
+    @property
+    def scope(self) -> str:
+        return self.id.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        return self.id.partition(".")[2]
+
+
+def _move(name: str, keys: str, description: str) -> Action:
+    return Action(f"move.{name}", keys, name, description, footer=False, palette=False)
+
+
+_ACTIONS = (
+    # everywhere
+    Action("app.help", "question_mark,f1", "keys", "Show the keys of this screen", palette=False),
+    Action("app.palette", "colon", "commands", "Search all commands", footer=False, palette=False),
+    *(
+        Action(f"app.{mode}", str(number), mode.title(), f"Go to {mode.title()}", footer=False)
+        for number, mode in enumerate(MODES, 1)
+    ),
+    Action("app.theme", "f2", "theme", "Choose the colours", footer=False),
+    Action("app.quit", "q,ctrl+q", "quit", "Quit hubman; jobs go on", footer=False),
+    # lists
+    _move("down", "j,down", "Next line"),
+    _move("up", "k,up", "Previous line"),
+    _move("top", "g,home", "First line"),
+    _move("bottom", "G,end", "Last line"),
+    _move("page_down", "ctrl+d,pagedown", "A page down"),
+    _move("page_up", "ctrl+u,pageup", "A page up"),
+    _move("open", "enter", "Open, or choose"),
+    # grids of pictures
+    _move("left", "h,left", "Left"),
+    _move("right", "l,right", "Right"),
+    # library
+    Action("library.filter", "slash", "filter", "Filter the library with a query"),
+    Action("library.mark", "space", "mark", "Mark or unmark the model", "model"),
+    Action("library.copy", "y", "copy tag", "Copy <lora:alias:strength>", "model"),
+    Action("library.test", "T", "test", "Test the LoRA in Generate", "model"),
+    Action("library.publish", "p", "publish", "Publish the model to Civitai", "model"),
+    Action("library.edit", "e", "edit", "Edit a field", "model"),
+    Action("library.tags", "t", "tags", "Edit the tags", "model"),
+    Action("library.words", "w", "words", "Edit the trigger words", "model", footer=False),
+    Action("library.strength", "s", "strength", "Set the recommended strength", "model", footer=False),
+    Action("library.undo", "z", "undo", "Undo the last change", "undo"),
+    Action("library.trash", "d", "trash", "Put the marked models, or this one, into the trash", "model"),
+    Action("library.cards", "c", "cards", "Switch between list and cards"),
+    Action("library.sort", "S", "sort", "Choose the order", footer=False),
+    Action("library.rescan", "R", "rescan", "Look for new, changed and missing files", footer=False),
+    Action("library.add_folder", "A", "add folder", "Add a folder of models to the library", footer=False),
+    Action("library.facets", "f", "facets", "Show, or go to, the facets", footer=False),
+    Action("library.favourite", "asterisk", "favourite", "Make the model a favourite, or no longer", "model", footer=False),
+    Action("library.rate_up", "greater_than_sign", "one star more", "Rate the model one star higher", "model", footer=False),
+    Action("library.rate_down", "less_than_sign", "one star less", "Rate the model one star lower", "model", footer=False),
+    Action("library.pull", "plus", "pull", "Pull from Civitai by URL, AIR, id or hash", footer=False),
+    Action("library.invert", "v", "invert marks", "Invert the marks", footer=False),
+    Action("library.back", "escape", "back", "Clear marks, then the query", footer=False, palette=False),
+    # civitai
+    Action("civitai.filter", "slash", "search", "Search Civitai"),
+    Action("civitai.pull", "space,p", "pull", "Download the model into the library", "result"),
+    Action("civitai.more", "n", "more", "Fetch the next page of results", "more"),
+    Action("civitai.pull_ref", "plus,P", "pull by address", "Pull by URL, AIR, id or hash"),
+    Action("civitai.copy", "y", "copy address", "Copy the address of the model's page", "result"),
+    Action("civitai.site", "b", "sandbox", "Switch between Civitai and the local sandbox"),
+    Action("civitai.back", "escape", "back", "Back to the search line", footer=False, palette=False),
+    # train
+    Action("train.dataset", "o", "dataset", "Choose the folder of training images"),
+    Action("train.caption", "c", "caption", "Caption the images that have none", "dataset"),
+    Action("train.edit", "e", "edit", "Edit the line: a caption or a value of the recipe", "line"),
+    Action("train.start", "s", "start", "Start the training", "recipe"),
+    Action("train.save", "w", "save recipe", "Save the recipe to a file", "recipe", footer=False),
+    Action("train.load", "L", "load recipe", "Load a recipe from a file", footer=False),
+    Action("train.runs", "r", "runs", "Show the trainings so far"),
+    Action("train.back", "escape", "back", "Back to the dataset and recipe", footer=False, palette=False),
+    # generate
+    Action("generate.prompt", "slash", "prompt", "Write the prompt"),
+    Action("generate.add", "a", "add LoRA", "Put a LoRA on the stack"),
+    Action("generate.remove", "d", "remove", "Take the LoRA off the stack", "lora"),
+    Action("generate.stronger", "plus,equals_sign", "stronger", "Strengthen the LoRA by 0.05", "lora", footer=False),
+    Action("generate.weaker", "minus", "weaker", "Weaken the LoRA by 0.05", "lora", footer=False),
+    Action("generate.strength", "s", "strength", "Type the LoRA's strength", "lora", footer=False),
+    Action("generate.draw", "D", "draw", "Draw the prompt", "prompt"),
+    Action("generate.sweep", "W", "sweep", "Sweep the strength of the LoRA", "lora"),
+    Action("generate.combine", "C", "combine", "Draw a grid of two LoRAs' strengths", "two"),
+    Action("generate.fix", "F", "fix", "Apply the first fix that a warning offers", "fix", footer=False),
+    Action("generate.settings", "e", "settings", "Edit seeds, steps, sampler and size", footer=False),
+    Action("generate.recommend", "R", "recommend", "Make the cell's strength the recommended one", "cell"),
+    Action("generate.preview", "V", "use as preview", "Make the cell a preview of the LoRA", "cell"),
+    Action("generate.back", "escape", "back", "Back to the prompt and stack", footer=False, palette=False),
+    # sync
+    Action("sync.sync", "s", "sync now", "Sync with this remote", "remote"),
+    Action("sync.add", "a", "add remote", "Add a folder as a remote"),
+    Action("sync.edits", "e", "lost edits", "Show edits that lost against another machine's", footer=False),
+    # jobs
+    Action("jobs.cancel", "x", "cancel", "Cancel the job at its next safe point", "running"),
+    Action("jobs.resume", "r", "resume", "Go on with a failed or cancelled job", "resumable"),
+    Action("jobs.log", "l", "log", "Show what the job printed", "job", footer=False),
+    Action("jobs.show", "o", "result", "Go to what the job made", "done"),
+)
+
+ACTIONS: dict[str, Action] = {action.id: action for action in _ACTIONS}
+
+
+def of_scope(scope: str) -> list[Action]:
+    return [action for action in _ACTIONS if action.scope == scope]
+
+
+def bindings(*scopes: str, only: Iterable[str] = ()) -> list[Binding]:
+    """Bindings to ``act(id)`` for all actions of the scopes, or for the named ones of them."""
+    names = set(only)
+    return [
+        Binding(action.keys, f"act('{action.id}')", action.description, show=False, id=action.id)
+        for scope in scopes
+        for action in of_scope(scope)
+        if not names or action.name in names
+    ]
+
+
+_KEY_NAMES = {
+    "question_mark": "?",
+    "slash": "/",
+    "colon": ":",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+    "asterisk": "*",
+    "greater_than_sign": ">",
+    "less_than_sign": "<",
+    "comma": ",",
+    "down": "↓",
+    "up": "↑",
+    "left": "←",
+    "right": "→",
+    "escape": "esc",
+    "pagedown": "pgdn",
+    "pageup": "pgup",
+}
+
+
+def key_names(keys: str) -> list[str]:
+    """``"j,down"`` as a person reads it: ``["j", "↓"]``."""
+    return [_KEY_NAMES.get(key.strip(), key.strip()) for key in keys.split(",")]

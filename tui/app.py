@@ -1,0 +1,180 @@
+"""The app: modes, themes, keys. Everything else lives in screens and services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.signal import Signal
+
+from hubman import config
+from tui import actions
+from tui.acting import Acting
+from tui.data import Data
+from tui.services.watch import Snapshot
+
+
+def _library() -> Screen[Any]:
+    from tui.screens.library import LibraryScreen
+
+    return LibraryScreen()
+
+
+def _civitai() -> Screen[Any]:
+    from tui.screens.civitai import CivitaiScreen
+
+    return CivitaiScreen()
+
+
+def _train() -> Screen[Any]:
+    from tui.screens.train import TrainScreen
+
+    return TrainScreen()
+
+
+def _generate() -> Screen[Any]:
+    from tui.screens.generate import GenerateScreen
+
+    return GenerateScreen()
+
+
+def _sync() -> Screen[Any]:
+    from tui.screens.sync import SyncScreen
+
+    return SyncScreen()
+
+
+def _jobs() -> Screen[Any]:
+    from tui.screens.jobs import JobsScreen
+
+    return JobsScreen()
+
+
+class HubmanApp(App[None], Acting):
+    """hubman in the terminal. ``poll`` is the number of seconds between looks at the jobs; 0 never looks."""
+
+    TITLE = "hubman"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "library": _library,
+        "civitai": _civitai,
+        "train": _train,
+        "generate": _generate,
+        "sync": _sync,
+        "jobs": _jobs,
+    }
+    DEFAULT_MODE = "library"
+    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("app")]
+
+    def __init__(self, home: Path | None = None, *, poll: float = 0.2) -> None:
+        super().__init__()
+        self.data = Data(home or config.home())
+        self.jobs = Snapshot()
+        self.jobs_changed: Signal[Snapshot] = Signal(self, "jobs")
+        self.own_keys: dict[str, str] = {}
+        self._poll = poll
+        self._polling = False
+        self._quiet_ticks = 0
+
+    def on_mount(self) -> None:
+        self._read_keys()
+        if self._poll:
+            self.set_interval(self._poll, self._tick)
+
+    def _read_keys(self) -> None:
+        from tui import keymap
+
+        self.own_keys, problems = keymap.read(self.data.home / "keys.toml")
+        if self.own_keys:
+            self.set_keymap(self.own_keys)
+        for problem in problems:
+            self.notify(problem, severity="warning", timeout=10, markup=False)
+
+    # jobs ---------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Look often while something runs, else once in two seconds."""
+        self._quiet_ticks += 1
+        if self.jobs.active or self._quiet_ticks * self._poll >= 2:
+            self.poll_soon()
+
+    def poll_soon(self) -> None:
+        """Look at the jobs now, unless a look is under way."""
+        if not self._polling:
+            self._polling = True
+            self._quiet_ticks = 0
+            self.run_worker(self._look(), group="jobs")
+
+    async def _look(self) -> None:
+        try:
+            found = await asyncio.to_thread(self._poll_jobs)
+        except Exception as error:  # noqa: BLE001 - a registry that can't be read is said once by the screens
+            self.log.error(f"jobs: {error}")
+        else:
+            if found != self.jobs:
+                self.jobs = found
+                self.jobs_changed.publish(found)
+        finally:
+            self._polling = False
+
+    def _poll_jobs(self) -> Snapshot:
+        from tui.services import watch
+
+        return watch.poll(self.data.registry, self.jobs)
+
+    # actions ------------------------------------------------------------------------------------------------------
+
+    def do_library(self) -> None:
+        self.switch_mode("library")
+
+    def do_civitai(self) -> None:
+        self.switch_mode("civitai")
+
+    def do_train(self) -> None:
+        self.switch_mode("train")
+
+    def do_generate(self) -> None:
+        self.switch_mode("generate")
+
+    def do_sync(self) -> None:
+        self.switch_mode("sync")
+
+    def do_jobs(self) -> None:
+        self.switch_mode("jobs")
+
+    def do_palette(self) -> None:
+        self.action_command_palette()
+
+    def do_theme(self) -> None:
+        self.action_change_theme()
+
+    def do_quit(self) -> None:
+        self.exit()
+
+    def do_help(self) -> None:
+        from tui.screens.help import HelpScreen
+
+        scope = getattr(self.screen, "SCOPE", "")
+        if scope:
+            self.push_screen(HelpScreen(scope))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every action that is possible now, then Textual's own."""
+        scope = getattr(screen, "SCOPE", "")
+        for action in actions.of_scope(scope):
+            target = screen
+            if action.palette and isinstance(target, Acting) and not target.why_not(action.id):
+                yield SystemCommand(f"{scope.title()}: {action.label}", action.description, _caller(target, action.id))
+        for action in actions.of_scope("app"):
+            if action.palette:
+                yield SystemCommand(f"Hubman: {action.label}", action.description, _caller(self, action.id))
+
+
+def _caller(target: Acting, action_id: str) -> Callable[[], None]:
+    return lambda: target.action_act(action_id)

@@ -1,0 +1,61 @@
+"""What the Civitai screen asks for, in threads: pages of models, what of them is here already, a picture."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hubman.civitai.records import RemoteModel, RemoteVersion
+    from registry.database import Registry
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A model of the site; ``held`` are the ids of its versions that are in the library."""
+
+    model: RemoteModel
+    held: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Hits and where the following ones are; an empty ``following`` is the end."""
+
+    hits: tuple[Hit, ...]
+    following: str
+
+
+def search(registry: Registry, text: str, site: str | None, following: str = "") -> Page:
+    """One page. Raises ``HubError`` when the site does not answer usefully."""
+    from hubman.civitai.session import connect
+
+    with connect(registry.home, site) as client:
+        page = client.search(text, limit=40, next_page=following)
+    return Page(tuple(Hit(model, held(registry, model)) for model in page.items), page.next_page)
+
+
+def held(registry: Registry, model: RemoteModel) -> frozenset[int]:
+    from registry import library
+
+    return frozenset(
+        version.id
+        for version in model.versions
+        if any(file.sha256 and library.file_by_hash(registry, file.sha256) for file in version.files)
+    )
+
+
+def picture(registry: Registry, version: RemoteVersion, site: str | None) -> bytes | None:
+    """The bytes of a version's first still picture, in a small size; None when there is none to be had."""
+    from hubman.civitai.errors import CivitaiError
+    from hubman.civitai.session import connect
+
+    image = next((image for image in version.images if image.type == "image" and image.url), None)
+    if image is None:
+        return None
+    try:
+        with connect(registry.home, site) as client:
+            return client.media(re.sub(r"/original=true/", "/width=450/", image.url))
+    except CivitaiError:
+        return None

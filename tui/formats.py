@@ -1,0 +1,100 @@
+"""Numbers, sizes and times as a person reads them, in few cells."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from registry import timestamps
+
+FLAG_WORDS = {
+    "M": "file missing",
+    "!": "file damaged",
+    "P": "published",
+    "X": "deleted from Civitai",
+    "E": "on another machine",
+}
+
+
+def stars(rating: int) -> str:
+    return "★" * max(0, min(5, rating))
+
+
+def size(count: int) -> str:
+    """Bytes as ``12.4 MB`` (powers of 1000, as file managers count)."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.5:
+            return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
+    return f"{value:.0f} PB"
+
+
+def age(stamp: str, now: datetime | None = None) -> str:
+    """How long ago: ``now``, ``5 min``, ``3 h``, ``2 d``, ``4 w``, ``3 mo``, ``2 y``; empty for no time."""
+    if not stamp:
+        return ""
+    seconds = ((now or datetime.now(UTC)) - timestamps.parse(stamp)).total_seconds()
+    for limit, unit, name in _AGES:
+        if seconds < limit:
+            return f"{int(seconds // unit)} {name}" if unit else "now"
+    return f"{int(seconds // _YEAR)} y"
+
+
+_DAY = 86_400
+_YEAR = 365 * _DAY
+_AGES = (
+    (60, 0, ""),
+    (3600, 60, "min"),
+    (_DAY, 3600, "h"),
+    (14 * _DAY, _DAY, "d"),
+    (60 * _DAY, 7 * _DAY, "w"),
+    (_YEAR, 30 * _DAY, "mo"),
+)
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3:05``, ``1:02:03``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def strength(value: float | None) -> str:
+    """At most two decimals, never a trailing zero: ``0.8``, ``0.85``, ``1``."""
+    return "" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def count(number: int, noun: str) -> str:
+    """``1 model``, ``4,812 models``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of ``width`` cells in eighths, filled to ``share`` (0 to 1)."""
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    text = "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
+    return text + "·" * (width - len(text))
+
+
+def strength_bar(value: float | None, low: float | None, high: float | None, width: int = 12) -> str:
+    """``0.5 ···▮···· 1`` between the recommended ends; without ends from 0 to 1."""
+    if value is None and low is None and high is None:
+        return "not set"
+    start = low if low is not None else min(0.0, value or 0.0)
+    end = high if high is not None else max(1.0, value or 1.0)
+    cells = ["·"] * width
+    if value is not None and end > start:
+        cells[round((min(max(value, start), end) - start) / (end - start) * (width - 1))] = "▮"
+    text = "".join(cells)
+    return f"{strength(start)} {text} {strength(end)}" + (f"  {strength(value)}" if value is not None else "")
+
+
+def one_line(text: str) -> str:
+    """Outside text on one line, without control characters."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

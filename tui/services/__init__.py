@@ -1,0 +1,1 @@
+"""State that outlives a screen. Services know no widget."""

@@ -1,0 +1,66 @@
+"""The facets: how many models there are by base, type, tag, creator and collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tui import formats, query_text
+from tui.widgets.columns import Column
+from tui.widgets.rows import Cell, RowList
+
+TITLES = {"base": "Base", "type": "Type", "tag": "Tags", "creator": "Creators", "collection": "Collections"}
+SHORT = 12
+"""Values of a group that are shown before it is opened."""
+
+
+@dataclass(frozen=True)
+class FacetLine:
+    """A group's title (no ``value``), a value with its count, or the line that opens the rest (no ``count``)."""
+
+    field: str
+    value: str = ""
+    count: int | None = None
+    chosen: bool = False
+
+
+class FacetList(RowList[FacetLine]):
+    """Enter on a value filters by it, and again no longer."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (Column("", 1), Column("", 8, grow=True), Column("", 6, right=True))
+    HEADER: ClassVar[bool] = False
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._facets: Mapping[str, Sequence[tuple[str, int]]] = {}
+        self._query = ""
+        self._opened: set[str] = set()
+
+    def show(self, facets: Mapping[str, Sequence[tuple[str, int]]] | None = None, query: str | None = None) -> None:
+        self._facets = self._facets if facets is None else facets
+        self._query = self._query if query is None else query
+        lines: list[FacetLine] = []
+        for field, values in self._facets.items():
+            if not values:
+                continue
+            lines.append(FacetLine(field))
+            shown = values if field in self._opened else values[:SHORT]
+            lines += [
+                FacetLine(field, value, count, query_text.chosen(self._query, field, value)) for value, count in shown
+            ]
+            if len(values) > len(shown):
+                lines.append(FacetLine(field, f"{len(values) - len(shown)} more …"))
+        self.set_items(lines)
+
+    def open_rest(self, field: str) -> None:
+        self._opened.add(field)
+        self.show()
+
+    def cells(self, item: FacetLine) -> Sequence[Cell]:
+        if not item.value:
+            return ("", ""), (TITLES.get(item.field, item.field), "accent"), ("", "")
+        if item.count is None:
+            return ("", ""), (item.value, "muted"), ("", "")
+        name = "mark" if item.chosen else ""
+        return ("●" if item.chosen else " ", "mark"), (formats.one_line(item.value), name), (f"{item.count:,}", "muted")

@@ -1,0 +1,184 @@
+"""Cards with previews: the library as pictures, drawn line by line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import BindingType
+from textual.geometry import Size
+from textual.strip import Strip
+
+from registry.records import ModelRow
+from tui import actions, formats
+from tui.widgets.blocks import strips_of_file
+from tui.widgets.columns import cut
+from tui.widgets.model_list import ModelOrder
+from tui.widgets.rows import RowList
+
+CARD = Size(22, 11)
+"""Cells of a card: the picture, its name and a line of facts, with a gap to the right and below."""
+_PICTURE = Size(CARD.width - 2, CARD.height - 3)
+_KEPT = 120
+"""Pictures kept as lines; each weighs some 100 kB."""
+
+
+class Gallery(RowList[ModelRow]):
+    """The models of a :class:`ModelOrder` as cards. ``find`` gives a version's picture file, in a thread."""
+
+    HEADER: ClassVar[bool] = False
+    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("move", only=("left", "right"))]
+
+    def __init__(self, order: ModelOrder, find: Callable[[str], Path | None], *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.order = order
+        self._find = find
+        self._pictures: OrderedDict[str, list[Strip]] = OrderedDict()
+        self._wanted: list[str] = []
+
+    # geometry -----------------------------------------------------------------------------------------------------
+
+    @property
+    def row_count(self) -> int:
+        return len(self.order.ids)
+
+    def item(self, index: int) -> ModelRow | None:
+        return self.order.row(index)
+
+    @property
+    def across(self) -> int:
+        return max(1, (self.size.width - 1) // CARD.width)
+
+    def forget_pictures(self) -> None:
+        self._pictures.clear()
+
+    def rows_changed(self, cursor: int | None = None) -> None:
+        self._set_size()
+        wanted = self.cursor if cursor is None else cursor
+        self.set_reactive(RowList.cursor, max(0, min(wanted, self.row_count - 1)))
+        self._show_cursor()
+        self.refresh()
+        self.post_message(self.Highlighted(self))
+
+    def _set_size(self) -> None:
+        lines = -(-self.row_count // self.across) * CARD.height
+        self.virtual_size = Size(self.size.width, max(1, lines))
+
+    def on_resize(self) -> None:
+        self._set_size()
+        self._show_cursor()
+
+    def _show_cursor(self) -> None:
+        top = self.cursor // self.across * CARD.height
+        if top < self.scroll_offset.y:
+            self.scroll_to(y=top, animate=False)
+        elif top + CARD.height > self.scroll_offset.y + self.size.height:
+            self.scroll_to(y=top + CARD.height - self.size.height, animate=False)
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        for index in (old, new):
+            self.refresh_lines(index // self.across * CARD.height, CARD.height)
+        self._show_cursor()
+        self.post_message(self.Highlighted(self))
+
+    def do_left(self) -> None:
+        self.cursor -= 1
+
+    def do_right(self) -> None:
+        self.cursor += 1
+
+    def do_down(self) -> None:
+        if self.cursor + self.across < self.row_count:
+            self.cursor += self.across
+        elif self.cursor // self.across < (self.row_count - 1) // self.across:
+            self.cursor = self.row_count - 1
+
+    def do_up(self) -> None:
+        if self.cursor >= self.across:
+            self.cursor -= self.across
+
+    def _page(self) -> int:
+        return max(1, self.size.height // CARD.height) * self.across
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset_capture(self)
+        column = min(self.across - 1, max(0, offset.x - 1) // CARD.width)
+        index = (offset.y + self.scroll_offset.y) // CARD.height * self.across + column
+        if index < self.row_count:
+            self.cursor = index
+            if event.chain == 2:
+                self.do_open()
+
+    # drawing ------------------------------------------------------------------------------------------------------
+
+    def prepare(self, first: int, last: int) -> None:
+        """Here the lines of the gallery, not of a list: reads their models and asks for their pictures."""
+        top = self.scroll_offset.y // CARD.height
+        bottom = (self.scroll_offset.y + self.size.height - 1) // CARD.height + 1
+        first, last = top * self.across, min(self.row_count, bottom * self.across)
+        self.order.prepare(first, last)
+        rows = [row for row in map(self.order.row, range(first, last)) if row is not None]
+        self._wanted = [row.version_id for row in rows if row.version_id not in self._pictures]
+        if self._wanted and not any(worker.group == "pictures" and worker.is_running for worker in self.workers):
+            self.run_worker(self._load(), group="pictures")
+
+    async def _load(self) -> None:
+        """Fetch what is on the screen, two at a time; what has scrolled away is no longer wanted."""
+        while self._wanted:
+            batch, self._wanted = self._wanted[:2], self._wanted[2:]
+            loaded = await asyncio.gather(*(asyncio.to_thread(self._strips, version) for version in batch))
+            for version, strips in zip(batch, loaded, strict=True):
+                self._pictures[version] = strips
+            while len(self._pictures) > _KEPT:
+                self._pictures.popitem(last=False)
+            self.refresh()
+
+    def _strips(self, version: str) -> list[Strip]:
+        path = self._find(version)
+        return strips_of_file(path, _PICTURE.width, _PICTURE.height) if path else []
+
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        if not self.row_count:
+            return self._empty_line(y, width, base)
+        row, line = divmod(y + self.scroll_offset.y, CARD.height)
+        parts = [Strip.blank(1, base)]
+        for index in range(row * self.across, min((row + 1) * self.across, self.row_count)):
+            item = self.order.row(index)
+            if item is not None:
+                parts.append(self._card_line(item, index, line, base))
+        return Strip.join(parts).adjust_cell_length(width, base)
+
+    def _card_line(self, item: ModelRow, index: int, line: int, base: Style) -> Strip:
+        if line == CARD.height - 1:
+            return Strip.blank(CARD.width, base)
+        at_cursor = index == self.cursor
+        style = base + self._component("cursor" if self.has_focus else "blurred") if at_cursor else base
+        if line < _PICTURE.height:
+            inside = self._picture_line(item, line, style)
+        elif line == _PICTURE.height:
+            mark = "● " if item.id in self.order.marks else "♥ " if item.favourite else ""
+            inside = Strip([Segment(cut(mark + formats.one_line(item.name), _PICTURE.width), style + Style(bold=True))])
+        else:
+            facts = f"{item.base_model or '?'} {formats.stars(item.rating)}"
+            muted = style if at_cursor else style + self._component("muted")
+            inside = Strip([Segment(cut(facts, _PICTURE.width), muted)])
+        edge = Segment("▌" if at_cursor else " ", style)
+        return Strip([edge, *inside, Segment(" ", base)]).adjust_cell_length(CARD.width, base)
+
+    def _picture_line(self, item: ModelRow, line: int, style: Style) -> Strip:
+        strips: Sequence[Strip] | None = self._pictures.get(item.version_id)
+        if not strips:
+            text = ("…" if strips is None else "no preview").center(_PICTURE.width) if line == _PICTURE.height // 2 else ""
+            return Strip([Segment(cut(text, _PICTURE.width), style + self._component("muted"))])
+        position = line - (_PICTURE.height - len(strips)) // 2
+        if not 0 <= position < len(strips):
+            return Strip.blank(_PICTURE.width, style)
+        left = (_PICTURE.width - strips[position].cell_length) // 2
+        return Strip.join([Strip.blank(left, style), strips[position]]).adjust_cell_length(_PICTURE.width, style)

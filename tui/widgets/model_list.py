@@ -1,0 +1,93 @@
+"""The library's list: any number of models, of which only the visible rows are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from registry.records import ModelRow
+from tui import formats
+from tui.widgets.columns import Column
+from tui.widgets.rows import Cell, RowList
+
+Fetch = Callable[[Sequence[str]], list[ModelRow]]
+_KEPT = 2000
+"""Rows kept in memory at most; a screenful is read in about a millisecond."""
+
+
+class ModelOrder:
+    """Which models are shown in which order, the rows read so far, and the marks. Shared by list and cards."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._rows: dict[str, ModelRow] = {}
+        self.ids: Sequence[str] = ()
+        self.marks: set[str] = set()
+
+    def show(self, ids: Sequence[str]) -> None:
+        self.ids = ids
+        self._rows.clear()
+        self.marks &= set(ids)
+
+    def prepare(self, first: int, last: int) -> None:
+        """Read the rows ``first`` to ``last`` (exclusive) that are not there yet."""
+        missing = [model for model in self.ids[max(0, first) : last] if model not in self._rows]
+        if missing:
+            if len(self._rows) > _KEPT:
+                self._rows.clear()
+            self._rows.update((row.id, row) for row in self._fetch(missing))
+
+    def row(self, index: int) -> ModelRow | None:
+        if not 0 <= index < len(self.ids):
+            return None
+        model = self.ids[index]
+        if model not in self._rows:
+            self.prepare(index, index + 1)
+        return self._rows.get(model)
+
+
+class ModelList(RowList[ModelRow]):
+    """Name, base, kind, rank, strength, size, stars, age and flags, as many as fit."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("", 1),
+        Column("Name", 16, grow=True),
+        Column("Base", 11, drop=1),
+        Column("Kind", 7, drop=7),
+        Column("Rank", 4, drop=6, right=True),
+        Column("Str", 4, drop=5, right=True),
+        Column("Size", 8, drop=8, right=True),
+        Column("Rating", 6, drop=3),
+        Column("Added", 6, drop=4, right=True),
+        Column("", 3, drop=2),
+    )
+
+    def __init__(self, order: ModelOrder, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.order = order
+
+    @property
+    def row_count(self) -> int:
+        return len(self.order.ids)
+
+    def item(self, index: int) -> ModelRow | None:
+        return self.order.row(index)
+
+    def prepare(self, first: int, last: int) -> None:
+        self.order.prepare(first, last)
+
+    def cells(self, item: ModelRow) -> Sequence[Cell]:
+        marked = item.id in self.order.marks
+        name = formats.one_line(item.name) + (f"  ({item.versions})" if item.versions > 1 else "")
+        return (
+            ("●", "mark") if marked else ("♥", "accent") if item.favourite else (" ", ""),
+            (name, "mark" if marked else "muted" if "M" in item.flags else ""),
+            (item.base_model or "?", "muted"),
+            (item.network_type or item.kind, "muted"),
+            (str(item.rank) if item.rank else "", "muted"),
+            (formats.strength(item.strength), ""),
+            (formats.size(item.size), "muted"),
+            (formats.stars(item.rating), "warn"),
+            (formats.age(item.added_at), "muted"),
+            (item.flags, "bad" if set(item.flags) & set("!M") else "good"),
+        )
