@@ -19,7 +19,6 @@ from registry.errors import DamagedFileError, HubError
 
 _TRIES = 6
 _REDIRECTS = 5
-_PIECE = 1 << 20
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -84,7 +83,8 @@ class _Partial:
         """Write the body behind what is there, and to the disk before returning, also when the connection breaks."""
         with self.path.open("ab") as file:
             try:
-                for piece in response.iter_bytes(_PIECE):
+                # Not in pieces of a fixed size: when the connection breaks, an unfinished one would be lost.
+                for piece in response.iter_raw():
                     file.write(piece)
                     self.digest.update(piece)
                     self.size += len(piece)

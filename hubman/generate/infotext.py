@@ -135,7 +135,7 @@ def _take_json(line: str) -> tuple[str, dict[str, Any]]:
 
 
 def _in_quotes(line: str, at: int) -> bool:
-    return len(re.findall(r'(?<!\\)"', line[:at])) % 2 == 1
+    return re.sub(r"\\.", "", line[:at]).count('"') % 2 == 1
 
 
 def _json_end(line: str, start: int) -> int:

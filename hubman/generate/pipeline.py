@@ -119,7 +119,7 @@ def _open_folder(path: Path, dtype: torch.dtype) -> Any:  # noqa: ANN401 - diffu
     plain = path / "unet" / "diffusion_pytorch_model.safetensors"
     return StableDiffusionPipeline.from_pretrained(
         str(path),
-        torch_dtype=dtype,
+        dtype=dtype,
         variant=None if plain.is_file() else variant,
         local_files_only=True,
         use_safetensors=True,
@@ -135,7 +135,7 @@ def _open_file(path: Path, dtype: torch.dtype) -> Any:  # noqa: ANN401 - diffuse
     if path.suffix != ".safetensors":
         raise HubError(f"{path.name} is not a safetensors file", "pickled files are never opened; convert it first")
     return StableDiffusionPipeline.from_single_file(
-        str(path), torch_dtype=dtype, local_files_only=True, safety_checker=None, requires_safety_checker=False
+        str(path), dtype=dtype, local_files_only=True, safety_checker=None, requires_safety_checker=False
     )
 
 

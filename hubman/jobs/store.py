@@ -74,6 +74,11 @@ def get(registry: Registry, ref: str) -> Job:
     return _job(rows[0])
 
 
+def look(registry: Registry, ref: str) -> Job:
+    """As :func:`get`, but a job whose process died is found out and marked failed."""
+    return _bury_if_dead(registry, get(registry, ref))
+
+
 def latest(registry: Registry, limit: int = 200) -> list[Job]:
     """The newest jobs first; one whose process died is found out here and marked failed."""
     jobs = [_job(row) for row in registry.db.execute("SELECT * FROM jobs ORDER BY created_at DESC, id DESC LIMIT ?", (limit,))]
@@ -113,7 +118,7 @@ def cancel(registry: Registry, ref: str) -> Job:
 
 def resume(registry: Registry, ref: str) -> Job:
     """Start a failed or cancelled job again; it goes on from what it had finished."""
-    job = _bury_if_dead(registry, get(registry, ref))
+    job = look(registry, ref)
     if job.state not in {"failed", "cancelled"}:
         raise UsageError(f"job {job.id[-6:]} is {job.state}", "only a failed or cancelled one can be resumed")
     job.stop_path.unlink(missing_ok=True)
@@ -135,7 +140,7 @@ def follow(registry: Registry, job_id: str, watch: Callable[[Progress], None], *
     """Send every event of a job to ``watch`` until it has ended; returns how it ended."""
     offset = 0
     while True:
-        job = _bury_if_dead(registry, get(registry, job_id))
+        job = look(registry, job_id)
         found, offset = events(job, offset)
         for event in found:
             watch(event)

@@ -155,8 +155,8 @@ def _server(world: World, routes: list[BaseRoute]) -> _Server:
     app = Starlette(routes=routes)
     app.state.world = world
     config = uvicorn.Config(
-        Faults(app, world), http="h11", loop="asyncio", lifespan="off", log_config=None, access_log=False, date_header=False,
-        timeout_graceful_shutdown=1,
+        Faults(app, world), http="h11", loop="asyncio", lifespan="off", log_config=None, access_log=False,
+        date_header=False, timeout_graceful_shutdown=1,
     )  # fmt: skip
     # Cut connections are the sandbox's business, not news.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)

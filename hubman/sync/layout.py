@@ -22,6 +22,7 @@ DEFAULT_PART = 256 << 20
 
 HUB_CAP = HEAD_CAP = 64 << 10
 MAX_BLOB = 64 << 30
+PICTURE_CAP = 32 << 20
 MAX_DEVICES = 256
 TAIL = 64
 """Batch names in a head: a device that was away for fewer batches needs no listing."""
@@ -97,6 +98,10 @@ def is_intact(name: str, body: bytes) -> bool:
     return name.endswith("-" + hash32(body))
 
 
+def is_content(sha256: str, data: bytes) -> bool:
+    return hashlib.sha256(data).hexdigest() == sha256
+
+
 def hash32(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()[:32]
 
@@ -138,6 +143,6 @@ def decode_head(data: bytes) -> Head:
     if head.v > FORMAT:
         raise UnreadableError("its head was written by a newer hubman", "update hubman on this machine")
     numbers = [batch_seq(name) for name in head.tail]
-    if numbers != list(range(head.seq - len(numbers) + 1, head.seq + 1)) or len(numbers) > TAIL or head.seq < 0:
+    if numbers != list(range(head.seq - len(numbers) + 1, head.seq + 1)) or len(numbers) > min(TAIL, head.seq):
         raise UnreadableError("its head names batches that make no sense", "sync on that machine writes it anew")
     return head

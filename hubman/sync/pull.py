@@ -11,10 +11,10 @@ from hubman.progress import Progress, Report
 from hubman.sync import batches, layout
 from hubman.sync.merge import Batch, Merged, Merger
 from hubman.sync.remote import Remote
-from hubman.sync.storage import Storage, StorageError
+from hubman.sync.storage import Storage
 from registry import timestamps
 from registry.database import Registry
-from registry.errors import HubError
+from registry.errors import CancelledError, HubError
 
 
 class News(msgspec.Struct, frozen=True):
@@ -95,16 +95,16 @@ def pull(
     problems: list[str] = []
     for one in news:
         try:
-            for seq, names in _missing(registry, remote, storage, one, deep=deep):
+            for seq, names, is_copy in _missing(registry, remote, storage, one, deep=deep):
                 stop()
                 report(Progress(stage="receive", done=seq, total=one.head.seq if one.head else 0, unit="batches"))
                 twins = [Batch(name, _fetch(storage, one.device, name)) for name in names]
                 total += merger.apply(one.device, seq, twins)
-                if len(names) > 1:
+                if is_copy:
                     problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
-        except (_NotYetError, layout.UnreadableError, StorageError, HubError) as error:
-            if isinstance(error, HubError) and type(error).__name__ == "CancelledError":
-                raise
+        except CancelledError:
+            raise
+        except (_NotYetError, HubError) as error:
             problems.append(_hold(registry, remote, one.device, error))
         else:
             _remember(registry, remote, one)
@@ -130,38 +130,39 @@ def _headless(storage: Storage, known: set[str]) -> list[News]:
 
 def _missing(
     registry: Registry, remote: Remote, storage: Storage, one: News, *, deep: bool
-) -> Iterator[tuple[int, list[str]]]:
-    """(number, names) of the batches to apply, in order. Raises :class:`_NotYetError` at a gap."""
-    row = registry.db.execute(
-        "SELECT seq FROM cursors WHERE remote = ? AND device = ?", (remote.repo, one.device)
-    ).fetchone()
+) -> Iterator[tuple[int, list[str], bool]]:
+    """(number, names, whether that number was given twice) of the batches to apply, in order.
+
+    Raises :class:`_NotYetError` at a gap.
+    """
+    of_device = (remote.repo, one.device)
+    row = registry.db.execute("SELECT seq FROM cursors WHERE remote = ? AND device = ?", of_device).fetchone()
     reached = int(row[0]) if row else 0
     names = _names(storage, one, reached, deep=deep)
-    applied = {
-        row[0]
-        for row in registry.db.execute(
-            "SELECT name FROM received WHERE remote = ? AND device = ?", (remote.repo, one.device)
-        )
-    } if names else set()
-    for seq, group in groupby(sorted(names - applied), key=lambda name: layout.batch_seq(name) or 0):
+    if deep:
+        names -= {
+            row[0] for row in registry.db.execute("SELECT name FROM received WHERE remote = ? AND device = ?", of_device)
+        }
+    for seq, group in groupby(sorted(names), key=lambda name: layout.batch_seq(name) or 0):
         if seq > reached + 1:
             break
-        yield seq, list(group)
+        twins = list(group)
+        yield seq, twins, len(twins) > 1 or seq <= reached
         reached = max(reached, seq)
     if one.head and reached < one.head.seq:
         raise _NotYetError(f"batch {reached + 1} of {one.head.seq} has not arrived")
 
 
 def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]:
-    tail = set(one.head.tail) if one.head else set()
-    behind = one.head is not None and one.head.seq - len(one.head.tail) > reached
-    if deep or behind or one.head is None:
+    """Names of batches that may be new: from the head's tail where that goes back far enough, else from a listing."""
+    names = set(one.head.tail) if one.head else set()
+    if deep or one.head is None or one.head.seq - len(one.head.tail) > reached:
         prefix = layout.log_prefix(one.device)
-        after = "" if deep else f"{prefix}{reached:010d}-g"
-        for entry in storage.entries(prefix, after):
+        for entry in storage.entries(prefix, "" if deep else f"{prefix}{reached:010d}-g"):
             if layout.is_known(entry.key):
-                tail.add(entry.key.rpartition("/")[2])
-    return tail if deep else {name for name in tail if (layout.batch_seq(name) or 0) > reached}
+                names.add(entry.key.rpartition("/")[2])
+    first = 1 if deep else reached + 1
+    return {name for name in names if (layout.batch_seq(name) or 0) >= first}
 
 
 def _fetch(storage: Storage, device: str, name: str) -> list[batches.Change]:

@@ -9,9 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from hubman.sync.pictures import picture_path
 from hubman.sync.policy import Policy, pinned
-from registry import timestamps
+from registry import blobs, timestamps
 from registry.changes import Change
 from registry.database import Registry
 
@@ -40,10 +39,10 @@ def blobs_of(change: Change) -> Iterator[Wanted]:
         yield from (Wanted(sha256, "picture") for sha256 in change[3].get("samples", []))
 
 
-def add(db: sqlite3.Connection, repo: str, way: Way, blobs: Iterable[Wanted]) -> None:
+def add(db: sqlite3.Connection, repo: str, way: Way, wanted: Iterable[Wanted]) -> None:
     db.executemany(
         "INSERT OR IGNORE INTO blob_queue (remote, way, sha256, kind) VALUES (?, ?, ?, ?)",
-        [(repo, way, blob.sha256, blob.kind) for blob in blobs],
+        [(repo, way, blob.sha256, blob.kind) for blob in wanted],
     )
 
 
@@ -71,7 +70,7 @@ def later(db: sqlite3.Connection, repo: str, way: Way, sha256: str, problem: str
 def is_wanted(registry: Registry, device: str, policy: Policy, blob: Wanted) -> bool:
     """Whether this machine's policy asks for a blob that it does not have."""
     if blob.kind == "picture":
-        return policy.previews == "all" and not picture_path(registry, blob.sha256).exists()
+        return policy.previews == "all" and not blobs.path_of(registry, blob.sha256).exists()
     if policy.weights == "none" or is_here(registry.db, blob.sha256):
         return False
     return policy.weights == "all" or _version_of(registry.db, blob.sha256) in pinned(registry.db, device)

@@ -82,7 +82,10 @@ def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Opt
         for name, parameter in network.named_parameters():
             if f"{name}.{_MOMENTS[0]}" in checkpoint.tensors:
                 moments = {each: checkpoint.tensors[f"{name}.{each}"].to(parameter.device) for each in _MOMENTS}
-                optimizer.state[parameter] = {"step": torch.tensor(float(checkpoint.state.step)), **moments}
+                # A fused optimizer counts where its parameters are.
+                home = parameter.device if optimizer.defaults["fused"] else None
+                step = torch.tensor(float(checkpoint.state.step), device=home)
+                optimizer.state[parameter] = {"step": step, **moments}
     except (KeyError, RuntimeError) as error:
         raise HubError("the checkpoint does not fit this network", "start the training anew") from error
 

@@ -185,9 +185,9 @@ def _unused() -> dict[str, object]:
     """What sd-scripts always writes and this trainer does not do."""
     off = """full_fp16 gradient_checkpointing lowram fp8_base fp8_base_unet debiased_estimation zero_terminal_snr
         noise_offset_random_strength ip_noise_gamma_random_strength"""
-    nothing = """scale_weight_norms adaptive_noise_scale multires_noise_iterations multires_noise_discount
-        ip_noise_gamma huber_schedule huber_scale huber_c vae_name validate_every_n_epochs validate_every_n_steps max_validation_steps
-        validation_seed"""
+    nothing = """scale_weight_norms adaptive_noise_scale multires_noise_iterations multires_noise_discount vae_name
+        ip_noise_gamma huber_schedule huber_scale huber_c validate_every_n_epochs validate_every_n_steps
+        max_validation_steps validation_seed"""
     return {**dict.fromkeys(_prefixed(off), False), **dict.fromkeys(_prefixed(nothing), None)}
 
 

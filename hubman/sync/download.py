@@ -1,0 +1,187 @@
+"""Fetch files and pictures that this machine wants, and believe them only when their hash is right."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from hubman.progress import Progress, Report
+from hubman.sync import layout, queue
+from hubman.sync.partial import Partial, forget
+from hubman.sync.remote import Remote
+from hubman.sync.safe_name import place_under, safe_name, with_suffix
+from hubman.sync.storage import Storage, StorageError
+from registry import blobs, changes, clock, timestamps
+from registry.database import Registry
+from registry.errors import DamagedFileError, HubError
+from registry.hashing import hash_file
+
+SPARE = 1 << 30
+"""Bytes that a download leaves free on the disk."""
+
+
+class Downloaded(msgspec.Struct, frozen=True):
+    """What came down, and a line for each blob that could not."""
+
+    blobs: int = 0
+    bytes: int = 0
+    problems: tuple[str, ...] = ()
+
+
+class _NotThereError(HubError):
+    """The remote does not have the blob (yet)."""
+
+
+def download(
+    registry: Registry,
+    remote: Remote,
+    storage: Storage,
+    folder: Path,
+    *,
+    everything: bool,
+    report: Report,
+    stop: Callable[[], None],
+) -> Downloaded:
+    """Fetch what waits into ``folder`` (weights) and the blob store (pictures). What fails waits for a later sync."""
+    db = registry.db
+    waiting = queue.due(db, remote.repo, "down", everything=everything)
+    count = size = 0
+    problems: list[str] = []
+    for number, wanted in enumerate(waiting):
+        stop()
+        report(Progress(stage="download", done=number, total=len(waiting), unit="files"))
+        if wanted.kind == "weights" and _is_trashed(db, wanted.sha256):
+            with registry.transaction():
+                queue.later(db, remote.repo, "down", wanted.sha256, "in the trash")
+            continue
+        try:
+            if wanted.kind == "picture":
+                got = _picture(registry, storage, wanted.sha256, remote.part)
+            else:
+                got = _weights(registry, remote, storage, wanted.sha256, folder, report, stop)
+        except (StorageError, DamagedFileError, _NotThereError) as error:
+            with registry.transaction():
+                queue.later(db, remote.repo, "down", wanted.sha256, error.message)
+            problems.append(str(error))
+            continue
+        except OSError as error:
+            raise HubError(f"{folder} can't be written ({error.strerror})", "is there room, and may you write there?") from error
+        with registry.transaction():
+            queue.done(db, remote.repo, "down", wanted.sha256)
+        count += got > 0
+        size += got
+    return Downloaded(count, size, tuple(problems))
+
+
+def _picture(registry: Registry, storage: Storage, sha256: str, part: int) -> int:
+    if blobs.path_of(registry, sha256).exists():
+        return 0
+    ((key, _, _),) = layout.blob_keys(sha256, 0, part)
+    fetched = storage.get(key, layout.PICTURE_CAP)
+    if fetched is None:
+        raise _NotThereError(f"picture {sha256[:12]} is not on the remote yet", "sync the machine that has it")
+    if not layout.is_content(sha256, fetched.data):
+        raise DamagedFileError(f"picture {sha256[:12]} is damaged on the remote", "sync the machine that has it")
+    blobs.store_bytes(registry, fetched.data)
+    return len(fetched.data)
+
+
+def _weights(
+    registry: Registry,
+    remote: Remote,
+    storage: Storage,
+    sha256: str,
+    folder: Path,
+    report: Report,
+    stop: Callable[[], None],
+) -> int:
+    """Bring one file here; returns the bytes that came, 0 when it was here under any name."""
+    row = registry.db.execute("SELECT name, size FROM files WHERE sha256 = ?", (sha256,)).fetchone()
+    if row is None or queue.is_here(registry.db, sha256):
+        return 0
+    key = f"sync:{remote.repo}:{sha256}"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = _target(folder, safe_name(row["name"]), sha256, row["size"])
+    if target.exists():
+        _have(registry, target, folder, sha256)
+        forget(registry, key)
+        return 0
+    objects = layout.blob_keys(sha256, row["size"], remote.part)
+    _need_whole(storage, objects, row["name"], row["size"])
+    partial = Partial.of(registry, key, target, objects)
+    _need_room(folder, partial.missing_bytes)
+    fetched = partial.fill(storage, report=report, stop=stop)
+    if not partial.has_hash(sha256):
+        # A range that came before a power cut may never have reached the disk: once more, from the start.
+        if fetched < row["size"]:
+            partial.restart()
+            fetched += partial.fill(storage, report=report, stop=stop)
+        if not partial.has_hash(sha256):
+            partial.quarantine(registry.home / "quarantine" / sha256)
+            raise DamagedFileError(f"{row['name']} is damaged on the remote", "sync the machine that has it")
+    partial.become(target)
+    _have(registry, target, folder, sha256)
+    forget(registry, key)
+    return fetched
+
+
+def _target(folder: Path, name: str, sha256: str, size: int) -> Path:
+    """A free path for the file, or that of a file of exactly this content that nobody has indexed."""
+    for candidate in (name, with_suffix(name, sha256[:8]), with_suffix(name, sha256)):
+        path = place_under(folder, candidate)
+        if not path.exists():
+            return path
+        if path.is_file() and path.stat().st_size == size and hash_file(path).sha256 == sha256:
+            return path
+    raise HubError(f"there is no free name for {name} in {folder}", "move the files of that name")
+
+
+def _need_whole(storage: Storage, objects: list[tuple[str, int, int]], name: str, size: int) -> None:
+    """Exact sizes, before the first byte."""
+    if size > layout.MAX_BLOB:
+        raise DamagedFileError(f"{name} claims {size} bytes", "no such file is fetched")
+    for key, _, length in objects:
+        found = storage.size(key)
+        if found is None:
+            raise _NotThereError(f"{name} is not on the remote yet", "sync the machine that has it")
+        if found != length:
+            raise DamagedFileError(f"{name} has the wrong size on the remote", "sync the machine that has it")
+
+
+def _need_room(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < size + SPARE:
+        raise HubError(
+            f"{folder} has {free >> 20} MiB free and the next file needs {(size + SPARE) >> 20}",
+            "make room, or fetch less: the device's policy says which weights come here",
+        )
+
+
+def _have(registry: Registry, path: Path, folder: Path, sha256: str) -> None:
+    """Index the file in its place, and tell the other devices."""
+    status = path.stat()
+    with registry.transaction() as db:
+        db.execute("INSERT OR IGNORE INTO roots VALUES (?, ?)", (str(folder), timestamps.now()))
+        db.execute(
+            "INSERT OR REPLACE INTO places (path, root, sha256, size, mtime_ns, device, inode, state, problem, seen_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, 'present', NULL, ?)",
+            (
+                os.fspath(path), str(folder), sha256, status.st_size, status.st_mtime_ns, status.st_dev,
+                status.st_ino, timestamps.now(),
+            ),
+        )  # fmt: skip
+        changes.record(db, [["have", clock.device_id(db), sha256, "present", clock.tick(db)]])
+
+
+def _is_trashed(db: sqlite3.Connection, sha256: str) -> bool:
+    row = db.execute(
+        "SELECT m.deleted_at FROM files f JOIN versions v ON v.id = f.version_id JOIN models m ON m.id = v.model_id "
+        "WHERE f.sha256 = ?",
+        (sha256,),
+    ).fetchone()
+    return row is not None and row[0] is not None
