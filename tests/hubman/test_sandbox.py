@@ -14,12 +14,20 @@ import pytest
 from hubman.sandbox import Fault, Sandbox, Settings, seed_model
 from tests.support.civitai import Bench, bench, write_lora, write_png
 
+_HTTP = httpx.Client()
 _DRAFT = {"name": "Harbor", "type": "LORA", "uploadType": "Created", "status": "Draft"}
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Bench]:
     with bench(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """For tests that only ask, or don't care what others made."""
+    with bench(tmp_path_factory.mktemp("shared")) as running:
         yield running
 
 
@@ -42,50 +50,50 @@ def _upsert(site: Bench, key: str = "creator", **fields: Any) -> httpx.Response:
         ("muted", 403, "FORBIDDEN", "You cannot perform this action because your account has been restricted"),
     ],
 )
-def test_each_gate_refuses_with_its_own_words(site: Bench, key: str, status: int, code: str, message: str) -> None:
-    assert _error(_upsert(site, key)) == (status, code, message)
+def test_each_gate_refuses_with_its_own_words(shared: Bench, key: str, status: int, code: str, message: str) -> None:
+    assert _error(_upsert(shared, key)) == (status, code, message)
 
 
-def test_a_key_in_the_query_is_as_good_as_one_in_the_header(site: Bench) -> None:
-    path = f"/api/trpc/model.upsert?token={site.sandbox.token('creator')}"
-    assert site.post(path, {"json": _DRAFT}, key="").status_code == 200
+def test_a_key_in_the_query_is_as_good_as_one_in_the_header(shared: Bench) -> None:
+    path = f"/api/trpc/model.upsert?token={shared.sandbox.token('creator')}"
+    assert shared.post(path, {"json": _DRAFT}, key="").status_code == 200
 
 
-def test_a_mutation_wants_post_and_json(site: Bench) -> None:
-    assert _error(site.get("/api/trpc/model.upsert", key="creator"))[:2] == (405, "METHOD_NOT_SUPPORTED")
-    header = {"Authorization": f"Bearer {site.sandbox.token('creator')}"}
-    plain = httpx.post(f"{site.sandbox.url}/api/trpc/model.upsert", content=b"{}", headers=header)
+def test_a_mutation_wants_post_and_json(shared: Bench) -> None:
+    assert _error(shared.get("/api/trpc/model.upsert", key="creator"))[:2] == (405, "METHOD_NOT_SUPPORTED")
+    header = {"Authorization": f"Bearer {shared.sandbox.token('creator')}"}
+    plain = _HTTP.post(f"{shared.sandbox.url}/api/trpc/model.upsert", content=b"{}", headers=header)
     assert _error(plain)[:2] == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-def test_an_unknown_procedure_is_not_found(site: Bench) -> None:
-    assert _error(site.post("/api/trpc/model.steal", {"json": {}}))[:2] == (404, "NOT_FOUND")
+def test_an_unknown_procedure_is_not_found(shared: Bench) -> None:
+    assert _error(shared.post("/api/trpc/model.steal", {"json": {}}))[:2] == (404, "NOT_FOUND")
 
 
-def test_input_without_an_envelope_reads_as_undefined(site: Bench) -> None:
-    status, _code, message = _error(site.post("/api/trpc/model.upsert", _DRAFT))
+def test_input_without_an_envelope_reads_as_undefined(shared: Bench) -> None:
+    status, _code, message = _error(shared.post("/api/trpc/model.upsert", _DRAFT))
     assert status == 400
     assert json.loads(message)[0]["message"] == "Invalid input: expected object, received undefined"
 
 
-def test_schema_failures_list_every_issue_with_its_path(site: Bench) -> None:
-    _status, code, message = _error(site.post("/api/trpc/model.upsert", {"json": {"name": 5, "type": "LORAX"}}))
+def test_schema_failures_list_every_issue_with_its_path(shared: Bench) -> None:
+    _status, code, message = _error(shared.post("/api/trpc/model.upsert", {"json": {"name": 5, "type": "LORAX"}}))
     paths = {tuple(issue["path"]) for issue in json.loads(message)}
     assert code == "BAD_REQUEST"
     assert paths == {("name",), ("type",), ("uploadType",), ("status",)}
 
 
-def test_a_date_counts_only_when_marked_as_one(site: Bench) -> None:
-    model = _upsert(site).json()["result"]["data"]["json"]["id"]
+def test_a_date_counts_only_when_marked_as_one(shared: Bench) -> None:
+    model = _upsert(shared).json()["result"]["data"]["json"]["id"]
     bare = {"json": {"id": model, "versionIds": [], "publishedAt": "2026-08-08T12:00:00.000Z"}}
-    _status, code, message = _error(site.post("/api/trpc/model.publish", bare))
+    _status, code, message = _error(shared.post("/api/trpc/model.publish", bare))
     assert (code, json.loads(message)[0]["expected"]) == ("BAD_REQUEST", "date")
     marked = {**bare, "meta": {"values": {"publishedAt": ["Date"]}}}
-    assert site.post("/api/trpc/model.publish", marked).status_code == 200
+    assert shared.post("/api/trpc/model.publish", marked).status_code == 200
 
 
-def test_a_fraction_passes_the_schema_and_fails_in_the_database(site: Bench) -> None:
-    assert _error(_upsert(site, id=1.5))[::2] == (500, "Database validation error")
+def test_a_fraction_passes_the_schema_and_fails_in_the_database(shared: Bench) -> None:
+    assert _error(_upsert(shared, id=1.5))[::2] == (500, "Database validation error")
 
 
 def test_unknown_keys_are_dropped_except_inside_meta(site: Bench) -> None:
@@ -104,26 +112,26 @@ def test_unknown_keys_are_dropped_except_inside_meta(site: Bench) -> None:
         ({"availability": "Private"}, "Private models must be set to SFW only."),
     ],
 )
-def test_content_rules_answer_with_a_sentence(site: Bench, fields: dict[str, Any], message: str) -> None:
-    assert _error(_upsert(site, **fields)) == (400, "BAD_REQUEST", message)
+def test_content_rules_answer_with_a_sentence(shared: Bench, fields: dict[str, Any], message: str) -> None:
+    assert _error(_upsert(shared, **fields)) == (400, "BAD_REQUEST", message)
 
 
-def test_a_model_has_one_category(site: Bench) -> None:
-    assert _error(_upsert(site, tagsOnModels=[{"name": "style"}, {"name": "Character "}]))[0] == 400
-    assert _upsert(site, tagsOnModels=[{"name": "style"}, {"name": "ink"}]).status_code == 200
+def test_a_model_has_one_category(shared: Bench) -> None:
+    assert _error(_upsert(shared, tagsOnModels=[{"name": "style"}, {"name": "Character "}]))[0] == 400
+    assert _upsert(shared, tagsOnModels=[{"name": "style"}, {"name": "ink"}]).status_code == 200
 
 
-def test_a_stranger_s_model_reads_as_unauthorized_not_forbidden(site: Bench) -> None:
-    model = _upsert(site).json()["result"]["data"]["json"]["id"]
+def test_a_stranger_s_model_reads_as_unauthorized_not_forbidden(shared: Bench) -> None:
+    model = _upsert(shared).json()["result"]["data"]["json"]["id"]
     body = {"json": {"modelId": model, "name": "v1", "baseModel": "SD 1.5"}}
-    assert _error(site.post("/api/trpc/modelVersion.upsert", body, key="other"))[:2] == (401, "UNAUTHORIZED")
+    assert _error(shared.post("/api/trpc/modelVersion.upsert", body, key="other"))[:2] == (401, "UNAUTHORIZED")
 
 
 @pytest.mark.parametrize("base", ["SDXL Turbo", "SD 9"])
-def test_deprecated_and_unknown_base_models_are_refused(site: Bench, base: str) -> None:
-    model = _upsert(site).json()["result"]["data"]["json"]["id"]
+def test_deprecated_and_unknown_base_models_are_refused(shared: Bench, base: str) -> None:
+    model = _upsert(shared).json()["result"]["data"]["json"]["id"]
     body = {"json": {"modelId": model, "name": "v1", "baseModel": base}}
-    assert _error(site.post("/api/trpc/modelVersion.upsert", body))[0] == 400
+    assert _error(shared.post("/api/trpc/modelVersion.upsert", body))[0] == 400
 
 
 def test_posts_are_limited_by_the_day(site: Bench) -> None:
@@ -142,57 +150,57 @@ def test_devalue_answers_are_strings(tmp_path: Path) -> None:
 def test_a_part_is_refused_with_a_key_or_after_its_time(site: Bench) -> None:
     start = site.post("/api/upload", {"filename": "a.safetensors", "type": "model", "size": 10}).json()
     url = start["urls"][0]["url"]
-    assert httpx.put(url, content=b"0123456789", headers={"Authorization": "Bearer x"}).status_code == 400
-    done = httpx.put(url, content=b"0123456789")
+    assert _HTTP.put(url, content=b"0123456789", headers={"Authorization": "Bearer x"}).status_code == 400
+    done = _HTTP.put(url, content=b"0123456789")
     assert done.headers["ETag"] == f'"{hashlib.md5(b"0123456789", usedforsecurity=False).hexdigest()}"'
-    assert httpx.put(url.replace("partNumber=1", "partNumber=2"), content=b"0").status_code == 403
+    assert _HTTP.put(url.replace("partNumber=1", "partNumber=2"), content=b"0").status_code == 403
     site.clock.sleep(13 * 3600)
-    assert httpx.put(url, content=b"0123456789").status_code == 403
+    assert _HTTP.put(url, content=b"0123456789").status_code == 403
 
 
-def test_finishing_an_upload_checks_its_parts(site: Bench) -> None:
-    start = site.post("/api/upload", {"filename": "a.safetensors", "type": "model", "size": 3}).json()
-    etag = httpx.put(start["urls"][0]["url"], content=b"abc").headers["ETag"]
+def test_finishing_an_upload_checks_its_parts(shared: Bench) -> None:
+    start = shared.post("/api/upload", {"filename": "a.safetensors", "type": "model", "size": 3}).json()
+    etag = _HTTP.put(start["urls"][0]["url"], content=b"abc").headers["ETag"]
     body = {key: start[key] for key in ("bucket", "key", "uploadId", "backend")} | {"type": "model"}
-    wrong = site.post("/api/upload/complete", {**body, "parts": [{"ETag": '"no"', "PartNumber": 1}]})
-    right = site.post("/api/upload/complete", {**body, "parts": [{"ETag": etag, "PartNumber": 1}]})
-    again = site.post("/api/upload/complete", {**body, "parts": [{"ETag": etag, "PartNumber": 1}]})
-    unknown = site.post("/api/upload/complete", {**body, "uploadId": "x", "parts": [{"ETag": etag, "PartNumber": 1}]})
+    wrong = shared.post("/api/upload/complete", {**body, "parts": [{"ETag": '"no"', "PartNumber": 1}]})
+    right = shared.post("/api/upload/complete", {**body, "parts": [{"ETag": etag, "PartNumber": 1}]})
+    again = shared.post("/api/upload/complete", {**body, "parts": [{"ETag": etag, "PartNumber": 1}]})
+    unknown = shared.post("/api/upload/complete", {**body, "uploadId": "x", "parts": [{"ETag": etag, "PartNumber": 1}]})
     assert [wrong.status_code, right.status_code, again.status_code, unknown.status_code] == [422, 200, 200, 409]
     assert again.json() is None
 
 
-def test_only_the_uploader_may_have_a_part_signed(site: Bench) -> None:
-    start = site.post("/api/upload", {"filename": "a.safetensors", "type": "model", "size": 3}).json()
+def test_only_the_uploader_may_have_a_part_signed(shared: Bench) -> None:
+    start = shared.post("/api/upload", {"filename": "a.safetensors", "type": "model", "size": 3}).json()
     body = {key: start[key] for key in ("bucket", "key", "uploadId", "backend")} | {"partNumber": 1}
-    assert site.post("/api/upload/sign-part", body).status_code == 200
-    assert site.post("/api/upload/sign-part", body, key="other").status_code == 403
-    assert site.post("/api/upload/sign-part", {**body, "partNumber": 0}).status_code == 400
+    assert shared.post("/api/upload/sign-part", body).status_code == 200
+    assert shared.post("/api/upload/sign-part", body, key="other").status_code == 403
+    assert shared.post("/api/upload/sign-part", {**body, "partNumber": 0}).status_code == 400
 
 
-def test_programs_may_not_be_uploaded(site: Bench) -> None:
-    response = site.post("/api/upload", {"filename": "virus.exe", "type": "model", "size": 3})
+def test_programs_may_not_be_uploaded(shared: Bench) -> None:
+    response = shared.post("/api/upload", {"filename": "virus.exe", "type": "model", "size": 3})
     assert (response.status_code, response.json()) == (400, {"error": "File type not allowed"})
 
 
-def test_drafts_are_invisible_to_rest_and_visible_to_their_owner(site: Bench) -> None:
-    model = _upsert(site).json()["result"]["data"]["json"]["id"]
-    assert site.get(f"/api/v1/models/{model}", key="creator").status_code == 404
+def test_drafts_are_invisible_to_rest_and_visible_to_their_owner(shared: Bench) -> None:
+    model = _upsert(shared).json()["result"]["data"]["json"]["id"]
+    assert shared.get(f"/api/v1/models/{model}", key="creator").status_code == 404
     envelope = json.dumps({"json": {"id": model}})
-    assert site.get(f"/api/trpc/model.getById?input={envelope}", key="creator").status_code == 200
-    assert site.get(f"/api/trpc/model.getById?input={envelope}", key="other").status_code == 404
+    assert shared.get(f"/api/trpc/model.getById?input={envelope}", key="creator").status_code == 200
+    assert shared.get(f"/api/trpc/model.getById?input={envelope}", key="other").status_code == 404
 
 
-def test_an_image_needs_its_bytes_and_repeats_harmlessly(site: Bench) -> None:
-    post = site.post("/api/trpc/post.create", {"json": {}}).json()["result"]["data"]["json"]["id"]
-    slot = site.post("/api/v1/image-upload", {}).json()
+def test_an_image_needs_its_bytes_and_repeats_harmlessly(shared: Bench) -> None:
+    post = shared.post("/api/trpc/post.create", {"json": {}}).json()["result"]["data"]["json"]["id"]
+    slot = shared.post("/api/v1/image-upload", {}).json()
     body = {"json": {"postId": post, "url": slot["id"], "index": 0}}
-    assert site.post("/api/trpc/post.addImage", body).status_code == 400
-    httpx.put(slot["uploadURL"], content=b"bytes", headers={"Content-Type": "image/png"})
-    first, second = (site.post("/api/trpc/post.addImage", body).json()["result"]["data"]["json"] for _ in range(2))
+    assert shared.post("/api/trpc/post.addImage", body).status_code == 400
+    _HTTP.put(slot["uploadURL"], content=b"bytes", headers={"Content-Type": "image/png"})
+    first, second = (shared.post("/api/trpc/post.addImage", body).json()["result"]["data"]["json"] for _ in range(2))
     assert first["id"] == second["id"]
     full_url = {"json": {"postId": post, "url": slot["uploadURL"], "index": 0}}
-    assert site.post("/api/trpc/post.addImage", full_url).status_code == 400
+    assert shared.post("/api/trpc/post.addImage", full_url).status_code == 400
 
 
 def test_files_are_scanned_when_their_time_has_come(tmp_path: Path) -> None:
@@ -242,8 +250,8 @@ def test_a_model_s_page_leaves_out_what_is_empty(site: Bench, tmp_path: Path) ->
         ("fileFormats=GGUF", 400), ("favorites=true", 401), ("cursor=%00", 400),
     ],
 )  # fmt: skip
-def test_the_model_list_takes_only_the_real_parameters(site: Bench, query: str, status: int) -> None:
-    assert site.get(f"/api/v1/models?{query}").status_code == status
+def test_the_model_list_takes_only_the_real_parameters(shared: Bench, query: str, status: int) -> None:
+    assert shared.get(f"/api/v1/models?{query}").status_code == status
 
 
 def test_pages_may_be_empty_before_the_last(site: Bench, tmp_path: Path) -> None:
@@ -265,8 +273,8 @@ def test_a_download_leads_to_another_host_that_refuses_keys(site: Bench, tmp_pat
     location = redirect.headers["Location"]
     assert redirect.status_code == 307
     assert not location.startswith(site.sandbox.url)
-    assert httpx.get(location, headers={"Authorization": "Bearer x"}).status_code == 400
-    part = httpx.get(location, headers={"Range": "bytes=10-19"})
+    assert _HTTP.get(location, headers={"Authorization": "Bearer x"}).status_code == 400
+    part = _HTTP.get(location, headers={"Range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, file.read_bytes()[10:20])
 
 
@@ -330,12 +338,18 @@ def test_the_nightly_sweep_takes_down_what_lacks_a_file_or_a_post(site: Bench) -
 def test_the_state_outlives_the_server(tmp_path: Path) -> None:
     with Sandbox(tmp_path / "s") as sandbox:
         seeded = seed_model(
-            sandbox, write_lora(tmp_path / "a.safetensors"), name="Harbor", previews=[(write_png(tmp_path / "p.png"), {})]
+            sandbox,
+            write_lora(tmp_path / "a.safetensors"),
+            name="Harbor",
+            previews=[(write_png(tmp_path / "p.png"), {})],
         )
     with Sandbox(tmp_path / "s", settings=Settings()) as sandbox:
-        version = httpx.get(f"{sandbox.url}/api/v1/model-versions/{seeded.version_id}").json()
-        assert httpx.get(version["images"][0]["url"]).content == (tmp_path / "p.png").read_bytes()
-        assert httpx.get(version["downloadUrl"], follow_redirects=True).content == (tmp_path / "a.safetensors").read_bytes()
+        version = _HTTP.get(f"{sandbox.url}/api/v1/model-versions/{seeded.version_id}").json()
+        assert _HTTP.get(version["images"][0]["url"]).content == (tmp_path / "p.png").read_bytes()
+        assert (
+            _HTTP.get(version["downloadUrl"], follow_redirects=True).content
+            == (tmp_path / "a.safetensors").read_bytes()
+        )
 
 
 def test_faults_strike_as_often_as_told(site: Bench) -> None:

@@ -40,6 +40,7 @@ class Bench:
     sandbox: Sandbox
     clock: FakeClock
     folder: Path
+    http: httpx.Client
 
     def client(self, name: str = "creator") -> Civitai:
         """A client with this key; an empty name has none."""
@@ -48,11 +49,11 @@ class Bench:
     def post(self, path: str, body: object, *, key: str = "creator", **headers: str) -> httpx.Response:
         """A raw request, as a client with other habits would send it."""
         given = {"Authorization": f"Bearer {self.sandbox.token(key)}"} if key else {}
-        return httpx.post(self.sandbox.url + path, json=body, headers={**given, **headers})
+        return self.http.post(self.sandbox.url + path, json=body, headers={**given, **headers})
 
     def get(self, path: str, *, key: str = "", **headers: str) -> httpx.Response:
         given = {"Authorization": f"Bearer {self.sandbox.token(key)}"} if key else {}
-        return httpx.get(self.sandbox.url + path, headers={**given, **headers})
+        return self.http.get(self.sandbox.url + path, headers={**given, **headers})
 
     def asked(self, path: str) -> int:
         """How many requests so far went to a path that contains this text."""
@@ -60,10 +61,13 @@ class Bench:
 
 
 @contextmanager
-def bench(folder: Path, **settings: Any) -> Iterator[Bench]:  # noqa: ANN401
+def bench(folder: Path, **settings: Any) -> Iterator[Bench]:
     clock = FakeClock()
-    with Sandbox(folder / "sandbox", settings=Settings(clock=clock, **settings)) as sandbox:
-        yield Bench(sandbox, clock, folder)
+    with (
+        Sandbox(folder / "sandbox", settings=Settings(clock=clock, **settings)) as sandbox,
+        httpx.Client() as http,
+    ):
+        yield Bench(sandbox, clock, folder, http)
 
 
 def write_lora(path: Path, *, size: int = 4096, seed: int = 0, metadata: dict[str, str] | None = None) -> Path:
