@@ -6,6 +6,7 @@ import hashlib
 import math
 import random
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -63,6 +64,7 @@ def serialise(tensors: dict[str, Tensor], entries: dict[str, str]) -> bytes:
     return content
 
 
+@cache
 def file_hashes(path: Path) -> tuple[str, str]:
     """``ss_sd_model_hash`` (8 digits, of a window) and ``ss_new_sd_model_hash`` (SHA-256) of a single-file base."""
     with path.open("rb") as file:

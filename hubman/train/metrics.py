@@ -33,9 +33,9 @@ class Metrics:
         self._losses += [line["loss"] for line in lines if "loss" in line]
 
     def final_loss(self) -> float:
-        """Mean of the last tenth of the steps."""
+        """Mean of the last tenth of the steps; 0 if their lines were lost."""
         tail = self._losses[-max(1, len(self._losses) // 10) :]
-        return sum(tail) / len(tail)
+        return sum(tail) / len(tail) if tail else 0.0
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -108,6 +108,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise UsageError("recipe: output is too long to name a file", "keep it below 120 bytes")
         if self.bucket_low > self.bucket_high:
             raise UsageError("recipe: bucket_low exceeds bucket_high", "swap them")
+        for field in ("bucket_low", "bucket_step"):
+            if getattr(self, field) % 8:
+                raise UsageError(f"recipe: {field} is {getattr(self, field)}", "it must be a multiple of 8")
         if self.epochs > self.steps:
             raise UsageError(f"recipe: {self.epochs} epochs in {self.steps} steps", "train at least one step an epoch")
 
@@ -118,7 +121,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def public(self) -> dict[str, Any]:
-        """The fields that may travel in the file: no paths, only the last part of their names is left out too."""
+        """The fields that may travel in the file: all but the paths."""
         return {name: value for name, value in msgspec.to_builtins(self).items() if name not in ("base", "dataset")}
 
     def epoch_ends(self) -> tuple[int, ...]:

@@ -24,9 +24,10 @@ from hubman.lora.load import load_lora
 from hubman.progress import Progress
 from hubman.tinybase.drawing import draw, random_scene
 from hubman.tinybase.styles import STYLES
-from hubman.train.loop import rate_at, train
+from hubman.train.loop import train
 from hubman.train.metrics import read_metrics
 from hubman.train.presets import preset
+from hubman.train.rates import rate_at
 from hubman.train.recipe import Recipe, write_recipe
 from hubman.train.result import TrainResult
 from hubman.train.run import read_result, run_training

@@ -64,6 +64,7 @@ def test_relative_paths_in_a_recipe_start_at_its_folder(tmp_path: Path) -> None:
         ("seed = -1", "seed"),
         ("rank = ", r"r\.toml"),
         ("bucket_low = 2000", "bucket_low"),
+        ("bucket_step = 12", "bucket_step"),
     ],
 )
 def test_a_bad_recipe_is_refused_by_field(tmp_path: Path, content: str, named: str) -> None:

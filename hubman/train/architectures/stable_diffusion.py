@@ -114,8 +114,8 @@ class StableDiffusion:
         with self._autocast():
             picture: Image.Image = pipeline(
                 prompt,
-                height=side,
-                width=side,
+                height=side - side % 8,
+                width=side - side % 8,
                 num_inference_steps=steps,
                 guidance_scale=guidance,
                 # diffusers counts layers to skip, we count from the last layer.
