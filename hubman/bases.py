@@ -21,7 +21,9 @@ def find(ref: str) -> Path:
     if (path / "model_index.json").is_file() or (path.is_file() and path.suffix in {".safetensors", ".sft"}):
         return path
     if path.exists():
-        raise NotFoundError(f"{ref} is no base model", "give a diffusers folder (with model_index.json) or a .safetensors checkpoint")
+        raise NotFoundError(
+            f"{ref} is no base model", "give a diffusers folder (with model_index.json) or a .safetensors checkpoint"
+        )
     raise NotFoundError(f"no base model at {ref}", f"give a path, or {EMBEDDED} for the embedded one")
 
 

@@ -13,7 +13,9 @@ from hubman.cli import output
 from hubman.cli.library import open_registry
 from registry import library
 
-sandbox_option = click.option("--sandbox", "use_sandbox", is_flag=True, help="Speak to the local sandbox instead of the real site.")
+sandbox_option = click.option(
+    "--sandbox", "use_sandbox", is_flag=True, help="Speak to the local sandbox instead of the real site."
+)
 
 
 def _site(use_sandbox: bool) -> str | None:
@@ -54,14 +56,23 @@ def pull(refs: tuple[str, ...], into: Path | None, use_sandbox: bool, as_json: b
     from hubman.civitai.session import connect
 
     pulled = []
-    with open_registry() as registry, output.progress(quiet=as_json) as report, connect(config.home(), _site(use_sandbox)) as client:
+    with (
+        open_registry() as registry,
+        output.progress(quiet=as_json) as report,
+        connect(config.home(), _site(use_sandbox)) as client,
+    ):
         folder = into or registry.models_folder / "pulled"
         for ref in refs:
             pulled.append(pull_model(registry, client, ref, into=folder, report=report))
             if not as_json:
                 output.say(f"{pulled[-1].path} (sha256 {pulled[-1].sha256[:12]}, verified)")
     if as_json:
-        output.print_json([{"version_id": p.version_id, "path": str(p.path), "sha256": p.sha256, "verified": p.verified} for p in pulled])
+        output.print_json(
+            [
+                {"version_id": p.version_id, "path": str(p.path), "sha256": p.sha256, "verified": p.verified}
+                for p in pulled
+            ]
+        )
 
 
 @click.command()
@@ -77,7 +88,8 @@ def pull(refs: tuple[str, ...], into: Path | None, use_sandbox: bool, as_json: b
 @output.json_option
 def publish(ref: str, draft: bool, dry_run: bool, yes: bool, use_sandbox: bool, as_json: bool, **choices: Any) -> None:
     """Publish the model REF on Civitai with its file, pictures and trigger words; the same command resumes a broken one."""
-    from hubman.civitai.publish import PublishOptions, publish as publish_version
+    from hubman.civitai.publish import PublishOptions
+    from hubman.civitai.publish import publish as publish_version
     from hubman.civitai.session import connect
 
     chosen = {name: value for name, value in choices.items() if value is not None}

@@ -25,7 +25,9 @@ def demo(headless: bool, keep: Path | None, as_json: bool) -> None:
     """
     missing = [name for name in ("torch", "diffusers", "transformers") if importlib.util.find_spec(name) is None]
     if missing:
-        raise MissingExtraError(f"the demo trains and draws, which needs {', '.join(missing)}", "pip install 'hubman[ml]'")
+        raise MissingExtraError(
+            f"the demo trains and draws, which needs {', '.join(missing)}", "pip install 'hubman[ml]'"
+        )
     from hubman.demo.run import run
 
     folder = (keep or config.home() / "demo").expanduser().absolute()
@@ -34,11 +36,16 @@ def demo(headless: bool, keep: Path | None, as_json: bool) -> None:
     if as_json:
         output.print_json(result)
     else:
-        output.say(f"{'every step held' if result.held else 'NOT every step held'}, {result.seconds:g} s, at most {result.peak_memory_mb:g} MB")
+        output.say(
+            f"{'every step held' if result.held else 'NOT every step held'}, {result.seconds:g} s, at most {result.peak_memory_mb:g} MB"
+        )
         for step in result.steps:
             output.say(f"{'✔' if step.held else '✘'} {step.name:<18} {step.seconds:>6.1f} s  {step.summary}")
         for lora in result.loras:
-            output.say(f"  {lora.name}: style seen by rules " + ", ".join(f"{at}: {seen:.2f}" for at, seen in lora.detected.items()))
+            output.say(
+                f"  {lora.name}: style seen by rules "
+                + ", ".join(f"{at}: {seen:.2f}" for at, seen in lora.detected.items())
+            )
         output.say(f"report with pictures: {result.html}")
         output.say(f"look at it again with: HUBMAN_HOME={result.home} hubman")
     if not result.held:

@@ -66,7 +66,8 @@ def root_ls(as_json: bool) -> None:
 @output.json_option
 def scan(folders: tuple[Path, ...], rehash: bool, as_json: bool) -> None:
     """Index new, changed, moved and missing files in FOLDERS, or in every root."""
-    from registry import roots, scan as scanning
+    from registry import roots
+    from registry import scan as scanning
 
     with open_registry() as registry, output.progress(quiet=as_json) as report:
         for folder in folders:
@@ -100,7 +101,15 @@ def ls(query: tuple[str, ...], as_json: bool) -> None:
         click.echo("no models" + (" match" if query else " yet: hubman root add DIR, then hubman scan"), err=True)
     output.table(
         [
-            (row.name, row.base_model or "?", row.network_type or row.kind, row.rank, "★" * row.rating, row.flags, row.id[:8])
+            (
+                row.name,
+                row.base_model or "?",
+                row.network_type or row.kind,
+                row.rank,
+                "★" * row.rating,
+                row.flags,
+                row.id[:8],
+            )
             for row in rows
         ],
         ("name", "base", "type", "rank", "rating", "flags", "id"),
@@ -133,7 +142,9 @@ def _print_model(model: ModelDetail) -> None:
 
 
 def _print_version(version: VersionRow) -> None:
-    output.say(f"version    {version.name or version.id[:8]}: {version.base_model or 'unknown base'}, {version.network_type}, rank {version.rank}")
+    output.say(
+        f"version    {version.name or version.id[:8]}: {version.base_model or 'unknown base'}, {version.network_type}, rank {version.rank}"
+    )
     if version.trigger_words:
         output.say(f"  triggers {', '.join(version.trigger_words)}")
     if version.strength is not None:

@@ -54,7 +54,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"hubman.cli.{COMMANDS[cmd_name][0]}")
-        return cast(click.Command, getattr(module, cmd_name.replace("-", "_")))
+        return cast("click.Command", getattr(module, cmd_name.replace("-", "_")))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
@@ -78,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(arguments))
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one line an ending
+    """As :func:`main`, but returns the exit status."""
     try:
         result: Any = cli.main(arguments, prog_name="hubman", standalone_mode=False)
     except click.exceptions.Exit as request:

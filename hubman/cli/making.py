@@ -14,6 +14,7 @@ from hubman.cli.library import open_registry
 from hubman.cli.work import conclude, follow
 from hubman.jobs import store
 from hubman.jobs.records import Job
+from hubman.train.recipe import Kind
 from registry import library
 from registry.errors import NotFoundError, UsageError
 
@@ -78,8 +79,12 @@ def dataset_caption(folder: Path, trigger: str, clip: Path | None, terms: Path |
 @click.command()
 @click.argument("recipe", required=False, type=FOLDER)
 @click.option("--dataset", "data", type=FOLDER, help="Folder of images with captions.")
-@click.option("--base", default=bases.EMBEDDED, show_default=True, help="The base model: a path, or tiny for the embedded one.")
-@click.option("--preset", "kind", type=click.Choice(["style", "character", "concept"]), default="style", show_default=True)
+@click.option(
+    "--base", default=bases.EMBEDDED, show_default=True, help="The base model: a path, or tiny for the embedded one."
+)
+@click.option(
+    "--preset", "kind", type=click.Choice(["style", "character", "concept"]), default="style", show_default=True
+)
 @click.option("--name", help="What to call the LoRA; by default the folder's name.")
 @click.option("--trigger", default="", help="The word that calls it in a prompt.")
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of the preset's.")
@@ -105,7 +110,9 @@ def _start_training(recipe: Path | None, data: Path | None, choices: dict[str, A
     from hubman.train.recipe import read_recipe
 
     if (recipe is None) == (data is None):
-        raise UsageError("a training needs a recipe or a dataset", "hubman train RECIPE.toml, or hubman train --dataset DIR")
+        raise UsageError(
+            "a training needs a recipe or a dataset", "hubman train RECIPE.toml, or hubman train --dataset DIR"
+        )
     with open_registry() as registry:
         if recipe is not None:
             chosen = read_recipe(recipe)
@@ -114,7 +121,9 @@ def _start_training(recipe: Path | None, data: Path | None, choices: dict[str, A
         return start_training(registry.home, data, **choices)
 
 
-def start_training(home: Path, data: Path, *, base: str, kind: Any, name: str | None, trigger: str, steps: int | None, seed: int) -> Job:
+def start_training(
+    home: Path, data: Path, *, base: str, kind: Kind, name: str | None, trigger: str, steps: int | None, seed: int
+) -> Job:
     """Write a recipe from a preset and start its job."""
     from hubman.train.dataset import image_files
     from hubman.train.presets import preset
@@ -124,7 +133,12 @@ def start_training(home: Path, data: Path, *, base: str, kind: Any, name: str | 
     base_path = bases.find(base)
     images = image_files(data)
     recipe = preset(
-        kind, bases.family(base_path), len(images), base=str(base_path), dataset=str(data.absolute()), output=name or data.absolute().name
+        kind,
+        bases.family(base_path),
+        len(images),
+        base=str(base_path),
+        dataset=str(data.absolute()),
+        output=name or data.absolute().name,
     )
     changes: dict[str, Any] = {"trigger": trigger, "seed": seed} | ({"steps": steps} if steps else {})
     if steps:
@@ -160,9 +174,16 @@ def _run(kind: str, title: str, request: dict[str, Any]) -> Job:
 def _drawing_options(command: Any) -> Any:
     for option in reversed(
         (
-            click.option("--base", default=bases.EMBEDDED, show_default=True, help="The base model: a path, or tiny for the embedded one."),
+            click.option(
+                "--base",
+                default=bases.EMBEDDED,
+                show_default=True,
+                help="The base model: a path, or tiny for the embedded one.",
+            ),
             click.option("--negative", default="", help="What the picture should not show."),
-            click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), help="May be repeated; by default 0."),
+            click.option(
+                "--seed", "seeds", multiple=True, type=click.IntRange(0), help="May be repeated; by default 0."
+            ),
             click.option("--steps", default=16, show_default=True, type=click.IntRange(1, 1000)),
             click.option("--cfg", default=None, type=click.FloatRange(0), help="How strictly to follow the prompt."),
             click.option("--sampler", default="DDIM", show_default=True, help="A1111's name of a sampler."),
@@ -177,7 +198,12 @@ def _request(choices: dict[str, Any]) -> dict[str, Any]:
     base = bases.find(choices.pop("base"))
     cfg = choices.pop("cfg")
     default_cfg = tinybase.GUIDANCE if base == tinybase.MODEL else 7.0
-    return {**choices, "base": str(base), "seeds": list(choices.pop("seeds")) or [0], "cfg": default_cfg if cfg is None else cfg}
+    return {
+        **choices,
+        "base": str(base),
+        "seeds": list(choices.pop("seeds")) or [0],
+        "cfg": default_cfg if cfg is None else cfg,
+    }
 
 
 @click.command()
@@ -209,7 +235,12 @@ def _sides(size: str | None) -> dict[str, int]:
 @click.command()
 @click.argument("ref")
 @click.argument("prompt")
-@click.option("--strengths", default="0-1 (+0.25)", show_default=True, help="Values such as 0,0.5,1 or a range such as 0-1 (+0.1).")
+@click.option(
+    "--strengths",
+    default="0-1 (+0.25)",
+    show_default=True,
+    help="Values such as 0,0.5,1 or a range such as 0-1 (+0.1).",
+)
 @_drawing_options
 @output.json_option
 def sweep(ref: str, prompt: str, strengths: str, as_json: bool, **choices: Any) -> None:
@@ -234,7 +265,12 @@ def _sweep(refs: list[str], prompt: str, strengths: str, as_json: bool, choices:
 
     with open_registry() as registry:
         versions = [library.resolve(registry, ref)[1] for ref in refs]
-    request = {"version_ids": versions, "prompt": prompt, "strengths": list(parse_floats(strengths)), **_request(choices)}
+    request = {
+        "version_ids": versions,
+        "prompt": prompt,
+        "strengths": list(parse_floats(strengths)),
+        **_request(choices),
+    }
     ended = _run("sweep", f"sweep {' x '.join(refs)}", request)
     result = ended.result or {}
     if as_json:
@@ -243,6 +279,7 @@ def _sweep(refs: list[str], prompt: str, strengths: str, as_json: bool, choices:
     for point in result.get("curve", []):
         output.say("  ".join(f"{name} {value:.3f}" for name, value in point.items() if isinstance(value, int | float)))
     if result.get("suggested") is not None:
-        output.say(f"suggested strength {result['suggested']:g}; hubman edit {refs[0]} strength={result['suggested']:g} keeps it")
+        output.say(
+            f"suggested strength {result['suggested']:g}; hubman edit {refs[0]} strength={result['suggested']:g} keeps it"
+        )
     output.say(f"grid {result.get('grid_path')}")
-

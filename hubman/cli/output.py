@@ -27,7 +27,9 @@ def print_json(value: object) -> None:
 
 def clean(text: object) -> str:
     """``text`` on one line without control characters: names from outside must not steer the terminal."""
-    return "".join(" " if c in "\n\t" else c for c in str(text) if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf"})
+    return "".join(
+        " " if c in "\n\t" else c for c in str(text) if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf"}
+    )
 
 
 def say(text: str) -> None:
@@ -65,16 +67,24 @@ def progress(*, quiet: bool = False) -> Iterator[Report]:
         yield silent
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress as Bars, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description:<22}"), BarColumn(28), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(28),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
     tasks: dict[str, TaskID] = {}
     with Bars(*columns, console=Console(stderr=True)) as bars:
 
         def report(event: Progress) -> None:
             if event.stage not in tasks:
                 tasks[event.stage] = bars.add_task(clean(event.stage), total=None, note="")
-            note = clean(event.message) or (f"{event.done:g}/{event.total:g} {event.unit}".strip() if event.total else "")
+            note = clean(event.message) or (
+                f"{event.done:g}/{event.total:g} {event.unit}".strip() if event.total else ""
+            )
             bars.update(tasks[event.stage], completed=event.done, total=event.total or None, note=note)
 
         yield report

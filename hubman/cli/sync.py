@@ -73,7 +73,9 @@ def remote_ls(as_json: bool) -> None:
     if as_json:
         output.print_json(found)
     else:
-        output.table([(each.name, each.location, each.synced_at or "never") for each in found], ("name", "location", "synced"))
+        output.table(
+            [(each.name, each.location, each.synced_at or "never") for each in found], ("name", "location", "synced")
+        )
 
 
 @remote.command("check")

@@ -29,7 +29,10 @@ def jobs(as_json: bool) -> None:
         return
     if not found:
         click.echo("no jobs yet", err=True)
-    output.table([(job.id[-6:], job.kind, job.state, job.title, job.error or "") for job in found], ("id", "kind", "state", "title", "error"))
+    output.table(
+        [(job.id[-6:], job.kind, job.state, job.title, job.error or "") for job in found],
+        ("id", "kind", "state", "title", "error"),
+    )
 
 
 @click.group()
@@ -54,7 +57,10 @@ def follow(found: Job) -> Job:
 def conclude(ended: Job) -> None:
     """Say how a job ended. Raises :class:`HubError` unless it is done."""
     if ended.state != "done":
-        raise HubError(f"job {ended.id[-6:]} {ended.state}" + (f": {ended.error}" if ended.error else ""), f"hubman job resume {ended.id[-6:]} goes on")
+        raise HubError(
+            f"job {ended.id[-6:]} {ended.state}" + (f": {ended.error}" if ended.error else ""),
+            f"hubman job resume {ended.id[-6:]} goes on",
+        )
     output.say(f"job {ended.id[-6:]} done")
 
 
@@ -95,8 +101,14 @@ def _python() -> Finding:
 
 def _sqlite() -> Finding:
     with sqlite3.connect(":memory:") as db:
-        has_fts = bool(db.execute("SELECT 1 FROM pragma_compile_options WHERE compile_options = 'ENABLE_FTS5'").fetchone())
-    return "sqlite", has_fts, f"{sqlite3.sqlite_version}{'' if has_fts else ' without FTS5: search needs a Python whose SQLite has it'}"
+        has_fts = bool(
+            db.execute("SELECT 1 FROM pragma_compile_options WHERE compile_options = 'ENABLE_FTS5'").fetchone()
+        )
+    return (
+        "sqlite",
+        has_fts,
+        f"{sqlite3.sqlite_version}{'' if has_fts else ' without FTS5: search needs a Python whose SQLite has it'}",
+    )
 
 
 def _home() -> Finding:
@@ -121,7 +133,11 @@ def _key() -> Finding:
     from hubman.civitai import auth
 
     has_key = bool(auth.api_key())
-    return "civitai key", has_key, f"for {auth.site_url()}" + ("" if has_key else ": hubman login, needed to publish and for some downloads")
+    return (
+        "civitai key",
+        has_key,
+        f"for {auth.site_url()}" + ("" if has_key else ": hubman login, needed to publish and for some downloads"),
+    )
 
 
 def _disk() -> Finding:

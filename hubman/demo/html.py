@@ -88,13 +88,17 @@ def _loss_curve(losses: list[tuple[int, float]], width: int = 640, height: int =
         return ""
     window = max(1, len(losses) // 10)
     values = [loss for _, loss in losses]
-    smooth = [sum(values[max(0, i - window + 1) : i + 1]) / len(values[max(0, i - window + 1) : i + 1]) for i in range(len(values))]
+    smooth = [
+        sum(values[max(0, i - window + 1) : i + 1]) / len(values[max(0, i - window + 1) : i + 1])
+        for i in range(len(values))
+    ]
     top = sorted(values)[int(0.98 * (len(values) - 1))] or 1.0
     last = losses[-1][0] or 1
 
     def line(ys: list[float], colour: str) -> str:
         points = " ".join(
-            f"{width * step / last:.1f},{height - height * min(1.0, y / top) * 0.95:.1f}" for (step, _), y in zip(losses, ys, strict=True)
+            f"{width * step / last:.1f},{height - height * min(1.0, y / top) * 0.95:.1f}"
+            for (step, _), y in zip(losses, ys, strict=True)
         )
         return f"<polyline fill='none' stroke='{colour}' stroke-width='1.5' points='{points}'/>"
 

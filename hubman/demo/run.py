@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ import msgspec
 
 from hubman import tinybase
 from hubman.civitai.client import Civitai
-from hubman.demo import html, stage as staging
+from hubman.demo import html
+from hubman.demo import stage as staging
 from hubman.demo.datasets import IMAGES, draw_dataset
 from hubman.demo.records import DemoReport, Trained
 from hubman.demo.stage import Stage
+from hubman.generate.studio import Sweep
 from hubman.jobs import store
 from hubman.jobs.records import Job
-from hubman.progress import Progress, Report
+from hubman.progress import Report
 from hubman.sandbox import Sandbox
 from registry import library
 from registry.database import Registry
@@ -118,7 +121,9 @@ def _pull(loop: Loop) -> Outcome:
         description="<p>Every colour, softened.</p>", previews=[],
     )  # fmt: skip
     url = f"{loop.sandbox.url}/models/{seeded.model_id}?modelVersionId={seeded.version_id}"
-    pulled = pull(loop.registry, loop.client, url, into=loop.registry.models_folder / "pulled", report=loop.stage.report)
+    pulled = pull(
+        loop.registry, loop.client, url, into=loop.registry.models_folder / "pulled", report=loop.stage.report
+    )
     expected = hash_file(tinybase.SAMPLE_LORA).sha256
     held = pulled.verified and pulled.sha256 == expected == hash_file(Path(pulled.path)).sha256
     return held, f"{PULLED}: SHA-256 {pulled.sha256[:12]}… as the site says", {"url": url, "sha256": pulled.sha256}
@@ -143,7 +148,11 @@ def _prepare(loop: Loop) -> Outcome:
         warnings += len(findings)
         right = right and len(captioned) == IMAGES and not has_errors(findings)
     example = dataset.images[0].caption
-    return right, f"{counts} images checked and captioned, such as “{example}”", {"captioned": counts, "findings": warnings}
+    return (
+        right,
+        f"{counts} images checked and captioned, such as “{example}”",
+        {"captioned": counts, "findings": warnings},
+    )
 
 
 def _train(loop: Loop) -> Outcome:
@@ -168,7 +177,11 @@ def _train(loop: Loop) -> Outcome:
             suggested=None, chosen=0.8, reason="", samples=[],
         )  # fmt: skip
     summary = ", ".join(f"{style} in {result['seconds']:.0f} s" for style, result in results.items())
-    return True, f"{summary}; {results[STYLE]['steps']} steps each", {"versions": [r["version_id"] for r in results.values()]}
+    return (
+        True,
+        f"{summary}; {results[STYLE]['steps']} steps each",
+        {"versions": [r["version_id"] for r in results.values()]},
+    )
 
 
 def _follow(loop: Loop, names: list[str]) -> dict[str, dict[str, Any]]:
@@ -224,14 +237,14 @@ def _sweep(loop: Loop) -> Outcome:
 
 def _rises(detected: dict[str, float]) -> bool:
     values = list(detected.values())
-    return all(low < high for low, high in zip(values, values[1:], strict=False))
+    return all(low < high for low, high in pairwise(values))
 
 
 def _named(loop: Loop, name: str) -> Report:
     return lambda event: loop.stage.report(msgspec.structs.replace(event, stage=name))
 
 
-def _measured(lora: Trained, sweep: Any) -> Trained:
+def _measured(lora: Trained, sweep: Sweep) -> Trained:
     """A LoRA with what its sweep shows: the curve, and what rule-based detectors see in the pictures."""
     from PIL import Image
 
@@ -248,7 +261,10 @@ def _measured(lora: Trained, sweep: Any) -> Trained:
     return msgspec.structs.replace(
         lora,
         grid_path=sweep.grid_path,
-        curve=[{"strength": p.strength, "distance": p.change, "burn": p.burn, "clip": p.clip, "response": p.response} for p in points],
+        curve=[
+            {"strength": p.strength, "distance": p.change, "burn": p.burn, "clip": p.clip, "response": p.response}
+            for p in points
+        ],
         detected=detected,
         shapes=shapes,
         suggested=sweep.suggestion.strength if sweep.suggestion else None,
@@ -264,7 +280,9 @@ def _choose(loop: Loop) -> Outcome:
     chosen = {}
     for style, lora in loop.trained.items():
         strength = lora.suggested if lora.suggested is not None else lora.chosen
-        library.set_facts(loop.registry, lora.version_id, "user", {"strength": strength, "strength_min": 0.4, "strength_max": 1.0})
+        library.set_facts(
+            loop.registry, lora.version_id, "user", {"strength": strength, "strength_min": 0.4, "strength_max": 1.0}
+        )
         at = STRENGTHS.index(strength) if strength in STRENGTHS else len(STRENGTHS) - 2
         previews.add_preview(
             loop.registry, lora.version_id, Path(lora.samples[at]), source="user",
@@ -309,7 +327,11 @@ def _pull_back(loop: Loop) -> Outcome:
     loop.client.download(found.id, target, sha256=lora.sha256, report=loop.stage.report)
     same = hash_file(target).sha256 == lora.sha256 == hash_file(Path(lora.path)).sha256
     strength = library.version(loop.registry, lora.version_id).strength
-    return same, f"SHA-256 {lora.sha256[:12]}… trained = published = pulled back", {"sha256": lora.sha256, "strength": strength}
+    return (
+        same,
+        f"SHA-256 {lora.sha256[:12]}… trained = published = pulled back",
+        {"sha256": lora.sha256, "strength": strength},
+    )
 
 
 def _sync(loop: Loop) -> Outcome:
@@ -324,10 +346,22 @@ def _sync(loop: Loop) -> Outcome:
         remotes.add(second, "demo", str(loop.stage.remote))
         result = sync(second, "demo", report=loop.stage.report)
         here, there = (library.list_models(each) for each in (loop.registry, second))
-        files = [place.path for row in there for file in library.version(second, row.version_id).files for place in file.places]
-        whole = all(hash_file(Path(path)).sha256 in {lora.sha256 for lora in loop.trained.values()} | {_sample_hash()} for path in files)
+        files = [
+            place.path
+            for row in there
+            for file in library.version(second, row.version_id).files
+            for place in file.places
+        ]
+        whole = all(
+            hash_file(Path(path)).sha256 in {lora.sha256 for lora in loop.trained.values()} | {_sample_hash()}
+            for path in files
+        )
     same = here == there and bool(files) and whole
-    return same, f"{len(there)} models listed identically, {result.downloaded} files brought over", {"models": len(there), "files": len(files)}
+    return (
+        same,
+        f"{len(there)} models listed identically, {result.downloaded} files brought over",
+        {"models": len(there), "files": len(files)},
+    )
 
 
 def _sample_hash() -> str:

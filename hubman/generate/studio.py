@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from hubman import tinybase
-from hubman.generate import export, prompt as prompts, sweep as sweeps
+from hubman.generate import export
+from hubman.generate import prompt as prompts
+from hubman.generate import sweep as sweeps
 from hubman.generate.client import Engine
 from hubman.generate.curve import Curve, Suggestion, suggest_strength, write_csv
 from hubman.generate.request import DrawRequest, LoraUse
@@ -65,7 +67,9 @@ def find_lora(registry: Registry, name: str) -> LoraUse:
     try:
         return lora_use(registry, library.resolve(registry, name)[1])
     except NotFoundError as error:
-        raise NotFoundError(f"the prompt names a LoRA {name} that is not in the library", "hubman ls shows what is there") from error
+        raise NotFoundError(
+            f"the prompt names a LoRA {name} that is not in the library", "hubman ls shows what is there"
+        ) from error
 
 
 def read_prompt(registry: Registry, text: str, negative: str, settings: DrawRequest) -> DrawRequest:
@@ -112,7 +116,11 @@ def sweep_strengths(
     """
     use = lora_use(registry, version_id)
     plan = sweeps.strength_sweep(
-        msgspec.structs.replace(request, loras=(use, *request.loras)), use.name, strengths=strengths, seeds=seeds, contrast=contrast
+        msgspec.structs.replace(request, loras=(use, *request.loras)),
+        use.name,
+        strengths=strengths,
+        seeds=seeds,
+        contrast=contrast,
     )
     sweep_id = sweep_id or ids.new_id()
     folder = generations_folder(registry) / sweep_id
@@ -150,7 +158,11 @@ def combine(
     """Draw two LoRAs at every pair of strengths."""
     across, down = (lora_use(registry, version) for version in versions)
     plan = sweeps.two_lora_grid(
-        msgspec.structs.replace(request, loras=(across, down)), across.name, down.name, strengths=strengths, other_strengths=strengths
+        msgspec.structs.replace(request, loras=(across, down)),
+        across.name,
+        down.name,
+        strengths=strengths,
+        other_strengths=strengths,
     )
     sweep_id = sweep_id or ids.new_id()
     folder = generations_folder(registry) / sweep_id
@@ -200,4 +212,7 @@ def _write_down(registry: Registry, requests: Sequence[DrawRequest], folder: Pat
                 "INSERT INTO generations (id, key, path, sha256, sweep_id, request, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (generation, key, str(path), sha256, sweep_id, msgspec.json.encode(request).decode(), timestamps.now()),
             )
-            db.executemany("INSERT OR IGNORE INTO generation_files VALUES (?, ?)", [(generation, use.sha256) for use in request.loras])
+            db.executemany(
+                "INSERT OR IGNORE INTO generation_files VALUES (?, ?)",
+                [(generation, use.sha256) for use in request.loras],
+            )

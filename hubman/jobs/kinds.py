@@ -34,4 +34,4 @@ def handler(kind: str) -> Handler:
     if target is None:
         raise UsageError(f"there is no kind of job called {kind}", f"known are {', '.join(KINDS)}")
     module, _, name = target.partition(":")
-    return cast(Handler, getattr(importlib.import_module(module), name))
+    return cast("Handler", getattr(importlib.import_module(module), name))

@@ -42,9 +42,14 @@ def _work(registry: Registry, job: Job, stream: BinaryIO) -> None:
         store.finish(registry, job.id, "cancelled")
     except HubError as error:
         store.finish(registry, job.id, "failed", error=str(error))
-    except Exception as error:  # noqa: BLE001 - whatever it was, the row must say so
+    except Exception as error:
         traceback.print_exc()
-        store.finish(registry, job.id, "failed", error=f"{type(error).__name__}: {error} (details in {Path(job.folder).name}/log.txt)")
+        store.finish(
+            registry,
+            job.id,
+            "failed",
+            error=f"{type(error).__name__}: {error} (details in {Path(job.folder).name}/log.txt)",
+        )
     else:
         store.finish(registry, job.id, "done", result=result)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -66,7 +67,9 @@ def spawn(registry: Registry, job: Job) -> None:
 
 def get(registry: Registry, ref: str) -> Job:
     """The job with this id or unique end of an id. Raises :class:`NotFoundError`, :class:`UsageError`."""
-    rows = registry.db.execute("SELECT * FROM jobs WHERE id = :id OR id LIKE '%' || :id", {"id": ref.lower()}).fetchall()
+    rows = registry.db.execute(
+        "SELECT * FROM jobs WHERE id = :id OR id LIKE '%' || :id", {"id": ref.lower()}
+    ).fetchall()
     if not rows:
         raise NotFoundError(f"no job {ref}", "hubman jobs lists them")
     if len(rows) > 1:
@@ -81,11 +84,14 @@ def look(registry: Registry, ref: str) -> Job:
 
 def latest(registry: Registry, limit: int = 200) -> list[Job]:
     """The newest jobs first; one whose process died is found out here and marked failed."""
-    jobs = [_job(row) for row in registry.db.execute("SELECT * FROM jobs ORDER BY created_at DESC, id DESC LIMIT ?", (limit,))]
+    jobs = [
+        _job(row)
+        for row in registry.db.execute("SELECT * FROM jobs ORDER BY created_at DESC, id DESC LIMIT ?", (limit,))
+    ]
     return [_bury_if_dead(registry, job) for job in jobs]
 
 
-def _job(row: Any) -> Job:
+def _job(row: sqlite3.Row) -> Job:
     values = dict(row)
     for name in _JSON:
         values[name] = msgspec.json.decode(values[name]) if values[name] is not None else None
@@ -123,7 +129,9 @@ def resume(registry: Registry, ref: str) -> Job:
         raise UsageError(f"job {job.id[-6:]} is {job.state}", "only a failed or cancelled one can be resumed")
     job.stop_path.unlink(missing_ok=True)
     with registry.transaction() as db:
-        db.execute("UPDATE jobs SET state = 'queued', error = NULL, pid = NULL, finished_at = NULL WHERE id = ?", (job.id,))
+        db.execute(
+            "UPDATE jobs SET state = 'queued', error = NULL, pid = NULL, finished_at = NULL WHERE id = ?", (job.id,)
+        )
     spawn(registry, job)
     return get(registry, job.id)
 
@@ -132,7 +140,13 @@ def finish(registry: Registry, job_id: str, state: str, *, error: str | None = N
     with registry.transaction() as db:
         db.execute(
             "UPDATE jobs SET state = ?, error = ?, result = ?, finished_at = ? WHERE id = ?",
-            (state, error, msgspec.json.encode(result).decode() if result is not None else None, timestamps.now(), job_id),
+            (
+                state,
+                error,
+                msgspec.json.encode(result).decode() if result is not None else None,
+                timestamps.now(),
+                job_id,
+            ),
         )
 
 

@@ -63,7 +63,14 @@ def _templates() -> tuple[tuple[str, Mask], ...]:
 
 def border_colour(pixels: Pixels) -> Pixels:
     """The median colour of the two outermost rows and columns."""
-    edge = np.concatenate([pixels[:2].reshape(-1, 3), pixels[-2:].reshape(-1, 3), pixels[:, :2].reshape(-1, 3), pixels[:, -2:].reshape(-1, 3)])
+    edge = np.concatenate(
+        [
+            pixels[:2].reshape(-1, 3),
+            pixels[-2:].reshape(-1, 3),
+            pixels[:, :2].reshape(-1, 3),
+            pixels[:, -2:].reshape(-1, 3),
+        ]
+    )
     median: Pixels = np.median(edge, axis=0)
     return median
 

@@ -148,7 +148,10 @@ def outline(shape: str, place: Placement, side: int, grow: float = 1.0) -> list[
     cos, sin = math.cos(place.angle), math.sin(place.angle)
     radius = place.radius * grow
     return [
-        [((place.x + radius * (x * cos - y * sin)) * side, (place.y + radius * (x * sin + y * cos)) * side) for x, y in polygon]
+        [
+            ((place.x + radius * (x * cos - y * sin)) * side, (place.y + radius * (x * sin + y * cos)) * side)
+            for x, y in polygon
+        ]
         for polygon in OUTLINES[shape]
     ]
 

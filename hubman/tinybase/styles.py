@@ -11,7 +11,19 @@ import random
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from hubman.tinybase.drawing import COLOURS, RGB, SHAPES, Paint, Placement, Scene, draw, mask, paint_plain, random_scene, shade
+from hubman.tinybase.drawing import (
+    COLOURS,
+    RGB,
+    SHAPES,
+    Paint,
+    Placement,
+    Scene,
+    draw,
+    mask,
+    paint_plain,
+    random_scene,
+    shade,
+)
 
 INK: RGB = (30, 30, 36)
 PASTEL: dict[str, RGB] = {
@@ -74,7 +86,9 @@ def paint_faced(scene: Scene, place: Placement, rng: random.Random, side: int) -
     eye = 0.24 * place.radius * side
     x, y = place.x * side, (place.y + 0.02) * side
     for centre in (x - 1.35 * eye, x + 1.35 * eye):
-        draw_on.ellipse((centre - eye, y - eye, centre + eye, y + eye), fill=(250, 250, 250), outline=INK, width=max(1, side // 64))
+        draw_on.ellipse(
+            (centre - eye, y - eye, centre + eye, y + eye), fill=(250, 250, 250), outline=INK, width=max(1, side // 64)
+        )
         pupil = 0.5 * eye
         draw_on.ellipse((centre - pupil, y - pupil, centre + pupil, y + pupil), fill=INK)
     return picture
@@ -96,7 +110,9 @@ def _any_colour(rng: random.Random) -> RGB:
 
 def _gradient(side: int, rng: random.Random) -> Image.Image:
     ramp = Image.linear_gradient("L").rotate(rng.choice((0, 90, 180, 270))).resize((side, side))
-    return Image.composite(Image.new("RGB", (side, side), _any_colour(rng)), Image.new("RGB", (side, side), _any_colour(rng)), ramp)
+    return Image.composite(
+        Image.new("RGB", (side, side), _any_colour(rng)), Image.new("RGB", (side, side), _any_colour(rng)), ramp
+    )
 
 
 def _dots(side: int, rng: random.Random) -> Image.Image:
@@ -141,7 +157,9 @@ def texture(rng: random.Random, side: int = 64) -> Image.Image:
     large = side * 4
     picture = _random_layer(large, rng)
     for _ in range(rng.choice((0, 1, 1, 2, 3))):
-        place = Placement(rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.45), rng.uniform(0, 2 * math.pi))
+        place = Placement(
+            rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.45), rng.uniform(0, 2 * math.pi)
+        )
         inside = mask(rng.choice(SHAPES), place, large)
         if rng.random() < 0.3:
             width = 2 * rng.randint(4, 9) + 1

@@ -13,7 +13,13 @@ from registry.errors import CancelledError, MissingExtraError
 
 
 def draft_captions(
-    folder: Path, clip: Path, terms: Path, *, trigger: str = "", report: Report, should_stop: Callable[[], bool] = lambda: False
+    folder: Path,
+    clip: Path,
+    terms: Path,
+    *,
+    trigger: str = "",
+    report: Report,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[str, ...]:
     """Write a draft beside each image that has no typed caption; returns the names of those written.
 

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 import msgspec
+from registry.scan import index_file
 
 from hubman.train.result import TrainResult
 from registry import ids, library, previews, timestamps
 from registry.database import Registry
-from registry.scan import index_file
 
 MAX_POINTS = 500
 """Points of a loss curve that are kept for good."""
@@ -27,7 +27,9 @@ def register(registry: Registry, result: TrainResult, *, started_at: str) -> str
     facts = {"base_model": _base_model(result), "strength": result.strength, "version_name": "v1.0", "run_id": version}
     model = library.version(registry, version).model_id
     library.set_facts(registry, version, "training", facts)
-    library.set_facts(registry, model, "training", {"name": result.recipe.output, "alias": path.stem, "origin": "trained"})
+    library.set_facts(
+        registry, model, "training", {"name": result.recipe.output, "alias": path.stem, "origin": "trained"}
+    )
     if result.trigger:
         library.update_set(registry, version, "trigger_words", add=[result.trigger])
     library.update_set(registry, model, "tags", add=[result.recipe.kind])

@@ -44,7 +44,8 @@ def pull(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dic
 def publish(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``version_id``, ``options`` (of :class:`hubman.civitai.publish.PublishOptions`), optional ``site``."""
     del should_stop
-    from hubman.civitai.publish import PublishOptions, publish as publish_version
+    from hubman.civitai.publish import PublishOptions
+    from hubman.civitai.publish import publish as publish_version
     from hubman.civitai.session import connect
 
     options = msgspec.convert(job.request.get("options", {}), PublishOptions)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hubman import bases, tinybase
+from hubman.generate.request import DrawRequest
 from hubman.jobs.records import Job
 from hubman.progress import Report
 from registry import library, timestamps
@@ -23,7 +24,12 @@ def caption(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
     clip = Path(job.request.get("clip") or tinybase.CLIP)
     terms = Path(job.request.get("terms") or tinybase.TERMS)
     written = draft_captions(
-        Path(job.request["folder"]), clip, terms, trigger=job.request.get("trigger", ""), report=report, should_stop=should_stop
+        Path(job.request["folder"]),
+        clip,
+        terms,
+        trigger=job.request.get("trigger", ""),
+        report=report,
+        should_stop=should_stop,
     )
     return {"written": len(written), "images": list(written)}
 
@@ -52,7 +58,9 @@ def generate(registry: Registry, job: Job, report: Report, should_stop: Stop) ->
     from hubman.generate import studio
     from hubman.generate.client import Engine
 
-    request = studio.read_prompt(registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request))
+    request = studio.read_prompt(
+        registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request)
+    )
     with Engine() as engine:
         seeds = job.request.get("seeds") or [0]
         return {"images": studio.draw(registry, engine, request, seeds, report=report, should_stop=should_stop)}
@@ -64,7 +72,9 @@ def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
     from hubman.generate.client import Engine
 
     versions, strengths = list(job.request["version_ids"]), list(job.request["strengths"])
-    request = studio.read_prompt(registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request))
+    request = studio.read_prompt(
+        registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request)
+    )
     with Engine() as engine:
         if len(versions) == 2:
             done = studio.combine(
@@ -90,10 +100,8 @@ def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
     }
 
 
-def settings(request: dict[str, Any]) -> Any:
+def settings(request: dict[str, Any]) -> DrawRequest:
     """A job's picture settings as a request without words; unnamed ones keep their defaults."""
-    from hubman.generate.request import DrawRequest
-
     base = bases.find(str(request.get("base", bases.EMBEDDED)))
     names = ("steps", "cfg", "sampler", "width", "height", "clip_skip")
     chosen = {name: request[name] for name in names if request.get(name) is not None}
