@@ -53,7 +53,7 @@ class CloudStorage:
 
     concurrency = 8
 
-    def __init__(self, store: Any, shown: str) -> None:  # noqa: ANN401 - one of obstore's stores
+    def __init__(self, store: Any, shown: str) -> None:
         self._store = store
         self._shown = shown.rstrip("/")
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from hubman.progress import Progress, Report
 from hubman.sync import layout, queue
 from hubman.sync.partial import Partial, forget
-from hubman.sync.remote import Remote
 from hubman.sync.safe_name import place_under, safe_name, with_suffix
+from hubman.sync.session import Session
 from hubman.sync.storage import Storage, StorageError
 from registry import blobs, changes, clock, timestamps
 from registry.database import Registry
@@ -37,93 +35,81 @@ class _NotThereError(HubError):
     """The remote does not have the blob (yet)."""
 
 
-def download(
-    registry: Registry,
-    remote: Remote,
-    storage: Storage,
-    folder: Path,
-    *,
-    everything: bool,
-    report: Report,
-    stop: Callable[[], None],
-) -> Downloaded:
+def download(session: Session, folder: Path) -> Downloaded:
     """Fetch what waits into ``folder`` (weights) and the blob store (pictures). What fails waits for a later sync."""
-    db = registry.db
-    waiting = queue.due(db, remote.repo, "down", everything=everything)
+    waiting = queue.due(session.db, session.repo, "down", everything=session.deep)
     count = size = 0
     problems: list[str] = []
     for number, wanted in enumerate(waiting):
-        stop()
-        report(Progress(stage="download", done=number, total=len(waiting), unit="files"))
-        if wanted.kind == "weights" and _is_trashed(db, wanted.sha256):
-            with registry.transaction():
-                queue.later(db, remote.repo, "down", wanted.sha256, "in the trash")
-            continue
+        session.stop_if_asked()
+        session.tell("download", number, len(waiting), "files")
         try:
-            if wanted.kind == "picture":
-                got = _picture(registry, storage, wanted.sha256, remote.part)
-            else:
-                got = _weights(registry, remote, storage, wanted.sha256, folder, report, stop)
+            got = _fetch(session, wanted, folder)
         except (StorageError, DamagedFileError, _NotThereError) as error:
-            with registry.transaction():
-                queue.later(db, remote.repo, "down", wanted.sha256, error.message)
-            problems.append(str(error))
+            _postpone(session, wanted, error.message)
+            problems += [str(error)] if error.hint else []
             continue
         except OSError as error:
-            raise HubError(f"{folder} can't be written ({error.strerror})", "is there room, and may you write there?") from error
-        with registry.transaction():
-            queue.done(db, remote.repo, "down", wanted.sha256)
+            raise HubError(f"{folder} can't be written ({error.strerror})", "is there room, may you write?") from error
+        with session.registry.transaction():
+            queue.done(session.db, session.repo, "down", wanted.sha256)
         count += got > 0
         size += got
     return Downloaded(count, size, tuple(problems))
 
 
-def _picture(registry: Registry, storage: Storage, sha256: str, part: int) -> int:
-    if blobs.path_of(registry, sha256).exists():
+def _fetch(session: Session, wanted: queue.Wanted, folder: Path) -> int:
+    if wanted.kind == "picture":
+        return _picture(session, wanted.sha256)
+    if _is_trashed(session.db, wanted.sha256):
+        # Without a hint: nobody needs to be told at every sync.
+        raise _NotThereError(f"{wanted.sha256} is in the trash")
+    return _weights(session, wanted.sha256, folder)
+
+
+def _postpone(session: Session, wanted: queue.Wanted, problem: str) -> None:
+    with session.registry.transaction() as db:
+        queue.later(db, session.repo, "down", wanted.sha256, problem)
+
+
+def _picture(session: Session, sha256: str) -> int:
+    if blobs.path_of(session.registry, sha256).exists():
         return 0
-    ((key, _, _),) = layout.blob_keys(sha256, 0, part)
-    fetched = storage.get(key, layout.PICTURE_CAP)
+    ((key, _, _),) = layout.blob_keys(sha256, 0, session.remote.part)
+    fetched = session.storage.get(key, layout.PICTURE_CAP)
     if fetched is None:
         raise _NotThereError(f"picture {sha256[:12]} is not on the remote yet", "sync the machine that has it")
     if not layout.is_content(sha256, fetched.data):
         raise DamagedFileError(f"picture {sha256[:12]} is damaged on the remote", "sync the machine that has it")
-    blobs.store_bytes(registry, fetched.data)
+    blobs.store_bytes(session.registry, fetched.data)
     return len(fetched.data)
 
 
-def _weights(
-    registry: Registry,
-    remote: Remote,
-    storage: Storage,
-    sha256: str,
-    folder: Path,
-    report: Report,
-    stop: Callable[[], None],
-) -> int:
+def _weights(session: Session, sha256: str, folder: Path) -> int:
     """Bring one file here; returns the bytes that came, 0 when it was here under any name."""
-    row = registry.db.execute("SELECT name, size FROM files WHERE sha256 = ?", (sha256,)).fetchone()
-    if row is None or queue.is_here(registry.db, sha256):
+    registry, storage = session.registry, session.storage
+    row = session.db.execute("SELECT name, size FROM files WHERE sha256 = ?", (sha256,)).fetchone()
+    if row is None or queue.is_here(session.db, sha256):
         return 0
-    key = f"sync:{remote.repo}:{sha256}"
+    key = f"sync:{session.repo}:{sha256}"
     folder.mkdir(parents=True, exist_ok=True)
     target = _target(folder, safe_name(row["name"]), sha256, row["size"])
     if target.exists():
         _have(registry, target, folder, sha256)
         forget(registry, key)
         return 0
-    objects = layout.blob_keys(sha256, row["size"], remote.part)
+    objects = layout.blob_keys(sha256, row["size"], session.remote.part)
     _need_whole(storage, objects, row["name"], row["size"])
     partial = Partial.of(registry, key, target, objects)
     _need_room(folder, partial.missing_bytes)
-    fetched = partial.fill(storage, report=report, stop=stop)
-    if not partial.has_hash(sha256):
+    fetched = partial.fill(session)
+    if not partial.has_hash(sha256) and fetched < row["size"]:
         # A range that came before a power cut may never have reached the disk: once more, from the start.
-        if fetched < row["size"]:
-            partial.restart()
-            fetched += partial.fill(storage, report=report, stop=stop)
-        if not partial.has_hash(sha256):
-            partial.quarantine(registry.home / "quarantine" / sha256)
-            raise DamagedFileError(f"{row['name']} is damaged on the remote", "sync the machine that has it")
+        partial.restart()
+        fetched += partial.fill(session)
+    if not partial.has_hash(sha256):
+        partial.quarantine(registry.home / "quarantine" / sha256)
+        raise DamagedFileError(f"{row['name']} is damaged on the remote", "sync the machine that has it")
     partial.become(target)
     _have(registry, target, folder, sha256)
     forget(registry, key)
@@ -168,8 +154,8 @@ def _have(registry: Registry, path: Path, folder: Path, sha256: str) -> None:
     with registry.transaction() as db:
         db.execute("INSERT OR IGNORE INTO roots VALUES (?, ?)", (str(folder), timestamps.now()))
         db.execute(
-            "INSERT OR REPLACE INTO places (path, root, sha256, size, mtime_ns, device, inode, state, problem, seen_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, 'present', NULL, ?)",
+            "INSERT OR REPLACE INTO places (path, root, sha256, size, mtime_ns, device, inode, state, problem, "
+            "seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'present', NULL, ?)",
             (
                 os.fspath(path), str(folder), sha256, status.st_size, status.st_mtime_ns, status.st_dev,
                 status.st_ino, timestamps.now(),

@@ -76,9 +76,7 @@ def drop_delivered(db: sqlite3.Connection) -> None:
 
 def number_next(db: sqlite3.Connection, repo: str, device: str) -> int:
     """The number of the next batch that ``device`` makes for this remote."""
-    (newest,) = db.execute(
-        "SELECT max(seq) FROM outbound WHERE remote = ? AND device = ?", (repo, device)
-    ).fetchone()
+    (newest,) = db.execute("SELECT max(seq) FROM outbound WHERE remote = ? AND device = ?", (repo, device)).fetchone()
     return 1 if newest is None else int(newest) + 1
 
 
@@ -87,8 +85,7 @@ def _waiting(db: sqlite3.Connection, repo: str, start: int) -> Iterator[tuple[in
         "SELECT id, change FROM outbox WHERE id > ? AND (origin IS NULL OR origin <> ?) ORDER BY id LIMIT ?",
         (start, repo, batches.MAX_CHANGES),
     )
-    for number, line in rows.fetchall():
-        yield number, line
+    yield from rows.fetchall()
 
 
 def _is_sendable(line: str) -> bool:

@@ -11,34 +11,36 @@ import sqlite3
 from hubman.sync import layout
 from hubman.sync.freeze import number_next
 from hubman.sync.policy import PINS, introduce_as, pinned
-from hubman.sync.remote import Remote
+from hubman.sync.session import Session
 from registry import changes, clock, ids
 from registry.changes import Change
-from registry.database import Registry
 
 
-def settle(registry: Registry, remote: Remote, head: layout.Head | None) -> bool:
+def settle(session: Session, head: layout.Head) -> bool:
     """Compare this device's head with what was sent from here; True if a new device id had to be made.
+
 
     Nothing is lost: what waits is sent under the new id, and the old id's log is read like any other device's.
     """
-    with registry.transaction() as db:
-        device = clock.device_id(db)
-        if head is None or head.seq == 0:
-            return False
-        own = _own_names(db, remote.repo, device, head)
+    if head.seq == 0:
+        return False
+    with session.registry.transaction() as db:
+        device = session.device
+        own = _own_names(db, session.repo, device, head)
         if head.seq not in own or any(own.get(seq, name) != name for seq, name in _named(head).items()):
-            _split(db, remote, device, head, own)
+            _split(db, session.repo, device, head, own)
             return True
-        confirm(db, remote, device)
+        confirm(session)
         return False
 
 
-def confirm(db: sqlite3.Connection, remote: Remote, device: str) -> None:
+def confirm(session: Session) -> None:
     """Forget the bytes of announced batches, which the head still names."""
-    db.execute(
-        "UPDATE outbound SET sent = 2, body = x'' WHERE remote = ? AND device = ? AND sent = 1", (remote.repo, device)
-    )
+    with session.registry.transaction() as db:
+        db.execute(
+            "UPDATE outbound SET sent = 2, body = x'' WHERE remote = ? AND device = ? AND sent = 1",
+            (session.repo, session.device),
+        )
 
 
 def _own_names(db: sqlite3.Connection, repo: str, device: str, head: layout.Head) -> dict[int, str]:
@@ -54,7 +56,7 @@ def _named(head: layout.Head) -> dict[int, str]:
     return dict(zip(range(head.seq - len(head.tail) + 1, head.seq + 1), head.tail, strict=True))
 
 
-def _split(db: sqlite3.Connection, remote: Remote, old: str, head: layout.Head, own: dict[int, str]) -> None:
+def _split(db: sqlite3.Connection, here: str, old: str, head: layout.Head, own: dict[int, str]) -> None:
     """Become a new device: take along what the old one's log does not have, and read the old one as a stranger."""
     new = ids.new_device_id()
     db.execute("UPDATE meta SET value = ? WHERE key = 'device'", (new,))
@@ -64,11 +66,11 @@ def _split(db: sqlite3.Connection, remote: Remote, old: str, head: layout.Head, 
     # From the first batch that the log has differently, ours were never announced: they go out again, under the new id.
     db.execute(
         "UPDATE outbound SET sent = 0 WHERE remote = ? AND device = ? AND seq >= ? AND sent = 1",
-        (remote.repo, old, foreign),
+        (here, old, foreign),
     )
     for (repo,) in db.execute("SELECT DISTINCT remote FROM outbound WHERE device = ?", (old,)).fetchall():
         _move_unsent(db, repo, old, new)
-        _read_as_stranger(db, repo, old, foreign if repo == remote.repo else 1 << 62)
+        _read_as_stranger(db, repo, old, foreign if repo == here else 1 << 62)
     db.execute("UPDATE remotes SET head_at = NULL")
     introduce_as(db, new)
     held = db.execute("SELECT sha256, state FROM holdings WHERE device = ?", (old,)).fetchall()

@@ -23,9 +23,7 @@ class Merged(msgspec.Struct, frozen=True):
     strange: int = 0
 
     def __add__(self, other: Merged) -> Merged:
-        return Merged(
-            self.changes + other.changes, self.lost_races + other.lost_races, self.strange + other.strange
-        )
+        return Merged(self.changes + other.changes, self.lost_races + other.lost_races, self.strange + other.strange)
 
 
 class Batch(msgspec.Struct, frozen=True):

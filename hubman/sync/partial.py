@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from hubman.progress import Progress, Report
-from hubman.sync.storage import PIECE, Storage, StorageError
+from hubman.sync.session import Session
+from hubman.sync.storage import PIECE, StorageError
 from registry import blobs, timestamps
 from registry.database import Registry
 from registry.errors import HubError
 from registry.hashing import hash_file
+
 
 class _Range(msgspec.Struct, frozen=True):
     """A stretch of the file: where it lies in which object, and where in the file."""
@@ -63,13 +64,14 @@ class Partial:
     def missing_bytes(self) -> int:
         return sum(one.length for number, one in enumerate(self._ranges) if number not in self._done)
 
-    def fill(self, storage: Storage, *, report: Report, stop: Callable[[], None]) -> int:
+    def fill(self, session: Session) -> int:
         """Fetch the missing ranges, several at once where the place likes that; returns the bytes that came."""
         missing = iter([(number, one) for number, one in enumerate(self._ranges) if number not in self._done])
+        storage = session.storage
         fetched = 0
         with ThreadPoolExecutor(storage.concurrency) as pool, self.path.open("r+b", buffering=0) as file:
             while window := list(islice(missing, storage.concurrency)):
-                stop()
+                session.stop_if_asked()
                 pieces = pool.map(lambda item: storage.read_range(item[1].key, item[1].start, item[1].length), window)
                 for (number, one), data in zip(window, pieces, strict=True):
                     if len(data) != one.length:
@@ -79,7 +81,7 @@ class Partial:
                     self._done.add(number)
                 self._write_row()
                 done = self._size - self.missing_bytes
-                report(Progress(stage="download", done=done, total=self._size, unit="B", message=self.path.name))
+                session.tell("download", done, self._size, "B", self.path.name)
         return fetched
 
     def has_hash(self, sha256: str) -> bool:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 import msgspec
 
-from hubman.progress import Progress, Report
 from hubman.sync import batches, layout
 from hubman.sync.merge import Batch, Merged, Merger
-from hubman.sync.remote import Remote
-from hubman.sync.storage import Storage
+from hubman.sync.session import Session
+from hubman.sync.storage import Entry, Storage
 from registry import timestamps
-from registry.database import Registry
+from registry.changes import Change
 from registry.errors import CancelledError, HubError
 
 
@@ -29,8 +28,10 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """One look at all heads."""
 
     news: list[News]
-    own_tag: str | None
-    """Tells this device's head from the one that it wrote last; None when there is none."""
+    own: layout.Head | None = None
+    """This device's head, if it is not the one that was written here last."""
+    own_is_known: bool = False
+    """Whether this device's head is the one that was written here last."""
     problems: list[str] = []
 
 
@@ -38,76 +39,71 @@ class _NotYetError(Exception):
     """Something that a head names has not arrived, or not whole."""
 
 
-def look(registry: Registry, remote: Remote, storage: Storage, device: str, *, deep: bool) -> Look:
-    """Compare the heads with what was read before. ``deep`` takes every log as changed, also one without a head."""
+def look(session: Session) -> Look:
+    """Compare the heads with what was read before. A deep session takes every log as changed, also a headless one."""
+    storage, device, deep = session.storage, session.device, session.deep
     known = {
         row["device"]: row["head_tag"]
-        for row in registry.db.execute("SELECT device, head_tag FROM cursors WHERE remote = ?", (remote.repo,))
+        for row in session.db.execute("SELECT device, head_tag FROM cursors WHERE remote = ?", (session.repo,))
     }
     news: list[News] = []
     problems: list[str] = []
-    own_tag = None
-    devices = 0
-    for entry in storage.entries(layout.HEADS):
-        other = layout.head_device(entry.key)
-        if other is None:
-            continue
-        devices += 1
-        if devices > layout.MAX_DEVICES:
-            problems.append(f"the remote has more than {layout.MAX_DEVICES} devices; the others are not read")
-            break
-        if entry.tag is not None and entry.tag == known.get(other) and not (deep and other != device):
-            own_tag = entry.tag if other == device else own_tag
+    own: News | None = None
+    own_is_known = False
+    for other, entry in _heads(storage, problems):
+        if entry.tag is not None and entry.tag == known.get(other) and (other == device or not deep):
+            own_is_known |= other == device
             continue
         try:
             found = _read_head(storage, entry.key, other)
         except HubError as error:
             problems.append(f"device {other}: {error}")
             continue
-        if other == device:
-            own_tag = found.tag if found else None
-        elif found and (deep or found.tag != known.get(other)):
+        if found is None or (found.tag == known.get(other) and (other == device or not deep)):
+            own_is_known |= found is not None and other == device
+        elif other == device:
+            own = found
+        else:
             news.append(found)
     if deep:
         news += _headless(storage, {one.device for one in news} | {device})
-    return Look(news=sorted(news, key=lambda one: one.device), own_tag=own_tag, problems=problems)
+    news.sort(key=lambda one: one.device)
+    return Look(news=news, own=own.head if own else None, own_is_known=own_is_known, problems=problems)
 
 
-def read_head(storage: Storage, device: str) -> layout.Head | None:
-    """A device's head, or None when it has none. Raises :class:`HubError` for one that can't be read."""
-    found = _read_head(storage, layout.head_key(device), device)
-    return found.head if found else None
+def _heads(storage: Storage, problems: list[str]) -> Iterator[tuple[str, Entry]]:
+    devices = 0
+    for entry in storage.entries(layout.HEADS):
+        device = layout.head_device(entry.key)
+        if device is None:
+            continue
+        devices += 1
+        if devices > layout.MAX_DEVICES:
+            problems.append(f"the remote has more than {layout.MAX_DEVICES} devices; the others are not read")
+            return
+        yield device, entry
 
 
-def pull(
-    registry: Registry,
-    remote: Remote,
-    storage: Storage,
-    news: Iterable[News],
-    *,
-    deep: bool,
-    report: Report,
-    stop: Callable[[], None],
-) -> tuple[Merged, list[str]]:
+def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
     """Apply everything new; returns what it did, and a line for each log that could not be read to its end."""
-    merger = Merger(registry, remote)
+    merger = Merger(session.registry, session.remote)
     total = Merged()
     problems: list[str] = []
     for one in news:
         try:
-            for seq, names, is_copy in _missing(registry, remote, storage, one, deep=deep):
-                stop()
-                report(Progress(stage="receive", done=seq, total=one.head.seq if one.head else 0, unit="batches"))
-                twins = [Batch(name, _fetch(storage, one.device, name)) for name in names]
+            for seq, names, is_copy in _missing(session, one):
+                session.stop_if_asked()
+                session.tell("receive", seq, one.head.seq if one.head else 0, "batches")
+                twins = [Batch(name, _fetch(session.storage, one.device, name)) for name in names]
                 total += merger.apply(one.device, seq, twins)
                 if is_copy:
                     problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
         except CancelledError:
             raise
         except (_NotYetError, HubError) as error:
-            problems.append(_hold(registry, remote, one.device, error))
+            problems.append(_hold(session, one.device, error))
         else:
-            _remember(registry, remote, one)
+            _remember(session, one)
     return total, problems
 
 
@@ -128,20 +124,18 @@ def _headless(storage: Storage, known: set[str]) -> list[News]:
     return [News(device, None, None) for device in sorted(devices)[: layout.MAX_DEVICES]]
 
 
-def _missing(
-    registry: Registry, remote: Remote, storage: Storage, one: News, *, deep: bool
-) -> Iterator[tuple[int, list[str], bool]]:
+def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool]]:
     """(number, names, whether that number was given twice) of the batches to apply, in order.
 
     Raises :class:`_NotYetError` at a gap.
     """
-    of_device = (remote.repo, one.device)
-    row = registry.db.execute("SELECT seq FROM cursors WHERE remote = ? AND device = ?", of_device).fetchone()
+    of_device = (session.repo, one.device)
+    row = session.db.execute("SELECT seq FROM cursors WHERE remote = ? AND device = ?", of_device).fetchone()
     reached = int(row[0]) if row else 0
-    names = _names(storage, one, reached, deep=deep)
-    if deep:
+    names = _names(session.storage, one, reached, deep=session.deep)
+    if session.deep:
         names -= {
-            row[0] for row in registry.db.execute("SELECT name FROM received WHERE remote = ? AND device = ?", of_device)
+            row[0] for row in session.db.execute("SELECT name FROM received WHERE remote = ? AND device = ?", of_device)
         }
     for seq, group in groupby(sorted(names), key=lambda name: layout.batch_seq(name) or 0):
         if seq > reached + 1:
@@ -165,7 +159,7 @@ def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]
     return {name for name in names if (layout.batch_seq(name) or 0) >= first}
 
 
-def _fetch(storage: Storage, device: str, name: str) -> list[batches.Change]:
+def _fetch(storage: Storage, device: str, name: str) -> list[Change]:
     fetched = storage.get(layout.log_prefix(device) + name, batches.PACKED_CAP)
     if fetched is None:
         raise _NotYetError(f"batch {name[:10]} has not arrived")
@@ -174,23 +168,23 @@ def _fetch(storage: Storage, device: str, name: str) -> list[batches.Change]:
     return batches.decode(fetched.data)
 
 
-def _hold(registry: Registry, remote: Remote, device: str, error: Exception) -> str:
+def _hold(session: Session, device: str, error: Exception) -> str:
     """Note why a log was not read to its end, and since when. The next sync tries again."""
-    with registry.transaction() as db:
+    with session.registry.transaction() as db:
         db.execute(
             "INSERT INTO cursors (remote, device, problem, since) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "problem = excluded.problem, since = coalesce(since, excluded.since), head_tag = NULL",
-            (remote.repo, device, str(error), timestamps.now()),
+            (session.repo, device, str(error), timestamps.now()),
         )
         row = db.execute("SELECT name FROM devices WHERE id = ?", (device,)).fetchone()
     return f"{row['name'] if row and row['name'] else 'device ' + device}: {error}"
 
 
-def _remember(registry: Registry, remote: Remote, one: News) -> None:
+def _remember(session: Session, one: News) -> None:
     """Everything that this head names is applied."""
-    with registry.transaction() as db:
+    with session.registry.transaction() as db:
         db.execute(
             "INSERT INTO cursors (remote, device, head_tag) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
             "head_tag = excluded.head_tag, problem = NULL, since = NULL",
-            (remote.repo, one.device, one.tag),
+            (session.repo, one.device, one.tag),
         )

@@ -2,62 +2,49 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from hubman.progress import Progress, Report
 from hubman.sync import freeze, layout
-from hubman.sync.remote import Remote
+from hubman.sync.session import Session
 from hubman.sync.storage import Storage
-from registry import clock, timestamps
-from registry.database import Registry
+from registry import timestamps
 from registry.errors import HubError
 
 _REWRITE_HEAD = timedelta(hours=24)
 """How often a head is written merely to tell what was read: any sooner and devices would answer each other for ever."""
 
 
-class Pushed(msgspec.Struct, frozen=True):
-    """Changes that were announced in this device's head, and those that no reader would take."""
-
-    changes: int = 0
-    refused: int = 0
-
-
-def freeze_outbox(registry: Registry, remote: Remote) -> int:
+def freeze_outbox(session: Session) -> int:
     """Make batches of everything that waits; returns how many changes had to be left out."""
     refused = 0
     while True:
-        with registry.transaction() as db:
-            made = freeze.next_batch(db, remote.repo)
+        with session.registry.transaction() as db:
+            made = freeze.next_batch(db, session.repo)
         if made is None:
+            session.tell("frozen")
             return refused
         refused += made.refused
 
 
-def send(
-    registry: Registry, remote: Remote, storage: Storage, head: layout.Head | None, *, report: Report, stop: Callable[[], None]
-) -> int:
+def send(session: Session, *, is_announced: bool) -> int:
     """Send the frozen batches and announce them; returns the number of changes in them.
 
-    ``head`` is this device's head as it lies on the remote, None when there is none. Interrupted anywhere, the next
-    call goes on with the same bytes.
+    ``is_announced`` says that this device's head lies on the remote as it was written last. Interrupted anywhere,
+    the next call goes on with the same bytes.
     """
-    db = registry.db
-    device = clock.device_id(db)
-    rows = db.execute(
+    device = session.device
+    rows = session.db.execute(
         "SELECT seq, name, body, changes FROM outbound WHERE remote = ? AND device = ? AND sent = 0 ORDER BY seq",
-        (remote.repo, device),
+        (session.repo, device),
     ).fetchall()
     for number, row in enumerate(rows):
-        stop()
-        report(Progress(stage="send", done=number, total=len(rows), unit="batches"))
-        _put_batch(storage, layout.log_prefix(device) + row["name"], row["body"])
-    if rows or _needs_head(db, remote, device, head):
-        _announce(registry, remote, storage, device, report)
+        session.stop_if_asked()
+        session.tell("send", number, len(rows), "batches")
+        _put_batch(session.storage, layout.log_prefix(device) + row["name"], row["body"])
+    if rows or not is_announced or _is_stale(session, device):
+        _announce(session, device)
     return sum(row["changes"] for row in rows)
 
 
@@ -73,24 +60,21 @@ def _put_batch(storage: Storage, key: str, body: bytes) -> None:
             raise HubError(f"{key} does not stay as it was written", "check the remote's disk")
 
 
-def _needs_head(db: sqlite3.Connection, remote: Remote, device: str, head: layout.Head | None) -> bool:
-    (newest,) = db.execute(
-        "SELECT max(seq) FROM outbound WHERE remote = ? AND device = ?", (remote.repo, device)
-    ).fetchone()
-    if head is None or head.seq < (newest or 0):
-        return True
-    if remote.head_at and datetime.now(UTC) - timestamps.parse(remote.head_at) < _REWRITE_HEAD:
+def _is_stale(session: Session, device: str) -> bool:
+    """Whether the head should be written to tell what was read since."""
+    row = session.db.execute("SELECT head_at, acks FROM remotes WHERE repo = ?", (session.repo,)).fetchone()
+    if row["head_at"] and datetime.now(UTC) - timestamps.parse(row["head_at"]) < _REWRITE_HEAD:
         return False
-    return head.acks != _acks(db, remote, device)
+    return bool(msgspec.json.decode(row["acks"]) != _acks(session, device))
 
 
-def _announce(registry: Registry, remote: Remote, storage: Storage, device: str, report: Report) -> None:
-    db = registry.db
+def _announce(session: Session, device: str) -> None:
+    db = session.db
     names = [
         row[0]
         for row in db.execute(
             "SELECT name FROM outbound WHERE remote = ? AND device = ? ORDER BY seq DESC LIMIT ?",
-            (remote.repo, device, layout.TAIL),
+            (session.repo, device, layout.TAIL),
         )
     ]
     (last,) = db.execute("SELECT value FROM meta WHERE key = 'clock'").fetchone()
@@ -99,28 +83,31 @@ def _announce(registry: Registry, remote: Remote, storage: Storage, device: str,
         seq=layout.batch_seq(names[0]) or 0 if names else 0,
         tail=names[::-1],
         hlc=f"{int(last):016x}-{device}",
-        acks=_acks(db, remote, device),
+        acks=_acks(session, device),
     )
-    report(Progress(stage="announce"))
+    session.tell("announce")
     data = layout.encode(head)
-    tag = storage.put(layout.head_key(device), data) or layout.hash32(data)
-    with registry.transaction():
+    tag = session.storage.put(layout.head_key(device), data) or layout.hash32(data)
+    with session.registry.transaction():
         db.execute(
             "UPDATE outbound SET sent = 1 WHERE remote = ? AND device = ? AND seq <= ? AND sent = 0",
-            (remote.repo, device, head.seq),
+            (session.repo, device, head.seq),
         )
-        db.execute("UPDATE remotes SET head_at = ? WHERE repo = ?", (timestamps.now(), remote.repo))
+        db.execute(
+            "UPDATE remotes SET head_at = ?, acks = ? WHERE repo = ?",
+            (timestamps.now(), msgspec.json.encode(head.acks).decode(), session.repo),
+        )
         db.execute(
             "INSERT INTO cursors (remote, device, seq, head_tag) VALUES (?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET seq = excluded.seq, head_tag = excluded.head_tag",
-            (remote.repo, device, head.seq, tag),
+            (session.repo, device, head.seq, tag),
         )
-    report(Progress(stage="announced"))
+    session.tell("announced")
 
 
-def _acks(db: sqlite3.Connection, remote: Remote, device: str) -> dict[str, int]:
-    rows = db.execute(
+def _acks(session: Session, device: str) -> dict[str, int]:
+    rows = session.db.execute(
         "SELECT device, seq FROM cursors WHERE remote = ? AND device <> ? AND seq > 0 ORDER BY device LIMIT ?",
-        (remote.repo, device, layout.MAX_DEVICES),
+        (session.repo, device, layout.MAX_DEVICES),
     )
     return {row["device"]: row["seq"] for row in rows}

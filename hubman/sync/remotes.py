@@ -52,7 +52,8 @@ def add(
         introduce(registry)
         with registry.transaction() as db:
             db.execute(
-                "INSERT INTO remotes (name, kind, location, repo, part, options, added_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO remotes (name, kind, location, repo, part, options, added_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (name, kind, place, hub.repo, hub.part, msgspec.json.encode(settings).decode(), timestamps.now()),
             )
             freeze.everything(db, hub.repo)
@@ -82,7 +83,8 @@ def check_is_same(storage: Storage, remote: Remote) -> layout.Hub:
     fetched = storage.get(layout.HUB, layout.HUB_CAP)
     if fetched is None:
         raise HubError(
-            f"{remote.location} holds no remote now", "is the disk mounted? if it was emptied, remove the remote and add it"
+            f"{remote.location} holds no remote now",
+            "is the disk mounted? if it was emptied, remove the remote and add it",
         )
     hub = layout.decode_hub(fetched.data)
     if hub.repo != remote.repo:
@@ -131,7 +133,9 @@ def _need_empty(storage: Storage, place: str) -> None:
     for entry in storage.entries(""):
         first = entry.key.split("/", 1)[0]
         if not first.startswith(".") and first.lower() not in _JUNK:
-            raise HubError(f"{place} holds other things ({first})", "choose an empty folder; or wait until hub.json is there")
+            raise HubError(
+                f"{place} holds other things ({first})", "choose an empty folder; or wait until hub.json is there"
+            )
 
 
 def _prepare(storage: Storage) -> None:
@@ -139,5 +143,3 @@ def _prepare(storage: Storage) -> None:
 
     if isinstance(storage, FolderStorage):
         storage.keep_temporary_files_here()
-
-

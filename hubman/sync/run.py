@@ -8,15 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-from hubman.progress import Progress, Report, silent
-from hubman.sync import download, identity, layout, policy, pull, push, queue, remotes, upload
+from hubman.progress import Report, silent
+from hubman.sync import download, identity, policy, pull, push, queue, remotes, upload
 from hubman.sync.lock import sync_lock
 from hubman.sync.merge import Merged
-from hubman.sync.remote import Remote, find
+from hubman.sync.remote import find
+from hubman.sync.session import Session
 from hubman.sync.storage import Storage, open_storage
-from registry import clock, timestamps
+from registry import timestamps
 from registry.database import Registry
-from registry.errors import CancelledError
 
 _DEEP_EVERY = timedelta(hours=24)
 
@@ -45,7 +45,7 @@ def sync(
     remote_name: str = "",
     *,
     report: Report = silent,
-    should_stop: Callable[[], bool] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
     deep: bool = False,
     models_folder: Path | None = None,
     storage: Storage | None = None,
@@ -59,112 +59,91 @@ def sync(
     :class:`hubman.sync.storage.StorageError` when the remote fails, :class:`CancelledError` when ``should_stop``
     said so.
     """
-
-    def stop() -> None:
-        if should_stop is not None and should_stop():
-            raise CancelledError("the sync was stopped", "the next one goes on from there")
-
     remote = find(registry, remote_name)
     with sync_lock(registry):
-        place = storage or open_storage(remote.kind, remote.location, remote.options)
-        one = _Sync(registry, remote, place, deep=deep or _is_due(remote.deep_at), report=report, stop=stop)
-        return one.run(models_folder or registry.models_folder)
-
-
-class _Sync:
-    """One run, with what all of its steps need."""
-
-    def __init__(
-        self,
-        registry: Registry,
-        remote: Remote,
-        storage: Storage,
-        *,
-        deep: bool,
-        report: Report,
-        stop: Callable[[], None],
-    ) -> None:
-        self._registry, self._remote, self._storage = registry, remote, storage
-        self._deep, self._report, self._stop = deep, report, stop
-        self._warnings: list[str] = []
-
-    def run(self, folder: Path) -> SyncResult:
-        self._report(Progress(stage="look"))
-        remotes.check_is_same(self._storage, self._remote)
-        policy.introduce(self._registry)
-        seen, is_new = self._look()
-        merged = self._pull(seen)
-        sent, up = self._push(seen)
-        down = download.download(
-            self._registry, self._remote, self._storage, folder,
-            everything=self._deep, report=self._report, stop=self._stop,
-        )  # fmt: skip
-        self._warnings += down.problems
-        if down.blobs:
-            # That the files are here now is news to the others.
-            sent += self._push(seen)[0]
-        self._finish()
-        self._report(Progress(stage="done"))
-        return SyncResult(
-            remote=self._remote.name,
-            sent_changes=sent,
-            received_changes=merged.changes,
-            uploaded=up.blobs,
-            uploaded_bytes=up.bytes,
-            downloaded=down.blobs,
-            downloaded_bytes=down.bytes,
-            lost_races=merged.lost_races,
-            strange_changes=merged.strange,
-            new_device=is_new,
-            warnings=tuple(self._warnings),
+        session = Session(
+            registry,
+            remote,
+            storage or open_storage(remote.kind, remote.location, remote.options),
+            deep or _is_long_ago(remote.deep_at or remote.added_at),
+            report,
+            should_stop,
         )
-
-    def _look(self) -> tuple[pull.Look, bool]:
-        """The heads, read again as a new device if this database was restored or copied."""
-        device = clock.device_id(self._registry.db)
-        seen = pull.look(self._registry, self._remote, self._storage, device, deep=self._deep)
-        is_new = seen.own is not None and identity.settle(self._registry, self._remote, seen.own)
-        if is_new:
-            self._warnings.append("this registry was restored or copied, and goes on as a new device")
-            device = clock.device_id(self._registry.db)
-            seen = pull.look(self._registry, self._remote, self._storage, device, deep=self._deep)
-        self._warnings += seen.problems
-        return seen, is_new
-
-    def _pull(self, seen: pull.Look) -> Merged:
-        merged, problems = pull.pull(
-            self._registry, self._remote, self._storage, seen.news,
-            deep=self._deep, report=self._report, stop=self._stop,
-        )  # fmt: skip
-        self._warnings += problems
-        with self._registry.transaction() as db:
-            device = clock.device_id(db)
-            if policy.of_device(db, device).weights == "pinned":
-                queue.want_pinned(self._registry, self._remote.repo, device)
-        return merged
-
-    def _push(self, seen: pull.Look) -> tuple[int, upload.Uploaded]:
-        refused = push.freeze_outbox(self._registry, self._remote)
-        if refused:
-            self._warnings.append(f"{refused} changes are too large to sync and stay on this machine")
-        self._report(Progress(stage="frozen"))
-        up = upload.upload(
-            self._registry, self._remote, self._storage,
-            everything=self._deep, report=self._report, stop=self._stop,
-        )  # fmt: skip
-        self._warnings += up.problems
-        sent = push.send(
-            self._registry, self._remote, self._storage, seen.own, report=self._report, stop=self._stop
-        )
-        return sent, up
-
-    def _finish(self) -> None:
-        now = timestamps.now()
-        with self._registry.transaction() as db:
-            db.execute("UPDATE remotes SET synced_at = ? WHERE repo = ?", (now, self._remote.repo))
-            if self._deep:
-                db.execute("UPDATE remotes SET deep_at = ? WHERE repo = ?", (now, self._remote.repo))
+        return _run(session, models_folder or registry.models_folder)
 
 
-def _is_due(deep_at: str | None) -> bool:
-    return deep_at is not None and datetime.now(UTC) - timestamps.parse(deep_at) > _DEEP_EVERY
+def _run(session: Session, folder: Path) -> SyncResult:
+    session.tell("look")
+    policy.introduce(session.registry)
+    warnings: list[str] = []
+    seen, is_new_device = _look(session, warnings)
+    merged = _pull(session, seen, warnings)
+    sent, up = _push(session, is_announced=seen.own_is_known, warnings=warnings)
+    down = download.download(session, folder)
+    warnings += down.problems
+    if down.blobs:
+        # That the files are here now is news to the others.
+        sent += _push(session, is_announced=True, warnings=warnings)[0]
+    _finish(session)
+    session.tell("done")
+    return SyncResult(
+        remote=session.remote.name,
+        sent_changes=sent,
+        received_changes=merged.changes,
+        uploaded=up.blobs,
+        uploaded_bytes=up.bytes,
+        downloaded=down.blobs,
+        downloaded_bytes=down.bytes,
+        lost_races=merged.lost_races,
+        strange_changes=merged.strange,
+        new_device=is_new_device,
+        warnings=tuple(warnings),
+    )
+
+
+def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
+    """The heads, read again as a new device if this database was restored or copied."""
+    seen = pull.look(session)
+    if session.deep or not seen.own_is_known:
+        # Our own head proves that this is our remote; without it, the remote has to say so.
+        remotes.check_is_same(session.storage, session.remote)
+    is_new = False
+    if seen.own_is_known:
+        identity.confirm(session)
+    elif seen.own is not None:
+        is_new = identity.settle(session, seen.own)
+    if is_new:
+        warnings.append("this registry was restored or copied, and goes on as a new device")
+        seen = pull.look(session)
+    warnings += seen.problems
+    return seen, is_new
+
+
+def _pull(session: Session, seen: pull.Look, warnings: list[str]) -> Merged:
+    merged, problems = pull.pull(session, seen.news)
+    warnings += problems
+    if policy.of_device(session.db, session.device).weights == "pinned":
+        with session.registry.transaction():
+            queue.want_pinned(session.registry, session.repo, session.device)
+    return merged
+
+
+def _push(session: Session, *, is_announced: bool, warnings: list[str]) -> tuple[int, upload.Uploaded]:
+    refused = push.freeze_outbox(session)
+    if refused:
+        warnings.append(f"{refused} changes are too large to sync and stay on this machine")
+    up = upload.upload(session)
+    warnings += up.problems
+    return push.send(session, is_announced=is_announced), up
+
+
+def _finish(session: Session) -> None:
+    now = timestamps.now()
+    with session.registry.transaction() as db:
+        db.execute("UPDATE remotes SET synced_at = ? WHERE repo = ?", (now, session.repo))
+        if session.deep:
+            db.execute("UPDATE remotes SET deep_at = ? WHERE repo = ?", (now, session.repo))
+
+
+def _is_long_ago(moment: str) -> bool:
+    return datetime.now(UTC) - timestamps.parse(moment) > _DEEP_EVERY

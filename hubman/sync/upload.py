@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
-from hubman.progress import Progress, Report
 from hubman.sync import layout, queue
 from hubman.sync.policy import of_device
-from hubman.sync.remote import Remote
-from hubman.sync.storage import PIECE, Storage
-from registry import blobs, clock, timestamps
+from hubman.sync.session import Session
+from hubman.sync.storage import PIECE
+from registry import blobs, timestamps
 from registry.database import Registry
 from registry.errors import DamagedFileError
 
@@ -39,53 +37,52 @@ class _Source(msgspec.Struct, frozen=True):
     mtime_ns: int | None = None
 
 
-def upload(
-    registry: Registry, remote: Remote, storage: Storage, *, everything: bool, report: Report, stop: Callable[[], None]
-) -> Uploaded:
+def upload(session: Session) -> Uploaded:
     """Send the blobs that wait. One that has gone or changed is told and left; a remote that fails raises."""
-    db = registry.db
-    sends_weights = of_device(db, clock.device_id(db)).upload == "yes"
-    waiting = queue.due(db, remote.repo, "up", everything=everything)
+    sends_weights = of_device(session.db, session.device).upload == "yes"
+    waiting = queue.due(session.db, session.repo, "up", everything=session.deep)
     count = sent = 0
     problems: list[str] = []
     for number, wanted in enumerate(waiting):
-        stop()
-        if (wanted.kind == "weights" and not sends_weights) or _is_there(db, remote, wanted.sha256):
-            _settle(registry, remote, wanted.sha256)
+        session.stop_if_asked()
+        if (wanted.kind == "weights" and not sends_weights) or _is_there(session, wanted.sha256):
+            _settle(session, wanted.sha256)
             continue
         try:
-            source = _source(registry, wanted)
+            source = _source(session.registry, wanted)
             if source is None:
                 # Not on this machine: whoever has it sends it, and it waits again when it turns up here.
-                _settle(registry, remote, wanted.sha256)
+                _settle(session, wanted.sha256)
                 continue
-            report(Progress(stage="upload", done=number, total=len(waiting), unit="files", message=source.path.name))
-            length = _put(storage, remote, wanted.sha256, source, report, stop)
+            session.tell("upload", number, len(waiting), "files", source.path.name)
+            length = _put(session, wanted.sha256, source)
         except DamagedFileError as error:
-            with registry.transaction():
-                queue.later(db, remote.repo, "up", wanted.sha256, error.message)
+            with session.registry.transaction():
+                queue.later(session.db, session.repo, "up", wanted.sha256, error.message)
             problems.append(str(error))
             continue
-        _settle(registry, remote, wanted.sha256, source.size)
+        _settle(session, wanted.sha256, source.size)
         count += length > 0
         sent += length
     return Uploaded(count, sent, tuple(problems))
 
 
-def _is_there(db: sqlite3.Connection, remote: Remote, sha256: str) -> bool:
-    row = db.execute(
-        "SELECT checked_at FROM remote_blobs WHERE remote = ? AND sha256 = ?", (remote.repo, sha256)
+def _is_there(session: Session, sha256: str) -> bool:
+    row = session.db.execute(
+        "SELECT checked_at FROM remote_blobs WHERE remote = ? AND sha256 = ?", (session.repo, sha256)
     ).fetchone()
     return row is not None and datetime.now(UTC) - timestamps.parse(row[0]) < _BELIEVED
 
 
-def _settle(registry: Registry, remote: Remote, sha256: str, size: int | None = None) -> None:
+def _settle(session: Session, sha256: str, size: int | None = None) -> None:
     """Nothing more to send; with a size, because all of it is on the remote."""
-    with registry.transaction() as db:
-        queue.done(db, remote.repo, "up", sha256)
+    with session.registry.transaction() as db:
+        queue.done(db, session.repo, "up", sha256)
         if size is not None:
-            row = (remote.repo, sha256, size, timestamps.now())
-            db.execute("INSERT OR REPLACE INTO remote_blobs (remote, sha256, size, checked_at) VALUES (?, ?, ?, ?)", row)
+            row = (session.repo, sha256, size, timestamps.now())
+            db.execute(
+                "INSERT OR REPLACE INTO remote_blobs (remote, sha256, size, checked_at) VALUES (?, ?, ?, ?)", row
+            )
 
 
 def _source(registry: Registry, wanted: queue.Wanted) -> _Source | None:
@@ -118,47 +115,46 @@ def _is_unchanged(source: _Source) -> bool:
     return now.st_size == source.size and source.mtime_ns in {None, now.st_mtime_ns}
 
 
-def _put(
-    storage: Storage, remote: Remote, sha256: str, source: _Source, report: Report, stop: Callable[[], None]
-) -> int:
+def _put(session: Session, sha256: str, source: _Source) -> int:
     """Send what of the blob is not there in its right size; returns the bytes sent."""
-    keys = layout.blob_keys(sha256, source.size, remote.part)
-    missing = [(key, start, length) for key, start, length in keys if storage.size(key) != length]
+    keys = layout.blob_keys(sha256, source.size, session.remote.part)
+    missing = [(key, start, length) for key, start, length in keys if session.storage.size(key) != length]
+    reader = _Reader(session, source, sha256 if len(missing) == len(keys) else None)
     sent = 0
-    whole = hashlib.sha256() if len(missing) == len(keys) else None
     for key, start, length in missing:
-        pieces = _pieces(source, start, length, whole, sha256 if start + length == source.size else "", stop)
         try:
-            storage.put_stream(key, pieces, length)
+            session.storage.put_stream(key, reader.pieces(start, length), length)
         except DamagedFileError:
             for other, other_start, _ in missing:
                 if other_start < start:
-                    storage.delete(other)
+                    session.storage.delete(other)
             raise
         sent += length
-        report(Progress(stage="upload", done=start + length, total=source.size, unit="B", message=source.path.name))
+        session.tell("upload", start + length, source.size, "B", source.path.name)
     return sent
 
 
-def _pieces(
-    source: _Source, start: int, length: int, whole: hashlib._Hash | None, expected: str, stop: Callable[[], None]
-) -> Iterator[bytes]:
-    """The file's bytes; raises before the last one is believed if they are not those that were hashed."""
-    try:
-        with source.path.open("rb") as file:
-            file.seek(start)
-            left = length
-            while left:
-                stop()
-                piece = file.read(min(PIECE, left))
-                if not piece:
-                    break
-                if whole is not None:
-                    whole.update(piece)
-                left -= len(piece)
-                yield piece
-    except OSError as error:
-        raise DamagedFileError(f"{source.path} can't be read ({error.strerror})", "hubman scan") from error
-    is_other = expected and whole is not None and whole.hexdigest() != expected
-    if left or is_other or not _is_unchanged(source):
-        raise DamagedFileError(f"{source.path} changed while it was sent", "hubman scan")
+class _Reader:
+    """Reads a file that should still be what it was; ``sha256`` is given when all of it will be read in order."""
+
+    def __init__(self, session: Session, source: _Source, sha256: str | None) -> None:
+        self._session, self._source, self._sha256 = session, source, sha256
+        self._digest = hashlib.sha256()
+
+    def pieces(self, start: int, length: int) -> Iterator[bytes]:
+        """``length`` bytes from ``start``. Raises :class:`DamagedFileError` at the end if they can't be right."""
+        path, left = self._source.path, length
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                while left and (piece := file.read(min(PIECE, left))):
+                    self._session.stop_if_asked()
+                    self._digest.update(piece)
+                    left -= len(piece)
+                    yield piece
+        except OSError as error:
+            raise DamagedFileError(f"{path} can't be read ({error.strerror})", "hubman scan") from error
+        is_end = start + length == self._source.size
+        is_other = is_end and self._sha256 is not None and self._digest.hexdigest() != self._sha256
+        if left or is_other or not _is_unchanged(self._source):
+            raise DamagedFileError(f"{path} changed while it was sent", "hubman scan")

@@ -1,0 +1,54 @@
+"""What every step of one sync needs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hubman.progress import Progress, Report, silent
+from hubman.sync.remote import Remote
+from hubman.sync.storage import Storage
+from registry import clock
+from registry.database import Registry
+from registry.errors import CancelledError
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Session:
+    """One sync of ``registry`` with ``remote``, which lies in ``storage``; the caller holds the lock.
+
+    ``deep`` asks for everything again, whatever was remembered.
+    """
+
+    registry: Registry
+    remote: Remote
+    storage: Storage
+    deep: bool = False
+    report: Report = silent
+    should_stop: Callable[[], bool] = _never
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        return self.registry.db
+
+    @property
+    def repo(self) -> str:
+        return self.remote.repo
+
+    @property
+    def device(self) -> str:
+        """The id of this machine, which changes when the database turns out to be a copy."""
+        return clock.device_id(self.db)
+
+    def tell(self, stage: str, done: float = 0, total: float = 0, unit: str = "", message: str = "") -> None:
+        self.report(Progress(stage=stage, done=done, total=total, unit=unit, message=message))
+
+    def stop_if_asked(self) -> None:
+        """Raises :class:`CancelledError` when the person wants it to end; called wherever that loses nothing."""
+        if self.should_stop():
+            raise CancelledError("the sync was stopped", "the next one goes on from there")
