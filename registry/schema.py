@@ -63,7 +63,7 @@ CREATE TABLE versions (
     id TEXT PRIMARY KEY, model_id TEXT NOT NULL, name TEXT NOT NULL, base_model TEXT, architecture TEXT,
     strength REAL, strength_min REAL, strength_max REAL, civitai_id INTEGER, changelog TEXT, run_id TEXT,
     network_type TEXT, rank INTEGER, alpha REAL, size INTEGER NOT NULL DEFAULT 0, trigger_words TEXT NOT NULL DEFAULT '[]',
-    published_url TEXT, cover TEXT, added_at TEXT NOT NULL, sources TEXT NOT NULL DEFAULT '{}'
+    published_url TEXT, cover TEXT, replaced_by TEXT, added_at TEXT NOT NULL, sources TEXT NOT NULL DEFAULT '{}'
 ) WITHOUT ROWID;
 CREATE INDEX versions_model ON versions (model_id, added_at DESC);
 CREATE INDEX versions_civitai ON versions (civitai_id);
@@ -151,15 +151,16 @@ CREATE TABLE publication_steps (
 CREATE TABLE remotes (
     name TEXT PRIMARY KEY, kind TEXT NOT NULL, location TEXT NOT NULL, repo TEXT NOT NULL, part INTEGER NOT NULL,
     options TEXT NOT NULL DEFAULT '{}', capabilities TEXT NOT NULL DEFAULT '{}', frozen_to INTEGER NOT NULL DEFAULT 0,
-    added_at TEXT NOT NULL, synced_at TEXT, head_at TEXT, deep_at TEXT
+    added_at TEXT NOT NULL, synced_at TEXT, head_at TEXT, acks TEXT NOT NULL DEFAULT '{}', deep_at TEXT
 ) WITHOUT ROWID;
 -- A change that came from a remote names it as its origin, and goes on to every other remote.
 CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, change TEXT NOT NULL, origin TEXT);
+-- ``sent``: 0 waits, 1 announced in the head, 2 seen there again later, and its bytes forgotten.
 CREATE TABLE outbound (
     remote TEXT NOT NULL, device TEXT NOT NULL, seq INTEGER NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL,
     changes INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (remote, device, seq)
 ) WITHOUT ROWID;
-CREATE INDEX outbound_unsent ON outbound (remote, device, seq) WHERE sent = 0;
+CREATE INDEX outbound_open ON outbound (remote, device, seq) WHERE sent < 2;
 CREATE TABLE cursors (
     remote TEXT NOT NULL, device TEXT NOT NULL, seq INTEGER NOT NULL DEFAULT 0, head_tag TEXT, problem TEXT, since TEXT,
     PRIMARY KEY (remote, device)

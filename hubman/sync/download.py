@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -14,7 +13,7 @@ from hubman.sync.partial import Partial, forget
 from hubman.sync.safe_name import place_under, safe_name, with_suffix
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage, StorageError
-from registry import blobs, changes, clock, timestamps
+from registry import blobs, changes, clock, places, roots, timestamps
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError
 from registry.hashing import hash_file
@@ -95,7 +94,7 @@ def _weights(session: Session, sha256: str, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     target = _target(folder, safe_name(row["name"]), sha256, row["size"])
     if target.exists():
-        _have(registry, target, folder, sha256)
+        _have(registry, target, sha256)
         forget(registry, key)
         return 0
     objects = layout.blob_keys(sha256, row["size"], session.remote.part)
@@ -111,7 +110,7 @@ def _weights(session: Session, sha256: str, folder: Path) -> int:
         partial.quarantine(registry.home / "quarantine" / sha256)
         raise DamagedFileError(f"{row['name']} is damaged on the remote", "sync the machine that has it")
     partial.become(target)
-    _have(registry, target, folder, sha256)
+    _have(registry, target, sha256)
     forget(registry, key)
     return fetched
 
@@ -148,19 +147,12 @@ def _need_room(folder: Path, size: int) -> None:
         )
 
 
-def _have(registry: Registry, path: Path, folder: Path, sha256: str) -> None:
+def _have(registry: Registry, path: Path, sha256: str) -> None:
     """Index the file in its place, and tell the other devices."""
-    status = path.stat()
     with registry.transaction() as db:
-        db.execute("INSERT OR IGNORE INTO roots VALUES (?, ?)", (str(folder), timestamps.now()))
-        db.execute(
-            "INSERT OR REPLACE INTO places (path, root, sha256, size, mtime_ns, device, inode, state, problem, "
-            "seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'present', NULL, ?)",
-            (
-                os.fspath(path), str(folder), sha256, status.st_size, status.st_mtime_ns, status.st_dev,
-                status.st_ino, timestamps.now(),
-            ),
-        )  # fmt: skip
+        root = roots.covering_root(registry, path) or roots.add(registry, path.parent)
+        seen = places.seen_from(str(path), path.stat())
+        places.put(db, seen, root=str(root), sha256=sha256, problem=None, at=timestamps.now())
         changes.record(db, [["have", clock.device_id(db), sha256, "present", clock.tick(db)]])
 
 

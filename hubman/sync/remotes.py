@@ -18,6 +18,8 @@ from registry import ids, timestamps
 from registry.database import Registry
 from registry.errors import HubError, UsageError
 
+__all__ = ["Remote", "add", "all_remotes", "check_is_same", "find", "remove"]
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 _JUNK = frozenset({"desktop.ini", "thumbs.db", "$recycle.bin", "system volume information", "lost+found"})
 
@@ -61,12 +63,7 @@ def add(
     return find(registry, name)
 
 
-def ls(registry: Registry) -> list[Remote]:
-    """The remotes, by name."""
-    return all_remotes(registry)
-
-
-def rm(registry: Registry, name: str) -> None:
+def remove(registry: Registry, name: str) -> None:
     """Forget a remote; what lies there stays. Raises :class:`NotFoundError`."""
     remote = find(registry, name)
     with sync_lock(registry), registry.transaction() as db:

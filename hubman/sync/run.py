@@ -10,6 +10,7 @@ import msgspec
 
 from hubman.progress import Report, silent
 from hubman.sync import download, identity, policy, pull, push, queue, remotes, upload
+from hubman.sync.check import Finding, check
 from hubman.sync.lock import sync_lock
 from hubman.sync.merge import Merged
 from hubman.sync.remote import find
@@ -17,6 +18,8 @@ from hubman.sync.session import Session
 from hubman.sync.storage import Storage, open_storage
 from registry import timestamps
 from registry.database import Registry
+
+__all__ = ["Finding", "SyncResult", "check", "sync"]
 
 _DEEP_EVERY = timedelta(hours=24)
 
