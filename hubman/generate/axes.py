@@ -45,7 +45,7 @@ class Axis:
 
 def parse_values(text: str) -> tuple[str, ...]:
     """A comma-separated list; double quotes keep commas. Raises ``UsageError`` if it is empty."""
-    row = next(csv.reader([text], skipinitialspace=True), [])
+    row = next(csv.reader([" ".join(text.split())], skipinitialspace=True), [])
     values = tuple(value.strip() for value in row if value.strip())
     if not values:
         raise UsageError("an axis has no values", "write for instance 0.2, 0.4, 0.6")
@@ -93,9 +93,10 @@ def _range(start: Decimal, end: Decimal, step: str, count: str, default_step: st
     size = abs(Decimal(step or default_step))
     if size == 0:
         raise UsageError("a range with steps of 0", "take a step above 0")
-    points = int(abs(end - start) / size) + 1
-    if points > MAX_POINTS:
-        raise UsageError(f"a range of {points} points", f"choose a step that gives at most {MAX_POINTS}")
+    steps = abs(end - start) / size
+    if steps >= MAX_POINTS:
+        raise UsageError(f"a range of more than {MAX_POINTS} points", "choose a larger step")
+    points = int(steps) + 1
     direction = size if end >= start else -size
     return [start + i * direction for i in range(points)]
 

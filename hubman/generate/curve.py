@@ -61,7 +61,8 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
 def suggest_strength(curve: Curve) -> Suggestion:
     """The largest measured strength in 0..1 that is not burnt and still follows the prompt (response 0.8 or more).
 
-    Nothing beyond the first burnt strength counts: where burning has reached its ceiling it rises no more. Without a contrast prompt there is no response, and only burning limits it. CLIP values never decide.
+    Nothing beyond the first burnt strength counts: where burning has reached its ceiling it rises no more. Without a
+    contrast prompt there is no response, and only burning limits it. CLIP values never decide.
     """
     candidates = [(i, point) for i, point in enumerate(curve.points) if 0 < point.strength <= 1]
     if not candidates:

@@ -102,7 +102,7 @@ def sites_of(component: str, root: nn.Module) -> dict[Site, nn.Module]:
     return found
 
 
-def _open_folder(path: Path, dtype: torch.dtype) -> Any:  # noqa: ANN401 - diffusers is untyped
+def _open_folder(path: Path, dtype: torch.dtype) -> Any:
     from diffusers import StableDiffusionPipeline
 
     try:
@@ -129,7 +129,7 @@ def _open_folder(path: Path, dtype: torch.dtype) -> Any:  # noqa: ANN401 - diffu
     )
 
 
-def _open_file(path: Path, dtype: torch.dtype) -> Any:  # noqa: ANN401 - diffusers is untyped
+def _open_file(path: Path, dtype: torch.dtype) -> Any:
     from diffusers import StableDiffusionPipeline
 
     if path.suffix != ".safetensors":
@@ -139,7 +139,7 @@ def _open_file(path: Path, dtype: torch.dtype) -> Any:  # noqa: ANN401 - diffuse
     )
 
 
-def _quietly(opener: Any, path: Path, dtype: torch.dtype) -> Any:  # noqa: ANN401 - diffusers is untyped
+def _quietly(opener: Any, path: Path, dtype: torch.dtype) -> Any:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

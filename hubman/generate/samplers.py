@@ -41,7 +41,7 @@ def a1111_name(sampler: str) -> tuple[str, str]:
     return sampler.removesuffix(" Karras"), SAMPLERS[sampler].schedule_type if sampler in SAMPLERS else "Automatic"
 
 
-def make_scheduler(sampler: str, config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - diffusers' schedulers share no typed base class
+def make_scheduler(sampler: str, config: Mapping[str, Any]) -> Any:
     """A fresh diffusers scheduler for a base whose scheduler has ``config`` (betas and prediction type are kept)."""
     import diffusers
 

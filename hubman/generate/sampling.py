@@ -77,7 +77,7 @@ def _noise(base: Base, request: DrawRequest, generators: Sequence[torch.Generato
     return torch.cat(drawn).to(base.device)
 
 
-def _takes_generator(scheduler: Any) -> bool:  # noqa: ANN401 - diffusers is untyped
+def _takes_generator(scheduler: Any) -> bool:
     import inspect
 
     return "generator" in inspect.signature(scheduler.step).parameters
