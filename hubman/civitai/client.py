@@ -12,7 +12,14 @@ from typing import Any
 
 from hubman.civitai import auth, contract, downloads, lenient, uploads, wire
 from hubman.civitai.downloads import Downloaded
-from hubman.civitai.errors import CivitaiError, MissingError, NotOwnerError, TokenError, UnavailableError
+from hubman.civitai.errors import (
+    AnswerLostError,
+    CivitaiError,
+    MissingError,
+    NotOwnerError,
+    TokenError,
+    UnavailableError,
+)
 from hubman.civitai.records import (
     DraftModel,
     EditVersion,
@@ -165,9 +172,12 @@ class Civitai:
         raw = self._get("/api/v1/images", what="images", params=params)
         return lenient.decode_list(RemoteImage, raw.get("items") if isinstance(raw, Mapping) else None, "images")
 
-    def media(self, url: str) -> bytes:
-        """The bytes of a picture; the key is not sent unless the site itself serves it."""
-        return bytes(self._transport.call("GET", url, what="a picture", follow_redirects=True).content)
+    def media(self, url: str, *, limit: int = 64 << 20) -> bytes:
+        """The bytes of a picture; the key is not sent unless the site itself serves it.
+
+        Raises :class:`CivitaiError` for one larger than ``limit`` bytes.
+        """
+        return downloads.fetch_small(self._transport, url, limit=limit)
 
     def download(
         self, version_id: int, dest: Path, *, file_id: int = 0, sha256: str = "", size: int = 0, report: Report = silent
@@ -273,7 +283,10 @@ class Civitai:
         response = self._transport.call(
             "POST", f"/api/trpc/{procedure}", what=procedure, repeatable=repeatable, json=wire.envelope(value)
         )
-        return _trpc_data(response.content, procedure)
+        try:
+            return _trpc_data(response.content, procedure)
+        except UnavailableError as error:
+            raise error if repeatable else AnswerLostError(error.message, "run the same command again") from error
 
     def _settle(self, procedure: str, value: Mapping[str, Any], *, repeatable: bool = True) -> Json:
         """Call right after the making of what the call is about: a replica that lags answers 401 or 404 for a while."""
@@ -295,7 +308,7 @@ class Civitai:
 def _made(answer: Json, what: str) -> int:
     made = lenient.decode(Id, answer, what).id
     if not made:
-        raise CivitaiError(f"Civitai made {what} but doesn't tell its id", "look at your drafts on the site")
+        raise AnswerLostError(f"Civitai made {what} but doesn't tell its id", "run the same command again")
     return made
 
 

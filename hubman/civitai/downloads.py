@@ -18,6 +18,7 @@ from hubman.progress import Progress, Report, silent
 from registry.errors import DamagedFileError, HubError
 
 _TRIES = 6
+_SMALL_TRIES = 3
 _REDIRECTS = 5
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -56,6 +57,33 @@ def fetch(
     partial.path.replace(dest)
     _sync_folder(dest.parent)
     return Downloaded(path=dest, sha256=got, size=length, verified=bool(sha256))
+
+
+def fetch_small(transport: Transport, url: str, *, limit: int) -> bytes:
+    """The bytes behind ``url``, at most ``limit`` of them. Raises :class:`CivitaiError`, also for more."""
+    for attempt in range(1, _SMALL_TRIES + 1):
+        try:
+            return _read_small(transport, url, limit)
+        except (httpx.TransportError, _InterruptedError) as error:
+            if attempt == _SMALL_TRIES:
+                raise UnavailableError(f"a picture can't be fetched ({error})", "try again later") from error
+            told = error.wait if isinstance(error, _InterruptedError) else None
+            transport.wait(backoff(attempt) if told is None else told)
+    raise AssertionError("unreachable")
+
+
+def _read_small(transport: Transport, url: str, limit: int) -> bytes:
+    content = bytearray()
+    with _follow(transport, url, {"Accept-Encoding": "identity"}) as response:
+        if response.status_code in _TRANSIENT:
+            raise _InterruptedError(f"HTTP {response.status_code}", retry_after(response))
+        if response.status_code != 200:
+            raise from_answer(response.status_code, "", what="picture")
+        for piece in response.iter_raw():
+            content += piece
+            if len(content) > limit:
+                raise CivitaiError(f"a picture is larger than {limit >> 20} MiB", "open it on the site")
+    return bytes(content)
 
 
 class _Partial:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
@@ -104,6 +105,8 @@ def readable(message: str) -> str:
     return message
 
 
+_INTEGER = re.compile(r"-?[0-9]{1,400}", re.ASCII)
+_DEEPEST = 200
 _SPECIAL: Final[dict[int, Json]] = {-1: None, -2: None, -3: math.nan, -4: math.inf, -5: -math.inf, -6: -0.0}
 
 
@@ -120,7 +123,7 @@ def parse_devalue(text: str) -> Json:
         return _special(slots)
     if not isinstance(slots, list) or not slots:
         raise WireError("the answer's data is not devalue")
-    return _slot(slots, 0, ())
+    return _Slots(slots).read(0, 0)
 
 
 def _special(number: int) -> Json:
@@ -129,34 +132,46 @@ def _special(number: int) -> Json:
     return _SPECIAL[number]
 
 
-def _slot(slots: list[Json], index: Json, above: tuple[int, ...]) -> Json:
-    if not isinstance(index, int) or isinstance(index, bool):
-        raise WireError("devalue refers to a slot by something other than a number")
-    if index < 0:
-        return _special(index)
-    if index >= len(slots) or index in above or len(above) > 200:
-        raise WireError("devalue refers to a slot that can't be read")
-    value, path = slots[index], (*above, index)
-    if isinstance(value, dict):
-        return {key: _slot(slots, item, path) for key, item in value.items()}
-    if isinstance(value, list):
+class _Slots:
+    """Slots read at most once each: they may share parts, and doubled sharing would otherwise grow without end."""
+
+    def __init__(self, slots: list[Json]) -> None:
+        self._slots = slots
+        self._known: dict[int, Json] = {}
+        self._open: set[int] = set()
+
+    def read(self, index: Json, depth: int) -> Json:
+        if not isinstance(index, int) or isinstance(index, bool):
+            raise WireError("devalue refers to a slot by something other than a number")
+        if index < 0:
+            return _special(index)
+        if index not in self._known:
+            if index >= len(self._slots) or index in self._open or depth > _DEEPEST:
+                raise WireError("devalue refers to a slot that can't be read")
+            self._open.add(index)
+            self._known[index] = self._decode(self._slots[index], depth + 1)
+            self._open.remove(index)
+        return self._known[index]
+
+    def _decode(self, value: Json, depth: int) -> Json:
+        if isinstance(value, dict):
+            return {key: self.read(item, depth) for key, item in value.items()}
+        if not isinstance(value, list):
+            return value
         if value and isinstance(value[0], str):
-            return _tagged(slots, value, path)
-        return [_slot(slots, item, path) for item in value]
-    return value
+            return self._tagged(value[0], value[1:], depth)
+        return [self.read(item, depth) for item in value]
 
-
-def _tagged(slots: list[Json], value: list[Json], path: tuple[int, ...]) -> Json:
-    tag, rest = value[0], value[1:]
-    if tag == "Date" and rest:
-        return rest[0]
-    if tag == "BigInt" and rest:
-        return int(rest[0])
-    if tag == "Set":
-        return [_slot(slots, item, path) for item in rest]
-    pairs = list(zip(rest[::2], rest[1::2], strict=False))
-    if tag == "Map":
-        return {str(_slot(slots, key, path)): _slot(slots, item, path) for key, item in pairs}
-    if tag == "null":
-        return {str(key): _slot(slots, item, path) for key, item in pairs}
-    raise WireError(f"devalue has no tag {tag}")
+    def _tagged(self, tag: str, rest: list[Json], depth: int) -> Json:
+        if tag == "Date" and rest:
+            return rest[0]
+        if tag == "BigInt" and rest and isinstance(rest[0], str) and _INTEGER.fullmatch(rest[0]):
+            return int(rest[0])
+        if tag == "Set":
+            return [self.read(item, depth) for item in rest]
+        pairs = list(zip(rest[::2], rest[1::2], strict=False))
+        if tag == "Map":
+            return {str(self.read(key, depth)): self.read(item, depth) for key, item in pairs}
+        if tag == "null":
+            return {str(key): self.read(item, depth) for key, item in pairs}
+        raise WireError(f"devalue has no tag {tag[:40]}")

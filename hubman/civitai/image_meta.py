@@ -1,0 +1,148 @@
+"""Generation data of a picture as Civitai reads it, with what links the picture to the LoRA that it shows."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hubman import __version__
+from registry.errors import DamagedFileError
+
+if TYPE_CHECKING:
+    from hubman.civitai.preflight import Material
+
+_TEXTS = {"prompt": "prompt", "negativePrompt": "negativePrompt", "negative_prompt": "negativePrompt",
+          "negative": "negativePrompt", "sampler": "sampler", "Model": "Model"}  # fmt: skip
+_NUMBERS = {"steps": "steps", "seed": "seed", "cfgScale": "cfgScale", "cfg_scale": "cfgScale", "cfg": "cfgScale",
+            "clipSkip": "clipSkip", "clip_skip": "clipSkip"}  # fmt: skip
+_TAG = re.compile(r"<lora:([^:<>]{1,200}):(-?[0-9.]{1,10})[^<>]{0,100}>")
+
+
+class Composed(msgspec.Struct, frozen=True, kw_only=True):
+    """``meta`` for ``post.addImage``, still without the new version's id, and the strength that the LoRA had."""
+
+    meta: dict[str, Any]
+    strength: float | None
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """A LoRA in a picture; ``sha256`` may be empty, or only its beginning."""
+
+    name: str
+    weight: float
+    sha256: str = ""
+
+
+def compose(generation: Mapping[str, Any], material: Material, *, path: Path) -> Composed:
+    """Civitai's keys from a preview's generation data, or from the picture's own where it has none."""
+    known = dict(generation) if generation.get("prompt") else {**_from_picture(path), **generation}
+    meta = _known_fields(known)
+    used = uses(known)
+    own = next((use for use in used if _is_own(use, material)), None)
+    if meta:
+        # Without it Civitai takes a picture that names versions for one made by its own generator.
+        meta["Version"] = f"hubman {__version__}"
+        others = [use for use in used if use is not own]
+        meta["resources"] = [_resource(_own_use(own, material)), *(_resource(use) for use in others)]
+    return Composed(meta=meta, strength=own.weight if own else None)
+
+
+def linked(meta: Mapping[str, Any], version_id: int, strength: float | None) -> dict[str, Any]:
+    """``meta`` with a link by id to the version: a link by hash finds nothing before the file is scanned."""
+    if not meta:
+        return {}
+    weight = 1.0 if strength is None else strength
+    return {**meta, "civitaiResources": [{"type": "lora", "modelVersionId": version_id, "weight": weight}]}
+
+
+def _known_fields(known: Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for key, name in _TEXTS.items():
+        if isinstance(known.get(key), str) and known[key].strip():
+            fields.setdefault(name, known[key].strip())
+    for key, name in _NUMBERS.items():
+        number = _number(known.get(key))
+        if number is not None:
+            fields.setdefault(name, number)
+    if "Model" not in fields and isinstance(known.get("base"), str) and known["base"]:
+        # A path of this machine says its last part only.
+        fields["Model"] = PurePath(known["base"]).stem
+    width, height = _number(known.get("width")), _number(known.get("height"))
+    if width and height:
+        fields["Size"] = f"{width:g}x{height:g}"
+    return fields if "prompt" in fields else {}
+
+
+def _number(value: object) -> float | int | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if not math.isfinite(number):
+        return None
+    # Seeds pass 2**53: an integer stays one.
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdigit()) else number
+
+
+def uses(known: Mapping[str, Any]) -> list[Use]:
+    """The LoRAs that generation data name: as a list, as one, or as tags in the prompt."""
+    listed = known.get("loras") if isinstance(known.get("loras"), (list, tuple)) else [known.get("lora")]
+    found = [use for use in (_use(item) for item in listed or ()) if use]
+    names = {use.name for use in found}
+    for name, weight in _TAG.findall(str(known.get("prompt", ""))):
+        number = _number(weight)
+        if name not in names and number is not None:
+            found.append(Use(name=name, weight=float(number)))
+    return found
+
+
+def _use(item: object) -> Use | None:
+    if not isinstance(item, Mapping):
+        return None
+    weight = _number(item.get("weight", item.get("strength", 1.0)))
+    name = str(item.get("name") or PurePath(str(item.get("path", ""))).stem)
+    return Use(name=name, weight=1.0 if weight is None else float(weight), sha256=str(item.get("sha256", "")).lower())
+
+
+def _is_own(use: Use, material: Material) -> bool:
+    if use.sha256:
+        return material.file.sha256.startswith(use.sha256)
+    names = {material.model.alias, material.model.name, PurePath(material.file.name).stem}
+    return use.name in names
+
+
+def _own_use(own: Use | None, material: Material) -> Use:
+    strength = material.version.strength
+    weight = own.weight if own else 1.0 if strength is None else strength
+    name = PurePath(material.file.name).stem
+    return Use(name=name, weight=weight, sha256=material.file.sha256)
+
+
+def _resource(use: Use) -> dict[str, Any]:
+    """``hash`` is AutoV2, the first 10 digits of SHA-256, by which Civitai finds a scanned file."""
+    resource: dict[str, Any] = {"type": "lora", "name": use.name, "weight": use.weight}
+    return {**resource, "hash": use.sha256[:10]} if len(use.sha256) >= 10 else resource
+
+
+def _from_picture(path: Path) -> dict[str, Any]:
+    from hubman.generate.pictures import read_info
+
+    try:
+        info, _chunk = read_info(path)
+    except DamagedFileError:
+        return {}
+    if info is None:
+        return {}
+    keys = {"Steps": "steps", "Sampler": "sampler", "CFG scale": "cfgScale", "Seed": "seed", "Clip skip": "clipSkip",
+            "Model": "Model"}  # fmt: skip
+    known: dict[str, Any] = {ours: info.fields[theirs] for theirs, ours in keys.items() if theirs in info.fields}
+    if info.size:
+        known.update(width=info.size[0], height=info.size[1])
+    return {**known, "prompt": info.prompt, "negativePrompt": info.negative}
