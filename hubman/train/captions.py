@@ -69,19 +69,6 @@ def history(folder: Path) -> list[Change]:
     return changes
 
 
-def write_drafts(folder: Path, texts: Mapping[str, str]) -> tuple[str, ...]:
-    """Write the drafts in ``texts`` (by image name) except over typed captions; returns the names written."""
-    drafted = drafts(folder)
-    written = []
-    for image in image_files(folder):
-        text = texts.get(image.name)
-        if text is None or is_typed(image, drafted):
-            continue
-        write_caption(image, text, by="draft")
-        written.append(image.name)
-    return tuple(written)
-
-
 def is_typed(image: Path, drafted: Mapping[str, str]) -> bool:
     """Whether a person wrote the caption of ``image``; ``drafted`` is the folder's :func:`drafts`."""
     caption, problem = read_caption(image)
@@ -89,15 +76,19 @@ def is_typed(image: Path, drafted: Mapping[str, str]) -> bool:
 
 
 def draft_all(folder: Path, describe: Callable[[Path], str], redraft: bool = False) -> tuple[str, ...]:
-    """Draft captions where there are none (``redraft``: also where only a draft stands); returns the names."""
+    """Draft captions where there are none (``redraft``: also where only a draft stands); returns the images' names.
+
+    Each draft is written as soon as it is made, so what ``describe`` raises loses none of those before it.
+    """
     drafted = drafts(folder)
-    texts = {}
+    written = []
     for image in image_files(folder):
         caption, _problem = read_caption(image)
         if is_typed(image, drafted) or (caption and not redraft):
             continue
-        texts[image.name] = describe(image)
-    return write_drafts(folder, texts)
+        write_caption(image, describe(image), by="draft")
+        written.append(image.name)
+    return tuple(written)
 
 
 def compose(text: str, trigger: str = "", blacklist: Iterable[str] = ()) -> str:

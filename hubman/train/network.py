@@ -1,7 +1,7 @@
 """The LoRA itself: small trainable factors around frozen layers.
 
 Own modules instead of PEFT's: the addition and the scale are one fused kernel, which makes a training step of a small
-UNet 10 to 15 % faster, and each module keeps the key under which the file will store it.
+UNet 10 to 20 % faster, and each module keeps the key under which the file will store it.
 """
 
 from __future__ import annotations

@@ -66,6 +66,13 @@ def test_every_change_keeps_its_original(folder: Path) -> None:
     assert len(history(folder)) == 1
 
 
+def test_drafts_made_before_an_interruption_stay(folder: Path) -> None:
+    texts = iter(["first", "second"])
+    with pytest.raises(StopIteration):
+        draft_all(folder, lambda _: next(texts))
+    assert [read_caption(folder / f"{i}.png")[0] for i in range(3)] == ["first", "second", None]
+
+
 def test_an_unreadable_caption_is_not_drafted_over(folder: Path) -> None:
     (folder / "0.txt").write_bytes(b"\xff\xfe\xe9")
     assert "0.png" not in draft_all(folder, lambda _: "draft")
