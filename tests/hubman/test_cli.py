@@ -1,0 +1,127 @@
+"""Commands as a person and a program meet them: what they print, where, and with which exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hubman.cli import output
+from hubman.cli.main import COMMANDS, cli, run
+from tests.support.civitai import write_lora
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HUBMAN_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CIVITAI_API_KEY", raising=False)
+    monkeypatch.delenv("HUBMAN_CIVITAI_URL", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def scanned(tmp_path: Path) -> Path:
+    folder = tmp_path / "loras"
+    folder.mkdir()
+    write_lora(folder / "ink wash.safetensors", seed=1)
+    assert run(["scan", str(folder)]) == 0
+    return folder
+
+
+def test_every_command_has_help_and_stands_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in COMMANDS:
+        assert run([name, "--help"]) == 0, name
+        assert capsys.readouterr().out.startswith("Usage: hubman"), name
+        assert f"{name} " in readme or f"{name}`" in readme, name
+
+
+def test_the_help_of_a_command_matches_its_line_in_the_list() -> None:
+    assert all(cli.get_command(cli.make_context("hubman", ["ls"]), name) for name in COMMANDS)
+
+
+def test_scan_then_ls_shows_the_file(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run(["ls", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["name"] == "ink wash"
+
+
+def test_edits_and_tags_are_kept_and_found(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["edit", "ink wash", "rating=4", "strength=0.7", "notes=for client A"]) == 0
+    assert run(["tag", "ink wash", "+ink", "mono"]) == 0
+    assert run(["tag", "ink wash", "-mono"]) == 0
+    capsys.readouterr()
+    assert run(["ls", "rating:>=4", "tag:ink", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["rating"], row["strength"], row["tags"]) == (4, 0.7, ["ink"])
+
+
+def test_a_trashed_model_is_hidden_until_restored(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trash", "ink wash"]) == 0
+    capsys.readouterr()
+    assert run(["ls", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert (scanned / "ink wash.safetensors").exists()
+    assert run(["restore", "ink wash"]) == 0
+    capsys.readouterr()
+    assert run(["ls", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["show", "nobody"], 1),
+        (["edit", "ink wash", "rating"], 2),
+        (["edit", "ink wash", "rating=9"], 2),
+        (["edit", "ink wash", "colour=red"], 2),
+        (["ls", "nonsense:1"], 2),
+        (["root", "add", "/no/such/folder"], 2),
+        (["job", "attach", "nobody"], 1),
+        (["pull", "--sandbox", "1"], 1),
+        (["train"], 2),
+        (["train", "--dataset", "/no/such/folder"], None),
+        (["generate", "a circle", "--size", "big"], 2),
+        (["sync"], 1),
+        (["inspect", "/no/such/file"], None),
+        (["nonsense"], 2),
+    ],
+)
+def test_a_mistake_gets_one_line_on_stderr(
+    scanned: Path, capsys: pytest.CaptureFixture[str], words: list[str], status: int | None
+) -> None:
+    capsys.readouterr()
+    found = run(words)
+    assert found == status if status is not None else found in {1, 2}
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    last = printed.err.strip().splitlines()[-1]
+    assert "Traceback" not in printed.err
+    assert last.startswith(("hubman: ", "Error: "))
+
+
+def test_names_from_outside_do_not_steer_the_terminal() -> None:
+    assert output.clean("a\x1b[31mred\x07\nb\u202ec") == "a[31mred bc"
+
+
+def test_a_pipe_gets_no_colour_and_no_bar(scanned: Path) -> None:
+    environment = {**os.environ, "FORCE_COLOR": ""}
+    done = subprocess.run([sys.executable, "-m", "hubman.cli.main", "ls"], env=environment, capture_output=True, text=True, check=True)
+    assert "\x1b" not in done.stdout + done.stderr
+    assert done.stdout.split("\t")[0] == "ink wash"
+
+
+def test_commands_that_do_not_draw_load_no_torch(scanned: Path) -> None:
+    script = (
+        "import sys; from hubman.cli.main import run; "
+        "[run(words) for words in (['ls'], ['jobs'], ['doctor'], ['show', 'ink wash'], ['remote', 'ls'], ['dataset', 'show', '.'])]; "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'diffusers', 'transformers', 'textual')))"
+    )
+    subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, cwd=scanned, env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -1,0 +1,101 @@
+"""Jobs: processes of their own with rows and event files that survive them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hubman.jobs import store
+from hubman.jobs.kinds import KINDS, handler
+from hubman.progress import Progress
+from registry.database import Registry
+from registry.errors import NotFoundError, UsageError
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "home")
+
+
+def test_a_job_runs_in_its_own_process_and_leaves_its_result(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    job = store.start(registry, "scan", "scan", {"folders": [str(tmp_path / "models")]})
+    seen: list[Progress] = []
+    ended = store.follow(registry, job.id, seen.append)
+    assert ended.state == "done"
+    assert ended.pid != os.getpid()
+    assert ended.result is not None
+    assert ended.result["new"] == 0
+
+
+def test_an_expected_failure_is_one_line_in_the_row(registry: Registry, tmp_path: Path) -> None:
+    job = store.start(registry, "train", "train", {"recipe": str(tmp_path / "missing.toml")})
+    ended = store.follow(registry, job.id, lambda _: None)
+    assert ended.state == "failed"
+    assert ended.error
+    assert "missing.toml" in ended.error
+    assert "\n" not in ended.error
+
+
+def test_a_killed_job_is_found_dead_and_can_be_resumed(registry: Registry, tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    job = store.add(registry, "scan", "scan", {"folders": [str(tmp_path)]})
+    with registry.transaction() as db:
+        db.execute(
+            "UPDATE jobs SET state = 'running', pid = ?, pid_started = ? WHERE id = ?",
+            (process.pid, store.process_start(process.pid), job.id),
+        )
+    assert store.look(registry, job.id).state == "running"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    dead = store.look(registry, job.id)
+    assert dead.state == "failed"
+    assert dead.error
+    store.resume(registry, job.id)
+    assert store.follow(registry, job.id, lambda _: None).state == "done"
+
+
+def test_a_process_with_a_recycled_number_is_not_the_job(registry: Registry) -> None:
+    assert store.is_alive(os.getpid(), store.process_start(os.getpid()))
+    assert not store.is_alive(os.getpid(), 12345.0)
+
+
+def test_events_wait_for_a_half_written_line(registry: Registry) -> None:
+    job = store.add(registry, "scan", "scan", {})
+    job.events_path.write_bytes(b'{"stage":"a","done":1}\n{"stage":"b"')
+    found, offset = store.events(job)
+    assert [event.stage for event in found] == ["a"]
+    with job.events_path.open("ab") as stream:
+        stream.write(b',"done":2}\n')
+    found, offset = store.events(job, offset)
+    assert [event.stage for event in found] == ["b"]
+    assert store.events(job, offset) == ([], offset)
+
+
+def test_a_queued_job_is_cancelled_at_once_and_an_ended_one_not_at_all(registry: Registry) -> None:
+    job = store.add(registry, "scan", "scan", {})
+    assert store.cancel(registry, job.id).state == "cancelled"
+    with pytest.raises(UsageError):
+        store.cancel(registry, job.id)
+
+
+def test_a_job_is_found_by_the_end_of_its_id(registry: Registry) -> None:
+    job = store.add(registry, "scan", "scan", {})
+    assert store.get(registry, job.id[-6:]).id == job.id
+    with pytest.raises(NotFoundError):
+        store.get(registry, "nosuchjob")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_handler(kind: str) -> None:
+    assert callable(handler(kind))
+
+
+def test_an_unknown_kind_is_named() -> None:
+    with pytest.raises(UsageError, match="dance"):
+        handler("dance")
