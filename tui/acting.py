@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import isawaitable
 from typing import Any
 
 from textual.dom import DOMNode
@@ -22,10 +23,12 @@ class Acting(DOMNode):
         need = ACTIONS[action_id].needs
         return self.lacks(need) if need else ""
 
-    def action_act(self, action_id: str) -> None:
+    async def action_act(self, action_id: str) -> None:
         reason = self.why_not(action_id)
         if reason:
             self.app.notify(reason, severity="warning", timeout=4)
             return
         handler: Callable[[], Any] = getattr(self, f"do_{ACTIONS[action_id].name}")
-        handler()
+        done = handler()
+        if isawaitable(done):
+            await done

@@ -119,6 +119,7 @@ _ACTIONS = (
     # sync
     Action("sync.sync", "s", "sync now", "Sync with this remote", "remote"),
     Action("sync.add", "a", "add remote", "Add a folder as a remote"),
+    Action("sync.remove", "d", "forget", "Forget the remote; its data stays", "remote"),
     Action("sync.edits", "e", "lost edits", "Show edits that lost against another machine's", footer=False),
     # jobs
     Action("jobs.cancel", "x", "cancel", "Cancel the job at its next safe point", "running"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -176,5 +176,5 @@ class HubmanApp(App[None], Acting):
                 yield SystemCommand(f"Hubman: {action.label}", action.description, _caller(self, action.id))
 
 
-def _caller(target: Acting, action_id: str) -> Callable[[], None]:
+def _caller(target: Acting, action_id: str) -> Callable[[], Awaitable[None]]:
     return lambda: target.action_act(action_id)

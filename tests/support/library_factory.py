@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from registry import changes, ids, library, projection, timestamps
+from registry import changes, ids, library, previews, projection, timestamps
 from registry.database import Registry
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -91,5 +91,8 @@ def write_pictures(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def annotate(registry: Registry, model: str, notes: str) -> None:
-    library.write_text(registry, model, "notes", notes)
+def add_pictures(registry: Registry, models: list[str], folder: Path) -> None:
+    """A preview for each of the models."""
+    for number, (model, path) in enumerate(zip(models, write_pictures(folder, len(models)), strict=True)):
+        version = library.show(registry, model).versions[0].id
+        previews.add_preview(registry, version, path, generation={"prompt": f"picture {number}"})

@@ -146,8 +146,8 @@ class GenerateScreen(HubScreen):
         self._replace(lambda item: replace(item, strength=round(item.strength - 0.05, 4)))
 
     @on(RowList.Chosen, "#stack")
-    def _stack_opened(self) -> None:
-        self.action_act("generate.strength")
+    async def _stack_opened(self) -> None:
+        await self.action_act("generate.strength")
 
     def do_strength(self) -> None:
         from tui.widgets.dialogs import Ask

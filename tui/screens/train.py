@@ -194,8 +194,8 @@ class TrainScreen(HubScreen):
         self.query_one("#reason", Static).update(REASONS.get(line.name, "") if line else "")
 
     @on(RowList.Chosen, "#images, #recipe")
-    def _line_opened(self) -> None:
-        self.action_act("train.edit")
+    async def _line_opened(self) -> None:
+        await self.action_act("train.edit")
 
     def do_edit(self) -> None:
         if self.query_one(RecipeList).has_focus:

@@ -1,0 +1,43 @@
+"""Drive the app in tests: wait for its work, read its screen as plain text."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from textual.app import App
+from textual.pilot import Pilot
+
+
+async def settle(pilot: Pilot[Any]) -> None:
+    """Wait until no worker is left and all messages are handled; new work that this begins is waited for too."""
+    await pilot.pause()
+    while open_work := [worker for worker in pilot.app.workers if not worker.is_finished]:
+        await asyncio.gather(*(worker.wait() for worker in open_work), return_exceptions=True)
+        await pilot.pause()
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> None:
+    """Press keys one after the other, each with all that it begins."""
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+
+
+async def write(pilot: Pilot[Any], text: str) -> None:
+    """Write into the focused field."""
+    names = {" ": "space", "/": "slash", ":": "colon", "-": "minus", ".": "full_stop", ",": "comma", "_": "underscore"}
+    for letter in text:
+        await pilot.press(names.get(letter, letter))
+    await settle(pilot)
+
+
+def text_of(app: App[Any]) -> str:
+    """The screen as plain text, a line each, without what stands empty at the right."""
+    compositor = app.screen._compositor
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in compositor.render_strips())
+
+
+def notes_of(app: App[Any]) -> list[str]:
+    """The notifications that are shown."""
+    return [notification.message for notification in app._notifications]

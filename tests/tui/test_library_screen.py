@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.widgets import Input, Static
+
+from registry import library
+from registry.database import Registry
+from registry.records import ModelDetail
+from tests.support import library_factory
+from tests.support.screens import notes_of, press, settle, text_of, write
+from tui.app import HubmanApp
+from tui.screens.library import LibraryScreen
+from tui.widgets.facets import FacetList
+from tui.widgets.gallery import Gallery
+from tui.widgets.model_list import ModelList
+from tui.widgets.picture import Picture
+
+OpenApp = Callable[[], HubmanApp]
+
+
+def _screen(app: HubmanApp) -> LibraryScreen:
+    assert isinstance(app.screen, LibraryScreen)
+    return app.screen
+
+
+def _stored(home: Path, model: str) -> ModelDetail:
+    with Registry(home) as registry:
+        return library.show(registry, model)
+
+
+async def test_an_empty_library_says_what_to_do(open_app: OpenApp) -> None:
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        text = text_of(app)
+        assert "Nothing here yet" in text
+        assert "add a folder" in text
+        assert "0 models" in text
+
+
+async def test_list_facets_and_detail_show_the_library(open_app: OpenApp, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(pilot)
+        screen, text = _screen(app), text_of(app)
+        assert screen.query_one(ModelList).row_count == len(models)
+        assert "12 models" in text
+        assert "SDXL 1.0" in text
+        assert "Creators" in text
+        assert screen.detail is not None
+        assert screen.current is not None
+        assert screen.detail.name == screen.current.name
+        assert "strength 0" in text
+
+
+async def test_vi_and_arrow_keys_move_the_cursor_within_the_list(open_app: OpenApp, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        rows = _screen(app).query_one(ModelList)
+        await press(pilot, "j", "down", "k")
+        assert rows.cursor == 1
+        await press(pilot, "G")
+        assert rows.cursor == len(models) - 1
+        await press(pilot, "j")
+        assert rows.cursor == len(models) - 1
+        await press(pilot, "g")
+        assert rows.cursor == 0
+
+
+async def test_the_query_line_filters_and_names_its_errors_inline(open_app: OpenApp, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        screen = _screen(app)
+        rows = screen.query_one(ModelList)
+        await press(pilot, "slash")
+        await write(pilot, "rating:>=4")
+        expected = len([row for row in _all(app) if row.rating >= 4])
+        assert rows.row_count == expected
+        assert f"{expected} of 12" in text_of(app)
+        screen.set_query("rating:>=4 bse:sdxl")
+        await settle(pilot)
+        assert "did you mean base" in str(screen.query_one("#problem", Static).content)
+        assert rows.row_count == expected, "a bad query leaves the last good list"
+        await press(pilot, "enter")
+        assert rows.has_focus
+        await press(pilot, "escape")
+        assert rows.row_count == len(models)
+        assert not screen.query_one("#problem").display
+
+
+def _all(app: HubmanApp) -> list[library.ModelRow]:
+    return library.list_models(app.data.registry)
+
+
+async def test_enter_on_a_facet_filters_and_again_no_longer(open_app: OpenApp, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(pilot)
+        screen = _screen(app)
+        await press(pilot, "f", "j")
+        facet = screen.query_one(FacetList).current
+        assert facet is not None
+        assert facet.count is not None
+        await press(pilot, "enter")
+        assert screen.query_one(ModelList).row_count == facet.count
+        await press(pilot, "enter")
+        assert screen.query_one(ModelList).row_count == len(models)
+        assert screen.query_one("#query", Input).value == ""
+
+
+async def test_an_edit_is_stored_and_undone(open_app: OpenApp, home: Path, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        current = _screen(app).current
+        assert current is not None
+        before = _stored(home, current.id)
+        await press(pilot, "t")
+        await press(pilot, "end", "ctrl+u")
+        await write(pilot, "ink, quiet")
+        await press(pilot, "enter")
+        assert set(_stored(home, current.id).tags) == {"ink", "quiet"}
+        await press(pilot, "z")
+        assert _stored(home, current.id).tags == before.tags
+
+
+async def test_undo_gives_back_what_a_file_said_before_the_person_did(open_app: OpenApp, home: Path, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        current = _screen(app).current
+        assert current is not None
+        before = _stored(home, current.id)
+        await press(pilot, "greater_than_sign")
+        after = _stored(home, current.id)
+        assert (after.rating, after.sources["rating"]) == (before.rating + 1, "user")
+        await press(pilot, "z")
+        again = _stored(home, current.id)
+        assert (again.rating, again.sources.get("rating")) == (before.rating, before.sources.get("rating"))
+
+
+async def test_strength_takes_one_number_or_three_rising_ones(open_app: OpenApp, home: Path, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        current = _screen(app).current
+        assert current is not None
+        await press(pilot, "s", "end", "ctrl+u")
+        await write(pilot, "0.9 0.5 1")
+        await press(pilot, "enter")
+        assert "must rise" in text_of(app)
+        await press(pilot, "end", "ctrl+u")
+        await write(pilot, "0.5 0.7 1.1")
+        await press(pilot, "enter")
+        version = _stored(home, current.id).versions[0]
+        assert (version.strength_min, version.strength, version.strength_max) == (0.5, 0.7, 1.1)
+
+
+async def test_trash_takes_the_marked_models_and_undo_brings_them_back(open_app: OpenApp, home: Path, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        rows = _screen(app).query_one(ModelList)
+        await press(pilot, "space", "space")
+        assert "2 marked" in text_of(app)
+        await press(pilot, "d")
+        assert rows.row_count == len(models) - 2
+        await press(pilot, "z")
+        assert rows.row_count == len(models)
+
+
+async def test_copy_says_what_was_copied(open_app: OpenApp, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        detail = _screen(app).detail
+        assert detail is not None
+        await press(pilot, "y")
+        assert app.clipboard.startswith(f"<lora:{detail.alias}:")
+        assert any(app.clipboard in note for note in notes_of(app))
+
+
+async def test_an_action_that_is_impossible_says_why(open_app: OpenApp) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "z", "e")
+        assert notes_of(app) == ["nothing to undo", "there is no model under the cursor"]
+
+
+async def test_cards_share_cursor_and_query_with_the_list(open_app: OpenApp, home: Path, models: list[str], tmp_path: Path) -> None:
+    with Registry(home) as registry:
+        library_factory.add_pictures(registry, models, tmp_path / "pictures")
+    app = open_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        screen = _screen(app)
+        await press(pilot, "j", "c")
+        gallery = screen.query_one(Gallery)
+        assert gallery.cursor == 1
+        assert gallery.has_focus
+        assert any(block in text_of(app) for block in "▘▚▙▄▌")
+        await press(pilot, "l", "c")
+        assert screen.query_one(ModelList).cursor == 2
+        assert screen.query_one(Picture).path is not None
+
+
+async def test_narrow_windows_show_one_pane_at_a_time(open_app: OpenApp, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(70, 20)) as pilot:
+        await settle(pilot)
+        screen = _screen(app)
+        assert not screen.query_one("#detail").display
+        await press(pilot, "enter")
+        assert screen.query_one("#detail").display
+        assert not screen.query_one(ModelList).display
+        await press(pilot, "escape")
+        assert screen.query_one(ModelList).has_focus
+        await pilot.resize_terminal(50, 12)
+        await settle(pilot)
+        assert "needs 60 columns" in text_of(app)
+
+
+async def test_names_from_outside_are_no_markup_and_no_control_characters(open_app: OpenApp, home: Path, models: list[str]) -> None:
+    with Registry(home) as registry:
+        library.set_facts(registry, models[0], "civitai", {"name": "[red]evil[/] \x1b[2J 日本"})
+        library.set_facts(registry, models[0], "user", {"name": "[red]evil[/] \x1b[2J 日本"})
+        library.write_text(registry, models[0], "description", "<p>fine &amp; <b>bold</b></p>\x07[bold]plain[/]")
+    app = open_app()
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "g")
+        text = text_of(app)
+        assert "[red]evil[/]" in text
+        assert "fine & bold" in text
+        assert "\x1b" not in text
