@@ -13,7 +13,7 @@ from hubman.sync.partial import Partial, forget
 from hubman.sync.safe_name import place_under, safe_name, with_suffix
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage, StorageError
-from registry import blobs, changes, clock, places, roots, timestamps
+from registry import blobs, changes, clock, places, projection, roots, timestamps
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError
 from registry.hashing import hash_file
@@ -154,6 +154,8 @@ def _have(registry: Registry, path: Path, sha256: str) -> None:
         seen = places.seen_from(str(path), path.stat())
         places.put(db, seen, root=str(root), sha256=sha256, problem=None, at=timestamps.now())
         changes.record(db, [["have", clock.device_id(db), sha256, "present", clock.tick(db)]])
+        versions = db.execute("SELECT version_id FROM files WHERE sha256 = ?", (sha256,)).fetchall()
+        projection.rebuild(db, [row[0] for row in versions])
 
 
 def _is_trashed(db: sqlite3.Connection, sha256: str) -> bool:
