@@ -24,7 +24,8 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 from hubman.tinybase.drawing import Scene, draw, random_scene, split_combinations
 
 CHANNELS = (64, 128)
-EMA = 0.9985
+EMA = 0.998
+_STATES: dict[str, torch.Tensor] = {}
 
 
 def make_unet(latent_channels: int) -> UNet2DConditionModel:
@@ -95,9 +96,9 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--clip", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--pool", type=int, default=10_000)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
@@ -118,17 +119,9 @@ def main() -> None:
     optimizer = Optimizer(unet, args.steps, lr=0.02, adam_lr=1e-3)
     started, shown = time.monotonic(), 0.0
     for step in range(args.steps):
-        rows = [rng.randrange(len(scenes)) for _ in range(args.batch)]
+        rows = rng.sample(range(len(scenes)), args.batch)
         x = latents[rows]
-        tokens = tokenizer(
-            [caption(scenes[row], rng) for row in rows],
-            padding="max_length",
-            max_length=77,
-            truncation=True,
-            return_tensors="pt",
-        )
-        with torch.no_grad():
-            states = encoder(tokens.input_ids).last_hidden_state
+        states = torch.cat([encode_text(tokenizer, encoder, caption(scenes[row], rng)) for row in rows])
         # Stratified: every batch covers the whole range of times evenly, which steadies the loss.
         t = ((torch.rand(args.batch) + torch.arange(args.batch)) / args.batch * 1000).long().clamp(max=999)
         noise = torch.randn_like(x)
