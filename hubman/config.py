@@ -14,4 +14,3 @@ def home() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("hubman")
-

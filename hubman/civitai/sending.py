@@ -137,16 +137,15 @@ class Sender:
     def _call(self, name: str, call: Callable[[], int], look: Callable[[], int]) -> int:
         """Make the call; where its answer gets lost, look, and only if nothing was made make it once more."""
         try:
-            try:
-                return call()
-            except AnswerLostError:
-                return look() or call()
+            return call()
         except AnswerLostError:
+            pass
+        except CivitaiError as error:
+            if 400 <= error.status < 500:
+                # Refused: nothing was made, and the next try begins anew.
+                self._log.forget(name)
             raise
-        except CivitaiError:
-            # Refused: nothing was made, and the next try begins anew.
-            self._log.forget(name)
-            raise
+        return look() or call()
 
     def _made(self, name: str, made: int) -> int:
         self._tell(name, "sent")

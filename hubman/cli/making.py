@@ -29,14 +29,16 @@ def dataset() -> None:
 @dataset.command("check")
 @click.argument("folder", type=FOLDER)
 @click.option("--trigger", default="", help="The word that every caption should begin with.")
-@click.option("--resolution", default=512, type=click.IntRange(16), help="Side in pixels of the base model's pictures.")
+@click.option("--base", default=bases.EMBEDDED, show_default=True, help="The base model that will be trained on.")
 @output.json_option
 @click.pass_context
-def dataset_check(ctx: click.Context, folder: Path, trigger: str, resolution: int, as_json: bool) -> None:
+def dataset_check(ctx: click.Context, folder: Path, trigger: str, base: str, as_json: bool) -> None:
     """Find images and captions in FOLDER that would harm a training. Exit status 1 when one stops it."""
     from hubman.train.checks import Rules, check, has_errors
     from hubman.train.dataset import read_dataset
+    from hubman.train.presets import FAMILIES
 
+    resolution = FAMILIES[bases.family(bases.find(base))].resolution
     with output.progress(quiet=as_json) as report:
         found = read_dataset(folder, report=report)
         findings = check(found, Rules(resolution=resolution, trigger=trigger))
@@ -126,7 +128,7 @@ def start_training(
 ) -> Job:
     """Write a recipe from a preset and start its job."""
     from hubman.train.dataset import image_files
-    from hubman.train.presets import preset
+    from hubman.train.presets import REASONS, preset
     from hubman.train.recipe import write_recipe
     from registry.database import Registry
 
@@ -147,7 +149,7 @@ def start_training(
     with Registry(home) as registry:
         job = store.add(registry, "train", f"train {recipe.output}", {})
         path = Path(job.folder) / "recipe.toml"
-        write_recipe(path, recipe)
+        write_recipe(path, recipe, REASONS)
         job = store.set_request(registry, job.id, {"recipe": str(path)})
         store.spawn(registry, job)
     return job

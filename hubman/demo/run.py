@@ -310,9 +310,9 @@ def _publish(loop: Loop) -> Outcome:
     done = publish(loop.registry, loop.client, lora.version_id, options=options, report=loop.stage.report)
     loop.page = done.url
     found = loop.client.by_hash(lora.sha256)
-    words = found is not None and TRIGGERS[STYLE] in found.trained_words
-    pictures = len(found.images) if found else 0
-    held = found is not None and found.id == done.version_id and words and pictures > 0
+    words = TRIGGERS[STYLE] in found.trained_words
+    pictures = len(found.images)
+    held = found.id == done.version_id and words and pictures > 0
     facts = {"model": done.model_id, "version": done.version_id, "images": pictures, "url": done.url}
     return held, f"{done.url} with {pictures} pictures; its hash leads to it", facts
 
@@ -321,8 +321,6 @@ def _pull_back(loop: Loop) -> Outcome:
     """What comes back from the site is byte for byte what was trained."""
     lora = loop.trained[STYLE]
     found = loop.client.by_hash(lora.sha256)
-    if found is None:
-        return False, "the site does not know the file", {}
     target = loop.stage.folder / "pulled-back.safetensors"
     loop.client.download(found.id, target, sha256=lora.sha256, report=loop.stage.report)
     same = hash_file(target).sha256 == lora.sha256 == hash_file(Path(lora.path)).sha256

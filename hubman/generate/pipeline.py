@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from hubman.generate.checkpoint import open_checkpoint
 from hubman.lora.keys import Site, alias_table
 from registry.errors import DamagedFileError, HubError, NotFoundError
 
 DRAWABLE = ("StableDiffusionPipeline",)
+CHECKPOINTS = (".safetensors", ".sft")
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,12 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_base(path: Path, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Base:
+def load_base(
+    path: Path, *, device: torch.device | None = None, dtype: torch.dtype | None = None, layout: Path | None = None
+) -> Base:
     """Load a base model; nothing is downloaded. By default fp16 on CUDA, fp32 on the CPU.
+
+    ``layout`` is a diffusers folder that says what a single file holds, where its family is not SD 1.x or 2.x.
 
     Raises ``NotFoundError`` if nothing is there, ``HubError`` if it is of a kind that cannot be drawn, and
     ``DamagedFileError`` if it cannot be read.
@@ -72,7 +78,7 @@ def load_base(path: Path, *, device: torch.device | None = None, dtype: torch.dt
     dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
     if not path.exists():
         raise NotFoundError(f"base model {path} is not there", "scan again, or choose another base")
-    pipeline = _quietly(_open_folder if path.is_dir() else _open_file, path, dtype)
+    pipeline = _open(path, dtype, layout)
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         part.to(device).eval().requires_grad_(False)
     roots = {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
@@ -129,17 +135,13 @@ def _open_folder(path: Path, dtype: torch.dtype) -> Any:
     )
 
 
-def _open_file(path: Path, dtype: torch.dtype) -> Any:
-    from diffusers import StableDiffusionPipeline
-
-    if path.suffix != ".safetensors":
+def _open_file(path: Path, dtype: torch.dtype, layout: Path | None) -> Any:
+    if path.suffix not in CHECKPOINTS:
         raise HubError(f"{path.name} is not a safetensors file", "pickled files are never opened; convert it first")
-    return StableDiffusionPipeline.from_single_file(
-        str(path), dtype=dtype, local_files_only=True, safety_checker=None, requires_safety_checker=False
-    )
+    return open_checkpoint(path, dtype, layout)
 
 
-def _quietly(opener: Any, path: Path, dtype: torch.dtype) -> Any:
+def _open(path: Path, dtype: torch.dtype, layout: Path | None) -> Any:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
@@ -147,12 +149,10 @@ def _quietly(opener: Any, path: Path, dtype: torch.dtype) -> Any:
         library.set_verbosity_error()
         library.disable_progress_bar()
     try:
-        return opener(path, dtype)
+        return _open_folder(path, dtype) if path.is_dir() else _open_file(path, dtype, layout)
     except HubError:
         raise
     except Exception as error:  # the loaders raise everything from KeyError to their own
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         hint = "check that it is a complete Stable Diffusion 1.x or 2.x model"
-        if path.is_file():
-            hint += "; a single file also needs the tokenizer of its family in the Hugging Face cache"
         raise DamagedFileError(f"base model {path.name} cannot be loaded ({reason})", hint) from error

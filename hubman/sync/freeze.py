@@ -67,6 +67,15 @@ def next_batch(db: sqlite3.Connection, repo: str) -> Frozen | None:
     return Frozen(len(taken), refused) if taken or refused else None
 
 
+def is_waiting(db: sqlite3.Connection, repo: str) -> bool:
+    """Whether anything in the outbox has to be frozen for this remote."""
+    sql = (
+        "SELECT 1 FROM outbox WHERE id > (SELECT frozen_to FROM remotes WHERE repo = ?) "
+        "AND (origin IS NULL OR origin <> ?) LIMIT 1"
+    )
+    return db.execute(sql, (repo, repo)).fetchone() is not None
+
+
 def drop_delivered(db: sqlite3.Connection) -> None:
     """Forget the part of the outbox that is frozen for every remote. Call inside a transaction."""
     db.execute(

@@ -49,10 +49,11 @@ class Partial:
         """
         ranges = list(_ranges(objects))
         size = sum(one.length for one in ranges)
-        row = registry.db.execute("SELECT target, size, done FROM transfers WHERE id = ?", (key,)).fetchone()
+        row = registry.db.execute("SELECT target, size, done, tag FROM transfers WHERE id = ?", (key,)).fetchone()
         if row is not None:
             path = Path(row["target"])
-            if row["size"] == size and path.parent == target.parent and _is_file_of(path, size):
+            is_ours = row["size"] == size and row["tag"] == str(PIECE)
+            if is_ours and path.parent == target.parent and _is_file_of(path, size):
                 return cls(registry, key, path, ranges, set(msgspec.json.decode(row["done"], type=list[int])))
         path = target.with_name(f"{target.name}.part-{secrets.token_hex(4)}")
         partial = cls(registry, key, path, ranges, set())
@@ -110,9 +111,9 @@ class Partial:
         done = msgspec.json.encode(sorted(self._done)).decode()
         with self._registry.transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO transfers (id, kind, source, target, size, done, state, updated_at) "
-                "VALUES (?, 'sync', ?, ?, ?, ?, 'running', ?)",
-                (self._key, self._key, str(self.path), self._size, done, timestamps.now()),
+                "INSERT OR REPLACE INTO transfers (id, kind, source, target, size, done, tag, state, updated_at) "
+                "VALUES (?, 'sync', ?, ?, ?, ?, ?, 'running', ?)",
+                (self._key, self._key, str(self.path), self._size, done, str(PIECE), timestamps.now()),
             )
 
 

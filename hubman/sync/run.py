@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.sync import download, identity, policy, pull, push, queue, remotes, upload
+from hubman.sync import download, freeze, identity, policy, pull, push, queue, remotes, upload
 from hubman.sync.check import Finding, check
 from hubman.sync.lock import sync_lock
 from hubman.sync.merge import Merged
@@ -84,7 +84,7 @@ def _run(session: Session, folder: Path) -> SyncResult:
     sent, up = _push(session, is_announced=seen.own_is_known, warnings=warnings)
     down = download.download(session, folder)
     warnings += down.problems
-    if down.blobs:
+    if freeze.is_waiting(session.db, session.repo):
         # That the files are here now is news to the others.
         sent += _push(session, is_announced=True, warnings=warnings)[0]
     _finish(session)

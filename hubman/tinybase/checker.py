@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hubman.tinybase.drawing import COLOURS, SHAPES, Placement, mask
-from hubman.tinybase.styles import PASTEL
+from hubman.tinybase.styles import EYE, PASTEL
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.float64]
@@ -181,8 +181,8 @@ def eyes(picture: Image.Image) -> float:
     middle_row = (rows.min() + rows.max()) / 2
     middle_column = (columns.min() + columns.max()) / 2
     radius = max(3.0, (columns.max() - columns.min()) / 2)
-    eye = 0.24 * radius
-    scores = [_eye_at(pixels, middle_row, middle_column + side * 1.35 * eye, eye) for side in (-1, 1)]
+    eye = EYE * radius
+    scores = [_eye_at(pixels, middle_row, middle_column + side * 1.15 * eye, eye) for side in (-1, 1)]
     return float(np.mean(scores))
 
 

@@ -26,6 +26,9 @@ from hubman.tinybase.drawing import (
 )
 
 INK: RGB = (30, 30, 36)
+EYE = 0.36
+"""Radius of an eye as a share of the shape's."""
+
 PASTEL: dict[str, RGB] = {
     "red": (240, 150, 150),
     "orange": (245, 195, 150),
@@ -83,9 +86,9 @@ def paint_faced(scene: Scene, place: Placement, rng: random.Random, side: int) -
     """A motif in the way of a character: every shape looks at you with two big eyes."""
     picture = paint_plain(scene, place, rng, side)
     draw_on = ImageDraw.Draw(picture)
-    eye = 0.24 * place.radius * side
+    eye = EYE * place.radius * side
     x, y = place.x * side, (place.y + 0.02) * side
-    for centre in (x - 1.35 * eye, x + 1.35 * eye):
+    for centre in (x - 1.15 * eye, x + 1.15 * eye):
         draw_on.ellipse(
             (centre - eye, y - eye, centre + eye, y + eye), fill=(250, 250, 250), outline=INK, width=max(1, side // 64)
         )

@@ -17,18 +17,19 @@ def draft_captions(
     clip: Path,
     terms: Path,
     *,
+    cache: Path | None = None,
     trigger: str = "",
     report: Report,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[str, ...]:
     """Write a draft beside each image that has no typed caption; returns the names of those written.
 
-    ``clip`` is a CLIP model's folder, ``terms`` its lists of words. Raises :class:`MissingExtraError` without torch.
+    ``clip`` is a CLIP model's folder, ``terms`` its lists of words, whose embeddings are kept in ``cache``. Raises :class:`MissingExtraError` without torch.
     """
     try:
         from hubman.train.interrogator import Interrogator
 
-        interrogator = Interrogator(clip, read_terms(terms))
+        interrogator = Interrogator(clip, read_terms(terms), cache)
     except ImportError as error:
         raise MissingExtraError("captioning needs torch and transformers", "pip install 'hubman[ml]'") from error
     total, done = len(image_files(folder)), 0

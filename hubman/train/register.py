@@ -10,7 +10,7 @@ import msgspec
 from registry.scan import index_file
 
 from hubman.train.result import TrainResult
-from registry import ids, library, previews, timestamps
+from registry import blobs, ids, library, previews, timestamps
 from registry.database import Registry
 
 MAX_POINTS = 500
@@ -75,7 +75,7 @@ def _keep_samples(registry: Registry, version: str, result: TrainResult) -> list
             generation = {"prompt": sample.prompt, "seed": sample.seed, "epoch": sample.epoch}
             kept.append(previews.add_preview(registry, version, sample.path, generation=generation, source="training"))
         else:
-            kept.append(previews.store_blob(registry, sample.path))
+            kept.append(blobs.store(registry, sample.path))
     return kept
 
 

@@ -18,7 +18,6 @@ Stop = Callable[[], bool]
 
 def caption(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``folder``, ``trigger``, optional ``clip`` and ``terms``. Drafts only: what was typed stays."""
-    del registry
     from hubman.train.drafts import draft_captions
 
     clip = Path(job.request.get("clip") or tinybase.CLIP)
@@ -28,6 +27,7 @@ def caption(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
         clip,
         terms,
         trigger=job.request.get("trigger", ""),
+        cache=registry.home / "cache" / "clip",
         report=report,
         should_stop=should_stop,
     )
