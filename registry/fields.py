@@ -52,6 +52,7 @@ _FIELDS = (
     Field("run_id", "version", "text"),
     Field("published_url", "version", "text"),
     Field("cover", "version", "text"),
+    Field("replaced_by", "version", "text"),
 )
 
 FIELDS: dict[str, Field] = {field.name: field for field in _FIELDS}

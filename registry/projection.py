@@ -69,10 +69,10 @@ def _primary_file(db: sqlite3.Connection, version: str) -> sqlite3.Row | None:
 
 def _rebuild_version(db: sqlite3.Connection, version: str) -> str | None:
     file = _primary_file(db, version)
-    if file is None:
+    best = best_facts(db, version)
+    if file is None or _is_past(db, file, best):
         db.execute("DELETE FROM versions WHERE id = ?", (version,))
         return None
-    best = best_facts(db, version)
     model = str(best["model"][0]) if "model" in best else version
     row = {
         "id": version,
@@ -92,6 +92,14 @@ def _rebuild_version(db: sqlite3.Connection, version: str) -> str | None:
     _replace(db, "versions", row)
     _rebuild_previews(db, version, row.get("cover"))
     return model
+
+
+def _is_past(db: sqlite3.Connection, file: sqlite3.Row, best: Best) -> bool:
+    """Whether a version is history: damaged, or replaced in place by its successor, and no longer on this machine."""
+    if file["damage"] is None and "replaced_by" not in best:
+        return False
+    sql = "SELECT 1 FROM places WHERE sha256 = ? AND state <> 'missing'"
+    return db.execute(sql, (file["sha256"],)).fetchone() is None
 
 
 def _columns(best: Best, of: str) -> dict[str, Any]:
@@ -171,7 +179,13 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
 
 
 def _file_names(db: sqlite3.Connection, version: str) -> list[str]:
-    return [row[0] for row in db.execute("SELECT name FROM files WHERE version_id = ? ORDER BY added_at, sha256", (version,))]
+    """What a version's files are called here, else where they were first seen."""
+    rows = db.execute(
+        "SELECT f.name, (SELECT path FROM places WHERE sha256 = f.sha256 ORDER BY state = 'missing', path LIMIT 1) "
+        "FROM files f WHERE version_id = ? ORDER BY added_at, sha256",
+        (version,),
+    )
+    return [PurePath(path).name if path else name for name, path in rows]
 
 
 def _search_rowid(model: str) -> int:

@@ -1,4 +1,8 @@
-"""Train the embedded base's CLIP (both towers) and its tokenizer: python scripts/tinybase_clip.py --out DIR."""
+"""Train the embedded base's CLIP (both towers) and its tokenizer: python scripts/tinybase_clip.py --out DIR.
+
+With ``--lock-text`` an earlier result in DIR goes on with its text tower frozen: the UNet depends on that one, while the
+image tower takes longer to tell a heart from a diamond.
+"""
 
 from __future__ import annotations
 
@@ -105,6 +109,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=192)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--lock-text", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -113,9 +118,13 @@ def main() -> None:
         parts = list(pool.map(_pictures, [(args.seed * 10_000 + 500 + i, 250) for i in range(args.pool // 250)]))
     pictures = torch.from_numpy(np.concatenate([part[0] for part in parts])).permute(0, 3, 1, 2)
     scenes = [scene for part in parts for scene in part[1]]
-    write_tokenizer(args.out)
+    if not args.lock_text:
+        write_tokenizer(args.out)
     tokenizer = CLIPTokenizer.from_pretrained(args.out)
-    clip = make_clip(tokenizer)
+    clip = CLIPModel.from_pretrained(args.out).train() if args.lock_text else make_clip(tokenizer)
+    if args.lock_text:
+        clip.text_model.requires_grad_(False)
+        clip.text_projection.requires_grad_(False)
     optimizer = Optimizer(clip, args.steps, lr=0.02, adam_lr=1e-3, not_matrices=("embedding", "projection"))
     started = time.monotonic()
     for step in range(args.steps):

@@ -81,6 +81,18 @@ def caption(scene: Scene, rng: random.Random) -> str:
     return scene.caption if draw_of < 0.6 else phrase(scene, rng)
 
 
+@torch.no_grad()
+def encode_text(tokenizer: CLIPTokenizer, encoder: CLIPTextModel, text: str) -> torch.Tensor:
+    """The text tower's states, [1, 77, width]; those of the common captions are kept."""
+    if text in _STATES:
+        return _STATES[text]
+    tokens = tokenizer([text], padding="max_length", max_length=77, truncation=True, return_tensors="pt")
+    states: torch.Tensor = encoder(tokens.input_ids).last_hidden_state
+    if len(_STATES) < 5000:
+        _STATES[text] = states
+    return states
+
+
 def save(
     folder: Path, unet: UNet2DConditionModel, vae: AutoencoderKL, encoder: CLIPTextModel, tokenizer: CLIPTokenizer
 ) -> None:

@@ -318,18 +318,18 @@ def _publish(loop: Loop) -> Outcome:
 
 
 def _pull_back(loop: Loop) -> Outcome:
-    """What comes back from the site is byte for byte what was trained."""
+    """What comes back from the site is byte for byte what was trained, with its trigger words and strength."""
     lora = loop.trained[STYLE]
     found = loop.client.by_hash(lora.sha256)
     target = loop.stage.folder / "pulled-back.safetensors"
     loop.client.download(found.id, target, sha256=lora.sha256, report=loop.stage.report)
     same = hash_file(target).sha256 == lora.sha256 == hash_file(Path(lora.path)).sha256
-    strength = library.version(loop.registry, lora.version_id).strength
-    return (
-        same,
-        f"SHA-256 {lora.sha256[:12]}… trained = published = pulled back",
-        {"sha256": lora.sha256, "strength": strength},
-    )
+    told = loop.client.query("modelVersion.getById", {"id": found.id})
+    strength = (told.get("settings") or {}).get("strength") if isinstance(told, dict) else None
+    words = list(found.trained_words)
+    facts = {"sha256": lora.sha256, "strength": strength, "words": words}
+    held = same and strength == lora.chosen and words == [TRIGGERS[STYLE]]
+    return held, f"SHA-256 {lora.sha256[:12]}… trained = published = pulled back; strength {strength} and {words} too", facts
 
 
 def _sync(loop: Loop) -> Outcome:

@@ -24,7 +24,8 @@ def draft_captions(
 ) -> tuple[str, ...]:
     """Write a draft beside each image that has no typed caption; returns the names of those written.
 
-    ``clip`` is a CLIP model's folder, ``terms`` its lists of words, whose embeddings are kept in ``cache``. Raises :class:`MissingExtraError` without torch.
+    ``clip`` is a CLIP model's folder, ``terms`` its lists of words, whose embeddings are kept in
+    ``cache``. Raises :class:`MissingExtraError` without torch.
     """
     try:
         from hubman.train.interrogator import Interrogator

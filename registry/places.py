@@ -1,0 +1,105 @@
+"""Where files lie on this machine, and by what a change is noticed without reading them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+
+PRESENT, MISSING, DAMAGED = "present", "missing", "damaged"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A file as the folder lists it. ``preview`` is the picture beside it that shows it, if there is one."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    device: int
+    inode: int
+    preview: str | None = None
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """What moves along with a file that is renamed within its file system."""
+        return self.inode, self.size, self.mtime_ns
+
+
+@dataclass(frozen=True)
+class Known:
+    """A place as it was found last. ``sha256`` is None for a file that could not be read."""
+
+    path: str
+    sha256: str | None
+    size: int
+    mtime_ns: int
+    device: int
+    inode: int
+    state: str
+    problem: str | None
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return self.inode, self.size, self.mtime_ns
+
+    def is_still(self, seen: Seen) -> bool:
+        """Whether the content is the same for all that the file system says.
+
+        The device's number is left out: it differs from mount to mount.
+        """
+        return self.sha256 is not None and self.key == seen.key
+
+
+def seen_from(path: str, stat: os.stat_result, preview: str | None = None) -> Seen:
+    return Seen(path, stat.st_size, stat.st_mtime_ns, _signed(stat.st_dev), _signed(stat.st_ino), preview)
+
+
+def known_under(db: sqlite3.Connection, folder: str) -> dict[str, Known]:
+    """The places in ``folder`` and below, by path."""
+    start = folder.rstrip("/") + "/"
+    rows = db.execute(f"{_SELECT} WHERE path >= ? AND path < ?", (start, start[:-1] + "0"))
+    return {row[0]: Known(*row) for row in rows}
+
+
+def known_at(db: sqlite3.Connection, path: str) -> Known | None:
+    row = db.execute(f"{_SELECT} WHERE path = ?", (path,)).fetchone()
+    return Known(*row) if row else None
+
+
+def all_known(db: sqlite3.Connection) -> dict[str, Known]:
+    return {row[0]: Known(*row) for row in db.execute(_SELECT)}
+
+
+def troubled(db: sqlite3.Connection) -> list[Known]:
+    """The places that are missing or damaged."""
+    return [Known(*row) for row in db.execute(f"{_SELECT} WHERE state <> ? ORDER BY path", (PRESENT,))]
+
+
+_SELECT = "SELECT path, sha256, size, mtime_ns, device, inode, state, problem FROM places"
+
+
+def put(db: sqlite3.Connection, seen: Seen, *, root: str, sha256: str | None, problem: str | None, at: str) -> None:
+    """Write a place that was found just now; with a ``problem`` it is damaged."""
+    db.execute(
+        "INSERT OR REPLACE INTO places (path, root, sha256, size, mtime_ns, device, inode, state, problem, seen_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            seen.path, root, sha256, seen.size, seen.mtime_ns, seen.device, seen.inode,
+            DAMAGED if problem else PRESENT, problem, at,
+        ),
+    )  # fmt: skip
+
+
+def mark_missing(db: sqlite3.Connection, path: str, at: str) -> None:
+    """``seen_at`` of a missing place is when it was missed first."""
+    db.execute("UPDATE places SET state = ?, seen_at = ? WHERE path = ?", (MISSING, at, path))
+
+
+def forget(db: sqlite3.Connection, path: str) -> None:
+    db.execute("DELETE FROM places WHERE path = ?", (path,))
+
+
+def _signed(number: int) -> int:
+    """Some network file systems number inodes with all 64 bits; SQLite has 63 and a sign."""
+    return number - (1 << 64) if number >= 1 << 63 else number

@@ -1,0 +1,124 @@
+"""Finding the model files below a folder: through links but not round in circles, past what can't be read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from registry.places import Seen, seen_from
+from registry.roots import is_text, printable
+from registry.sidecar_names import may_be_preview, preview_of
+
+SAFETENSORS = (".safetensors", ".sft")
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+"""Executable when opened the way they are meant to be: hashed and listed, never opened."""
+_SUFFIXES = (*SAFETENSORS, *PICKLES, ".gguf")
+_BOUND_VAES = (".vae.pt", ".vae.safetensors")
+_SKIPPED_FOLDERS = {".lm-pending-delete", ".trash", ".download_cache", "__pycache__", ".git"}
+_PIPELINE = "model_index.json"
+"""A folder that has this file is one base model of many files, not a folder of models."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file or folder that could not be taken in, and why, in one line."""
+
+    path: str
+    reason: str
+
+
+@dataclass
+class Walk:
+    """What lies below one folder. ``unread`` are the folders whose content is unknown, so nothing there is missing."""
+
+    files: dict[str, Seen] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+def walk(folder: str, visited: set[tuple[int, int]] | None = None) -> Walk:
+    """List the model files below ``folder``.
+
+    ``visited`` holds the (device, inode) of folders that were walked already and is added to: share it between walks
+    of overlapping folders. Files in a folder that is also reached by a link are listed under its real path.
+    """
+    found = Walk()
+    been = visited if visited is not None else set()
+    real, linked = deque([folder]), deque[str]()
+    while real or linked:
+        path = real.popleft() if real else linked.popleft()
+        try:
+            identity = os.stat(path)  # noqa: PTH116 - paths stay texts here, for speed
+            if (identity.st_dev, identity.st_ino) in been:
+                continue
+            been.add((identity.st_dev, identity.st_ino))
+            with os.scandir(path) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            _unread(found, path, f"can't be read ({error.strerror})")
+            continue
+        _take(found, path, entries, real, linked)
+    return found
+
+
+def look_at(path: str) -> Seen:
+    """One model file with the picture beside it. Raises :class:`OSError`."""
+    folder, name = os.path.split(path)
+    status = os.stat(path)  # noqa: PTH116 - paths stay texts here
+    try:
+        names = os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        names = []
+    preview = preview_of(name, _pictures(names))
+    return seen_from(path, status, preview and os.path.join(folder, preview))  # noqa: PTH118
+
+
+def _pictures(names: Iterable[str]) -> dict[str, str]:
+    return {name.lower(): name for name in names if may_be_preview(name) and is_text(name)}
+
+
+def _unread(found: Walk, path: str, reason: str) -> None:
+    found.unread.append(path)
+    found.problems.append(Problem(printable(path), reason))
+
+
+def _take(found: Walk, folder: str, entries: list[os.DirEntry[str]], real: deque[str], linked: deque[str]) -> None:
+    names = {entry.name for entry in entries}
+    if _PIPELINE in names:
+        return
+    pictures = _pictures(names)
+    for entry in entries:
+        try:
+            if entry.is_dir():
+                _take_folder(found, entry, real, linked)
+            elif _is_model(entry.name):
+                _take_file(found, folder, entry, pictures)
+        except OSError as error:
+            found.problems.append(Problem(printable(entry.path), f"can't be read ({error.strerror})"))
+
+
+def _is_model(name: str) -> bool:
+    lower = name.lower()
+    return lower.endswith(_SUFFIXES) and not lower.endswith(_BOUND_VAES) and not lower.startswith("._")
+
+
+def _take_folder(found: Walk, entry: os.DirEntry[str], real: deque[str], linked: deque[str]) -> None:
+    if entry.name in _SKIPPED_FOLDERS:
+        return
+    if not is_text(entry.name):
+        _unread(found, entry.path, "has a name that is not UTF-8")
+        return
+    (linked if entry.is_symlink() else real).append(entry.path)
+
+
+def _take_file(found: Walk, folder: str, entry: os.DirEntry[str], pictures: dict[str, str]) -> None:
+    if not is_text(entry.name):
+        found.problems.append(Problem(printable(entry.path), "has a name that is not UTF-8: rename it"))
+        return
+    status = entry.stat()
+    if stat.S_ISREG(status.st_mode):
+        preview = preview_of(entry.name, pictures)
+        found.files[entry.path] = seen_from(entry.path, status, preview and os.path.join(folder, preview))  # noqa: PTH118

@@ -1,0 +1,160 @@
+"""What a reading means for the registry: the file, what it says of itself, where it lies, what it replaced."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import msgspec
+
+from registry import changes, clock, ids, places, projection, timestamps
+from registry.places import Known
+from registry.scan_inherit import inherit
+from registry.scan_read import Reading, kept_metadata
+
+_OLDEST_MTIME = datetime(2015, 1, 1, tzinfo=UTC).timestamp()
+
+
+def write(db: sqlite3.Connection, reading: Reading, root: str) -> set[str]:
+    """Take one reading in; returns the items whose projection must be rebuilt. Call inside a transaction."""
+    now = timestamps.now()
+    before = places.known_at(db, reading.seen.path)
+    sha256 = reading.hashes.sha256 if reading.hashes else None
+    places.put(db, reading.seen, root=root, sha256=sha256, problem=reading.problem, at=now)
+    if sha256 is None:
+        return _left(db, before, None)
+    version = ids.item_id(sha256)
+    is_new = db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is None
+    touched = {version}
+    if is_new:
+        touched |= changes.record(db, [["file", sha256, _file_facts(reading, version)]])
+        touched |= changes.record(db, _header_facts(db, reading, version))
+    if before and before.sha256 not in {None, sha256}:
+        db.execute(
+            "INSERT OR REPLACE INTO file_history VALUES (?, ?, ?, ?)", (reading.seen.path, before.sha256, sha256, now)
+        )
+        touched |= _left(db, before, version if is_new else None)
+    if is_new:
+        touched |= changes.record(db, _trigger_words(db, reading, version))
+    changes.record(db, held(db, sha256))
+    touched |= changes.record(db, preview_changes(db, reading, version))
+    return touched
+
+
+def _left(db: sqlite3.Connection, before: Known | None, heir: str | None) -> set[str]:
+    """The content that lay here before is gone from here: its heir, if there is one, keeps what a person said of it."""
+    if before is None or before.sha256 is None:
+        return set()
+    old = ids.item_id(before.sha256)
+    touched = {old}
+    if heir is not None:
+        touched |= inherit(db, old, heir)
+    changes.record(db, held(db, before.sha256))
+    return touched
+
+
+def _file_facts(reading: Reading, version: str) -> dict[str, object]:
+    hashes, identity = reading.hashes, reading.identity
+    assert hashes is not None, "only a file that was read has facts"  # noqa: S101 - for the type checker
+    facts: dict[str, object] = {
+        **msgspec.structs.asdict(hashes),
+        "version_id": version,
+        "name": os.path.basename(reading.seen.path),  # noqa: PTH119 - paths stay texts here
+        "format": reading.format,
+        "damage": reading.problem,
+        "added_at": _added_at(reading),
+    }
+    del facts["sha256"]
+    if identity is not None and reading.header is not None:
+        facts |= {
+            "network_type": identity.network_type,
+            "architecture": identity.architecture,
+            "rank": identity.rank,
+            "alpha": identity.alpha,
+            "dtype": identity.dtype,
+            "tensor_count": len(reading.header.tensors),
+            "metadata": kept_metadata(reading.header.metadata),
+        }
+    return facts
+
+
+def _added_at(reading: Reading) -> str:
+    """When the file came here: its own time, unless that is nonsense. A first scan must not make all files equally new."""
+    seconds = reading.seen.mtime_ns / 1e9
+    now = datetime.now(UTC).timestamp()
+    return timestamps.of_seconds(seconds if _OLDEST_MTIME <= seconds <= now else now)
+
+
+def _header_facts(db: sqlite3.Connection, reading: Reading, version: str) -> Iterator[changes.Change]:
+    identity = reading.identity
+    if identity is None:
+        kind = _kind_of_unopened(reading)
+        if kind != "lora":
+            yield changes.set_field(db, version, "guess", "kind", kind)
+        return
+    if identity.kind != "lora":
+        yield changes.set_field(db, version, "header", "kind", identity.kind)
+    if identity.title:
+        yield changes.set_field(db, version, "header", "name", identity.title)
+    if identity.base_model:
+        source = "guess" if "base_model" in identity.guesses else "header"
+        yield changes.set_field(db, version, source, "base_model", identity.base_model)
+
+
+_FOLDERS = (
+    ("embedding", ("embedding", "textual")),
+    ("vae", ("vae",)),
+    ("lora", ("lora", "lycoris")),
+    ("checkpoint", ("checkpoint", "stable-diffusion", "unet", "diffusion_models")),
+)
+_LARGE = 1_500_000_000
+_TINY = 1_000_000
+
+
+def _kind_of_unopened(reading: Reading) -> str:
+    """What a file that is never opened (a pickle) or can't be read probably is, by its folders and its size."""
+    folder = os.path.dirname(reading.seen.path).lower()  # noqa: PTH120 - paths stay texts here
+    for kind, words in _FOLDERS:
+        if any(word in folder for word in words):
+            return kind
+    if reading.seen.size >= _LARGE:
+        return "checkpoint"
+    return "embedding" if reading.format == "pickle" and reading.seen.size < _TINY else "lora"
+
+
+def _trigger_words(db: sqlite3.Connection, reading: Reading, version: str) -> Iterator[changes.Change]:
+    """The header's candidates, unless the file inherited words that a person saw and kept."""
+    if reading.identity is None or projection.members(db, version, "trigger_words"):
+        return
+    for word in reading.identity.trigger_candidates:
+        yield changes.add_to_set(db, version, "trigger_words", word)
+
+
+def held(db: sqlite3.Connection, sha256: str) -> Iterator[changes.Change]:
+    """Tell other machines whether this one has the file, if that is news."""
+    device = clock.device_id(db)
+    place = db.execute("SELECT 1 FROM places WHERE sha256 = ? AND state <> ?", (sha256, places.MISSING)).fetchone()
+    state = "present" if place else "gone"
+    said = db.execute("SELECT state FROM holdings WHERE device = ? AND sha256 = ?", (device, sha256)).fetchone()
+    if (said[0] if said else "gone") != state:
+        yield ["have", device, sha256, state, clock.tick(db)]
+
+
+def preview_changes(db: sqlite3.Connection, reading: Reading, version: str) -> Iterator[changes.Change]:
+    """Show the picture found with a file, unless the version has or had one: a person may have taken it away."""
+    found = reading.preview
+    if found is None or has_previews(db, version):
+        return
+    body = {
+        "version_id": version, "sha256": found.sha256, "name": found.name, "width": found.width, "height": found.height,
+        "nsfw_level": 0, "generation": {}, "source": found.source, "added_at": timestamps.now(),
+    }  # fmt: skip
+    yield ["rec", "preview", f"{version}/{found.sha256}", body]
+    yield changes.add_to_set(db, version, "previews", found.sha256)
+
+
+def has_previews(db: sqlite3.Connection, version: str) -> bool:
+    sql = "SELECT 1 FROM records WHERE kind = 'preview' AND id >= ? AND id < ?"
+    return db.execute(sql, (f"{version}/", f"{version}0")).fetchone() is not None
