@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -46,18 +47,12 @@ def table(rows: Sequence[Sequence[object]], headings: Sequence[str]) -> None:
     from rich.cells import cell_len, set_cell_size
 
     widths = [max([cell_len(heading), *(cell_len(row[i]) for row in cells)]) for i, heading in enumerate(headings)]
-    room = click.get_terminal_size()[0] if hasattr(click, "get_terminal_size") else _terminal_width()
+    room = shutil.get_terminal_size().columns
     if sum(widths) + 2 * len(widths) > room:
         widths[0] = max(8, widths[0] - (sum(widths) + 2 * len(widths) - room))
     click.secho("  ".join(set_cell_size(h, w) for h, w in zip(headings, widths, strict=True)).rstrip(), dim=True)
     for row in cells:
         click.echo("  ".join(set_cell_size(value, w) for value, w in zip(row, widths, strict=True)).rstrip())
-
-
-def _terminal_width() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns
 
 
 @contextmanager

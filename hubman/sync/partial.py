@@ -55,6 +55,8 @@ class Partial:
             is_ours = row["size"] == size and row["tag"] == str(PIECE)
             if is_ours and path.parent == target.parent and _is_file_of(path, size):
                 return cls(registry, key, path, ranges, set(msgspec.json.decode(row["done"], type=list[int])))
+            if ".part-" in path.name and path.parent == target.parent:
+                path.unlink(missing_ok=True)
         path = target.with_name(f"{target.name}.part-{secrets.token_hex(4)}")
         partial = cls(registry, key, path, ranges, set())
         partial._write_row()

@@ -17,3 +17,6 @@ TERMS = Path(__file__).parent / "terms.json"
 
 GUIDANCE = 3.0
 """The classifier-free guidance at which the base was scored."""
+
+SAMPLE_LORA = Path(__file__).parent / "soft_palette.safetensors"
+"""A LoRA that was trained on the base by ``scripts/tinybase_sample_lora.py``: what the demo pulls from the sandbox."""
