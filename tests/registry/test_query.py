@@ -42,14 +42,14 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
             added_at="2026-03-10T00:00:00.000Z", architecture="sd1",
         )  # fmt: skip
         night = add_entry(
-            registry, "Night Market", place="/models/night.safetensors", facts={"base_model": "Flux.1 D"},
+            registry, "Night Market", place="/models/Night Market.safetensors", facts={"base_model": "Flux.1 D"},
             model_facts={"rating": 3, "creator": "Bob", "origin": "trained"}, tags=["style", "city"],
             rank=32, size=40_000_000, network_type="lora", added_at="2025-01-01T00:00:00.000Z", architecture="flux",
         )  # fmt: skip
         library.write_text(registry, night, "notes", "Best with 100% rain_drops")
         library.add_record(registry, "run", night, {"name": "night run", "version_id": night})
         add_entry(
-            registry, "checkpoint", place="/models/base.ckpt", state="damaged", model_facts={"kind": "checkpoint"}
+            registry, "checkpoint", place="/models/checkpoint.ckpt", state="damaged", model_facts={"kind": "checkpoint"}
         )
         add_entry(
             registry,
@@ -58,10 +58,10 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
             tags=["style"],
             added_at="2025-06-02T00:00:00.000Z",
         )
-        gone = add_entry(registry, "thrown away", place="/models/gone.safetensors", model_facts={"rating": 5})
+        gone = add_entry(registry, "thrown away", place="/models/thrown away.safetensors", model_facts={"rating": 5})
         library.trash(registry, gone)
         registry.db.execute(
-            "INSERT INTO places SELECT '/copies/ink.safetensors', root, sha256, size, mtime_ns, device, inode + 1, "
+            "INSERT INTO places SELECT '/copies/ink_wash_v2.safetensors', root, sha256, size, mtime_ns, device, inode + 1, "
             "state, problem, seen_at FROM places WHERE path LIKE '%ink_wash%'"
         )
         yield registry
