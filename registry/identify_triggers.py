@@ -51,7 +51,8 @@ def _class_tokens(metadata: Mapping[str, str], tags: set[str]) -> Iterator[str]:
 def _subsets(metadata: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     for dataset in _list(metadata.get("ss_datasets")):
         found = dataset.get("subsets") if isinstance(dataset, dict) else None
-        yield from (subset for subset in found or () if isinstance(subset, dict))
+        if isinstance(found, list):
+            yield from (subset for subset in found if isinstance(subset, dict))
 
 
 def _tags(frequency: dict[str, Any]) -> set[str]:

@@ -22,7 +22,7 @@ MAX_VALUE = 32 << 10
 MAX_METADATA = 128 << 10
 """Characters of metadata kept in the registry (a change must fit into a line of sync); the file itself has the rest."""
 
-_PICTURES = ("ssmd_cover_images", "modelspec.thumbnail", "modelspec.preview_image")
+EMBEDDED_PICTURES = ("ssmd_cover_images", "modelspec.thumbnail", "modelspec.preview_image")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _from_header(registry: Registry, metadata: Mapping[str, str]) -> ReadPreview
 
 def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """The metadata that the registry keeps: without pictures and without what is too long to be carried around."""
-    kept = {key: value for key, value in metadata.items() if key not in _PICTURES and len(value) <= MAX_VALUE}
+    kept = {key: value for key, value in metadata.items() if key not in EMBEDDED_PICTURES and len(value) <= MAX_VALUE}
     total = sum(len(key) + len(value) for key, value in kept.items())
     for key in sorted(kept, key=lambda name: len(kept[name]), reverse=True):
         if total <= MAX_METADATA:
