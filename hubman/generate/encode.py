@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from hubman.generate.pipeline import Base
 from hubman.generate.prompt_emphasis import Run, runs
 
 CHUNK = 75
+KEPT_TEXTS = 512
+"""Encoded prompts kept; 77 x 1024 numbers in fp32 are 0.3 MB."""
 COMMA_BACKTRACK = 20
 """A chunk that fills within so many tokens after a comma is cut at that comma."""
 
@@ -66,7 +69,7 @@ class Encoder:
     def __init__(self, base: Base, bank: Bank) -> None:
         self._base = base
         self._bank = bank
-        self._cache: dict[tuple[object, ...], torch.Tensor] = {}
+        self._cache: OrderedDict[tuple[object, ...], torch.Tensor] = OrderedDict()
 
     def forget(self) -> None:
         """Drop the cache; needed after the bank's LoRAs change."""
@@ -85,6 +88,9 @@ class Encoder:
             hidden = self._hidden(cut, strengths, clip_skip)
             weighted = [_emphasise(z, chunk.weights, emphasis, empty) for z, chunk in zip(hidden, cut, strict=True)]
             self._cache[key] = torch.cat(weighted)
+            if len(self._cache) > KEPT_TEXTS:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(key)
         return self._cache[key]
 
     def _hidden(self, chunks: Sequence[Chunk], strengths: Sequence[float], clip_skip: int) -> torch.Tensor:

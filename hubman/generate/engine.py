@@ -116,7 +116,7 @@ class LocalEngine:
         assert bank is not None  # noqa: S101 - load() made both
         assert encoder is not None  # noqa: S101
         uses = _in_order(cells[0])
-        self._install(base, bank, encoder, uses)
+        self._install(base, bank, encoder, uses, told.report)
         started = time.monotonic()
         hashes = [use.sha256 for use in uses]
         images = sample(cells, base=base, bank=bank, encoder=encoder, hashes=hashes, on_step=told.step)
@@ -136,11 +136,14 @@ class LocalEngine:
             save_png(image, path, info, Chunk(key=key, request=public(request), engine=note))
             yield Drawn(key=key, path=str(path), seconds=seconds)
 
-    def _install(self, base: Base, bank: Bank, encoder: Encoder, uses: Sequence[LoraUse]) -> None:
+    def _install(self, base: Base, bank: Bank, encoder: Encoder, uses: Sequence[LoraUse], report: Report) -> None:
         wanted = tuple(use.sha256 for use in uses)
         if wanted != self._installed:
             self._installed = ()
-            bank.install([self._weights(base, use) for use in uses])
+            weights = [self._weights(base, use) for use in uses]
+            for use, lora in zip(uses, weights, strict=True):
+                _remark(use, lora, report)
+            bank.install(weights)
             encoder.forget()
             self._installed = wanted
 
@@ -160,7 +163,7 @@ class _Told:
     """Tells of each step and stops between two."""
 
     def __init__(self, report: Report, cancelled: Cancelled, done: int, total: int, cells: int) -> None:
-        self._report, self._cancelled = report, cancelled
+        self.report, self._cancelled = report, cancelled
         self._done, self._total, self._cells = done, total, cells
 
     def step(self, step: int, steps: int) -> None:
@@ -168,7 +171,15 @@ class _Told:
             raise CancelledError(f"drawing was stopped after {self._done} of {self._total} pictures")
         done = self._done + self._cells * step / steps
         data = {"step": step, "steps": steps, "cells": self._cells}
-        self._report(Progress(stage="draw", done=round(done, 3), total=self._total, unit="picture", data=data))
+        self.report(Progress(stage="draw", done=round(done, 3), total=self._total, unit="picture", data=data))
+
+
+def _remark(use: LoraUse, lora: LoraWeights, report: Report) -> None:
+    """Say what about a LoRA file will not act as the request seems to mean."""
+    if not lora.coverage.complete:
+        report(Progress(stage="load", message=f"{use.name}: only {lora.coverage}"))
+    if use.te_strength and not lora.touches("text_encoder"):
+        report(Progress(stage="load", message=f"{use.name} has no text-encoder part: te={use.te_strength:g} does nothing"))
 
 
 def _in_order(request: DrawRequest) -> list[LoraUse]:
