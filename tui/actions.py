@@ -78,12 +78,24 @@ _ACTIONS = (
     Action("library.rescan", "R", "rescan", "Look for new, changed and missing files", footer=False),
     Action("library.add_folder", "A", "add folder", "Add a folder of models to the library", footer=False),
     Action("library.facets", "f", "facets", "Show, or go to, the facets", footer=False),
-    Action("library.favourite", "asterisk", "favourite", "Make the model a favourite, or no longer", "model", footer=False),
-    Action("library.rate_up", "greater_than_sign", "one star more", "Rate the model one star higher", "model", footer=False),
-    Action("library.rate_down", "less_than_sign", "one star less", "Rate the model one star lower", "model", footer=False),
+    Action(
+        "library.favourite", "asterisk", "favourite", "Make the model a favourite, or no longer", "model", footer=False
+    ),
+    Action(
+        "library.rate_up", "greater_than_sign", "one star more", "Rate the model one star higher", "model", footer=False
+    ),
+    Action(
+        "library.rate_down", "less_than_sign", "one star less", "Rate the model one star lower", "model", footer=False
+    ),
     Action("library.pull", "plus", "pull", "Pull from Civitai by URL, AIR, id or hash", footer=False),
     Action("library.invert", "v", "invert marks", "Invert the marks", footer=False),
     Action("library.back", "escape", "back", "Clear marks, then the query", footer=False, palette=False),
+    # the publish form over the library
+    Action("publish.publish", "p", "publish", "Publish it", "checked"),
+    Action("publish.edit", "e", "edit", "Edit the field, or turn it over"),
+    Action("publish.check", "c", "check", "Run the checks again"),
+    Action("publish.site", "b", "sandbox", "Switch between Civitai and the local sandbox"),
+    Action("publish.back", "escape", "back", "Back to the library"),
     # civitai
     Action("civitai.filter", "slash", "search", "Search Civitai"),
     Action("civitai.pull", "space,p", "pull", "Download the model into the library", "result"),

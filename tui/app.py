@@ -109,12 +109,12 @@ class HubmanApp(App[None], Acting):
         if not self._polling:
             self._polling = True
             self._quiet_ticks = 0
-            self.run_worker(self._look(), group="jobs")
+            self.run_worker(self._look, group="jobs")
 
     async def _look(self) -> None:
         try:
             found = await asyncio.to_thread(self._poll_jobs)
-        except Exception as error:  # noqa: BLE001 - a registry that can't be read is said once by the screens
+        except Exception as error:
             self.log.error(f"jobs: {error}")
         else:
             if found != self.jobs:

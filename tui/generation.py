@@ -112,7 +112,7 @@ def assign(settings: Settings, name: str, text: str) -> Settings:
 def _sides(text: str) -> tuple[int | None, int | None]:
     if not text:
         return None, None
-    width, _, height = text.lower().replace("×", "x").partition("x")
+    width, _, height = text.lower().partition("x")
     if not (width.strip().isdigit() and height.strip().isdigit()):
         raise UsageError(f"size {text!r} is not WIDTHxHEIGHT", "write for example 512x768")
     return int(width), int(height)
@@ -136,7 +136,13 @@ def picture(settings: Settings, words: str, stack: Sequence[StackItem]) -> DrawR
     except ValueError:
         raise UsageError("steps and cfg are numbers", "for example 16 and 7") from None
     uses = [
-        LoraUse(path=item.path, name=item.alias, sha256=item.sha256, strength=item.strength, trigger_words=item.trigger_words)
+        LoraUse(
+            path=item.path,
+            name=item.alias,
+            sha256=item.sha256,
+            strength=item.strength,
+            trigger_words=item.trigger_words,
+        )
         for item in stack
     ]
     made = requests.DrawRequest(
@@ -184,7 +190,11 @@ def sweep_job(settings: Settings, words: str, stack: Sequence[StackItem], at: in
     """(kind, title, request) that sweeps the strength of one item; the others keep theirs. Raises ``HubError``."""
     _must_be_here(stack)
     others = [item for number, item in enumerate(stack) if number != at]
-    request = {"version_ids": [stack[at].version_id], "prompt": _prompt(words, others), "strengths": _strengths(settings)}
+    request = {
+        "version_ids": [stack[at].version_id],
+        "prompt": _prompt(words, others),
+        "strengths": _strengths(settings),
+    }
     if settings.contrast:
         request["contrast"] = settings.contrast
     return "sweep", f"sweep {stack[at].alias}", {**request, **_common(settings)}
@@ -199,7 +209,7 @@ def grid_job(settings: Settings, words: str, stack: Sequence[StackItem]) -> tupl
         "prompt": _prompt(words, others),
         "strengths": _strengths(settings),
     }
-    return "sweep", f"sweep {pair[0].alias} × {pair[1].alias}", {**request, **_common(settings)}
+    return "sweep", f"sweep {pair[0].alias} x {pair[1].alias}", {**request, **_common(settings)}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ def read(path: Path) -> tuple[dict[str, str], list[str]]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         return {}, [f"{path.name} can't be read ({error}); the default keys apply"]
     keys = {name: value for name, value in content.items() if name in ACTIONS and isinstance(value, str) and value}
-    problems = [f"{path.name}: there is no action {name}, or its keys are no text" for name in content if name not in keys]
+    problems = [
+        f"{path.name}: there is no action {name}, or its keys are no text" for name in content if name not in keys
+    ]
     return keys, problems + conflicts(keys)
 
 

@@ -23,7 +23,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Length": ("steps", "epochs", "batch", "seed"),
     "Network": ("rank", "alpha", "conv_rank", "conv_alpha"),
     "Learning": ("unet_lr", "text_lr", "schedule", "warmup", "weight_decay", "max_grad_norm"),
-    "Data": ("resolution", "bucket_low", "bucket_high", "bucket_step", "flip", "caption_dropout", "shuffle_captions", "keep_tokens"),
+    "Data": (
+        "resolution",
+        "bucket_low",
+        "bucket_high",
+        "bucket_step",
+        "flip",
+        "caption_dropout",
+        "shuffle_captions",
+        "keep_tokens",
+    ),
     "Noise": ("min_snr_gamma", "noise_offset", "clip_skip"),
     "Looking": ("save_every", "validation_images", "sample_prompts", "sample_steps", "sample_guidance"),
     "File": ("dtype", "file_dtype", "strength"),
@@ -64,7 +73,9 @@ def _name(dataset: Path) -> str:
 def _preset(before: Draft, base: str, kind: Kind) -> Draft:
     path = bases.find(base)
     old = before.recipe
-    recipe = presets.preset(kind, bases.family(path), before.images, base=str(path), dataset=old.dataset, output=old.output)
+    recipe = presets.preset(
+        kind, bases.family(path), before.images, base=str(path), dataset=old.dataset, output=old.output
+    )
     recipe = msgspec.structs.replace(recipe, trigger=old.trigger, **before.edited)
     return Draft(recipe, before.images, base, before.edited)
 
@@ -72,7 +83,11 @@ def _preset(before: Draft, base: str, kind: Kind) -> Draft:
 def from_recipe(recipe: Recipe, images: int) -> Draft:
     """A draft of a recipe that was read from a file: all its values count as chosen."""
     given = msgspec.structs.asdict(recipe)
-    kept = {name: value for name, value in given.items() if name not in {"base", "dataset", "output", "trigger", "kind", "family"}}
+    kept = {
+        name: value
+        for name, value in given.items()
+        if name not in {"base", "dataset", "output", "trigger", "kind", "family"}
+    }
     return Draft(recipe, images, recipe.base, kept)
 
 
@@ -93,7 +108,7 @@ def assign(draft: Draft, name: str, text: str) -> Draft:
     if name == "kind":
         if text not in presets.SHOWINGS:
             raise UsageError(f"kind can't be {text!r}", f"use one of {', '.join(presets.SHOWINGS)}")
-        return _preset(draft, draft.base, cast(Kind, text))
+        return _preset(draft, draft.base, text)
     if name == "base":
         return _preset(draft, text, draft.recipe.kind)
     value = _parse(name, text)
@@ -120,7 +135,9 @@ def _takes(kind: object, error: Exception) -> str:
     choices = getattr(kind, "__args__", None)
     if choices:
         return f"use one of {', '.join(map(str, choices))}"
-    return {int: "give a whole number", float: "give a number, such as 0.0001 or 1e-4"}.get(cast(type, kind), str(error))
+    return {int: "give a whole number", float: "give a number, such as 0.0001 or 1e-4"}.get(
+        cast("type", kind), str(error)
+    )
 
 
 def _with(recipe: Recipe, name: str, value: object) -> Recipe:

@@ -16,7 +16,10 @@ from registry.database import Registry
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BASES = ("SDXL 1.0", "SD 1.5", "Flux.1 D", "Pony", "Illustrious", None)
 TYPES = ("lora", "locon", "loha", "lokr")
-WORDS = "Ink Wash Line Weight Night Market Old Paper Soft Clay Neon Rain Paper Cut Wood Block Quiet Harbour Glass Orchid".split()
+WORDS = (
+    *("Ink", "Wash", "Line", "Weight", "Night", "Market", "Old", "Paper", "Soft", "Clay", "Neon", "Rain"),
+    *("Cut", "Wood", "Block", "Quiet", "Harbour", "Glass", "Orchid"),
+)
 TAGS = ("style", "character", "concept", "mono", "ink", "watercolour", "photo", "anime", "clothing", "background")
 CREATORS = ("mori", "atelier9", "paperfox", "nullpoint", None)
 
@@ -48,14 +51,14 @@ def add_model(registry: Registry, number: int, *, seed: int = 0) -> str:
     with registry.transaction() as db:
         made = [["file", sha256, facts]]
         base, creator = draw.choice(BASES), draw.choice(CREATORS)
-        said = [("name", name), ("rating", draw.choice((0, 0, 3, 4, 5))), ("favourite", draw.random() < 0.1)]
+        said: list[tuple[str, object]] = [("name", name), ("rating", draw.choice((0, 0, 3, 4, 5))), ("favourite", draw.random() < 0.1)]
         said += [("base_model", base)] if base else []
         said += [("creator", creator)] if creator else []
         if draw.random() < 0.6:
             said += [("strength_min", 0.4), ("strength", 0.8), ("strength_max", 1.0)]
         made += [changes.set_field(db, version, "sidecar", field, value) for field, value in said]
         made += [changes.add_to_set(db, version, "tags", tag) for tag in draw.sample(TAGS, draw.randint(0, 3))]
-        made += [changes.add_to_set(db, version, "trigger_words", f"{name.split()[0].lower()} style")]
+        made += [changes.add_to_set(db, version, "trigger_words", f"{name.split(maxsplit=1)[0].lower()} style")]
         projection.rebuild(db, changes.record(db, made) | {version})
     return version
 

@@ -7,7 +7,7 @@ from textual.widgets import Input, Static
 
 from registry import library
 from registry.database import Registry
-from registry.records import ModelDetail
+from registry.records import ModelDetail, ModelRow
 from tests.support import library_factory
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tui.app import HubmanApp
@@ -92,7 +92,7 @@ async def test_the_query_line_filters_and_names_its_errors_inline(open_app: Open
         assert not screen.query_one("#problem").display
 
 
-def _all(app: HubmanApp) -> list[library.ModelRow]:
+def _all(app: HubmanApp) -> list[ModelRow]:
     return library.list_models(app.data.registry)
 
 
@@ -128,7 +128,9 @@ async def test_an_edit_is_stored_and_undone(open_app: OpenApp, home: Path, model
         assert _stored(home, current.id).tags == before.tags
 
 
-async def test_undo_gives_back_what_a_file_said_before_the_person_did(open_app: OpenApp, home: Path, models: list[str]) -> None:
+async def test_undo_gives_back_what_a_file_said_before_the_person_did(
+    open_app: OpenApp, home: Path, models: list[str]
+) -> None:
     app = open_app()
     async with app.run_test(size=(120, 30)) as pilot:
         await settle(pilot)
@@ -160,7 +162,9 @@ async def test_strength_takes_one_number_or_three_rising_ones(open_app: OpenApp,
         assert (version.strength_min, version.strength, version.strength_max) == (0.5, 0.7, 1.1)
 
 
-async def test_trash_takes_the_marked_models_and_undo_brings_them_back(open_app: OpenApp, home: Path, models: list[str]) -> None:
+async def test_trash_takes_the_marked_models_and_undo_brings_them_back(
+    open_app: OpenApp, home: Path, models: list[str]
+) -> None:
     app = open_app()
     async with app.run_test(size=(120, 30)) as pilot:
         await settle(pilot)
@@ -192,7 +196,9 @@ async def test_an_action_that_is_impossible_says_why(open_app: OpenApp) -> None:
         assert notes_of(app) == ["nothing to undo", "there is no model under the cursor"]
 
 
-async def test_cards_share_cursor_and_query_with_the_list(open_app: OpenApp, home: Path, models: list[str], tmp_path: Path) -> None:
+async def test_cards_share_cursor_and_query_with_the_list(
+    open_app: OpenApp, home: Path, models: list[str], tmp_path: Path
+) -> None:
     with Registry(home) as registry:
         library_factory.add_pictures(registry, models, tmp_path / "pictures")
     app = open_app()
@@ -225,7 +231,9 @@ async def test_narrow_windows_show_one_pane_at_a_time(open_app: OpenApp, models:
         assert "needs 60 columns" in text_of(app)
 
 
-async def test_names_from_outside_are_no_markup_and_no_control_characters(open_app: OpenApp, home: Path, models: list[str]) -> None:
+async def test_names_from_outside_are_no_markup_and_no_control_characters(
+    open_app: OpenApp, home: Path, models: list[str]
+) -> None:
     with Registry(home) as registry:
         library.set_facts(registry, models[0], "civitai", {"name": "[red]evil[/] \x1b[2J 日本"})
         library.set_facts(registry, models[0], "user", {"name": "[red]evil[/] \x1b[2J 日本"})

@@ -24,18 +24,22 @@ if TYPE_CHECKING:
     from tui.app import HubmanApp
 
 Result = TypeVar("Result")
+WIDTHS = [(0, "-tiny"), (60, "-narrow"), (80, "-medium"), (120, "-wide")]
+HEIGHTS = [(0, "-flat"), (16, "-tall")]
 
 
 class HubScreen(Screen[None], Acting):
     """A mode. Subclasses give their ``SCOPE``, their ``BINDINGS`` from it, and a ``body``."""
 
     SCOPE: ClassVar[str]
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-tiny"), (60, "-narrow"), (80, "-medium"), (120, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-flat"), (16, "-tall")]
+    MODE: ClassVar[str] = ""
+    """The mode that it belongs to, if that is not its scope."""
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
 
     def compose(self) -> ComposeResult:
         bar = ModeBar()
-        bar.active = self.SCOPE
+        bar.active = self.MODE or self.SCOPE
         yield bar
         yield from self.body()
         yield ActionBar(self.SCOPE)
@@ -66,11 +70,11 @@ class HubScreen(Screen[None], Acting):
         A later call of the same ``group`` replaces an earlier one: its result is then dropped. An error goes to
         ``failed`` as one line, or becomes a notification.
         """
-        self.run_worker(self._in_thread(work, done, failed or self.complain), group=group, exclusive=True)
+        self.run_worker(partial(self._in_thread, work, done, failed or self.complain), group=group, exclusive=True)
 
     def change(self, work: Callable[[Registry], Result], done: Callable[[Result], object]) -> None:
         """Like :meth:`in_thread` for something that writes: it is never dropped for a later one."""
-        self.run_worker(self._in_thread(work, done, self.complain), group="change")
+        self.run_worker(partial(self._in_thread, work, done, self.complain), group="change")
 
     async def _in_thread(
         self, work: Callable[[Registry], Result], done: Callable[[Result], object], failed: Callable[[str], object]
@@ -79,7 +83,7 @@ class HubScreen(Screen[None], Acting):
             result = await asyncio.to_thread(partial(self._call, work))
         except HubError as error:
             failed(str(error))
-        except Exception as error:  # noqa: BLE001 - a broken row or a full disk must not take the screen down
+        except Exception as error:
             failed(f"{type(error).__name__}: {error}")
         else:
             done(result)

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from hubman import config
+from hubman.civitai import auth
 from tui import actions, formats
 from tui.screens.base import HubScreen
 from tui.widgets.columns import Column
@@ -100,7 +100,7 @@ class CivitaiScreen(HubScreen):
         self._show_site()
 
     def _show_site(self) -> None:
-        site = self._site or config.civitai_url()
+        site = self._site or auth.site_url()
         self.query_one("#site", Static).update(site.removeprefix("https://").removeprefix("http://"))
 
     # searching ----------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ class CivitaiScreen(HubScreen):
 
     def do_copy(self) -> None:
         if self.hit is not None:
-            site = self._site if self._site and "://" in self._site else config.civitai_url()
+            site = self._site if self._site and "://" in self._site else auth.site_url()
             address = f"{site}/models/{self.hit.model.id}"
             self.app.copy_to_clipboard(address)
             self.say(f"copied {address}")
@@ -256,7 +256,9 @@ class CivitaiScreen(HubScreen):
 
     def show_jobs(self, snapshot: Snapshot) -> None:
         """When a pull has ended, look again which results are here."""
-        ended = frozenset(view.job.id for view in snapshot.views if view.job.kind == "pull" and view.job.state == "done")
+        ended = frozenset(
+            view.job.id for view in snapshot.views if view.job.kind == "pull" and view.job.state == "done"
+        )
         if ended - self._pulls and self._hits:
             self._look_again()
         self._pulls = ended
@@ -282,12 +284,17 @@ def describe(model: RemoteModel, version: RemoteVersion | None, held: frozenset[
     """A model of the site in words. All texts come from outside: no markup, no control characters."""
     parts = [
         Content.styled(formats.one_line(model.name), "bold"),
-        Content.styled(f"by {formats.one_line(model.creator) or 'unknown'} · {model.stats.download_count:,} downloads", "$foreground-muted"),
+        Content.styled(
+            f"by {formats.one_line(model.creator) or 'unknown'} · {model.stats.download_count:,} downloads",
+            "$foreground-muted",
+        ),
         Content(""),
     ]
     rows = []
     if version is not None:
-        place = f"  ({model.versions.index(version) + 1} of {len(model.versions)}: h l)" if len(model.versions) > 1 else ""
+        place = (
+            f"  ({model.versions.index(version) + 1} of {len(model.versions)}: h l)" if len(model.versions) > 1 else ""
+        )
         file = version.primary_file
         rows = [
             Row("version", formats.one_line(version.name) + place),

@@ -117,7 +117,9 @@ class GenerateScreen(HubScreen):
 
     def take_models(self, models: Sequence[str]) -> None:
         """Put models on the stack, each at its recommended strength."""
-        self.in_thread(lambda registry: [generation.item_of(registry, model) for model in models], self._push, group="take")
+        self.in_thread(
+            lambda registry: [generation.item_of(registry, model) for model in models], self._push, group="take"
+        )
 
     def _push(self, items: Sequence[StackItem]) -> None:
         """The same LoRA twice is refused by every engine, so a second one replaces the first."""
@@ -176,9 +178,13 @@ class GenerateScreen(HubScreen):
     def _show_warnings(self, found: tuple[Guard, ...], reason: str = "") -> None:
         self._guards = found
         rows = self.query_one(StackList)
-        rows.warned = frozenset(item.alias for item in self._stack if any(item.alias in guard.message for guard in found))
+        rows.warned = frozenset(
+            item.alias for item in self._stack if any(item.alias in guard.message for guard in found)
+        )
         rows.refresh()
-        lines = [f"! {guard.message}: {guard.reason}" + (f" (F: {guard.fix})" if guard.fixed else "") for guard in found]
+        lines = [
+            f"! {guard.message}: {guard.reason}" + (f" (F: {guard.fix})" if guard.fixed else "") for guard in found
+        ]
         lines += [f"! {item.alias} is not on this machine" for item in self._stack if not item.path]
         warnings = self.query_one("#warnings", Static)
         warnings.update("\n".join([reason] if reason else lines))
@@ -194,7 +200,9 @@ class GenerateScreen(HubScreen):
         if guard is None or guard.fixed is None:
             return
         strengths = {use.sha256: use.strength for use in guard.fixed.loras}
-        self._stack = [replace(item, strength=strengths[item.sha256]) for item in self._stack if item.sha256 in strengths]
+        self._stack = [
+            replace(item, strength=strengths[item.sha256]) for item in self._stack if item.sha256 in strengths
+        ]
         if guard.fixed.prompt != self._words:
             self.query_one(TextArea).text = guard.fixed.prompt
         self._show_stack()

@@ -81,7 +81,9 @@ class ResultPane(Vertical):
         shape = generation.shape_of(job)
         cells = {(cell.row, cell.column): cell for cell in found.cells}
         if not cells and job.kind == "generate" and job.result:
-            cells = {(0, column): Cell(str(path), "", 0, column) for column, path in enumerate(job.result.get("images", []))}
+            cells = {
+                (0, column): Cell(str(path), "", 0, column) for column, path in enumerate(job.result.get("images", []))
+            }
         self.query_one("#result-title", Static).update(f"{job.title} · {job.state}")
         self.query_one("#result-line", Static).update(self._line(view, len(cells)))
         self.query_one(GridView).show(shape, cells)

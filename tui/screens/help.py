@@ -47,6 +47,8 @@ class HelpScreen(ModalScreen[None]):
         lines: list[tuple[str, str]] = []
         for title, scope in ((self._scope.title(), self._scope), ("Lists", "move"), ("Everywhere", "app")):
             lines.append(("", title))
-            lines += [(" ".join(shown_keys(self.app, action)), action.description) for action in actions.of_scope(scope)]
+            lines += [
+                (" ".join(shown_keys(self.app, action)), action.description) for action in actions.of_scope(scope)
+            ]
             lines.append(("", ""))
         self.query_one(KeyList).set_items(lines[:-1])

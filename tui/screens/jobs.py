@@ -186,7 +186,9 @@ class JobsScreen(HubScreen):
         view = self.current
         if view is None:
             return
-        mode = {"train": "train", "sweep": "generate", "generate": "generate", "sync": "sync"}.get(view.job.kind, "library")
+        mode = {"train": "train", "sweep": "generate", "generate": "generate", "sync": "sync"}.get(
+            view.job.kind, "library"
+        )
         await self.app.switch_mode(mode)
         show_job = getattr(self.app.screen, "show_job", None)
         if show_job is not None:

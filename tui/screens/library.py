@@ -61,7 +61,7 @@ class LibraryScreen(LibraryEdits):
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="query-row"):
             yield Static("/", id="slash")
-            yield Input(placeholder="all models; for example base:sdxl tag:style rating:>=4 sort:added", id="query")
+            yield Input(placeholder="filter, such as base:sdxl tag:style rating:>=4", id="query")
             yield Static("", id="hits")
         yield Static("", id="problem", markup=False)
         with Horizontal(id="panes"):
@@ -79,7 +79,12 @@ class LibraryScreen(LibraryEdits):
     def reload(self, *, facets: bool = False, to: str | None = None) -> None:
         """Read the list again (and the facets, after a change); the cursor stays on its model, or goes to ``to``."""
         text, keep = self._query, to or (self.current.id if self.current else None)
-        self.in_thread(lambda registry: _ids(registry, text), lambda found: self._show_ids(*found, keep), group="ids", failed=self._refuse)
+        self.in_thread(
+            lambda registry: _ids(registry, text),
+            lambda found: self._show_ids(*found, keep),
+            group="ids",
+            failed=self._refuse,
+        )
         if facets:
             self.in_thread(_facets, lambda found: self.query_one(FacetList).show(found), group="facets")
 
@@ -88,7 +93,11 @@ class LibraryScreen(LibraryEdits):
         self._total = total
         self.order.show(ids)
         rows = self.rows
-        rows.empty = EMPTY if not total else f"No model matches.\n\nesc clears the query; {formats.count(total, 'model')} without it."
+        rows.empty = (
+            EMPTY
+            if not total
+            else f"No model matches.\n\nesc clears the query; {formats.count(total, 'model')} without it."
+        )
         cursor = ids.index(keep) if keep in ids else min(rows.cursor, max(0, len(ids) - 1))
         rows.rows_changed(cursor)
         self._show_hits()
@@ -132,7 +141,7 @@ class LibraryScreen(LibraryEdits):
             self.detail = None
             self.query_one("#facts", Static).update("")
             self.query_one(Picture).path = None
-            self.query_one(Picture).caption = ""
+            self.query_one(Picture).add_class("-none")
             self.refresh_actions()
             return
         self.in_thread(lambda registry: _detail(registry, row.id), self._show_detail, group="detail")
@@ -153,12 +162,13 @@ class LibraryScreen(LibraryEdits):
             return
         facts = self.query_one("#facts", Static)
         facts.update(describe(self.detail, self.version_at, facts.size.width or 40))
-        picture = self.query_one(Picture)
-        picture.caption = "no preview"
         version = self.detail.versions[self.version_at].id if self.detail.versions else ""
-        self.in_thread(
-            lambda registry: _picture(registry, version), lambda path: setattr(picture, "path", path), group="picture"
-        )
+        self.in_thread(lambda registry: _picture(registry, version), self._show_picture, group="picture")
+
+    def _show_picture(self, path: Path | None) -> None:
+        picture = self.query_one(Picture)
+        picture.path = path
+        picture.set_class(path is None, "-none")
 
     def do_left(self) -> None:
         self._step_version(-1)

@@ -91,7 +91,7 @@ class LibraryEdits(HubScreen):
             value = formats.one_line(shown(name, model, version))
             source = {**version.sources, **model.sources}.get(name, "")
             note = f"  ({source})" if source and source != "user" else ""
-            return name, name.replace("_", " "), (value or "–") + note
+            return name, name.replace("_", " "), (value or "·") + note
 
         def chosen(name: str | None) -> None:
             if name is not None:
@@ -130,13 +130,19 @@ class LibraryEdits(HubScreen):
         from tui.widgets.dialogs import Ask
 
         low, value, high = version.strength_min, version.strength, version.strength_max
-        text = formats.strength(value) if low is None and high is None else " ".join(map(formats.strength, (low, value, high)))
+        text = (
+            formats.strength(value)
+            if low is None and high is None
+            else " ".join(map(formats.strength, (low, value, high)))
+        )
 
         def done(answer: str | None) -> None:
             if answer is not None:
                 self.assign(parse_strength(answer))
 
-        hint = "The recommended strength, such as 0.8; or lowest, recommended and highest: 0.5 0.8 1. Empty takes it back."
+        hint = (
+            "The recommended strength, such as 0.8; or lowest, recommended and highest: 0.5 0.8 1. Empty takes it back."
+        )
         self.app.push_screen(Ask("strength", text, hint=hint, check=_check_strength), done)
 
     def do_favourite(self) -> None:
@@ -229,8 +235,14 @@ class LibraryEdits(HubScreen):
     def _add_folder(self, text: str) -> None:
         from tui.folders import expand
 
-        folder = str(expand(text))
-        self.start_job("scan", f"index {folder}", {"folders": [folder]})
+        folder = expand(text)
+
+        def work(registry: Registry) -> str:
+            from registry import roots
+
+            return str(roots.add(registry, folder))
+
+        self.change(work, lambda root: self.start_job("scan", f"index {root}", {"folders": [root]}))
 
     def do_pull(self) -> None:
         from tui.widgets.dialogs import Ask
@@ -263,8 +275,8 @@ def _check_strength(text: str) -> None:
     for name, value in found.items():
         _check(name, value)
     if len(found) == 3 and found["strength"]:
-        low, value, high = (float(found[name]) for name in ("strength_min", "strength", "strength_max"))
-        if not low <= value <= high:
+        low, middle, high = (float(found[name]) for name in ("strength_min", "strength", "strength_max"))
+        if not low <= middle <= high:
             raise UsageError("the three numbers must rise", "lowest, recommended, highest")
 
 

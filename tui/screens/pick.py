@@ -76,4 +76,3 @@ class PickScreen(ModalScreen[str | None]):
     def _done(self) -> None:
         row = self.query_one(ModelList).current
         self.dismiss(row.id if row else None)
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -110,8 +110,16 @@ class SyncScreen(HubScreen):
         if remote is None:
             facts.update("")
             return
-        views = [view for view in self.hub.jobs.views if view.job.kind == "sync" and view.job.request.get("remote") == remote.name]
-        lines = [f"{remote.name} · {remote.location}", f"added {formats.age(remote.added_at)} ago".replace("now ago", "just now"), ""]
+        views = [
+            view
+            for view in self.hub.jobs.views
+            if view.job.kind == "sync" and view.job.request.get("remote") == remote.name
+        ]
+        lines = [
+            f"{remote.name} · {remote.location}",
+            f"added {formats.age(remote.added_at)} ago".replace("now ago", "just now"),
+            "",
+        ]
         facts.update("\n".join(lines + (said_of(views[0]) if views else ["never synced from here: s syncs now"])))
 
     # actions ------------------------------------------------------------------------------------------------------
@@ -132,7 +140,9 @@ class SyncScreen(HubScreen):
                 name, location = parse_remote(text)
                 self.change(lambda registry: _add(registry, name, location), self._added)
 
-        hint = "A name and a folder, such as: nas /mnt/nas/loras. An empty folder becomes a new remote, another is joined."
+        hint = (
+            "A name and a folder, such as: nas /mnt/nas/loras. An empty folder becomes a new remote, another is joined."
+        )
         self.app.push_screen(Ask("add a remote", hint=hint, check=parse_remote), done)
 
     def _added(self, remote: Remote) -> None:
@@ -150,7 +160,9 @@ class SyncScreen(HubScreen):
             if yes:
                 self.change(lambda registry: _remove(registry, remote.name), lambda _: self._reload())
 
-        self.app.push_screen(Confirm(f"Forget {remote.name}?", f"Nothing in {remote.location} is touched; it can be added again."), done)
+        self.app.push_screen(
+            Confirm(f"Forget {remote.name}?", f"Nothing in {remote.location} is touched; it can be added again."), done
+        )
 
 
 def parse_remote(text: str) -> tuple[str, str]:
@@ -173,14 +185,19 @@ def said_of(view: JobView) -> list[str]:
     result = job.result or {}
     lines = [
         f"last sync {formats.age(job.finished_at or '')} ago".replace("now ago", "just now"),
-        f"sent      {formats.count(result.get('sent_changes', 0), 'change')}, {formats.count(result.get('uploaded', 0), 'file')}"
-        f" ({formats.size(result.get('uploaded_bytes', 0))})",
-        f"received  {formats.count(result.get('received_changes', 0), 'change')}, {formats.count(result.get('downloaded', 0), 'file')}"
-        f" ({formats.size(result.get('downloaded_bytes', 0))})",
+        f"sent      {_amount(result, 'sent_changes', 'uploaded')}",
+        f"received  {_amount(result, 'received_changes', 'downloaded')}",
     ]
     if result.get("lost_races"):
-        lines.append(f"{formats.count(result['lost_races'], 'edit')} gave way to a later one of another machine: e shows them")
+        lines.append(
+            f"{formats.count(result['lost_races'], 'edit')} gave way to a later one of another machine: e shows them"
+        )
     return lines + [f"! {formats.one_line(warning)}" for warning in result.get("warnings", [])]
+
+
+def _amount(result: dict[str, Any], changes: str, files: str) -> str:
+    counted = formats.count(result.get(changes, 0), "change"), formats.count(result.get(files, 0), "file")
+    return f"{', '.join(counted)} ({formats.size(result.get(f'{files}_bytes', 0))})"
 
 
 def _state(view: JobView) -> str:
@@ -204,4 +221,4 @@ def _add(registry: Registry, name: str, location: str) -> Remote:
 def _remove(registry: Registry, name: str) -> None:
     from hubman.sync import remotes
 
-    remotes.rm(registry, name)
+    remotes.remove(registry, name)

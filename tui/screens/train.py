@@ -15,8 +15,8 @@ from textual.widgets import Static
 from registry.errors import HubError
 from tui import actions, formats
 from tui.folders import expand
-from tui.screens.train_run import RunPane
 from tui.screens.base import HubScreen
+from tui.screens.train_run import RunPane
 from tui.widgets.picture import Picture
 from tui.widgets.rows import RowList
 from tui.widgets.train_lists import ImageLine, ImageList, RecipeLine, RecipeList
@@ -150,7 +150,12 @@ class TrainScreen(HubScreen):
         errors = sum(each.severity == "error" for each in findings)
         warnings = sum(each.severity == "warn" for each in findings)
         said = ", ".join(
-            text for count, text in ((errors, formats.count(errors, "error")), (warnings, formats.count(warnings, "warning"))) if count
+            text
+            for count, text in (
+                (errors, formats.count(errors, "error")),
+                (warnings, formats.count(warnings, "warning")),
+            )
+            if count
         )
         title = f"{self._dataset.folder.name} · {formats.count(len(images), 'image')} · {said or 'nothing to complain about'}"
         self.query_one("#data-title", Static).update(title)
@@ -233,7 +238,9 @@ class TrainScreen(HubScreen):
             if text is not None:
                 self.change(lambda _: _write_caption(image.path, text), lambda _: self._read_again())
 
-        self.app.push_screen(Ask(f"caption of {image.name}", image.caption or "", hint="What the picture shows, in one line."), done)
+        self.app.push_screen(
+            Ask(f"caption of {image.name}", image.caption or "", hint="What the picture shows, in one line."), done
+        )
 
     def _read_again(self) -> None:
         if self._dataset is not None:

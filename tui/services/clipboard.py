@@ -24,7 +24,14 @@ def copy(text: str) -> str:
         if shutil.which(command[0]) is None:
             continue
         try:
-            subprocess.run(command, input=text.encode(), timeout=2, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.run(
+                command,
+                input=text.encode(),
+                timeout=2,
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         except (OSError, subprocess.SubprocessError):
             continue
         return command[0]

@@ -120,7 +120,9 @@ class _Gathered:
         if "sample" in data:
             self.samples.append((int(data.get("epoch", 0)), str(data["sample"])))
         if "cell" in data:
-            self.cells.append(Cell(str(data["cell"]), str(data.get("label", "")), int(data.get("row", 0)), int(data.get("column", 0))))
+            self.cells.append(
+                Cell(str(data["cell"]), str(data.get("label", "")), int(data.get("row", 0)), int(data.get("column", 0)))
+            )
         if event.message or not data:
             count = f" {event.done:g}/{event.total:g}" if event.total else ""
             self.log.append(f"{event.stage}{count} {event.message}".rstrip())

@@ -39,7 +39,10 @@ def strips_of(image: Image, columns: int, rows: int) -> list[Strip]:
     small = image.convert("RGB").resize((2 * columns, 2 * rows), Resampling.LANCZOS)
     data = small.tobytes()
     stride = 6 * columns
-    return [_line(data[2 * y * stride : (2 * y + 1) * stride], data[(2 * y + 1) * stride : (2 * y + 2) * stride]) for y in range(rows)]
+    return [
+        _line(data[2 * y * stride : (2 * y + 1) * stride], data[(2 * y + 1) * stride : (2 * y + 2) * stride])
+        for y in range(rows)
+    ]
 
 
 def _line(top: bytes, bottom: bytes) -> Strip:

@@ -48,8 +48,10 @@ def describe(model: ModelDetail, at: int = 0, width: int = 40) -> Content:
 def _head(model: ModelDetail) -> Iterable[Content]:
     rating = formats.stars(model.rating)
     yield Content.assemble((formats.one_line(model.name), "bold"), "  ", (rating, "$text-warning"))
-    by = f"by {formats.one_line(model.creator)}" if model.creator else {"trained": "trained here", "merged": "merged here"}.get(
-        model.origin, "creator unknown"
+    by = (
+        f"by {formats.one_line(model.creator)}"
+        if model.creator
+        else {"trained": "trained here", "merged": "merged here"}.get(model.origin, "creator unknown")
     )
     yield Content.styled(f"{by} · added {formats.age(model.added_at)} ago".replace("now ago", "now"), _MUTED)
     if model.upstream_deleted:
@@ -81,7 +83,10 @@ def _version(model: ModelDetail, version: VersionRow, at: int) -> Iterable[Row]:
 
 def _file(file: FileRow) -> Iterable[Row | None]:
     yield None
-    yield Row("file", f"{formats.one_line(file.name)} · {formats.size(file.size)}" + (f" · {file.dtype}" if file.dtype else ""))
+    yield Row(
+        "file",
+        f"{formats.one_line(file.name)} · {formats.size(file.size)}" + (f" · {file.dtype}" if file.dtype else ""),
+    )
     yield Row("hash", f"{file.autov2} {file.format}")
     if file.damage:
         yield Row("damage", file.damage, style="$text-error")

@@ -46,7 +46,9 @@ class Ask(_Question[str]):
 
     DEFAULT_CSS = _FRAME.format(name="Ask")
 
-    def __init__(self, title: str, value: str = "", *, hint: str = "", check: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self, title: str, value: str = "", *, hint: str = "", check: Callable[[str], object] | None = None
+    ) -> None:
         super().__init__()
         self._title, self._value, self._hint, self._check = title, value, hint, check
 
@@ -108,7 +110,9 @@ Option = tuple[str, str, str]
 class Choose(_Question[str]):
     """One of several options; answers its key."""
 
-    DEFAULT_CSS = _FRAME.format(name="Choose") + "Choose Options { height: auto; max-height: 24; background: $surface; }"
+    DEFAULT_CSS = (
+        _FRAME.format(name="Choose") + "Choose Options { height: auto; max-height: 24; background: $surface; }"
+    )
 
     def __init__(self, title: str, options: Sequence[Option], *, at: str = "") -> None:
         super().__init__()
@@ -155,7 +159,10 @@ class Show(_Question[None]):
     """A text to read: a log, an error, a list of keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss(None)", "Close", show=False)]
-    DEFAULT_CSS = _FRAME.format(name="Show") + "Show > Vertical { width: 100; } Show TextArea { height: 24; border: none; padding: 0; }"
+    DEFAULT_CSS = (
+        _FRAME.format(name="Show")
+        + "Show > Vertical { width: 100; } Show TextArea { height: 24; border: none; padding: 0; }"
+    )
 
     def __init__(self, title: str, text: str) -> None:
         super().__init__()

@@ -126,7 +126,7 @@ class Gallery(RowList[ModelRow]):
         rows = [row for row in map(self.order.row, range(first, last)) if row is not None]
         self._wanted = [row.version_id for row in rows if row.version_id not in self._pictures]
         if self._wanted and not any(worker.group == "pictures" and worker.is_running for worker in self.workers):
-            self.run_worker(self._load(), group="pictures")
+            self.run_worker(self._load, group="pictures")
 
     async def _load(self) -> None:
         """Fetch what is on the screen, two at a time; what has scrolled away is no longer wanted."""
@@ -175,7 +175,9 @@ class Gallery(RowList[ModelRow]):
     def _picture_line(self, item: ModelRow, line: int, style: Style) -> Strip:
         strips: Sequence[Strip] | None = self._pictures.get(item.version_id)
         if not strips:
-            text = ("…" if strips is None else "no preview").center(_PICTURE.width) if line == _PICTURE.height // 2 else ""
+            text = (
+                ("…" if strips is None else "no preview").center(_PICTURE.width) if line == _PICTURE.height // 2 else ""
+            )
             return Strip([Segment(cut(text, _PICTURE.width), style + self._component("muted"))])
         position = line - (_PICTURE.height - len(strips)) // 2
         if not 0 <= position < len(strips):

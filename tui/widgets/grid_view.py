@@ -35,7 +35,9 @@ At = tuple[int, int]
 class GridView(ScrollView, Acting, can_focus=True):
     """Finished cells as pictures, the others as dots; arrows move the cursor."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("move", only=("down", "up", "left", "right", "top", "bottom", "open"))]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *actions.bindings("move", only=("down", "up", "left", "right", "top", "bottom", "open"))
+    ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--label", "grid--cursor", "grid--dots"}
     DEFAULT_CSS = """
     GridView {
@@ -91,7 +93,7 @@ class GridView(ScrollView, Acting, can_focus=True):
 
     @property
     def _step(self) -> Size:
-        return self._picture + (2, 1)
+        return Size(self._picture.width + 2, self._picture.height + 1)
 
     def _fit(self) -> None:
         step = self._step
@@ -101,7 +103,7 @@ class GridView(ScrollView, Acting, can_focus=True):
             self._drawn_for = size
             self._strips.clear()
         if self.is_attached and any(at not in self._strips for at in self._cells):
-            self.run_worker(self._decode(), group="cells", exclusive=True)
+            self.run_worker(self._decode, group="cells", exclusive=True)
 
     def on_resize(self) -> None:
         self._fit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -44,7 +45,7 @@ class Picture(Widget):
             self.workers.cancel_group(self, "picture")
             self._show([])
         else:
-            self.run_worker(self._decode(self.path), group="picture", exclusive=True)
+            self.run_worker(partial(self._decode, self.path), group="picture", exclusive=True)
 
     async def _decode(self, path: Path | bytes) -> None:
         self._show(await asyncio.to_thread(strips_of_source, path, self.size.width, self.size.height))
@@ -58,7 +59,9 @@ class Picture(Widget):
         if not self._strips:
             middle = y == self.size.height // 2
             text = cut(self.caption.center(width), width) if middle else ""
-            return Strip([Segment(text, self.get_component_rich_style("picture--caption"))]).adjust_cell_length(width, base)
+            return Strip([Segment(text, self.get_component_rich_style("picture--caption"))]).adjust_cell_length(
+                width, base
+            )
         line = y - (self.size.height - len(self._strips)) // 2
         if not 0 <= line < len(self._strips):
             return Strip.blank(width, base)

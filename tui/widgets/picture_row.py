@@ -43,7 +43,7 @@ class PictureRow(Widget):
 
     def _load(self) -> None:
         if self.is_attached and self.size.height > 2:
-            self.run_worker(self._decode(), group="pictures", exclusive=True)
+            self.run_worker(self._decode, group="pictures", exclusive=True)
 
     async def _decode(self) -> None:
         fits = max(1, self.size.width // (self._width + 1))

@@ -39,7 +39,9 @@ def bounds(values: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
-def columns_of(points: Sequence[tuple[float, float]], x_range: tuple[float, float], count: int) -> list[tuple[float, float] | None]:
+def columns_of(
+    points: Sequence[tuple[float, float]], x_range: tuple[float, float], count: int
+) -> list[tuple[float, float] | None]:
     """The (lowest, highest) y in each of ``count`` columns; gaps between points are bridged by straight lines."""
     left, right = x_range
     width = (right - left) or 1.0
@@ -61,7 +63,9 @@ def _widen(span: tuple[float, float] | None, value: float) -> tuple[float, float
     return (value, value) if span is None else (min(span[0], value), max(span[1], value))
 
 
-def braille(columns: Sequence[tuple[float, float] | None], y_range: tuple[float, float], width: int, height: int) -> list[str]:
+def braille(
+    columns: Sequence[tuple[float, float] | None], y_range: tuple[float, float], width: int, height: int
+) -> list[str]:
     """Lines of braille characters for ``2 * width`` columns; an empty cell is a space."""
     cells = [[0] * width for _ in range(height)]
     low, high = y_range

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -38,7 +38,8 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
         *actions.bindings("move", only=("down", "up", "top", "bottom", "page_down", "page_up", "open"))
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"rows--{name}" for name in ("header", "cursor", "blurred", "muted", "accent", "good", "warn", "bad", "mark", "strong")
+        f"rows--{name}"
+        for name in ("header", "cursor", "blurred", "muted", "accent", "good", "warn", "bad", "mark", "strong")
     }
     DEFAULT_CSS = """
     RowList {
@@ -63,12 +64,12 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
     class Highlighted(Message):
         """The cursor came to a line. Only the newest of a flood is delivered."""
 
-        def __init__(self, rows: RowList[Item]) -> None:
+        def __init__(self, rows: RowList[Any]) -> None:
             super().__init__()
             self.rows = rows
 
         @property
-        def control(self) -> RowList[Item]:
+        def control(self) -> RowList[Any]:
             return self.rows
 
         def can_replace(self, message: Message) -> bool:
@@ -77,12 +78,12 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
     class Chosen(Message):
         """Enter, or a double click, on a line."""
 
-        def __init__(self, rows: RowList[Item]) -> None:
+        def __init__(self, rows: RowList[Any]) -> None:
             super().__init__()
             self.rows = rows
 
         @property
-        def control(self) -> RowList[Item]:
+        def control(self) -> RowList[Any]:
             return self.rows
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -130,10 +131,10 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
     def _header_height(self) -> int:
         return 1 if self.HEADER and self.row_count else 0
 
-    def render_lines(self, crop: object) -> list[Strip]:
+    def render_lines(self, crop: Region) -> list[Strip]:
         top = self.scroll_offset.y
         self.prepare(top, min(self.row_count, top + self.size.height))
-        return super().render_lines(crop)  # type: ignore[arg-type]
+        return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width

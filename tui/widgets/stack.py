@@ -47,4 +47,4 @@ class SettingsList(RowList[tuple[str, str]]):
 
     def cells(self, item: tuple[str, str]) -> Sequence[Cell]:
         name, value = item
-        return (name, "muted"), (formats.one_line(value) or "–", "")
+        return (name, "muted"), (formats.one_line(value) or "·", "")

@@ -34,16 +34,26 @@ class ImageLine:
 class ImageList(RowList[ImageLine]):
     """Images with their captions; the worst finding marks the line."""
 
-    COLUMNS: ClassVar[tuple[Column, ...]] = (Column("", 1), Column("Image", 14), Column("Size", 9, drop=1), Column("Caption", 12, grow=True))
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("", 1),
+        Column("Image", 14),
+        Column("Size", 9, drop=1),
+        Column("Caption", 12, grow=True),
+    )
 
     def cells(self, item: ImageLine) -> Sequence[Cell]:
         mark = _MARKS[item.findings[0].severity] if item.findings else ("✔", "good")
         if item.image is None:
             return mark, ("the whole set", "accent"), ("", ""), (formats.count(len(item.findings), "remark"), "muted")
         picture = item.image.picture
-        size = f"{picture.width}×{picture.height}" if not picture.error else ""
+        size = f"{picture.width}x{picture.height}" if not picture.error else ""
         caption = formats.one_line(item.image.caption or "")
-        return mark, (item.image.name, ""), (size, "muted"), (caption or "no caption: e writes one", "" if caption else "warn")
+        return (
+            mark,
+            (item.image.name, ""),
+            (size, "muted"),
+            (caption or "no caption: e writes one", "" if caption else "warn"),
+        )
 
 
 @dataclass(frozen=True)
@@ -65,13 +75,21 @@ class RecipeList(RowList[RecipeLine]):
     def cells(self, item: RecipeLine) -> Sequence[Cell]:
         if not item.name:
             return (item.group, "accent"), ("", ""), ("", "")
-        return (f"  {item.name.replace('_', ' ')}", "muted"), (item.value or "–", ""), ("yours" if item.edited else "", "good")
+        return (
+            (f"  {item.name.replace('_', ' ')}", "muted"),
+            (item.value or "·", ""),
+            ("yours" if item.edited else "", "good"),
+        )
 
 
 class RunList(RowList[JobView]):
     """Trainings, the newest first."""
 
-    COLUMNS: ClassVar[tuple[Column, ...]] = (Column("Training", 14, grow=True), Column("State", 9), Column("Begun", 6, drop=1, right=True))
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Training", 14, grow=True),
+        Column("State", 9),
+        Column("Begun", 6, drop=1, right=True),
+    )
 
     def cells(self, item: JobView) -> Sequence[Cell]:
         styles = {"running": "accent", "done": "good", "failed": "bad", "cancelled": "warn"}
