@@ -27,6 +27,16 @@ class Field:
     def stored_as(self) -> str:
         return self.column or self.name
 
+    def fits(self, value: object) -> bool:
+        """Whether ``value``, which may come from another machine, is of the field's type and can be stored."""
+        if self.type == "bool" or isinstance(value, bool):
+            return self.type in {"bool", "json"} and isinstance(value, bool)
+        if self.type == "int":
+            return isinstance(value, int) and abs(value) < 1 << 63
+        if self.type == "real":
+            return isinstance(value, int | float) and abs(value) < 1e300
+        return self.type == "json" or isinstance(value, str)
+
 
 _FIELDS = (
     Field("name", "model", "text", editable=True),

@@ -1,42 +1,73 @@
-"""A file replaced in place is new content under an old name: what a person said of the old stays said of the new."""
+"""What a person said of one item goes on to hold of the item that takes its place."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
 from registry import changes, projection
 from registry.fields import FIELDS, SETS, TEXTS
 
-_NOT_INHERITED = {"deleted_at", "model", "cover", "published_url", "run_id", "replaced_by", "civitai_version_id"}
-_INHERITED_SETS = [name for name in SETS if name != "previews"]
-"""Pictures show what the old weights drew."""
+_NEVER = {
+    "deleted_at",
+    "model",
+    "cover",
+    "published_url",
+    "run_id",
+    "replaced_by",
+    "civitai_version_id",
+    "civitai_model_id",
+}
+"""Facts that belong to the old item alone."""
+
+Level = Literal["model", "version"]
 
 
 def inherit(db: sqlite3.Connection, old: str, new: str) -> set[str]:
-    """Copy the person's facts, sets and texts from one version (and the model that it alone makes up) to another.
+    """A file was replaced in place: copy the person's facts, sets and texts from the old content's version to the new.
 
     A version of a model with an identity of its own, such as one that Civitai knows, makes the new one a version of
-    the same model. Returns the items to rebuild. Call inside a transaction.
+    the same model. Pictures stay behind: they show what the old weights drew. Returns the items to rebuild.
     """
-    return changes.record(db, _inherited(db, old, new))
+    return changes.record(db, _replacing(db, old, new))
 
 
-def _inherited(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Change]:
+def adopt(db: sqlite3.Connection, old: str, new: str) -> set[str]:
+    """A version moved from one model to another: what the person said of the old model and not of the new holds of both.
+
+    Returns the items to rebuild.
+    """
+    return changes.record(db, _copied(db, old, new, {"model"}))
+
+
+def _replacing(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Change]:
     yield changes.set_field(db, old, "file", "replaced_by", new)
     model = projection.best_facts(db, old).get("model")
     if model is not None and model[0] != old:
         yield changes.set_field(db, new, "file", "model", model[0])
-    rows = db.execute("SELECT field, value FROM facts WHERE item = ? AND source = 'user' ORDER BY field", (old,))
-    for name, value in rows.fetchall():
-        if name in FIELDS and name not in _NOT_INHERITED and value != "null":
+    yield from _copied(db, old, new, {"model", "version"})
+
+
+def _copied(db: sqlite3.Connection, old: str, new: str, levels: set[Level]) -> Iterator[changes.Change]:
+    said = dict(db.execute("SELECT field, value FROM facts WHERE item = ? AND source = 'user'", (new,)).fetchall())
+    rows = db.execute(
+        "SELECT field, value FROM facts WHERE item = ? AND source = 'user' ORDER BY field", (old,)
+    ).fetchall()
+    for name, value in rows:
+        field = FIELDS.get(name)
+        wanted = field is not None and field.of in levels and name not in _NEVER
+        if wanted and value != "null" and said.get(name, "null") == "null":
             yield changes.set_field(db, new, "user", name, msgspec.json.decode(value))
-    for name in _INHERITED_SETS:
-        for member in projection.members(db, old, name):
-            yield changes.add_to_set(db, new, name, member)
-    for name in TEXTS:
-        text = projection.text_of(db, old, name)
-        if text:
-            yield changes.write_text(db, new, name, text)
+    for name, level in SETS.items():
+        if level in levels and name != "previews":
+            present = set(projection.members(db, new, name))
+            for member in projection.members(db, old, name):
+                if member not in present:
+                    yield changes.add_to_set(db, new, name, member)
+    for name, level in TEXTS.items():
+        text = projection.text_of(db, old, name) if level in levels else None
+        if text and text not in (projection.text_of(db, new, name) or ""):
+            yield changes.add_text(db, new, name, text)

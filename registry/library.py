@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from registry import changes, fields, projection, query, timestamps
+from registry import changes, fields, inherit, projection, query, timestamps
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, RunRow, VersionRow
@@ -196,14 +196,26 @@ _LOOKUPS = (
 
 
 def set_facts(registry: Registry, item: str, source: str, facts: Mapping[str, object]) -> None:
-    """Say several facts of one item at once; a value that is already said is not said again."""
+    """Say several facts of one item at once; a value that is already said is not said again.
+
+    A version that comes to another model by its ``model`` fact takes along what the person said of the old one.
+    """
     with registry.transaction() as db:
+        before = _model_of(db, item)
         made = [
             changes.set_field(db, item, source, field, value)
             for field, value in facts.items()
             if not _is_said(db, item, source, field, value)
         ]
-        projection.rebuild(db, changes.record(db, made) | {item})
+        touched = changes.record(db, made) | {item}
+        after = _model_of(db, item)
+        if after != before:
+            touched |= inherit.adopt(db, before, after)
+        projection.rebuild(db, touched)
+
+
+def _model_of(db: sqlite3.Connection, version_id: str) -> str:
+    return str(projection.best_facts(db, version_id).get("model", (version_id, ""))[0])
 
 
 def _is_said(db: sqlite3.Connection, item: str, source: str, field: str, value: object) -> bool:

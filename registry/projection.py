@@ -38,10 +38,10 @@ def best_facts(db: sqlite3.Connection, item: str) -> Best:
     best: Best = {}
     for field, source, value in db.execute("SELECT field, source, value FROM facts WHERE item = ?", (item,)):
         decoded = msgspec.json.decode(value)
-        if decoded is None and source != "user":
+        if decoded is None or (field in FIELDS and not FIELDS[field].fits(decoded)):
             continue
         known = best.get(field)
-        if decoded is not None and (known is None or _RANK[source] < _RANK[known[1]]):
+        if known is None or _RANK[source] < _RANK[known[1]]:
             best[field] = (decoded, source)
     return best
 

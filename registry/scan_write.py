@@ -11,7 +11,7 @@ import msgspec
 
 from registry import changes, clock, ids, places, projection, timestamps
 from registry.places import Known
-from registry.scan_inherit import inherit
+from registry.inherit import inherit
 from registry.scan_read import Reading, kept_metadata
 
 _OLDEST_MTIME = datetime(2015, 1, 1, tzinfo=UTC).timestamp()
