@@ -1,7 +1,7 @@
 """Train the embedded base's UNet on plain scenes: python scripts/tinybase_unet.py --vae DIR --clip DIR --out DIR.
 
-The text tower of CLIP is frozen. Prediction of v on a schedule that ends in noise (linear betas) rather than SD 1.5's:
-with flat colours, the signal that SD's schedule leaves at the last step would teach grey backgrounds.
+The text tower is frozen. Prediction of v on a cosine schedule that ends in pure noise, rather than SD 1.5's: the signal
+that SD leaves at the last step would teach grey backgrounds, and 8x8 latents drown in noise long before its middle.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from muon import Optimizer
-from tinybase_clip import phrase
+from tinybase_text import phrase
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from hubman.tinybase.drawing import Scene, draw, random_scene, split_combinations
@@ -45,8 +45,8 @@ def make_unet(latent_channels: int) -> UNet2DConditionModel:
 
 def make_scheduler() -> DDIMScheduler:
     return DDIMScheduler(
-        num_train_timesteps=1000, beta_start=0.0001, beta_end=0.02, beta_schedule="linear", prediction_type="v_prediction",
-        clip_sample=False, set_alpha_to_one=True, steps_offset=0, timestep_spacing="trailing",
+        num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False,
+        set_alpha_to_one=True, steps_offset=0, timestep_spacing="trailing",
     )  # fmt: skip
 
 
@@ -112,6 +112,8 @@ def main() -> None:
     parser.add_argument("--pool", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="A pipeline whose UNet to go on from.")
+    parser.add_argument("--lr", type=float, default=0.02)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     rng = random.Random(args.seed)
@@ -124,11 +126,14 @@ def main() -> None:
     encoder = text_model(CLIPModel.from_pretrained(args.clip))
     latents = encode_pictures(vae, pictures)
     print("latents", tuple(latents.shape), "std", round(float(latents.std()), 3), flush=True)
-    unet = make_unet(latents.shape[1])
+    if args.start:
+        unet = UNet2DConditionModel.from_pretrained(args.start, subfolder="unet", torch_dtype=torch.float32).train()
+    else:
+        unet = make_unet(latents.shape[1])
     print(f"UNet {sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M parameters", flush=True)
     average = copy.deepcopy(unet).eval()
     alphas = make_scheduler().alphas_cumprod
-    optimizer = Optimizer(unet, args.steps, lr=0.02, adam_lr=1e-3)
+    optimizer = Optimizer(unet, args.steps, lr=args.lr, adam_lr=1e-3)
     started, shown = time.monotonic(), 0.0
     for step in range(args.steps):
         rows = rng.sample(range(len(scenes)), args.batch)
