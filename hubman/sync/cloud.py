@@ -7,6 +7,7 @@ them, a name is written twice with the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,9 @@ from registry.errors import MissingExtraError, UsageError
 SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
 _OPTIONS = {"endpoint": "endpoint", "region": "region"}
 """What may stand in a remote's options, and how obstore calls it. Keys come from the environment, never from here."""
+
+RETRIES = 5
+"""How often a request is tried again, later each time, within a minute."""
 
 
 def open_cloud(url: str, options: Mapping[str, str]) -> CloudStorage:
@@ -32,8 +36,9 @@ def open_cloud(url: str, options: Mapping[str, str]) -> CloudStorage:
         raise MissingExtraError("buckets need obstore", "pip install 'hubman[cloud]'") from error
     settings: dict[str, Any] = {_OPTIONS[name]: value for name, value in options.items() if name in _OPTIONS}
     client = {"allow_http": True} if settings.get("endpoint", "").startswith("http://") else {}
+    retries: Any = {"max_retries": RETRIES, "retry_timeout": timedelta(minutes=1)}
     try:
-        return CloudStorage(from_url(url, config=settings, client_options=client or None), url)
+        return CloudStorage(from_url(url, config=settings, client_options=client or None, retry_config=retries), url)
     except (BaseError, ValueError) as error:
         raise UsageError(f"{url} can't be opened ({_first_line(error)})", "is the address right?") from error
 
@@ -66,9 +71,7 @@ class CloudStorage:
             except FileNotFoundError:
                 return None
             if answer.meta["size"] > cap:
-                raise StorageError(
-                    f"{self._shown}/{key} has {answer.meta['size']} bytes, more than the {cap} it may have"
-                )
+                raise StorageError(f"{self._shown}/{key} is longer than the {cap} bytes that it may have")
             return Fetched(bytes(answer.bytes()), answer.meta["e_tag"])
 
     def read_range(self, key: str, start: int, length: int) -> bytes:

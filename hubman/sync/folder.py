@@ -172,9 +172,7 @@ class FolderStorage:
         except OSError as error:
             self._need_root()
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-                raise StorageError(
-                    f"{self._shown(key)} is a link, or lies behind one", "remove it from the remote"
-                ) from error
+                raise StorageError(f"{self._shown(key)} is or follows a link", "remove it from the remote") from error
             raise StorageError(
                 f"{self._shown(key)} can't be used ({error.strerror or error})",
                 "is there room, and may you write there?",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import random
 import shutil
 import tempfile
 from collections import Counter
@@ -58,7 +59,10 @@ class Machine:
 
     def add_lora(self, name: str, *, seed: int = 0, rank: int = 4) -> str:
         """A real file in this machine's models folder, indexed; returns the version's id."""
-        path = write_model(self.registry.models_folder / f"{name}.safetensors", small_lora(rank=rank), seed=seed)
+        path = write_model(self.registry.models_folder / f"{name}.safetensors", small_lora(rank=rank))
+        data = path.read_bytes()
+        header = 8 + int.from_bytes(data[:8], "little")
+        path.write_bytes(data[:header] + random.Random(seed).randbytes(len(data) - header))
         return index(self.registry, path)
 
     def add_picture(self, version: str, content: bytes) -> str:
