@@ -17,6 +17,7 @@ from tui import actions
 from tui.acting import Acting
 from tui.data import Data
 from tui.services.watch import Snapshot
+from tui.work import begin
 
 
 def _library() -> Screen[Any]:
@@ -109,7 +110,7 @@ class HubmanApp(App[None], Acting):
         if not self._polling:
             self._polling = True
             self._quiet_ticks = 0
-            self.run_worker(self._look, group="jobs")
+            begin(self, self._look, group="jobs")
 
     async def _look(self) -> None:
         try:

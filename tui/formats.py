@@ -82,7 +82,7 @@ def bar(share: float, width: int) -> str:
     return text + "·" * (width - len(text))
 
 
-def strength_bar(value: float | None, low: float | None, high: float | None, width: int = 12) -> str:
+def strength_bar(value: float | None, low: float | None, high: float | None, width: int = 10) -> str:
     """``0.5 ···▮···· 1`` between the recommended ends; without ends from 0 to 1."""
     if value is None and low is None and high is None:
         return "not set"

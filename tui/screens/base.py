@@ -17,6 +17,7 @@ from tui.acting import Acting
 from tui.services.watch import Snapshot
 from tui.widgets.action_bar import ActionBar
 from tui.widgets.mode_bar import ModeBar
+from tui.work import begin
 
 if TYPE_CHECKING:
     from hubman.jobs.records import Job
@@ -70,11 +71,11 @@ class HubScreen(Screen[None], Acting):
         A later call of the same ``group`` replaces an earlier one: its result is then dropped. An error goes to
         ``failed`` as one line, or becomes a notification.
         """
-        self.run_worker(partial(self._in_thread, work, done, failed or self.complain), group=group, exclusive=True)
+        begin(self, partial(self._in_thread, work, done, failed or self.complain), group=group, exclusive=True)
 
     def change(self, work: Callable[[Registry], Result], done: Callable[[Result], object]) -> None:
         """Like :meth:`in_thread` for something that writes: it is never dropped for a later one."""
-        self.run_worker(partial(self._in_thread, work, done, self.complain), group="change")
+        begin(self, partial(self._in_thread, work, done, self.complain), group="change")
 
     async def _in_thread(
         self, work: Callable[[Registry], Result], done: Callable[[Result], object], failed: Callable[[str], object]

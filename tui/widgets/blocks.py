@@ -104,6 +104,8 @@ def strips_of_source(source: Path | bytes, columns: int, rows: int) -> list[Stri
 
 
 def _decoded(source: Path | BytesIO, columns: int, rows: int) -> list[Strip]:
+    if columns <= 0 or rows <= 0:
+        return []
     from PIL import Image
 
     try:

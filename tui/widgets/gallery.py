@@ -21,6 +21,7 @@ from tui.widgets.blocks import strips_of_file
 from tui.widgets.columns import cut
 from tui.widgets.model_list import ModelOrder
 from tui.widgets.rows import RowList
+from tui.work import begin
 
 CARD = Size(22, 11)
 """Cells of a card: the picture, its name and a line of facts, with a gap to the right and below."""
@@ -126,7 +127,7 @@ class Gallery(RowList[ModelRow]):
         rows = [row for row in map(self.order.row, range(first, last)) if row is not None]
         self._wanted = [row.version_id for row in rows if row.version_id not in self._pictures]
         if self._wanted and not any(worker.group == "pictures" and worker.is_running for worker in self.workers):
-            self.run_worker(self._load, group="pictures")
+            begin(self, self._load, group="pictures")
 
     async def _load(self) -> None:
         """Fetch what is on the screen, two at a time; what has scrolled away is no longer wanted."""

@@ -23,6 +23,7 @@ from tui.services.watch import Cell
 from tui.widgets.blocks import strips_of_file
 from tui.widgets.columns import cut
 from tui.widgets.paint import ink
+from tui.work import begin
 
 LABELS = 9
 SMALLEST, LARGEST = 10, 48
@@ -103,7 +104,7 @@ class GridView(ScrollView, Acting, can_focus=True):
             self._drawn_for = size
             self._strips.clear()
         if self.is_attached and any(at not in self._strips for at in self._cells):
-            self.run_worker(self._decode, group="cells", exclusive=True)
+            begin(self, self._decode, group="cells", exclusive=True)
 
     def on_resize(self) -> None:
         self._fit()

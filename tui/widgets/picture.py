@@ -14,6 +14,7 @@ from textual.widget import Widget
 
 from tui.widgets.blocks import strips_of_source
 from tui.widgets.columns import cut
+from tui.work import begin
 
 
 class Picture(Widget):
@@ -45,7 +46,7 @@ class Picture(Widget):
             self.workers.cancel_group(self, "picture")
             self._show([])
         else:
-            self.run_worker(partial(self._decode, self.path), group="picture", exclusive=True)
+            begin(self, partial(self._decode, self.path), group="picture", exclusive=True)
 
     async def _decode(self, path: Path | bytes) -> None:
         self._show(await asyncio.to_thread(strips_of_source, path, self.size.width, self.size.height))

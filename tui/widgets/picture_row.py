@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from tui.widgets.blocks import strips_of_file
 from tui.widgets.columns import cut
+from tui.work import begin
 
 
 class PictureRow(Widget):
@@ -43,7 +44,7 @@ class PictureRow(Widget):
 
     def _load(self) -> None:
         if self.is_attached and self.size.height > 2:
-            self.run_worker(self._decode, group="pictures", exclusive=True)
+            begin(self, self._decode, group="pictures", exclusive=True)
 
     async def _decode(self) -> None:
         fits = max(1, self.size.width // (self._width + 1))
