@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubman.civitai import lenient, wire
@@ -29,17 +29,20 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_JSON)
 def test_devalue_reads_back_what_was_written(value: Any) -> None:
     assert wire.parse_devalue(write_devalue(value)) == value
 
 
+@settings(deadline=None)
 @given(_JSON)
 def test_superjson_reads_back_what_was_written(value: Any) -> None:
     body = json.dumps({"result": {"data": write_superjson(value)}}).encode()
     assert wire.parse_answer(body).data == value
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | _JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_an_answer_or_a_wire_error(body: bytes) -> None:
     try:
@@ -49,11 +52,12 @@ def test_any_body_is_an_answer_or_a_wire_error(body: bytes) -> None:
     assert isinstance(answer, wire.TrpcAnswer)
 
 
+@settings(deadline=None)
 @given(st.lists(_JSON, min_size=1, max_size=6))
 def test_damaged_devalue_never_hangs_or_crashes(slots: list[Any]) -> None:
     try:
         wire.parse_devalue(json.dumps(slots))
-    except (wire.WireError, ValueError, TypeError):
+    except wire.WireError:
         return
 
 
@@ -88,6 +92,7 @@ def test_dates_are_listed_by_path() -> None:
 # records ----------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["id", "name", "modelVersions", "tags", "creator", "stats", "nsfw", "extra"]), _JSON
@@ -173,6 +178,7 @@ def test_what_names_nothing_is_refused_with_the_forms(text: str) -> None:
     assert "hash" in caught.value.hint
 
 
+@settings(deadline=None)
 @given(st.text(max_size=120))
 def test_any_text_is_a_reference_or_a_usage_error(text: str) -> None:
     try:
@@ -182,6 +188,7 @@ def test_any_text_is_a_reference_or_a_usage_error(text: str) -> None:
     assert ref.version_id or ref.model_id or ref.hash
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2**31 - 1), st.integers(1, 2**31 - 1))
 def test_an_air_reads_back(model: int, version: int) -> None:
     assert parse_ref(air("Illustrious", "LoCon", model, version)) == Ref(model_id=model, version_id=version)

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 from PIL import Image
 
 from hubman.civitai.client import Civitai
 from hubman.sandbox import Sandbox, Settings
+from registry.database import Registry
 
 
 @dataclass
@@ -68,6 +70,14 @@ def bench(folder: Path, **settings: Any) -> Iterator[Bench]:
         httpx.Client() as http,
     ):
         yield Bench(sandbox, clock, folder, http)
+
+
+@contextmanager
+def quick_registry(home: Path) -> Iterator[Registry]:
+    """A registry that does not wait for the disk: no test cuts the power."""
+    with Registry(home) as registry, mock.patch("os.fsync"):
+        registry.db.execute("PRAGMA synchronous = OFF")
+        yield registry
 
 
 def write_lora(path: Path, *, size: int = 4096, seed: int = 0, metadata: dict[str, str] | None = None) -> Path:
