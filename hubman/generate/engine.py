@@ -179,7 +179,9 @@ def _remark(use: LoraUse, lora: LoraWeights, report: Report) -> None:
     if not lora.coverage.complete:
         report(Progress(stage="load", message=f"{use.name}: only {lora.coverage}"))
     if use.te_strength and not lora.touches("text_encoder"):
-        report(Progress(stage="load", message=f"{use.name} has no text-encoder part: te={use.te_strength:g} does nothing"))
+        report(
+            Progress(stage="load", message=f"{use.name} has no text-encoder part: te={use.te_strength:g} does nothing")
+        )
 
 
 def _in_order(request: DrawRequest) -> list[LoraUse]:

@@ -34,7 +34,9 @@ def test_a_checkpoint_has_the_weights_of_its_folder(tmp_path: Path) -> None:
     assert other.tokenizer("a red circle").input_ids == one.tokenizer("a red circle").input_ids
 
 
-def _header(path: Path, *, width: int = 768, channels: int = 4, extra: str = "x", metadata: dict[str, str] | None = None) -> Path:
+def _header(
+    path: Path, *, width: int = 768, channels: int = 4, extra: str = "x", metadata: dict[str, str] | None = None
+) -> Path:
     tensors = {CROSS: torch.zeros(4, width), FIRST: torch.zeros(4, channels, 3, 3), extra: torch.zeros(1)}
     save_file(tensors, path, metadata)
     return path

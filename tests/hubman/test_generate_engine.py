@@ -220,7 +220,9 @@ def test_a_text_strength_without_a_text_encoder_part_is_remarked(
     tiny: Path, base: Base, engine: LocalEngine, tmp_path: Path
 ) -> None:
     told: list[Progress] = []
-    use = msgspec.structs.replace(_make_lora(base, tmp_path / "x.safetensors", 9, components=("unet",)), te_strength=0.5)
+    use = msgspec.structs.replace(
+        _make_lora(base, tmp_path / "x.safetensors", 9, components=("unet",)), te_strength=0.5
+    )
     list(engine.draw([_request(tiny, loras=(use,))], tmp_path, report=told.append))
     assert [p.message for p in told if p.stage == "load"] == ["x has no text-encoder part: te=0.5 does nothing"]
 
