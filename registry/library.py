@@ -19,19 +19,14 @@ from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, Run
 def model_ids(registry: Registry, text: str = "") -> list[str]:
     """Ids of the models that match a query line, in its order. Raises :class:`UsageError` for a bad query."""
     found = query.compile_query(text)
-    # A left join, because SQLite drops it where the query asks nothing of the version.
-    sql = f"SELECT m.id FROM models m LEFT JOIN versions v ON v.id = m.version_id WHERE {found.where} ORDER BY {found.order}"  # noqa: S608
-    return [row[0] for row in registry.db.execute(sql, found.parameters)]
+    return [row[0] for row in registry.db.execute(found.select_ids, found.parameters)]
 
 
 _ROWS = """
 SELECT m.id, m.name, m.kind, m.rating, m.favourite, m.alias, m.creator, m.origin, m.added_at, m.upstream_deleted,
     m.version_id, m.versions, v.name AS version_name, v.base_model, v.architecture, v.network_type, v.rank, v.strength, v.size,
-    v.trigger_words, v.published_url,
-    (SELECT group_concat(tag, char(31)) FROM tags WHERE model_id = m.id) AS tags,
-    (SELECT group_concat(p.state) FROM files f JOIN places p ON p.sha256 = f.sha256 WHERE f.version_id = v.id) AS states,
-    (SELECT count(*) FROM files f WHERE f.version_id = v.id AND f.damage IS NOT NULL) AS damaged,
-    (SELECT sha256 FROM previews WHERE version_id = v.id ORDER BY position, added_at, sha256 LIMIT 1) AS preview
+    v.trigger_words, v.published_url, v.preview, v.is_damaged, m.tag_list AS tags,
+    (SELECT group_concat(p.state) FROM files f JOIN places p ON p.sha256 = f.sha256 WHERE f.version_id = v.id) AS states
 FROM models m JOIN versions v ON v.id = m.version_id WHERE m.id IN (%s)
 """
 
@@ -51,7 +46,7 @@ def _model_row(row: sqlite3.Row) -> ModelRow:
     values = dict(row)
     states = (values.pop("states") or "").split(",")
     flags = ""
-    if values.pop("damaged") or "damaged" in states:
+    if values.pop("is_damaged") or "damaged" in states:
         flags += "!"
     if states == [""]:
         flags += "E"
@@ -61,11 +56,14 @@ def _model_row(row: sqlite3.Row) -> ModelRow:
         flags += "P"
     if values.pop("upstream_deleted"):
         flags += "X"
-    tags = values.pop("tags")
-    values["tags"] = sorted(tags.split("\x1f")) if tags else []
-    values["trigger_words"] = msgspec.json.decode(values["trigger_words"])
+    values["tags"] = tuple(_decode_list(values["tags"]))
+    values["trigger_words"] = tuple(_decode_list(values["trigger_words"]))
     values["favourite"] = bool(values["favourite"])
-    return msgspec.convert({**values, "alias": values["alias"] or "", "flags": flags}, ModelRow)
+    values["alias"] = values["alias"] or ""
+    return ModelRow(**values, flags=flags)
+
+
+_decode_list = msgspec.json.Decoder(list[str]).decode
 
 
 def list_models(registry: Registry, text: str = "") -> list[ModelRow]:

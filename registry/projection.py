@@ -49,7 +49,8 @@ def best_facts(db: sqlite3.Connection, item: str) -> Best:
 def members(db: sqlite3.Connection, item: str, name: str) -> list[str]:
     """The values of a set, oldest addition first."""
     rows = db.execute(
-        "SELECT value, min(dot) AS first FROM set_members WHERE item = ? AND name = ? GROUP BY value ORDER BY first", (item, name)
+        "SELECT value, min(dot) AS first FROM set_members WHERE item = ? AND name = ? GROUP BY value ORDER BY first",
+        (item, name),
     )
     return [row[0] for row in rows]
 
@@ -89,9 +90,13 @@ def _rebuild_version(db: sqlite3.Connection, version: str) -> str | None:
         **_columns(best, "version"),
     }
     row["model_id"] = model
+    row["preview"] = _rebuild_previews(db, version, row.get("cover"))
+    row["is_damaged"] = db.execute(_DAMAGED, (version,)).fetchone() is not None
     _replace(db, "versions", row)
-    _rebuild_previews(db, version, row.get("cover"))
     return model
+
+
+_DAMAGED = "SELECT 1 FROM files WHERE version_id = ? AND damage IS NOT NULL"
 
 
 def _is_past(db: sqlite3.Connection, file: sqlite3.Row, best: Best) -> bool:
@@ -120,10 +125,13 @@ def _replace(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
     db.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
 
 
-def _rebuild_previews(db: sqlite3.Connection, version: str, cover: str | None) -> None:
+def _rebuild_previews(db: sqlite3.Connection, version: str, cover: str | None) -> str | None:
+    """Returns the SHA-256 of the first picture."""
     db.execute("DELETE FROM previews WHERE version_id = ?", (version,))
     for position, sha256 in enumerate(members(db, version, "previews")):
-        record = db.execute("SELECT body FROM records WHERE kind = 'preview' AND id = ?", (f"{version}/{sha256}",)).fetchone()
+        record = db.execute(
+            "SELECT body FROM records WHERE kind = 'preview' AND id = ?", (f"{version}/{sha256}",)
+        ).fetchone()
         if record is None:
             continue
         body = msgspec.json.decode(record[0])
@@ -140,6 +148,11 @@ def _rebuild_previews(db: sqlite3.Connection, version: str, cover: str | None) -
             "added_at": body.get("added_at", timestamps.now()),
         }
         _replace(db, "previews", row)
+    first = db.execute(_FIRST_PREVIEW, (version,)).fetchone()
+    return first[0] if first else None
+
+
+_FIRST_PREVIEW = "SELECT sha256 FROM previews WHERE version_id = ? ORDER BY position, added_at, sha256 LIMIT 1"
 
 
 def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
@@ -164,6 +177,8 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
         "added_at": min(version["added_at"] for version in versions),
         "version_id": versions[0]["id"],
         "versions": len(versions),
+        "tag_list": msgspec.json.encode(sorted(tags)).decode(),
+        "search_id": _search_rowid(model),
         **_columns(best, "model"),
     }
     _replace(db, "models", row)
@@ -172,8 +187,14 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
     db.execute(
         "INSERT INTO search (rowid, model_id, name, files, triggers, tags, notes, creator) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            _search_rowid(model), model, row["name"], " ".join(files), triggers, " ".join(tags),
-            row["notes"] or "", row.get("creator") or "",
+            _search_rowid(model),
+            model,
+            row["name"],
+            " ".join(files),
+            triggers,
+            " ".join(tags),
+            row["notes"] or "",
+            row.get("creator") or "",
         ),  # fmt: skip
     )
 

@@ -37,6 +37,12 @@ class Query:
     parameters: dict[str, object]
     order: str
 
+    @property
+    def select_ids(self) -> str:
+        """The statement that lists the models' ids."""
+        joined = " JOIN versions v ON v.id = m.version_id" if "v." in self.where + self.order else ""
+        return f"SELECT m.id FROM models m{joined} WHERE {self.where} ORDER BY {self.order}"
+
 
 @dataclass(frozen=True)
 class Term:
@@ -152,4 +158,4 @@ def _has_token(word: str) -> bool:
 
 def _matching(words: list[str], values: Parameters) -> str:
     phrases = " ".join(f'"{word.replace(chr(34), "")}"*' for word in words)
-    return f"m.id IN (SELECT model_id FROM search WHERE search MATCH {values.bind(phrases)})"
+    return f"m.search_id IN (SELECT rowid FROM search WHERE search MATCH {values.bind(phrases)})"

@@ -54,16 +54,19 @@ CREATE TABLE models (
     rating INTEGER NOT NULL DEFAULT 0, favourite INTEGER NOT NULL DEFAULT 0, alias TEXT, origin TEXT NOT NULL,
     nsfw_level INTEGER NOT NULL DEFAULT 0, permissions TEXT NOT NULL DEFAULT '{}', civitai_id INTEGER,
     upstream_deleted INTEGER NOT NULL DEFAULT 0, added_at TEXT NOT NULL, deleted_at TEXT,
-    version_id TEXT NOT NULL, versions INTEGER NOT NULL, sources TEXT NOT NULL DEFAULT '{}'
+    version_id TEXT NOT NULL, versions INTEGER NOT NULL, tag_list TEXT NOT NULL DEFAULT '[]', search_id INTEGER NOT NULL,
+    sources TEXT NOT NULL DEFAULT '{}'
 ) WITHOUT ROWID;
-CREATE INDEX models_name ON models (name COLLATE NOCASE, deleted_at);
-CREATE INDEX models_added ON models (added_at, deleted_at);
+CREATE INDEX models_search ON models (search_id);
+CREATE INDEX models_name ON models (name COLLATE NOCASE, id, deleted_at);
+CREATE INDEX models_added ON models (added_at DESC, name COLLATE NOCASE, id, deleted_at);
 CREATE INDEX models_alias ON models (alias);
 CREATE TABLE versions (
     id TEXT PRIMARY KEY, model_id TEXT NOT NULL, name TEXT NOT NULL, base_model TEXT, architecture TEXT,
     strength REAL, strength_min REAL, strength_max REAL, civitai_id INTEGER, changelog TEXT, run_id TEXT,
     network_type TEXT, rank INTEGER, alpha REAL, size INTEGER NOT NULL DEFAULT 0, trigger_words TEXT NOT NULL DEFAULT '[]',
-    published_url TEXT, cover TEXT, replaced_by TEXT, added_at TEXT NOT NULL, sources TEXT NOT NULL DEFAULT '{}'
+    published_url TEXT, cover TEXT, replaced_by TEXT,
+    preview TEXT, is_damaged INTEGER NOT NULL DEFAULT 0, added_at TEXT NOT NULL, sources TEXT NOT NULL DEFAULT '{}'
 ) WITHOUT ROWID;
 CREATE INDEX versions_model ON versions (model_id, added_at DESC);
 CREATE INDEX versions_civitai ON versions (civitai_id);
@@ -81,14 +84,16 @@ CREATE TABLE files (
     tensor_count INTEGER NOT NULL DEFAULT 0, metadata TEXT NOT NULL DEFAULT '{}', damage TEXT, added_at TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX files_version ON files (version_id);
-CREATE INDEX files_autov3 ON files (autov3);
+CREATE INDEX files_autov3 ON files (autov3, version_id);
+CREATE INDEX files_damaged ON files (version_id) WHERE damage IS NOT NULL;
 CREATE TABLE roots (path TEXT PRIMARY KEY, added_at TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE places (
     path TEXT PRIMARY KEY, root TEXT NOT NULL, sha256 TEXT, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
     device INTEGER NOT NULL, inode INTEGER NOT NULL, state TEXT NOT NULL, problem TEXT, seen_at TEXT NOT NULL,
     CHECK (state IN ('present', 'missing', 'damaged'))
 ) WITHOUT ROWID;
-CREATE INDEX places_sha256 ON places (sha256);
+CREATE INDEX places_sha256 ON places (sha256, state, device, inode);
+CREATE INDEX places_troubled ON places (state, sha256) WHERE state <> 'present';
 CREATE TABLE file_history (
     path TEXT NOT NULL, sha256 TEXT NOT NULL, replaced_by TEXT, at TEXT NOT NULL, PRIMARY KEY (path, sha256)
 ) WITHOUT ROWID;

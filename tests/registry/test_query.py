@@ -20,8 +20,8 @@ _NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 def _names(registry: Registry, line: str) -> list[str]:
     found = query.compile_query(line, _NOW)
-    asked = f"FROM models m LEFT JOIN versions v ON v.id = m.version_id WHERE {found.where} ORDER BY {found.order}"
-    return [row[0] for row in registry.db.execute(f"SELECT m.name {asked}", found.parameters)]
+    ids = [row[0] for row in registry.db.execute(found.select_ids, found.parameters)]
+    return [row.name for row in library.model_rows(registry, ids)]
 
 
 @pytest.fixture(scope="module")
@@ -277,3 +277,11 @@ def test_the_newest_version_is_the_one_that_is_asked(registry: Registry) -> None
     assert library.model_ids(registry, "rank:4") == []
     (row,) = library.list_models(registry)
     assert (row.version_id, row.versions) == (new, 2)
+
+
+@pytest.mark.parametrize("line", ["", "sort:added"])
+def test_the_plain_list_is_one_walk_of_an_index_that_has_it_all(registry: Registry, line: str) -> None:
+    found = query.compile_query(line)
+    plan = [row[3] for row in registry.db.execute(f"EXPLAIN QUERY PLAN {found.select_ids}", found.parameters)]
+    assert len(plan) == 1
+    assert "COVERING INDEX" in plan[0]
