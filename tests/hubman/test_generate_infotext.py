@@ -13,6 +13,7 @@ from hubman.generate.infotext import Infotext, infotext_of, read, write
 from hubman.generate.pictures import Chunk, EngineNote, is_finished, public, read_info, save_png
 from hubman.generate.request import DrawRequest, LoraUse
 from registry.errors import DamagedFileError
+from tests.support.patient import PATIENT
 
 # A line "Negative prompt: " inside the prompt cannot be told from the separator in this format; the hubman chunk can.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=80).filter(
@@ -38,6 +39,7 @@ REAL = (
 )
 
 
+@PATIENT
 @given(TEXTS, TEXTS, st.dictionaries(KEYS, VALUES, max_size=4), st.dictionaries(KEYS, JSON, max_size=2))
 def test_what_is_written_is_read_back(
     prompt: str, negative: str, fields: dict[str, str], json_fields: dict[str, object]
@@ -47,6 +49,7 @@ def test_what_is_written_is_read_back(
     assert read(write(info)) == info
 
 
+@PATIENT
 @given(st.text(max_size=120))
 def test_any_text_has_a_reading(text: str) -> None:
     assert isinstance(read(text), Infotext)

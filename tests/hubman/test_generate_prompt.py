@@ -14,6 +14,7 @@ from hubman.generate.prompt_schedule import Part, Stretch, parts, schedule
 from hubman.generate.prompt_tags import LoraTag, cut_tags
 from hubman.generate.request import LoraUse
 from registry.errors import HubError, NotFoundError, UsageError
+from tests.support.patient import PATIENT
 
 PROMPTS = st.text(st.sampled_from("ab ,.:|()[]\\<>{}=-+0123456789loraANDBREK\n\té漢"), max_size=60) | st.text(
     max_size=60
@@ -26,6 +27,7 @@ def _codes(text: str) -> list[str]:
     return [lint.code for lint in parse(text).lints]
 
 
+@PATIENT
 @given(PROMPTS, st.integers(1, 30))
 def test_any_text_has_a_reading(text: str, steps: int) -> None:
     prompt = parse(text)
@@ -36,6 +38,7 @@ def test_any_text_has_a_reading(text: str, steps: int) -> None:
         assert all(runs(stretch.text) for stretch in stretches)
 
 
+@PATIENT
 @given(NAMES, STRENGTHS, STRENGTHS, st.integers(0, 30), st.none() | st.integers(0, 30))
 def test_a_written_tag_is_read_back(name: str, te: float, unet: float, start: int, stop: int | None) -> None:
     tag = LoraTag(name, te=te, unet=unet, start=start, stop=stop)
@@ -112,6 +115,7 @@ def test_emphasis_is_a1111s(text: str, expected: list[tuple[str, float]]) -> Non
     assert all(math.isclose(run.weight, weight) for run, (_, weight) in zip(found, expected, strict=True))
 
 
+@PATIENT
 @given(st.text(max_size=40))
 def test_escaped_text_is_literal(text: str) -> None:
     read = runs(escape(text).replace("BREAK", "break"))

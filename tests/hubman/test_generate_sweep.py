@@ -51,6 +51,7 @@ from hubman.generate.sweep import (
 )
 from hubman.progress import Progress, Report, silent
 from registry.errors import DamagedFileError, NotFoundError, UsageError
+from tests.support.patient import PATIENT
 
 INK = LoraUse(path="ink.safetensors", name="ink", sha256="a" * 64, trigger_words=("inkwash",))
 NEON = LoraUse(path="neon.safetensors", name="neon", sha256="b" * 64)
@@ -111,6 +112,7 @@ def test_ranges_are_exact_and_keep_their_ends(text: str, expected: list[float]) 
     assert list(parse_floats(text)) == expected
 
 
+@PATIENT
 @given(st.decimals(0, 1, places=2), st.decimals("0.01", 1, places=2))
 def test_a_range_by_step_never_passes_its_end(start: object, step: object) -> None:
     values = parse_decimals(f"{start}-1 (+{step})")
@@ -118,6 +120,7 @@ def test_a_range_by_step_never_passes_its_end(start: object, step: object) -> No
     assert max(values) <= 1
 
 
+@PATIENT
 @given(st.text(max_size=30))
 def test_any_axis_text_is_values_or_a_usage_error(text: str) -> None:
     with suppress(UsageError):
@@ -164,6 +167,7 @@ def test_axes_change_what_they_say() -> None:
         strength_axis(REQUEST, "clay", [1.0])
 
 
+@PATIENT
 @given(st.integers(0, 60))
 def test_coarse_to_fine_visits_each_place_once_ends_first(count: int) -> None:
     order = coarse_to_fine(count)
