@@ -86,7 +86,9 @@ def _whole(value: object) -> bool:
     return type(value) is int and -_MAX_INT < value < _MAX_INT
 
 
-def _set(item: object, field: str, value: object, stamp: object) -> bool:
+def _set(item: object, field: object, value: object, stamp: object) -> bool:
+    if not isinstance(field, str):
+        return False
     source, _, name = field.partition(".")
     if not (_id(item) and _id(field) and _stamp(stamp) and source in fields.SOURCES and name):
         return False

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hubman.sync import batches, incoming, layout
@@ -25,11 +25,13 @@ scalars = st.none() | st.booleans() | st.integers(-(1 << 60), 1 << 60) | st.floa
 json_values = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.text(max_size=4), scalars, max_size=3)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(json_values, max_size=5).map(lambda rest: ["set", *rest]), min_size=1, max_size=5))
 def test_a_batch_comes_out_as_it_went_in(made: list[list[object]]) -> None:
     assert batches.decode(batches.encode(changes.encode(change) for change in made)) == made
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_batch_or_unreadable(body: bytes) -> None:
     for data in (body, zlib.compress(body)):
@@ -121,6 +123,7 @@ def test_a_head_that_makes_no_sense_is_unreadable(head: object) -> None:
         layout.decode_head(msgspec.json.encode(head))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_any_bytes_are_a_head_or_unreadable(data: bytes) -> None:
     for decode in (layout.decode_head, layout.decode_hub):
@@ -186,6 +189,7 @@ def test_sound_changes_are_told_from_others() -> None:
     assert [change for change in unsound if incoming.is_sound(change)] == []
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["set", "add", "rem", "txt", "cnt", "file", "have", "dev", "rec"]),
     st.lists(json_values, max_size=6),
@@ -194,6 +198,7 @@ def test_no_content_breaks_the_check(kind: str, content: list[object]) -> None:
     assert incoming.is_sound([kind, *content]) in {True, False}
 
 
+@settings(deadline=None)
 @given(st.text() | st.binary().map(lambda data: data.decode("utf-8", "surrogateescape")))
 @example("../../etc/passwd")
 @example("CON.safetensors")

@@ -80,8 +80,7 @@ class Replicas(RuleBasedStateMachine):
 
     def at(self, name: str, act: Callable[[Machine], object]) -> None:
         """Do something on a machine, under its own idea of the time."""
-        real = clock.wall_ms
-        with mock.patch.object(clock, "wall_ms", lambda: real() + self.skew[name]):
+        with mock.patch.object(clock, "wall_ms", return_value=clock.wall_ms() + self.skew[name]):
             act(self.machines[name])
 
     @rule(name=replica, of=item, value=st.integers(0, 5))
@@ -226,15 +225,15 @@ class CarriedReplicas(Replicas):
 
     carried = True
 
-    @rule(source=replica, target=replica, number=st.integers(0, 30), is_whole=st.booleans())
-    def carry(self, source: str, target: str, number: int, is_whole: bool) -> None:
+    @rule(source=replica, aim=replica, number=st.integers(0, 30), is_whole=st.booleans())
+    def carry(self, source: str, aim: str, number: int, is_whole: bool) -> None:
         paths = _files(self.machines[source].remote)
-        if source != target and paths:
-            self._carry(source, target, paths[number % len(paths)], is_whole=is_whole)
+        if source != aim and paths:
+            self._carry(source, aim, paths[number % len(paths)], is_whole=is_whole)
 
-    @rule(target=replica, number=st.integers(0, 30))
-    def leave_junk(self, target: str, number: int) -> None:
-        paths = _files(self.machines[target].remote)
+    @rule(aim=replica, number=st.integers(0, 30))
+    def leave_junk(self, aim: str, number: int) -> None:
+        paths = _files(self.machines[aim].remote)
         path = paths[number % len(paths)]
         path.with_name(f"{path.name}.sync-conflict-20260101-000000-ABCDEFG").write_bytes(path.read_bytes())
 
