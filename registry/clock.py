@@ -35,10 +35,14 @@ def device_id(db: sqlite3.Connection) -> str:
 
 def tick(db: sqlite3.Connection) -> str:
     """A new stamp, later than every stamp made or seen here; stored in the caller's transaction."""
-    last = _last(db)
-    value = max(wall_ms() << _COUNTER_BITS, last + 1)
-    _store(db, value)
-    return f"{value:016x}-{device_id(db)}"
+    value, device = db.execute(_TICK, (wall_ms() << _COUNTER_BITS,)).fetchone()
+    return f"{int(value):016x}-{device}"
+
+
+_TICK = (
+    "UPDATE meta SET value = CAST(max(CAST(value AS INTEGER) + 1, ?) AS TEXT) WHERE key = 'clock' "
+    "RETURNING value, (SELECT value FROM meta WHERE key = 'device')"
+)
 
 
 def observe(db: sqlite3.Connection, stamp: str) -> None:

@@ -11,7 +11,6 @@ import math
 import os
 import struct
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -88,18 +87,35 @@ def _damaged(path: Path, problem: str) -> DamagedFileError:
 
 def _parse(raw: bytes, data_length: int) -> Header:
     """Raises :class:`ValueError` with a line that ends the sentence "the file is damaged:"."""
+    if not raw.lstrip().startswith(b"{"):
+        raise ValueError("its header is no JSON object")
     try:
-        content: Any = msgspec.json.decode(raw)
-        if not isinstance(content, dict):
-            raise ValueError("its header is no JSON object")
-        metadata = msgspec.convert(content.pop("__metadata__", {}), dict[str, str])
-        tensors = msgspec.convert(content, dict[str, TensorInfo])
+        metadata, tensors = _decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"its header is not readable ({error})") from error
     if raw.count(b'"data_offsets"') != len(tensors):
         _refuse_duplicates(raw)
     _check_offsets(tensors, data_length)
     return Header(metadata, tensors, len(raw))
+
+
+class _Metadata(msgspec.Struct):
+    content: dict[str, str] = msgspec.field(default_factory=dict, name="__metadata__")
+
+
+_decode_metadata = msgspec.json.Decoder(_Metadata).decode
+_decode_entries = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_tensor = msgspec.json.Decoder(TensorInfo).decode
+
+
+def _decode(raw: bytes) -> tuple[dict[str, str], dict[str, TensorInfo]]:
+    entries = _decode_entries(raw)
+    entries.pop("__metadata__", None)
+    return _decode_metadata(raw).content, {name: _decode_tensor(entry) for name, entry in entries.items()}
+
+
+def _offsets(entry: tuple[str, TensorInfo]) -> tuple[int, int]:
+    return entry[1].offsets
 
 
 def _refuse_duplicates(raw: bytes) -> None:
@@ -118,14 +134,15 @@ def _refuse_duplicates(raw: bytes) -> None:
 
 def _check_offsets(tensors: dict[str, TensorInfo], data_length: int) -> None:
     end = 0
-    for name, tensor in sorted(tensors.items(), key=lambda item: item[1].offsets):
+    for name, tensor in sorted(tensors.items(), key=_offsets):
         start, stop = tensor.offsets
         if start != end or stop < start:
             raise ValueError(f"tensor {name!r} {'overlaps another' if start < end else 'lies out of line'}")
-        if any(side < 0 for side in tensor.shape):
-            raise ValueError(f"tensor {name!r} has the shape {list(tensor.shape)}")
+        shape = tensor.shape
+        if shape and min(shape) < 0:
+            raise ValueError(f"tensor {name!r} has the shape {list(shape)}")
         bits = _BITS.get(tensor.dtype)
-        if bits is not None and math.prod(tensor.shape) * bits != (stop - start) * 8:
+        if bits is not None and math.prod(shape) * bits != (stop - start) * 8:
             raise ValueError(f"tensor {name!r} of {tensor.dtype} {list(tensor.shape)} can't fill {stop - start} bytes")
         end = stop
     if end != data_length:

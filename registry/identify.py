@@ -185,8 +185,15 @@ _FORMATS = (
 )  # fmt: skip
 
 
+def _starts(names: list[str]) -> Counter[str]:
+    """How often each beginning occurs, in so many characters as tell the families apart."""
+    return Counter(name[:24] for name in names)
+
+
 def _format(names: list[str], kind: str) -> str:
-    counts = Counter(form for name in names for prefix, form in _FORMATS if name.startswith(prefix))
+    counts: Counter[str] = Counter()
+    for start, count in _starts(names).items():
+        counts.update({form: count for prefix, form in _FORMATS if start.startswith(prefix)})
     if counts:
         return counts.most_common(1)[0][0]
     return "checkpoint" if kind == "checkpoint" else "other"
@@ -206,7 +213,8 @@ _UNETS = {"sd1", "sd2", "sdxl", "tiny", None}
 
 
 def _parts(adapted: list[Module], family: str | None) -> tuple[str, ...]:
-    found = {next((part for part, starts in _PARTS if module.name.startswith(starts)), "other") for module in adapted}
+    names = _starts([module.name for module in adapted])
+    found = {next((part for part, starts in _PARTS if name.startswith(starts)), "other") for name in names}
     if family not in _UNETS:
         # Trainers write lora_unet_ whatever the denoiser is.
         found = {"transformer" if part == "unet" else part for part in found}

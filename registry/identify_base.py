@@ -50,8 +50,8 @@ def _cross_attention_widths(adapted: list[Module], tensors: Mapping[str, TensorI
         return {
             width
             for module in adapted
-            if _is_unet(module.name) and module.name.endswith(("attn2_to_k", "attn2.to_k", "attn2_to_v", "attn2.to_v"))
-            and (width := module.input_width)
+            if module.name.endswith(("attn2_to_k", "attn2.to_k", "attn2_to_v", "attn2.to_v"))
+            and _is_unet(module.name) and (width := module.input_width)
         }  # fmt: skip
     return {
         tensor.shape[1]
@@ -208,18 +208,21 @@ def base_model(family: str | None, adapted: list[Module], metadata: Mapping[str,
 
 
 def _sized(family: str, adapted: list[Module]) -> Evidence | None:
-    """Families whose members differ in width."""
-    widths = {width for module in adapted if _is_hidden(module.name) and (width := module.input_width)}
-    names = {
-        "flux2": {3072: "Flux.2 Klein 4B", 4096: "Flux.2 Klein 9B", 6144: "Flux.2 D"},
-        "wan": {1536: "Wan Video 1.3B t2v", 3072: "Wan Video 2.2 TI2V-5B"},
-        "sd3": {2432: "SD 3.5 Large"},
-        "lumina": {3840: "ZImageTurbo", 2304: "Lumina"},
-    }.get(family, {})
-    for width in sorted(widths):
-        if width in names:
+    """The base by the model's width, for families whose members differ in it."""
+    names = _BY_WIDTH.get(family, {})
+    for module in adapted if names else ():
+        width = module.input_width
+        if width in names and _is_hidden(module.name):
             return Evidence(names[width], f"its blocks are {width} wide")
     return None
+
+
+_BY_WIDTH: dict[str, dict[int | None, str]] = {
+    "flux2": {3072: "Flux.2 Klein 4B", 4096: "Flux.2 Klein 9B", 6144: "Flux.2 D"},
+    "wan": {1536: "Wan Video 1.3B t2v", 3072: "Wan Video 2.2 TI2V-5B"},
+    "sd3": {2432: "SD 3.5 Large"},
+    "lumina": {3840: "ZImageTurbo", 2304: "Lumina"},
+}
 
 
 def _is_hidden(name: str) -> bool:

@@ -26,29 +26,22 @@ _NEVER = {
 Level = Literal["model", "version"]
 
 
-def inherit(db: sqlite3.Connection, old: str, new: str) -> set[str]:
-    """A file was replaced in place: copy the person's facts, sets and texts from the old content's version to the new.
+def replacing(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Change]:
+    """A file was replaced in place: the person's facts, sets and texts of the old content's version, said of the new.
 
     A version of a model with an identity of its own, such as one that Civitai knows, makes the new one a version of
-    the same model. Pictures stay behind: they show what the old weights drew. Returns the items to rebuild.
+    the same model. Pictures stay behind: they show what the old weights drew.
     """
-    return changes.record(db, _replacing(db, old, new))
-
-
-def adopt(db: sqlite3.Connection, old: str, new: str) -> set[str]:
-    """A version moved from one model to another: what the person said of the old model and not of the new holds of both.
-
-    Returns the items to rebuild.
-    """
-    return changes.record(db, _copied(db, old, new, {"model"}))
-
-
-def _replacing(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Change]:
     yield changes.set_field(db, old, "file", "replaced_by", new)
     model = projection.best_facts(db, old).get("model")
     if model is not None and model[0] != old:
         yield changes.set_field(db, new, "file", "model", model[0])
     yield from _copied(db, old, new, {"model", "version"})
+
+
+def adopting(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Change]:
+    """A version moved to another model: what the person said of the old model and not of the new, said of the new."""
+    yield from _copied(db, old, new, {"model"})
 
 
 def _copied(db: sqlite3.Connection, old: str, new: str, levels: set[Level]) -> Iterator[changes.Change]:

@@ -80,7 +80,9 @@ def show(registry: Registry, model: str) -> ModelDetail:
         values[name] = msgspec.json.decode(values[name])
     versions = registry.db.execute("SELECT * FROM versions WHERE model_id = ? ORDER BY added_at DESC, id", (model,))
     values["versions"] = [_version(registry, version) for version in versions]
-    values["tags"] = [row[0] for row in registry.db.execute("SELECT tag FROM tags WHERE model_id = ? ORDER BY tag", (model,))]
+    values["tags"] = [
+        row[0] for row in registry.db.execute("SELECT tag FROM tags WHERE model_id = ? ORDER BY tag", (model,))
+    ]
     values["collections"] = [
         row[0]
         for row in registry.db.execute(
@@ -106,7 +108,9 @@ def _version(registry: Registry, row: sqlite3.Row) -> VersionRow:
     values["sources"] = msgspec.json.decode(values["sources"])
     values["trigger_words"] = msgspec.json.decode(values["trigger_words"])
     values["files"] = [_file(registry, file) for file in _of_version(registry, "files", "added_at, sha256", row["id"])]
-    values["previews"] = [_preview(preview) for preview in _of_version(registry, "previews", "position, added_at, sha256", row["id"])]
+    values["previews"] = [
+        _preview(preview) for preview in _of_version(registry, "previews", "position, added_at, sha256", row["id"])
+    ]
     return msgspec.convert(values, VersionRow)
 
 
@@ -115,8 +119,14 @@ def _of_version(registry: Registry, table: str, order: str, version_id: str) -> 
 
 
 def _file(registry: Registry, row: sqlite3.Row) -> FileRow:
-    places = registry.db.execute("SELECT path, state, problem, seen_at FROM places WHERE sha256 = ? ORDER BY path", (row["sha256"],))
-    values: dict[str, Any] = {**dict(row), "metadata": msgspec.json.decode(row["metadata"]), "places": [Place(**place) for place in places]}
+    places = registry.db.execute(
+        "SELECT path, state, problem, seen_at FROM places WHERE sha256 = ? ORDER BY path", (row["sha256"],)
+    )
+    values: dict[str, Any] = {
+        **dict(row),
+        "metadata": msgspec.json.decode(row["metadata"]),
+        "places": [Place(**place) for place in places],
+    }
     return msgspec.convert(values, FileRow)
 
 
@@ -208,7 +218,7 @@ def set_facts(registry: Registry, item: str, source: str, facts: Mapping[str, ob
         touched = changes.record(db, made) | {item}
         after = _model_of(db, item)
         if after != before:
-            touched |= inherit.adopt(db, before, after)
+            touched |= changes.record(db, inherit.adopting(db, before, after))
         projection.rebuild(db, touched)
 
 
@@ -217,7 +227,9 @@ def _model_of(db: sqlite3.Connection, version_id: str) -> str:
 
 
 def _is_said(db: sqlite3.Connection, item: str, source: str, field: str, value: object) -> bool:
-    row = db.execute("SELECT value FROM facts WHERE item = ? AND field = ? AND source = ?", (item, field, source)).fetchone()
+    row = db.execute(
+        "SELECT value FROM facts WHERE item = ? AND field = ? AND source = ?", (item, field, source)
+    ).fetchone()
     if row is None:
         return value is None
     return bool(msgspec.json.decode(row[0]) == value)
@@ -229,7 +241,9 @@ def write_text(registry: Registry, item: str, field: str, value: str) -> None:
             projection.rebuild(db, changes.record(db, [changes.write_text(db, item, field, value)]))
 
 
-def update_set(registry: Registry, item: str, name: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+def update_set(
+    registry: Registry, item: str, name: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()
+) -> None:
     """Add to and remove from one of an item's sets (:data:`registry.fields.SETS`)."""
     with registry.transaction() as db:
         present = set(projection.members(db, item, name))

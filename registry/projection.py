@@ -6,11 +6,10 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from registry import timestamps
 from registry.fields import FIELDS, SOURCES
 
 _RANK = {source: position for position, source in enumerate(SOURCES)}
@@ -61,42 +60,57 @@ def text_of(db: sqlite3.Connection, item: str, field: str) -> str | None:
     return "\n\n".join(row[0] for row in rows) if rows else None
 
 
-def _primary_file(db: sqlite3.Connection, version: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = db.execute(
-        "SELECT * FROM files WHERE version_id = ? ORDER BY added_at, sha256 LIMIT 1", (version,)
-    ).fetchone()
-    return row
+def _sets(db: sqlite3.Connection, item: str) -> dict[str, list[str]]:
+    """All sets of an item, each oldest addition first."""
+    found: dict[str, list[str]] = {}
+    sql = "SELECT name, value FROM set_members WHERE item = ? GROUP BY name, value ORDER BY min(dot)"
+    for name, value in db.execute(sql, (item,)):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def _texts(db: sqlite3.Connection, item: str) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for field, value in db.execute("SELECT field, value FROM texts WHERE item = ? ORDER BY dot", (item,)):
+        found.setdefault(field, []).append(value)
+    return {field: "\n\n".join(values) for field, values in found.items()}
+
+
+# The metadata of a file is longer than all the rest of it, and no list shows it.
+_FILES = (
+    "SELECT sha256, size, network_type, architecture, rank, alpha, damage, added_at FROM files "
+    "WHERE version_id = ? ORDER BY added_at, sha256"
+)
 
 
 def _rebuild_version(db: sqlite3.Connection, version: str) -> str | None:
-    file = _primary_file(db, version)
+    """Returns the id of the model that the version belongs to, or None if there is no such version (any more)."""
+    files = db.execute(_FILES, (version,)).fetchall()
     best = best_facts(db, version)
-    if file is None or _is_past(db, file, best):
+    if not files or _is_past(db, files[0], best):
         db.execute("DELETE FROM versions WHERE id = ?", (version,))
         return None
+    file = files[0]
+    sets = _sets(db, version)
     model = str(best["model"][0]) if "model" in best else version
     row = {
         "id": version,
-        "model_id": model,
         "name": "",
         "architecture": file["architecture"],
-        "changelog": text_of(db, version, "changelog"),
+        "changelog": _texts(db, version).get("changelog"),
         "network_type": file["network_type"],
         "rank": file["rank"],
         "alpha": file["alpha"],
         "size": file["size"],
-        "trigger_words": msgspec.json.encode(members(db, version, "trigger_words")).decode(),
+        "trigger_words": msgspec.json.encode(sets.get("trigger_words", [])).decode(),
         "added_at": file["added_at"],
+        "is_damaged": any(one["damage"] is not None for one in files),
         **_columns(best, "version"),
+        "model_id": model,
     }
-    row["model_id"] = model
-    row["preview"] = _rebuild_previews(db, version, row.get("cover"))
-    row["is_damaged"] = db.execute(_DAMAGED, (version,)).fetchone() is not None
+    row["preview"] = _rebuild_previews(db, version, sets.get("previews", []), row.get("cover"))
     _replace(db, "versions", row)
     return model
-
-
-_DAMAGED = "SELECT 1 FROM files WHERE version_id = ? AND damage IS NOT NULL"
 
 
 def _is_past(db: sqlite3.Connection, file: sqlite3.Row, best: Best) -> bool:
@@ -125,27 +139,46 @@ def _replace(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
     db.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
 
 
-def _rebuild_previews(db: sqlite3.Connection, version: str, cover: str | None) -> str | None:
+_Number = Annotated[int, msgspec.Meta(ge=-(1 << 53), le=1 << 53)]
+
+
+class _PreviewBody(msgspec.Struct):
+    """What a preview's record must be for the preview to be shown; it may come from anywhere."""
+
+    name: str = ""
+    width: _Number = 0
+    height: _Number = 0
+    nsfw_level: _Number = 0
+    position: _Number | None = None
+    generation: dict[str, Any] = {}
+    source: str = "user"
+    added_at: str = ""
+
+
+_decode_preview = msgspec.json.Decoder(_PreviewBody).decode
+
+
+def _rebuild_previews(db: sqlite3.Connection, version: str, shown: list[str], cover: str | None) -> str | None:
     """Returns the SHA-256 of the first picture."""
     db.execute("DELETE FROM previews WHERE version_id = ?", (version,))
-    for position, sha256 in enumerate(members(db, version, "previews")):
-        record = db.execute(
-            "SELECT body FROM records WHERE kind = 'preview' AND id = ?", (f"{version}/{sha256}",)
-        ).fetchone()
-        if record is None:
+    if not shown:
+        return None
+    for number, sha256 in enumerate(shown):
+        sql = "SELECT body FROM records WHERE kind = 'preview' AND id = ?"
+        record = db.execute(sql, (f"{version}/{sha256}",)).fetchone()
+        try:
+            body = _decode_preview(record[0]) if record else None
+        except msgspec.ValidationError:
+            body = None
+        if body is None:
             continue
-        body = msgspec.json.decode(record[0])
+        position = body.position if body.position is not None else number
         row = {
             "version_id": version,
             "sha256": sha256,
-            "name": body.get("name", ""),
-            "width": body.get("width", 0),
-            "height": body.get("height", 0),
-            "nsfw_level": body.get("nsfw_level", 0),
-            "position": -1 if sha256 == cover else body.get("position", position),
-            "generation": msgspec.json.encode(body.get("generation", {})).decode(),
-            "source": body.get("source", "user"),
-            "added_at": body.get("added_at", timestamps.now()),
+            **msgspec.structs.asdict(body),
+            "position": -1 if sha256 == cover else position,
+            "generation": msgspec.json.encode(body.generation).decode(),
         }
         _replace(db, "previews", row)
     first = db.execute(_FIRST_PREVIEW, (version,)).fetchone()
@@ -153,10 +186,11 @@ def _rebuild_previews(db: sqlite3.Connection, version: str, cover: str | None) -
 
 
 _FIRST_PREVIEW = "SELECT sha256 FROM previews WHERE version_id = ? ORDER BY position, added_at, sha256 LIMIT 1"
+_VERSIONS = "SELECT id, trigger_words, added_at FROM versions WHERE model_id = ? ORDER BY added_at DESC, id"
 
 
 def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
-    versions = db.execute("SELECT * FROM versions WHERE model_id = ? ORDER BY added_at DESC, id", (model,)).fetchall()
+    versions = db.execute(_VERSIONS, (model,)).fetchall()
     db.execute("DELETE FROM tags WHERE model_id = ?", (model,))
     db.execute("DELETE FROM search WHERE rowid = ?", (_search_rowid(model),))
     if not versions:
@@ -165,15 +199,16 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
     files = [file for version in versions for file in _file_names(db, version["id"])]
     stem = PurePath(files[0]).stem if files else model
     best = best_facts(db, model)
-    tags = members(db, model, "tags")
+    tags = _sets(db, model).get("tags", [])
+    texts = _texts(db, model)
     row = {
         "id": model,
         "name": stem,
         "kind": "lora",
         "origin": "found",
         "alias": stem,
-        "notes": text_of(db, model, "notes"),
-        "description": text_of(db, model, "description"),
+        "notes": texts.get("notes"),
+        "description": texts.get("description"),
         "added_at": min(version["added_at"] for version in versions),
         "version_id": versions[0]["id"],
         "versions": len(versions),
@@ -195,7 +230,7 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
             " ".join(tags),
             row["notes"] or "",
             row.get("creator") or "",
-        ),  # fmt: skip
+        ),
     )
 
 

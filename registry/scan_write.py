@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from registry import changes, clock, ids, places, projection, timestamps
-from registry.places import Known
-from registry.inherit import inherit
+from registry.inherit import replacing
 from registry.scan_read import Reading, kept_metadata
 
 _OLDEST_MTIME = datetime(2015, 1, 1, tzinfo=UTC).timestamp()
@@ -19,40 +18,36 @@ _OLDEST_MTIME = datetime(2015, 1, 1, tzinfo=UTC).timestamp()
 
 def write(db: sqlite3.Connection, reading: Reading, root: str) -> set[str]:
     """Take one reading in; returns the items whose projection must be rebuilt. Call inside a transaction."""
-    now = timestamps.now()
     before = places.known_at(db, reading.seen.path)
     sha256 = reading.hashes.sha256 if reading.hashes else None
-    places.put(db, reading.seen, root=root, sha256=sha256, problem=reading.problem, at=now)
-    if sha256 is None:
-        return _left(db, before, None)
-    version = ids.item_id(sha256)
-    is_new = db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is None
-    touched = {version}
-    if is_new:
-        touched |= changes.record(db, [["file", sha256, _file_facts(reading, version)]])
-        touched |= changes.record(db, _header_facts(db, reading, version))
-    if before and before.sha256 not in {None, sha256}:
-        db.execute(
-            "INSERT OR REPLACE INTO file_history VALUES (?, ?, ?, ?)", (reading.seen.path, before.sha256, sha256, now)
-        )
-        touched |= _left(db, before, version if is_new else None)
-    if is_new:
-        touched |= changes.record(db, _trigger_words(db, reading, version))
-    changes.record(db, held(db, sha256))
-    touched |= changes.record(db, preview_changes(db, reading, version))
-    return touched
+    places.put(db, reading.seen, root=root, sha256=sha256, problem=reading.problem, at=timestamps.now())
+    left = before.sha256 if before and before.sha256 != sha256 else None
+    touched = changes.record(db, _said(db, reading, sha256, left))
+    # Where a file lies is no change that syncs, and still part of what the lists show.
+    return touched | {ids.item_id(content) for content in (sha256, left) if content}
 
 
-def _left(db: sqlite3.Connection, before: Known | None, heir: str | None) -> set[str]:
-    """The content that lay here before is gone from here: its heir, if there is one, keeps what a person said of it."""
-    if before is None or before.sha256 is None:
-        return set()
-    old = ids.item_id(before.sha256)
-    touched = {old}
-    if heir is not None:
-        touched |= inherit(db, old, heir)
-    changes.record(db, held(db, before.sha256))
-    return touched
+def _said(db: sqlite3.Connection, reading: Reading, sha256: str | None, left: str | None) -> Iterator[changes.Change]:
+    """All that the reading gives to say, also about the content that ``left`` this place."""
+    if sha256 is not None:
+        version = ids.item_id(sha256)
+        is_new = db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is None
+        if is_new:
+            yield ["file", sha256, _file_facts(reading, version)]
+            yield from _header_facts(db, reading, version)
+        if left is not None:
+            db.execute(
+                "INSERT OR REPLACE INTO file_history VALUES (?, ?, ?, ?)",
+                (reading.seen.path, left, sha256, timestamps.now()),
+            )
+            if is_new:
+                yield from replacing(db, ids.item_id(left), version)
+        if is_new:
+            yield from _trigger_words(db, reading, version)
+        yield from held(db, sha256)
+        yield from preview_changes(db, reading, version)
+    if left is not None:
+        yield from held(db, left)
 
 
 def _file_facts(reading: Reading, version: str) -> dict[str, object]:
