@@ -36,9 +36,9 @@ def test_adding_a_preview_again_changes_nothing(registry: Registry, tmp_path: Pa
     version = add_entry(registry, "ink")
     source = _picture(tmp_path / "one.png")
     previews.add_preview(registry, version, source, generation={"prompt": "first"})
-    queued = registry.db.execute("SELECT count(*) FROM outbox").fetchone()[0]
+    clock = registry.db.execute("SELECT value FROM meta WHERE key = 'clock'").fetchone()[0]
     previews.add_preview(registry, version, source, generation={"prompt": "second"})
-    assert registry.db.execute("SELECT count(*) FROM outbox").fetchone()[0] == queued
+    assert registry.db.execute("SELECT value FROM meta WHERE key = 'clock'").fetchone()[0] == clock
     (shown,) = library.version(registry, version).previews
     assert shown.generation == {"prompt": "first"}
 
@@ -150,3 +150,14 @@ def test_a_video_is_kept_and_has_no_thumbnail(registry: Registry, tmp_path: Path
 def test_a_preview_whose_bytes_are_elsewhere_says_so(registry: Registry) -> None:
     with pytest.raises(NotFoundError, match="not on this machine"):
         previews.thumbnail(registry, "ab" * 32)
+
+
+def test_a_preview_that_another_machine_describes_wrongly_is_not_shown(registry: Registry) -> None:
+    version = add_entry(registry, "ink")
+    for number, body in enumerate(
+        ({"width": {}}, {"position": 1 << 70}, {"name": None}, {"generation": 3}, {"width": 5})
+    ):
+        sha256 = f"{number:064x}"
+        library.add_record(registry, "preview", f"{version}/{sha256}", {"version_id": version, **body})
+        library.update_set(registry, version, "previews", add=[sha256])
+    assert [shown.width for shown in library.version(registry, version).previews] == [5]

@@ -32,8 +32,9 @@ def _names(registry: Registry, line: str = "") -> list[str]:
     return [row.name for row in library.list_models(registry, line)]
 
 
-def _outbox(registry: Registry) -> int:
-    return int(registry.db.execute("SELECT count(*) FROM outbox").fetchone()[0])
+def _clock(registry: Registry) -> str:
+    """Every change ticks the clock: where it stands still, nothing was said."""
+    return str(registry.db.execute("SELECT value FROM meta WHERE key = 'clock'").fetchone()[0])
 
 
 def _ref(registry: Registry, name: str) -> tuple[str, str]:
@@ -69,18 +70,18 @@ def test_a_scan_of_what_is_known_reads_and_writes_nothing(
     write_model(loras / "a.safetensors", small_lora(), seed=1)
     (loras / "old.ckpt").write_bytes(b"pickle")
     scan.scan(registry)
-    said = _outbox(registry)
+    said = _clock(registry)
     monkeypatch.setattr(scan_read, "hash_file", pytest.fail)
     assert _counts(scan.scan(registry)) == {"unchanged": 2}
-    assert _outbox(registry) == said
+    assert _clock(registry) == said
 
 
 def test_rehash_reads_everything_and_finds_nothing_new(registry: Registry, loras: Path) -> None:
     write_model(loras / "a.safetensors", small_lora(), seed=1)
     scan.scan(registry)
-    said = _outbox(registry)
+    said = _clock(registry)
     assert _counts(scan.scan(registry, rehash=True)) == {"unchanged": 1}
-    assert _outbox(registry) == said
+    assert _clock(registry) == said
 
 
 def test_a_file_replaced_in_place_keeps_what_a_person_said(registry: Registry, loras: Path) -> None:
