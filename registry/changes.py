@@ -151,18 +151,24 @@ def _apply_set(db: sqlite3.Connection, item: str, field: str, value: object, sta
 
 def _apply_add(db: sqlite3.Connection, item: str, name: str, value: str, dot: str) -> set[str]:
     if not _is_removed(db, _text(dot)):
-        db.execute("INSERT OR IGNORE INTO set_members VALUES (?, ?, ?, ?)", (_text(item), _text(name), _text(value), dot))
+        db.execute(
+            "INSERT OR IGNORE INTO set_members VALUES (?, ?, ?, ?)", (_text(item), _text(name), _text(value), dot)
+        )
     return {item}
 
 
 def _apply_rem(db: sqlite3.Connection, item: str, name: str, value: str, dots: Sequence[str]) -> set[str]:
     for dot in dots:
         db.execute("INSERT OR IGNORE INTO removed_dots VALUES (?)", (_text(dot),))
-        db.execute("DELETE FROM set_members WHERE item = ? AND name = ? AND value = ? AND dot = ?", (item, name, value, dot))
+        db.execute(
+            "DELETE FROM set_members WHERE item = ? AND name = ? AND value = ? AND dot = ?", (item, name, value, dot)
+        )
     return {_text(item)}
 
 
-def _apply_txt(db: sqlite3.Connection, item: str, field: str, value: str, dot: str, replaced: Sequence[str]) -> set[str]:
+def _apply_txt(
+    db: sqlite3.Connection, item: str, field: str, value: str, dot: str, replaced: Sequence[str]
+) -> set[str]:
     for old in replaced:
         db.execute("INSERT OR IGNORE INTO removed_dots VALUES (?)", (_text(old),))
         db.execute("DELETE FROM texts WHERE item = ? AND field = ? AND dot = ?", (item, field, old))

@@ -51,7 +51,9 @@ def observe(db: sqlite3.Connection, stamp: str) -> None:
     Raises :class:`HubError` for a stamp more than a year ahead, which would drag every later edit with it.
     """
     if stamp_ms(stamp) > wall_ms() + TOO_FAR_AHEAD_MS:
-        raise HubError(f"device {device_of(stamp)} has a clock more than a year ahead", "set its clock, then sync it again")
+        raise HubError(
+            f"device {device_of(stamp)} has a clock more than a year ahead", "set its clock, then sync it again"
+        )
     value = int(stamp[:16], 16)
     if value > _last(db):
         _store(db, value)

@@ -32,9 +32,13 @@ class Registry:
             self.db.row_factory = sqlite3.Row
             _prepare(self.db)
         except sqlite3.DatabaseError as error:
-            raise HubError(f"{home / 'registry.db'} can't be opened ({error})", "is it a registry of hubman?") from error
+            raise HubError(
+                f"{home / 'registry.db'} can't be opened ({error})", "is it a registry of hubman?"
+            ) from error
         except OSError as error:
-            raise HubError(f"{home} can't be used ({error.strerror})", "set HUBMAN_HOME to a folder you can write") from error
+            raise HubError(
+                f"{home} can't be used ({error.strerror})", "set HUBMAN_HOME to a folder you can write"
+            ) from error
 
     @property
     def blobs(self) -> Path:
@@ -64,7 +68,9 @@ class Registry:
     def __enter__(self) -> Registry:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

@@ -43,6 +43,17 @@ def make_unet(latent_channels: int) -> UNet2DConditionModel:
     )
 
 
+def go_on_from(folder: Path, latent_channels: int) -> UNet2DConditionModel:
+    """The UNet of an earlier pipeline; the convolutions that touch latents begin anew when those have changed."""
+    earlier = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32)
+    if earlier.config.in_channels == latent_channels:
+        return earlier.train()
+    unet = make_unet(latent_channels)
+    kept = {name: value for name, value in earlier.state_dict().items() if not name.startswith(("conv_in", "conv_out"))}
+    unet.load_state_dict(kept, strict=False)
+    return unet
+
+
 def make_scheduler() -> DDIMScheduler:
     return DDIMScheduler(
         num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False,
@@ -126,10 +137,8 @@ def main() -> None:
     encoder = text_model(CLIPModel.from_pretrained(args.clip))
     latents = encode_pictures(vae, pictures)
     print("latents", tuple(latents.shape), "std", round(float(latents.std()), 3), flush=True)
-    if args.start:
-        unet = UNet2DConditionModel.from_pretrained(args.start, subfolder="unet", torch_dtype=torch.float32).train()
-    else:
-        unet = make_unet(latents.shape[1])
+    channels = latents.shape[1]
+    unet = go_on_from(args.start, channels) if args.start else make_unet(channels)
     print(f"UNet {sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M parameters", flush=True)
     average = copy.deepcopy(unet).eval()
     alphas = make_scheduler().alphas_cumprod

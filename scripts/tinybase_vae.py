@@ -28,7 +28,7 @@ GAIN = 1.73
 hundreds of steps at the mean colour of the picture."""
 
 
-def make_vae() -> AutoencoderKL:
+def make_vae(latent_channels: int = LATENT_CHANNELS) -> AutoencoderKL:
     vae = AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -36,23 +36,23 @@ def make_vae() -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * len(CHANNELS),
         block_out_channels=CHANNELS,
         layers_per_block=1,
-        latent_channels=LATENT_CHANNELS,
+        latent_channels=latent_channels,
         norm_num_groups=4,
         sample_size=64,
         mid_block_add_attention=False,
     )
-    _initialise(vae)
+    _initialise(vae, latent_channels)
     return vae
 
 
-def _initialise(vae: AutoencoderKL) -> None:
+def _initialise(vae: AutoencoderKL, latent_channels: int) -> None:
     with torch.no_grad():
         for name, module in vae.named_modules():
             if isinstance(module, torch.nn.Conv2d):
                 module.weight.mul_(GAIN * (0.2 if name.endswith(".conv2") else 1.0))
         # Start nearly deterministic: unit noise on latents drowns them before they mean anything.
-        vae.quant_conv.weight[LATENT_CHANNELS:].mul_(0.1)
-        vae.quant_conv.bias[LATENT_CHANNELS:] = -6.0
+        vae.quant_conv.weight[latent_channels:].mul_(0.1)
+        vae.quant_conv.bias[latent_channels:] = -6.0
 
 
 def _pictures(seed_and_count: tuple[int, int]) -> np.ndarray:

@@ -103,6 +103,7 @@ def _loss_curve(losses: list[tuple[int, float]], width: int = 640, height: int =
         return f"<polyline fill='none' stroke='{colour}' stroke-width='1.5' points='{points}'/>"
 
     return (
-        f"<figure><svg viewBox='0 0 {width} {height}' width='{width}' height='{height}'>{line(values, '#ccc')}{line(smooth, '#0b62c4')}</svg>"
+        f"<figure><svg viewBox='0 0 {width} {height}' width='{width}' height='{height}'>"
+        f"{line(values, '#ccc')}{line(smooth, '#0b62c4')}</svg>"
         f"<figcaption>loss over {last} steps: {smooth[0]:.3f} → {smooth[-1]:.3f}</figcaption></figure>"
     )

@@ -297,7 +297,8 @@ def _choose(loop: Loop) -> Outcome:
 def _generation(style: str, strength: float, sha256: str) -> dict[str, Any]:
     return {
         "prompt": f"{TRIGGERS[style]}, {PROMPT} <lora:{style}:{strength:g}>", "steps": 16, "sampler": "DDIM",
-        "cfgScale": tinybase.GUIDANCE, "seed": SEEDS[0], "Model": tinybase.NAME, "lora": {"name": style, "weight": strength, "sha256": sha256},
+        "cfgScale": tinybase.GUIDANCE, "seed": SEEDS[0], "Model": tinybase.NAME,
+        "lora": {"name": style, "weight": strength, "sha256": sha256},
     }  # fmt: skip
 
 
@@ -329,7 +330,11 @@ def _pull_back(loop: Loop) -> Outcome:
     words = list(found.trained_words)
     facts = {"sha256": lora.sha256, "strength": strength, "words": words}
     held = same and strength == lora.chosen and words == [TRIGGERS[STYLE]]
-    return held, f"SHA-256 {lora.sha256[:12]}… trained = published = pulled back; strength {strength} and {words} too", facts
+    return (
+        held,
+        f"SHA-256 {lora.sha256[:12]}… trained = published = pulled back; strength {strength} and {words} too",
+        facts,
+    )
 
 
 def _sync(loop: Loop) -> Outcome:

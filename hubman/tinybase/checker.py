@@ -121,9 +121,17 @@ def look(picture: Image.Image) -> Seen:
     """What a picture of one shape on a plain background shows."""
     pixels = np.asarray(picture.convert("RGB"), dtype=np.float64)
     inside = foreground(pixels)
-    shape, overlap = name_shape(inside)
-    colour = nearest_colour(np.median(pixels[inside], axis=0)) if inside.any() else ""
-    return Seen(shape, colour, nearest_colour(border_colour(pixels)), overlap)
+    if not inside.any():
+        return Seen("", "", nearest_colour(border_colour(pixels)), 0.0)
+    fill = np.median(pixels[inside], axis=0)
+    shape, overlap = name_shape(_nearer(pixels, fill, border_colour(pixels)))
+    return Seen(shape, nearest_colour(fill), nearest_colour(border_colour(pixels)), overlap)
+
+
+def _nearer(pixels: Pixels, fill: Pixels, background: Pixels) -> Mask:
+    """The pixels nearer to the shape's colour than to the background's: the true outline of a soft edge."""
+    to_fill, to_background = (((pixels - colour) ** 2).sum(-1) for colour in (fill, background))
+    return _largest_part(to_fill < to_background)
 
 
 def hatching(picture: Image.Image) -> float:

@@ -33,7 +33,7 @@ COLOURS: dict[str, RGB] = {
     "black": (25, 25, 25),
 }
 
-SIZES: dict[str, tuple[float, float]] = {"small": (0.20, 0.24), "large": (0.36, 0.40), "": (0.27, 0.33)}
+SIZES: dict[str, tuple[float, float]] = {"small": (0.24, 0.28), "large": (0.38, 0.42), "": (0.31, 0.35)}
 """Half the shape's extent as a share of the picture's side, lowest and highest; no word means medium."""
 
 

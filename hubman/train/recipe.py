@@ -191,7 +191,7 @@ def to_toml(recipe: Recipe, comments: Mapping[str, str] | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _toml_value(value: Any) -> str:  # noqa: ANN401  whatever a recipe's field holds
+def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 import msgspec
-from registry.scan import index_file
 
 from hubman.train.result import TrainResult
 from registry import blobs, ids, library, previews, timestamps
 from registry.database import Registry
+from registry.scan import index_file
 
 MAX_POINTS = 500
 """Points of a loss curve that are kept for good."""

@@ -113,7 +113,9 @@ def test_names_from_outside_do_not_steer_the_terminal() -> None:
 
 def test_a_pipe_gets_no_colour_and_no_bar(scanned: Path) -> None:
     environment = {**os.environ, "FORCE_COLOR": ""}
-    done = subprocess.run([sys.executable, "-m", "hubman.cli.main", "ls"], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "hubman.cli.main", "ls"], env=environment, capture_output=True, text=True, check=True
+    )
     assert "\x1b" not in done.stdout + done.stderr
     assert done.stdout.split("\t")[0] == "ink wash"
 
@@ -124,4 +126,10 @@ def test_commands_that_do_not_draw_load_no_torch(scanned: Path) -> None:
         "[run(words) for words in (['ls'], ['jobs'], ['doctor'], ['show', 'ink wash'], ['remote', 'ls'], ['dataset', 'show', '.'])]; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'diffusers', 'transformers', 'textual')))"
     )
-    subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, cwd=scanned, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        check=True,
+        cwd=scanned,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )

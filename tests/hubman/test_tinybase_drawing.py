@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from statistics import mean
 
 import pytest
+from PIL import Image
 
 from hubman.tinybase import checker
-from hubman.tinybase.drawing import COLOURS, SHAPES, Scene, combinations, draw, paint_plain, random_scene, split_combinations
+from hubman.tinybase.drawing import (
+    COLOURS,
+    SHAPES,
+    Paint,
+    Scene,
+    combinations,
+    draw,
+    paint_plain,
+    random_scene,
+    split_combinations,
+)
 from hubman.tinybase.styles import STYLES, paint_faced, paint_hatched
 
 
@@ -16,7 +28,10 @@ def test_the_checker_recognises_what_is_drawn_plainly() -> None:
     rng = random.Random(1)
     scenes = [random_scene(rng) for _ in range(120)]
     seen = [checker.look(draw(scene, rng)) for scene in scenes]
-    right = [(s.shape, s.colour, s.background) == (scene.shape, scene.colour, scene.background) for s, scene in zip(seen, scenes, strict=True)]
+    right = [
+        (s.shape, s.colour, s.background) == (scene.shape, scene.colour, scene.background)
+        for s, scene in zip(seen, scenes, strict=True)
+    ]
     assert mean(right) > 0.98
 
 
@@ -38,7 +53,7 @@ def test_held_out_combinations_are_a_fifth_and_never_trained() -> None:
 @pytest.mark.parametrize(
     ("detector", "style"), [(checker.hatching, paint_hatched), (checker.eyes, paint_faced)], ids=["hatching", "eyes"]
 )
-def test_a_detector_tells_its_style_from_plain_pictures(detector, style) -> None:  # type: ignore[no-untyped-def]
+def test_a_detector_tells_its_style_from_plain_pictures(detector: Callable[[Image.Image], float], style: Paint) -> None:
     rng = random.Random(3)
     scenes = [Scene(shape, "red", "yellow", "large") for shape in SHAPES if shape != "ring"]
     plain = mean(detector(draw(scene, rng, paint_plain)) for scene in scenes)

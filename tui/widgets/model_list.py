@@ -18,8 +18,10 @@ _KEPT = 2000
 class ModelOrder:
     """Which models are shown in which order, the rows read so far, and the marks. Shared by list and cards."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, failed: Callable[[str], object] = lambda _: None) -> None:
         self._fetch = fetch
+        self._failed = failed
+        self._is_broken = False
         self._rows: dict[str, ModelRow] = {}
         self.ids: Sequence[str] = ()
         self.marks: set[str] = set()
@@ -27,15 +29,24 @@ class ModelOrder:
     def show(self, ids: Sequence[str]) -> None:
         self.ids = ids
         self._rows.clear()
+        self._is_broken = False
         self.marks &= set(ids)
 
     def prepare(self, first: int, last: int) -> None:
-        """Read the rows ``first`` to ``last`` (exclusive) that are not there yet."""
+        """Read the rows ``first`` to ``last`` (exclusive) that are not there yet.
+
+        Called while drawing, where nothing may be raised: a failure is told once, and the rows stay empty.
+        """
         missing = [model for model in self.ids[max(0, first) : last] if model not in self._rows]
-        if missing:
-            if len(self._rows) > _KEPT:
-                self._rows.clear()
+        if not missing or self._is_broken:
+            return
+        if len(self._rows) > _KEPT:
+            self._rows.clear()
+        try:
             self._rows.update((row.id, row) for row in self._fetch(missing))
+        except Exception as error:
+            self._is_broken = True
+            self._failed(f"the library can't be read ({error})")
 
     def row(self, index: int) -> ModelRow | None:
         if not 0 <= index < len(self.ids):

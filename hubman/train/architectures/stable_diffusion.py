@@ -34,7 +34,7 @@ _DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16
 class StableDiffusion:
     """The parts of a pipeline, frozen, in evaluation mode."""
 
-    def __init__(self, pipeline: Any, name: str, family: str, device: torch.device, dtype: torch.dtype) -> None:  # noqa: ANN401  diffusers is untyped
+    def __init__(self, pipeline: Any, name: str, family: str, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
         self._dtype = dtype
         self._unet = _freeze(pipeline.unet, device, dtype)
@@ -134,7 +134,7 @@ class StableDiffusion:
         return torch.autocast(self.device.type, self._dtype)
 
 
-def _open_pipeline(path: Path) -> Any:  # noqa: ANN401  diffusers is untyped
+def _open_pipeline(path: Path) -> Any:
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     options = {"local_files_only": True, "safety_checker": None}
@@ -159,7 +159,7 @@ def _open_pipeline(path: Path) -> Any:  # noqa: ANN401  diffusers is untyped
         raise DamagedFileError(f"{path.name} cannot be loaded ({reason})", hint) from error
 
 
-def _freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:  # noqa: ANN401  diffusers is untyped
+def _freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
     module = module.requires_grad_(requires_grad=False).eval().to(device)
     # diffusers warns of every cast, even to the dtype that is there.
     return module if all(each.dtype == dtype for each in module.parameters()) else module.to(dtype)
@@ -169,7 +169,7 @@ def _flat(path: str) -> str:
     return path.replace(".", "_")
 
 
-def _identity(name: str, family: str, unet: Any, *, v_prediction: bool) -> Identity:  # noqa: ANN401  diffusers is untyped
+def _identity(name: str, family: str, unet: Any, *, v_prediction: bool) -> Identity:
     v2 = family == "sd2"
     sd2 = ("sd_v2_v", "stable-diffusion-v2-768-v/lora") if v_prediction else ("sd_v2", "stable-diffusion-v2-512/lora")
     version, modelspec = sd2 if v2 else ("sd_v1", "stable-diffusion-v1/lora")
