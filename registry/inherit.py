@@ -26,13 +26,12 @@ _NEVER = {
 Level = Literal["model", "version"]
 
 
-def replacing(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Change]:
+def inheriting(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Change]:
     """A file was replaced in place: the person's facts, sets and texts of the old content's version, said of the new.
 
     A version of a model with an identity of its own, such as one that Civitai knows, makes the new one a version of
     the same model. Pictures stay behind: they show what the old weights drew.
     """
-    yield changes.set_field(db, old, "file", "replaced_by", new)
     model = projection.best_facts(db, old).get("model")
     if model is not None and model[0] != old:
         yield changes.set_field(db, new, "file", "model", model[0])

@@ -121,7 +121,7 @@ class _Work:
 
     def _count(self, reading: Reading, sha256: str | None) -> None:
         before = self._plan.known.get(reading.seen.path)
-        if before is not None and before.sha256 == sha256:
+        if before is not None and sha256 in {before.sha256, None}:
             self._plan.unchanged += 1
         elif before is not None:
             self._changed += 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
 
 from registry import changes, clock, ids, places, projection, timestamps
-from registry.inherit import replacing
+from registry.inherit import inheriting
 from registry.scan_read import Reading, kept_metadata
 
 _OLDEST_MTIME = datetime(2015, 1, 1, tzinfo=UTC).timestamp()
@@ -19,35 +20,48 @@ _OLDEST_MTIME = datetime(2015, 1, 1, tzinfo=UTC).timestamp()
 def write(db: sqlite3.Connection, reading: Reading, root: str) -> set[str]:
     """Take one reading in; returns the items whose projection must be rebuilt. Call inside a transaction."""
     before = places.known_at(db, reading.seen.path)
-    sha256 = reading.hashes.sha256 if reading.hashes else None
-    places.put(db, reading.seen, root=root, sha256=sha256, problem=reading.problem, at=timestamps.now())
+    now = timestamps.now()
+    if reading.hashes is None:
+        # What lay here may lie here still; without a time it is read again as soon as it can be.
+        kept = before.sha256 if before else None
+        places.put(db, replace(reading.seen, mtime_ns=-1), root=root, sha256=kept, problem=reading.problem, at=now)
+        return {ids.item_id(kept)} if kept else set()
+    sha256 = reading.hashes.sha256
+    places.put(db, reading.seen, root=root, sha256=sha256, problem=reading.problem, at=now)
     left = before.sha256 if before and before.sha256 != sha256 else None
     touched = changes.record(db, _said(db, reading, sha256, left))
     # Where a file lies is no change that syncs, and still part of what the lists show.
     return touched | {ids.item_id(content) for content in (sha256, left) if content}
 
 
-def _said(db: sqlite3.Connection, reading: Reading, sha256: str | None, left: str | None) -> Iterator[changes.Change]:
+def _said(db: sqlite3.Connection, reading: Reading, sha256: str, left: str | None) -> Iterator[changes.Change]:
     """All that the reading gives to say, also about the content that ``left`` this place."""
-    if sha256 is not None:
-        version = ids.item_id(sha256)
-        is_new = db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is None
-        if is_new:
-            yield ["file", sha256, _file_facts(reading, version)]
-            yield from _header_facts(db, reading, version)
-        if left is not None:
-            db.execute(
-                "INSERT OR REPLACE INTO file_history VALUES (?, ?, ?, ?)",
-                (reading.seen.path, left, sha256, timestamps.now()),
-            )
-            if is_new:
-                yield from replacing(db, ids.item_id(left), version)
-        if is_new:
-            yield from _trigger_words(db, reading, version)
-        yield from held(db, sha256)
-        yield from preview_changes(db, reading, version)
+    version = ids.item_id(sha256)
+    is_new = db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is None
+    if is_new:
+        yield ["file", sha256, _file_facts(reading, version)]
+        yield from _header_facts(db, reading, version)
+    elif db.execute(_REPLACED, (version,)).fetchone():
+        yield changes.set_field(db, version, "file", "replaced_by", None)
     if left is not None:
-        yield from held(db, left)
+        if is_new:
+            yield from inheriting(db, ids.item_id(left), version)
+        yield from _replaced(db, reading.seen.path, left, sha256)
+    if is_new:
+        yield from _trigger_words(db, reading, version)
+    yield from held(db, sha256)
+    yield from preview_changes(db, reading, version)
+
+
+_REPLACED = "SELECT 1 FROM facts WHERE item = ? AND field = 'replaced_by' AND value <> 'null'"
+
+
+def _replaced(db: sqlite3.Connection, path: str, left: str, sha256: str) -> Iterator[changes.Change]:
+    """Content gave way to other content; if it lies nowhere else, it is history."""
+    db.execute("INSERT OR REPLACE INTO file_history VALUES (?, ?, ?, ?)", (path, left, sha256, timestamps.now()))
+    if not db.execute("SELECT 1 FROM places WHERE sha256 = ?", (left,)).fetchone():
+        yield changes.set_field(db, ids.item_id(left), "file", "replaced_by", ids.item_id(sha256))
+    yield from held(db, left)
 
 
 def _file_facts(reading: Reading, version: str) -> dict[str, object]:

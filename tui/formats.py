@@ -31,11 +31,15 @@ def size(count: int) -> str:
     return f"{value:.0f} PB"
 
 
-def age(stamp: str, now: datetime | None = None) -> str:
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def age(stamp: str) -> str:
     """How long ago: ``now``, ``5 min``, ``3 h``, ``2 d``, ``4 w``, ``3 mo``, ``2 y``; empty for no time."""
     if not stamp:
         return ""
-    seconds = ((now or datetime.now(UTC)) - timestamps.parse(stamp)).total_seconds()
+    seconds = (now() - timestamps.parse(stamp)).total_seconds()
     for limit, unit, name in _AGES:
         if seconds < limit:
             return f"{int(seconds // unit)} {name}" if unit else "now"

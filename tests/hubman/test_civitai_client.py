@@ -157,7 +157,7 @@ def test_a_model_reads_back_whole(site: Bench, client: Civitai, lora: Path, tmp_
     assert version.images[0].number > 0
     assert client.media(version.images[0].url) == (tmp_path / "p.png").read_bytes()
     assert client.by_hash(version.primary_file.sha256).id == seeded.version_id
-    assert client.images(seeded.version_id)[0].meta == {"prompt": "a harbor"}
+    assert version.images[0].meta == {"prompt": "a harbor"}
     assert client.enums().active_base_models
     assert "style" in {tag.name for tag in client.categories()}
 
@@ -242,7 +242,7 @@ def _registered(client: Civitai, state: UploadState, version: int, name: str) ->
         "backend": state.backend, "s3Path": state.key,
     })  # fmt: skip
     files = client.query("modelVersion.getByIdForEdit", {"id": version, "withFiles": True})["files"]
-    return {item["type"]: item["hash"] for item in files[0]["hashes"]}["SHA256"].lower()
+    return str({item["type"]: item["hash"] for item in files[0]["hashes"]}["SHA256"]).lower()
 
 
 def test_a_file_arrives_in_parts_and_whole(site: Bench, client: Civitai, lora: Path) -> None:
@@ -292,13 +292,6 @@ def test_the_key_never_reaches_the_storage(site: Bench, client: Civitai, lora: P
     # The sandbox's storage answers 400 to any request with a key.
     client.upload_file(lora, name=lora.name)
     assert all(status == 200 for _method, _path, status in site.sandbox.requests)
-
-
-def test_an_upload_can_be_given_up_twice(client: Civitai, lora: Path) -> None:
-    saved: list[UploadState] = []
-    client.upload_file(lora, name=lora.name, save=saved.append)
-    client.abort_upload(saved[0])
-    client.abort_upload(saved[0])
 
 
 def test_an_empty_file_is_not_sent(client: Civitai, tmp_path: Path) -> None:

@@ -157,6 +157,22 @@ def test_files_that_swap_their_names_keep_what_is_known_of_their_contents(regist
     assert [(row.name, row.rating, row.rank) for row in library.list_models(registry)] == [("a", 0, 8), ("b", 5, 4)]
 
 
+def test_content_that_gave_way_to_a_copy_is_history_until_it_returns(registry: Registry, loras: Path) -> None:
+    write_model(loras / "a.safetensors", small_lora(), seed=1)
+    write_model(loras / "b.safetensors", small_lora(rank=8), seed=2)
+    scan.scan(registry)
+    library.edit(registry, *_ref(registry, "a"), {"rating": "5"})
+    shutil.copyfile(loras / "b.safetensors", loras / "a.safetensors")
+    scan.scan(registry)
+    assert [(row.name, row.rating, row.flags) for row in library.list_models(registry)] == [("a", 0, "")]
+    write_model(loras / "again.safetensors", small_lora(), seed=1)
+    scan.scan(registry)
+    assert [(row.name, row.rating) for row in library.list_models(registry, "rating:5")] == [("again", 5)]
+    (loras / "again.safetensors").unlink()
+    scan.scan(registry)
+    assert _names(registry, "is:missing") == ["again"]
+
+
 def test_a_missing_file_is_flagged_and_comes_back(registry: Registry, loras: Path, tmp_path: Path) -> None:
     path = write_model(loras / "a.safetensors", small_lora(), seed=1)
     write_model(loras / "b.safetensors", small_lora(), seed=2)
@@ -222,6 +238,12 @@ def test_a_file_without_permission_is_reported_and_read_when_it_can_be(
     assert "Permission denied" in result.problems[0].reason
     assert _counts(scan.scan(registry)) == {"changed": 1}
     assert _names(registry) == ["a"]
+    with monkeypatch.context() as patch:
+        patch.setattr(scan_read, "hash_file", refuse)
+        assert _counts(scan.scan(registry, rehash=True)) == {"unchanged": 1, "damaged": 1}
+    assert _names(registry, "is:damaged") == ["a"]
+    assert _counts(scan.scan(registry)) == {"unchanged": 1}
+    assert _names(registry, "is:damaged") == []
 
 
 def test_a_damaged_file_is_listed_with_its_problem_until_it_is_sound(registry: Registry, loras: Path) -> None:

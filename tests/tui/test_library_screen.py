@@ -52,7 +52,7 @@ async def test_list_facets_and_detail_show_the_library(open_app: OpenApp, models
         assert screen.detail is not None
         assert screen.current is not None
         assert screen.detail.name == screen.current.name
-        assert "strength 0" in text
+        assert "strength" in text
 
 
 async def test_vi_and_arrow_keys_move_the_cursor_within_the_list(open_app: OpenApp, models: list[str]) -> None:
@@ -137,9 +137,10 @@ async def test_undo_gives_back_what_a_file_said_before_the_person_did(
         current = _screen(app).current
         assert current is not None
         before = _stored(home, current.id)
-        await press(pilot, "greater_than_sign")
+        key, by = ("greater_than_sign", 1) if before.rating < 5 else ("less_than_sign", -1)
+        await press(pilot, key)
         after = _stored(home, current.id)
-        assert (after.rating, after.sources["rating"]) == (before.rating + 1, "user")
+        assert (after.rating, after.sources["rating"]) == (before.rating + by, "user")
         await press(pilot, "z")
         again = _stored(home, current.id)
         assert (again.rating, again.sources.get("rating")) == (before.rating, before.sources.get("rating"))

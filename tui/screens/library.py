@@ -50,7 +50,7 @@ class LibraryScreen(LibraryEdits):
 
     def __init__(self) -> None:
         super().__init__()
-        self.order = ModelOrder(lambda ids: _rows(self.registry, ids))
+        self.order = ModelOrder(lambda ids: _rows(self.registry, ids), self._refuse)
         self.detail: ModelDetail | None = None
         self.version_at = 0
         self._total = 0

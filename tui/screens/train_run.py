@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -102,7 +101,7 @@ def smoothed(points: tuple[tuple[float, float], ...], weight: float = 0.9) -> li
     return result
 
 
-def run_line(view: JobView, events: RunEvents, now: datetime | None = None) -> str:
+def run_line(view: JobView, events: RunEvents) -> str:
     """Progress, time left or taken, and the last words, in one line."""
     job, last = view.job, events.last
     if job.error:
@@ -113,7 +112,7 @@ def run_line(view: JobView, events: RunEvents, now: datetime | None = None) -> s
         parts.append(f"{formats.bar(share, 20)} {share:4.0%}  {last.stage} {last.done:g} of {last.total:g}")
     if job.started_at:
         begun = timestamps.parse(job.started_at)
-        end = timestamps.parse(job.finished_at) if job.finished_at else now or datetime.now(UTC)
+        end = timestamps.parse(job.finished_at) if job.finished_at else formats.now()
         taken = (end - begun).total_seconds()
         if job.ended:
             parts.append(f"took {formats.duration(taken)}")
