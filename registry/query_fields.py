@@ -162,6 +162,21 @@ def _nsfw(text: str, values: Parameters) -> str:
     return query_values.level("m.nsfw_level", text, values.bind)
 
 
+def _may(use: str) -> str:
+    return f"EXISTS (SELECT 1 FROM json_each(m.permissions, '$.allowCommercialUse') WHERE value LIKE '{use}%')"
+
+
+_LICENCE = {
+    "sell": _may("Sell"),
+    "image": _may("Image"),
+    "rent": _may("Rent"),
+    "derivatives": "json_extract(m.permissions, '$.allowDerivatives') = 1",
+    "nocredit": "json_extract(m.permissions, '$.allowNoCredit') = 1",
+    "relicense": "json_extract(m.permissions, '$.allowDifferentLicense') = 1",
+    "unknown": "m.permissions = '{}'",
+}
+"""What the licence allows; a model whose licence nobody told allows nothing."""
+
 _HAS = {
     "notes": "coalesce(m.notes, '') <> ''",
     "description": "coalesce(m.description, '') <> ''",
@@ -232,6 +247,11 @@ FIELDS: dict[str, QueryField] = {
     "used": QueryField(_used, "never, ever, or when it was last drawn with", "never"),
     "trained": QueryField(_trained, "here: made by a training of ours", "here"),
     "nsfw": QueryField(_nsfw, "highest browsing level: pg, pg13, r, x, xxx", "<=r"),
+    "lic": QueryField(
+        lambda text, _: _choice("lic", text, _LICENCE),
+        "its licence allows: sell, image, rent, derivatives, nocredit",
+        "sell",
+    ),
     "has": QueryField(
         lambda text, _: _choice("has", text, _HAS), "something is filled in: notes, preview, trigger…", "notes"
     ),

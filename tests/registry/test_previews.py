@@ -5,6 +5,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -154,9 +155,14 @@ def test_a_preview_whose_bytes_are_elsewhere_says_so(registry: Registry) -> None
 
 def test_a_preview_that_another_machine_describes_wrongly_is_not_shown(registry: Registry) -> None:
     version = add_entry(registry, "ink")
-    for number, body in enumerate(
-        ({"width": {}}, {"position": 1 << 70}, {"name": None}, {"generation": 3}, {"width": 5})
-    ):
+    bodies: list[dict[str, Any]] = [
+        {"width": {}},
+        {"position": 1 << 70},
+        {"name": None},
+        {"generation": 3},
+        {"width": 5},
+    ]
+    for number, body in enumerate(bodies):
         sha256 = f"{number:064x}"
         library.add_record(registry, "preview", f"{version}/{sha256}", {"version_id": version, **body})
         library.update_set(registry, version, "previews", add=[sha256])

@@ -261,6 +261,19 @@ def test_a_collection_is_asked_for_by_name(registry: Registry) -> None:
     assert library.model_ids(registry, "has:collection") == [item]
 
 
+def test_a_licence_that_nobody_told_allows_nothing(registry: Registry) -> None:
+    free, told, unknown = (add_entry(registry, name) for name in ("free", "told", "unknown"))
+    told_facts = {"allowCommercialUse": ["Image", "RentCivit"], "allowDerivatives": False}
+    free_facts = {"allowCommercialUse": ["Sell", "Image"], "allowDerivatives": True, "allowNoCredit": True}
+    library.set_facts(registry, told, "civitai", {"permissions": told_facts})
+    library.set_facts(registry, free, "civitai", {"permissions": free_facts})
+    assert library.model_ids(registry, "lic:sell") == [free]
+    assert library.model_ids(registry, "lic:rent") == [told]
+    assert library.model_ids(registry, "lic:image") == [free, told]
+    assert library.model_ids(registry, "lic:derivatives,nocredit") == [free]
+    assert library.model_ids(registry, "lic:unknown") == [unknown]
+
+
 def test_same_tensors_under_another_header_are_a_duplicate(registry: Registry) -> None:
     first = add_entry(registry, "one", autov3="ab" * 32)
     second = add_entry(registry, "two", autov3="ab" * 32)
