@@ -39,7 +39,7 @@ def decode(body: bytes) -> list[Change]:
             raise UnreadableError("a batch has a line that is no JSON") from error
         if not isinstance(change, list) or not change or not isinstance(change[0], str):
             raise UnreadableError("a batch has a line that is no change")
-        if not _is_shallow(change):
+        if not _is_shallow(line, change):
             raise UnreadableError("a batch has a change that is nested too deeply")
         changes.append(change)
     return changes
@@ -47,7 +47,8 @@ def decode(body: bytes) -> list[Change]:
 
 def fits(line: str, change: Change) -> bool:
     """Whether every reader will take this change."""
-    if len(line.encode()) > LINE_CAP or not _is_shallow(change):
+    encoded = line.encode()
+    if len(encoded) > LINE_CAP or not _is_shallow(encoded, change):
         return False
     return change[0] != "txt" or len(str(change[3]).encode()) <= TEXT_CAP
 
@@ -67,7 +68,9 @@ def _unpacked(body: bytes) -> bytes:
     return data
 
 
-def _is_shallow(value: object) -> bool:
+def _is_shallow(line: bytes, value: object) -> bool:
+    if line.count(b"[") + line.count(b"{") <= DEPTH_CAP:
+        return True
     level = [value]
     for _ in range(DEPTH_CAP + 1):
         level = [inner for outer in level for inner in _inside(outer)]

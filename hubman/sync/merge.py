@@ -14,6 +14,9 @@ from registry import changes, clock, projection
 from registry.changes import Change
 from registry.database import Registry
 
+_NOTHING = "~"
+"""Sorts after every stamp."""
+
 
 class Merged(msgspec.Struct, frozen=True):
     """What a batch did: changes in it, edits that lost a race, changes that were kept without being understood."""
@@ -68,12 +71,15 @@ class Merger:
         races = strange = 0
         newest = ""
         for change in received:
-            races += self._note_race(db, change)
+            is_sound = incoming.is_sound(change)
+            races += is_sound and self._note_race(db, change)
             before = db.total_changes
-            if self._take(db, change, touched):
+            if is_sound and self._take(db, change, touched):
                 newest = max(newest, changes.stamp_of(change) or "")
             else:
+                # From a newer hubman, or malformed: kept as it came, and not obeyed.
                 strange += 1
+                db.execute("INSERT OR IGNORE INTO unknown_changes (body) VALUES (?)", (changes.encode(change),))
             # Only news goes on: two machines with the same two remotes would answer each other for ever.
             if db.total_changes > before and self._passes_on:
                 db.execute("INSERT INTO outbox (change, origin) VALUES (?, ?)", (changes.encode(change), self._repo))
@@ -82,13 +88,10 @@ class Merger:
         return Merged(len(received), races, strange)
 
     def _take(self, db: sqlite3.Connection, change: Change, touched: set[str]) -> bool:
-        """Apply a change, or keep it as it came; whether it made sense."""
+        """Apply a change and note the blobs that it makes wanted; False if it made no sense after all."""
         try:
-            if not incoming.is_sound(change):
-                raise changes.MalformedChangeError(change[0])
             touched |= changes.apply(db, change)
         except changes.MalformedChangeError:
-            db.execute("INSERT OR IGNORE INTO unknown_changes (body) VALUES (?)", (changes.encode(change),))
             return False
         queue.add(db, self._repo, "down", [blob for blob in queue.blobs_of(change) if self._wants(blob)])
         return True
@@ -96,13 +99,13 @@ class Merger:
     def _wants(self, blob: queue.Wanted) -> bool:
         return queue.is_wanted(self._registry, self._device, self._policy, blob)
 
-    def _note_race(self, db: sqlite3.Connection, change: Change) -> int:
+    def _note_race(self, db: sqlite3.Connection, change: Change) -> bool:
         """Write down a person's edit that this change beats or that beats it, if neither side had seen the other's.
 
         Of the two machines it is the one that syncs second that can tell, and does.
         """
-        if change[0] != "set" or not incoming.is_sound(change) or not change[2].startswith("user."):
-            return 0
+        if self._unsent == _NOTHING or change[0] != "set" or not change[2].startswith("user."):
+            return False
         _, item, field, value, stamp = change
         name = field.partition(".")[2]
         row = db.execute(
@@ -110,23 +113,23 @@ class Merger:
         ).fetchone()
         theirs = changes.encode([value])[1:-1]
         if row is None or row[0] == theirs or clock.device_of(row[1]) != self._device or row[1] < self._unsent:
-            return 0
+            return False
         kept, lost, lost_stamp = (theirs, row[0], row[1]) if stamp > row[1] else (row[0], theirs, stamp)
         known = db.execute(
             "SELECT 1 FROM lost_edits WHERE item = ? AND field = ? AND lost_stamp = ?", (item, name, lost_stamp)
         ).fetchone()
         if known:
-            return 0
+            return False
         db.execute(
             "INSERT INTO lost_edits (item, field, kept, lost, lost_stamp) VALUES (?, ?, ?, ?, ?)",
             (item, name, kept, lost, lost_stamp),
         )
-        return 1
+        return True
 
 
 def _first_unsent(db: sqlite3.Connection, remote: Remote, device: str) -> str:
     """The oldest stamp of this device that the remote has not been told: nobody there has seen it or a later one."""
-    oldest = "~"
+    oldest = _NOTHING
     for (body,) in db.execute("SELECT body FROM outbound WHERE remote = ? AND sent = 0", (remote.repo,)):
         oldest = min([oldest, *_own_stamps(batches.decode(body), device)])
     rows = db.execute("SELECT change FROM outbox WHERE id > ? AND origin IS NULL ORDER BY id", (remote.frozen_to,))
