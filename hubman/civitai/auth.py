@@ -46,17 +46,6 @@ def store_api_key(key: str) -> None:
         raise HubError("this machine has no usable keyring", "set CIVITAI_API_KEY instead") from error
 
 
-def forget_api_key() -> None:
-    """Remove the key from the system keyring, where there is one."""
-    import contextlib
-
-    import keyring
-    from keyring.errors import KeyringError
-
-    with contextlib.suppress(KeyringError):
-        keyring.delete_password(_SERVICE, _ACCOUNT)
-
-
 def _checked(key: str) -> str:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise UsageError("the Civitai key holds characters that no key has", "copy it again from the site")

@@ -32,7 +32,6 @@ from hubman.civitai.records import (
     OwnedModel,
     Post,
     PostImage,
-    RemoteImage,
     RemoteModel,
     RemoteVersion,
     Tag,
@@ -45,6 +44,7 @@ from hubman.progress import Report, silent
 
 LORA_TYPES = ("LORA", "LoCon", "DoRA")
 _HASHES_AT_ONCE = 1000
+_MODELS_AT_ONCE = 100
 Params = Sequence[tuple[str, str]]
 _LAG_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)
 
@@ -133,6 +133,9 @@ class Civitai:
         params += [("types", kind) for kind in types] + [("baseModels", name) for name in base_models]
         params += [(key, value) for key, value in (("query", query), ("sort", sort)) if value]
         raw = self._get(next_page) if next_page else self._get("/api/v1/models", what="models", params=params)
+        return self._page(raw)
+
+    def _page(self, raw: Json) -> ModelPage:
         metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
         following = str(metadata.get("nextPage") or "") if isinstance(metadata, Mapping) else ""
         items = _items(raw)
@@ -154,6 +157,17 @@ class Civitai:
                 return
             page = self.search(next_page=page.next_page)
 
+    def models(self, numbers: Sequence[int]) -> Iterator[RemoteModel]:
+        """Those of these models that are public, in no order; a hundred a request."""
+        for start in range(0, len(numbers), _MODELS_AT_ONCE):
+            batch = numbers[start : start + _MODELS_AT_ONCE]
+            params = [("ids", ",".join(map(str, batch))), ("nsfw", "true"), ("limit", str(_MODELS_AT_ONCE))]
+            page = self._page(self._get("/api/v1/models", what="models", params=params))
+            yield from page.items
+            while page.next_page:
+                page = self.search(next_page=page.next_page)
+                yield from page.items
+
     def enums(self) -> Enums:
         """The site's lists at this moment; the bundled ones where it doesn't tell."""
         try:
@@ -165,12 +179,6 @@ class Civitai:
             active_base_models=_names(lists.get("ActiveBaseModel")) or contract.enum_values("ActiveBaseModel"),
             model_types=_names(lists.get("ModelType")) or contract.enum_values("ModelType"),
         )
-
-    def images(self, version_id: int, *, limit: int = 10) -> tuple[RemoteImage, ...]:
-        """Example pictures of a version with their generation data."""
-        params = [("modelVersionId", str(version_id)), ("limit", str(limit)), ("withMeta", "true"), ("nsfw", "X")]
-        raw = self._get("/api/v1/images", what="images", params=params)
-        return lenient.decode_list(RemoteImage, raw.get("items") if isinstance(raw, Mapping) else None, "images")
 
     def media(self, url: str, *, limit: int = 64 << 20) -> bytes:
         """The bytes of a picture; the key is not sent unless the site itself serves it.
@@ -254,9 +262,6 @@ class Civitai:
     ) -> UploadState:
         """Send a model file in parts; see :func:`uploads.send_file` for how to resume."""
         return uploads.send_file(self._transport, path, name=name, state=state, save=save, report=report)
-
-    def abort_upload(self, state: UploadState) -> None:
-        uploads.abort(self._transport, state)
 
     def upload_image(self, data: bytes, *, name: str, mime_type: str) -> str:
         """Send a picture's bytes; returns its media key for :meth:`add_image`."""

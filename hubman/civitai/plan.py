@@ -10,9 +10,16 @@ from hubman.civitai import describe, image_meta
 from hubman.civitai.preflight import Material
 from registry.records import Preview, RunRow
 
-MAX_IMAGES = 20
-"""Civitai's form takes so many pictures in a post."""
-_FP = {"fp16": "fp16", "bf16": "bf16", "fp32": "fp32", "F16": "fp16", "BF16": "bf16", "F32": "fp32", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
+_FP = {
+    "fp16": "fp16",
+    "bf16": "bf16",
+    "fp32": "fp32",
+    "F16": "fp16",
+    "BF16": "bf16",
+    "F32": "fp32",
+    "F8_E4M3": "fp8",
+    "F8_E5M2": "fp8",
+}
 MODEL_TYPES = {"dora": "DoRA", "locon": "LoCon", "loha": "LoCon", "lokr": "LoCon", "glora": "LoCon"}
 """Civitai's type by network type; every other adapter is ``LORA``."""
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LARGEST_IMAGE = 50 << 20
 _MAX_IMAGES = 20
+"""Civitai's form takes so many pictures in a post."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

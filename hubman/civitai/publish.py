@@ -6,6 +6,7 @@ import msgspec
 
 from hubman.civitai import journal, plan, preflight
 from hubman.civitai.client import Civitai
+from hubman.civitai.errors import CivitaiError
 from hubman.civitai.plan import Plan, PublishOptions
 from hubman.civitai.preflight import Finding, Material, PreflightError
 from hubman.civitai.sending import Sender
@@ -80,7 +81,13 @@ def _send(
 ) -> Publication:
     log = journal.Journal(registry, version_id, client.site, msgspec.json.encode(made))
     sender = Sender(registry, client, made, log, report)
-    sent = sender.send_draft()
+    try:
+        sent = sender.send_draft()
+    except CivitaiError as error:
+        # Every stage leaves a draft that can be finished by hand (section 1.7 of the contract).
+        if page := sender.wizard():
+            error.hint = f"{error.hint}; the draft is kept: {page}".removeprefix("; ")
+        raise
     url = f"{client.site}/models/{sent.model_id}?modelVersionId={sent.version_id}"
     status: journal.State = "draft"
     if not options.draft:

@@ -66,6 +66,17 @@ class Sender:
                 self._once("publish model", lambda: self._publish_model(sent))
         return self._verify(sent)
 
+    def wizard(self) -> str:
+        """The page where the draft can be finished in a browser, at the step that comes next; empty without a draft."""
+        made = {
+            name: step.answer
+            for name in ("model", "version", "file")
+            if (step := self._log.step(name)) and step.state == "done"
+        }
+        if "model" not in made:
+            return ""
+        return f"{self._client.site}/models/{made['model']['id']}/wizard?step={1 + len(made)}"
+
     # -- steps that make something ------------------------------------------------------------------------------------
 
     def _model(self) -> int:

@@ -130,13 +130,21 @@ class _Parts:
         missing = [n for n in range(1, self._state.part_count + 1) if str(n) not in self._state.parts]
         self._tell()
         with ThreadPoolExecutor(max_workers=_PARALLEL, thread_name_prefix="upload") as pool:
-            for future in [pool.submit(self._send_part, number) for number in missing]:
-                number, etag = future.result()
-                # Saved and told by the caller's thread alone: a registry connection belongs to one thread.
-                self._state = msgspec.structs.replace(self._state, parts={**self._state.parts, str(number): etag})
-                self._save(self._state)
-                self._tell()
+            futures = [pool.submit(self._send_part, number) for number in missing]
+            try:
+                for future in futures:
+                    self._arrived(*future.result())
+            except BaseException:
+                # Also for Ctrl-C: the parts that wait in the queue must not be sent any more.
+                self._failed.set()
+                raise
         return self._state
+
+    def _arrived(self, number: int, etag: str) -> None:
+        """Saved and told by the caller's thread alone: a registry connection belongs to one thread."""
+        self._state = msgspec.structs.replace(self._state, parts={**self._state.parts, str(number): etag})
+        self._save(self._state)
+        self._tell()
 
     def _tell(self) -> None:
         done = min(self._state.size, len(self._state.parts) * self._state.chunk_size)
@@ -192,12 +200,6 @@ def _complete(transport: Transport, state: UploadState) -> None:
     parts = [{"ETag": state.parts[str(n)], "PartNumber": n} for n in range(1, state.part_count + 1)]
     body = {**_identity(state), "parts": parts}
     transport.call("POST", "/api/upload/complete", what="finishing the upload", json=body)
-
-
-def abort(transport: Transport, state: UploadState) -> None:
-    """Give an upload up, so that the site can drop its parts; one that is already gone counts as success."""
-    accept = frozenset({200, 204, 409, 422})
-    transport.call("POST", "/api/upload/abort", what="giving the upload up", json=_identity(state), accept=accept)
 
 
 def _identity(state: UploadState) -> dict[str, str]:

@@ -4,7 +4,7 @@ Importing it loads a web server: import it where one is started.
 """
 
 from hubman.sandbox.seed import Seeded, seed_model
-from hubman.sandbox.server import Sandbox, run_sandbox
+from hubman.sandbox.server import Sandbox
 from hubman.sandbox.settings import Fault, Settings
 
-__all__ = ["Fault", "Sandbox", "Seeded", "Settings", "run_sandbox", "seed_model"]
+__all__ = ["Fault", "Sandbox", "Seeded", "Settings", "seed_model"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import logging
 import socket
 import threading
@@ -15,7 +14,6 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 
-from hubman.progress import Progress, Report
 from hubman.sandbox import (
     accounts,
     downloads,
@@ -161,13 +159,3 @@ def _server(world: World, routes: list[BaseRoute]) -> _Server:
     # Cut connections are the sandbox's business, not news.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     return _Server(config)
-
-
-def run_sandbox(data_dir: Path, port: int, report: Report) -> None:
-    """Serve until interrupted; tells its address and keys through ``report``."""
-    with Sandbox(data_dir, port) as sandbox:
-        data = {"url": sandbox.url, "tokens": {name: sandbox.token(name) for name in accounts.TOKEN_NAMES}}
-        message = f"export HUBMAN_CIVITAI_URL={sandbox.url} CIVITAI_API_KEY={sandbox.token()}"
-        report(Progress(stage="serving", message=message, data=data))
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
