@@ -11,7 +11,9 @@ PRESENT, MISSING, DAMAGED = "present", "missing", "damaged"
 
 @dataclass(frozen=True)
 class Seen:
-    """A file as the folder lists it. ``preview`` is the picture beside it that shows it, if there is one."""
+    """A file as the folder lists it. ``preview`` is the picture beside it that shows it, if there is one; ``sidecars``
+    are what other programs noted beside it.
+    """
 
     path: str
     size: int
@@ -19,6 +21,7 @@ class Seen:
     device: int
     inode: int
     preview: str | None = None
+    sidecars: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -51,8 +54,8 @@ class Known:
         return self.sha256 is not None and self.key == seen.key
 
 
-def seen_from(path: str, stat: os.stat_result, preview: str | None = None) -> Seen:
-    return Seen(path, stat.st_size, stat.st_mtime_ns, _signed(stat.st_dev), _signed(stat.st_ino), preview)
+def seen_from(path: str, stat: os.stat_result, preview: str | None = None, sidecars: tuple[str, ...] = ()) -> Seen:
+    return Seen(path, stat.st_size, stat.st_mtime_ns, _signed(stat.st_dev), _signed(stat.st_ino), preview, sidecars)
 
 
 def known_under(db: sqlite3.Connection, folder: str) -> dict[str, Known]:

@@ -105,6 +105,7 @@ class _Work:
             self._plan.problems.append(reading)
             return
         self._count(reading, reading.hashes.sha256 if reading.hashes else None)
+        self._plan.problems += reading.broken
         self._batch.append(reading)
         if len(self._batch) >= BATCH:
             self.write()

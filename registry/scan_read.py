@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry import blobs, pictures
+from registry import blobs, pictures, sidecars
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError
 from registry.hashing import FileHashes, hash_file
 from registry.headers import Header, read_alpha, read_header
 from registry.identify import Identity, identify
 from registry.places import Seen, seen_from
-from registry.scan_walk import PICKLES, SAFETENSORS
+from registry.scan_walk import PICKLES, SAFETENSORS, Problem
+from registry.sidecar_dialects import Sidecar
 
 MAX_VALUE = 32 << 10
 MAX_METADATA = 128 << 10
@@ -38,7 +39,9 @@ class ReadPreview:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file turned out to be. ``hashes`` is None if it could not be read; ``problem`` says so or names damage."""
+    """What a file turned out to be. ``hashes`` is None if it could not be read; ``problem`` says so or names damage;
+    ``broken`` are the sidecars that can't be understood.
+    """
 
     seen: Seen
     hashes: FileHashes | None = None
@@ -46,6 +49,8 @@ class Reading:
     identity: Identity | None = None
     problem: str | None = None
     preview: ReadPreview | None = None
+    sidecar: Sidecar | None = None
+    broken: tuple[Problem, ...] = ()
 
     @property
     def format(self) -> str:
@@ -73,7 +78,13 @@ def read(registry: Registry, seen: Seen) -> Reading:
         return Reading(seen, problem=f"can't be read ({error.strerror})")
     if (now.key, hashes.size) != (seen.key, seen.size):
         raise ChangingFileError(f"{seen.path} is being written", "scan again when it is done")
-    return replace(reading, preview=read_preview(registry, seen, reading.header))
+    sidecar, broken = sidecars.read([Path(beside) for beside in seen.sidecars], hashes.sha256)
+    return replace(
+        reading,
+        preview=read_preview(registry, seen, reading.header),
+        sidecar=sidecar,
+        broken=tuple(Problem(str(beside), reason) for beside, reason in broken),
+    )
 
 
 def _identified(path: Path, bare: Reading) -> Reading:

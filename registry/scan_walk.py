@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from registry.places import Seen, seen_from
 from registry.roots import is_text, printable
 from registry.sidecar_names import may_be_preview, preview_of
+from registry.sidecars import find as find_sidecars
 
 SAFETENSORS = (".safetensors", ".sft")
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
@@ -72,12 +73,21 @@ def look_at(path: str) -> Seen:
         names = os.listdir(folder)  # noqa: PTH208
     except OSError:
         names = []
-    preview = preview_of(name, _pictures(names))
-    return seen_from(path, status, preview and os.path.join(folder, preview))  # noqa: PTH118
+    return _with_companions(folder, name, status, _Names(names))
 
 
-def _pictures(names: Iterable[str]) -> dict[str, str]:
-    return {name.lower(): name for name in names if may_be_preview(name) and is_text(name)}
+class _Names:
+    """A folder's names, looked through once for all its models."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.all = frozenset(names)
+        self.pictures = {name.lower(): name for name in self.all if may_be_preview(name) and is_text(name)}
+
+
+def _with_companions(folder: str, name: str, status: os.stat_result, names: _Names) -> Seen:
+    preview = preview_of(name, names.pictures)
+    beside = tuple(f"{folder}/{sidecar}" for sidecar in find_sidecars(name, names.all))
+    return seen_from(f"{folder}/{name}", status, preview and f"{folder}/{preview}", beside)
 
 
 def _unread(found: Walk, path: str, reason: str) -> None:
@@ -86,16 +96,15 @@ def _unread(found: Walk, path: str, reason: str) -> None:
 
 
 def _take(found: Walk, folder: str, entries: list[os.DirEntry[str]], real: deque[str], linked: deque[str]) -> None:
-    names = {entry.name for entry in entries}
-    if _PIPELINE in names:
+    names = _Names(entry.name for entry in entries)
+    if _PIPELINE in names.all:
         return
-    pictures = _pictures(names)
     for entry in entries:
         try:
             if entry.is_dir():
                 _take_folder(found, entry, real, linked)
             elif _is_model(entry.name):
-                _take_file(found, folder, entry, pictures)
+                _take_file(found, folder, entry, names)
         except OSError as error:
             found.problems.append(Problem(printable(entry.path), f"can't be read ({error.strerror})"))
 
@@ -114,11 +123,10 @@ def _take_folder(found: Walk, entry: os.DirEntry[str], real: deque[str], linked:
     (linked if entry.is_symlink() else real).append(entry.path)
 
 
-def _take_file(found: Walk, folder: str, entry: os.DirEntry[str], pictures: dict[str, str]) -> None:
+def _take_file(found: Walk, folder: str, entry: os.DirEntry[str], names: _Names) -> None:
     if not is_text(entry.name):
         found.problems.append(Problem(printable(entry.path), "has a name that is not UTF-8: rename it"))
         return
     status = entry.stat()
     if stat.S_ISREG(status.st_mode):
-        preview = preview_of(entry.name, pictures)
-        found.files[entry.path] = seen_from(entry.path, status, preview and os.path.join(folder, preview))  # noqa: PTH118
+        found.files[entry.path] = _with_companions(folder.rstrip("/"), entry.name, status, names)

@@ -13,6 +13,7 @@ import msgspec
 from registry import changes, clock, ids, places, projection, timestamps
 from registry.inherit import inheriting
 from registry.scan_read import Reading, kept_metadata
+from registry.scan_sidecar import sidecar_changes
 
 _OLDEST_MTIME = datetime(2015, 1, 1, tzinfo=UTC).timestamp()
 
@@ -49,6 +50,8 @@ def _said(db: sqlite3.Connection, reading: Reading, sha256: str, left: str | Non
         yield from _replaced(db, reading.seen.path, left, sha256)
     if is_new:
         yield from _trigger_words(db, reading, version)
+    if reading.sidecar is not None:
+        yield from sidecar_changes(db, reading.sidecar, version, is_new=is_new)
     yield from held(db, sha256)
     yield from preview_changes(db, reading, version)
 

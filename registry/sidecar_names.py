@@ -16,6 +16,11 @@ _PREVIEW_ENDINGS = (
 _PREVIEW_KINDS = tuple({PurePath(f"stem{ending}").suffix for ending in _PREVIEW_ENDINGS})
 
 
+def stem_of(model: str) -> str:
+    """A file's name without its last extension."""
+    return model.rpartition(".")[0]
+
+
 def may_be_preview(name: str) -> bool:
     return name.lower().endswith(_PREVIEW_KINDS)
 
@@ -28,5 +33,5 @@ def preview_of(model: str, pictures: Mapping[str, str]) -> str | None:
     """
     if not pictures:
         return None
-    stem = model.lower().rpartition(".")[0]
+    stem = stem_of(model).lower()
     return next((pictures[stem + ending] for ending in _PREVIEW_ENDINGS if stem + ending in pictures), None)
