@@ -118,7 +118,7 @@ def test_several_sidecars_fill_each_other_up_and_the_longest_note_stays(registry
         "Pony",
         0.5,
         ("inkwash", "night"),
-        ("style", "ink"),
+        ("ink", "style"),
     )
     assert library.show(registry, row.id).notes == "a long note"
 
