@@ -171,10 +171,18 @@ class HubmanApp(App[None], Acting):
         for action in actions.of_scope(scope):
             target = screen
             if action.palette and isinstance(target, Acting) and not target.why_not(action.id):
-                yield SystemCommand(f"{scope.title()}: {action.label}", action.description, _caller(target, action.id))
+                yield _command(self, scope.title(), action, target)
         for action in actions.of_scope("app"):
             if action.palette:
-                yield SystemCommand(f"Hubman: {action.label}", action.description, _caller(self, action.id))
+                yield _command(self, "Hubman", action, self)
+
+
+def _command(app: HubmanApp, group: str, action: actions.Action, target: Acting) -> SystemCommand:
+    """``Library: edit the tags``, with its keys."""
+    from tui.keymap import shown_keys
+
+    title = f"{group}: {action.description[0].lower()}{action.description[1:]}"
+    return SystemCommand(title, f"key {' '.join(shown_keys(app, action))}", _caller(target, action.id))
 
 
 def _caller(target: Acting, action_id: str) -> Callable[[], Awaitable[None]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui.actions import ACTIONS, Action, key_names
 
@@ -37,7 +37,7 @@ def conflicts(keys: dict[str, str]) -> list[str]:
     return [f"{key} is used by {' and '.join(ids)}" for (_, key), ids in users.items() if len(ids) > 1]
 
 
-def shown_keys(app: App[object], action: Action) -> list[str]:
+def shown_keys(app: App[Any], action: Action) -> list[str]:
     """The keys of an action as they are now, the first one foremost."""
     own: dict[str, str] = getattr(app, "own_keys", {})
     return key_names(own.get(action.id, action.keys))

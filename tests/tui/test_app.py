@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from textual.command import CommandPalette
 
+from registry.database import Registry
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tui import actions, keymap
 from tui.app import HubmanApp
@@ -86,9 +87,9 @@ async def test_the_palette_offers_what_is_possible_now(open_app: OpenApp, models
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         offered = [command.title for command in app.get_system_commands(app.screen)]
-        assert "Library: tags" in offered
-        assert "Library: undo" not in offered, "nothing to undo yet"
-        assert "Hubman: Jobs" in offered
+        assert "Library: edit the tags" in offered
+        assert "Library: undo the last change" not in offered, "nothing to undo yet"
+        assert "Hubman: go to Jobs" in offered
         await press(pilot, "colon")
         assert isinstance(app.screen, CommandPalette)
         await write(pilot, "go to jobs")
@@ -121,7 +122,8 @@ def test_actions_are_named_once_and_described() -> None:
         assert not action.description.endswith("."), action.id
 
 
-def test_showing_every_mode_loads_neither_torch_nor_numpy(tmp_path: Path) -> None:
+def test_showing_every_mode_loads_neither_torch_nor_numpy(home: Path) -> None:
+    Registry(home).close()  # making the tables is what loads most, and happens once
     script = """
 import asyncio, sys
 from pathlib import Path
@@ -139,7 +141,7 @@ asyncio.run(main())
 print(*sorted(name for name in ("torch", "diffusers", "transformers", "peft", "numpy") if name in sys.modules))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "home")], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", script, str(home)], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.split() == []
 

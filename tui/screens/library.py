@@ -12,7 +12,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from tui import actions, formats, query_text
+from tui import actions, formats
 from tui.screens.library_edits import LibraryEdits
 from tui.widgets.facets import FacetList
 from tui.widgets.model_list import ModelList, ModelOrder
@@ -72,7 +72,8 @@ class LibraryScreen(LibraryEdits):
                 yield Static("", id="facts", markup=False)
 
     def on_mount(self) -> None:
-        self.reload(facets=True)
+        # The panes are painted first; what fills them needs imports and the disk.
+        self.call_after_refresh(self.reload, facets=True)
 
     # reading ------------------------------------------------------------------------------------------------------
 
@@ -213,6 +214,8 @@ class LibraryScreen(LibraryEdits):
         if line.count is None:
             facets.open_rest(line.field)
         else:
+            from tui import query_text
+
             self.set_query(query_text.toggle(self._query, line.field, line.value))
 
     def do_filter(self) -> None:
@@ -231,6 +234,7 @@ class LibraryScreen(LibraryEdits):
 
     def do_sort(self) -> None:
         from registry.query_order import SORT_NAMES
+        from tui import query_text
         from tui.widgets.dialogs import Choose
 
         remarks = {"name": "from A to Z", "base": "from A to Z", "added": "newest first", "rating": "best first"}

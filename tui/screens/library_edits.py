@@ -68,9 +68,9 @@ class LibraryEdits(HubScreen):
             return
 
         def work(registry: Registry) -> Change:
-            from tui.services import undo
+            from tui.services import edits
 
-            return undo.edit(registry, model.id, version.id, assignments)
+            return edits.edit(registry, model.id, version.id, assignments)
 
         self.change(work, self._changed)
 
@@ -84,7 +84,7 @@ class LibraryEdits(HubScreen):
         if model is None or version is None:
             return
         from registry import fields
-        from tui.services.undo import shown
+        from tui.services.edits import shown
         from tui.widgets.dialogs import Choose
 
         def row(name: str) -> tuple[str, str, str]:
@@ -170,9 +170,9 @@ class LibraryEdits(HubScreen):
         one = self.current.name if self.current and len(models) == 1 else formats.count(len(models), "model")
 
         def work(registry: Registry) -> Change:
-            from tui.services import undo
+            from tui.services import edits
 
-            return undo.trash(registry, models, f"{one} out of the trash")
+            return edits.trash(registry, models, f"{one} out of the trash")
 
         def done(change: Change) -> None:
             self.undone.push(change)

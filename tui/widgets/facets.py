@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tui import formats, query_text
+from tui import formats
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
@@ -38,6 +38,8 @@ class FacetList(RowList[FacetLine]):
         self._opened: set[str] = set()
 
     def show(self, facets: Mapping[str, Sequence[tuple[str, int]]] | None = None, query: str | None = None) -> None:
+        from tui import query_text
+
         self._facets = self._facets if facets is None else facets
         self._query = self._query if query is None else query
         lines: list[FacetLine] = []
