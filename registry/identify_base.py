@@ -64,15 +64,14 @@ def _is_unet(name: str) -> bool:
     return re.search(r"(down|up|input|output)_blocks|mid_block|middle_block", name) is not None
 
 
-def _unet(names: Iterable[str], widths: set[int]) -> Evidence | None:
+def _unet(names: list[str], widths: set[int]) -> Evidence | None:
     for width in sorted(widths):
         if width in _BY_CROSS_ATTENTION:
             return Evidence(_BY_CROSS_ATTENTION[width], f"cross-attention takes {width} inputs")
-    for name in names:
-        if re.search(r"(input|output)_blocks_\d|middle_block_\d", name):
-            return Evidence("sdxl", f"{name} is a block name that only SDXL files have")
-        if _is_unet(name) and re.search(r"transformer_blocks[._][1-9]", name):
-            return Evidence("sdxl", f"{name} is deeper than any block of SD 1 and 2")
+    if found := _first(r"(input|output)_blocks_\d|middle_block_\d", names):
+        return Evidence("sdxl", f"{found} is a block name that only SDXL files have")
+    if found := _first(r"(down|up|mid)_block.*transformer_blocks[._][1-9]", names):
+        return Evidence("sdxl", f"{found} is deeper than any block of SD 1 and 2")
     return None
 
 
@@ -81,13 +80,23 @@ def _transformer(adapted: list[Module], names: list[str]) -> Evidence | None:
     # Every block has such names, so a few dozen tell as much as thousands.
     sample = names[:: len(names) // 50 + 1]
     for marker, family in _MARKERS:
-        if found := next((name for name in sample if re.search(marker, name)), None):
+        if found := _first(marker, sample):
             return Evidence(family, f"{found} is a module of that family")
-    if any(re.search(r"double_blocks|single_blocks", name) for name in sample):
+    if _first(r"double_blocks|single_blocks", sample):
         return _double_stream(adapted, names)
-    if any(re.search(r"(^|[._])transformer_blocks[._]\d+[._]attn[._]", name) for name in sample):
+    if _first(r"(^|[._])transformer_blocks[._]\d+[._]attn[._]", sample):
         return _joint(adapted, names)
     return None
+
+
+def _first(pattern: str, names: Iterable[str]) -> str | None:
+    """The first name that has ``pattern`` in it: one search through all of them, not one each."""
+    text = "\n".join(names)
+    found = re.search(pattern, text, re.MULTILINE)
+    if found is None:
+        return None
+    end = text.find("\n", found.end())
+    return text[text.rfind("\n", 0, found.end()) + 1 : end if end >= 0 else len(text)]
 
 
 def _joint(adapted: list[Module], names: list[str]) -> Evidence | None:

@@ -46,7 +46,9 @@ class Interrogator:
         self._torch = torch
         self._device = torch.device(device)
         try:
-            self._model: Any = CLIPModel.from_pretrained(clip, local_files_only=True, use_safetensors=True)
+            self._model: Any = CLIPModel.from_pretrained(
+                clip, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
             self._tokenizer: Any = CLIPTokenizer.from_pretrained(clip, local_files_only=True)
             self._processor: Any = CLIPImageProcessorPil.from_pretrained(clip, local_files_only=True)
         except (OSError, ValueError) as error:
