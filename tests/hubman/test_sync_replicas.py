@@ -28,6 +28,8 @@ ITEMS = tuple(ids.item_id(f"{number}" * 64) for number in (1, 2))
 HOUR = 3_600_000
 
 replica = st.sampled_from(NAMES)
+around = st.tuples(st.booleans(), st.booleans())
+"""Whether a machine syncs before an edit, and after it."""
 item = st.sampled_from(ITEMS)
 word = st.sampled_from(("ink", "mono"))
 
@@ -66,7 +68,7 @@ class Replicas(RuleBasedStateMachine):
         super().__init__()
         self.base = Path(tempfile.mkdtemp(dir=self.template.parent))
         self.oracle = Oracle()
-        self.skew = dict.fromkeys(NAMES, 0)
+        self.skew = {"a": 0, "b": 5 * HOUR, "c": -HOUR}
         self.backups: dict[str, Path] = {}
         self.machines: dict[str, Machine] = {}
         for name in NAMES:
@@ -84,45 +86,45 @@ class Replicas(RuleBasedStateMachine):
         with mock.patch.object(clock, "wall_ms", return_value=clock.wall_ms() + self.skew[name]):
             act(self.machines[name])
 
-    @rule(name=replica, of=item, value=st.integers(0, 5))
-    def rate(self, name: str, of: str, value: int) -> None:
+    @rule(name=replica, of=item, value=st.integers(0, 5), syncs=around)
+    def rate(self, name: str, of: str, value: int, syncs: tuple[bool, bool]) -> None:
         def act(machine: Machine) -> None:
             library.set_facts(machine.registry, of, "user", {"rating": value})
             assert library.show(machine.registry, of).rating == value
             self._note_fact(machine, of, "rating")
 
-        self.at(name, act)
+        self._edit(name, act, syncs)
 
-    @rule(name=replica, of=item, is_kept=st.booleans())
-    def trash(self, name: str, of: str, is_kept: bool) -> None:
+    @rule(name=replica, of=item, is_kept=st.booleans(), syncs=around)
+    def trash(self, name: str, of: str, is_kept: bool, syncs: tuple[bool, bool]) -> None:
         def act(machine: Machine) -> None:
             (library.restore if is_kept else library.trash)(machine.registry, of)
             assert (library.show(machine.registry, of).deleted_at is None) == is_kept
             self._note_fact(machine, of, "deleted_at")
 
-        self.at(name, act)
+        self._edit(name, act, syncs)
 
-    @rule(name=replica, of=item, tag=word)
-    def tag(self, name: str, of: str, tag: str) -> None:
+    @rule(name=replica, of=item, tag=word, syncs=around)
+    def tag(self, name: str, of: str, tag: str, syncs: tuple[bool, bool]) -> None:
         def act(machine: Machine) -> None:
             library.update_set(machine.registry, of, "tags", add=[tag])
             assert tag in library.show(machine.registry, of).tags
             for dot in _dots(machine, of, tag):
                 self.oracle.added[of, dot] = tag
 
-        self.at(name, act)
+        self._edit(name, act, syncs)
 
-    @rule(name=replica, of=item, tag=word)
-    def untag(self, name: str, of: str, tag: str) -> None:
+    @rule(name=replica, of=item, tag=word, syncs=around)
+    def untag(self, name: str, of: str, tag: str, syncs: tuple[bool, bool]) -> None:
         def act(machine: Machine) -> None:
             self.oracle.gone |= set(_dots(machine, of, tag))
             library.update_set(machine.registry, of, "tags", remove=[tag])
             assert tag not in library.show(machine.registry, of).tags
 
-        self.at(name, act)
+        self._edit(name, act, syncs)
 
-    @rule(name=replica, of=item, text=word)
-    def note(self, name: str, of: str, text: str) -> None:
+    @rule(name=replica, of=item, text=word, syncs=around)
+    def note(self, name: str, of: str, text: str, syncs: tuple[bool, bool]) -> None:
         def act(machine: Machine) -> None:
             before = set(_texts(machine, of))
             library.write_text(machine.registry, of, "notes", text)
@@ -131,7 +133,7 @@ class Replicas(RuleBasedStateMachine):
             self.oracle.gone |= before - set(after)
             self.oracle.notes |= {(of, dot): value for dot, value in after.items()}
 
-        self.at(name, act)
+        self._edit(name, act, syncs)
 
     @rule(name=replica, deep=st.booleans())
     def sync(self, name: str, deep: bool) -> None:
@@ -200,6 +202,14 @@ class Replicas(RuleBasedStateMachine):
     def _sync(self, machine: Machine, *, deep: bool = False) -> SyncResult:
         return machine.sync(storage=WatchedStorage(machine.remote), deep=deep)
 
+    def _edit(self, name: str, act: Callable[[Machine], object], syncs: tuple[bool, bool]) -> None:
+        before, after = syncs
+        if before:
+            self.at(name, self._sync)
+        self.at(name, act)
+        if after:
+            self.at(name, self._sync)
+
     def _check(self) -> None:
         first, *others = self.machines.values()
         for other in others:
@@ -231,6 +241,14 @@ class CarriedReplicas(Replicas):
         paths = _files(self.machines[source].remote)
         if source != aim and paths:
             self._carry(source, aim, paths[number % len(paths)], is_whole=is_whole)
+
+    @rule(source=replica, aim=replica, part=st.sampled_from(("heads", "log", ".")))
+    def carry_many(self, source: str, aim: str, part: str) -> None:
+        """Heads before the logs that they name, logs before the heads that tell of them, or all."""
+        if source != aim:
+            for path in _files(self.machines[source].remote / part):
+                self._carry(source, aim, path, is_whole=True)
+            self.at(aim, self._sync)
 
     @rule(aim=replica, number=st.integers(0, 30))
     def leave_junk(self, aim: str, number: int) -> None:
