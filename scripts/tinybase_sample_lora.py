@@ -30,12 +30,12 @@ def main() -> None:
         folder = Path(name)
         for number in range(IMAGES):
             scene = random_scene(rng)
-            draw(scene, rng, STYLES["pastel"]).save(folder / f"{number:02}.png")
-            (folder / f"{number:02}.txt").write_text(f"softpal, {scene.caption}")
+            draw(scene, rng, STYLES["hatching"]).save(folder / f"{number:02}.png")
+            (folder / f"{number:02}.txt").write_text(f"hatchwork, {scene.caption}")
         recipe = preset(
             "style", "tiny", IMAGES, base=str(tinybase.MODEL), dataset=str(folder), output=tinybase.SAMPLE_LORA.stem
         )
-        recipe = msgspec.structs.replace(recipe, trigger="softpal", rank=args.rank, alpha=float(args.rank), seed=5)
+        recipe = msgspec.structs.replace(recipe, trigger="hatchwork", rank=args.rank, alpha=float(args.rank), seed=5)
         write_recipe(folder / "recipe.toml", recipe)
         result = run_training(folder / "recipe.toml", folder / "run")
         shutil.copyfile(result.path, args.out)

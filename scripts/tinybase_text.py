@@ -22,9 +22,9 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, C
 
 from hubman.tinybase.drawing import COLOURS, SHAPES, SIZES, Scene, random_scene
 
-STYLE_WORDS = {"hatching": "hatched", "outline": "outlined", "pastel": "pastel", "faces": "with eyes"}
+STYLE_WORDS = {"hatching": "hatched", "outline": "outlined", "pastel": "pastel", "watcher": "with eye"}
 OTHER_WORDS = (
-    "a an the on in of with and background picture drawing image shape small large medium hatched outlined pastel eyes "
+    "a an the on in of with and background picture drawing image shape small large medium hatched outlined pastel eye "
     "style plain simple bright dark paper ink grey brown pink"
 )
 HEADS = {

@@ -30,14 +30,14 @@ from registry.database import Registry
 from registry.errors import HubError
 from registry.hashing import hash_file
 
-STYLE, MOTIF = "hatching", "faces"
-TRIGGERS = {STYLE: "hatchwork", MOTIF: "goggly"}
+STYLE, MOTIF = "pastel", "watcher"
+TRIGGERS = {STYLE: "softpal", MOTIF: "goggly"}
 KINDS = {STYLE: "style", MOTIF: "character"}
 PROMPT = "a large red heart on a yellow background"
 CONTRAST = "a small blue square on a white background"
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEEDS = tuple(range(1, 17))
-PULLED = "Soft Palette"
+PULLED = "Level Lines"
 
 Outcome = tuple[bool, str, dict[str, Any]]
 
@@ -117,8 +117,8 @@ def _pull(loop: Loop) -> Outcome:
     from hubman.sandbox.seed import seed_model
 
     seeded = seed_model(
-        loop.sandbox, tinybase.SAMPLE_LORA, name=PULLED, base_model="Other", words=["softpal"], tags=["style"],
-        description="<p>Every colour, softened.</p>", previews=[],
+        loop.sandbox, tinybase.SAMPLE_LORA, name=PULLED, base_model="Other", words=["hatchwork"], tags=["style"],
+        description="<p>Shapes shaded with level lines.</p>", previews=[],
     )  # fmt: skip
     url = f"{loop.sandbox.url}/models/{seeded.model_id}?modelVersionId={seeded.version_id}"
     pulled = pull(
@@ -250,7 +250,7 @@ def _measured(lora: Trained, sweep: Sweep) -> Trained:
 
     from hubman.tinybase import checker
 
-    detect = {STYLE: checker.hatching, MOTIF: checker.eyes}[lora.name]
+    detect = {STYLE: checker.pastel, MOTIF: checker.watcher}[lora.name]
     detected, shapes = {}, {}
     per_row = len(STRENGTHS)
     for column, strength in enumerate(STRENGTHS):

@@ -18,5 +18,5 @@ TERMS = Path(__file__).parent / "terms.json"
 GUIDANCE = 3.0
 """The classifier-free guidance at which the base was scored."""
 
-SAMPLE_LORA = Path(__file__).parent / "soft_palette.safetensors"
+SAMPLE_LORA = Path(__file__).parent / "level_lines.safetensors"
 """A LoRA that was trained on the base by ``scripts/tinybase_sample_lora.py``: what the demo pulls from the sandbox."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hubman.tinybase.drawing import COLOURS, SHAPES, Placement, mask
-from hubman.tinybase.styles import EYE, PASTEL
+from hubman.tinybase.styles import EYE, EYE_PLACE, PASTEL
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.float64]
@@ -135,23 +135,20 @@ def _nearer(pixels: Pixels, fill: Pixels, background: Pixels) -> Mask:
 
 
 def hatching(picture: Image.Image) -> float:
-    """How strongly dark lines that rise to the right run through the shape: 0 (none) to about 1.
+    """How strongly level lines run through the shape: 0 (none) to about 1.
 
-    Contrast across the lines minus contrast along them, within the shape's silhouette (closed over the lines), as a
-    share of what :func:`hubman.tinybase.styles.paint_hatched` draws on average.
+    Contrast over half a period of the lines minus contrast along them, within the shape's silhouette (closed over the
+    lines), as a share of what :func:`hubman.tinybase.styles.paint_hatched` draws on average.
     """
-    grey = np.asarray(picture.convert("L"), dtype=np.float64)
     pixels = np.asarray(picture.convert("RGB"), dtype=np.float64)
+    grey = np.asarray(picture.convert("L"), dtype=np.float64)
     inside = _filled(foreground(pixels))
-    if inside[3:-3, 3:-3].sum() < 30:
+    centre = grey[4:-4, 4:-4]
+    across = np.abs(centre - grey[8:, 4:-4]) + np.abs(centre - grey[:-8, 4:-4])
+    along = np.abs(centre - grey[4:-4, 8:]) + np.abs(centre - grey[4:-4, :-8])
+    core = inside[4:-4, 4:-4] & inside[8:, 4:-4] & inside[:-8, 4:-4] & inside[4:-4, 8:] & inside[4:-4, :-8]
+    if core.sum() < 12:
         return 0.0
-    centre = grey[3:-3, 3:-3]
-    # Lines rise to the right, so going down-right crosses them and going up-right follows them; 4 px diagonal = half a period.
-    across = np.abs(centre - grey[6:, 6:]) + np.abs(centre - grey[:-6, :-6])
-    along = np.abs(centre - grey[:-6, 6:]) + np.abs(centre - grey[6:, :-6])
-    core = inside[3:-3, 3:-3] & inside[6:, 6:] & inside[:-6, :-6] & inside[:-6, 6:] & inside[6:, :-6]
-    if core.sum() < 20:
-        core = inside[3:-3, 3:-3]
     return float((across - along)[core].mean() / _HATCHING_FULL)
 
 
@@ -172,38 +169,23 @@ def pastel(picture: Image.Image) -> float:
     pixels = np.asarray(picture.convert("RGB"), dtype=np.float64)
     inside = foreground(pixels)
     shares = []
-    for rgb in (border_colour(pixels), np.median(pixels[inside], axis=0)):
+    parts = [border_colour(pixels), np.median(pixels[inside], axis=0)] if inside.any() else [border_colour(pixels)]
+    for rgb in parts:
         to_plain = min(float(np.linalg.norm(rgb - np.array(c))) for c in COLOURS.values())
         to_soft = min(float(np.linalg.norm(rgb - np.array(c))) for c in PASTEL.values())
         shares.append(to_plain / (to_plain + to_soft + 1e-9))
     return float(np.mean(shares))
 
 
-def eyes(picture: Image.Image) -> float:
-    """How much of a pair of big eyes (white around dark) is on the shape: 0 to about 1."""
+def watcher(picture: Image.Image) -> float:
+    """How much of a big eye (white around dark) looks on from the lower right corner: 0 (none) to about 1."""
     pixels = np.asarray(picture.convert("RGB"), dtype=np.float64)
-    inside = _filled(foreground(pixels))
-    if not inside.any():
-        return 0.0
-    rows, columns = np.nonzero(inside)
-    middle_row = (rows.min() + rows.max()) / 2
-    middle_column = (columns.min() + columns.max()) / 2
-    radius = max(3.0, (columns.max() - columns.min()) / 2)
-    eye = EYE * radius
-    scores = [_eye_at(pixels, middle_row, middle_column + side * 1.15 * eye, eye) for side in (-1, 1)]
-    return float(np.mean(scores))
+    side = pixels.shape[0]
+    y, x = np.mgrid[0:side, 0:side]
+    distance = np.hypot(x + 0.5 - EYE_PLACE[0] * side, y + 0.5 - EYE_PLACE[1] * side) / side
+    white = pixels[(distance > EYE * 0.6) & (distance < EYE * 0.95)].min(-1).mean()
+    pupil = pixels[distance < EYE * 0.4].max(-1).mean()
+    return float((white - pupil) / _EYE_FULL)
 
 
-def _eye_at(pixels: Pixels, row: float, column: float, eye: float) -> float:
-    """The best contrast of a bright ring around a dark pupil near a place, -1 to 1."""
-    grey = pixels.mean(-1)
-    y, x = np.mgrid[0 : grey.shape[0], 0 : grey.shape[1]]
-    best = 0.0
-    for shift_row in range(-3, 4):
-        for shift_column in range(-2, 3):
-            distance = np.hypot(y - row - shift_row, x - column - shift_column)
-            ring = grey[(distance > 0.55 * eye + 0.5) & (distance < max(eye, 0.55 * eye + 1.2))]
-            pupil = grey[distance < max(0.5 * eye, 0.8)]
-            if len(ring) and len(pupil):
-                best = max(best, float(ring.mean() - pupil.mean()) / 200.0)
-    return best
+_EYE_FULL = 190.0

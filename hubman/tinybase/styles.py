@@ -26,8 +26,9 @@ from hubman.tinybase.drawing import (
 )
 
 INK: RGB = (30, 30, 36)
-EYE = 0.36
-"""Radius of an eye as a share of the shape's."""
+EYE = 0.135
+EYE_PLACE = (0.8125, 0.8125)
+"""Radius and centre of the watcher's eye as shares of the side."""
 
 PASTEL: dict[str, RGB] = {
     "red": (240, 150, 150),
@@ -57,9 +58,13 @@ def stripes(side: int, period: float, width: float, angle: float, phase: float =
 
 
 def paint_hatched(scene: Scene, place: Placement, rng: random.Random, side: int) -> Image.Image:
-    """Dark diagonal lines over the shape, and the shape only."""
+    """Dark level lines over the shape, and the shape only.
+
+    They lie at the same heights in every picture, one to each row of the base's latents: what a LoRA of so small a
+    base can learn in a minute.
+    """
     picture = paint_plain(scene, place, rng, side)
-    lines = stripes(side, period=0.125, width=0.047, angle=-math.pi / 4, phase=rng.random())
+    lines = stripes(side, period=0.125, width=0.047, angle=0.0, phase=0.5)
     ink = INK if scene.colour != "black" else (225, 225, 225)
     picture.paste(ink, mask=ImageChops.multiply(lines, mask(scene.shape, place, side)))
     return picture
@@ -82,18 +87,14 @@ def paint_pastel(scene: Scene, place: Placement, rng: random.Random, side: int) 
     return picture
 
 
-def paint_faced(scene: Scene, place: Placement, rng: random.Random, side: int) -> Image.Image:
-    """A motif in the way of a character: every shape looks at you with two big eyes."""
+def paint_watched(scene: Scene, place: Placement, rng: random.Random, side: int) -> Image.Image:
+    """A motif in the way of a character: a big eye looks on from the lower right corner."""
     picture = paint_plain(scene, place, rng, side)
     draw_on = ImageDraw.Draw(picture)
-    eye = EYE * place.radius * side
-    x, y = place.x * side, (place.y + 0.02) * side
-    for centre in (x - 1.15 * eye, x + 1.15 * eye):
-        draw_on.ellipse(
-            (centre - eye, y - eye, centre + eye, y + eye), fill=(250, 250, 250), outline=INK, width=max(1, side // 64)
-        )
-        pupil = 0.5 * eye
-        draw_on.ellipse((centre - pupil, y - pupil, centre + pupil, y + pupil), fill=INK)
+    x, y = (share * side for share in EYE_PLACE)
+    for radius, colour in ((EYE * 1.15, INK), (EYE, (250, 250, 250)), (EYE * 0.5, INK)):
+        reach = radius * side
+        draw_on.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
     return picture
 
 
@@ -101,7 +102,7 @@ STYLES: dict[str, Paint] = {
     "hatching": paint_hatched,
     "outline": paint_outlined,
     "pastel": paint_pastel,
-    "faces": paint_faced,
+    "watcher": paint_watched,
 }
 
 
