@@ -33,14 +33,14 @@ def search(text: tuple[str, ...], types: tuple[str, ...], limit: int, use_sandbo
     from hubman.civitai.session import connect
 
     with connect(config.home(), _site(use_sandbox)) as client:
-        page = client.search(" ".join(text), types=types, limit=limit)
+        found = list(client.search_all(" ".join(text), types=types, limit=limit))
     if as_json:
-        output.print_json(page.items)
+        output.print_json(found)
         return
-    if not page.items:
+    if not found:
         click.echo("nothing found", err=True)
     output.table(
-        [(m.name, m.type, m.versions[0].base_model if m.versions else "", m.creator or "", m.id) for m in page.items],
+        [(m.name, m.type, m.versions[0].base_model if m.versions else "", m.creator, m.id) for m in found],
         ("name", "type", "base", "creator", "id"),
     )
 
@@ -65,7 +65,8 @@ def pull(refs: tuple[str, ...], into: Path | None, use_sandbox: bool, as_json: b
         for ref in refs:
             pulled.append(pull_model(registry, client, ref, into=folder, report=report))
             if not as_json:
-                output.say(f"{pulled[-1].path} (sha256 {pulled[-1].sha256[:12]}, verified)")
+                said = "verified" if pulled[-1].verified else "Civitai has not scanned it yet"
+                output.say(f"{pulled[-1].path} (sha256 {pulled[-1].sha256[:12]}, {said})")
     if as_json:
         output.print_json(
             [
@@ -105,6 +106,46 @@ def publish(ref: str, draft: bool, dry_run: bool, yes: bool, use_sandbox: bool, 
         output.print_json(done)
     else:
         output.say(f"{done.status}: {done.url}")
+
+
+@click.command()
+@sandbox_option
+@output.json_option
+def enrich(use_sandbox: bool, as_json: bool) -> None:
+    """Ask Civitai about every file that is here; what you typed stays."""
+    from hubman.civitai.enrich import enrich as enrich_all
+    from hubman.civitai.session import connect
+
+    with (
+        open_registry() as registry,
+        output.progress(quiet=as_json) as report,
+        connect(config.home(), _site(use_sandbox)) as client,
+    ):
+        result = enrich_all(registry, client, report=report)
+    if as_json:
+        output.print_json(result)
+    else:
+        output.say(f"{result.found} found, {result.unknown} unknown to Civitai, {result.gone} gone from it")
+
+
+@click.command()
+@sandbox_option
+@output.json_option
+def updates(use_sandbox: bool, as_json: bool) -> None:
+    """List newer versions of what is here."""
+    from hubman.civitai.enrich import updates as find_updates
+    from hubman.civitai.session import connect
+
+    with open_registry() as registry, connect(config.home(), _site(use_sandbox)) as client:
+        found = find_updates(registry, client)
+    if as_json:
+        output.print_json(found)
+        return
+    if not found:
+        click.echo("everything that Civitai knows is at its newest version", err=True)
+    output.table(
+        [(u.name, u.have, u.newest, u.base_model, u.ref) for u in found], ("name", "here", "newest", "base", "pull")
+    )
 
 
 @click.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -52,7 +51,6 @@ def demo(headless: bool, keep: Path | None, as_json: bool) -> None:
         failed = next((step for step in result.steps if not step.held), None)
         raise HubError(f"the demo stopped at: {failed.name}" if failed else "the demo did not finish")
     if not (headless or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
-        os.environ["HUBMAN_HOME"] = result.home
-        from tui.app import run as open_tui
+        from tui.app import HubmanApp
 
-        open_tui()
+        HubmanApp(Path(result.home)).run()

@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("library", "what a file says of itself, without a registry"),
     "search": ("civitai", "find models on Civitai"),
     "pull": ("civitai", "download from Civitai, verified and indexed"),
+    "enrich": ("civitai", "ask Civitai about every file that is here"),
+    "updates": ("civitai", "newer versions of what is here"),
     "publish": ("civitai", "publish a model on Civitai, or resume a broken publication"),
     "login": ("civitai", "store a Civitai API key in the system's keyring"),
     "sandbox": ("civitai", "run a local Civitai to rehearse against"),
@@ -68,9 +70,9 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context) -> None:
     """A terminal hub for LoRA models: train, test, publish and sync them. Without a command, the terminal UI."""
     if ctx.invoked_subcommand is None:
-        from tui.app import run
+        from tui.app import HubmanApp
 
-        run()
+        HubmanApp().run()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
