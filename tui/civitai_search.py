@@ -21,10 +21,22 @@ class Hit:
 
 @dataclass(frozen=True)
 class Page:
-    """Hits and where the following ones are; an empty ``following`` is the end."""
+    """Hits and where the following ones are; an empty ``following`` is the end. ``site`` is the address asked."""
 
     hits: tuple[Hit, ...]
     following: str
+    site: str
+
+
+def site_name(site: str | None) -> str:
+    """The site as a person knows it, without its scheme."""
+    from hubman.civitai import auth
+    from registry.errors import HubError
+
+    try:
+        return "the local sandbox" if site == "sandbox" else (site or auth.site_url()).partition("://")[2]
+    except HubError:
+        return "no site"
 
 
 def search(registry: Registry, text: str, site: str | None, following: str = "") -> Page:
@@ -33,7 +45,8 @@ def search(registry: Registry, text: str, site: str | None, following: str = "")
 
     with connect(registry.home, site) as client:
         page = client.search(text, limit=40, next_page=following)
-    return Page(tuple(Hit(model, held(registry, model)) for model in page.items), page.next_page)
+        address = client.site
+    return Page(tuple(Hit(model, held(registry, model)) for model in page.items), page.next_page, address)
 
 
 def held(registry: Registry, model: RemoteModel) -> frozenset[int]:

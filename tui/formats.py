@@ -79,10 +79,9 @@ def count(number: int, noun: str) -> str:
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of ``width`` cells in eighths, filled to ``share`` (0 to 1)."""
-    eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    full, rest = divmod(eighths, 8)
-    text = "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
+    """A bar of ``width`` cells in halves, filled to ``share`` (0 to 1)."""
+    halves = round(max(0.0, min(1.0, share)) * width * 2)
+    text = "━" * (halves // 2) + "╸" * (halves % 2)
     return text + "·" * (width - len(text))
 
 

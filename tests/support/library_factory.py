@@ -51,7 +51,11 @@ def add_model(registry: Registry, number: int, *, seed: int = 0) -> str:
     with registry.transaction() as db:
         made = [["file", sha256, facts]]
         base, creator = draw.choice(BASES), draw.choice(CREATORS)
-        said: list[tuple[str, object]] = [("name", name), ("rating", draw.choice((0, 0, 3, 4, 5))), ("favourite", draw.random() < 0.1)]
+        said: list[tuple[str, object]] = [
+            ("name", name),
+            ("rating", draw.choice((0, 0, 3, 4, 5))),
+            ("favourite", draw.random() < 0.1),
+        ]
         said += [("base_model", base)] if base else []
         said += [("creator", creator)] if creator else []
         if draw.random() < 0.6:

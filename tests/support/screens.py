@@ -7,14 +7,20 @@ from typing import Any
 
 from textual.app import App
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 
 async def settle(pilot: Pilot[Any]) -> None:
     """Wait until no worker is left and all messages are handled; new work that this begins is waited for too."""
-    await pilot.pause()
-    while open_work := [worker for worker in pilot.app.workers if not worker.is_finished]:
-        await asyncio.gather(*(worker.wait() for worker in open_work), return_exceptions=True)
+    while True:
         await pilot.pause()
+        open_work = [worker for worker in pilot.app.workers if not worker.is_finished]
+        if not open_work:
+            return
+        while open_work:
+            await asyncio.gather(*(worker.wait() for worker in open_work), return_exceptions=True)
+            await pilot.pause(0)
+            open_work = [worker for worker in pilot.app.workers if not worker.is_finished]
 
 
 async def press(pilot: Pilot[Any], *keys: str) -> None:
@@ -25,10 +31,10 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
 
 
 async def write(pilot: Pilot[Any], text: str) -> None:
-    """Write into the focused field."""
-    names = {" ": "space", "/": "slash", ":": "colon", "-": "minus", ".": "full_stop", ",": "comma", "_": "underscore"}
-    for letter in text:
-        await pilot.press(names.get(letter, letter))
+    """Put text into the focused line, as if it had been pasted at the cursor."""
+    field = pilot.app.focused
+    assert isinstance(field, Input), field
+    field.insert_text_at_cursor(text)
     await settle(pilot)
 
 

@@ -150,3 +150,13 @@ def test_the_app_imports_no_screen_and_no_registry_before_it_is_shown() -> None:
     script = "import sys, tui.app; print(*[name for name in sys.modules if name.startswith(('tui.screens', 'httpx', 'sqlite_utils'))])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == []
+
+
+async def test_every_action_has_its_method(open_app: OpenApp) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)):
+        for mode in actions.MODES:
+            await app.switch_mode(mode)
+            missing = [action.id for action in actions.of_scope(mode) if not hasattr(app.screen, f"do_{action.name}")]
+            assert missing == []
+        assert [action.id for action in actions.of_scope("app") if not hasattr(app, f"do_{action.name}")] == []

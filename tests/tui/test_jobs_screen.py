@@ -74,12 +74,12 @@ async def test_the_list_follows_jobs_of_other_terminals_and_keeps_its_cursor(ope
         app = open_app()
         async with app.run_test(size=(100, 30)) as pilot:
             await _at_jobs(app, pilot)
-            assert "new: 2" in text_of(app)
+            assert "new               2" in text_of(app)
             job = fake_job(registry, "scan", "the second", {}, state="queued")
             app.poll_soon()
             await settle(pilot)
             assert "the second" in text_of(app)
-            assert "new: 2" in text_of(app), "the cursor stays on its job"
+            assert "new               2" in text_of(app), "the cursor stays on its job"
             store.cancel(registry, job.id)
             app.poll_soon()
             await settle(pilot)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from hubman.jobs.records import Job
 from hubman.sync.remote import all_remotes
+from registry import library
 from registry.database import Registry
 from tests.support.jobs import fake_job
-from tests.support.screens import press, settle, text_of, write
+from tests.support.screens import notes_of, press, settle, text_of, write
 from tui.app import HubmanApp
 
 OpenApp = Callable[[], HubmanApp]
@@ -49,3 +50,19 @@ async def test_the_last_sync_says_what_it_did(open_app: OpenApp, home: Path, tmp
         assert "received  1 change, 0 files" in text
         assert "1 edit gave way" in text
         assert "a weight is missing" in text
+
+
+async def test_an_edit_that_gave_way_can_be_brought_back(open_app: OpenApp, home: Path, models: list[str]) -> None:
+    with Registry(home) as registry:
+        registry.db.execute(
+            "INSERT INTO lost_edits (item, field, kept, lost, lost_stamp) VALUES (?, 'rating', '2', '5', 'x')",
+            (models[0],),
+        )
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await press(pilot, "5", "e")
+        assert "5 lost to 2" in text_of(app)
+        await press(pilot, "enter", "j", "enter")
+        with Registry(home) as registry:
+            assert library.show(registry, models[0]).rating == 5
+        assert notes_of(app)[-1] == "no edit of yours was lost to another machine"

@@ -12,7 +12,6 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from hubman.civitai import auth
 from tui import actions, formats
 from tui.screens.base import HubScreen
 from tui.widgets.columns import Column
@@ -78,6 +77,7 @@ class CivitaiScreen(HubScreen):
         self._site: str | None = None
         self._text = ""
         self._following = ""
+        self._address = ""
         self._hits: list[Hit] = []
         self._version_at = 0
         self._pulls: frozenset[str] = frozenset()
@@ -100,8 +100,9 @@ class CivitaiScreen(HubScreen):
         self._show_site()
 
     def _show_site(self) -> None:
-        site = self._site or auth.site_url()
-        self.query_one("#site", Static).update(site.removeprefix("https://").removeprefix("http://"))
+        from tui.civitai_search import site_name
+
+        self.query_one("#site", Static).update(site_name(self._site))
 
     # searching ----------------------------------------------------------------------------------------------------
 
@@ -121,7 +122,7 @@ class CivitaiScreen(HubScreen):
 
         def show(page: Page) -> None:
             rows.empty = NOTHING
-            self._following = page.following
+            self._following, self._address = page.following, page.site
             self._hits += page.hits
             rows.set_items(list(self._hits), cursor=None if following else 0)
             rows.focus()
@@ -243,8 +244,7 @@ class CivitaiScreen(HubScreen):
 
     def do_copy(self) -> None:
         if self.hit is not None:
-            site = self._site if self._site and "://" in self._site else auth.site_url()
-            address = f"{site}/models/{self.hit.model.id}"
+            address = f"{self._address}/models/{self.hit.model.id}"
             self.app.copy_to_clipboard(address)
             self.say(f"copied {address}")
 

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 STACK_EMPTY = """No LoRA on the stack.
 
-a    add one; or write <lora: in the prompt
-T    in the library brings one here"""
+a    add one
+T    in Library brings one
+<lora: in the prompt too"""
 
 
 class GenerateScreen(HubScreen):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -68,6 +68,19 @@ def says(view: JobView) -> str:
     progress = view.progress
     count = f" {progress.done:g} of {progress.total:g} {progress.unit}".rstrip() if progress.total else ""
     return formats.one_line(f"{progress.stage}{count}  {progress.message}")
+
+
+def result_lines(result: dict[str, Any]) -> list[str]:
+    """What came of a job, a line for each thing; of a list only its length."""
+    lines = []
+    for name, value in result.items():
+        if isinstance(value, list | dict):
+            text = formats.count(len(value), "entry").replace("entrys", "entries") if value else ""
+        else:
+            text = "" if value is None else formats.one_line(str(value))
+        if text:
+            lines.append(f"{name.replace('_', ' '):<18}{text}")
+    return lines
 
 
 class JobsScreen(HubScreen):
@@ -135,7 +148,7 @@ class JobsScreen(HubScreen):
         if job.error:
             lines += ["", f"error: {job.error}"]
         if job.result:
-            lines += ["", *(f"{name}: {formats.one_line(str(value))[:300]}" for name, value in job.result.items())]
+            lines += ["", *result_lines(job.result)]
         if found.log:
             lines += ["", *found.log[-200:]]
         elif not job.ended:

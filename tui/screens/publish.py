@@ -12,7 +12,6 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from hubman.civitai import auth
 from hubman.civitai.plan import PublishOptions
 from tui import actions, formats, publishing
 from tui.screens.base import HubScreen
@@ -84,7 +83,9 @@ class PublishScreen(HubScreen):
 
     @property
     def _site_name(self) -> str:
-        return "the local sandbox" if self._site else auth.site_url()
+        from tui.civitai_search import site_name
+
+        return site_name(self._site)
 
     def _show(self) -> None:
         plan = self._checked.plan if self._checked else None

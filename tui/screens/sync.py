@@ -19,6 +19,7 @@ from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
 if TYPE_CHECKING:
+    from hubman.sync.lost import LostEdit
     from hubman.sync.remote import Remote
     from registry.database import Registry
 
@@ -149,6 +150,49 @@ class SyncScreen(HubScreen):
         self._reload()
         self.say(f"added {remote.name}; s syncs with it")
 
+    def do_edits(self) -> None:
+        from hubman.sync import lost
+
+        self.in_thread(lost.unseen, self._show_lost, group="lost")
+
+    def _show_lost(self, edits: list[LostEdit]) -> None:
+        """Choose one, then whether it comes back; the list stands again until it is left."""
+        from tui.widgets.dialogs import Choose
+
+        if not edits:
+            self.say("no edit of yours was lost to another machine")
+            return
+        options = [
+            (
+                str(edit.id),
+                f"{formats.one_line(edit.name)}: {edit.field}",
+                f"{_value(edit.lost)} lost to {_value(edit.kept)}",
+            )
+            for edit in edits
+        ]
+
+        def chosen(key: str | None) -> None:
+            if key is not None:
+                self._settle(next(edit for edit in edits if str(edit.id) == key))
+
+        self.app.push_screen(Choose("Edits that gave way", options), chosen)
+
+    def _settle(self, edit: LostEdit) -> None:
+        from hubman.sync import lost
+        from tui.widgets.dialogs import Choose
+
+        options = [
+            ("keep", f"leave it at {_value(edit.kept)}", "the other machine's word"),
+            ("back", f"bring back {_value(edit.lost)}", "on every machine"),
+        ]
+
+        def chosen(answer: str | None) -> None:
+            if answer is not None:
+                settle = lost.bring_back if answer == "back" else lost.dismiss
+                self.change(lambda registry: settle(registry, edit.id), lambda _: self.do_edits())
+
+        self.app.push_screen(Choose(f"{formats.one_line(edit.name)}: {edit.field}", options), chosen)
+
     def do_remove(self) -> None:
         from tui.widgets.dialogs import Confirm
 
@@ -204,6 +248,10 @@ def _state(view: JobView) -> str:
     if view.job.ended:
         return "failed" if view.job.state == "failed" else ""
     return f"syncing {view.share:.0%}" if view.share is not None else "syncing"
+
+
+def _value(value: object) -> str:
+    return "nothing" if value is None else formats.one_line(str(value))[:40]
 
 
 def _remotes(registry: Registry) -> list[Remote]:

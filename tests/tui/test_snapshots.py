@@ -1,0 +1,53 @@
+"""A few pictures of whole screens; everything else is asserted in words. Redraw with ``pytest --snapshot-update``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from hubman.progress import Progress
+from registry.database import Registry
+from tests.support import library_factory
+from tests.support.jobs import fake_job
+from tests.support.screens import press, settle
+from tui.app import HubmanApp
+
+OpenApp = Callable[[], HubmanApp]
+
+
+def test_the_library_in_three_panes(
+    snap_compare: Any, open_app: OpenApp, home: Path, models: list[str], tmp_path: Path
+) -> None:
+    with Registry(home) as registry:
+        library_factory.add_pictures(registry, models, tmp_path / "pictures")
+
+    async def look(pilot: Pilot[Any]) -> None:
+        await settle(pilot)
+        await press(pilot, "j", "j")
+
+    assert snap_compare(open_app(), terminal_size=(120, 36), run_before=look)
+
+
+def test_a_sweep_with_its_curve(snap_compare: Any, open_app: OpenApp, home: Path, tmp_path: Path) -> None:
+    pictures = library_factory.write_pictures(tmp_path / "cells", 5)
+    strengths = [0.0, 0.25, 0.5, 0.75, 1.0]
+    events = [
+        Progress(stage="draw", data={"cell": str(path), "label": f"{strength:g}", "row": 0, "column": column})
+        for column, (path, strength) in enumerate(zip(pictures, strengths, strict=True))
+    ]
+    curve = [{"strength": s, "distance": 0.5 * s, "clip": 0.31 - 0.05 * s * s} for s in strengths]
+    request = {"version_ids": ["i1"], "strengths": strengths, "seeds": [7], "prompt": "a red circle"}
+    result = {"curve": curve, "suggested": 0.75, "reason": "nothing speaks against it up to here"}
+    with Registry(home) as registry:
+        fake_job(registry, "sweep", "sweep ink", request, state="done", events=events, result=result)
+    app = open_app()
+
+    async def look(pilot: Pilot[Any]) -> None:
+        app.poll_soon()
+        await settle(pilot)
+        await press(pilot, "4")
+
+    assert snap_compare(app, terminal_size=(120, 36), run_before=look)
