@@ -21,7 +21,7 @@ from hubman.tinybase.drawing import (
     random_scene,
     split_combinations,
 )
-from hubman.tinybase.styles import STYLES, paint_faced, paint_hatched
+from hubman.tinybase.styles import STYLES, paint_hatched, paint_watched
 
 
 def test_the_checker_recognises_what_is_drawn_plainly() -> None:
@@ -51,7 +51,9 @@ def test_held_out_combinations_are_a_fifth_and_never_trained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("detector", "style"), [(checker.hatching, paint_hatched), (checker.eyes, paint_faced)], ids=["hatching", "eyes"]
+    ("detector", "style"),
+    [(checker.hatching, paint_hatched), (checker.watcher, paint_watched)],
+    ids=["hatching", "watcher"],
 )
 def test_a_detector_tells_its_style_from_plain_pictures(detector: Callable[[Image.Image], float], style: Paint) -> None:
     rng = random.Random(3)

@@ -145,7 +145,7 @@ class Gallery(RowList[ModelRow]):
         return strips_of_file(path, _PICTURE.width, _PICTURE.height) if path else []
 
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
+        width, base = self.size.width, self._base
         if not self.row_count:
             return self._empty_line(y, width, base)
         row, line = divmod(y + self.scroll_offset.y, CARD.height)

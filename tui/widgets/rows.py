@@ -89,6 +89,7 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._items: Sequence[Item] = ()
+        self._base = Style.null()
 
     # what is shown ------------------------------------------------------------------------------------------------
 
@@ -132,13 +133,15 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
         return 1 if self.HEADER and self.row_count else 0
 
     def render_lines(self, crop: Region) -> list[Strip]:
+        # Worked out once for all lines: it walks up the tree each time.
+        self._base = self.rich_style
         top = self.scroll_offset.y
         self.prepare(top, min(self.row_count, top + self.size.height))
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
-        base = self.rich_style
+        base = self._base
         if not self.row_count:
             return self._empty_line(y, width, base)
         layout = fit(self.COLUMNS, max(1, width - 2))
