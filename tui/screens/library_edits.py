@@ -200,7 +200,7 @@ class LibraryEdits(HubScreen):
             return
         from tui.services import clipboard
 
-        tag = f"<lora:{self.detail.alias}:{formats.strength(self.version.strength) or '1'}>"
+        tag = f"<lora:{self.detail.alias}:{formats.strength(self.version.strength) or '0.8'}>"
         self.app.copy_to_clipboard(tag)
         tool = await asyncio.to_thread(clipboard.copy, tag)
         self.say(f"copied {tag} to the terminal's clipboard" + (f" and with {tool}" if tool else ""))

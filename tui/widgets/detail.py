@@ -76,7 +76,7 @@ def _version(model: ModelDetail, version: VersionRow, at: int) -> Iterable[Row]:
     yield Row("kind", kind)
     yield Row("trigger", formats.one_line(", ".join(version.trigger_words)) or "none known: w adds some")
     yield Row("strength", formats.strength_bar(version.strength, version.strength_min, version.strength_max))
-    yield Row("alias", f"<lora:{model.alias}:{formats.strength(version.strength) or '1'}>")
+    yield Row("alias", f"<lora:{model.alias}:{formats.strength(version.strength) or '0.8'}>")
     if version.published_url:
         yield Row("site", version.published_url)
 
