@@ -147,6 +147,21 @@ def test_a_device_far_behind_reads_the_listing(pair: tuple[Machine, Machine], mo
     assert a.shown() == b.shown()
 
 
+def test_a_hole_in_a_listed_log_is_waited_for(pair: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "TAIL", 2)
+    a, b = pair
+    ink = a.add_lora("ink")
+    for tag in "vwxyz":
+        library.update_set(a.registry, ink, "tags", add=[tag])
+        a.sync()
+    second = sorted((a.remote / "log" / a.device).iterdir())[1]
+    hidden = second.rename(a.remote.parent / "hidden")
+    assert f"batch 2 of {len(list(second.parent.iterdir())) + 1} has not arrived" in b.sync().warnings[0]
+    hidden.rename(second)
+    assert b.sync().warnings == ()
+    assert a.shown() == b.shown()
+
+
 def test_a_stranger_with_a_bomb_holds_up_nobody_else(pair: tuple[Machine, Machine]) -> None:
     a, b = pair
     ink = a.add_lora("ink")

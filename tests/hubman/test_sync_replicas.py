@@ -24,7 +24,8 @@ from registry.database import Registry
 from tests.support.machines import Machine, WatchedStorage, quick_folder
 
 NAMES = ("a", "b", "c")
-ITEMS = tuple(ids.item_id(f"{number}" * 64) for number in (1, 2))
+ITEMS = (ids.item_id("1" * 64),)
+"""One is enough, and makes edits meet."""
 HOUR = 3_600_000
 
 replica = st.sampled_from(NAMES)
@@ -104,7 +105,7 @@ class Replicas(RuleBasedStateMachine):
 
         self._edit(name, act, syncs)
 
-    @rule(name=replica, of=item, tag=word, syncs=around)
+    @rule(name=replica, of=item, tag=st.just("ink"), syncs=around)
     def tag(self, name: str, of: str, tag: str, syncs: tuple[bool, bool]) -> None:
         def act(machine: Machine) -> None:
             library.update_set(machine.registry, of, "tags", add=[tag])
@@ -114,7 +115,7 @@ class Replicas(RuleBasedStateMachine):
 
         self._edit(name, act, syncs)
 
-    @rule(name=replica, of=item, tag=word, syncs=around)
+    @rule(name=replica, of=item, tag=st.just("ink"), syncs=around)
     def untag(self, name: str, of: str, tag: str, syncs: tuple[bool, bool]) -> None:
         def act(machine: Machine) -> None:
             self.oracle.gone |= set(_dots(machine, of, tag))
@@ -306,7 +307,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         base.mkdir()
         machines = [Machine(base, name, base / "remote") for name in NAMES]
         with machines[0].registry.transaction() as db:
-            made: list[changes.Change] = [_file(number) for number in (1, 2)]
+            made: list[changes.Change] = [_file(number) for number in (1,)]
             projection.rebuild(db, changes.record(db, made))
         for _ in range(2):
             for machine in machines:
