@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubman import bases
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from hubman.generate.guards import Guard
     from hubman.jobs.records import Job
     from registry.database import Registry
+    from tui.services.watch import Picture
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,10 @@ def grid_job(settings: Settings, words: str, stack: Sequence[StackItem]) -> tupl
     return "sweep", f"sweep {pair[0].alias} x {pair[1].alias}", {**request, **_common(settings)}
 
 
+At = tuple[int, int]
+"""(row, column)"""
+
+
 @dataclass(frozen=True)
 class GridShape:
     """The axes of a job's pictures."""
@@ -220,6 +227,34 @@ class GridShape:
     xs: tuple[str, ...]
     y_label: str
     ys: tuple[str, ...]
+
+
+def cells_of(job: Job, pictures: Sequence[Picture]) -> dict[At, Path]:
+    """Where in its grid each finished picture of a job stands. Reads the grid's plan; for a thread.
+
+    A finished job's result names all pictures row by row, also those that an earlier job had drawn.
+    """
+    width = len(shape_of(job).xs)
+    if job.result and job.result.get("images"):
+        return {divmod(number, width): Path(path) for number, path in enumerate(job.result["images"])}
+    if job.kind == "generate":
+        return {(0, number): Path(picture.path) for number, picture in enumerate(pictures)}
+    found: dict[At, Path] = {}
+    for picture in pictures:
+        path = Path(picture.path)
+        found.update((at, path) for at in _places(path.parent.parent).get(picture.key, ()))
+    return found
+
+
+@lru_cache(maxsize=8)
+def _places(folder: Path) -> dict[str, list[At]]:
+    """Which cells of a grid show the picture of a request. The plan is written before the first picture."""
+    from hubman.generate.sweep import load_grid
+
+    places: dict[str, list[At]] = {}
+    for cell in load_grid(folder).cells:
+        places.setdefault(cell.request.key(), []).append((cell.row, cell.column))
+    return places
 
 
 def shape_of(job: Job) -> GridShape:

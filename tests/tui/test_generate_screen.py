@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from textual.widgets import TextArea
 
+from hubman.generate import sweep as sweeps
+from hubman.generate.request import DrawRequest, LoraUse
 from hubman.jobs.records import Job
 from hubman.progress import Progress
 from registry import library
@@ -130,14 +132,10 @@ async def test_a_finished_sweep_shows_grid_and_curve_and_its_cells_can_be_kept(
     pictures = library_factory.write_pictures(tmp_path / "cells", 3)
     with Registry(home) as registry:
         version = library.show(registry, loras[0]).versions[0].id
-        events = [
-            Progress(stage="draw", data={"cell": str(path), "label": f"{column / 2:g}", "row": 0, "column": column})
-            for column, path in enumerate(pictures)
-        ]
         curve = [{"strength": s, "distance": s * 0.4, "clip": 0.3 - s * 0.1, "burn": 0.0} for s in (0.0, 0.5, 1.0)]
         request = {"version_ids": [version], "strengths": [0.5, 1.0], "seeds": [7], "prompt": "a red circle"}
-        result = {"curve": curve, "suggested": 0.5, "grid_path": "grid.png"}
-        fake_job(registry, "sweep", "sweep ink", request, state="done", events=events, result=result)
+        result = {"curve": curve, "suggested": 0.5, "grid_path": "grid.png", "images": [str(path) for path in pictures]}
+        fake_job(registry, "sweep", "sweep ink", request, state="done", result=result)
     app = open_app()
     async with app.run_test(size=(140, 40)) as pilot:
         app.poll_soon()
@@ -154,7 +152,34 @@ async def test_a_finished_sweep_shows_grid_and_curve_and_its_cells_can_be_kept(
             stored = library.version(registry, version)
         assert (stored.strength, stored.sources["strength"]) == (0.5, "user")
         assert len(stored.previews) == 1
-        assert stored.previews[0].generation["prompt"] == "a red circle"
+
+
+async def test_a_running_sweep_fills_its_grid_as_pictures_arrive(open_app: OpenApp, home: Path) -> None:
+    use = LoraUse(path="ink.safetensors", name="ink", sha256="0" * 64)
+    plan = sweeps.strength_sweep(
+        DrawRequest(base="tiny", prompt="a", loras=(use,)), "ink", strengths=[0.5, 1], seeds=[1, 2]
+    )
+    grid, folder = plan.grid(), home / "generations" / "one"
+    sweeps.save_grid(grid, folder)
+    cell = next(cell for cell in grid.cells if (cell.row, cell.column) == (1, 2))
+    path = sweeps.cell_path(folder, cell.request)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(library_factory.picture(3))
+    event = Progress(
+        stage="draw", done=1, total=6, unit="picture", data={"image": str(path), "key": cell.request.key()}
+    )
+    with Registry(home) as registry:
+        request = {"version_ids": ["i1"], "strengths": [0.5, 1], "seeds": [1, 2], "prompt": "a"}
+        fake_job(registry, "sweep", "sweep ink", request, events=[event])
+    app = open_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        app.poll_soon()
+        await press(pilot, "4")
+        await settle(pilot)
+        view = _screen(app).query_one(GridView)
+        view.at = (1, 2)
+        assert view.current == path
+        assert "17%  1 picture" in text_of(app)
 
 
 def test_settings_are_checked_one_by_one() -> None:

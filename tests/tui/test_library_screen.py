@@ -120,6 +120,7 @@ async def test_an_edit_is_stored_and_undone(open_app: OpenApp, home: Path, model
         assert current is not None
         before = _stored(home, current.id)
         await press(pilot, "t")
+        assert ", ".join(before.tags) in text_of(app), "the field shows what is there"
         await press(pilot, "end", "ctrl+u")
         await write(pilot, "ink, quiet")
         await press(pilot, "enter")

@@ -8,7 +8,6 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from hubman.progress import Progress
 from registry.database import Registry
 from tests.support import library_factory
 from tests.support.jobs import fake_job
@@ -34,15 +33,16 @@ def test_the_library_in_three_panes(
 def test_a_sweep_with_its_curve(snap_compare: Any, open_app: OpenApp, home: Path, tmp_path: Path) -> None:
     pictures = library_factory.write_pictures(tmp_path / "cells", 5)
     strengths = [0.0, 0.25, 0.5, 0.75, 1.0]
-    events = [
-        Progress(stage="draw", data={"cell": str(path), "label": f"{strength:g}", "row": 0, "column": column})
-        for column, (path, strength) in enumerate(zip(pictures, strengths, strict=True))
-    ]
     curve = [{"strength": s, "distance": 0.5 * s, "clip": 0.31 - 0.05 * s * s} for s in strengths]
     request = {"version_ids": ["i1"], "strengths": strengths, "seeds": [7], "prompt": "a red circle"}
-    result = {"curve": curve, "suggested": 0.75, "reason": "nothing speaks against it up to here"}
+    result = {
+        "images": [str(path) for path in pictures],
+        "curve": curve,
+        "suggested": 0.75,
+        "reason": "nothing speaks against it up to here",
+    }
     with Registry(home) as registry:
-        fake_job(registry, "sweep", "sweep ink", request, state="done", events=events, result=result)
+        fake_job(registry, "sweep", "sweep ink", request, state="done", result=result)
     app = open_app()
 
     async def look(pilot: Pilot[Any]) -> None:

@@ -101,7 +101,7 @@ async def test_a_run_shows_loss_time_left_and_samples(open_app: OpenApp, home: P
         Progress(stage="train", done=step, total=100, data={"step": step, "loss": 1 / step, "lr": 1e-4})
         for step in range(1, 41)
     ]
-    events.append(Progress(stage="sample", done=40, total=100, data={"sample": str(sample), "epoch": 2}))
+    events.append(Progress(stage="sample", done=1, total=2, data={"image": str(sample), "epoch": 2}))
     with Registry(home) as registry:
         fake_job(registry, "train", "train ink", {"recipe": "x"}, events=events)
     app = open_app()

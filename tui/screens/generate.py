@@ -283,12 +283,13 @@ class GenerateScreen(HubScreen):
         found = self.query_one(ResultPane).picture_of_cell()
         if found is None:
             return
-        version, path, made_with = found
+        version, path = found
 
         def work(registry: Registry) -> None:
             from registry import previews
 
-            sha256 = previews.add_preview(registry, version, path, generation=made_with)
+            # What made it stands in the picture itself, where publishing reads it.
+            sha256 = previews.add_preview(registry, version, path)
             previews.choose_cover(registry, version, sha256)
 
         self.change(work, lambda _: self.say("the picture is the preview now"))

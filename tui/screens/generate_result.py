@@ -12,7 +12,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui import formats, generation
-from tui.services.watch import Cell, JobView, RunEvents, Snapshot
+from tui.generation import At
+from tui.services.watch import JobView, RunEvents, Snapshot
 from tui.widgets.grid_view import GridView
 from tui.widgets.plot import Plot, Series
 
@@ -68,22 +69,18 @@ class ResultPane(Vertical):
         self._view = view
         before = self._events
 
-        def read(_: object) -> RunEvents:
+        def read(_: object) -> tuple[RunEvents, dict[At, Path]]:
             from tui.services import watch
 
-            return watch.follow(view.job, before)
+            found = watch.follow(view.job, before)
+            return found, generation.cells_of(view.job, found.pictures)
 
-        self._screen.in_thread(read, lambda found: self._show(view, found), group="result")
+        self._screen.in_thread(read, lambda found: self._show(view, *found), group="result")
 
-    def _show(self, view: JobView, found: RunEvents) -> None:
+    def _show(self, view: JobView, found: RunEvents, cells: dict[At, Path]) -> None:
         self._events = found
         job = view.job
         shape = generation.shape_of(job)
-        cells = {(cell.row, cell.column): cell for cell in found.cells}
-        if not cells and job.kind == "generate" and job.result:
-            cells = {
-                (0, column): Cell(str(path), "", 0, column) for column, path in enumerate(job.result.get("images", []))
-            }
         self.query_one("#result-title", Static).update(f"{job.title} · {job.state}")
         self.query_one("#result-line", Static).update(self._line(view, len(cells)))
         self.query_one(GridView).show(shape, cells)
@@ -121,7 +118,7 @@ class ResultPane(Vertical):
 
         cell = self.query_one(GridView).current
         if cell is not None:
-            self.app.push_screen(LookScreen(Path(cell.path), cell.label))
+            self.app.push_screen(LookScreen(cell, self._title_of_cell()))
 
     # the cell under the cursor ------------------------------------------------------------------------------------
 
@@ -138,8 +135,8 @@ class ResultPane(Vertical):
             return None
         return versions[0], float(grid.shape.xs[grid.at[1]])
 
-    def picture_of_cell(self) -> tuple[str, Path, dict[str, Any]] | None:
-        """(version, picture, what made it); for a plain drawing the version is the first of the stack's tags."""
+    def picture_of_cell(self) -> tuple[str, Path] | None:
+        """(version, picture); for a plain drawing the version is that of the prompt's first tag."""
         cell = self.query_one(GridView).current
         if self._view is None or cell is None:
             return None
@@ -148,7 +145,14 @@ class ResultPane(Vertical):
         if not versions:
             self._screen.complain("no LoRA made this picture")
             return None
-        return versions[0], Path(cell.path), {"prompt": request.get("prompt", ""), "label": cell.label}
+        return versions[0], cell
+
+    def _title_of_cell(self) -> str:
+        """``strength 0.5, seed 7``"""
+        grid = self.query_one(GridView)
+        row, column = grid.at
+        parts = [(grid.shape.x_label, grid.shape.xs[column]), (grid.shape.y_label, grid.shape.ys[row])]
+        return ", ".join(f"{label} {value}" for label, value in parts if value)
 
     def _versions_of_tags(self, prompt: str) -> list[str]:
         _, items, _ = generation.take_tags(self._screen.registry, prompt)

@@ -103,23 +103,26 @@ def smoothed(points: tuple[tuple[float, float], ...], weight: float = 0.9) -> li
 
 def run_line(view: JobView, events: RunEvents) -> str:
     """Progress, time left or taken, and the last words, in one line."""
-    job, last = view.job, events.last
+    job, last, counted = view.job, events.last, events.counted
     if job.error:
         return formats.one_line(job.error)
     parts = []
-    if last is not None and last.total and not job.ended:
-        share = last.done / last.total
-        parts.append(f"{formats.bar(share, 20)} {share:4.0%}  {last.stage} {last.done:g} of {last.total:g}")
+    if counted is not None and not job.ended:
+        share = counted.done / counted.total
+        parts.append(
+            f"{formats.bar(share, 20)} {share:4.0%}  {counted.done:g} of {counted.total:g} {counted.unit}".rstrip()
+        )
     if job.started_at:
         begun = timestamps.parse(job.started_at)
         end = timestamps.parse(job.finished_at) if job.finished_at else formats.now()
         taken = (end - begun).total_seconds()
         if job.ended:
             parts.append(f"took {formats.duration(taken)}")
-        elif last is not None and last.total and last.done:
-            parts.append(f"{formats.duration(taken * (last.total - last.done) / last.done)} left")
-    if last is not None and last.message and not job.ended:
-        parts.append(formats.one_line(last.message))
+        elif counted is not None and counted.done:
+            left = counted.data.get("eta", taken * (counted.total - counted.done) / counted.done)
+            parts.append(f"{formats.duration(left)} left")
+    if last is not None and not job.ended and last is not counted:
+        parts.append(formats.one_line(f"{last.stage} {last.message}"))
     if job.result and job.result.get("path"):
         parts.append(str(job.result["path"]))
     return "  ·  ".join(parts) or "waiting for its first word …"

@@ -18,6 +18,8 @@ class JobView:
 
     job: Job
     progress: Progress | None = None
+    counted: Progress | None = None
+    """The last event that tells how much of the whole is done."""
     offset: int = 0
     """How far its event file has been read."""
 
@@ -26,7 +28,12 @@ class JobView:
         """Done of total, or None while the total is unknown."""
         if self.job.state == "done":
             return 1.0
-        return self.progress.done / self.progress.total if self.progress and self.progress.total > 0 else None
+        return self.counted.done / self.counted.total if self.counted else None
+
+
+def counts(kind: str, event: Progress) -> bool:
+    """Whether an event counts the job as a whole: a training also counts the samples of each epoch."""
+    return event.total > 0 and (kind != "train" or event.stage == "train")
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,19 @@ def poll(registry: Registry, before: Snapshot) -> Snapshot:
             views.append(old)
             continue
         found, offset = store.events(job, old.offset if old else 0)
-        views.append(JobView(job, found[-1] if found else old.progress if old else None, offset))
+        seen = old or JobView(job)
+        counted = [event for event in found if counts(job.kind, event)]
+        last = found[-1] if found else seen.progress
+        views.append(JobView(job, last, counted[-1] if counted else seen.counted, offset))
     return Snapshot(tuple(views))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that was drawn; ``key`` names the request that it answers."""
+
+    path: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -64,22 +82,14 @@ class RunEvents:
     """Everything that one job has reported so far, sorted for plots, pictures and a log."""
 
     losses: tuple[tuple[float, float], ...] = ()
+    """(step, loss)"""
     samples: tuple[tuple[int, str], ...] = ()
     """(epoch, path)"""
-    cells: tuple[Cell, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     log: tuple[str, ...] = ()
     last: Progress | None = None
+    counted: Progress | None = None
     offset: int = 0
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A finished picture of a grid."""
-
-    path: str
-    label: str
-    row: int = 0
-    column: int = 0
 
 
 LOG_LINES = 1000
@@ -95,13 +105,15 @@ def follow(job: Job, before: RunEvents) -> RunEvents:
     gathered = _Gathered()
     for event in found:
         gathered.take(event)
+    counted = [event for event in found if counts(job.kind, event)]
     return replace(
         before,
         losses=before.losses + tuple(gathered.losses),
         samples=before.samples + tuple(gathered.samples),
-        cells=before.cells + tuple(gathered.cells),
+        pictures=before.pictures + tuple(gathered.pictures),
         log=(before.log + tuple(gathered.log))[-LOG_LINES:],
         last=found[-1],
+        counted=counted[-1] if counted else before.counted,
         offset=offset,
     )
 
@@ -110,19 +122,20 @@ def follow(job: Job, before: RunEvents) -> RunEvents:
 class _Gathered:
     losses: list[tuple[float, float]] = field(default_factory=list)
     samples: list[tuple[int, str]] = field(default_factory=list)
-    cells: list[Cell] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
     def take(self, event: Progress) -> None:
         data = event.data
-        if "loss" in data and "step" in data:
-            self.losses.append((float(data["step"]), float(data["loss"])))
-        if "sample" in data:
-            self.samples.append((int(data.get("epoch", 0)), str(data["sample"])))
-        if "cell" in data:
-            self.cells.append(
-                Cell(str(data["cell"]), str(data.get("label", "")), int(data.get("row", 0)), int(data.get("column", 0)))
-            )
+        if "step" in data and "loss" in data:
+            # A trainer reports in bundles: ``losses`` are those of all steps up to this one.
+            bundle = data.get("losses") or [data["loss"]]
+            first = int(data["step"]) - len(bundle) + 1
+            self.losses += [(float(first + index), float(loss)) for index, loss in enumerate(bundle)]
+        if "image" in data and "epoch" in data:
+            self.samples.append((int(data["epoch"]), str(data["image"])))
+        elif "image" in data and "key" in data:
+            self.pictures.append(Picture(str(data["image"]), str(data["key"])))
         if event.message or not data:
             count = f" {event.done:g}/{event.total:g}" if event.total else ""
             self.log.append(f"{event.stage}{count} {event.message}".rstrip())

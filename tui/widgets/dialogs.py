@@ -27,7 +27,7 @@ _FRAME = """
 {name} #hint {{ color: $text-muted; height: auto; }}
 {name} #error {{ color: $text-error; height: auto; display: none; }}
 {name} #error.-shown {{ display: block; }}
-{name} Input {{ border: none; height: 1; background: $panel; padding: 0 1; margin: 1 0; }}
+{name} Input, {name} Input:focus {{ border: none; height: 1; background: $panel; padding: 0 1; margin: 1 0; }}
 """
 
 

@@ -18,8 +18,7 @@ from textual.strip import Strip
 
 from tui import actions
 from tui.acting import Acting
-from tui.generation import GridShape
-from tui.services.watch import Cell
+from tui.generation import At, GridShape
 from tui.widgets.blocks import strips_of_file
 from tui.widgets.columns import cut
 from tui.widgets.paint import ink
@@ -28,9 +27,6 @@ from tui.work import begin
 LABELS = 9
 SMALLEST, LARGEST = 10, 48
 """Cells across of one picture; below the smallest the grid scrolls."""
-
-At = tuple[int, int]
-"""(row, column)"""
 
 
 class GridView(ScrollView, Acting, can_focus=True):
@@ -61,15 +57,15 @@ class GridView(ScrollView, Acting, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.shape = GridShape("", (), "", ())
-        self._cells: dict[At, Cell] = {}
+        self._cells: dict[At, Path] = {}
         self._strips: dict[At, list[Strip]] = {}
         self._drawn_for: tuple[int, int] | None = None
 
     @property
-    def current(self) -> Cell | None:
+    def current(self) -> Path | None:
         return self._cells.get(self.at)
 
-    def show(self, shape: GridShape, cells: Mapping[At, Cell]) -> None:
+    def show(self, shape: GridShape, cells: Mapping[At, Path]) -> None:
         """Show ``cells`` by (row, column); what is drawn already is not drawn again."""
         if shape != self.shape:
             self._strips.clear()
@@ -113,7 +109,7 @@ class GridView(ScrollView, Acting, can_focus=True):
         size = self._picture
         for at, cell in list(self._cells.items()):
             if at not in self._strips:
-                self._strips[at] = await asyncio.to_thread(strips_of_file, Path(cell.path), size.width, size.height)
+                self._strips[at] = await asyncio.to_thread(strips_of_file, cell, size.width, size.height)
                 self.refresh()
 
     # drawing ------------------------------------------------------------------------------------------------------
