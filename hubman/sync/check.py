@@ -10,7 +10,7 @@ import msgspec
 from hubman.sync import layout, queue, remotes
 from hubman.sync.batches import PACKED_CAP, decode
 from hubman.sync.folder import is_temporary
-from hubman.sync.incoming import is_sound
+from hubman.sync.incoming import STAMP, is_sound
 from hubman.sync.remote import Remote, find
 from hubman.sync.storage import Storage, open_storage
 from registry import clock
@@ -119,8 +119,6 @@ def _batch_problem(storage: Storage, key: str, name: str) -> str | None:
 
 
 def _is_stamp(text: str) -> bool:
-    from hubman.sync.incoming import STAMP
-
     return STAMP.fullmatch(text) is not None
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hubman.sync.storage import Entry, Fetched, StorageError
 _SAFE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LEFT_OVER_AFTER = 7 * 24 * 3600
 _IGNORE = "(?d).hub-*.tmp"
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 
@@ -99,6 +101,15 @@ class FolderStorage:
             temporary = path.with_name(f".hub-{secrets.token_hex(8)}.tmp")
             temporary.write_text("\n".join([*lines, _IGNORE, ""]))
             temporary.replace(path)
+
+    def remove_leftovers(self) -> None:
+        """Delete the half-written files of syncs that were killed over a week ago."""
+        with self._errors(""):
+            for key, entry in self._walk(""):
+                *folders, name = key.split("/")
+                if is_temporary(name) and entry.stat(follow_symlinks=False).st_mtime < time.time() - _LEFT_OVER_AFTER:
+                    with self._folder(folders) as folder, contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=folder)
 
     @contextlib.contextmanager
     def _folder(self, names: list[str], *, create: bool = False) -> Iterator[int]:

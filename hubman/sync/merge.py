@@ -83,21 +83,23 @@ class Merger:
             # Only news goes on: two machines with the same two remotes would answer each other for ever.
             if db.total_changes > before and self._passes_on:
                 db.execute("INSERT INTO outbox (change, origin) VALUES (?, ?)", (changes.encode(change), self._repo))
+            queue.add(db, self._repo, "down", self._wanted(change) if is_sound else [])
         if newest:
             clock.observe(db, newest)
         return Merged(len(received), races, strange)
 
     def _take(self, db: sqlite3.Connection, change: Change, touched: set[str]) -> bool:
-        """Apply a change and note the blobs that it makes wanted; False if it made no sense after all."""
+        """Apply a change; False if it made no sense after all."""
         try:
             touched |= changes.apply(db, change)
         except changes.MalformedChangeError:
             return False
-        queue.add(db, self._repo, "down", [blob for blob in queue.blobs_of(change) if self._wants(blob)])
         return True
 
-    def _wants(self, blob: queue.Wanted) -> bool:
-        return queue.is_wanted(self._registry, self._device, self._policy, blob)
+    def _wanted(self, change: Change) -> list[queue.Wanted]:
+        """The blobs of a sound change that this machine should fetch."""
+        blobs = queue.blobs_of(change)
+        return [blob for blob in blobs if queue.is_wanted(self._registry, self._device, self._policy, blob)]
 
     def _note_race(self, db: sqlite3.Connection, change: Change) -> bool:
         """Write down a person's edit that this change beats or that beats it, if neither side had seen the other's.

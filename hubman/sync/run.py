@@ -11,6 +11,7 @@ import msgspec
 from hubman.progress import Report, silent
 from hubman.sync import download, freeze, identity, policy, pull, push, queue, remotes, upload
 from hubman.sync.check import Finding, check
+from hubman.sync.folder import FolderStorage
 from hubman.sync.lock import sync_lock
 from hubman.sync.merge import Merged
 from hubman.sync.remote import find
@@ -146,6 +147,8 @@ def _finish(session: Session) -> None:
         db.execute("UPDATE remotes SET synced_at = ? WHERE repo = ?", (now, session.repo))
         if session.deep:
             db.execute("UPDATE remotes SET deep_at = ? WHERE repo = ?", (now, session.repo))
+    if session.deep and isinstance(session.storage, FolderStorage):
+        session.storage.remove_leftovers()
 
 
 def _is_long_ago(moment: str) -> bool:

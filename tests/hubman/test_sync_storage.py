@@ -189,6 +189,18 @@ def test_a_folder_without_hard_links_still_creates(tmp_path: Path, monkeypatch: 
     assert keys(place) == ["log/a/1"]
 
 
+def test_only_old_leftovers_of_our_own_are_removed(tmp_path: Path) -> None:
+    place = FolderStorage(tmp_path)
+    place.put("blob/ab/cd", b"x")
+    old, new, other = (tmp_path / "blob" / "ab" / name for name in (".hub-1.tmp", ".hub-2.tmp", ".other.tmp"))
+    for path in (old, new, other):
+        path.write_bytes(b"half")
+    for path in (old, other, tmp_path / "blob" / "ab" / "cd"):
+        os.utime(path, (0, 0))
+    place.remove_leftovers()
+    assert sorted(path.name for path in old.parent.iterdir()) == [".hub-2.tmp", ".other.tmp", "cd"]
+
+
 def test_a_missing_folder_is_a_failure_and_not_emptiness(tmp_path: Path) -> None:
     place = FolderStorage(tmp_path / "unplugged")
     for act in (lambda: place.get("hub.json", 10), lambda: keys(place), lambda: place.size("hub.json")):
