@@ -28,6 +28,8 @@ def sync(name: str | None, as_json: bool) -> None:
         output.print_json(results)
         return
     for each, result in results.items():
+        for warning in result.warnings:
+            click.echo(f"hubman: {each}: {output.clean(warning)}", err=True)
         output.say(
             f"{each}: sent {result.sent_changes} changes and {result.uploaded} files, "
             f"received {result.received_changes} changes and {result.downloaded} files"
