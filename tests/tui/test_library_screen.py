@@ -179,6 +179,31 @@ async def test_trash_takes_the_marked_models_and_undo_brings_them_back(
         assert rows.row_count == len(models)
 
 
+async def test_the_trash_is_a_view_from_which_models_come_back(
+    open_app: OpenApp, home: Path, models: list[str]
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        current = _screen(app).current
+        assert current is not None
+        await press(pilot, "d", "F")
+        assert "@dupes" in text_of(app)
+        await press(pilot, "G", "enter")
+        assert _screen(app).query_one(ModelList).row_count == 1
+        await press(pilot, "d")
+        assert _stored(home, current.id).deleted_at is None
+        assert _screen(app).query_one(ModelList).row_count == 0
+
+
+async def test_the_metadata_of_the_file_can_be_read(open_app: OpenApp, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i")
+        assert "ss_output_name: " in text_of(app)
+
+
 async def test_copy_says_what_was_copied(open_app: OpenApp, models: list[str]) -> None:
     app = open_app()
     async with app.run_test(size=(120, 30)) as pilot:
@@ -188,6 +213,8 @@ async def test_copy_says_what_was_copied(open_app: OpenApp, models: list[str]) -
         await press(pilot, "y")
         assert app.clipboard.startswith(f"<lora:{detail.alias}:")
         assert any(app.clipboard in note for note in notes_of(app))
+        await press(pilot, "Y")
+        assert app.clipboard.startswith(f"{detail.versions[0].trigger_words[0]}, <lora:")
 
 
 async def test_an_action_that_is_impossible_says_why(open_app: OpenApp) -> None:

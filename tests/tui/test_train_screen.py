@@ -13,10 +13,11 @@ from registry.database import Registry
 from registry.errors import HubError
 from tests.support import library_factory
 from tests.support.jobs import fake_job
-from tests.support.screens import press, settle, text_of, write
+from tests.support.screens import notes_of, press, settle, text_of, write
 from tui import recipes
 from tui.app import HubmanApp
 from tui.screens.train import TrainScreen
+from tui.widgets.stack import StackList
 from tui.widgets.train_lists import ImageList, RecipeList
 
 OpenApp = Callable[[], HubmanApp]
@@ -139,3 +140,23 @@ def test_a_value_that_makes_no_sense_is_refused(tmp_path: Path, name: str, text:
     draft = recipes.draft(tmp_path / "ink", 20)
     with pytest.raises(HubError):
         recipes.assign(draft, name, text)
+
+
+async def test_a_finished_training_goes_on_to_be_tested(open_app: OpenApp, home: Path, models: list[str]) -> None:
+    with Registry(home) as registry:
+        fake_job(
+            registry,
+            "train",
+            "train ink",
+            {"recipe": "x"},
+            state="done",
+            result={"model_id": models[0], "path": "ink.safetensors"},
+        )
+    app = open_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.poll_soon()
+        await press(pilot, "3", "T")
+        assert "finished training" in notes_of(app)[-1]
+        await press(pilot, "r", "T")
+        assert app.current_mode == "generate"
+        assert app.screen.query_one(StackList).row_count == 1

@@ -247,6 +247,19 @@ class LibraryScreen(LibraryEdits):
 
         self.app.push_screen(Choose("Sort by", options, at=query_text.order_of(self._query) or "name"), chosen)
 
+    def do_views(self) -> None:
+        from registry.query import VIEWS
+        from tui.widgets.dialogs import Choose
+
+        options = [("", "all models", ""), *((f"@{name}", f"@{name}", query) for name, query in VIEWS.items())]
+        options.append(("is:trash", "the trash", "d brings models back"))
+
+        def chosen(query: str | None) -> None:
+            if query is not None:
+                self.set_query(query)
+
+        self.app.push_screen(Choose("Views", options), chosen)
+
     # panes --------------------------------------------------------------------------------------------------------
 
     def do_facets(self) -> None:

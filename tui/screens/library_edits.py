@@ -164,21 +164,28 @@ class LibraryEdits(HubScreen):
     # trash and undo -----------------------------------------------------------------------------------------------
 
     def do_trash(self) -> None:
+        """Into the trash; of models that are in it, out of it."""
         models = self.targets()
-        if not models:
+        if not models or self.detail is None:
             return
-        one = self.current.name if self.current and len(models) == 1 else formats.count(len(models), "model")
+        one = self.detail.name if len(models) == 1 else formats.count(len(models), "model")
+        back = self.detail.deleted_at is not None
+        said = (
+            f"{one} is out of the trash  (z undoes)" if back else f"{one} is in the trash, files untouched  (z undoes)"
+        )
 
         def work(registry: Registry) -> Change:
             from tui.services import edits
 
-            return edits.trash(registry, models, f"{one} out of the trash")
+            return (edits.restore if back else edits.trash)(
+                registry, models, f"{one} {'into' if back else 'out of'} the trash"
+            )
 
         def done(change: Change) -> None:
             self.undone.push(change)
             self.order.marks.clear()
             self.reload(facets=True)
-            self.say(f"{one} is in the trash, files untouched  (z undoes)")
+            self.say(said)
 
         self.change(work, done)
 
@@ -196,14 +203,28 @@ class LibraryEdits(HubScreen):
     # elsewhere ----------------------------------------------------------------------------------------------------
 
     async def do_copy(self) -> None:
+        await self._copy(with_words=False)
+
+    async def do_copy_words(self) -> None:
+        await self._copy(with_words=True)
+
+    async def _copy(self, *, with_words: bool) -> None:
         if self.detail is None or self.version is None:
             return
         from tui.services import clipboard
 
         tag = f"<lora:{self.detail.alias}:{formats.strength(self.version.strength) or '0.8'}>"
-        self.app.copy_to_clipboard(tag)
-        tool = await asyncio.to_thread(clipboard.copy, tag)
-        self.say(f"copied {tag} to the terminal's clipboard" + (f" and with {tool}" if tool else ""))
+        text = ", ".join([*self.version.trigger_words, tag]) if with_words else tag
+        self.app.copy_to_clipboard(text)
+        tool = await asyncio.to_thread(clipboard.copy, text)
+        self.say(f"copied {text} to the terminal's clipboard" + (f" and with {tool}" if tool else ""))
+
+    def do_metadata(self) -> None:
+        from tui.widgets.dialogs import Show
+
+        for file in self.version.files[:1] if self.version else ():
+            lines = [f"{name}: {value}" for name, value in sorted(file.metadata.items())]
+            self.app.push_screen(Show(file.name, "\n".join(lines) or "The file says nothing of itself."))
 
     async def do_test(self) -> None:
         from tui.screens.generate import GenerateScreen

@@ -77,6 +77,8 @@ class TrainScreen(HubScreen):
             return "choose a dataset first (o)"
         if need == "recipe" and self._draft is None:
             return "choose a dataset first (o)"
+        if need == "trained" and self._trained is None:
+            return "this needs a finished training (r shows them)"
         if need == "line" and not (self._dataset and self._on_line):
             return "nothing to edit on this line"
         return ""
@@ -323,6 +325,19 @@ class TrainScreen(HubScreen):
             self.query_one(RunPane).choose("")
         else:
             self.query_one(ImageList).focus()
+
+    @property
+    def _trained(self) -> str | None:
+        """The model that the shown run made."""
+        return self.query_one(RunPane).model if self.has_class("-runs") else None
+
+    async def do_test(self) -> None:
+        from tui.screens.generate import GenerateScreen
+
+        model = self._trained
+        await self.app.switch_mode("generate")
+        if model is not None and isinstance(self.app.screen, GenerateScreen):
+            self.app.screen.take_models([model])
 
     def do_back(self) -> None:
         if self.has_class("-runs"):

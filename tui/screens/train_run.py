@@ -49,6 +49,12 @@ class RunPane(Horizontal):
     def _screen(self) -> HubScreen:
         return cast("HubScreen", self.screen)
 
+    @property
+    def model(self) -> str | None:
+        """The model that the run under the cursor made."""
+        view = self.query_one(RunList).current
+        return (view.job.result or {}).get("model_id") if view else None
+
     def choose(self, job_id: str) -> None:
         """Put the cursor on a run, or leave it where it is, and take the focus."""
         self._shown = job_id or self._shown
@@ -82,6 +88,7 @@ class RunPane(Horizontal):
         if view.job.id != self._shown:
             return
         self._events = found
+        self._screen.refresh_actions()
         self.query_one("#run-title", Static).update(f"{view.job.title} · {view.job.state}")
         self.query_one("#run-line", Static).update(run_line(view, found))
         smooth = smoothed(found.losses)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from registry import fields, library
@@ -51,13 +51,17 @@ def shown(name: str, model: ModelDetail, version: VersionRow) -> str:
 
 def trash(registry: Registry, models: Sequence[str], label: str) -> Change:
     """Put models into the trash together; undone together."""
+    _each(registry, library.trash, models)
+    return Change(label, lambda again: _each(again, library.restore, models))
+
+
+def restore(registry: Registry, models: Sequence[str], label: str) -> Change:
+    """Take models out of the trash together; undone together."""
+    _each(registry, library.restore, models)
+    return Change(label, lambda again: _each(again, library.trash, models))
+
+
+def _each(registry: Registry, change: Callable[[Registry, str], None], models: Sequence[str]) -> None:
     with registry.transaction():
         for model in models:
-            library.trash(registry, model)
-
-    def restore(again: Registry) -> None:
-        with again.transaction():
-            for model in models:
-                library.restore(again, model)
-
-    return Change(label, restore)
+            change(registry, model)

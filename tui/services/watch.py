@@ -136,6 +136,7 @@ class _Gathered:
             self.samples.append((int(data["epoch"]), str(data["image"])))
         elif "image" in data and "key" in data:
             self.pictures.append(Picture(str(data["image"]), str(data["key"])))
-        if event.message or not data:
+        # Of a mere count only its end is worth a line.
+        if event.message or (not data and event.done >= event.total):
             count = f" {event.done:g}/{event.total:g}" if event.total else ""
             self.log.append(f"{event.stage}{count} {event.message}".rstrip())

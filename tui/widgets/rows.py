@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -21,6 +22,7 @@ from tui.widgets.columns import GAP, Column, cut, fit
 from tui.widgets.paint import ink
 
 Item = TypeVar("Item")
+_KEY = re.compile(r"\S+ {2,}| +")
 Cell = tuple[str, str]
 """A text and the name of its component style without ``rows--``; an empty name means the row's own style."""
 
@@ -249,7 +251,12 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    """``text`` in lines of at most ``width`` characters; its own line ends stay."""
+    """``text`` in lines of at most ``width`` characters; what follows a key and two spaces hangs under itself."""
     from textwrap import wrap
 
-    return [line for paragraph in text.split("\n") for line in (wrap(paragraph, width) or [""])]
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        key = _KEY.match(paragraph)
+        indent = " " * min(len(key[0]), width // 2) if key else ""
+        lines += wrap(paragraph, width, subsequent_indent=indent, drop_whitespace=True) or [""]
+    return lines
