@@ -23,9 +23,12 @@ from tui.widgets.model_list import ModelOrder
 from tui.widgets.rows import RowList
 from tui.work import begin
 
-CARD = Size(22, 11)
-"""Cells of a card: the picture, its name and a line of facts, with a gap to the right and below."""
-_PICTURE = Size(CARD.width - 2, CARD.height - 3)
+SMALLEST = 22
+"""Cells across of the narrowest card; as many as fit share the width."""
+TALLEST = 10
+"""Lines of a picture at most, so that two rows of cards fit a small terminal."""
+_TEXT = 3
+"""Lines of a card below its picture: name, facts and a gap."""
 _KEPT = 120
 """Pictures kept as lines; each weighs some 100 kB."""
 
@@ -54,10 +57,18 @@ class Gallery(RowList[ModelRow]):
 
     @property
     def across(self) -> int:
-        return max(1, (self.size.width - 1) // CARD.width)
+        return max(1, (self.size.width - 1) // SMALLEST)
 
-    def forget_pictures(self) -> None:
-        self._pictures.clear()
+    @property
+    def card(self) -> Size:
+        """Cells of a card, with a gap to the right and below; its picture is about square."""
+        width = max(4, (self.size.width - 1) // self.across)
+        return Size(width, min(TALLEST, max(4, (width - 2) // 2)) + _TEXT)
+
+    @property
+    def picture(self) -> Size:
+        card = self.card
+        return Size(card.width - 2, card.height - _TEXT)
 
     def rows_changed(self, cursor: int | None = None) -> None:
         self._set_size()
@@ -68,23 +79,24 @@ class Gallery(RowList[ModelRow]):
         self.post_message(self.Highlighted(self))
 
     def _set_size(self) -> None:
-        lines = -(-self.row_count // self.across) * CARD.height
+        lines = -(-self.row_count // self.across) * self.card.height
         self.virtual_size = Size(self.size.width, max(1, lines))
 
     def on_resize(self) -> None:
+        self._pictures.clear()
         self._set_size()
         self._show_cursor()
 
     def _show_cursor(self) -> None:
-        top = self.cursor // self.across * CARD.height
+        top = self.cursor // self.across * self.card.height
         if top < self.scroll_offset.y:
             self.scroll_to(y=top, animate=False)
-        elif top + CARD.height > self.scroll_offset.y + self.size.height:
-            self.scroll_to(y=top + CARD.height - self.size.height, animate=False)
+        elif top + self.card.height > self.scroll_offset.y + self.size.height:
+            self.scroll_to(y=top + self.card.height - self.size.height, animate=False)
 
     def watch_cursor(self, old: int, new: int) -> None:
         for index in (old, new):
-            self.refresh_lines(index // self.across * CARD.height, CARD.height)
+            self.refresh_lines(index // self.across * self.card.height, self.card.height)
         self._show_cursor()
         self.post_message(self.Highlighted(self))
 
@@ -105,12 +117,12 @@ class Gallery(RowList[ModelRow]):
             self.cursor -= self.across
 
     def _page(self) -> int:
-        return max(1, self.size.height // CARD.height) * self.across
+        return max(1, self.size.height // self.card.height) * self.across
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset_capture(self)
-        column = min(self.across - 1, max(0, offset.x - 1) // CARD.width)
-        index = (offset.y + self.scroll_offset.y) // CARD.height * self.across + column
+        column = min(self.across - 1, max(0, offset.x - 1) // self.card.width)
+        index = (offset.y + self.scroll_offset.y) // self.card.height * self.across + column
         if index < self.row_count:
             self.cursor = index
             if event.chain == 2:
@@ -120,8 +132,8 @@ class Gallery(RowList[ModelRow]):
 
     def prepare(self, first: int, last: int) -> None:
         """Here the lines of the gallery, not of a list: reads their models and asks for their pictures."""
-        top = self.scroll_offset.y // CARD.height
-        bottom = (self.scroll_offset.y + self.size.height - 1) // CARD.height + 1
+        top = self.scroll_offset.y // self.card.height
+        bottom = (self.scroll_offset.y + self.size.height - 1) // self.card.height + 1
         first, last = top * self.across, min(self.row_count, bottom * self.across)
         self.order.prepare(first, last)
         rows = [row for row in map(self.order.row, range(first, last)) if row is not None]
@@ -142,13 +154,13 @@ class Gallery(RowList[ModelRow]):
 
     def _strips(self, version: str) -> list[Strip]:
         path = self._find(version)
-        return strips_of_file(path, _PICTURE.width, _PICTURE.height) if path else []
+        return strips_of_file(path, *self.picture) if path else []
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self._base
         if not self.row_count:
             return self._empty_line(y, width, base)
-        row, line = divmod(y + self.scroll_offset.y, CARD.height)
+        row, line = divmod(y + self.scroll_offset.y, self.card.height)
         parts = [Strip.blank(1, base)]
         for index in range(row * self.across, min((row + 1) * self.across, self.row_count)):
             item = self.order.row(index)
@@ -157,31 +169,35 @@ class Gallery(RowList[ModelRow]):
         return Strip.join(parts).adjust_cell_length(width, base)
 
     def _card_line(self, item: ModelRow, index: int, line: int, base: Style) -> Strip:
-        if line == CARD.height - 1:
-            return Strip.blank(CARD.width, base)
+        if line == self.card.height - 1:
+            return Strip.blank(self.card.width, base)
         at_cursor = index == self.cursor
         style = base + self._component("cursor" if self.has_focus else "blurred") if at_cursor else base
-        if line < _PICTURE.height:
+        if line < self.picture.height:
             inside = self._picture_line(item, line, style)
-        elif line == _PICTURE.height:
+        elif line == self.picture.height:
             mark = "● " if item.id in self.order.marks else "♥ " if item.favourite else ""
-            inside = Strip([Segment(cut(mark + formats.one_line(item.name), _PICTURE.width), style + Style(bold=True))])
+            inside = Strip(
+                [Segment(cut(mark + formats.one_line(item.name), self.picture.width), style + Style(bold=True))]
+            )
         else:
             facts = f"{item.base_model or '?'} {formats.stars(item.rating)}"
             muted = style if at_cursor else style + self._component("muted")
-            inside = Strip([Segment(cut(facts, _PICTURE.width), muted)])
+            inside = Strip([Segment(cut(facts, self.picture.width), muted)])
         edge = Segment("▌" if at_cursor else " ", style)
-        return Strip([edge, *inside, Segment(" ", base)]).adjust_cell_length(CARD.width, base)
+        return Strip([edge, *inside, Segment(" ", base)]).adjust_cell_length(self.card.width, base)
 
     def _picture_line(self, item: ModelRow, line: int, style: Style) -> Strip:
         strips: Sequence[Strip] | None = self._pictures.get(item.version_id)
         if not strips:
             text = (
-                ("…" if strips is None else "no preview").center(_PICTURE.width) if line == _PICTURE.height // 2 else ""
+                ("…" if strips is None else "no preview").center(self.picture.width)
+                if line == self.picture.height // 2
+                else ""
             )
-            return Strip([Segment(cut(text, _PICTURE.width), style + self._component("muted"))])
-        position = line - (_PICTURE.height - len(strips)) // 2
+            return Strip([Segment(cut(text, self.picture.width), style + self._component("muted"))])
+        position = line - (self.picture.height - len(strips)) // 2
         if not 0 <= position < len(strips):
-            return Strip.blank(_PICTURE.width, style)
-        left = (_PICTURE.width - strips[position].cell_length) // 2
-        return Strip.join([Strip.blank(left, style), strips[position]]).adjust_cell_length(_PICTURE.width, style)
+            return Strip.blank(self.picture.width, style)
+        left = (self.picture.width - strips[position].cell_length) // 2
+        return Strip.join([Strip.blank(left, style), strips[position]]).adjust_cell_length(self.picture.width, style)

@@ -62,7 +62,7 @@ class ModelList(RowList[ModelRow]):
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("", 1),
-        Column("Name", 16, grow=True),
+        Column("Name", 22, grow=True),
         Column("Base", 11, drop=1),
         Column("Kind", 7, drop=7),
         Column("Rank", 4, drop=6, right=True),
