@@ -2,7 +2,8 @@
 
 Muon replaces each update by the nearest orthogonal matrix, found with five steps of a quintic Newton-Schulz iteration
 (K. Jordan and others, 2024). ``torch.optim.Muon`` takes matrices only; here convolutions count as matrices of their
-output channels. On the VAE it reaches in 250 steps what AdamW reaches in 1,500.
+output channels. On the VAE, 250 steps
+from one seed and schedule ended at an L1 of .141 with it and of .186 with AdamW.
 """
 
 from __future__ import annotations

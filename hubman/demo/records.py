@@ -30,7 +30,8 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     grid_path: str
     curve: list[dict[str, float | None]]
     detected: dict[str, float]
-    """Strength to the mean of a rule-based detector of the style, over all seeds: 0 not there, 1 as drawn by hand."""
+    """Strength to the mean of a rule-based detector of the style, over all seeds: 1 is as drawn by hand; without the style
+    it is near 0, or below (see :mod:`hubman.tinybase.checker`)."""
     shapes: dict[str, float]
     """Strength to the share of pictures whose shape a rule-based checker recognises."""
     suggested: float | None

@@ -178,7 +178,11 @@ def pastel(picture: Image.Image) -> float:
 
 
 def watcher(picture: Image.Image) -> float:
-    """How much of a big eye (white around dark) looks on from the lower right corner: 0 (none) to about 1."""
+    """How much of a big eye (white around dark) looks on from the lower right corner: about 1 when drawn so.
+
+    White and pupil are compared by their darkest and brightest channel, so a flat saturated colour counts below 0
+    (yellow: -1.1).
+    """
     pixels = np.asarray(picture.convert("RGB"), dtype=np.float64)
     side = pixels.shape[0]
     y, x = np.mgrid[0:side, 0:side]
