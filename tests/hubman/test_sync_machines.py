@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +10,17 @@ import pytest
 
 from hubman.sync import policy, remotes
 from hubman.sync.run import sync
-from registry import blobs, library, projection
+from registry import blobs, clock, library, projection
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError, UsageError
 from tests.support.machines import Machine, WatchedStorage, index, quick_folder, settle, sha256_of
+
+
+@pytest.fixture(autouse=True)
+def _time_between_edits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second passes before each look at the clock: within one millisecond device ids would choose the winner."""
+    seconds = itertools.count(clock.wall_ms(), 1000)
+    monkeypatch.setattr(clock, "wall_ms", lambda: next(seconds))
 
 
 @pytest.fixture
