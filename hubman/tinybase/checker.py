@@ -1,7 +1,7 @@
 """Rules that recognise what a picture shows, without any model: the judge of the embedded base.
 
 The background is the colour of the border; the shape is what differs from it, named by the outline that overlaps
-its silhouette best once both fill their bounding boxes.
+its silhouette best once both are moved to one centre of mass and scaled to one area.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from hubman.tinybase.styles import EYE, EYE_PLACE, PASTEL
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.float64]
 
-_GRID = 32
+_GRID = 48
+_AREA = 0.22
+"""Share of the grid that a normalised silhouette covers: room for the arms of a star."""
+
+_LEAST_OVERLAP = 0.7
+"""Below this a silhouette is no shape at all; drawn ones that went through the VAE overlap by 0.81 and more."""
+
 _FOREGROUND_DISTANCE = 60.0
 """RGB distance from the background from which a pixel belongs to the shape; half of red against orange."""
 
@@ -38,19 +44,26 @@ def nearest_colour(rgb: Pixels, palette: dict[str, tuple[int, int, int]] = COLOU
     return min(palette, key=lambda name: float(np.sum((rgb - np.array(palette[name])) ** 2)))
 
 
-def _silhouette(inside: Mask) -> Mask | None:
-    """The part of ``inside`` that its bounding box holds, scaled to a square grid; None if hardly anything is there."""
-    if inside.sum() < 12:
+def _silhouette(inside: Mask) -> Pixels | None:
+    """``inside`` with its centre of mass in the middle of a square grid and its area at :data:`_AREA`, as 0 to 1.
+
+    Moments, not the bounding box: a star that lost its finest tips stays a star. None if hardly anything is there.
+    """
+    area = int(inside.sum())
+    if area < 12:
         return None
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    cut = Image.fromarray(inside).convert("L").crop(box)
-    return np.asarray(cut.resize((_GRID, _GRID), Image.Resampling.BILINEAR)) > 127
+    rows, columns = np.nonzero(inside)
+    scale = (area / (_GRID * _GRID * _AREA)) ** 0.5
+    left, top = columns.mean() + 0.5 - scale * _GRID / 2, rows.mean() + 0.5 - scale * _GRID / 2
+    moved = Image.fromarray(inside).convert("L").transform(
+        (_GRID, _GRID), Image.Transform.AFFINE, (scale, 0, left, 0, scale, top), Image.Resampling.BILINEAR
+    )  # fmt: skip
+    return np.asarray(moved, dtype=np.float64) / 255
 
 
 @cache
-def _templates() -> tuple[tuple[str, Mask], ...]:
-    """Silhouettes of every shape at a few rotations, each filling its bounding box."""
+def _templates() -> tuple[tuple[str, Pixels], ...]:
+    """Silhouettes of every shape at a few rotations."""
     found = []
     for shape in SHAPES:
         for angle in (-0.14, -0.07, 0.0, 0.07, 0.14):
@@ -108,13 +121,16 @@ def _flood(inside: Mask, labels: NDArray[np.int_], start: tuple[int, int], numbe
 
 
 def name_shape(inside: Mask) -> tuple[str, float]:
-    """The best matching shape's name and its overlap; ``("", 0)`` when there is nothing to name."""
+    """The best matching shape's name and its overlap; no name for what overlaps with none."""
     silhouette = _silhouette(inside)
     if silhouette is None:
         return "", 0.0
-    scores = [(float((silhouette & t).sum() / (silhouette | t).sum()), shape) for shape, t in _templates()]
-    overlap, shape = max(scores)
-    return shape, overlap
+    overlap, shape = max((_overlap(silhouette, template), shape) for shape, template in _templates())
+    return (shape, overlap) if overlap >= _LEAST_OVERLAP else ("", overlap)
+
+
+def _overlap(one: Pixels, other: Pixels) -> float:
+    return float(np.minimum(one, other).sum() / np.maximum(one, other).sum())
 
 
 def look(picture: Image.Image) -> Seen:

@@ -6,9 +6,13 @@ import random
 from collections.abc import Callable
 from statistics import mean
 
+import numpy as np
 import pytest
-from PIL import Image
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image, ImageDraw
 
+from hubman import tinybase
 from hubman.tinybase import checker
 from hubman.tinybase.drawing import (
     COLOURS,
@@ -40,6 +44,25 @@ def test_the_checker_does_not_see_shapes_that_are_not_there() -> None:
     seen = checker.look(draw(Scene("circle", "red", "white", "large"), rng))
     assert seen.shape == "circle"
     assert checker.look(draw(Scene("triangle", "red", "white", "large"), rng)).shape == "triangle"
+
+
+def test_what_overlaps_with_no_shape_has_no_name() -> None:
+    picture = Image.new("RGB", (64, 64), COLOURS["white"])
+    ImageDraw.Draw(picture).line([(6, 6), (58, 10), (8, 50), (58, 58)], fill=COLOURS["red"], width=5)
+    seen = checker.look(picture)
+    assert (seen.shape, seen.colour, seen.background) == ("", "red", "white")
+
+
+def test_the_embedded_vae_keeps_every_shape_recognisable() -> None:
+    vae = AutoencoderKL.from_pretrained(tinybase.MODEL, subfolder="vae", torch_dtype=torch.float32).eval()
+    rng = random.Random(4)
+    scenes = [random_scene(rng) for _ in range(64)]
+    pixels = np.stack([np.asarray(draw(scene, rng)) for scene in scenes])
+    with torch.no_grad():
+        latents = vae.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1).latent_dist.mode()
+        decoded = ((vae.decode(latents).sample.clamp(-1, 1) + 1) * 127.5).byte().permute(0, 2, 3, 1).numpy()
+    seen = [checker.look(Image.fromarray(picture)) for picture in decoded]
+    assert mean(s.shape == scene.shape for s, scene in zip(seen, scenes, strict=True)) > 0.96
 
 
 def test_held_out_combinations_are_a_fifth_and_never_trained() -> None:
