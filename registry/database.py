@@ -15,6 +15,9 @@ from registry.errors import HubError
 
 _NEWEST = "m001_first"
 
+BUSY_TIMEOUT_S = 5.0
+"""How long a write waits for another process's before it gives up."""
+
 
 class Registry:
     """An open registry. One per thread: a connection is cheap (under a millisecond) and not shared.
@@ -28,7 +31,7 @@ class Registry:
         self.home = home
         try:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.db = sqlite3.connect(home / "registry.db", isolation_level=None, timeout=5.0)
+            self.db = sqlite3.connect(home / "registry.db", isolation_level=None, timeout=BUSY_TIMEOUT_S)
             self.db.row_factory = sqlite3.Row
             _prepare(self.db)
         except sqlite3.DatabaseError as error:
@@ -79,7 +82,6 @@ def _prepare(db: sqlite3.Connection) -> None:
     # FULL, not NORMAL: a power cut must not roll back a change that was already sent under its number.
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
-    db.execute("PRAGMA busy_timeout = 5000")
     db.create_function("regexp", 2, _regexp, deterministic=True)
     if not _is_current(db):
         _migrate(db)

@@ -80,27 +80,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(arguments))
 
 
-def run(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one line an ending
+def run(arguments: Sequence[str] | None = None) -> int:
     """As :func:`main`, but returns the exit status."""
     try:
         result: Any = cli.main(arguments, prog_name="hubman", standalone_mode=False)
     except click.exceptions.Exit as request:
         return request.exit_code
-    except click.Abort:
-        click.echo("stopped", err=True)
-        return 1
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except HubError as error:
-        click.echo(f"hubman: {error}", err=True)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        click.echo("\nstopped", err=True)
-        return 1
     except BrokenPipeError:
         return 1
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return 1
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
+        from hubman.cli.output import clean
+
+        message, status = told
+        click.echo(clean(f"hubman: {message}"), err=True)
+        return status
     return result if isinstance(result, int) else 0
+
+
+def _told(error: Exception) -> tuple[str, int] | None:
+    """One line and the exit status for what can go wrong outside hubman; None for a mistake of its own."""
+    import sqlite3
+
+    match error:
+        case HubError():
+            return str(error), 2 if isinstance(error, UsageError) else 1
+        case click.UsageError():
+            message = error.format_message().rstrip(".")
+            return f"{message}: {error.ctx.command_path if error.ctx else 'hubman'} --help shows how", error.exit_code
+        case click.ClickException():
+            return error.format_message(), error.exit_code
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return f"{where}{error.strerror or error}: mend that, then repeat the command", 1
+        case sqlite3.Error():
+            return f"the registry can't be used now ({error}): free disk space or close what locks it, then repeat", 1
+    return None
 
 
 if __name__ == "__main__":

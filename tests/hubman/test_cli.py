@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from hubman.cli import output
 from hubman.cli.main import COMMANDS, cli, run
+from registry import database
 from tests.support.civitai import write_lora
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +95,10 @@ def test_a_trashed_model_is_hidden_until_restored(scanned: Path, capsys: pytest.
         (["sync"], 1),
         (["inspect", "/no/such/file"], None),
         (["nonsense"], 2),
+        (["ls", "--nonsense"], 2),
+        (["edit", "ink wash"], 2),
+        (["sweep"], 2),
+        (["train", "--preset", "nonsense"], 2),
     ],
 )
 def test_a_mistake_gets_one_line_on_stderr(
@@ -102,9 +109,20 @@ def test_a_mistake_gets_one_line_on_stderr(
     assert found == status if status is not None else found in {1, 2}
     printed = capsys.readouterr()
     assert printed.out == ""
-    last = printed.err.strip().splitlines()[-1]
-    assert "Traceback" not in printed.err
-    assert last.startswith(("hubman: ", "Error: "))
+    (line,) = printed.err.splitlines()
+    assert line.startswith("hubman: ")
+
+
+def test_a_registry_that_another_program_holds_is_said_in_one_line(
+    scanned: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0)
+    capsys.readouterr()
+    with contextlib.closing(sqlite3.connect(home / "registry.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert run(["edit", "ink wash", "rating=4"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("hubman: the registry can't be used now (database is locked)")
 
 
 def test_names_from_outside_do_not_steer_the_terminal() -> None:
