@@ -25,9 +25,6 @@ async def test_digits_switch_modes_and_a_mode_keeps_its_state(open_app: OpenApp,
         await settle(pilot)
         await press(pilot, "j", "j")
         for key, mode in zip("2345", ("civitai", "train", "generate", "sync"), strict=True):
-            if mode == "train":
-                await press(pilot, "escape", "escape")
-                app.set_focus(None)
             await press(pilot, key)
             assert app.current_mode == mode
             assert app.screen.query_one(ModeBar).active == mode

@@ -39,6 +39,7 @@ async def test_a_search_shows_hits_details_and_what_is_here_already(
     app = open_app()
     async with app.run_test(size=(140, 36)) as pilot:
         await press(pilot, "2")
+        await press(pilot, "slash")
         await write(pilot, "harbor")
         await press(pilot, "enter")
         rows = app.screen.query_one(HitList)
@@ -60,6 +61,7 @@ async def test_one_key_starts_a_pull_and_what_is_here_is_not_pulled_again(
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await press(pilot, "2")
+        await press(pilot, "slash")
         await write(pilot, "harbor")
         await press(pilot, "enter", "space")
         assert [job.request["ref"] for job in started] == [str(seeded.version_id)]
@@ -75,6 +77,7 @@ async def test_a_search_that_fails_is_one_line(open_app: OpenApp, monkeypatch: p
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await press(pilot, "2")
+        await press(pilot, "slash")
         await write(pilot, "x")
         await press(pilot, "enter")
         assert isinstance(app.screen, CivitaiScreen)

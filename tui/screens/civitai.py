@@ -70,7 +70,7 @@ class CivitaiScreen(HubScreen):
         *actions.bindings("civitai"),
         *actions.bindings("move", only=("left", "right")),
     ]
-    AUTO_FOCUS = "#search"
+    AUTO_FOCUS = "#hits"
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,8 +214,7 @@ class CivitaiScreen(HubScreen):
 
     def do_back(self) -> None:
         self.remove_class("-detail")
-        rows = self.query_one(HitList)
-        (self.query_one("#search", Input) if self.focused is rows or not self._hits else rows).focus()
+        self.query_one(HitList).focus()
 
     def do_more(self) -> None:
         self._search(self._following)
