@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from registry.errors import CancelledError
+
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A step of long work. ``done`` and ``total`` count ``unit``s; a total of 0 means unknown."""
@@ -21,6 +23,20 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 Report = Callable[[Progress], None]
+
+
+def stoppable(report: Report, should_stop: Callable[[], bool]) -> Report:
+    """``report``, except that it raises :class:`CancelledError` once ``should_stop`` says so.
+
+    For work that is safe to leave wherever it tells of itself, because the same call goes on from there.
+    """
+
+    def told(event: Progress) -> None:
+        if should_stop():
+            raise CancelledError("stopped", "the same command goes on from here")
+        report(event)
+
+    return told
 
 
 def silent(_progress: Progress) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -14,20 +13,19 @@ from hubman import config
 from hubman.jobs import kinds, store
 from hubman.jobs.records import Job
 from hubman.progress import Progress
-from registry import timestamps
 from registry.database import Registry
 from registry.errors import CancelledError, HubError
 
 
 def run(registry: Registry, job_id: str) -> Job:
-    """Do a job's work here and now; returns how it ended. Expected failures end up in the row, not in a traceback."""
+    """Do a queued job's work here and now; returns how it ended. Expected failures end up in the row, not in a traceback."""
     job = store.get(registry, job_id)
-    with registry.transaction() as db:
-        db.execute(
-            "UPDATE jobs SET state = 'running', pid = ?, pid_started = ?, started_at = coalesce(started_at, ?) WHERE id = ?",
-            (os.getpid(), store.process_start(os.getpid()), timestamps.now(), job.id),
-        )
+    if not store.begin(registry, job.id):
+        return job
+    job = store.get(registry, job_id)
     with job.events_path.open("ab", buffering=0) as stream:
+        if stream.tell():
+            stream.write(b"\n")  # Ends a line that an earlier process may have left half-written.
         _work(registry, job, stream)
     return store.get(registry, job.id)
 

@@ -22,6 +22,8 @@ from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 
 _JSON = ("request", "result")
+_ZOMBIE = -1.0
+"""In place of a start: the process has ended, and its parent has not asked how."""
 
 
 def add(registry: Registry, kind: str, title: str, request: dict[str, Any]) -> Job:
@@ -52,16 +54,24 @@ def set_request(registry: Registry, job_id: str, request: dict[str, Any]) -> Job
 
 
 def spawn(registry: Registry, job: Job) -> None:
-    """Start the job's process in a session of its own, its output in the job's log."""
+    """Start the job's process in a session of its own, its output in the job's log.
+
+    The row knows the process from the start, so that one which dies before its first word is found out too.
+    """
     environment = {**os.environ, "HUBMAN_HOME": str(registry.home)}
     with job.log_path.open("ab") as log:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "hubman.jobs.runner", job.id],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=environment,
             start_new_session=True,
+        )
+    with registry.transaction() as db:
+        db.execute(
+            "UPDATE jobs SET pid = ?, pid_started = ? WHERE id = ? AND state = 'queued'",
+            (process.pid, process_start(process.pid), job.id),
         )
 
 
@@ -99,7 +109,10 @@ def _job(row: sqlite3.Row) -> Job:
 
 
 def events(job: Job, offset: int = 0) -> tuple[list[Progress], int]:
-    """The events written after byte ``offset`` and the offset to go on from; a half-written line waits."""
+    """The events written after byte ``offset`` and the offset to go on from.
+
+    A half-written line waits; one that a full disk or a kill cut short is passed over.
+    """
     try:
         with job.events_path.open("rb") as stream:
             stream.seek(offset)
@@ -107,8 +120,14 @@ def events(job: Job, offset: int = 0) -> tuple[list[Progress], int]:
     except FileNotFoundError:
         return [], offset
     whole = data[: data.rfind(b"\n") + 1]
-    found = [msgspec.json.decode(line, type=Progress) for line in whole.splitlines() if line.strip()]
-    return found, offset + len(whole)
+    return [event for line in whole.split(b"\n") if (event := _event(line))], offset + len(whole)
+
+
+def _event(line: bytes) -> Progress | None:
+    try:
+        return msgspec.json.decode(line, type=Progress)
+    except msgspec.DecodeError:
+        return None
 
 
 def cancel(registry: Registry, ref: str) -> Job:
@@ -117,8 +136,11 @@ def cancel(registry: Registry, ref: str) -> Job:
     if job.ended:
         raise UsageError(f"job {job.id[-6:]} is already {job.state}")
     job.stop_path.touch()
-    if job.state == "queued":
-        finish(registry, job.id, "cancelled")
+    with registry.transaction() as db:
+        db.execute(
+            "UPDATE jobs SET state = 'cancelled', finished_at = ? WHERE id = ? AND state = 'queued'",
+            (timestamps.now(), job.id),
+        )
     return get(registry, job.id)
 
 
@@ -134,6 +156,18 @@ def resume(registry: Registry, ref: str) -> Job:
         )
     spawn(registry, job)
     return get(registry, job.id)
+
+
+def begin(registry: Registry, job_id: str) -> bool:
+    """Mark a queued job as running in this process; False when it is not queued any more, such as cancelled."""
+    pid = os.getpid()
+    with registry.transaction() as db:
+        found = db.execute(
+            "UPDATE jobs SET state = 'running', pid = ?, pid_started = ?, started_at = coalesce(started_at, ?) "
+            "WHERE id = ? AND state = 'queued'",
+            (pid, process_start(pid), timestamps.now(), job_id),
+        )
+        return found.rowcount == 1
 
 
 def finish(registry: Registry, job_id: str, state: str, *, error: str | None = None, result: object = None) -> None:
@@ -165,10 +199,10 @@ def follow(registry: Registry, job_id: str, watch: Callable[[Progress], None], *
 
 
 def _bury_if_dead(registry: Registry, job: Job) -> Job:
-    if job.state != "running" or job.pid is None or is_alive(job.pid, job.pid_started):
+    if job.ended or job.pid is None or is_alive(job.pid, job.pid_started):
         return job
     current = get(registry, job.id)
-    if current.state == "running":
+    if not current.ended and current.pid == job.pid:
         finish(registry, job.id, "failed", error=last_words(job) or "its process died; resume it to go on")
     return get(registry, job.id)
 
@@ -181,14 +215,15 @@ def is_alive(pid: int, started: float | None) -> bool:
         return False
     except PermissionError:
         return True
-    return started is None or process_start(pid) in {started, None}
+    now = process_start(pid)
+    return now is None or (now != _ZOMBIE and started in {now, None})
 
 
 def process_start(pid: int) -> float | None:
-    """When a process began, in clock ticks since boot; None where the system does not say or it is a zombie's."""
+    """When a process began, in clock ticks since boot; None where the system does not say."""
     with contextlib.suppress(OSError, IndexError, ValueError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return -1.0 if fields[0] == "Z" else float(fields[19])
+        return _ZOMBIE if fields[0] == "Z" else float(fields[19])
     return None
 
 

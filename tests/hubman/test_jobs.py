@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hubman.jobs import store
+from hubman.jobs import runner, store
 from hubman.jobs.kinds import KINDS, handler
 from hubman.progress import Progress
 from registry.database import Registry
@@ -99,3 +99,47 @@ def test_every_kind_has_a_handler(kind: str) -> None:
 def test_an_unknown_kind_is_named() -> None:
     with pytest.raises(UsageError, match="dance"):
         handler("dance")
+
+
+def test_a_job_whose_process_dies_before_its_first_word_is_found_dead(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    job = store.start(registry, "scan", "scan", {})
+    ended = store.follow(registry, job.id, lambda _: None)
+    assert ended.state == "failed"
+    assert ended.error
+
+
+def test_a_job_that_was_cancelled_while_queued_does_nothing(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    job = store.add(registry, "scan", "scan", {"folders": [str(tmp_path / "models")]})
+    store.cancel(registry, job.id)
+    assert runner.run(registry, job.id).state == "cancelled"
+    assert not job.events_path.exists()
+
+
+@pytest.mark.parametrize(("kind", "request_"), [("scan", {}), ("pull", {"ref": "1"}), ("publish", {"version_id": "x"})])
+def test_work_that_moves_files_stops_where_it_tells_of_itself(
+    registry: Registry, kind: str, request_: dict[str, str], tmp_path: Path
+) -> None:
+    root = tmp_path / "models"
+    root.mkdir()
+    job = store.add(registry, kind, kind, {**request_, "folders": [str(root)], "site": "http://127.0.0.1:9"})
+    job.stop_path.touch()
+    assert runner.run(registry, job.id).state == "cancelled"
+
+
+def test_a_line_that_was_cut_short_is_passed_over(registry: Registry) -> None:
+    job = store.add(registry, "scan", "scan", {})
+    job.events_path.write_bytes(b'{"stage":"a"}\n{"sta\n{"stage":"b"}\n')
+    assert [event.stage for event in store.events(job)[0]] == ["a", "b"]
+
+
+def test_a_resumed_job_does_not_go_on_in_a_half_written_line(registry: Registry, tmp_path: Path) -> None:
+    job = store.add(registry, "scan", "scan", {"folders": [str(tmp_path)]})
+    job.events_path.write_bytes(b'{"stage":"a"}\n{"sta')
+    assert runner.run(registry, job.id).state == "done"
+    stages = [event.stage for event in store.events(job)[0]]
+    assert stages[0] == "a"
+    assert len(stages) > 1

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hubman.jobs.records import Job
-from hubman.progress import Progress, Report
+from hubman.progress import Progress, Report, stoppable
 from registry.database import Registry
 
 Stop = Callable[[], bool]
@@ -17,9 +17,9 @@ Stop = Callable[[], bool]
 
 def scan(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``folders`` (empty means every root), ``rehash``."""
-    del should_stop
     from registry import scan as scanning
 
+    report = stoppable(report, should_stop)
     folders = [Path(folder) for folder in job.request.get("folders", [])]
     result = scanning.scan(
         registry,
@@ -32,25 +32,25 @@ def scan(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dic
 
 def pull(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``ref``, optional ``site`` (an address other than the configured one), optional ``into``."""
-    del should_stop
     from hubman.civitai.pull import pull as pull_model
     from hubman.civitai.session import connect
 
     into = Path(job.request["into"]) if job.request.get("into") else registry.models_folder / "pulled"
     with connect(registry.home, job.request.get("site")) as client:
-        return plain(pull_model(registry, client, job.request["ref"], into=into, report=report))
+        watch = stoppable(report, should_stop)
+        return plain(pull_model(registry, client, job.request["ref"], into=into, report=watch))
 
 
 def publish(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``version_id``, ``options`` (of :class:`hubman.civitai.publish.PublishOptions`), optional ``site``."""
-    del should_stop
     from hubman.civitai.publish import PublishOptions
     from hubman.civitai.publish import publish as publish_version
     from hubman.civitai.session import connect
 
     options = msgspec.convert(job.request.get("options", {}), PublishOptions)
     with connect(registry.home, job.request.get("site")) as client:
-        return plain(publish_version(registry, client, job.request["version_id"], options=options, report=report))
+        watch = stoppable(report, should_stop)
+        return plain(publish_version(registry, client, job.request["version_id"], options=options, report=watch))
 
 
 def sync(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
