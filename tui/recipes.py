@@ -144,14 +144,8 @@ def _with(recipe: Recipe, name: str, value: object) -> Recipe:
     return msgspec.structs.replace(recipe, **{name: value})
 
 
-def start(registry: Registry, recipe: Recipe) -> Job:
-    """Write the recipe into a new job's folder and start its process."""
-    from hubman.jobs import store
-    from hubman.train.recipe import write_recipe
+def start(registry: Registry, recipe: Recipe, *, force: bool) -> Job:
+    """Start a training; ``force`` in spite of what the checks call errors."""
+    from hubman.train import start as starting
 
-    job = store.add(registry, "train", f"train {recipe.output}", {})
-    path = Path(job.folder) / "recipe.toml"
-    write_recipe(path, recipe, REASONS)
-    job = store.set_request(registry, job.id, {"recipe": str(path)})
-    store.spawn(registry, job)
-    return job
+    return starting.start(registry, recipe, REASONS, force=force)

@@ -16,6 +16,7 @@ from hubman.jobs import store
 from hubman.jobs.records import Job
 from hubman.train.recipe import Kind
 from registry import library
+from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 
 FOLDER = click.Path(path_type=Path)
@@ -91,6 +92,7 @@ def dataset_caption(folder: Path, trigger: str, clip: Path | None, terms: Path |
 @click.option("--trigger", default="", help="The word that calls it in a prompt.")
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of the preset's.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Train in spite of errors in the dataset; broken images are left out.")
 @click.option("--detach", is_flag=True, help="Start the job and return at once.")
 @click.option("--resume", is_flag=True, help="Go on with the last training that failed or was cancelled.")
 def train(recipe: Path | None, data: Path | None, detach: bool, resume: bool, **choices: Any) -> None:
@@ -118,19 +120,27 @@ def _start_training(recipe: Path | None, data: Path | None, choices: dict[str, A
     with open_registry() as registry:
         if recipe is not None:
             chosen = read_recipe(recipe)
-            return store.start(registry, "train", f"train {chosen.output}", {"recipe": str(recipe.absolute())})
+            request = {"recipe": str(recipe.absolute()), "force": choices["force"]}
+            return store.start(registry, "train", f"train {chosen.output}", request)
         assert data is not None  # noqa: S101 - one of the two is there
-        return start_training(registry.home, data, **choices)
+        return _start_from_preset(registry, data, **choices)
 
 
-def start_training(
-    home: Path, data: Path, *, base: str, kind: Kind, name: str | None, trigger: str, steps: int | None, seed: int
+def _start_from_preset(
+    registry: Registry,
+    data: Path,
+    *,
+    base: str,
+    kind: Kind,
+    name: str | None,
+    trigger: str,
+    steps: int | None,
+    seed: int,
+    force: bool,
 ) -> Job:
-    """Write a recipe from a preset and start its job."""
     from hubman.train.dataset import image_files
     from hubman.train.presets import REASONS, preset
-    from hubman.train.recipe import write_recipe
-    from registry.database import Registry
+    from hubman.train.start import start
 
     base_path = bases.find(base)
     images = image_files(data)
@@ -145,14 +155,7 @@ def start_training(
     changes: dict[str, Any] = {"trigger": trigger, "seed": seed} | ({"steps": steps} if steps else {})
     if steps:
         changes["epochs"] = min(recipe.epochs, steps)
-    recipe = msgspec.structs.replace(recipe, **changes)
-    with Registry(home) as registry:
-        job = store.add(registry, "train", f"train {recipe.output}", {})
-        path = Path(job.folder) / "recipe.toml"
-        write_recipe(path, recipe, REASONS)
-        job = store.set_request(registry, job.id, {"recipe": str(path)})
-        store.spawn(registry, job)
-    return job
+    return start(registry, msgspec.structs.replace(recipe, **changes), REASONS, force=force)
 
 
 def _last_unfinished(kind: str) -> Job:

@@ -11,9 +11,10 @@ from hubman.progress import Report, silent
 from hubman.train.checks import Rules, check
 from hubman.train.dataset import read_dataset
 from hubman.train.files import write_atomically
-from hubman.train.recipe import read_recipe, write_recipe
+from hubman.train.recipe import Recipe, read_recipe, write_recipe
 from hubman.train.result import TrainResult, from_dict, to_dict
 from registry.errors import MissingExtraError, UsageError
+from registry.hashing import hash_file
 
 RESULT = "result.json"
 PICTURES = "pictures.json"
@@ -34,11 +35,14 @@ def run_training(
 ) -> TrainResult:
     """Check the dataset, train, and leave everything in ``run_dir``: LoRA, epochs, samples, metrics, ``result.json``.
 
-    ``resume`` goes on from the last checkpoint in ``run_dir``, or starts if there is none. ``force`` trains in spite of
+    ``resume`` goes on from the last checkpoint in ``run_dir``, or starts if there is none; what was finished there is
+    returned as it is, since a second file would have other bytes and so another identity. ``force`` trains in spite of
     the dataset's errors; images that cannot be decoded are left out. Raises UsageError for a dataset with errors,
     CancelledError when ``should_stop`` asked for it (a checkpoint is kept), MissingExtraError without torch.
     """
     recipe = read_recipe(recipe_path)
+    if resume and (done := _finished(run_dir, recipe)):
+        return done
     dataset = read_dataset(Path(recipe.dataset), run_dir / PICTURES, report)
     findings = check(dataset, Rules(resolution=recipe.resolution, trigger=recipe.trigger, force=force))
     errors = [finding for finding in findings if finding.severity == "error"]
@@ -56,6 +60,13 @@ def run_training(
     result = train(recipe, run_dir, dataset=dataset, report=report, should_stop=should_stop, resume=resume)
     write_atomically(run_dir / RESULT, msgspec.json.encode(to_dict(result)))
     return result
+
+
+def _finished(run_dir: Path, recipe: Recipe) -> TrainResult | None:
+    done = read_result(run_dir)
+    if done is None or done.recipe != recipe or not done.path.is_file():
+        return None
+    return done if hash_file(done.path).sha256 == done.sha256 else None
 
 
 def read_result(run_dir: Path) -> TrainResult | None:

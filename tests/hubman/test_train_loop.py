@@ -278,3 +278,10 @@ def test_the_trained_header_counts_what_was_seen(finished: tuple[TrainResult, Pa
     assert tags["zvk"] == tags["hatched"] == 6
     assert json.loads(entries["hubman.recipe"])["trigger"] == "zvk"
     assert entries["hubman.dataset_fingerprint"] == finished[0].dataset_fingerprint
+
+
+def test_a_finished_training_that_is_resumed_is_the_same_file(
+    finished: tuple[TrainResult, Path, list[Progress]],
+) -> None:
+    result, run_dir, _ = finished
+    assert run_training(run_dir / "in.toml", run_dir, resume=True) == result

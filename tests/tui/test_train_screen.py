@@ -96,6 +96,22 @@ async def test_the_recipe_is_edited_checked_and_started(open_app: OpenApp, tmp_p
         assert app.screen.has_class("-runs")
 
 
+async def test_a_start_in_spite_of_errors_is_what_the_job_is_told(
+    open_app: OpenApp, tmp_path: Path, started: list[Job]
+) -> None:
+    folder = _dataset(tmp_path / "ink")
+    (folder / "05.png").write_bytes(b"no picture")
+    app = open_app()
+    async with app.run_test(size=(120, 48)) as pilot:
+        await press(pilot, "3")
+        _screen(app).open_dataset(folder)
+        await settle(pilot)
+        await press(pilot, "s")
+        assert "Start although the checks found errors?" in text_of(app)
+        await press(pilot, "y")
+        assert [job.request["force"] for job in started] == [True]
+
+
 async def test_a_run_shows_loss_time_left_and_samples(open_app: OpenApp, home: Path, tmp_path: Path) -> None:
     sample = library_factory.write_pictures(tmp_path / "samples", 1)[0]
     events = [

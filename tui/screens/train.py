@@ -288,17 +288,17 @@ class TrainScreen(HubScreen):
 
         errors = [each for each in self._findings if each.severity == "error"]
         if not errors:
-            self._start()
+            self._start(force=False)
             return
         text = "\n".join(f"{each.image or 'the set'}: {each.sentence}" for each in errors[:8])
 
         def done(yes: bool | None) -> None:
             if yes:
-                self._start()
+                self._start(force=True)
 
         self.app.push_screen(Confirm("Start although the checks found errors?", text), done)
 
-    def _start(self) -> None:
+    def _start(self, *, force: bool) -> None:
         draft = self._draft
         if draft is None:
             return
@@ -306,7 +306,7 @@ class TrainScreen(HubScreen):
         def work(registry: Registry) -> Job:
             from tui import recipes
 
-            return recipes.start(registry, draft.recipe)
+            return recipes.start(registry, draft.recipe, force=force)
 
         def started(job: Job) -> None:
             self.hub.poll_soon()

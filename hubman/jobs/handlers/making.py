@@ -35,11 +35,14 @@ def caption(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
 
 
 def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: ``recipe`` (a TOML file). A job that is resumed goes on from its last checkpoint."""
+    """Request: ``recipe`` (a TOML file), optional ``force``. A resumed job goes on from its last checkpoint."""
     from hubman.train.register import register
     from hubman.train.run import run_training
 
-    result = run_training(Path(job.request["recipe"]), Path(job.folder) / "run", True, report, should_stop)
+    result = run_training(
+        Path(job.request["recipe"]), Path(job.folder) / "run", True, report, should_stop,
+        force=bool(job.request.get("force", False)),
+    )  # fmt: skip
     version = register(registry, result, started_at=job.started_at or timestamps.now())
     row = library.version(registry, version)
     return {
