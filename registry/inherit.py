@@ -35,24 +35,31 @@ def inheriting(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.C
     model = projection.best_facts(db, old).get("model")
     if model is not None and model[0] != old:
         yield changes.set_field(db, new, "file", "model", model[0])
-    yield from _copied(db, old, new, {"model", "version"})
+    yield from _facts(db, old, new, "user", {"model", "version"})
+    yield from _sets_and_texts(db, old, new, {"model", "version"})
 
 
 def adopting(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Change]:
-    """A version moved to another model: what the person said of the old model and not of the new, said of the new."""
-    yield from _copied(db, old, new, {"model"})
+    """A version moved to another model: what the person said of the old model and not of the new, said of the new.
+
+    So is what its training said: a LoRA that was made here stays so when Civitai knows it too.
+    """
+    for source in ("user", "training"):
+        yield from _facts(db, old, new, source, {"model"})
+    yield from _sets_and_texts(db, old, new, {"model"})
 
 
-def _copied(db: sqlite3.Connection, old: str, new: str, levels: set[Level]) -> Iterator[changes.Change]:
-    said = dict(db.execute("SELECT field, value FROM facts WHERE item = ? AND source = 'user'", (new,)).fetchall())
-    rows = db.execute(
-        "SELECT field, value FROM facts WHERE item = ? AND source = 'user' ORDER BY field", (old,)
-    ).fetchall()
-    for name, value in rows:
+def _facts(db: sqlite3.Connection, old: str, new: str, source: str, levels: set[Level]) -> Iterator[changes.Change]:
+    statement = "SELECT field, value FROM facts WHERE item = ? AND source = ? ORDER BY field"
+    said = dict(db.execute(statement, (new, source)).fetchall())
+    for name, value in db.execute(statement, (old, source)).fetchall():
         field = FIELDS.get(name)
         wanted = field is not None and field.of in levels and name not in _NEVER
         if wanted and value != "null" and said.get(name, "null") == "null":
-            yield changes.set_field(db, new, "user", name, msgspec.json.decode(value))
+            yield changes.set_field(db, new, source, name, msgspec.json.decode(value))
+
+
+def _sets_and_texts(db: sqlite3.Connection, old: str, new: str, levels: set[Level]) -> Iterator[changes.Change]:
     for name, level in SETS.items():
         if level in levels and name != "previews":
             present = set(projection.members(db, new, name))

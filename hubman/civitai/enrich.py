@@ -53,10 +53,11 @@ def enrich(registry: Registry, client: Civitai, *, report: Report) -> Enriched:
         model = models.get(match.model_id)
         version = next((v for v in model.versions if v.id == match.model_version_id), None) if model else None
         if version_id and model and version:
-            facts.record(registry, version_id, model, version)
+            facts.record(registry, version_id, model, version, is_rehearsal=client.is_rehearsal)
             found += 1
         report(Progress(stage="write", done=done, total=len(matches), unit="files"))
-    gone = _mark_gone(registry, client, {hashes[sha256] for sha256 in matches if sha256 in hashes})
+    seen = {hashes[sha256] for sha256 in matches if sha256 in hashes}
+    gone = 0 if client.is_rehearsal else _mark_gone(registry, client, seen)
     return Enriched(found=found, unknown=len(hashes) - found - gone, gone=gone)
 
 

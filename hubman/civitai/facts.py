@@ -6,7 +6,7 @@ from typing import Any
 
 from hubman.civitai.html_text import to_text
 from hubman.civitai.records import RemoteModel, RemoteVersion
-from registry import fields, ids, library, projection
+from registry import ids, library, projection
 from registry.database import Registry
 
 _KINDS = {
@@ -15,21 +15,27 @@ _KINDS = {
 }  # fmt: skip
 
 
-def record(registry: Registry, version_id: str, model: RemoteModel, version: RemoteVersion) -> str:
+def record(
+    registry: Registry, version_id: str, model: RemoteModel, version: RemoteVersion, *, is_rehearsal: bool
+) -> str:
     """Say what Civitai says of a version and of its model; returns the model's id.
 
     Facts are refreshed each time, under the source ``civitai``. Tags, trigger words and texts have no source, so they
-    are only filled in the first time: what a person removed doesn't come back.
+    are only filled in the first time: what a person removed doesn't come back. The numbers of a rehearsal, which mean
+    other things on the real site, are left out.
     """
     with registry.transaction():
         before = library.version(registry, version_id)
-        is_new = before.civitai_id != version.id
-        model_id = ids.civitai_model_id(model.id)
-        library.set_facts(registry, version_id, "civitai", {**_version_facts(version), "model": model_id})
+        of_version, of_model = _version_facts(version), _model_facts(model)
+        if is_rehearsal:
+            is_new = "civitai" not in before.sources.values()
+        else:
+            is_new = before.civitai_id != version.id
+            of_version |= {"civitai_version_id": version.id, "model": ids.civitai_model_id(model.id)}
+            of_model |= {"civitai_model_id": model.id}
+        library.set_facts(registry, version_id, "civitai", of_version)
         shown = library.version(registry, version_id).model_id
-        if shown != before.model_id:
-            _carry_over(registry, before.model_id, shown)
-        library.set_facts(registry, shown, "civitai", _model_facts(model))
+        library.set_facts(registry, shown, "civitai", of_model)
         if is_new:
             _fill(registry, version_id, shown, model, version)
     return shown
@@ -44,7 +50,6 @@ def _version_facts(version: RemoteVersion) -> dict[str, Any]:
     return {
         "version_name": version.name or None,
         "base_model": version.base_model or None,
-        "civitai_version_id": version.id,
         **said,
     }
 
@@ -55,7 +60,6 @@ def _model_facts(model: RemoteModel) -> dict[str, Any]:
         "kind": _KINDS.get(model.type, "other") if model.type else None,
         "creator": model.creator or None,
         "origin": "civitai",
-        "civitai_model_id": model.id,
         "nsfw_level": model.nsfw_level,
         "upstream_deleted": False,
         "permissions": {
@@ -77,26 +81,3 @@ def _fill(registry: Registry, version_id: str, model_id: str, model: RemoteModel
     ):
         if html and not projection.text_of(registry.db, item, field):
             library.write_text(registry, item, field, to_text(html))
-
-
-def _carry_over(registry: Registry, old: str, new: str) -> None:
-    """What a person said of a file's model before Civitai named it, said of the model that it now belongs to."""
-    facts = registry.db.execute("SELECT field FROM facts WHERE item = ? AND source = 'user'", (old,)).fetchall()
-    known = projection.best_facts(registry.db, new)
-    said = projection.best_facts(registry.db, old)
-    moved = {
-        field: said[field][0]
-        for (field,) in facts
-        if field in said and said[field][1] == "user" and known.get(field, (None, ""))[1] != "user"
-    }
-    library.set_facts(registry, new, "user", {k: v for k, v in moved.items() if _of_model(k)})
-    library.update_set(registry, new, "tags", add=projection.members(registry.db, old, "tags"))
-    for field in ("notes", "description"):
-        text = projection.text_of(registry.db, old, field)
-        if text and not projection.text_of(registry.db, new, field):
-            library.write_text(registry, new, field, text)
-
-
-def _of_model(field: str) -> bool:
-    known = fields.FIELDS.get(field)
-    return known is not None and known.of == "model"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from hubman.civitai import contract, image_meta
+from hubman.civitai import contract, image_meta, journal
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import AccountError, ScopeError
+from hubman.civitai.records import Me
 from registry import library, pictures, previews
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError, NotFoundError
@@ -75,17 +76,18 @@ class _Notes:
         self.found.append(Finding(level="warning", message=message, hint=hint))
 
 
-def check_account(client: Civitai) -> None:
-    """Raise the error that explains why this key can't publish, if it can't."""
+def check_account(client: Civitai) -> Me:
+    """Whose key this is. Raises the error that explains why it can't publish, if it can't."""
     me = client.me()
     if me.status != "active":
         raise AccountError(f"the account {me.username} is {me.status}", "ask Civitai's support", status=403)
     if not me.may_publish:
         raise ScopeError("the API key may not publish", "make one with the Creator preset", status=403)
+    return me
 
 
-def gather(registry: Registry, client: Civitai, version_id: str, options: PublishOptions) -> Material:
-    """Find and check everything; what is wrong stands in ``findings``.
+def gather(registry: Registry, client: Civitai, version_id: str, options: PublishOptions, *, account: str) -> Material:
+    """Find and check everything for the user ``account``; what is wrong stands in ``findings``.
 
     Raises :class:`HubError` only when there is nothing to check: an unknown version, or no file on this machine.
     """
@@ -95,6 +97,10 @@ def gather(registry: Registry, client: Civitai, version_id: str, options: Publis
     file, path = _file(version)
     _check_file(file, path, notes)
     _check_model(model, file, options, notes)
+    is_own = model.creator == account or journal.begun(registry, version_id, client.site)
+    if model.origin == "civitai" and not is_own:
+        whose = f"it is {model.creator or 'someone else'}'s, not yours to publish"
+        notes.error(f"{model.name} was pulled from Civitai", whose)
     _check_version(version, options, notes)
     names = tuple(tag.name.lower() for tag in client.categories())
     shown, paths = _pictures(registry, version, options, notes)
@@ -139,10 +145,6 @@ def _check_file(file: FileRow, path: Path, notes: _Notes) -> None:
 def _check_model(model: ModelDetail, file: FileRow, options: PublishOptions, notes: _Notes) -> None:
     if model.kind != "lora":
         notes.error(f"{model.name} is a {model.kind}; only LoRAs can be published", "publish it in a browser")
-    if model.origin == "civitai":
-        notes.error(
-            f"{model.name} was pulled from Civitai", f"it is {model.creator or 'someone else'}'s, not yours to publish"
-        )
     if not (options.name or model.name).strip():
         notes.error("the model has no name", "give one with --name")
     if file.damage:

@@ -54,9 +54,9 @@ def prepare(
 ) -> tuple[Material, Plan]:
     """Check everything and compose what would be sent; nothing is sent. Raises :class:`PreflightError`."""
     report(Progress(stage="check", message="account"))
-    preflight.check_account(client)
+    me = preflight.check_account(client)
     report(Progress(stage="check", message="model, file and pictures"))
-    material = preflight.gather(registry, client, version_id, options)
+    material = preflight.gather(registry, client, version_id, options, account=me.username)
     if not journal.begun(registry, version_id, client.site):
         known = client.by_hash_ids([material.file.sha256])
         if known:
@@ -93,7 +93,7 @@ def _send(
     if not options.draft:
         status = sender.make_public(sent)
     log.close(status, model_id=sent.model_id, version_id=sent.version_id, post_id=sent.post_id, url=url)
-    if status != "draft":
+    if status != "draft" and not client.is_rehearsal:
         _remember(registry, version_id, material, sent.model_id, sent.version_id, url)
     report(Progress(stage="done", done=1, total=1, message=url, data={"url": url, "status": status}))
     return Publication(

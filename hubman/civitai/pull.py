@@ -52,7 +52,7 @@ def pull(registry: Registry, client: Civitai, ref: str, *, into: Path, report: R
         raise HubError(f"Civitai's scan calls {file.name} dangerous", "choose another version")
     path, sha256, verified = _obtain(registry, client, version, file, into=into, report=report)
     version_id = index_file(registry, path)
-    facts.record(registry, version_id, model, version)
+    facts.record(registry, version_id, model, version, is_rehearsal=client.is_rehearsal)
     _fetch_previews(registry, client, version_id, version, report)
     report(Progress(stage="done", done=1, total=1, message=path.name, data={"version_id": version_id}))
     return PulledModel(version_id=version_id, path=path, sha256=sha256, verified=verified)

@@ -84,7 +84,8 @@ class Sender:
         return self._make(
             "model",
             call=lambda: self._client.upsert_model(self._plan.model),
-            listed=lambda: [draft.id for draft in self._client.draft_models(name)],
+            listed=lambda sent: [draft.id for draft in self._client.draft_models(sent)],
+            named=name,
             among_others=True,
         )
 
@@ -93,7 +94,8 @@ class Sender:
         return self._make(
             "version",
             call=lambda: self._client.upsert_version(fields),
-            listed=lambda: [v.id for v in self._client.owned_model(model_id).versions if v.name == fields["name"]],
+            listed=lambda sent: [v.id for v in self._client.owned_model(model_id).versions if v.name == sent],
+            named=fields["name"],
             among_others=bool(self._plan.civitai_model_id),
         )
 
@@ -111,11 +113,11 @@ class Sender:
         return self._make(
             "file",
             call=lambda: self._client.create_file(fields),
-            listed=lambda: [f.id for f in self._client.edit_version(version_id).files if f.url == upload.url],
+            listed=lambda _: [f.id for f in self._client.edit_version(version_id).files if f.url == upload.url],
         )
 
     def _post(self, model_id: int, version_id: int) -> int:
-        def listed() -> list[int]:
+        def listed(_: str) -> list[int]:
             version = _version_of(self._client.owned_model(model_id), version_id)
             return [post.id for post in version.posts] if version else []
 
@@ -125,25 +127,31 @@ class Sender:
         )
 
     def _make(
-        self, name: str, *, call: Callable[[], int], listed: Callable[[], list[int]], among_others: bool = False
+        self,
+        name: str,
+        *,
+        call: Callable[[], int],
+        listed: Callable[[str], list[int]],
+        named: str = "",
+        among_others: bool = False,
     ) -> int:
         """The id of the one thing that step ``name`` makes.
 
-        Before the first try, what is there already (``listed``, if there can be ``among_others``) is written down;
-        whatever is there beyond that after a lost answer is the thing. Only when it is not, the call is made again.
+        Before each try, the name that will be sent is written down and what ``listed`` shows under it already (if
+        there can be ``among_others``); whatever is there beyond that after a lost answer is the thing. Only when it is
+        not, the call is made again, perhaps under another name than the first time.
         """
         step = self._log.step(name)
         if step is not None and step.state == "done":
             return int(step.answer["id"])
-        if step is None:
-            before = listed() if among_others else []
-            self._log.begin(name, {"before": before})
-        else:
-            before = list(step.answer.get("before", []))
-            if found := self._look(listed, before, patient=step.age < _FRESH):
+        if step is not None:
+            sent, known = str(step.answer.get("named", named)), list(step.answer.get("before", []))
+            if found := self._look(lambda: listed(sent), known, patient=step.age < _FRESH):
                 return self._made(name, found)
+        before = listed(named) if among_others else []
+        self._log.begin(name, {"before": before, "named": named})
         self._tell(name, "started")
-        return self._made(name, self._call(name, call, lambda: self._look(listed, before, patient=True)))
+        return self._made(name, self._call(name, call, lambda: self._look(lambda: listed(named), before, patient=True)))
 
     def _call(self, name: str, call: Callable[[], int], look: Callable[[], int]) -> int:
         """Make the call; where its answer gets lost, look, and only if nothing was made make it once more."""

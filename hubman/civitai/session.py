@@ -42,7 +42,7 @@ def connect(home: Path, site: str | None = None) -> Civitai:
         return Civitai.from_environment()
     running = read_running(sandbox_folder(home))
     if running is not None and site in {SANDBOX, running.url}:
-        return Civitai(running.url, running.token)
+        return Civitai(running.url, running.token, is_rehearsal=True)
     if site == SANDBOX:
         raise HubError("no sandbox is running", "start one in another terminal with: hubman sandbox")
     return Civitai(site)
