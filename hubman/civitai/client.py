@@ -37,7 +37,7 @@ from hubman.civitai.records import (
     Tag,
     model_from,
 )
-from hubman.civitai.transport import Sleep, Transport
+from hubman.civitai.transport import Sleep, Transport, read_json
 from hubman.civitai.uploads import Save, UploadState
 from hubman.civitai.wire import Json
 from hubman.progress import Report, silent
@@ -56,8 +56,11 @@ class Civitai:
     create something raise :class:`hubman.civitai.errors.AnswerLostError` when nobody knows whether they happened.
     """
 
-    def __init__(self, site: str = auth.SITE, token: str = "", *, sleep: Sleep = time.sleep) -> None:
-        self.site = site.rstrip("/")
+    def __init__(
+        self, site: str = auth.SITE, token: str = "", *, sleep: Sleep = time.sleep, is_rehearsal: bool = False
+    ) -> None:
+        """``is_rehearsal`` says that the site's numbers mean nothing elsewhere: the library must not keep them."""
+        self.site, self.is_rehearsal = site.rstrip("/"), is_rehearsal
         self._transport = Transport(self.site, token, sleep=sleep)
 
     @classmethod
@@ -110,7 +113,7 @@ class Civitai:
         for start in range(0, len(sha256s), _HASHES_AT_ONCE):
             batch = [value.upper() for value in sha256s[start : start + _HASHES_AT_ONCE]]
             response = self._transport.call("POST", "/api/v1/model-versions/by-hash/ids", what="hashes", json=batch)
-            found.extend(lenient.decode_list(HashMatch, _json(response.content), "hashes"))
+            found.extend(lenient.decode_list(HashMatch, read_json(response), "hashes"))
         return tuple(found)
 
     def search(
@@ -266,7 +269,7 @@ class Civitai:
     def upload_image(self, data: bytes, *, name: str, mime_type: str) -> str:
         """Send a picture's bytes; returns its media key for :meth:`add_image`."""
         response = self._transport.call("POST", "/api/v1/image-upload", what="an image upload", json={"filename": name})
-        slot = lenient.decode(ImageSlot, _json(response.content), "image-upload")
+        slot = lenient.decode(ImageSlot, read_json(response), "image-upload")
         if not slot.id or not slot.upload_url:
             raise CivitaiError("Civitai offers no place for the image", "run the same command again")
         self._transport.call(
@@ -303,7 +306,7 @@ class Civitai:
         return self.mutate(procedure, value, repeatable=repeatable)
 
     def _get(self, url: str, *, what: str = "the next page", params: Params = ()) -> Json:
-        return _json(self._transport.call("GET", url, what=what, params=list(params) or None).content)
+        return read_json(self._transport.call("GET", url, what=what, params=list(params) or None))
 
     def _own_page(self, url: str) -> str:
         """``nextPage`` as the site gave it, if it leads to the site itself."""
@@ -319,13 +322,6 @@ def _made(answer: Json, what: str) -> int:
 
 def _when(at: datetime | None) -> dict[str, datetime]:
     return {"publishedAt": at} if at else {}
-
-
-def _json(body: bytes) -> Json:
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise UnavailableError("Civitai's answer is no JSON", "try again in a few minutes") from error
 
 
 def _trpc_data(body: bytes, procedure: str) -> Json:

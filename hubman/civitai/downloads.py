@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from hubman.civitai.errors import CivitaiError, UnavailableError, from_answer
-from hubman.civitai.transport import Transport, backoff, retry_after, said
+from hubman.civitai.transport import Transport, backoff, retry_after, said, web_address
 from hubman.progress import Progress, Report, silent
 from registry.errors import DamagedFileError, HubError
 
@@ -208,9 +208,13 @@ class _follow:  # noqa: N801 - reads as a function, is a context manager over se
 
 
 def _target(url: str, location: str) -> str:
-    target = urljoin(url, location)
-    if not location or urlsplit(target).scheme not in {"http", "https"}:
-        raise CivitaiError("the download is redirected to an address that is none", "try again later")
+    try:
+        target = urljoin(url, location)
+    except ValueError as error:
+        raise CivitaiError("the download is redirected to an address that is none", "try again later") from error
+    if not location:
+        raise CivitaiError("the download is redirected to nowhere", "try again later")
+    web_address(target)
     if urlsplit(target).path.startswith("/login"):
         raise from_answer(401, '{"message": "you need to be logged in to download it"}', what="the download")
     return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import time
@@ -52,7 +53,10 @@ class Transport:
 
     def is_own(self, url: str) -> bool:
         """Whether ``url`` is the site's own, the only one that the key may go to."""
-        return _origin(self._absolute(url)) == self._origin
+        try:
+            return _origin(self._absolute(url)) == self._origin
+        except CivitaiError:
+            return False
 
     def wait(self, seconds: float) -> None:
         """Sleep through the injected clock."""
@@ -118,12 +122,31 @@ class Transport:
         return headers
 
     def _absolute(self, url: str) -> str:
-        return self.site + url if url.startswith("/") else url
+        return web_address(self.site + url if url.startswith("/") else url)
 
     def _pause(self, attempt: int, what: str, reason: str, told: float | None) -> None:
         seconds = backoff(attempt) if told is None else min(told, _LONGEST_WAIT)
         _log.info("%s: %s, again in %.1f s", what, reason, seconds)
         self._sleep(seconds)
+
+
+def web_address(url: str) -> str:
+    """``url`` if a request can be sent there; raises :class:`CivitaiError` for anything else that a site may say."""
+    try:
+        parts = httpx.URL(url)
+        if parts.scheme in {"http", "https"} and parts.host and (parts.port is None or parts.port < 1 << 16):
+            return url
+    except (httpx.InvalidURL, ValueError):
+        pass
+    raise CivitaiError(f"{url[:80]!r} is no web address", "try again later; if it stays so, open the page on the site")
+
+
+def read_json(response: httpx.Response) -> Json:
+    """The answer's body; raises :class:`UnavailableError` when it is no JSON, such as a page of a proxy."""
+    try:
+        return json.loads(response.content)
+    except ValueError as error:
+        raise UnavailableError("Civitai's answer is no JSON", "try again in a few minutes") from error
 
 
 def said(response: httpx.Response) -> str:

@@ -12,8 +12,8 @@ import msgspec
 
 from hubman.civitai import lenient
 from hubman.civitai.errors import CivitaiError, UploadLostError
-from hubman.civitai.records import UploadStart
-from hubman.civitai.transport import Transport, backoff, retry_after, said
+from hubman.civitai.records import UploadPart, UploadStart
+from hubman.civitai.transport import Transport, backoff, read_json, retry_after, said
 from hubman.progress import Progress, Report, silent
 from registry.errors import HubError
 
@@ -98,7 +98,7 @@ def _start(transport: Transport, path: Path, name: str, mark: str) -> tuple[Uplo
     response = transport.call(
         "POST", "/api/upload", what="starting the upload", json={"filename": name, "type": "model", "size": size}
     )
-    start = lenient.decode(UploadStart, response.json(), "upload")
+    start = lenient.decode(UploadStart, read_json(response), "upload")
     if not start.urls or start.chunk_size <= 0 or len(start.urls) != -(-size // start.chunk_size):
         raise CivitaiError("Civitai's answer to the upload makes no sense", "try again later, or upload in a browser")
     state = UploadState(
@@ -190,7 +190,7 @@ class _Parts:
         response = self._transport.call(
             "POST", "/api/upload/sign-part", what="signing a part", json={**body, "partNumber": number}
         )
-        url = str(response.json().get("url", ""))
+        url = lenient.decode(UploadPart, read_json(response), "sign-part").url
         with self._lock:
             self._urls[number] = url
         return url
