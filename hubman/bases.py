@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hubman import tinybase
-from registry.errors import NotFoundError
+from registry.errors import DamagedFileError, NotFoundError
 
 EMBEDDED = "tiny"
 
@@ -28,7 +28,10 @@ def find(ref: str) -> Path:
 
 
 def family(base: Path) -> str:
-    """The presets' family for a base: ``tiny``, ``sd15``, ``sd2`` or ``sdxl``, from its folder or header alone."""
+    """The presets' family for a base: ``tiny``, ``sd15``, ``sd2`` or ``sdxl``, from its folder or header alone.
+
+    Raises :class:`DamagedFileError` for a config or header that can't be read.
+    """
     if base == tinybase.MODEL:
         return "tiny"
     width = _cross_attention_width(base)
@@ -37,15 +40,23 @@ def family(base: Path) -> str:
 
 def _cross_attention_width(base: Path) -> int:
     if base.is_dir():
-        import msgspec
-
-        settings = msgspec.json.decode((base / "unet" / "config.json").read_bytes())
-        return int(settings.get("cross_attention_dim") or 0)
+        return _configured_width(base / "unet" / "config.json")
     from registry.headers import read_header
 
     header = read_header(base)
     widths = [info.shape[-1] for name, info in header.tensors.items() if name.endswith("attn2.to_k.weight")]
     return widths[0] if widths else 0
+
+
+def _configured_width(path: Path) -> int:
+    import msgspec
+
+    try:
+        settings = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
+    except (OSError, msgspec.DecodeError) as error:
+        raise DamagedFileError(f"{path} can't be read", "copy the base model again") from error
+    width = settings.get("cross_attention_dim")
+    return width if isinstance(width, int) else 0
 
 
 def display_name(base: Path) -> str:

@@ -22,31 +22,33 @@ class Field:
     type: Type
     editable: bool = False
     column: str = ""
+    low: float = -(1 << 62)
+    high: float = 1 << 62
 
     @property
     def stored_as(self) -> str:
         return self.column or self.name
 
     def fits(self, value: object) -> bool:
-        """Whether ``value``, which may come from another machine, is of the field's type and can be stored."""
+        """Whether ``value``, which may come from another machine, is of the field's type and in its range."""
         if self.type == "bool" or isinstance(value, bool):
-            return self.type in {"bool", "json"} and isinstance(value, bool)
+            return self.type == "bool" and isinstance(value, bool)
         if self.type == "int":
-            return isinstance(value, int) and abs(value) < 1 << 63
+            return isinstance(value, int) and self.low <= value <= self.high
         if self.type == "real":
-            return isinstance(value, int | float) and abs(value) < 1e300
-        return self.type == "json" or isinstance(value, str)
+            return isinstance(value, int | float) and self.low <= value <= self.high
+        return isinstance(value, dict if self.type == "json" else str)
 
 
 _FIELDS = (
     Field("name", "model", "text", editable=True),
     Field("kind", "model", "text", editable=True),
     Field("creator", "model", "text", editable=True),
-    Field("rating", "model", "int", editable=True),
+    Field("rating", "model", "int", editable=True, low=0, high=5),
     Field("favourite", "model", "bool", editable=True),
     Field("alias", "model", "text", editable=True),
     Field("origin", "model", "text"),
-    Field("nsfw_level", "model", "int", editable=True),
+    Field("nsfw_level", "model", "int", editable=True, low=0, high=1 << 31),
     Field("permissions", "model", "json"),
     Field("civitai_model_id", "model", "int", column="civitai_id"),
     Field("upstream_deleted", "model", "bool"),
@@ -55,9 +57,9 @@ _FIELDS = (
     Field("version_name", "version", "text", editable=True, column="name"),
     Field("base_model", "version", "text", editable=True),
     Field("architecture", "version", "text"),
-    Field("strength", "version", "real", editable=True),
-    Field("strength_min", "version", "real", editable=True),
-    Field("strength_max", "version", "real", editable=True),
+    Field("strength", "version", "real", editable=True, low=-15, high=15),
+    Field("strength_min", "version", "real", editable=True, low=-15, high=15),
+    Field("strength_max", "version", "real", editable=True, low=-15, high=15),
     Field("civitai_version_id", "version", "int", column="civitai_id"),
     Field("run_id", "version", "text"),
     Field("published_url", "version", "text"),
@@ -94,13 +96,6 @@ def parse(field: Field, text: str) -> Any:
         number = int(text) if field.type == "int" else float(text)
     except ValueError:
         raise UsageError(f"{field.name} can't be {text!r}", "give a number") from None
-    return _in_range(field, number)
-
-
-def _in_range(field: Field, number: float) -> float:
-    low, high = {"rating": (0, 5), "strength": (-15, 15), "strength_min": (-15, 15), "strength_max": (-15, 15)}.get(
-        field.name, (0, 1 << 31)
-    )
-    if not low <= number <= high:
-        raise UsageError(f"{field.name} can't be {number:g}", f"it goes from {low} to {high}")
+    if not field.low <= number <= field.high:
+        raise UsageError(f"{field.name} can't be {number:g}", f"it goes from {field.low:g} to {field.high:g}")
     return number

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from registry import changes, fields, inherit, projection, query, timestamps
+from registry import changes, fields, inherit, projection, query, roots, timestamps
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, RunRow, VersionRow
@@ -175,8 +176,9 @@ def resolve(registry: Registry, ref: str) -> tuple[str, str]:
     text = ref.strip()
     if not text:
         raise UsageError("an empty name means no model", "hubman ls shows what is there")
+    wanted = {"ref": text, "low": text.lower(), "path": str(roots.absolute(Path(text)))}
     for sql in _LOOKUPS:
-        found = registry.db.execute(sql, {"ref": text, "low": text.lower()}).fetchall()
+        found = registry.db.execute(sql, wanted).fetchall()
         models = {row[0] for row in found}
         if len(models) == 1:
             return found[0][0], found[0][1]
@@ -191,7 +193,7 @@ _ORDER = " ORDER BY v.added_at DESC, v.id"
 _LOOKUPS = (
     _BY + "WHERE v.id = :low" + _ORDER,
     _BY + "WHERE m.id = :low" + _ORDER,
-    _BY + "JOIN files f ON f.version_id = v.id JOIN places p ON p.sha256 = f.sha256 WHERE p.path = :ref" + _ORDER,
+    _BY + "JOIN files f ON f.version_id = v.id JOIN places p ON p.sha256 = f.sha256 WHERE p.path IN (:ref, :path)" + _ORDER,
     _BY + "WHERE m.name = :ref COLLATE NOCASE" + _ORDER,
     _BY + "WHERE m.alias = :ref" + _ORDER,
     _BY + "WHERE length(:ref) >= 4 AND (substr(v.id, 1, length(:low)) = :low OR substr(m.id, 1, length(:low)) = :low)" + _ORDER,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -83,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """As :func:`main`, but returns the exit status."""
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         result: Any = cli.main(arguments, prog_name="hubman", standalone_mode=False)
     except click.exceptions.Exit as request:
         return request.exit_code
@@ -101,6 +103,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo(clean(f"hubman: {message}"), err=True)
         return status
     return result if isinstance(result, int) else 0
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Bytes that are not UTF-8 can name a file, and nothing else."""
+    for word in arguments:
+        if not word.isascii() and word != word.encode(errors="replace").decode() and not Path(word).exists():
+            raise UsageError(f"{word!r} is not UTF-8 text", "type it again")
 
 
 def _told(error: Exception) -> tuple[str, int] | None:

@@ -15,7 +15,7 @@ from hubman.cli import output
 from hubman.cli.library import open_registry
 from hubman.jobs import store
 from hubman.jobs.records import Job
-from registry.errors import HubError
+from registry.errors import CancelledError, HubError
 
 
 @click.command()
@@ -49,9 +49,15 @@ def job_attach(job_id: str) -> None:
 
 
 def follow(found: Job) -> Job:
-    """Show a job's progress until it ends."""
-    with open_registry() as registry, output.progress() as report:
-        return store.follow(registry, found.id, report)
+    """Show a job's progress until it ends. Raises :class:`CancelledError` for Ctrl-C, after which it goes on unseen."""
+    name = found.id[-6:]
+    try:
+        with open_registry() as registry, output.progress() as report:
+            return store.follow(registry, found.id, report)
+    except KeyboardInterrupt:
+        raise CancelledError(
+            f"job {name} goes on by itself", f"hubman job attach {name} watches it, hubman job cancel {name} stops it"
+        ) from None
 
 
 def conclude(ended: Job) -> None:

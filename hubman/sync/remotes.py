@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -127,12 +127,21 @@ def _read_or_create(storage: Storage, place: str) -> layout.Hub:
 
 def _need_empty(storage: Storage, place: str) -> None:
     """Only a place without anything of ours or of others' is new: a hub.json may merely not have arrived yet."""
-    for entry in storage.entries(""):
-        first = entry.key.split("/", 1)[0]
+    for first in _first_names(storage):
         if not first.startswith(".") and first.lower() not in _JUNK:
             raise HubError(
                 f"{place} holds other things ({first})", "choose an empty folder; or wait until hub.json is there"
             )
+
+
+def _first_names(storage: Storage) -> Iterator[str]:
+    """What lies at the top, whatever its name: a storage itself passes over names that no key has."""
+    from hubman.sync.folder import FolderStorage
+
+    if isinstance(storage, FolderStorage):
+        yield from sorted(path.name for path in storage.root.iterdir())
+    else:
+        yield from (entry.key.split("/", 1)[0] for entry in storage.entries(""))
 
 
 def _prepare(storage: Storage) -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from hubman.cli import output
 from hubman.cli.main import COMMANDS, cli, run
+from hubman.jobs import store
 from registry import database
-from tests.support.civitai import write_lora
+from tests.support.civitai import write_lora, write_png
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,6 +112,50 @@ def test_a_mistake_gets_one_line_on_stderr(
     assert printed.out == ""
     (line,) = printed.err.splitlines()
     assert line.startswith("hubman: ")
+
+
+@pytest.mark.parametrize(
+    "words", [["show", "ink\udcff"], ["edit", "ink wash", "notes=\udcff"], ["tag", "ink wash", "\udcff"]]
+)
+def test_words_that_are_no_text_are_refused(
+    scanned: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    capsys.readouterr()
+    assert run(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("hubman: ")
+
+
+def test_a_model_is_named_by_a_relative_path_too(scanned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(scanned)
+    assert run(["show", "./ink wash.safetensors"]) == 0
+    assert run(["show", "ink wash.safetensors"]) == 0
+
+
+def test_a_base_with_a_damaged_config_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = tmp_path / "base"
+    (base / "unet").mkdir(parents=True)
+    (base / "model_index.json").write_text("{}")
+    (tmp_path / "set").mkdir()
+    write_png(tmp_path / "set" / "a.png")
+    for config in ("no json", "[]"):
+        (base / "unet" / "config.json").write_text(config)
+        capsys.readouterr()
+        assert run(["train", "--dataset", str(tmp_path / "set"), "--base", str(base)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "config.json can't be read" in line
+
+
+def test_ctrl_c_while_watching_says_how_the_job_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "spawn", lambda *_: None)
+    monkeypatch.setattr(store, "follow", interrupted)
+    assert run(["dataset", "caption", str(tmp_path)]) == 1
+    assert "goes on by itself: hubman job attach" in capsys.readouterr().err
 
 
 def test_a_registry_that_another_program_holds_is_said_in_one_line(

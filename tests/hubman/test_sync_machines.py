@@ -338,6 +338,10 @@ def test_a_remote_is_added_once_and_only_where_nothing_else_lies(place: Path) ->
         remotes.add(a.registry, "home", str(a.home / "remote"))
     (place / "full").mkdir()
     (place / "full" / "thesis.txt").write_text("mine")
+    (place / "album" / "My Photos").mkdir(parents=True)
+    with pytest.raises(HubError, match="holds other things \\(My Photos\\)"):
+        remotes.add(a.registry, "album", str(place / "album"))
+    assert [path.name for path in (place / "album").iterdir()] == ["My Photos"]
     with pytest.raises(HubError, match="holds other things"):
         remotes.add(a.registry, "full", str(place / "full"))
     with pytest.raises(UsageError, match="is not there"):

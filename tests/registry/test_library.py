@@ -206,6 +206,16 @@ def test_a_value_of_a_later_version_of_hubman_is_kept_and_not_shown(registry: Re
     assert registry.db.execute("SELECT count(*) FROM facts WHERE field = 'mood'").fetchone()[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("rating", 2**60), ("rating", -1), ("permissions", [1]), ("strength", 1e9)]
+)
+def test_a_value_out_of_its_range_is_never_shown(registry: Registry, field: str, value: object) -> None:
+    version = add_entry(registry, "ink")
+    library.set_facts(registry, version, "user", {field: value})
+    model = library.show(registry, version)
+    assert (model.rating, model.permissions, model.versions[0].strength) == (0, {}, None)
+
+
 def test_a_registry_reopens_as_it_was_left(tmp_path: Path) -> None:
     with Registry(tmp_path / "home") as registry:
         item = add_entry(registry, "ink", tags=["style"])
