@@ -106,9 +106,17 @@ def _play(stage: Stage, registry: Registry) -> Loop | None:
             if not stage.step(name, partial(work, loop)):
                 break
     finally:
+        _stop_jobs(loop)
         loop.client.close()
         loop.sandbox.stop()
     return loop
+
+
+def _stop_jobs(loop: Loop) -> None:
+    """What a failed step or Ctrl-C left running must not write into the folder of the next demo."""
+    for job in loop.jobs.values():
+        if not (now := store.look(loop.registry, job.id)).ended:
+            store.kill(now)
 
 
 def _pull(loop: Loop) -> Outcome:
@@ -277,15 +285,17 @@ def _choose(loop: Loop) -> Outcome:
     """The strength that the curve suggests becomes the recommended one, and a picture at it the preview."""
     from registry import previews
 
-    chosen = {}
+    chosen: dict[str, float | None] = {}
     for style, lora in loop.trained.items():
-        strength = lora.suggested if lora.suggested is not None else lora.chosen
+        strength = lora.suggested
+        if strength is None:
+            return False, f"{style}: {lora.reason}", {"chosen": chosen}
         library.set_facts(
-            loop.registry, lora.version_id, "user", {"strength": strength, "strength_min": 0.4, "strength_max": 1.0}
-        )
-        at = STRENGTHS.index(strength) if strength in STRENGTHS else len(STRENGTHS) - 2
+            loop.registry, lora.version_id, "user",
+            {"strength": strength, "strength_min": min(0.4, strength), "strength_max": 1.0},
+        )  # fmt: skip
         previews.add_preview(
-            loop.registry, lora.version_id, Path(lora.samples[at]), source="user",
+            loop.registry, lora.version_id, Path(lora.samples[STRENGTHS.index(strength)]), source="user",
             generation=_generation(style, strength, lora.sha256),
         )  # fmt: skip
         loop.trained[style] = msgspec.structs.replace(lora, chosen=strength)
