@@ -9,6 +9,7 @@ from one seed and schedule ended at an L1 of .141 with it and of .186 with AdamW
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ def orthogonal(update: torch.Tensor) -> torch.Tensor:
     for _ in range(5):
         a = x @ x.T
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    return (x.T if tall else x).reshape(update.shape)
+    return torch.reshape(x.T if tall else x, update.shape)
 
 
 class Muon(torch.optim.Optimizer):
@@ -31,7 +32,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         del closure
         for group in self.param_groups:
             for p in group["params"]:
@@ -65,7 +66,7 @@ class Optimizer:
             part.zero_grad()
             for group in part.param_groups:
                 group["lr"] = rate * share
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for part in self.parts:
             part.step()

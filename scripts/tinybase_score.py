@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import time
 from pathlib import Path
 
@@ -12,16 +11,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from hubman.tinybase.checker import look
-from hubman.tinybase.drawing import SIZES, Scene, split_combinations
-
-
-def prompts(count: int) -> list[Scene]:
-    _, held_out = split_combinations()
-    rng = random.Random(11)
-    every = [Scene(*combination, size) for combination in held_out for size in SIZES]
-    rng.shuffle(every)
-    return every[:count]
+from hubman.tinybase.score import held_out_scenes, score
 
 
 def main() -> None:
@@ -33,9 +23,9 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    pipeline = StableDiffusionPipeline.from_pretrained(args.model, safety_checker=None, torch_dtype=torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(args.model, safety_checker=None, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    scenes, pictures = prompts(args.count), []
+    scenes, pictures = held_out_scenes(args.count), []
     started = time.monotonic()
     for first in range(0, len(scenes), 20):
         part = scenes[first : first + 20]
@@ -46,18 +36,10 @@ def main() -> None:
             guidance_scale=args.guidance,
             generator=generators,
         ).images
-    seen = [look(picture) for picture in pictures]
-    right = {
-        "shape": [s.shape == scene.shape for s, scene in zip(seen, scenes, strict=True)],
-        "colour": [s.colour == scene.colour for s, scene in zip(seen, scenes, strict=True)],
-        "background": [s.background == scene.background for s, scene in zip(seen, scenes, strict=True)],
-    }
-    right["all"] = [all(each) for each in zip(*right.values(), strict=True)]
-    score = {name: round(sum(values) / len(values), 4) for name, values in right.items()}
-    score |= {"prompts": len(scenes), "steps": args.steps, "guidance": args.guidance}
-    print(json.dumps(score), f"{(time.monotonic() - started) / len(scenes):.2f} s a picture")
+    result = score(pictures, scenes) | {"prompts": len(scenes), "steps": args.steps, "guidance": args.guidance}
+    print(json.dumps(result), f"{(time.monotonic() - started) / len(scenes):.2f} s a picture")
     if args.json:
-        args.json.write_text(json.dumps(score, indent=1) + "\n")
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
     if args.sheet:
         sheet = Image.new("RGB", (16 * 66, 6 * 66))
         for i, picture in enumerate(pictures[:96]):

@@ -79,7 +79,7 @@ def make_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
         max_position_embeddings=77, projection_dim=64, **ids,
     )  # fmt: skip
     vision = CLIPVisionConfig(
-        hidden_size=128, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4, image_size=64,
+        hidden_size=128, intermediate_size=256, num_hidden_layers=3, num_attention_heads=4, image_size=64,
         patch_size=8, projection_dim=64,
     )  # fmt: skip
     config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=64, **ids)

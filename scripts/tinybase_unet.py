@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import random
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +47,7 @@ def make_unet(latent_channels: int) -> UNet2DConditionModel:
 
 def go_on_from(folder: Path, latent_channels: int) -> UNet2DConditionModel:
     """The UNet of an earlier pipeline; the convolutions that touch latents begin anew when those have changed."""
-    earlier = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32)
+    earlier = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", dtype=torch.float32)
     if earlier.config.in_channels == latent_channels:
         return earlier.train()
     unet = make_unet(latent_channels)
@@ -81,8 +83,8 @@ def _pictures(job: tuple[int, int]) -> tuple[np.ndarray, list[Scene]]:
 
 @torch.no_grad()
 def encode_pictures(vae: AutoencoderKL, pictures: torch.Tensor) -> torch.Tensor:
-    parts = [vae.encode(part.float() / 127.5 - 1).latent_dist.mode() for part in pictures.split(100)]
-    return torch.cat(parts) * vae.config.scaling_factor
+    parts = [vae.encode(part.float() / 127.5 - 1).latent_dist.mode() for part in torch.split(pictures, 100)]
+    return torch.cat(parts) * float(vae.config.scaling_factor)
 
 
 def caption(scene: Scene, rng: random.Random) -> str:
@@ -120,6 +122,10 @@ def save(
         scheduler=make_scheduler(), safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipeline.to(torch.float16).save_pretrained(folder)
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def main() -> None:
@@ -149,7 +155,7 @@ def main() -> None:
     unet = go_on_from(args.start, channels) if args.start else make_unet(channels)
     print(f"UNet {sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M parameters", flush=True)
     average = copy.deepcopy(unet).eval()
-    compiled = torch.compile(unet)
+    compiled: Any = torch.compile(unet)
     alphas = make_scheduler().alphas_cumprod
     optimizer = Optimizer(unet, args.steps, lr=args.lr, adam_lr=1e-3)
     started, shown = time.monotonic(), 0.0

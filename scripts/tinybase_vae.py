@@ -71,7 +71,7 @@ def make_pool(count: int, seed: int) -> torch.Tensor:
 
 def augment(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Flips, a quarter turn and a swap of colour channels: cheap variety, one choice a batch."""
-    pick = torch.randint(0, 16, (1,), generator=generator).item()
+    pick = int(torch.randint(0, 16, (1,), generator=generator))
     if pick & 1:
         batch = batch.flip(3)
     if pick & 2:

@@ -2,7 +2,8 @@
 
 Most of the first VAE's sixteen channels say little, and three (colour) say most of what an MSE loss sees. The ten
 strongest principal components, each scaled to unit variance, become the channels: the change is linear and goes into
-the encoder's last and the decoder's first convolution. Then the decoder alone trains on, the encoder frozen.
+the encoder's last and the decoder's first convolution. Then the decoder alone trains on, the encoder frozen. With
+--decoder-only a finished VAE's decoder trains on: its latents, and so the UNet that draws them, stay valid.
 """
 
 from __future__ import annotations
@@ -66,16 +67,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--pool", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lr", type=float, default=0.02)
+    parser.add_argument("--decoder-only", action="store_true", help="The VAE has its final latents already.")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     generator = torch.Generator().manual_seed(args.seed)
     pool = make_pool(args.pool, args.seed)
-    vae = compress(AutoencoderKL.from_pretrained(args.vae).eval(), pool[:600].float() / 127.5 - 1)
+    vae = AutoencoderKL.from_pretrained(args.vae, dtype=torch.float32).eval()
+    if not args.decoder_only:
+        vae = compress(vae, pool[:600].float() / 127.5 - 1)
     print({name: round(error, 2) for name, error in style_errors(vae.eval()).items()}, flush=True)
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
     vae.train()
-    optimizer = Optimizer(vae, args.steps, lr=0.02, adam_lr=1e-3)
+    optimizer = Optimizer(vae, args.steps, lr=args.lr, adam_lr=1e-3)
     started = time.monotonic()
     for step in range(args.steps):
         rows = torch.randint(0, len(pool), (16,), generator=generator)

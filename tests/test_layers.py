@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hubman.civitai import session
+
 _HERE = Path(__file__).parent.parent
 _HEAVY = {"torch", "diffusers", "transformers", "peft", "accelerate", "numpy"}
 
@@ -37,6 +39,48 @@ def test_the_registry_loads_nothing_heavy_no_network_and_no_screen() -> None:
     names = [name for name in modules if name not in {"__init__", "schema"}]
     loaded = _loaded_after("\n".join(f"import registry.{name}" for name in names))
     assert not loaded & (_HEAVY | {"httpx", "textual", "starlette"})
+
+
+_COMMANDS = """
+import sys
+from hubman.cli.main import COMMANDS, run
+home, lora, remote, images = sys.argv[1:]
+told = {
+    "root add": [home + "/loras"], "root ls": [], "scan": [], "ls": ["base:sdxl"], "show": ["ink"], "edit": ["ink", "rating=4"],
+    "tag": ["ink", "+a"], "trash": ["ink"], "restore": ["ink"], "inspect": [lora], "jobs": [], "doctor": [],
+    "search": ["--sandbox", "x"], "pull": ["--sandbox", "1"], "enrich": ["--sandbox"], "updates": ["--sandbox"],
+    "publish": ["ink", "--dry-run", "--sandbox"], "remote add": ["r", remote], "sync": ["r"], "remote check": ["r"],
+    "dataset check": [images], "dataset show": [images], "job attach": ["x"],
+}
+heavy = {"torch", "diffusers", "transformers", "peft", "accelerate"}
+for words, more in told.items():
+    status = run([*words.split(), *more])
+    found = heavy & set(sys.modules)
+    assert not found, (words, found)
+    print(words.split()[0], status)
+"""
+
+
+def test_no_command_that_neither_trains_nor_draws_loads_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hubman.cli.main import COMMANDS
+    from hubman.sandbox import Sandbox
+    from tests.support.civitai import write_lora, write_png
+
+    monkeypatch.setenv("HUBMAN_HOME", str(tmp_path / "home"))
+    lora = write_lora(tmp_path / "home" / "loras" / "ink.safetensors")
+    (tmp_path / "images").mkdir()
+    write_png(tmp_path / "images" / "a.png")
+    with Sandbox(tmp_path / "sandbox") as sandbox:
+        running = session.announce(tmp_path / "home" / "sandbox", sandbox.url, sandbox.token())
+        told = _run(
+            sys.executable,
+            "-c",
+            _COMMANDS,
+            *map(str, (tmp_path / "home", lora, tmp_path / "remote", tmp_path / "images")),
+        )
+        running.unlink()
+    ran = {line.split()[0] for line in told.splitlines() if line.rpartition(" ")[2] in {"0", "1"}}
+    assert ran >= set(COMMANDS) - {"demo", "train", "generate", "sweep", "combine", "sandbox", "login"}
 
 
 @pytest.mark.parametrize("module", ["hubman.cli.main", "tui.app"])
