@@ -83,7 +83,7 @@ def main() -> None:
             print(f"{step} loss {loss.item():.3f} top1 {hit:.3f} {time.monotonic() - started:.0f} s", flush=True)
         if step % 300 == 299:
             clip.save_pretrained(args.out)
-    clip.eval().save_pretrained(args.out)
+    clip.eval().half().save_pretrained(args.out)
     processor = {
         "image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": 64}, "do_center_crop": True,
         "crop_size": {"height": 64, "width": 64}, "do_normalize": True, "image_mean": [MEAN] * 3, "image_std": [STD] * 3,

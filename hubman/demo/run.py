@@ -63,11 +63,9 @@ def run(folder: Path, report: Report) -> DemoReport:
     """
     staging.clear(folder)
     stage = Stage(folder, report)
-    threads = str(max(1, (os.cpu_count() or 2) // 2))
     with (
         staging.MemoryMeter() as memory,
-        # Two trainings run side by side: on small models one thread each is faster than two threads in turn.
-        staging.environment(OMP_NUM_THREADS=threads, HUBMAN_HOME=str(stage.home), HF_HUB_OFFLINE="1"),
+        staging.environment(HUBMAN_HOME=str(stage.home), HF_HUB_OFFLINE="1"),
         Registry(stage.home) as registry,
     ):
         loop = _play(stage, registry)
@@ -175,7 +173,9 @@ def _train(loop: Loop) -> Outcome:
         )  # fmt: skip
         path = loop.stage.folder / f"{style}.toml"
         write_recipe(path, msgspec.structs.replace(recipe, trigger=TRIGGERS[style], seed=7))
-        loop.jobs[style] = store.start(loop.registry, "train", f"train {style}", {"recipe": str(path)})
+        # Two trainings run side by side: on small models one thread each is faster than two threads in turn.
+        with staging.environment(OMP_NUM_THREADS=str(max(1, (os.cpu_count() or 2) // 2))):
+            loop.jobs[style] = store.start(loop.registry, "train", f"train {style}", {"recipe": str(path)})
     results = _follow(loop, [STYLE, MOTIF])
     for style, result in results.items():
         run = library.run_of(loop.registry, result["version_id"])
@@ -219,7 +219,8 @@ def _sweep(loop: Loop) -> Outcome:
 
     base = DrawRequest(base=str(tinybase.MODEL), prompt="", steps=16, cfg=tinybase.GUIDANCE, sampler="DDIM")
     never: Callable[[], bool] = lambda: False  # noqa: E731
-    with Engine() as engine:
+    # Nothing else runs meanwhile, so the engine may have every core.
+    with staging.environment(OMP_NUM_THREADS=str(os.cpu_count() or 1)), Engine() as engine:
         for style, lora in loop.trained.items():
             request = msgspec.structs.replace(base, prompt=f"{TRIGGERS[style]}, {PROMPT}")
             done = studio.sweep_strengths(

@@ -116,10 +116,13 @@ class Server:
 
 
 def _use_few_threads() -> None:
-    """One thread per two CPUs: more threads than free cores made steps 5 to 15 times slower (measured, design 5.5)."""
+    """One thread per two CPUs, unless ``OMP_NUM_THREADS`` says how many: with more threads than free cores, steps were
+    5 to 15 times slower.
+    """
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def test_what_overlaps_with_no_shape_has_no_name() -> None:
 
 
 def test_the_embedded_vae_keeps_every_shape_recognisable() -> None:
-    vae = AutoencoderKL.from_pretrained(tinybase.MODEL, subfolder="vae", torch_dtype=torch.float32).eval()
+    vae = AutoencoderKL.from_pretrained(tinybase.MODEL, subfolder="vae", dtype=torch.float32).eval()
     rng = random.Random(4)
     scenes = [random_scene(rng) for _ in range(64)]
     pixels = np.stack([np.asarray(draw(scene, rng)) for scene in scenes])
