@@ -233,7 +233,7 @@ def _sweep(loop: Loop) -> Outcome:
         versions = (loop.trained[STYLE].version_id, loop.trained[MOTIF].version_id)
         grid = studio.combine(
             loop.registry, engine, versions, request,
-            strengths=(0.0, 0.4, 0.8), report=_named(loop, "combine"), should_stop=never,
+            strengths=(0.0, 0.5, 1.0), report=_named(loop, "combine"), should_stop=never,
         )  # fmt: skip
     loop.combination = grid.grid_path
     rising = {style: _rises(lora.detected) for style, lora in loop.trained.items()}
