@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-PRESENT, MISSING, DAMAGED = "present", "missing", "damaged"
+PRESENT, MISSING, DAMAGED, OFFLINE = "present", "missing", "damaged", "offline"
+"""``missing`` is gone though its folder can be looked at; ``offline`` lies on a drive that is away."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,15 @@ class Known:
     inode: int
     state: str
     problem: str | None
+    verified_at: str | None
 
     @property
     def key(self) -> tuple[int, int, int]:
         return self.inode, self.size, self.mtime_ns
+
+    @property
+    def is_absent(self) -> bool:
+        return self.state in {MISSING, OFFLINE}
 
     def is_still(self, seen: Seen) -> bool:
         """Whether the content is the same for all that the file system says.
@@ -75,21 +82,31 @@ def all_known(db: sqlite3.Connection) -> dict[str, Known]:
 
 
 def troubled(db: sqlite3.Connection) -> list[Known]:
-    """The places that are missing or damaged."""
+    """The places that are missing, offline or damaged."""
     return [Known(*row) for row in db.execute(f"{_SELECT} WHERE state <> ? ORDER BY path", (PRESENT,))]
 
 
-_SELECT = "SELECT path, sha256, size, mtime_ns, device, inode, state, problem FROM places"
+_SELECT = "SELECT path, sha256, size, mtime_ns, device, inode, state, problem, verified_at FROM places"
 
 
-def put(db: sqlite3.Connection, seen: Seen, *, root: str, sha256: str | None, problem: str | None, at: str) -> None:
+def put(
+    db: sqlite3.Connection,
+    seen: Seen,
+    *,
+    root: str,
+    sha256: str | None,
+    problem: str | None,
+    at: str,
+    verified_at: str | None = None,
+) -> None:
     """Write a place that was found just now; with a ``problem`` it is damaged."""
     db.execute(
-        "INSERT OR REPLACE INTO places (path, root, sha256, size, mtime_ns, device, inode, state, problem, seen_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO places "
+        "(path, root, sha256, size, mtime_ns, device, inode, state, problem, seen_at, verified_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             seen.path, root, sha256, seen.size, seen.mtime_ns, seen.device, seen.inode,
-            DAMAGED if problem else PRESENT, problem, at,
+            DAMAGED if problem else PRESENT, problem, at, verified_at,
         ),
     )  # fmt: skip
 
@@ -97,6 +114,24 @@ def put(db: sqlite3.Connection, seen: Seen, *, root: str, sha256: str | None, pr
 def mark_missing(db: sqlite3.Connection, path: str, at: str) -> None:
     """``seen_at`` of a missing place is when it was missed first."""
     db.execute("UPDATE places SET state = ?, seen_at = ? WHERE path = ?", (MISSING, at, path))
+
+
+def mark_offline(db: sqlite3.Connection, paths: Iterable[str], at: str) -> None:
+    """Their drive is away. What was missed before is still missing; ``seen_at`` becomes when the drive was missed."""
+    sql = "UPDATE places SET state = ?, seen_at = ? WHERE path = ? AND state NOT IN (?, ?)"
+    db.executemany(sql, [(OFFLINE, at, path, OFFLINE, MISSING) for path in paths])
+
+
+def mark_seen(db: sqlite3.Connection, files: Iterable[Seen], at: str) -> None:
+    """They lie where they lay: back from being away, or their drive has another number since it was mounted again."""
+    sql = "UPDATE places SET state = iif(problem IS NULL, ?, ?), device = ?, seen_at = ? WHERE path = ?"
+    db.executemany(sql, [(PRESENT, DAMAGED, seen.device, at, seen.path) for seen in files])
+
+
+def mark_verified(db: sqlite3.Connection, path: str, problem: str | None, at: str) -> None:
+    """A file was read anew to see whether it is sound; ``problem`` says why it is not."""
+    sql = "UPDATE places SET state = ?, problem = ?, verified_at = ? WHERE path = ?"
+    db.execute(sql, (DAMAGED if problem else PRESENT, problem, at, path))
 
 
 def forget(db: sqlite3.Connection, path: str) -> None:

@@ -12,31 +12,47 @@ import msgspec
 
 from registry import changes, clock, ids, places, projection, timestamps
 from registry.inherit import inheriting
+from registry.places import Known
 from registry.scan_read import Reading, kept_metadata
 from registry.scan_sidecar import sidecar_changes
 
 _OLDEST_MTIME = datetime(2015, 1, 1, tzinfo=UTC).timestamp()
 
 
-def write(db: sqlite3.Connection, reading: Reading, root: str) -> set[str]:
-    """Take one reading in; returns the items whose projection must be rebuilt. Call inside a transaction."""
-    before = places.known_at(db, reading.seen.path)
+def write(db: sqlite3.Connection, reading: Reading, root: str, source: Known | None = None) -> set[str]:
+    """Take one reading in; returns the items whose projection must be rebuilt. Call inside a transaction.
+
+    ``source`` is where the file lay before, if it was moved: with the same content, or with another header.
+    """
+    before = source or places.known_at(db, reading.seen.path)
     now = timestamps.now()
+    if source is not None:
+        places.forget(db, source.path)
     if reading.hashes is None:
         # What lay here may lie here still; without a time it is read again as soon as it can be.
         kept = before.sha256 if before else None
         places.put(db, replace(reading.seen, mtime_ns=-1), root=root, sha256=kept, problem=reading.problem, at=now)
         return {ids.item_id(kept)} if kept else set()
     sha256 = reading.hashes.sha256
-    places.put(db, reading.seen, root=root, sha256=sha256, problem=reading.problem, at=now)
-    left = before.sha256 if before and before.sha256 != sha256 else None
+    is_verified = before is not None and before.sha256 == sha256 and before.verified_at is not None
+    places.put(
+        db,
+        reading.seen,
+        root=root,
+        sha256=sha256,
+        # What was found out about the weights of this content goes on to hold of them.
+        problem=reading.problem or (before.problem if before and is_verified else None),
+        at=now,
+        verified_at=before.verified_at if before and is_verified else None,
+    )
+    left = before if before and before.sha256 != sha256 else None
     touched = changes.record(db, _said(db, reading, sha256, left))
     # Where a file lies is no change that syncs, and still part of what the lists show.
-    return touched | {ids.item_id(content) for content in (sha256, left) if content}
+    return touched | {ids.item_id(content) for content in (sha256, left and left.sha256) if content}
 
 
-def _said(db: sqlite3.Connection, reading: Reading, sha256: str, left: str | None) -> Iterator[changes.Change]:
-    """All that the reading gives to say, also about the content that ``left`` this place."""
+def _said(db: sqlite3.Connection, reading: Reading, sha256: str, left: Known | None) -> Iterator[changes.Change]:
+    """All that the reading gives to say, also about the content that ``left`` the place where it was known."""
     version = ids.item_id(sha256)
     is_new = db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is None
     if is_new:
@@ -44,10 +60,10 @@ def _said(db: sqlite3.Connection, reading: Reading, sha256: str, left: str | Non
         yield from _header_facts(db, reading, version)
     elif db.execute(_REPLACED, (version,)).fetchone():
         yield changes.set_field(db, version, "file", "replaced_by", None)
-    if left is not None:
+    if left is not None and left.sha256 is not None:
         if is_new:
-            yield from inheriting(db, ids.item_id(left), version)
-        yield from _replaced(db, reading.seen.path, left, sha256)
+            yield from inheriting(db, ids.item_id(left.sha256), version)
+        yield from _replaced(db, left.path, left.sha256, sha256)
     if is_new:
         yield from _trigger_words(db, reading, version)
     if reading.sidecar is not None:

@@ -83,7 +83,7 @@ def scan(folders: tuple[Path, ...], rehash: bool, as_json: bool) -> None:
         return
     output.say(
         f"{result.new} new, {result.changed} changed, {result.moved} moved, {result.missing} missing, "
-        f"{result.damaged} damaged, {result.unchanged} unchanged"
+        f"{result.offline} offline, {result.damaged} damaged, {result.unchanged} unchanged"
     )
 
 
@@ -154,7 +154,10 @@ def _print_version(version: VersionRow) -> None:
     for file in version.files:
         output.say(f"  file     {file.name}  {output.size(file.size)}  sha256 {file.sha256[:12]}")
         for place in file.places:
-            output.say(f"           {place.path} ({place.problem or place.state})")
+            verified = f", verified {place.verified_at[:10]}" if place.verified_at else ""
+            output.say(f"           {place.path} ({place.problem or place.state}{verified})")
+    for old in version.history:
+        output.say(f"  replaced {old.path}  sha256 {old.sha256[:12]}  {old.at[:10]}")
 
 
 @click.command()

@@ -77,7 +77,9 @@ def is_wanted(registry: Registry, device: str, policy: Policy, blob: Wanted) -> 
 
 
 def is_here(db: sqlite3.Connection, sha256: str) -> bool:
-    return bool(db.execute("SELECT 1 FROM places WHERE sha256 = ? AND state = 'present'", (sha256,)).fetchone())
+    """Whether this machine has sound weights; those on a drive that is away for now need no second copy."""
+    sql = "SELECT 1 FROM places WHERE sha256 = ? AND state IN ('present', 'offline')"
+    return bool(db.execute(sql, (sha256,)).fetchone())
 
 
 def want_pinned(registry: Registry, repo: str, device: str) -> None:
