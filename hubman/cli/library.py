@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -26,12 +27,54 @@ def root() -> None:
 
 @root.command("add")
 @click.argument("folder", type=click.Path(path_type=Path))
-def root_add(folder: Path) -> None:
-    """Index FOLDER from now on; then run ``hubman scan``."""
-    from registry import roots
+@click.option(
+    "--preset",
+    metavar="PROGRAM",
+    help="FOLDER is where a1111, forge, comfyui, invokeai, stabilitymatrix or swarmui is.",
+)
+@output.json_option
+def root_add(folder: Path, preset: str | None, as_json: bool) -> None:
+    """Index FOLDER, or the model folders of the program in it, from now on; then run ``hubman scan``."""
+    from registry import roots, webuis
 
     with open_registry() as registry:
-        output.say(f"added {roots.add(registry, folder)}; hubman scan indexes it")
+        if preset is None:
+            root = roots.add(registry, folder)
+            taken = [webuis.Taken(path=roots.absolute(folder), kind="any", stated="", root=root, is_new=True)]
+        else:
+            taken = webuis.take(registry, webuis.folders(preset.lower(), folder))
+    if as_json:
+        output.print_json(taken)
+        return
+    for one in taken:
+        if one.is_new:
+            output.say(f"added {one.root}{_about(one.kind, one.stated)}")
+        else:
+            output.say(f"{one.path}{_about(one.kind, one.stated)} is indexed already, in {one.root}")
+    output.say("hubman scan indexes what is in there")
+
+
+def _about(kind: str, stated: str) -> str:
+    parts = [part for part in ("" if kind == "any" else kind, stated and f"from {stated}") if part]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+@root.command("find")
+@output.json_option
+def root_find(as_json: bool) -> None:
+    """Look in the usual places for other programs' model folders. Adds none."""
+    from registry import webui_search
+
+    found = webui_search.find(Path.home())
+    if as_json:
+        output.print_json(found)
+        return
+    if not found:
+        click.echo("none found: hubman root add DIR takes any folder", err=True)
+    for one in found:
+        output.say(f"{one.base}: hubman root add --preset {one.preset} {shlex.quote(str(one.base))}")
+        for folder in one.folders:
+            output.say(f"  {folder.path}{_about(folder.kind, folder.stated)}")
 
 
 @root.command("rm")

@@ -151,3 +151,23 @@ def test_commands_that_do_not_draw_load_no_torch(scanned: Path) -> None:
         cwd=scanned,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+
+
+def test_a_preset_adds_a_programs_model_folders_and_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "ComfyUI"
+    write_lora(base / "models" / "loras" / "a.safetensors", seed=1)
+    (base / "custom_nodes").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run(["root", "find", "--json"]) == 0
+    assert str(base) in [one["base"] for one in json.loads(capsys.readouterr().out)]
+    assert run(["root", "find"]) == 0
+    assert f"hubman root add --preset comfyui {base}" in capsys.readouterr().out
+    assert run(["root", "add", "--preset", "comfyui", str(base)]) == 0
+    assert f"added {base / 'models' / 'loras'} (lora)" in capsys.readouterr().out
+    assert run(["root", "add", "--preset", "ComfyUI", str(base), "--json"]) == 0
+    assert [one["is_new"] for one in json.loads(capsys.readouterr().out)] == [False]
+    assert run(["root", "add", "--preset", "swarmui", str(base)]) == 2
+    assert run(["scan"]) == 0
+    assert run(["show", "a"]) == 0
