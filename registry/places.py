@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 PRESENT, MISSING, DAMAGED, OFFLINE = "present", "missing", "damaged", "offline"
 """``missing`` is gone though its folder can be looked at; ``offline`` lies on a drive that is away."""
+
+UNREAD = -1
+"""The time of a place that could not be read: no file has it, so the next scan reads the file again."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Known:
-    """A place as it was found last. ``sha256`` is None for a file that could not be read."""
+    """A place as it was found last. ``sha256`` is None for a file that could not be read; ``verified_at`` is when its
+    bytes were last found to be those.
+    """
 
     path: str
     sha256: str | None
@@ -81,12 +86,24 @@ def all_known(db: sqlite3.Connection) -> dict[str, Known]:
     return {row[0]: Known(*row) for row in db.execute(_SELECT)}
 
 
+def of_models(db: sqlite3.Connection, models: Sequence[str]) -> list[Known]:
+    """The places of all versions of these models, by path."""
+    found: dict[str, Known] = {}
+    for start in range(0, len(models), 500):
+        part = models[start : start + 500]
+        marks = ", ".join("?" for _ in part)
+        found |= {row[0]: Known(*row) for row in db.execute(_OF_MODELS % marks, part)}
+    return sorted(found.values(), key=lambda place: place.path)
+
+
 def troubled(db: sqlite3.Connection) -> list[Known]:
     """The places that are missing, offline or damaged."""
     return [Known(*row) for row in db.execute(f"{_SELECT} WHERE state <> ? ORDER BY path", (PRESENT,))]
 
 
 _SELECT = "SELECT path, sha256, size, mtime_ns, device, inode, state, problem, verified_at FROM places"
+_OF_MODELS = f"""{_SELECT} WHERE sha256 IN
+    (SELECT f.sha256 FROM files f JOIN versions v ON v.id = f.version_id WHERE v.model_id IN (%s))"""  # noqa: S608
 
 
 def put(
@@ -128,10 +145,24 @@ def mark_seen(db: sqlite3.Connection, files: Iterable[Seen], at: str) -> None:
     db.executemany(sql, [(PRESENT, DAMAGED, seen.device, at, seen.path) for seen in files])
 
 
-def mark_verified(db: sqlite3.Connection, path: str, problem: str | None, at: str) -> None:
-    """A file was read anew to see whether it is sound; ``problem`` says why it is not."""
-    sql = "UPDATE places SET state = ?, problem = ?, verified_at = ? WHERE path = ?"
-    db.execute(sql, (DAMAGED if problem else PRESENT, problem, at, path))
+def mark_verified(db: sqlite3.Connection, place: Known, problem: str | None, at: str) -> None:
+    """Its bytes are the known ones; ``problem`` says why they are still no good. Not if it was scanned meanwhile."""
+    _judge(db, place, DAMAGED if problem else PRESENT, problem, at, place.mtime_ns)
+
+
+def mark_doubtful(db: sqlite3.Connection, place: Known, problem: str, *, again: bool) -> None:
+    """Its bytes are others than the known ones, or can't be read; with ``again`` the next scan tries to read them."""
+    _judge(db, place, DAMAGED, problem, None, UNREAD if again else place.mtime_ns)
+
+
+def _judge(
+    db: sqlite3.Connection, place: Known, state: str, problem: str | None, verified_at: str | None, mtime_ns: int
+) -> None:
+    sql = (
+        "UPDATE places SET state = ?, problem = ?, verified_at = ?, mtime_ns = ? "
+        "WHERE path = ? AND sha256 = ? AND mtime_ns = ?"
+    )
+    db.execute(sql, (state, problem, verified_at, mtime_ns, place.path, place.sha256, place.mtime_ns))
 
 
 def forget(db: sqlite3.Connection, path: str) -> None:

@@ -31,7 +31,9 @@ def write(db: sqlite3.Connection, reading: Reading, root: str, source: Known | N
     if reading.hashes is None:
         # What lay here may lie here still; without a time it is read again as soon as it can be.
         kept = before.sha256 if before else None
-        places.put(db, replace(reading.seen, mtime_ns=-1), root=root, sha256=kept, problem=reading.problem, at=now)
+        places.put(
+            db, replace(reading.seen, mtime_ns=places.UNREAD), root=root, sha256=kept, problem=reading.problem, at=now
+        )
         return {ids.item_id(kept)} if kept else set()
     sha256 = reading.hashes.sha256
     is_verified = before is not None and before.sha256 == sha256 and before.verified_at is not None

@@ -133,6 +133,40 @@ def scan(folders: tuple[Path, ...], rehash: bool, as_json: bool) -> None:
 @click.command()
 @click.argument("query", nargs=-1)
 @output.json_option
+def verify(query: tuple[str, ...], as_json: bool) -> int:
+    """Read the files of the models that match QUERY, or every file, and tell which are no longer sound.
+
+    Exit status 1 if any is not: bytes that changed by themselves, a file cut off, a header that makes no sense, numbers
+    that are not finite, weights that are all zero. What was found stays with the file, until a later verify or scan
+    finds it mended.
+    """
+    from registry import verify as verifying
+
+    with open_registry() as registry, output.progress(quiet=as_json) as report:
+        found = verifying.verify(
+            registry,
+            " ".join(query),
+            lambda done, total: report(
+                Progress(stage="verifying", done=round(done / 1e6), total=round(total / 1e6), unit="MB")
+            ),
+        )
+    if as_json:
+        output.print_json(found)
+    else:
+        for finding in found.findings:
+            output.say(f"{finding.path} {finding.problem}")
+        for path in found.changed:
+            output.say(f"{path} has changed or gone since the last scan: hubman scan looks at it")
+        output.say(
+            f"{found.sound} sound, {len(found.findings)} not, {len(found.changed)} changed, {found.absent} not here, "
+            f"{output.size(found.size)} read"
+        )
+    return 1 if found.findings else 0
+
+
+@click.command()
+@click.argument("query", nargs=-1)
+@output.json_option
 def ls(query: tuple[str, ...], as_json: bool) -> None:
     """List the models that match QUERY, such as ``base:sdxl tag:ink rating:>=4 -nsfw sort:added``."""
     with open_registry() as registry:

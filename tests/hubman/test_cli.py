@@ -171,3 +171,20 @@ def test_a_preset_adds_a_programs_model_folders_and_says_which(
     assert run(["root", "add", "--preset", "swarmui", str(base)]) == 2
     assert run(["scan"]) == 0
     assert run(["show", "a"]) == 0
+
+
+def test_verify_fails_when_something_is_found_and_says_it(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify"]) == 0
+    assert "1 sound, 0 not" in capsys.readouterr().out
+    path = write_lora(scanned / "broken.safetensors", seed=2)
+    path.write_bytes(path.read_bytes()[:-2] + b"\xff\x7f")
+    assert run(["scan"]) == 0
+    capsys.readouterr()
+    assert run(["verify", "--json"]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (finding["path"], finding["kind"]) == (str(path), "weights")
+    assert run(["verify", "ink"]) == 0
+    assert run(["verify", "nofield:x"]) == 2
+    capsys.readouterr()
+    assert run(["show", "broken"]) == 0
+    assert "NaN" in capsys.readouterr().out
