@@ -7,6 +7,7 @@ written, and the next one goes on from there.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -101,6 +102,7 @@ class _Work:
         self._batch: list[tuple[Reading, Known | None]] = []
         self._elsewhere = {place.sha256: path for path, place in plan.vanished.items() if place.sha256}
         self._roots: dict[str, str] = {}
+        self._first: set[str] = set()
         self._new = self._changed = 0
 
     def take(self, reading: Reading | Problem) -> None:
@@ -116,7 +118,11 @@ class _Work:
         with self._registry.transaction() as db:
             touched: set[str] = set()
             for reading, source in self._batch:
-                touched |= write(db, reading, self._root_of(reading.seen.path), source)
+                sha256 = reading.hashes.sha256 if reading.hashes else ""
+                if sha256 not in self._first and not _is_known(db, sha256):
+                    self._first.add(sha256)
+                is_first = sha256 in self._first
+                touched |= write(db, reading, self._root_of(reading.seen.path), source, is_first=is_first)
             projection.rebuild(db, touched)
         self._batch = []
 
@@ -127,6 +133,8 @@ class _Work:
             self._plan.unchanged += 1
         elif before is not None:
             self._changed += 1
+            # Another file that was moved over this one is no longer where it was.
+            return self._plan.vanished.pop(self._elsewhere.pop(reading.hashes.sha256, ""), None)
         elif reading.hashes is not None and (content := self._lost(reading.hashes)):
             source = self._plan.vanished.pop(self._elsewhere.pop(content))
             self._plan.moved.append((source, reading.seen))
@@ -168,6 +176,10 @@ class _Work:
             unchanged=self._plan.unchanged,
             problems=tuple(problems),
         )
+
+
+def _is_known(db: sqlite3.Connection, sha256: str) -> bool:
+    return db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
 
 def _readings(registry: Registry, files: list[Seen]) -> Iterator[Reading | Problem]:

@@ -60,8 +60,9 @@ def look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None, *, reh
             del plan.vanished[source.path]
         else:
             plan.to_read.append(seen)
-    # Small files first, so that the list fills quickly; the newest first among those of a size.
-    plan.to_read.sort(key=lambda seen: (seen.size.bit_length(), -seen.mtime_ns))
+    # First what was replaced in place: of equal files the one that inherits from its predecessor makes the version.
+    # Then small files, so that the list fills quickly; the newest first among those of a size.
+    plan.to_read.sort(key=lambda seen: (seen.path not in known, seen.size.bit_length(), -seen.mtime_ns))
     return plan
 
 

@@ -1,4 +1,4 @@
-"""Files whose drive is away are offline, not missing; and several folders are one library."""
+"""Where files lie: on drives that come and go, in several folders, under new names, over one another."""
 
 from __future__ import annotations
 
@@ -196,3 +196,28 @@ def test_the_epochs_that_were_overwritten_stay_in_the_history(registry: Registry
         (file,) = library.version(registry, row.version_id).files
         hashes.append(file.sha256)
     assert [old.sha256 for old in library.version(registry, row.version_id).history] == [hashes[1], hashes[0]]
+
+
+def test_an_epoch_that_is_also_kept_under_its_own_name_inherits_all_the_same(registry: Registry, loras: Path) -> None:
+    """Whichever of the equal files is read first."""
+    path = write_model(loras / "a.safetensors", small_lora(), seed=1)
+    scan.scan(registry)
+    library.edit(registry, *library.resolve(registry, "a"), {"rating": "4", "notes": "mine"})
+    write_model(path, small_lora(), seed=2)
+    shutil.copy(path, loras / "a-000002.safetensors")
+    os.utime(path, ns=(1, 10**18))
+    scan.scan(registry)
+    (row,) = library.list_models(registry)
+    assert row.rating == 4
+    assert library.show(registry, row.id).notes == "mine"
+
+
+def test_a_file_moved_over_another_is_no_longer_where_it_was(registry: Registry, loras: Path) -> None:
+    path = write_model(loras / "a.safetensors", small_lora(), seed=1)
+    write_model(loras / "b.safetensors", small_lora(), seed=2)
+    scan.scan(registry)
+    library.edit(registry, *library.resolve(registry, "a"), {"rating": "4"})
+    path.replace(loras / "b.safetensors")
+    result = scan.scan(registry)
+    assert (result.changed, result.missing) == (1, 0)
+    assert [(row.name, row.rating, row.flags) for row in library.list_models(registry)] == [("b", 4, "")]
