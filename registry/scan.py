@@ -134,7 +134,8 @@ class _Work:
         elif before is not None:
             self._changed += 1
             # Another file that was moved over this one is no longer where it was.
-            return self._plan.vanished.pop(self._elsewhere.pop(reading.hashes.sha256, ""), None)
+            sha256 = reading.hashes.sha256 if reading.hashes else ""
+            return self._plan.vanished.pop(self._elsewhere.pop(sha256, ""), None)
         elif reading.hashes is not None and (content := self._lost(reading.hashes)):
             source = self._plan.vanished.pop(self._elsewhere.pop(content))
             self._plan.moved.append((source, reading.seen))
