@@ -17,6 +17,9 @@ CHUNK = 8 << 20
 MAX_HEADER = 100 * 1000 * 1000
 """Longest safetensors header in bytes that any reader accepts."""
 
+NO_TENSORS = hashlib.sha256().hexdigest()
+"""AutoV3 of every file that holds no tensor: it tells nothing of what a file is."""
+
 _AUTOV1_START = 0x100000
 _AUTOV1_STOP = 0x110000
 _AUTOV1_SMALLEST = 0x200000

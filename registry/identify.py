@@ -150,7 +150,7 @@ def _alpha(value: float | None, rank: int | None, metadata: Mapping[str, str], r
 def _peft_alpha(text: str) -> float | None:
     try:
         content = msgspec.json.decode(text) if text else {}
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     entries = content.items() if isinstance(content, dict) else ()
     return next((_number(value) for key, value in entries if key.endswith("lora_alpha")), None)

@@ -12,7 +12,7 @@ import msgspec
 from registry import changes, fields, inherit, projection, query, roots, timestamps
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
-from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, RunRow, VersionRow
+from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, Replaced, RunRow, VersionRow
 
 # reading ----------------------------------------------------------------------------------------------------------
 
@@ -51,8 +51,8 @@ def _model_row(row: sqlite3.Row) -> ModelRow:
         flags += "!"
     if states == [""]:
         flags += "E"
-    elif "present" not in states and "damaged" not in states:
-        flags += "M"
+    elif not {"present", "damaged"} & set(states):
+        flags += "O" if "offline" in states else "M"
     if values.pop("published_url"):
         flags += "P"
     if values.pop("upstream_deleted"):
@@ -109,10 +109,21 @@ def _version(registry: Registry, row: sqlite3.Row) -> VersionRow:
     values["sources"] = msgspec.json.decode(values["sources"])
     values["trigger_words"] = msgspec.json.decode(values["trigger_words"])
     values["files"] = [_file(registry, file) for file in _of_version(registry, "files", "added_at, sha256", row["id"])]
+    values["history"] = [Replaced(**dict(old)) for old in registry.db.execute(_HISTORY, (row["id"],))]
     values["previews"] = [
         _preview(preview) for preview in _of_version(registry, "previews", "position, added_at, sha256", row["id"])
     ]
     return msgspec.convert(values, VersionRow)
+
+
+_HISTORY = """
+WITH RECURSIVE past(sha256, path, at) AS (
+    SELECT h.sha256, h.path, h.at FROM file_history h JOIN files f ON f.sha256 = h.replaced_by WHERE f.version_id = ?
+    UNION
+    SELECT h.sha256, h.path, h.at FROM file_history h JOIN past p ON h.replaced_by = p.sha256 AND h.at <= p.at
+)
+SELECT sha256, path, at FROM past ORDER BY at DESC, sha256
+"""
 
 
 def _of_version(registry: Registry, table: str, order: str, version_id: str) -> list[sqlite3.Row]:
@@ -121,7 +132,7 @@ def _of_version(registry: Registry, table: str, order: str, version_id: str) -> 
 
 def _file(registry: Registry, row: sqlite3.Row) -> FileRow:
     places = registry.db.execute(
-        "SELECT path, state, problem, seen_at FROM places WHERE sha256 = ? ORDER BY path", (row["sha256"],)
+        "SELECT path, state, problem, seen_at, verified_at FROM places WHERE sha256 = ? ORDER BY path", (row["sha256"],)
     )
     values: dict[str, Any] = {
         **dict(row),

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-PRESENT, MISSING, DAMAGED = "present", "missing", "damaged"
+PRESENT, MISSING, DAMAGED, OFFLINE = "present", "missing", "damaged", "offline"
+"""``missing`` is gone though its folder can be looked at; ``offline`` lies on a drive that is away."""
+
+UNREAD = -1
+"""The time of a place that could not be read: no file has it, so the next scan reads the file again."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Known:
-    """A place as it was found last. ``sha256`` is None for a file that could not be read."""
+    """A place as it was found last. ``sha256`` is None for a file that could not be read; ``verified_at`` is when its
+    bytes were last found to be those.
+    """
 
     path: str
     sha256: str | None
@@ -41,10 +48,15 @@ class Known:
     inode: int
     state: str
     problem: str | None
+    verified_at: str | None
 
     @property
     def key(self) -> tuple[int, int, int]:
         return self.inode, self.size, self.mtime_ns
+
+    @property
+    def is_absent(self) -> bool:
+        return self.state in {MISSING, OFFLINE}
 
     def is_still(self, seen: Seen) -> bool:
         """Whether the content is the same for all that the file system says.
@@ -74,22 +86,44 @@ def all_known(db: sqlite3.Connection) -> dict[str, Known]:
     return {row[0]: Known(*row) for row in db.execute(_SELECT)}
 
 
+def of_models(db: sqlite3.Connection, models: Sequence[str]) -> list[Known]:
+    """The places of all versions of these models, by path."""
+    found: dict[str, Known] = {}
+    for start in range(0, len(models), 500):
+        part = models[start : start + 500]
+        marks = ", ".join("?" for _ in part)
+        found |= {row[0]: Known(*row) for row in db.execute(_OF_MODELS % marks, part)}
+    return sorted(found.values(), key=lambda place: place.path)
+
+
 def troubled(db: sqlite3.Connection) -> list[Known]:
-    """The places that are missing or damaged."""
+    """The places that are missing, offline or damaged."""
     return [Known(*row) for row in db.execute(f"{_SELECT} WHERE state <> ? ORDER BY path", (PRESENT,))]
 
 
-_SELECT = "SELECT path, sha256, size, mtime_ns, device, inode, state, problem FROM places"
+_SELECT = "SELECT path, sha256, size, mtime_ns, device, inode, state, problem, verified_at FROM places"
+_OF_MODELS = f"""{_SELECT} WHERE sha256 IN
+    (SELECT f.sha256 FROM files f JOIN versions v ON v.id = f.version_id WHERE v.model_id IN (%s))"""  # noqa: S608
 
 
-def put(db: sqlite3.Connection, seen: Seen, *, root: str, sha256: str | None, problem: str | None, at: str) -> None:
+def put(
+    db: sqlite3.Connection,
+    seen: Seen,
+    *,
+    root: str,
+    sha256: str | None,
+    problem: str | None,
+    at: str,
+    verified_at: str | None = None,
+) -> None:
     """Write a place that was found just now; with a ``problem`` it is damaged."""
     db.execute(
-        "INSERT OR REPLACE INTO places (path, root, sha256, size, mtime_ns, device, inode, state, problem, seen_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO places "
+        "(path, root, sha256, size, mtime_ns, device, inode, state, problem, seen_at, verified_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             seen.path, root, sha256, seen.size, seen.mtime_ns, seen.device, seen.inode,
-            DAMAGED if problem else PRESENT, problem, at,
+            DAMAGED if problem else PRESENT, problem, at, verified_at,
         ),
     )  # fmt: skip
 
@@ -97,6 +131,38 @@ def put(db: sqlite3.Connection, seen: Seen, *, root: str, sha256: str | None, pr
 def mark_missing(db: sqlite3.Connection, path: str, at: str) -> None:
     """``seen_at`` of a missing place is when it was missed first."""
     db.execute("UPDATE places SET state = ?, seen_at = ? WHERE path = ?", (MISSING, at, path))
+
+
+def mark_offline(db: sqlite3.Connection, paths: Iterable[str], at: str) -> None:
+    """Their drive is away. What was missed before is still missing; ``seen_at`` becomes when the drive was missed."""
+    sql = "UPDATE places SET state = ?, seen_at = ? WHERE path = ? AND state NOT IN (?, ?)"
+    db.executemany(sql, [(OFFLINE, at, path, OFFLINE, MISSING) for path in paths])
+
+
+def mark_seen(db: sqlite3.Connection, files: Iterable[Seen], at: str) -> None:
+    """They lie where they lay: back from being away, or their drive has another number since it was mounted again."""
+    sql = "UPDATE places SET state = iif(problem IS NULL, ?, ?), device = ?, seen_at = ? WHERE path = ?"
+    db.executemany(sql, [(PRESENT, DAMAGED, seen.device, at, seen.path) for seen in files])
+
+
+def mark_verified(db: sqlite3.Connection, place: Known, problem: str | None, at: str) -> None:
+    """Its bytes are the known ones; ``problem`` says why they are still no good. Not if it was scanned meanwhile."""
+    _judge(db, place, DAMAGED if problem else PRESENT, problem, at, place.mtime_ns)
+
+
+def mark_doubtful(db: sqlite3.Connection, place: Known, problem: str, *, again: bool) -> None:
+    """Its bytes are others than the known ones, or can't be read; with ``again`` the next scan tries to read them."""
+    _judge(db, place, DAMAGED, problem, None, UNREAD if again else place.mtime_ns)
+
+
+def _judge(
+    db: sqlite3.Connection, place: Known, state: str, problem: str | None, verified_at: str | None, mtime_ns: int
+) -> None:
+    sql = (
+        "UPDATE places SET state = ?, problem = ?, verified_at = ?, mtime_ns = ? "
+        "WHERE path = ? AND sha256 = ? AND mtime_ns = ?"
+    )
+    db.execute(sql, (state, problem, verified_at, mtime_ns, place.path, place.sha256, place.mtime_ns))
 
 
 def forget(db: sqlite3.Connection, path: str) -> None:

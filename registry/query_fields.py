@@ -197,6 +197,8 @@ _IS = {
     "fav": "m.favourite = 1",
     "missing": f"m.id IN ({_MODELS_OF_PLACES} WHERE p.state = 'missing' AND p.state <> 'present') "
     f"AND m.id NOT IN ({_MODELS_OF_PLACES} WHERE p.state <> 'missing')",
+    "offline": f"m.id IN ({_MODELS_OF_PLACES} WHERE p.state = 'offline' AND p.state <> 'present') "
+    f"AND m.id NOT IN ({_MODELS_OF_PLACES} WHERE p.state IN ('present', 'damaged'))",
     "elsewhere": f"m.id NOT IN ({_MODELS_OF_PLACES})",
     # Hard links share an inode and waste nothing; equal tensors under different headers do.
     "dup": f"m.id IN ({_MODELS_OF_PLACES} WHERE p.state = 'present' GROUP BY p.sha256 "
@@ -257,7 +259,7 @@ FIELDS: dict[str, QueryField] = {
     ),
     "is": QueryField(
         lambda text, _: _choice("is", text, _IS),
-        "fav, missing, elsewhere, dup, published, damaged, trash, gone (upstream), untested",
+        "fav, missing, offline, elsewhere, dup, published, damaged, trash, gone (upstream), untested",
         "fav",
     ),
 }

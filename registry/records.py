@@ -33,16 +33,18 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the newest version's first picture."""
     added_at: str = ""
     flags: str = ""
-    """``M`` missing, ``!`` damaged, ``P`` published, ``X`` deleted upstream, ``E`` elsewhere (on another machine)."""
+    """``M`` missing, ``O`` offline (its drive is away), ``!`` damaged, ``P`` published, ``X`` deleted upstream,
+    ``E`` elsewhere (on another machine)."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a file lies on this machine."""
+    """Where a file lies on this machine. ``state``: ``present missing damaged``, or ``offline`` (its drive is away)."""
 
     path: str
     state: str
     problem: str | None = None
     seen_at: str = ""
+    verified_at: str | None = None
 
 
 class FileRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,14 @@ class FileRow(msgspec.Struct, frozen=True, kw_only=True):
     damage: str | None = None
     added_at: str = ""
     places: tuple[Place, ...] = ()
+
+
+class Replaced(msgspec.Struct, frozen=True, kw_only=True):
+    """Content that gave way to other content where it lay: an epoch that was overwritten, a header that was edited."""
+
+    sha256: str
+    path: str
+    at: str
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +118,8 @@ class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
     added_at: str = ""
     sources: dict[str, str] = {}
     files: tuple[FileRow, ...] = ()
+    history: tuple[Replaced, ...] = ()
+    """What it replaced on this machine, the latest first."""
     previews: tuple[Preview, ...] = ()
 
 

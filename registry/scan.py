@@ -7,6 +7,7 @@ written, and the next one goes on from there.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,7 @@ from registry import changes, ids, places, projection, timestamps
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
+from registry.hashing import NO_TENSORS, FileHashes
 from registry.places import Known, Seen
 from registry.scan_plan import Plan, Watch, look
 from registry.scan_read import ChangingFileError, Reading, read, read_preview
@@ -31,13 +33,15 @@ _AHEAD = 64
 
 class ScanResult(msgspec.Struct, frozen=True, kw_only=True):
     """``new changed moved`` count what happened since the last scan (``moved``: is elsewhere, or is back), the others
-    what is so now. ``problems`` names every damaged or unreadable file and folder.
+    what is so now (``offline``: on a drive that is away). ``problems`` names every damaged or unreadable file and
+    folder.
     """
 
     new: int = 0
     changed: int = 0
     moved: int = 0
     missing: int = 0
+    offline: int = 0
     damaged: int = 0
     unchanged: int = 0
     problems: tuple[Problem, ...] = ()
@@ -61,6 +65,7 @@ def scan(
     work.write()
     watch("reading", len(plan.to_read), len(plan.to_read))
     _miss(registry, plan.vanished)
+    _mark_drives(registry, plan)
     _attach_previews(registry, plan.without_preview)
     return work.result()
 
@@ -94,44 +99,59 @@ class _Work:
     def __init__(self, registry: Registry, plan: Plan) -> None:
         self._registry = registry
         self._plan = plan
-        self._batch: list[Reading] = []
-        self._given_up: list[str] = []
+        self._batch: list[tuple[Reading, Known | None]] = []
         self._elsewhere = {place.sha256: path for path, place in plan.vanished.items() if place.sha256}
         self._roots: dict[str, str] = {}
+        self._first: set[str] = set()
         self._new = self._changed = 0
 
     def take(self, reading: Reading | Problem) -> None:
         if isinstance(reading, Problem):
             self._plan.problems.append(reading)
             return
-        self._count(reading, reading.hashes.sha256 if reading.hashes else None)
         self._plan.problems += reading.broken
-        self._batch.append(reading)
+        self._batch.append((reading, self._count(reading)))
         if len(self._batch) >= BATCH:
             self.write()
 
     def write(self) -> None:
         with self._registry.transaction() as db:
             touched: set[str] = set()
-            for path in self._given_up:
-                places.forget(db, path)
-            for reading in self._batch:
-                touched |= write(db, reading, self._root_of(reading.seen.path))
+            for reading, source in self._batch:
+                sha256 = reading.hashes.sha256 if reading.hashes else ""
+                if sha256 not in self._first and not _is_known(db, sha256):
+                    self._first.add(sha256)
+                is_first = sha256 in self._first
+                touched |= write(db, reading, self._root_of(reading.seen.path), source, is_first=is_first)
             projection.rebuild(db, touched)
-        self._batch, self._given_up = [], []
+        self._batch = []
 
-    def _count(self, reading: Reading, sha256: str | None) -> None:
+    def _count(self, reading: Reading) -> Known | None:
+        """Where the file lay before, if it was moved."""
         before = self._plan.known.get(reading.seen.path)
-        if before is not None and sha256 in {before.sha256, None}:
+        if before is not None and (reading.hashes is None or reading.hashes.sha256 == before.sha256):
             self._plan.unchanged += 1
         elif before is not None:
             self._changed += 1
-        elif sha256 is not None and sha256 in self._elsewhere:
-            source = self._plan.vanished.pop(self._elsewhere.pop(sha256))
-            self._given_up.append(source.path)
+            # Another file that was moved over this one is no longer where it was.
+            sha256 = reading.hashes.sha256 if reading.hashes else ""
+            return self._plan.vanished.pop(self._elsewhere.pop(sha256, ""), None)
+        elif reading.hashes is not None and (content := self._lost(reading.hashes)):
+            source = self._plan.vanished.pop(self._elsewhere.pop(content))
             self._plan.moved.append((source, reading.seen))
+            return source
         else:
             self._new += 1
+        return None
+
+    def _lost(self, hashes: FileHashes) -> str | None:
+        """The content of a vanished place that is this one, or has its tensors under another header."""
+        if hashes.sha256 in self._elsewhere:
+            return hashes.sha256
+        if not self._elsewhere or hashes.autov3 in {None, NO_TENSORS}:
+            return None
+        rows = self._registry.db.execute("SELECT sha256 FROM files WHERE autov3 = ? ORDER BY sha256", (hashes.autov3,))
+        return next((row[0] for row in rows if row[0] in self._elsewhere), None)
 
     def _root_of(self, path: str) -> str:
         folder = os.path.dirname(path)  # noqa: PTH120 - paths stay texts here
@@ -140,7 +160,7 @@ class _Work:
         return self._roots[folder]
 
     def result(self) -> ScanResult:
-        states = {places.MISSING: 0, places.DAMAGED: 0}
+        states = {places.MISSING: 0, places.OFFLINE: 0, places.DAMAGED: 0}
         problems = list(self._plan.problems)
         for place in places.troubled(self._registry.db):
             if place.path in self._plan.paths:
@@ -152,10 +172,15 @@ class _Work:
             changed=self._changed,
             moved=len(self._plan.moved),
             missing=states[places.MISSING],
+            offline=states[places.OFFLINE],
             damaged=states[places.DAMAGED],
             unchanged=self._plan.unchanged,
             problems=tuple(problems),
         )
+
+
+def _is_known(db: sqlite3.Connection, sha256: str) -> bool:
+    return db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
 
 def _readings(registry: Registry, files: list[Seen]) -> Iterator[Reading | Problem]:
@@ -190,7 +215,15 @@ def _move(registry: Registry, moved: list[tuple[Known, Seen]]) -> None:
                 assert place.sha256 is not None, "only content that is known moves"  # noqa: S101 - for the type checker
                 places.forget(db, place.path)
                 root = folders.covering_root(registry, Path(seen.path)) or Path(seen.path).parent
-                places.put(db, seen, root=str(root), sha256=place.sha256, problem=place.problem, at=now)
+                places.put(
+                    db,
+                    seen,
+                    root=str(root),
+                    sha256=place.sha256,
+                    problem=place.problem,
+                    at=now,
+                    verified_at=place.verified_at,
+                )
                 changes.record(db, held(db, place.sha256))
                 touched.add(ids.item_id(place.sha256))
             projection.rebuild(db, touched)
@@ -210,6 +243,15 @@ def _miss(registry: Registry, vanished: dict[str, Known]) -> None:
                 changes.record(db, held(db, place.sha256))
                 touched.add(ids.item_id(place.sha256))
             projection.rebuild(db, touched)
+
+
+def _mark_drives(registry: Registry, plan: Plan) -> None:
+    """Which drives are there changes neither what other machines know nor what is known of a model."""
+    if plan.away or plan.returned:
+        now = timestamps.now()
+        with registry.transaction() as db:
+            places.mark_offline(db, plan.away, now)
+            places.mark_seen(db, plan.returned, now)
 
 
 def _attach_previews(registry: Registry, files: list[Seen]) -> None:

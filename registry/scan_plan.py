@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,9 +21,10 @@ Watch = Callable[[str, int, int], None]
 
 @dataclass
 class Plan:
-    """``to_read`` are new or changed; ``moved`` are known by inode, size and time, and need no reading.
+    """``to_read`` are new or changed; ``moved`` are known by device, inode, size and time, and need no reading.
 
-    ``vanished`` are the places that are gone unless reading finds their content elsewhere.
+    ``vanished`` are the places that are gone unless reading finds their content elsewhere, ``away`` those on a drive
+    that is not connected, ``returned`` those that were away, or whose drive has another number than it had.
     """
 
     known: dict[str, Known]
@@ -30,6 +32,8 @@ class Plan:
     to_read: list[Seen] = field(default_factory=list)
     moved: list[tuple[Known, Seen]] = field(default_factory=list)
     vanished: dict[str, Known] = field(default_factory=dict)
+    away: list[str] = field(default_factory=list)
+    returned: list[Seen] = field(default_factory=list)
     without_preview: list[Seen] = field(default_factory=list)
     unchanged: int = 0
     problems: list[Problem] = field(default_factory=list)
@@ -42,29 +46,63 @@ def look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None, *, reh
     """
     known, found = _look(registry, watch, wanted)
     plan = Plan(known, set(known) | set(found.files), problems=found.problems)
-    unread = tuple(f"{folder}/" for folder in found.unread)
-    plan.vanished = {
-        path: place for path, place in known.items() if path not in found.files and not f"{path}/".startswith(unread)
-    }
-    by_key = {place.key: place for place in plan.vanished.values() if place.sha256}
+    _sort_absent(plan, found)
+    sources = {(place.device, place.key): place for place in plan.vanished.values() if place.sha256}
     shown = _with_previews(registry)
     for path, seen in found.files.items():
         place = known.get(path)
-        if place is not None and place.is_still(seen) and not rehash:
-            if place.state == places.MISSING:
-                plan.moved.append((place, seen))
-            else:
-                plan.unchanged += 1
-                if seen.preview and place.sha256 not in shown:
-                    plan.without_preview.append(seen)
-        elif place is None and not rehash and (source := by_key.pop(seen.key, None)):
+        if rehash:
+            plan.to_read.append(seen)
+        elif place is not None and place.is_still(seen):
+            _take_known(plan, place, seen, shown)
+        elif place is None and (source := sources.pop((seen.device, seen.key), None)):
             plan.moved.append((source, seen))
             del plan.vanished[source.path]
         else:
             plan.to_read.append(seen)
-    # Small files first, so that the list fills quickly; the newest first among those of a size.
-    plan.to_read.sort(key=lambda seen: (seen.size.bit_length(), -seen.mtime_ns))
+    # First what was replaced in place: of equal files the one that inherits from its predecessor makes the version.
+    # Then small files, so that the list fills quickly; the newest first among those of a size.
+    plan.to_read.sort(key=lambda seen: (seen.path not in known, seen.size.bit_length(), -seen.mtime_ns))
     return plan
+
+
+def _sort_absent(plan: Plan, found: Walk) -> None:
+    """Tell what is gone from what can't be looked at now, and that from what lies on a drive that is away."""
+    unread = tuple(f"{folder}/" for folder in found.unread)
+    away = tuple(f"{folder}/" for folder in found.away)
+    devices = {plan.known[path].device for path in found.files if path in plan.known}
+    devices |= {seen.device for seen in found.files.values()}
+    for path, place in plan.known.items():
+        if path in found.files or f"{path}/".startswith(unread):
+            continue
+        if f"{path}/".startswith(away) or (place.device not in devices and _lies_elsewhere(place)):
+            plan.away.append(path)
+        else:
+            plan.vanished[path] = place
+
+
+def _lies_elsewhere(place: Known) -> bool:
+    """Whether a place that is gone lay on another drive than what is left of its folders: a mount or a link leads
+    nowhere now. Only asked where nothing of that drive is seen: its number may have changed.
+    """
+    folder = os.path.dirname(place.path)  # noqa: PTH120 - paths stay texts here
+    while True:
+        try:
+            return places.seen_from(folder, os.stat(folder)).device != place.device  # noqa: PTH116
+        except OSError:
+            if folder == (folder := os.path.dirname(folder)):  # noqa: PTH120
+                return False
+
+
+def _take_known(plan: Plan, place: Known, seen: Seen, shown: set[str]) -> None:
+    if place.state == places.MISSING:
+        plan.moved.append((place, seen))
+        return
+    plan.unchanged += 1
+    if place.state == places.OFFLINE or place.device != seen.device:
+        plan.returned.append(seen)
+    if seen.preview and place.sha256 not in shown:
+        plan.without_preview.append(seen)
 
 
 def _with_previews(registry: Registry) -> set[str]:
@@ -76,20 +114,22 @@ def _look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None) -> tu
     """(places known in the scanned folders, what lies there now)."""
     scanned = _scanned(registry, wanted)
     roots = {str(root) for root in folders.all_roots(registry)}
-    everything, visited = Walk(), set[tuple[int, int]]()
     known: dict[str, Known] = {} if wanted else places.all_known(registry.db)
-    for number, folder in enumerate(scanned):
-        watch("looking", number, len(scanned))
+    away = []
+    for folder in scanned:
         here = places.known_under(registry.db, folder)
         known |= here
-        found = _offline(folder, known=bool(here), is_root=folder in roots) or walk(folder, visited)
-        everything.files |= found.files
-        everything.problems += found.problems
-        everything.unread += found.unread
-    watch("looking", len(scanned), len(scanned))
+        if _is_away(folder, known=bool(here), is_root=folder in roots):
+            away.append(folder)
+    beyond = [os.path.realpath(root) for root in sorted(roots.difference(scanned))]
+    found = walk(
+        [folder for folder in scanned if folder not in away], beyond, lambda done, total: watch("looking", done, total)
+    )
+    found.away += away
+    found.problems += [Problem(folder, "is away: is its drive connected?") for folder in away]
     if not wanted:
-        _look_at_strays(known, scanned, everything)
-    return known, everything
+        _look_at_strays(known, scanned, found)
+    return known, found
 
 
 def _scanned(registry: Registry, wanted: Sequence[Path] | None) -> list[str]:
@@ -104,16 +144,18 @@ def _scanned(registry: Registry, wanted: Sequence[Path] | None) -> list[str]:
     return sorted({str(folder) for folder in found})
 
 
-def _offline(folder: str, *, known: bool, is_root: bool) -> Walk | None:
-    """A root whose drive is not connected shows as no folder, or as an empty one where it would be mounted."""
+def _is_away(folder: str, *, known: bool, is_root: bool) -> bool:
+    """A root whose drive is not connected shows as no folder, as one that no longer answers, or as an empty one where
+    it would be mounted.
+    """
     try:
         with os.scandir(folder) as listing:
-            is_away = is_root and known and next(listing, None) is None
-    except FileNotFoundError:
-        is_away = True
-    except OSError:
-        return None
-    return Walk(problems=[Problem(folder, "is away: is its drive connected?")], unread=[folder]) if is_away else None
+            return is_root and known and next(listing, None) is None
+    except OSError as error:
+        return error.errno in _GONE
+
+
+_GONE = {errno.ENOENT, errno.ENOTCONN, errno.ESTALE, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV, errno.ENXIO}
 
 
 def _look_at_strays(known: dict[str, Known], scanned: list[str], found: Walk) -> None:
@@ -126,4 +168,4 @@ def _look_at_strays(known: dict[str, Known], scanned: list[str], found: Walk) ->
             found.files[path] = places.seen_from(path, os.stat(path))  # noqa: PTH116 - paths stay texts here
         except OSError:
             if not os.path.isdir(os.path.dirname(path)):  # noqa: PTH112, PTH120
-                found.unread.append(path)
+                found.away.append(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from registry.places import Seen, seen_from
@@ -33,24 +33,31 @@ class Problem:
 
 @dataclass
 class Walk:
-    """What lies below one folder. ``unread`` are the folders whose content is unknown, so nothing there is missing."""
+    """What lies below some folders. ``unread`` are those whose content is unknown, so nothing there is missing, and
+    ``away`` those whose drive is not connected.
+    """
 
     files: dict[str, Seen] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    away: list[str] = field(default_factory=list)
 
 
-def walk(folder: str, visited: set[tuple[int, int]] | None = None) -> Walk:
-    """List the model files below ``folder``.
+def walk(folders: Sequence[str], beyond: Sequence[str] = (), watch: Callable[[int, int], None] | None = None) -> Walk:
+    """List the model files below ``folders``, each once.
 
-    ``visited`` holds the (device, inode) of folders that were walked already and is added to: share it between walks
-    of overlapping folders. Files in a folder that is also reached by a link are listed under its real path.
+    Files in a folder that is also reached by a link are listed under its real path, in whichever of the folders that
+    is; a link into one of the real paths ``beyond`` is not followed. ``watch`` is told of folders (done, known of).
     """
     found = Walk()
-    been = visited if visited is not None else set()
-    real, linked = deque([folder]), deque[str]()
+    been: set[tuple[int, int]] = set()
+    real, linked = deque(folders), deque[str]()
+    done = 0
     while real or linked:
         path = real.popleft() if real else linked.popleft()
+        if watch is not None:
+            watch(done, done + 1 + len(real) + len(linked))
+        done += 1
         try:
             identity = os.stat(path)  # noqa: PTH116 - paths stay texts here, for speed
             if (identity.st_dev, identity.st_ino) in been:
@@ -61,8 +68,17 @@ def walk(folder: str, visited: set[tuple[int, int]] | None = None) -> Walk:
         except OSError as error:
             _unread(found, path, f"can't be read ({error.strerror})")
             continue
-        _take(found, path, entries, real, linked)
+        links: list[str] = []
+        _take(found, path, entries, real, links)
+        linked.extend(link for link in links if not _leads_into(link, beyond))
     return found
+
+
+def _leads_into(link: str, folders: Sequence[str]) -> bool:
+    if not folders:
+        return False
+    real = f"{os.path.realpath(link)}/"
+    return any(real.startswith(f"{folder.rstrip('/')}/") for folder in folders)
 
 
 def look_at(path: str) -> Seen:
@@ -95,7 +111,7 @@ def _unread(found: Walk, path: str, reason: str) -> None:
     found.problems.append(Problem(printable(path), reason))
 
 
-def _take(found: Walk, folder: str, entries: list[os.DirEntry[str]], real: deque[str], linked: deque[str]) -> None:
+def _take(found: Walk, folder: str, entries: list[os.DirEntry[str]], real: deque[str], linked: list[str]) -> None:
     names = _Names(entry.name for entry in entries)
     if _PIPELINE in names.all:
         return
@@ -114,7 +130,7 @@ def _is_model(name: str) -> bool:
     return lower.endswith(_SUFFIXES) and not lower.endswith(_BOUND_VAES) and not lower.startswith("._")
 
 
-def _take_folder(found: Walk, entry: os.DirEntry[str], real: deque[str], linked: deque[str]) -> None:
+def _take_folder(found: Walk, entry: os.DirEntry[str], real: deque[str], linked: list[str]) -> None:
     if entry.name in _SKIPPED_FOLDERS:
         return
     if not is_text(entry.name):

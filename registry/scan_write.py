@@ -12,31 +12,53 @@ import msgspec
 
 from registry import changes, clock, ids, places, projection, timestamps
 from registry.inherit import inheriting
+from registry.places import Known
 from registry.scan_read import Reading, kept_metadata
 from registry.scan_sidecar import sidecar_changes
 
 _OLDEST_MTIME = datetime(2015, 1, 1, tzinfo=UTC).timestamp()
 
 
-def write(db: sqlite3.Connection, reading: Reading, root: str) -> set[str]:
-    """Take one reading in; returns the items whose projection must be rebuilt. Call inside a transaction."""
+def write(
+    db: sqlite3.Connection, reading: Reading, root: str, source: Known | None = None, *, is_first: bool = False
+) -> set[str]:
+    """Take one reading in; returns the items whose projection must be rebuilt. Call inside a transaction.
+
+    ``source`` is where the file lay before, if it was moved: with the same content, or with another header. With
+    ``is_first`` this scan is the first to see its content, even if it saw it in another place before.
+    """
     before = places.known_at(db, reading.seen.path)
     now = timestamps.now()
+    if source is not None:
+        places.forget(db, source.path)
     if reading.hashes is None:
         # What lay here may lie here still; without a time it is read again as soon as it can be.
         kept = before.sha256 if before else None
-        places.put(db, replace(reading.seen, mtime_ns=-1), root=root, sha256=kept, problem=reading.problem, at=now)
+        seen = replace(reading.seen, mtime_ns=places.UNREAD)
+        places.put(db, seen, root=root, sha256=kept, problem=reading.problem, at=now)
         return {ids.item_id(kept)} if kept else set()
     sha256 = reading.hashes.sha256
-    places.put(db, reading.seen, root=root, sha256=sha256, problem=reading.problem, at=now)
-    left = before.sha256 if before and before.sha256 != sha256 else None
-    touched = changes.record(db, _said(db, reading, sha256, left))
+    # What was found out about the numbers of this content goes on to hold of them.
+    verified = next((one for one in (before, source) if one and one.sha256 == sha256 and one.verified_at), None)
+    places.put(
+        db,
+        reading.seen,
+        root=root,
+        sha256=sha256,
+        problem=reading.problem or (verified.problem if verified else None),
+        at=now,
+        verified_at=verified.verified_at if verified else None,
+    )
+    left = next((one for one in (before, source) if one and one.sha256 not in {None, sha256}), None)
+    touched = changes.record(db, _said(db, reading, sha256, left, is_first=is_first))
     # Where a file lies is no change that syncs, and still part of what the lists show.
-    return touched | {ids.item_id(content) for content in (sha256, left) if content}
+    return touched | {ids.item_id(content) for content in (sha256, left and left.sha256) if content}
 
 
-def _said(db: sqlite3.Connection, reading: Reading, sha256: str, left: str | None) -> Iterator[changes.Change]:
-    """All that the reading gives to say, also about the content that ``left`` this place."""
+def _said(
+    db: sqlite3.Connection, reading: Reading, sha256: str, left: Known | None, *, is_first: bool
+) -> Iterator[changes.Change]:
+    """All that the reading gives to say, also about the content that ``left`` the place where it was known."""
     version = ids.item_id(sha256)
     is_new = db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is None
     if is_new:
@@ -44,10 +66,10 @@ def _said(db: sqlite3.Connection, reading: Reading, sha256: str, left: str | Non
         yield from _header_facts(db, reading, version)
     elif db.execute(_REPLACED, (version,)).fetchone():
         yield changes.set_field(db, version, "file", "replaced_by", None)
-    if left is not None:
-        if is_new:
-            yield from inheriting(db, ids.item_id(left), version)
-        yield from _replaced(db, reading.seen.path, left, sha256)
+    if left is not None and left.sha256 is not None:
+        if is_new or is_first:
+            yield from inheriting(db, ids.item_id(left.sha256), version)
+        yield from _replaced(db, left.path, left.sha256, sha256)
     if is_new:
         yield from _trigger_words(db, reading, version)
     if reading.sidecar is not None:

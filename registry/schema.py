@@ -194,6 +194,28 @@ def m001_first(db: Database) -> None:
         db.execute(statement)
 
 
+_SCAN = """
+CREATE TABLE places_now (
+    path TEXT PRIMARY KEY, root TEXT NOT NULL, sha256 TEXT, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    device INTEGER NOT NULL, inode INTEGER NOT NULL, state TEXT NOT NULL, problem TEXT, seen_at TEXT NOT NULL,
+    verified_at TEXT,
+    CHECK (state IN ('present', 'missing', 'damaged', 'offline'))
+) WITHOUT ROWID;
+INSERT INTO places_now SELECT path, root, sha256, size, mtime_ns, device, inode, state, problem, seen_at, NULL FROM places;
+DROP TABLE places;
+ALTER TABLE places_now RENAME TO places;
+CREATE INDEX file_history_successor ON file_history (replaced_by);
+"""
+
+
+@migrations()
+def m003_scan(db: Database) -> None:
+    """Files on a drive that is away, and when a file was verified; a CHECK changes only with its table."""
+    indexes = db.execute("SELECT sql FROM sqlite_master WHERE tbl_name = 'places' AND type = 'index' AND sql NOT NULL")
+    for statement in [*_split(_SCAN), *(row[0] for row in indexes.fetchall())]:
+        db.execute(statement)
+
+
 def _split(script: str) -> list[str]:
     """Single statements: ``executescript`` would commit the migration's transaction."""
     lines = [line for line in script.splitlines() if not line.strip().startswith("--")]

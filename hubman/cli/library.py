@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -26,12 +27,54 @@ def root() -> None:
 
 @root.command("add")
 @click.argument("folder", type=click.Path(path_type=Path))
-def root_add(folder: Path) -> None:
-    """Index FOLDER from now on; then run ``hubman scan``."""
-    from registry import roots
+@click.option(
+    "--preset",
+    metavar="PROGRAM",
+    help="FOLDER is where a1111, forge, comfyui, invokeai, stabilitymatrix or swarmui is.",
+)
+@output.json_option
+def root_add(folder: Path, preset: str | None, as_json: bool) -> None:
+    """Index FOLDER, or the model folders of the program in it, from now on; then run ``hubman scan``."""
+    from registry import roots, webuis
 
     with open_registry() as registry:
-        output.say(f"added {roots.add(registry, folder)}; hubman scan indexes it")
+        if preset is None:
+            root = roots.add(registry, folder)
+            taken = [webuis.Taken(path=roots.absolute(folder), kind="any", stated="", root=root, is_new=True)]
+        else:
+            taken = webuis.take(registry, webuis.folders(preset.lower(), folder))
+    if as_json:
+        output.print_json(taken)
+        return
+    for one in taken:
+        if one.is_new:
+            output.say(f"added {one.root}{_about(one.kind, one.stated)}")
+        else:
+            output.say(f"{one.path}{_about(one.kind, one.stated)} is indexed already, in {one.root}")
+    output.say("hubman scan indexes what is in there")
+
+
+def _about(kind: str, stated: str) -> str:
+    parts = [part for part in ("" if kind == "any" else kind, stated and f"from {stated}") if part]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+@root.command("find")
+@output.json_option
+def root_find(as_json: bool) -> None:
+    """Look in the usual places for other programs' model folders. Adds none."""
+    from registry import webui_search
+
+    found = webui_search.find(Path.home())
+    if as_json:
+        output.print_json(found)
+        return
+    if not found:
+        click.echo("none found: hubman root add DIR takes any folder", err=True)
+    for one in found:
+        output.say(f"{one.base}: hubman root add --preset {one.preset} {shlex.quote(str(one.base))}")
+        for folder in one.folders:
+            output.say(f"  {folder.path}{_about(folder.kind, folder.stated)}")
 
 
 @root.command("rm")
@@ -83,8 +126,42 @@ def scan(folders: tuple[Path, ...], rehash: bool, as_json: bool) -> None:
         return
     output.say(
         f"{result.new} new, {result.changed} changed, {result.moved} moved, {result.missing} missing, "
-        f"{result.damaged} damaged, {result.unchanged} unchanged"
+        f"{result.offline} offline, {result.damaged} damaged, {result.unchanged} unchanged"
     )
+
+
+@click.command()
+@click.argument("query", nargs=-1)
+@output.json_option
+def verify(query: tuple[str, ...], as_json: bool) -> int:
+    """Read the files of the models that match QUERY, or every file, and tell which are no longer sound.
+
+    Exit status 1 if any is not: bytes that changed by themselves, a file cut off, a header that makes no sense, numbers
+    that are not finite, weights that are all zero. What was found stays with the file, until a later verify or scan
+    finds it mended.
+    """
+    from registry import verify as verifying
+
+    with open_registry() as registry, output.progress(quiet=as_json) as report:
+        found = verifying.verify(
+            registry,
+            " ".join(query),
+            lambda done, total: report(
+                Progress(stage="verifying", done=round(done / 1e6), total=round(total / 1e6), unit="MB")
+            ),
+        )
+    if as_json:
+        output.print_json(found)
+    else:
+        for finding in found.findings:
+            output.say(f"{finding.path} {finding.problem}")
+        for path in found.changed:
+            output.say(f"{path} has changed or gone since the last scan: hubman scan looks at it")
+        output.say(
+            f"{found.sound} sound, {len(found.findings)} not, {len(found.changed)} changed, {found.absent} not here, "
+            f"{output.size(found.size)} read"
+        )
+    return 1 if found.findings else 0
 
 
 @click.command()
@@ -154,7 +231,10 @@ def _print_version(version: VersionRow) -> None:
     for file in version.files:
         output.say(f"  file     {file.name}  {output.size(file.size)}  sha256 {file.sha256[:12]}")
         for place in file.places:
-            output.say(f"           {place.path} ({place.problem or place.state})")
+            verified = f", verified {place.verified_at[:10]}" if place.verified_at else ""
+            output.say(f"           {place.path} ({place.problem or place.state}{verified})")
+    for old in version.history:
+        output.say(f"  replaced {old.path}  sha256 {old.sha256[:12]}  {old.at[:10]}")
 
 
 @click.command()

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "run the whole loop on the embedded base model and the local sandbox"),
     "root": ("library", "the folders that are indexed"),
     "scan": ("library", "index new, changed, moved and missing files"),
+    "verify": ("library", "read files again and tell which are no longer sound"),
     "ls": ("library", "list models that match a query"),
     "show": ("library", "everything known of a model"),
     "edit": ("library", "change what is known of a model"),

@@ -77,7 +77,13 @@ def is_wanted(registry: Registry, device: str, policy: Policy, blob: Wanted) -> 
 
 
 def is_here(db: sqlite3.Connection, sha256: str) -> bool:
-    return bool(db.execute("SELECT 1 FROM places WHERE sha256 = ? AND state = 'present'", (sha256,)).fetchone())
+    """Whether this machine has these bytes; those on a drive that is away for now need no second copy, and one is no
+    help against numbers that are no good.
+    """
+    sql = (
+        "SELECT 1 FROM places WHERE sha256 = ? AND state <> 'missing' AND (state <> 'damaged' OR verified_at NOT NULL)"
+    )
+    return bool(db.execute(sql, (sha256,)).fetchone())
 
 
 def want_pinned(registry: Registry, repo: str, device: str) -> None:

@@ -96,7 +96,8 @@ def _source(registry: Registry, wanted: queue.Wanted) -> _Source | None:
             raise DamagedFileError(f"picture {wanted.sha256[:12]} is larger than 32 MiB", "it stays on this machine")
         return _Source(path, size)
     places = registry.db.execute(
-        "SELECT path, size, mtime_ns FROM places WHERE sha256 = ? AND state = 'present' ORDER BY path", (wanted.sha256,)
+        "SELECT path, size, mtime_ns FROM places WHERE sha256 = ? AND state IN ('present', 'offline') ORDER BY path",
+        (wanted.sha256,),
     ).fetchall()
     sources = [_Source(Path(row["path"]), row["size"], row["mtime_ns"]) for row in places]
     for source in sources:

@@ -196,3 +196,40 @@ def test_commands_that_do_not_draw_load_no_torch(scanned: Path) -> None:
         cwd=scanned,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+
+
+def test_a_preset_adds_a_programs_model_folders_and_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "ComfyUI"
+    write_lora(base / "models" / "loras" / "a.safetensors", seed=1)
+    (base / "custom_nodes").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run(["root", "find", "--json"]) == 0
+    assert str(base) in [one["base"] for one in json.loads(capsys.readouterr().out)]
+    assert run(["root", "find"]) == 0
+    assert f"hubman root add --preset comfyui {base}" in capsys.readouterr().out
+    assert run(["root", "add", "--preset", "comfyui", str(base)]) == 0
+    assert f"added {base / 'models' / 'loras'} (lora)" in capsys.readouterr().out
+    assert run(["root", "add", "--preset", "ComfyUI", str(base), "--json"]) == 0
+    assert [one["is_new"] for one in json.loads(capsys.readouterr().out)] == [False]
+    assert run(["root", "add", "--preset", "swarmui", str(base)]) == 2
+    assert run(["scan"]) == 0
+    assert run(["show", "a"]) == 0
+
+
+def test_verify_fails_when_something_is_found_and_says_it(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify"]) == 0
+    assert "1 sound, 0 not" in capsys.readouterr().out
+    path = write_lora(scanned / "broken.safetensors", seed=2)
+    path.write_bytes(path.read_bytes()[:-2] + b"\xff\x7f")
+    assert run(["scan"]) == 0
+    capsys.readouterr()
+    assert run(["verify", "--json"]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (finding["path"], finding["kind"]) == (str(path), "weights")
+    assert run(["verify", "ink"]) == 0
+    assert run(["verify", "nofield:x"]) == 2
+    capsys.readouterr()
+    assert run(["show", "broken"]) == 0
+    assert "NaN" in capsys.readouterr().out

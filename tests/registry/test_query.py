@@ -62,7 +62,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         library.trash(registry, gone)
         registry.db.execute(
             "INSERT INTO places SELECT '/copies/ink_wash_v2.safetensors', root, sha256, size, mtime_ns, device, inode + 1, "
-            "state, problem, seen_at FROM places WHERE path LIKE '%ink_wash%'"
+            "state, problem, seen_at, verified_at FROM places WHERE path LIKE '%ink_wash%'"
         )
         yield registry
 

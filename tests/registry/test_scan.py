@@ -189,21 +189,6 @@ def test_a_missing_file_is_flagged_and_comes_back(registry: Registry, loras: Pat
     assert _names(registry, "has:notes") == ["a"]
 
 
-@pytest.mark.parametrize("mount_point_stays", [False, True])
-def test_a_root_whose_drive_is_gone_makes_nothing_missing(
-    registry: Registry, loras: Path, tmp_path: Path, mount_point_stays: bool
-) -> None:
-    write_model(loras / "a.safetensors", small_lora(), seed=1)
-    scan.scan(registry)
-    loras.rename(tmp_path / "unplugged")
-    if mount_point_stays:
-        loras.mkdir()
-    result = scan.scan(registry)
-    assert _counts(result) == {}
-    assert "drive" in result.problems[0].reason
-    assert library.list_models(registry)[0].flags == ""
-
-
 def test_a_folder_without_permission_is_reported_and_makes_nothing_missing(
     registry: Registry, loras: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

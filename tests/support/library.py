@@ -34,7 +34,8 @@ def add_entry(
         if place is not None:
             inode = int(sha256[:8], 16) + len(place)
             db.execute(
-                "INSERT INTO places VALUES (?, '/models', ?, 1000, 1, 1, ?, ?, NULL, '2026-01-01T00:00:00.000Z')",
+                "INSERT INTO places (path, root, sha256, size, mtime_ns, device, inode, state, seen_at) "
+                "VALUES (?, '/models', ?, 1000, 1, 1, ?, ?, '2026-01-01T00:00:00.000Z')",
                 (place, sha256, inode, state),
             )
         library.set_facts(registry, item, "user", {**facts, **model_facts})

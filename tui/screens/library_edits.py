@@ -244,26 +244,9 @@ class LibraryEdits(HubScreen):
         self.start_job("scan", "look for new and changed files", {"folders": []})
 
     def do_add_folder(self) -> None:
-        from tui.widgets.dialogs import Ask
+        from tui.screens import library_folders
 
-        def done(text: str | None) -> None:
-            if text:
-                self._add_folder(text)
-
-        hint = "A folder with model files. They are indexed where they lie; nothing is moved or renamed."
-        self.app.push_screen(Ask("add a folder", "~/", hint=hint, check=_check_folder), done)
-
-    def _add_folder(self, text: str) -> None:
-        from tui.folders import expand
-
-        folder = expand(text)
-
-        def work(registry: Registry) -> str:
-            from registry import roots
-
-            return str(roots.add(registry, folder))
-
-        self.change(work, lambda root: self.start_job("scan", f"index {root}", {"folders": [root]}))
+        library_folders.offer(self)
 
     def do_pull(self) -> None:
         from tui.widgets.dialogs import Ask
@@ -306,13 +289,6 @@ def _check(name: str, text: str) -> None:
 
     if name in fields.FIELDS:
         fields.parse(fields.FIELDS[name], text)
-
-
-def _check_folder(text: str) -> None:
-    from tui.folders import expand
-
-    if not expand(text).is_dir():
-        raise UsageError(f"{text} is not a folder", "give the path of one")
 
 
 def _check_ref(text: str) -> Callable[[], None] | None:

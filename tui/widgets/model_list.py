@@ -92,7 +92,7 @@ class ModelList(RowList[ModelRow]):
         name = formats.one_line(item.name) + (f"  ({item.versions})" if item.versions > 1 else "")
         return (
             ("●", "mark") if marked else ("♥", "accent") if item.favourite else (" ", ""),
-            (name, "mark" if marked else "muted" if "M" in item.flags else ""),
+            (name, "mark" if marked else "muted" if set(item.flags) & set("MO") else ""),
             (item.base_model or "?", "muted"),
             (item.network_type or item.kind, "muted"),
             (str(item.rank) if item.rank else "", "muted"),
