@@ -13,7 +13,8 @@ from types import TracebackType
 from registry import ids
 from registry.errors import HubError
 
-_NEWEST = "m001_first"
+MIGRATIONS = frozenset({"m001_first", "m004_journal"})
+"""The names of all that :mod:`registry.schema` defines."""
 
 BUSY_TIMEOUT_S = 5.0
 """How long a write waits for another process's before it gives up."""
@@ -96,7 +97,7 @@ def _is_current(db: sqlite3.Connection) -> bool:
     """Asked without sqlite-utils, whose import costs more than everything else that a command does."""
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
         return False
-    return db.execute("SELECT 1 FROM _sqlite_migrations WHERE name = ?", (_NEWEST,)).fetchone() is not None
+    return {row[0] for row in db.execute("SELECT name FROM _sqlite_migrations")} >= MIGRATIONS
 
 
 def _migrate(db: sqlite3.Connection) -> None:

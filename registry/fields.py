@@ -70,6 +70,14 @@ TEXTS: dict[str, Literal["model", "version"]] = {"notes": "model", "description"
 """Long texts: two machines' concurrent edits are both kept until the next save."""
 
 SETS: dict[str, Literal["model", "version"]] = {"tags": "model", "trigger_words": "version", "previews": "version"}
+ORDERED_SETS = frozenset({"trigger_words", "previews"})
+"""Those that are shown in the order in which their values were added."""
+
+
+def level_of(name: str) -> Literal["model", "version"] | None:
+    """Whether a field, text or set is said of a model or of a version; None for a name of a later version of hubman."""
+    known = FIELDS.get(name)
+    return known.of if known else {**TEXTS, **SETS}.get(name)
 
 
 def editable_names() -> list[str]:

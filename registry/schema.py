@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from registry.schema_journal import JOURNAL
+
 migrations = Migrations("registry")
 
 _FIRST = """
@@ -191,6 +193,12 @@ CREATE TABLE cache (key TEXT PRIMARY KEY, value TEXT NOT NULL, tag TEXT, stored_
 @migrations()
 def m001_first(db: Database) -> None:
     for statement in _split(_FIRST):
+        db.execute(statement)
+
+
+@migrations()
+def m004_journal(db: Database) -> None:
+    for statement in _split(JOURNAL):
         db.execute(statement)
 
 

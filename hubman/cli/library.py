@@ -9,7 +9,7 @@ import click
 from hubman import config
 from hubman.cli import output
 from hubman.progress import Progress
-from registry import library
+from registry import edits, library
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.records import ModelDetail, VersionRow
@@ -170,7 +170,7 @@ def edit(ref: str, assignments: tuple[str, ...]) -> None:
         pairs[name.strip()] = value
     with open_registry() as registry:
         model, version = library.resolve(registry, ref)
-        library.edit(registry, model, version, pairs)
+        edits.edit(registry, model, version, pairs)
     output.say(f"saved {', '.join(pairs)}")
 
 
@@ -185,7 +185,7 @@ def tag(ref: str, tags: tuple[str, ...]) -> None:
         remove = [text[1:].strip().lower() for text in tags if text.startswith("-")]
         if "" in add + remove:
             raise UsageError("an empty tag is no tag")
-        library.update_set(registry, model, "tags", add=add, remove=remove)
+        edits.tag(registry, [model], add=add, remove=remove)
         output.say(f"tags: {', '.join(library.show(registry, model).tags) or 'none'}")
 
 
@@ -195,7 +195,7 @@ def trash(ref: str) -> None:
     """Hide the model REF from lists on every machine; its files are not touched."""
     with open_registry() as registry:
         model, _ = library.resolve(registry, ref)
-        library.trash(registry, model)
+        edits.trash(registry, model)
     output.say(f"{ref} is in the trash; hubman restore {ref} takes it out")
 
 
@@ -205,7 +205,7 @@ def restore(ref: str) -> None:
     """Take the model REF out of the trash."""
     with open_registry() as registry:
         model, _ = library.resolve(registry, ref)
-        library.restore(registry, model)
+        edits.restore(registry, model)
     output.say(f"{ref} is back")
 
 

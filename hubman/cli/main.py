@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tag": ("library", "add and remove tags"),
     "trash": ("library", "hide a model; its files stay"),
     "restore": ("library", "take a model out of the trash"),
+    "journal": ("journal", "what was done to the library"),
+    "undo": ("journal", "take back what was done"),
     "inspect": ("library", "what a file says of itself, without a registry"),
     "search": ("civitai", "find models on Civitai"),
     "pull": ("civitai", "download from Civitai, verified and indexed"),

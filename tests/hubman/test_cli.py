@@ -78,6 +78,35 @@ def test_a_trashed_model_is_hidden_until_restored(scanned: Path, capsys: pytest.
     assert len(json.loads(capsys.readouterr().out)) == 1
 
 
+def test_undo_and_journal_show_and_take_back_what_was_done(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["edit", "ink wash", "rating=4"]) == 0
+    assert run(["edit", "ink wash", "notes=soft"]) == 0
+    capsys.readouterr()
+    assert run(["undo", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "would take back: notes of ink wash\n"
+    assert run(["undo", "1"]) == 0
+    assert capsys.readouterr().out == "took back: rating of ink wash\n"
+    assert run(["journal", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [(entry["verb"], entry["undone_by"]) for entry in entries] == [("undo", None), ("edit", None), ("edit", 3)]
+    assert run(["undo", "3"]) == 0
+    assert capsys.readouterr().out == "did again: rating of ink wash\n"
+    assert run(["show", "ink wash", "--json"]) == 0
+    model = json.loads(capsys.readouterr().out)
+    assert (model["rating"], model["notes"]) == (4, "soft")
+
+
+def test_undo_says_what_it_left_alone(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["edit", "ink wash", "rating=4", "notes=soft"]) == 0
+    assert run(["edit", "ink wash", "rating=5"]) == 0
+    capsys.readouterr()
+    assert run(["undo", "1"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "took back: rating, notes of ink wash",
+        "stays: rating of ink wash was edited later",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [
@@ -95,6 +124,9 @@ def test_a_trashed_model_is_hidden_until_restored(scanned: Path, capsys: pytest.
         (["sync"], 1),
         (["inspect", "/no/such/file"], None),
         (["nonsense"], 2),
+        (["undo"], 1),
+        (["undo", "77"], 1),
+        (["undo", "first"], 2),
         (["ls", "--nonsense"], 2),
         (["edit", "ink wash"], 2),
         (["sweep"], 2),

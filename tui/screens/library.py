@@ -292,6 +292,11 @@ class LibraryScreen(LibraryEdits):
             self.rows.cursor += 1
             self.marks_changed()
 
+    def do_mark_all(self) -> None:
+        """Mark all that the query finds."""
+        self.order.marks = set(self.order.ids)
+        self.marks_changed()
+
     def do_invert(self) -> None:
         self.order.marks = set(self.order.ids) - self.order.marks
         self.marks_changed()
