@@ -72,7 +72,7 @@ _ACTIONS = (
     Action("library.tags", "t", "tags", "Edit the tags", "model"),
     Action("library.words", "w", "words", "Edit the trigger words", "model", footer=False),
     Action("library.strength", "s", "strength", "Set the recommended strength", "model", footer=False),
-    Action("library.undo", "z", "undo", "Undo the last change"),
+    Action("library.undo", "z", "undo", "Undo the last change", "undo"),
     Action("library.journal", "Z", "journal", "Show what was done, to undo any of it", footer=False),
     Action("library.trash", "d", "trash", "Put the marked models, or this one, into the trash", "model"),
     Action("library.cards", "c", "cards", "Switch between list and cards"),

@@ -223,7 +223,7 @@ async def test_an_action_that_is_impossible_says_why(open_app: OpenApp) -> None:
         await settle(pilot)
         await press(pilot, "z", "Z", "e")
         assert notes_of(app) == [
-            "nothing to undo: hubman journal lists what was done",
+            "nothing to undo",
             "nothing was done here yet",
             "there is no model under the cursor",
         ]

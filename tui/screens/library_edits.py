@@ -31,6 +31,8 @@ class LibraryEdits(HubScreen):
     order: ModelOrder
     detail: ModelDetail | None
     version_at: int
+    is_loaded: bool = False
+    """Whether the list was read: before that nothing here may open the registry, for the first paint's sake."""
 
     def reload(self, *, facets: bool = False, to: str | None = None) -> None:
         raise NotImplementedError
@@ -42,6 +44,8 @@ class LibraryEdits(HubScreen):
     def lacks(self, need: str) -> str:
         if need == "model" and self.detail is None:
             return "there is no model under the cursor"
+        if need == "undo" and not (self.is_loaded and _can_undo(self.registry)):
+            return "nothing to undo"
         return ""
 
     @property
@@ -358,6 +362,12 @@ class LibraryEdits(HubScreen):
     def on_input_blurred(self, event: Input.Blurred) -> None:
         del event
         self.refresh_actions()
+
+
+def _can_undo(registry: Registry) -> bool:
+    from registry import journal
+
+    return journal.last(registry) is not None
 
 
 def _tag(registry: Registry, models: Sequence[str], add: Sequence[str], remove: Sequence[str]) -> Entry | None:
