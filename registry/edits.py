@@ -84,6 +84,18 @@ def tag(
     return journal.write(registry, "tag", f"tags of {names_of(registry, models)}", models, act)
 
 
+def plan_tags(
+    registry: Registry, models: Sequence[str], *, add: Iterable[str] = (), remove: Iterable[str] = ()
+) -> list[Planned]:
+    """The models whose tags :func:`tag` would change."""
+    found = []
+    for row in library.model_rows(registry, models):
+        after = sorted((set(row.tags) | set(add)) - (set(remove) - set(add)))
+        if after != sorted(row.tags):
+            found.append(Planned(row.id, row.name, "tags", ", ".join(sorted(row.tags)), ", ".join(after)))
+    return found
+
+
 def trash(registry: Registry, *models: str) -> Entry | None:
     """Put models into the trash: hidden from lists on every machine, their files untouched."""
     return _set_all(registry, "trash", "{} put into the trash", models, {"deleted_at": timestamps.now()})

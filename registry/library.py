@@ -86,7 +86,8 @@ def show(registry: Registry, model: str) -> ModelDetail:
     values["collections"] = [
         row[0]
         for row in registry.db.execute(
-            "SELECT c.name FROM collections c JOIN collection_members m ON m.collection_id = c.id WHERE m.model_id = ? ORDER BY c.name",
+            "SELECT c.name FROM collections c JOIN collection_members m ON m.collection_id = c.id "
+            "WHERE m.model_id = ? AND m.is_direct ORDER BY c.name",
             (model,),
         )
     ]

@@ -1,4 +1,4 @@
-"""The tables of the journal: what a person did on this machine, and what it takes to take it back."""
+"""The tables of the journal (what a person did on this machine, and how to take it back), and nested collections."""
 
 JOURNAL = """
 CREATE TABLE journal (
@@ -12,4 +12,10 @@ CREATE TABLE journal_steps (
 ) WITHOUT ROWID;
 -- A stamp that was made by taking something back, and the stamp of the saying that it brought back ('' for nothing).
 CREATE TABLE restored (stamp TEXT PRIMARY KEY, stands_for TEXT NOT NULL) WITHOUT ROWID;
+
+-- The name of a collection is its whole path. Several items may be shown as one; a model is also in all those above.
+CREATE TABLE collection_aliases (id TEXT PRIMARY KEY, shown TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX collection_aliases_shown ON collection_aliases (shown);
+ALTER TABLE collection_members ADD COLUMN is_direct INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX collection_members_model ON collection_members (model_id);
 """

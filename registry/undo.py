@@ -110,10 +110,8 @@ def _sorted(db: sqlite3.Connection, steps: list[Step], *, force: bool) -> tuple[
 def _gone(db: sqlite3.Connection, step: Step) -> str:
     """Why there is nobody left who would see the step taken back, if so."""
     level = level_of(step.name)
-    if level is None:
-        return ""
-    table = {"model": "models", "version": "versions"}[level]
-    if db.execute(f"SELECT 1 FROM {table} WHERE id = ?", (step.item,)).fetchone():  # noqa: S608 - names of ours
+    table = {"model": "models", "version": "versions"}.get(level or "")
+    if table is None or db.execute(f"SELECT 1 FROM {table} WHERE id = ?", (step.item,)).fetchone():  # noqa: S608 - names of ours
         return ""
     return f"is of a {level} that became part of another or is gone"
 

@@ -83,6 +83,14 @@ _ACTIONS = (
     Action("library.add_folder", "A", "add folder", "Add a folder of models to the library", footer=False),
     Action("library.facets", "f", "facets", "Show, or go to, the facets", footer=False),
     Action("library.favourite", "b", "favourite", "Make the model a favourite, or no longer", "model", footer=False),
+    Action(
+        "library.collect",
+        "a",
+        "collect",
+        "Put the marked models, or this one, into a collection",
+        "model",
+        footer=False,
+    ),
     Action("library.mark_all", "asterisk", "mark all", "Mark all models that the query finds", footer=False),
     Action(
         "library.rate_up", "greater_than_sign", "one star more", "Rate the model one star higher", "model", footer=False

@@ -107,6 +107,48 @@ def test_undo_says_what_it_left_alone(scanned: Path, capsys: pytest.CaptureFixtu
     ]
 
 
+def test_an_edit_of_a_query_shows_its_plan_and_wants_a_yes(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_lora(scanned / "clay.safetensors", seed=2)
+    assert run(["scan", str(scanned)]) == 0
+    assert run(["edit", "clay", "rating=4"]) == 0
+    capsys.readouterr()
+    words = ["edit", "--query", "", "rating=4"]
+    assert run([*words, "--dry-run"]) == 0
+    assert capsys.readouterr().out == "ink wash\trating\t0\t4\n", "only what would change stands in the plan"
+    assert run(words) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert run([*words, "--yes"]) == 0
+    assert run(["tag", "--query", "rating:4", "+ink", "--yes"]) == 0
+    capsys.readouterr()
+    assert run(["ls", "tag:ink", "rating:4", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    assert run(["undo"]) == 0
+    assert run(["undo"]) == 0
+    capsys.readouterr()
+    assert run(["ls", "rating:4", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["clay"]
+
+
+def test_collections_are_made_filled_and_listed(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["collection", "new", "Clients/A"]) == 0
+    assert run(["collection", "add", "Clients/A", "ink wash"]) == 0
+    assert run(["collection", "rename", "Clients/A", "Acme"]) == 0
+    capsys.readouterr()
+    assert run(["collection", "ls", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["path"], one["total"]) for one in found] == [("Clients", 1), ("Clients/Acme", 1)]
+    assert run(["collection", "show", "Clients"]) == 0
+    assert capsys.readouterr().out.split("\t")[:2] == ["ink wash", "Clients/Acme"]
+    assert run(["collection", "move", "Clients/Acme", "/"]) == 0
+    assert run(["collection", "rm", "Acme", "--query", "ink"]) == 0
+    assert run(["collection", "rm", "Acme", "--dry-run"]) == 0
+    assert run(["collection", "rm", "Acme"]) == 2
+    assert run(["collection", "rm", "Acme", "--yes"]) == 0
+    capsys.readouterr()
+    assert run(["collection", "ls"]) == 0
+    assert capsys.readouterr().out == "Clients\t0\t0\n"
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [
@@ -125,6 +167,11 @@ def test_undo_says_what_it_left_alone(scanned: Path, capsys: pytest.CaptureFixtu
         (["inspect", "/no/such/file"], None),
         (["nonsense"], 2),
         (["undo"], 1),
+        (["collection", "show", "nowhere"], 1),
+        (["collection", "add", "nowhere"], 2),
+        (["collection", "new", "//"], 2),
+        (["edit", "--query", "nonsense:1", "rating=4"], 2),
+        (["tag", "ink wash"], 2),
         (["undo", "77"], 1),
         (["undo", "first"], 2),
         (["ls", "--nonsense"], 2),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registry import edits, journal, library
+from registry import collecting, edits, journal, library
 from registry.errors import HubError
 from registry.undo import undo
 from tests.support.machines import Machine, quick_folder, settle
@@ -88,3 +88,20 @@ def test_a_tag_that_both_machines_gave_stays(machines: tuple[Machine, Machine, s
     assert [one.reason for one in done.kept] == ["got ink by another edit too"]
     settle([a, b])
     assert library.show(b.registry, ink).tags == ("ink",), "of the two tags only the one that is a's alone goes"
+
+
+def test_collections_and_their_undo_reach_the_other_machine(machines: tuple[Machine, Machine, str]) -> None:
+    a, b, ink = machines
+    collecting.create(a.registry, "Clients/A")
+    collecting.create(b.registry, "Clients")
+    collecting.put(a.registry, "Clients/A", [ink])
+    collecting.put(b.registry, "Clients", [ink])
+    settle([a, b])
+    for machine in (a, b):
+        assert [one.path for one in collecting.listed(machine.registry)] == ["Clients", "Clients/A"]
+        assert library.show(machine.registry, ink).collections == ("Clients", "Clients/A")
+    undo(b.registry)
+    undo(b.registry)
+    settle([a, b])
+    assert library.show(a.registry, ink).collections == ("Clients/A",)
+    assert a.shown() == b.shown()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlite_utils import Database
 
 from registry import database, edits, journal, library, previews, said, schema
 from registry.database import Registry
@@ -210,12 +213,11 @@ def test_every_migration_is_known_to_the_one_who_asks_whether_all_have_run() -> 
 
 def test_a_registry_of_before_the_journal_gets_it(tmp_path: Path) -> None:
     home = tmp_path / "home"
+    home.mkdir()
+    with contextlib.closing(sqlite3.connect(home / "registry.db", isolation_level=None)) as db:
+        schema.migrations.apply(Database(db), stop_before="m004_journal")
     with Registry(home) as registry:
         item = add_entry(registry, "ink", tags=["style"])
-        for table in ("journal", "journal_steps", "restored"):
-            registry.db.execute(f"DROP TABLE {table}")
-        registry.db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm004_journal'")
-    with Registry(home) as registry:
         edits.edit(registry, item, item, {"rating": "4"})
         undo(registry)
         assert library.show(registry, item).tags == ("style",)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from registry import edits, library, query, timestamps
+from registry import collecting, edits, library, query, timestamps
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.query_fields import FIELDS
@@ -255,8 +255,8 @@ def test_used_looks_at_the_pictures_made_with_any_version(registry: Registry) ->
 def test_a_collection_is_asked_for_by_name(registry: Registry) -> None:
     item = add_entry(registry, "brush")
     add_entry(registry, "other")
-    registry.db.execute("INSERT INTO collections VALUES ('c', 'Client A', '')")
-    registry.db.execute("INSERT INTO collection_members VALUES ('c', ?)", (item,))
+    collecting.create(registry, "Client A")
+    collecting.put(registry, "Client A", [item])
     assert library.model_ids(registry, 'collection:"client a"') == [item]
     assert library.model_ids(registry, "has:collection") == [item]
 

@@ -298,6 +298,23 @@ async def test_all_filtered_models_are_marked_and_edited_after_a_look_at_the_pla
         assert not any(_stored(home, model).versions[0].strength == 0.45 for model in models)
 
 
+async def test_marked_models_go_into_a_collection_and_out_of_it(
+    open_app: OpenApp, home: Path, models: list[str]
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        marked = _screen(app).order.ids[:2]
+        await press(pilot, "space", "space", "a")
+        await write(pilot, "Clients/A")
+        await press(pilot, "enter")
+        assert {_stored(home, model).collections for model in marked} == {("Clients/A",)}
+        await press(pilot, "a")
+        await write(pilot, "-Clients/A")
+        await press(pilot, "enter")
+        assert {_stored(home, model).collections for model in marked} == {()}
+
+
 async def test_tags_of_marked_models_are_added_and_removed_and_the_others_stay(
     open_app: OpenApp, home: Path, models: list[str]
 ) -> None:

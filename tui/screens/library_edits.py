@@ -214,6 +214,19 @@ class LibraryEdits(HubScreen):
             if rating != self.detail.rating:
                 self.assign({"rating": str(rating) if rating else ""})
 
+    def do_collect(self) -> None:
+        from tui.widgets.dialogs import Ask
+
+        models = self.targets()
+
+        def done(path: str | None) -> None:
+            if path:
+                self.change(lambda registry: _collect(registry, path, models), self._changed)
+
+        title = f"put {formats.count(len(models), 'model')} into a collection"
+        hint = "Its path, such as Clients/A; it is made if it is not there. A - before it takes them out of it."
+        self.app.push_screen(Ask(title, hint=hint), done)
+
     # trash and undo -----------------------------------------------------------------------------------------------
 
     def do_trash(self) -> None:
@@ -368,6 +381,16 @@ def _can_undo(registry: Registry) -> bool:
     from registry import journal
 
     return journal.last(registry) is not None
+
+
+def _collect(registry: Registry, path: str, models: Sequence[str]) -> Entry | None:
+    from registry import collecting
+
+    if path.startswith("-"):
+        return collecting.take_out(registry, path[1:], models)
+    if not collecting.exists(registry, path):
+        collecting.create(registry, path)
+    return collecting.put(registry, path, models)
 
 
 def _tag(registry: Registry, models: Sequence[str], add: Sequence[str], remove: Sequence[str]) -> Entry | None:
