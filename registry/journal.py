@@ -16,6 +16,12 @@ from registry.database import Registry
 from registry.errors import NotFoundError
 from registry.said import Step
 
+Move = tuple[str, str]
+"""A file's path before and after."""
+
+FINAL = "purge"
+"""The verb that can't be taken back."""
+
 KEPT = 2000
 """Entries that are kept; older ones are forgotten."""
 
@@ -41,25 +47,48 @@ def write(
     act: Callable[[], object],
     *,
     undoes: Entry | None = None,
+    moves: Sequence[Move] = (),
 ) -> Entry | None:
     """Do ``act``, which may change what is said of ``items`` and of nothing else, and enter it.
 
-    All in one transaction. Returns None, with nothing entered, where it changed nothing.
+    ``moves`` are files that have been moved as a part of it. All in one transaction. Returns None, with nothing
+    entered, where it changed nothing.
     """
     with registry.transaction() as db:
         before = said.of_all(db, items)
         act()
         steps = said.steps(before, said.of_all(db, before))
-        return _enter(db, verb, label, steps, undoes) if steps or undoes else None
+        if not (steps or undoes or moves):
+            return None
+        models = _models_of(db, before if moves else dict.fromkeys(step.item for step in steps))
+        entry = _enter(db, verb, label, models, undoes)
+        _enter_steps(db, entry, steps)
+        rows = [(entry.id, number, *move) for number, move in enumerate(moves)]
+        db.executemany("INSERT INTO journal_moves VALUES (?, ?, ?, ?)", rows)
+        return entry
 
 
-def _enter(db: sqlite3.Connection, verb: str, label: str, steps: Sequence[Step], undoes: Entry | None) -> Entry:
-    models = msgspec.json.encode(_models_of(db, dict.fromkeys(step.item for step in steps))).decode()
+def note(registry: Registry, verb: str, label: str, models: Sequence[str]) -> None:
+    """Enter something that can't be taken back."""
+    with registry.transaction() as db:
+        _enter(db, verb, label, models, None)
+
+
+def _enter(db: sqlite3.Connection, verb: str, label: str, models: Sequence[str], undoes: Entry | None) -> Entry:
     # What takes back an undo is done anew, and can be undone like anything else.
     is_undo = undoes is not None and not undoes.is_undo
-    row = (timestamps.now(), verb, label, models, undoes.id if undoes else None, is_undo)
+    row = (timestamps.now(), verb, label, msgspec.json.encode(models).decode(), undoes.id if undoes else None, is_undo)
     sql = "INSERT INTO journal (at, verb, label, models, undoes, is_undo) VALUES (?, ?, ?, ?, ?, ?) RETURNING *"
     entry = _entry(db.execute(sql, row).fetchone())
+    if undoes is not None:
+        db.execute("UPDATE journal SET undone_by = ? WHERE id = ?", (entry.id, undoes.id))
+    db.execute("DELETE FROM journal WHERE id <= ?", (entry.id - KEPT,))
+    for table in ("journal_steps", "journal_moves"):
+        db.execute(f"DELETE FROM {table} WHERE entry <= ?", (entry.id - KEPT,))  # noqa: S608 - names of ours
+    return entry
+
+
+def _enter_steps(db: sqlite3.Connection, entry: Entry, steps: Sequence[Step]) -> None:
     db.executemany(
         "INSERT INTO journal_steps VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
@@ -67,11 +96,6 @@ def _enter(db: sqlite3.Connection, verb: str, label: str, steps: Sequence[Step],
             for number, step in enumerate(steps)
         ],
     )
-    if undoes is not None:
-        db.execute("UPDATE journal SET undone_by = ? WHERE id = ?", (entry.id, undoes.id))
-    db.execute("DELETE FROM journal WHERE id <= ?", (entry.id - KEPT,))
-    db.execute("DELETE FROM journal_steps WHERE entry <= ?", (entry.id - KEPT,))
-    return entry
 
 
 def _sayings(sayings: list[said.Saying]) -> str:
@@ -102,8 +126,8 @@ def entry(registry: Registry, number: int) -> Entry:
 
 def last(registry: Registry) -> Entry | None:
     """What ``undo`` takes back: the newest entry that is in force and takes nothing back itself."""
-    sql = "SELECT * FROM journal WHERE undone_by IS NULL AND is_undo = 0 ORDER BY id DESC LIMIT 1"
-    row = registry.db.execute(sql).fetchone()
+    sql = "SELECT * FROM journal WHERE undone_by IS NULL AND is_undo = 0 AND verb <> ? ORDER BY id DESC LIMIT 1"
+    row = registry.db.execute(sql, (FINAL,)).fetchone()
     return _entry(row) if row else None
 
 
@@ -115,6 +139,12 @@ def steps_of(db: sqlite3.Connection, number: int) -> list[Step]:
         Step(item, kind, name, _decode_sayings(before), _decode_sayings(after))
         for item, kind, name, before, after in rows
     ]
+
+
+def moves_of(db: sqlite3.Connection, number: int) -> list[Move]:
+    """The files that an entry moved."""
+    rows = db.execute("SELECT source, target FROM journal_moves WHERE entry = ? ORDER BY number", (number,))
+    return [(row[0], row[1]) for row in rows]
 
 
 _decode_sayings = msgspec.json.Decoder(list[said.Saying]).decode

@@ -18,4 +18,14 @@ CREATE TABLE collection_aliases (id TEXT PRIMARY KEY, shown TEXT NOT NULL) WITHO
 CREATE INDEX collection_aliases_shown ON collection_aliases (shown);
 ALTER TABLE collection_members ADD COLUMN is_direct INTEGER NOT NULL DEFAULT 1;
 CREATE INDEX collection_members_model ON collection_members (model_id);
+
+-- Moves of files: those of an entry, those under way (what is left of a process that was killed), what lies in the trash.
+CREATE TABLE journal_moves (
+    entry INTEGER NOT NULL, number INTEGER NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
+    PRIMARY KEY (entry, number)
+) WITHOUT ROWID;
+CREATE TABLE moves_under_way (id INTEGER PRIMARY KEY, moves TEXT NOT NULL, made TEXT NOT NULL);
+CREATE TABLE trashed (
+    path TEXT PRIMARY KEY, original TEXT NOT NULL, sha256 TEXT, problem TEXT, model TEXT, size INTEGER NOT NULL, at TEXT NOT NULL
+) WITHOUT ROWID;
 """

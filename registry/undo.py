@@ -8,14 +8,15 @@ as the stamp that it brought back, so entries can be taken back one after the ot
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 import msgspec
 
-from registry import changes, journal, projection, takeback
+from registry import changes, journal, moving, projection, takeback
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
 from registry.fields import level_of
-from registry.journal import Entry
+from registry.journal import Entry, Move
 from registry.said import Step
 
 
@@ -44,10 +45,17 @@ def undo(registry: Registry, number: int | None = None, *, force: bool = False) 
     :class:`NotFoundError` where there is nothing to undo, and :class:`HubError` where nothing could be taken back or
     the entry is taken back already.
     """
+    entry = _wanted(registry, number)
+    moves = [(target, source) for source, target in reversed(journal.moves_of(registry.db, entry.id))]
+    if moves:
+        return moving.carry_out(registry, moves, lambda _: _undo(registry, entry.id, force=force, moves=moves))
+    return _undo(registry, entry.id, force=force)
+
+
+def _undo(registry: Registry, number: int, *, force: bool, moves: Sequence[Move] = ()) -> Undone:
     with registry.transaction() as db:
         entry = _wanted(registry, number)
-        steps = journal.steps_of(db, entry.id)
-        wanted, kept = _sorted(db, steps, force=force)
+        wanted, kept = _sorted(db, journal.steps_of(db, entry.id), force=force)
         if kept and not wanted:
             raise HubError(
                 f"{entry.label} can't be taken back ({kept[0].field} of {kept[0].name} {kept[0].reason})",
@@ -57,9 +65,10 @@ def undo(registry: Registry, number: int | None = None, *, force: bool = False) 
             registry,
             "redo" if entry.is_undo else "undo",
             entry.label,
-            [step.item for step in wanted],
+            [step.item for step in wanted] or entry.models,
             lambda: _take_back(db, wanted),
             undoes=entry,
+            moves=moves,
         )
         assert done is not None, "an undo is always entered"  # noqa: S101 - for the type checker
         return Undone(done, journal.entry(registry, entry.id), tuple(kept))
@@ -78,6 +87,8 @@ def _wanted(registry: Registry, number: int | None) -> Entry:
         raise NotFoundError("nothing to undo", "hubman journal lists what was done")
     if entry.undone_by is not None:
         raise HubError(f"{entry.label} is taken back already", f"hubman undo {entry.undone_by} does it again")
+    if entry.verb == journal.FINAL:
+        raise HubError(f"{entry.label} can't be taken back", "files that were purged are gone")
     return entry
 
 

@@ -1,4 +1,4 @@
-"""The commands that look at the library: roots, scan, ls, show, inspect; and the trash."""
+"""The commands that look at the library: roots, scan, ls, show, inspect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from hubman import config
 from hubman.cli import output
 from hubman.progress import Progress
-from registry import edits, library
+from registry import library
 from registry.database import Registry
 from registry.records import ModelDetail, VersionRow
 
@@ -154,26 +154,6 @@ def _print_version(version: VersionRow) -> None:
         output.say(f"  file     {file.name}  {output.size(file.size)}  sha256 {file.sha256[:12]}")
         for place in file.places:
             output.say(f"           {place.path} ({place.problem or place.state})")
-
-
-@click.command()
-@click.argument("ref")
-def trash(ref: str) -> None:
-    """Hide the model REF from lists on every machine; its files are not touched."""
-    with open_registry() as registry:
-        model, _ = library.resolve(registry, ref)
-        edits.trash(registry, model)
-    output.say(f"{ref} is in the trash; hubman restore {ref} takes it out")
-
-
-@click.command()
-@click.argument("ref")
-def restore(ref: str) -> None:
-    """Take the model REF out of the trash."""
-    with open_registry() as registry:
-        model, _ = library.resolve(registry, ref)
-        edits.restore(registry, model)
-    output.say(f"{ref} is back")
 
 
 @click.command()

@@ -149,6 +149,32 @@ def test_collections_are_made_filled_and_listed(scanned: Path, capsys: pytest.Ca
     assert capsys.readouterr().out == "Clients\t0\t0\n"
 
 
+def test_files_go_into_the_trash_after_a_yes_and_come_back(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = scanned / "ink wash.safetensors"
+    (scanned / "ink wash.txt").write_text("a note")
+    capsys.readouterr()
+    assert run(["trash", "ink wash", "--files", "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(file), str(scanned / "ink wash.txt")]
+    assert run(["trash", "--files", "ink wash"]) == 2
+    assert file.exists()
+    assert run(["trash", "--files", "ink wash", "--yes"]) == 0
+    assert not file.exists()
+    capsys.readouterr()
+    assert run(["trash", "ls", "--json"]) == 0
+    assert {one["original"] for one in json.loads(capsys.readouterr().out)} == {
+        str(file),
+        str(scanned / "ink wash.txt"),
+    }
+    assert run(["restore", "ink wash"]) == 0
+    assert file.exists()
+    assert run(["trash", "purge", "--yes"]) == 1
+    assert run(["trash", "ink wash", "--files", "--yes"]) == 0
+    assert run(["trash", "purge"]) == 2
+    assert run(["trash", "purge", "ink wash", "--yes"]) == 0
+    assert run(["restore", "ink wash"]) == 0
+    assert not file.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [

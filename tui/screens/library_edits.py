@@ -241,9 +241,9 @@ class LibraryEdits(HubScreen):
         )
 
         def work(registry: Registry) -> Entry | None:
-            from registry import edits
+            from registry import edits, trash
 
-            return (edits.restore if back else edits.trash)(registry, *models)
+            return trash.restore(registry, models) if back else edits.trash(registry, *models)
 
         def done(_: Entry | None) -> None:
             self.order.marks.clear()
