@@ -43,6 +43,11 @@ def adopting(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Cha
     yield from _copied(db, old, new, {"model"})
 
 
+def merging(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Change]:
+    """A version gives way to another of the same weights: what the person said of the old one and not of the new."""
+    yield from _copied(db, old, new, {"version"})
+
+
 def _copied(db: sqlite3.Connection, old: str, new: str, levels: set[Level]) -> Iterator[changes.Change]:
     said = dict(db.execute("SELECT field, value FROM facts WHERE item = ? AND source = 'user'", (new,)).fetchall())
     rows = db.execute(

@@ -53,10 +53,19 @@ def with_companions(path: str) -> list[str]:
 
 def plan(registry: Registry, models: Sequence[str]) -> list[Move]:
     """Where :func:`trash_files` would move which files."""
+    return _into_trash(registry, files_of(registry, models))
+
+
+def plan_paths(registry: Registry, paths: Sequence[str]) -> list[Move]:
+    """Where these model files, each with what belongs to it, would go in the trash."""
+    return _into_trash(registry, list(dict.fromkeys(one for path in paths for one in with_companions(path))))
+
+
+def _into_trash(registry: Registry, paths: Sequence[str]) -> list[Move]:
     loads: dict[int, Path] = {}
     counts: dict[Path, int] = {}
     moves = []
-    for path in files_of(registry, models):
+    for path in paths:
         device = Path(path).parent.stat().st_dev
         if device not in loads:
             root = roots.covering_root(registry, Path(path)) or Path(path).parent

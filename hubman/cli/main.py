@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "collection": ("collection", "named, nested lists of models"),
     "trash": ("trash", "hide a model, with --files move its files aside too"),
     "restore": ("trash", "take a model out of the trash"),
+    "organise": ("organise", "move and rename files by a template"),
+    "dupes": ("dupes", "files that are there more than once"),
     "journal": ("journal", "what was done to the library"),
     "undo": ("journal", "take back what was done"),
     "inspect": ("library", "what a file says of itself, without a registry"),

@@ -175,6 +175,38 @@ def test_files_go_into_the_trash_after_a_yes_and_come_back(scanned: Path, capsys
     assert not file.exists()
 
 
+def test_duplicates_are_listed_and_reduced_after_a_yes(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_lora(scanned / "copy.safetensors", seed=1)
+    assert run(["scan", str(scanned)]) == 0
+    capsys.readouterr()
+    assert run(["dupes", "--json"]) == 0
+    assert [one["kind"] for one in json.loads(capsys.readouterr().out)] == ["content"]
+    words = ["dupes", "--resolve", "keep-shortest-path"]
+    assert run([*words, "--dry-run"]) == 0
+    assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == ["keep", "trash"]
+    assert run(words) == 2
+    assert len(list(scanned.glob("*.safetensors"))) == 2
+    assert run([*words, "--yes"]) == 0
+    assert [path.name for path in scanned.glob("*.safetensors")] == ["copy.safetensors"]
+    assert run(["undo"]) == 0
+    assert len(list(scanned.glob("*.safetensors"))) == 2
+
+
+def test_files_are_organised_after_a_yes(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["root", "add", str(scanned)])
+    words = ["organise", "--template", "{type}/{hash8}-{name}"]
+    capsys.readouterr()
+    assert run([*words, "--dry-run"]) == 0
+    source, target, conflict = capsys.readouterr().out.rstrip("\n").split("\t")
+    assert (Path(source), conflict) == (scanned / "ink wash.safetensors", "")
+    assert run(words) == 2
+    assert Path(source).exists()
+    assert run([*words, "--yes"]) == 0
+    assert Path(target).exists()
+    assert run(["undo"]) == 0
+    assert Path(source).exists()
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [
@@ -193,6 +225,9 @@ def test_files_go_into_the_trash_after_a_yes_and_come_back(scanned: Path, capsys
         (["inspect", "/no/such/file"], None),
         (["nonsense"], 2),
         (["undo"], 1),
+        (["organise"], 2),
+        (["organise", "--template", "{nonsense}"], 2),
+        (["dupes", "--resolve", "all"], 2),
         (["collection", "show", "nowhere"], 1),
         (["collection", "add", "nowhere"], 2),
         (["collection", "new", "//"], 2),
