@@ -122,6 +122,12 @@ def write_text(db: sqlite3.Connection, item: str, field: str, value: str) -> Cha
     return ["txt", item, field, value, clock.tick(db), replaced]
 
 
+def clear_text(db: sqlite3.Connection, item: str, field: str) -> Change:
+    """As if nobody had written any of what is there: a text that replaces itself too leaves none."""
+    _, _, _, _, dot, replaced = write_text(db, item, field, "")
+    return ["txt", item, field, "", dot, [*replaced, dot]]
+
+
 def add_text(db: sqlite3.Connection, item: str, field: str, value: str) -> Change:
     """A text beside whatever is there, as if another machine had written it."""
     return ["txt", item, field, value, clock.tick(db), []]

@@ -13,7 +13,7 @@ from types import TracebackType
 from registry import ids
 from registry.errors import HubError
 
-MIGRATIONS = ("m001_first", "m003_scan")
+MIGRATIONS = ("m001_first", "m003_scan", "m004_journal")
 """Every migration of :mod:`registry.schema`, named here so that opening a registry that has them all imports nothing."""
 
 BUSY_TIMEOUT_S = 5.0
@@ -35,6 +35,7 @@ class Registry:
             self.db = sqlite3.connect(home / "registry.db", isolation_level=None, timeout=BUSY_TIMEOUT_S)
             self.db.row_factory = sqlite3.Row
             _prepare(self.db)
+            self._finish_moves()
         except sqlite3.DatabaseError as error:
             raise HubError(
                 f"{home / 'registry.db'} can't be opened ({error})", "is it a registry of hubman?"
@@ -43,6 +44,13 @@ class Registry:
             raise HubError(
                 f"{home} can't be used ({error.strerror})", "set HUBMAN_HOME to a folder you can write"
             ) from error
+
+    def _finish_moves(self) -> None:
+        """Put back the files of a process that was killed while it moved them."""
+        if self.db.execute("SELECT 1 FROM moves_under_way").fetchone():
+            from registry import moving
+
+            moving.recover(self)
 
     @property
     def blobs(self) -> Path:

@@ -10,15 +10,16 @@ from registry.errors import UsageError
 SOURCES = ("user", "training", "civitai", "sidecar", "header", "file", "guess")
 """Who said it, the most trusted first: the shown value is the first source's that has one."""
 
+Level = Literal["model", "version", "collection"]
 Type = Literal["text", "int", "real", "bool", "json"]
 
 
 @dataclass(frozen=True)
 class Field:
-    """One fact about a model or a version. ``editable`` by a person through ``edit``."""
+    """One fact about a model, a version or a collection. ``editable`` by a person through ``edit``."""
 
     name: str
-    of: Literal["model", "version"]
+    of: Level
     type: Type
     editable: bool = False
     column: str = ""
@@ -65,13 +66,29 @@ _FIELDS = (
     Field("published_url", "version", "text"),
     Field("cover", "version", "text"),
     Field("replaced_by", "version", "text"),
+    Field("collection_name", "collection", "text"),
+    Field("parent", "collection", "text"),
+    Field("removed_at", "collection", "text"),
 )
 
 FIELDS: dict[str, Field] = {field.name: field for field in _FIELDS}
 TEXTS: dict[str, Literal["model", "version"]] = {"notes": "model", "description": "model", "changelog": "version"}
 """Long texts: two machines' concurrent edits are both kept until the next save."""
 
-SETS: dict[str, Literal["model", "version"]] = {"tags": "model", "trigger_words": "version", "previews": "version"}
+SETS: dict[str, Literal["model", "version"]] = {
+    "tags": "model",
+    "trigger_words": "version",
+    "previews": "version",
+    "collections": "model",
+}
+ORDERED_SETS = frozenset({"trigger_words", "previews"})
+"""Those that are shown in the order in which their values were added."""
+
+
+def level_of(name: str) -> Level | None:
+    """What a field, text or set is said of; None for a name of a later version of hubman."""
+    known = FIELDS.get(name)
+    return known.of if known else {**TEXTS, **SETS}.get(name)
 
 
 def editable_names() -> list[str]:

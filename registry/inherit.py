@@ -49,6 +49,12 @@ def adopting(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Cha
     yield from _sets_and_texts(db, old, new, {"model"})
 
 
+def merging(db: sqlite3.Connection, old: str, new: str) -> Iterator[changes.Change]:
+    """A version gives way to another of the same weights: what the person said of the old one and not of the new."""
+    yield from _facts(db, old, new, "user", {"version"})
+    yield from _sets_and_texts(db, old, new, {"version"})
+
+
 def _facts(db: sqlite3.Connection, old: str, new: str, source: str, levels: set[Level]) -> Iterator[changes.Change]:
     statement = "SELECT field, value FROM facts WHERE item = ? AND source = ? ORDER BY field"
     said = dict(db.execute(statement, (new, source)).fetchall())

@@ -1,15 +1,15 @@
-"""What a person does with the collection: list, look at, edit, tag, trash. Every edit is a change that syncs."""
+"""The models: listing them, looking at one, finding one, and saying something of one as a change that syncs."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from registry import changes, fields, inherit, projection, query, roots, timestamps
+from registry import changes, inherit, projection, query, roots
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, Replaced, RunRow, VersionRow
@@ -87,7 +87,8 @@ def show(registry: Registry, model: str) -> ModelDetail:
     values["collections"] = [
         row[0]
         for row in registry.db.execute(
-            "SELECT c.name FROM collections c JOIN collection_members m ON m.collection_id = c.id WHERE m.model_id = ? ORDER BY c.name",
+            "SELECT c.name FROM collections c JOIN collection_members m ON m.collection_id = c.id "
+            "WHERE m.model_id = ? AND m.is_direct ORDER BY c.name",
             (model,),
         )
     ]
@@ -268,47 +269,6 @@ def update_set(
 def replace_set(registry: Registry, item: str, name: str, values: Sequence[str]) -> None:
     present = projection.members(registry.db, item, name)
     update_set(registry, item, name, add=values, remove=[value for value in present if value not in values])
-
-
-def edit(registry: Registry, model: str, version_id: str, assignments: Mapping[str, str]) -> None:
-    """Apply ``field=value`` texts of a person; an empty value takes the edit back.
-
-    Raises :class:`UsageError` naming the first bad field, before anything is written.
-    """
-    parsed = {name: _parse_assignment(name, value) for name, value in assignments.items()}
-    with registry.transaction():
-        for name, value in parsed.items():
-            item = model if _belongs_to(name) == "model" else version_id
-            if name in fields.TEXTS:
-                write_text(registry, item, name, value or "")
-            elif name in fields.SETS:
-                replace_set(registry, item, name, value)
-            else:
-                set_facts(registry, item, "user", {name: value})
-
-
-def _belongs_to(name: str) -> Literal["model", "version"]:
-    known = fields.FIELDS.get(name)
-    return known.of if known else {**fields.TEXTS, **fields.SETS}[name]
-
-
-def _parse_assignment(name: str, text: str) -> Any:
-    if name not in fields.editable_names():
-        raise UsageError(f"there is no field {name}", f"use one of {', '.join(fields.editable_names())}")
-    if name in fields.TEXTS:
-        return text
-    if name in fields.SETS:
-        return [word.strip() for word in text.split(",") if word.strip()]
-    return fields.parse(fields.FIELDS[name], text)
-
-
-def trash(registry: Registry, model: str) -> None:
-    """Put a model into the trash: hidden from lists on every machine, its files untouched."""
-    set_facts(registry, model, "user", {"deleted_at": timestamps.now()})
-
-
-def restore(registry: Registry, model: str) -> None:
-    set_facts(registry, model, "user", {"deleted_at": None})
 
 
 def add_record(registry: Registry, kind: str, record_id: str, body: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from registry import collection_tree
 from registry.fields import FIELDS, SOURCES
 
 _RANK = {source: position for position, source in enumerate(SOURCES)}
@@ -20,7 +21,11 @@ Best = dict[str, tuple[Any, str]]
 def rebuild(db: sqlite3.Connection, items: Iterable[str]) -> None:
     """Rebuild the projections that ``items`` (versions or models) take part in. Call inside a transaction."""
     models: set[str] = set()
+    collections = False
     for item in items:
+        if collection_tree.is_collection(item):
+            collections = True
+            continue
         models.add(item)
         before = db.execute("SELECT model_id FROM versions WHERE id = ?", (item,)).fetchone()
         if before:
@@ -30,6 +35,8 @@ def rebuild(db: sqlite3.Connection, items: Iterable[str]) -> None:
             models.add(after)
     for model in models:
         _rebuild_model(db, model)
+    if collections:
+        collection_tree.rebuild(db)
 
 
 def best_facts(db: sqlite3.Connection, item: str) -> Best:
@@ -195,11 +202,13 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
     db.execute("DELETE FROM search WHERE rowid = ?", (_search_rowid(model),))
     if not versions:
         db.execute("DELETE FROM models WHERE id = ?", (model,))
+        collection_tree.rebuild_members(db, model, [])
         return
     files = [file for version in versions for file in _file_names(db, version["id"])]
     stem = PurePath(files[0]).stem if files else model
     best = best_facts(db, model)
-    tags = _sets(db, model).get("tags", [])
+    sets = _sets(db, model)
+    tags = sets.get("tags", [])
     texts = _texts(db, model)
     row = {
         "id": model,
@@ -217,6 +226,7 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
         **_columns(best, "model"),
     }
     _replace(db, "models", row)
+    collection_tree.rebuild_members(db, model, sets.get("collections", []))
     db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(model, tag) for tag in tags])
     triggers = " ".join(word for version in versions for word in msgspec.json.decode(version["trigger_words"]))
     db.execute(

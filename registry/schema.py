@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from registry.schema_journal import JOURNAL
+
 migrations = Migrations("registry")
 
 _FIRST = """
@@ -213,6 +215,12 @@ def m003_scan(db: Database) -> None:
     """Files on a drive that is away, and when a file was verified; a CHECK changes only with its table."""
     indexes = db.execute("SELECT sql FROM sqlite_master WHERE tbl_name = 'places' AND type = 'index' AND sql NOT NULL")
     for statement in [*_split(_SCAN), *(row[0] for row in indexes.fetchall())]:
+        db.execute(statement)
+
+
+@migrations()
+def m004_journal(db: Database) -> None:
+    for statement in _split(JOURNAL):
         db.execute(statement)
 
 

@@ -73,6 +73,7 @@ _ACTIONS = (
     Action("library.words", "w", "words", "Edit the trigger words", "model", footer=False),
     Action("library.strength", "s", "strength", "Set the recommended strength", "model", footer=False),
     Action("library.undo", "z", "undo", "Undo the last change", "undo"),
+    Action("library.journal", "Z", "journal", "Show what was done, to undo any of it", footer=False),
     Action("library.trash", "d", "trash", "Put the marked models, or this one, into the trash", "model"),
     Action("library.cards", "c", "cards", "Switch between list and cards"),
     Action("library.sort", "S", "sort", "Choose the order", footer=False),
@@ -81,9 +82,16 @@ _ACTIONS = (
     Action("library.rescan", "R", "rescan", "Look for new, changed and missing files", footer=False),
     Action("library.add_folder", "A", "add folder", "Add a folder of models to the library", footer=False),
     Action("library.facets", "f", "facets", "Show, or go to, the facets", footer=False),
+    Action("library.favourite", "b", "favourite", "Make the model a favourite, or no longer", "model", footer=False),
     Action(
-        "library.favourite", "asterisk", "favourite", "Make the model a favourite, or no longer", "model", footer=False
+        "library.collect",
+        "a",
+        "collect",
+        "Put the marked models, or this one, into a collection",
+        "model",
+        footer=False,
     ),
+    Action("library.mark_all", "asterisk", "mark all", "Mark all models that the query finds", footer=False),
     Action(
         "library.rate_up", "greater_than_sign", "one star more", "Rate the model one star higher", "model", footer=False
     ),

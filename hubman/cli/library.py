@@ -1,4 +1,4 @@
-"""The commands that organise: roots, scan, ls, show, edit, tag, trash, inspect."""
+"""The commands that look at the library: roots, scan, ls, show, inspect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hubman.cli import output
 from hubman.progress import Progress
 from registry import library
 from registry.database import Registry
-from registry.errors import UsageError
 from registry.records import ModelDetail, VersionRow
 
 
@@ -235,58 +234,6 @@ def _print_version(version: VersionRow) -> None:
             output.say(f"           {place.path} ({place.problem or place.state}{verified})")
     for old in version.history:
         output.say(f"  replaced {old.path}  sha256 {old.sha256[:12]}  {old.at[:10]}")
-
-
-@click.command()
-@click.argument("ref")
-@click.argument("assignments", nargs=-1, required=True, metavar="FIELD=VALUE...")
-def edit(ref: str, assignments: tuple[str, ...]) -> None:
-    """Change fields of the model REF, such as ``rating=5 notes="for client A"``. An empty value takes an edit back."""
-    pairs = {}
-    for text in assignments:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"{text!r} is not FIELD=VALUE", "write for example rating=4")
-        pairs[name.strip()] = value
-    with open_registry() as registry:
-        model, version = library.resolve(registry, ref)
-        library.edit(registry, model, version, pairs)
-    output.say(f"saved {', '.join(pairs)}")
-
-
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("ref")
-@click.argument("tags", nargs=-1, required=True, metavar="[+TAG|-TAG]...", type=click.UNPROCESSED)
-def tag(ref: str, tags: tuple[str, ...]) -> None:
-    """Add (``+ink`` or ``ink``) and remove (``-ink``) tags of the model REF."""
-    with open_registry() as registry:
-        model, _ = library.resolve(registry, ref)
-        add = [text.removeprefix("+").strip().lower() for text in tags if not text.startswith("-")]
-        remove = [text[1:].strip().lower() for text in tags if text.startswith("-")]
-        if "" in add + remove:
-            raise UsageError("an empty tag is no tag")
-        library.update_set(registry, model, "tags", add=add, remove=remove)
-        output.say(f"tags: {', '.join(library.show(registry, model).tags) or 'none'}")
-
-
-@click.command()
-@click.argument("ref")
-def trash(ref: str) -> None:
-    """Hide the model REF from lists on every machine; its files are not touched."""
-    with open_registry() as registry:
-        model, _ = library.resolve(registry, ref)
-        library.trash(registry, model)
-    output.say(f"{ref} is in the trash; hubman restore {ref} takes it out")
-
-
-@click.command()
-@click.argument("ref")
-def restore(ref: str) -> None:
-    """Take the model REF out of the trash."""
-    with open_registry() as registry:
-        model, _ = library.resolve(registry, ref)
-        library.restore(registry, model)
-    output.say(f"{ref} is back")
 
 
 @click.command()

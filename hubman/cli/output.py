@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from hubman.progress import Progress, Report, silent
+from registry.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,6 +91,18 @@ def progress(*, quiet: bool = False) -> Iterator[Report]:
             bars.update(tasks[event.stage], completed=event.done, total=event.total or None, note=note)
 
         yield report
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Whether to carry a plan out: ``--yes`` was given, or a person on a terminal says so.
+
+    Raises :class:`UsageError` where nobody can be asked.
+    """
+    if yes:
+        return True
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("nobody is there to agree to the plan", "--yes carries it out, --dry-run only shows it")
+    return click.confirm(question)
 
 
 def size(count: float) -> str:

@@ -10,13 +10,13 @@ import msgspec
 
 from hubman.sync import layout, queue
 from hubman.sync.partial import Partial, forget
-from hubman.sync.safe_name import place_under, safe_name, with_suffix
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage, StorageError
 from registry import blobs, changes, clock, places, projection, roots, timestamps
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError
 from registry.hashing import hash_file
+from registry.safe_name import place_under, safe_name, with_suffix
 
 SPARE = 1 << 30
 """Bytes that a download leaves free on the disk."""

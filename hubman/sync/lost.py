@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from registry import library
+from registry import edits
 from registry.database import Registry
 from registry.errors import NotFoundError
 
@@ -55,5 +55,5 @@ def bring_back(registry: Registry, edit_id: int) -> None:
     if found is None:
         raise NotFoundError("this edit has been dealt with already", "look at the list again")
     with registry.transaction():
-        library.set_facts(registry, found.item, "user", {found.field: found.lost})
+        edits.say(registry, found.item, {found.field: found.lost})
         dismiss(registry, edit_id)

@@ -20,7 +20,7 @@ from hubman.civitai.preflight import PreflightError
 from hubman.civitai.publish import Publication, PublishOptions, publish
 from hubman.progress import Progress, silent
 from hubman.sandbox import Fault, seed_model
-from registry import library, previews
+from registry import edits, library, previews
 from registry.database import Registry
 from registry.errors import HubError
 from registry.scan import index_file
@@ -61,7 +61,7 @@ def make_version(registry: Registry, folder: Path) -> str:
     path = write_lora(folder / "models" / "harbor.safetensors")
     version_id = index_file(registry, path)
     model = library.version(registry, version_id).model_id
-    library.edit(
+    edits.edit(
         registry,
         model,
         version_id,

@@ -18,7 +18,7 @@ from hubman.civitai.names import WEIGHTS, safe_name
 from hubman.civitai.pull import PulledModel, pull
 from hubman.progress import Progress, silent
 from hubman.sandbox import Fault, Seeded, seed_model
-from registry import ids, library
+from registry import edits, ids, library
 from registry.database import Registry
 from registry.errors import HubError, UsageError
 from tests.support.civitai import Bench, bench, quick_registry, write_lora, write_png
@@ -131,12 +131,12 @@ def test_a_person_s_word_outlives_a_pull(
 
     version_id = index_file(registry, source)
     standalone = library.version(registry, version_id).model_id
-    library.edit(registry, standalone, version_id, {"name": "Mine", "rating": "4", "notes": "for K.", "tags": "keep"})
+    edits.edit(registry, standalone, version_id, {"name": "Mine", "rating": "4", "notes": "for K.", "tags": "keep"})
     model_id = library.version(registry, _pull(registry, client, seeded, into).version_id).model_id
     model = library.show(registry, model_id)
     assert (model.name, model.rating, model.notes, model.creator) == ("Mine", 4, "for K.", "creator")
     assert set(model.tags) == {"keep", "style", "boats"}
-    library.edit(registry, model_id, version_id, {"tags": "keep", "trigger_words": "mine", "base_model": "SD 1.4"})
+    edits.edit(registry, model_id, version_id, {"tags": "keep", "trigger_words": "mine", "base_model": "SD 1.4"})
     _pull(registry, client, seeded, into)
     again = library.version(registry, version_id)
     assert library.show(registry, model_id).tags == ("keep",)

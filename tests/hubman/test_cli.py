@@ -79,6 +79,135 @@ def test_a_trashed_model_is_hidden_until_restored(scanned: Path, capsys: pytest.
     assert len(json.loads(capsys.readouterr().out)) == 1
 
 
+def test_undo_and_journal_show_and_take_back_what_was_done(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["edit", "ink wash", "rating=4"]) == 0
+    assert run(["edit", "ink wash", "notes=soft"]) == 0
+    capsys.readouterr()
+    assert run(["undo", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "would take back: notes of ink wash\n"
+    assert run(["undo", "1"]) == 0
+    assert capsys.readouterr().out == "took back: rating of ink wash\n"
+    assert run(["journal", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [(entry["verb"], entry["undone_by"]) for entry in entries] == [("undo", None), ("edit", None), ("edit", 3)]
+    assert run(["undo", "3"]) == 0
+    assert capsys.readouterr().out == "did again: rating of ink wash\n"
+    assert run(["show", "ink wash", "--json"]) == 0
+    model = json.loads(capsys.readouterr().out)
+    assert (model["rating"], model["notes"]) == (4, "soft")
+
+
+def test_undo_says_what_it_left_alone(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["edit", "ink wash", "rating=4", "notes=soft"]) == 0
+    assert run(["edit", "ink wash", "rating=5"]) == 0
+    capsys.readouterr()
+    assert run(["undo", "1"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "took back: rating, notes of ink wash",
+        "stays: rating of ink wash was edited later",
+    ]
+
+
+def test_an_edit_of_a_query_shows_its_plan_and_wants_a_yes(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_lora(scanned / "clay.safetensors", seed=2)
+    assert run(["scan", str(scanned)]) == 0
+    assert run(["edit", "clay", "rating=4"]) == 0
+    capsys.readouterr()
+    words = ["edit", "--query", "", "rating=4"]
+    assert run([*words, "--dry-run"]) == 0
+    assert capsys.readouterr().out == "ink wash\trating\t0\t4\n", "only what would change stands in the plan"
+    assert run(words) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert run([*words, "--yes"]) == 0
+    assert run(["tag", "--query", "rating:4", "+ink", "--yes"]) == 0
+    capsys.readouterr()
+    assert run(["ls", "tag:ink", "rating:4", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    assert run(["undo"]) == 0
+    assert run(["undo"]) == 0
+    capsys.readouterr()
+    assert run(["ls", "rating:4", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["clay"]
+
+
+def test_collections_are_made_filled_and_listed(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["collection", "new", "Clients/A"]) == 0
+    assert run(["collection", "add", "Clients/A", "ink wash"]) == 0
+    assert run(["collection", "rename", "Clients/A", "Acme"]) == 0
+    capsys.readouterr()
+    assert run(["collection", "ls", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["path"], one["total"]) for one in found] == [("Clients", 1), ("Clients/Acme", 1)]
+    assert run(["collection", "show", "Clients"]) == 0
+    assert capsys.readouterr().out.split("\t")[:2] == ["ink wash", "Clients/Acme"]
+    assert run(["collection", "move", "Clients/Acme", "/"]) == 0
+    assert run(["collection", "rm", "Acme", "--query", "ink"]) == 0
+    assert run(["collection", "rm", "Acme", "--dry-run"]) == 0
+    assert run(["collection", "rm", "Acme"]) == 2
+    assert run(["collection", "rm", "Acme", "--yes"]) == 0
+    capsys.readouterr()
+    assert run(["collection", "ls"]) == 0
+    assert capsys.readouterr().out == "Clients\t0\t0\n"
+
+
+def test_files_go_into_the_trash_after_a_yes_and_come_back(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = scanned / "ink wash.safetensors"
+    (scanned / "ink wash.txt").write_text("a note")
+    capsys.readouterr()
+    assert run(["trash", "ink wash", "--files", "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(file), str(scanned / "ink wash.txt")]
+    assert run(["trash", "--files", "ink wash"]) == 2
+    assert file.exists()
+    assert run(["trash", "--files", "ink wash", "--yes"]) == 0
+    assert not file.exists()
+    capsys.readouterr()
+    assert run(["trash", "ls", "--json"]) == 0
+    assert {one["original"] for one in json.loads(capsys.readouterr().out)} == {
+        str(file),
+        str(scanned / "ink wash.txt"),
+    }
+    assert run(["restore", "ink wash"]) == 0
+    assert file.exists()
+    assert run(["trash", "purge", "--yes"]) == 1
+    assert run(["trash", "ink wash", "--files", "--yes"]) == 0
+    assert run(["trash", "purge"]) == 2
+    assert run(["trash", "purge", "ink wash", "--yes"]) == 0
+    assert run(["restore", "ink wash"]) == 0
+    assert not file.exists()
+
+
+def test_duplicates_are_listed_and_reduced_after_a_yes(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_lora(scanned / "copy.safetensors", seed=1)
+    assert run(["scan", str(scanned)]) == 0
+    capsys.readouterr()
+    assert run(["dupes", "--json"]) == 0
+    assert [one["kind"] for one in json.loads(capsys.readouterr().out)] == ["content"]
+    words = ["dupes", "--resolve", "keep-shortest-path"]
+    assert run([*words, "--dry-run"]) == 0
+    assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == ["keep", "trash"]
+    assert run(words) == 2
+    assert len(list(scanned.glob("*.safetensors"))) == 2
+    assert run([*words, "--yes"]) == 0
+    assert [path.name for path in scanned.glob("*.safetensors")] == ["copy.safetensors"]
+    assert run(["undo"]) == 0
+    assert len(list(scanned.glob("*.safetensors"))) == 2
+
+
+def test_files_are_organised_after_a_yes(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["root", "add", str(scanned)])
+    words = ["organise", "--template", "{type}/{hash8}-{name}"]
+    capsys.readouterr()
+    assert run([*words, "--dry-run"]) == 0
+    source, target, conflict = capsys.readouterr().out.rstrip("\n").split("\t")
+    assert (Path(source), conflict) == (scanned / "ink wash.safetensors", "")
+    assert run(words) == 2
+    assert Path(source).exists()
+    assert run([*words, "--yes"]) == 0
+    assert Path(target).exists()
+    assert run(["undo"]) == 0
+    assert Path(source).exists()
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [
@@ -96,6 +225,17 @@ def test_a_trashed_model_is_hidden_until_restored(scanned: Path, capsys: pytest.
         (["sync"], 1),
         (["inspect", "/no/such/file"], None),
         (["nonsense"], 2),
+        (["undo"], 1),
+        (["organise"], 2),
+        (["organise", "--template", "{nonsense}"], 2),
+        (["dupes", "--resolve", "all"], 2),
+        (["collection", "show", "nowhere"], 1),
+        (["collection", "add", "nowhere"], 2),
+        (["collection", "new", "//"], 2),
+        (["edit", "--query", "nonsense:1", "rating=4"], 2),
+        (["tag", "ink wash"], 2),
+        (["undo", "77"], 1),
+        (["undo", "first"], 2),
         (["ls", "--nonsense"], 2),
         (["edit", "ink wash"], 2),
         (["sweep"], 2),

@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hubman.sync import batches, incoming, layout
-from hubman.sync.safe_name import ENDINGS, MAX_BYTES, place_under, safe_name, with_suffix
 from registry import changes
 from registry.errors import HubError
+from registry.safe_name import ENDINGS, MAX_BYTES, place_under, safe_name, with_suffix
 
 DEVICE = "0123456789abcdef"
 SHA256 = "ab" * 32

@@ -13,7 +13,7 @@ import pytest
 from hubman.sync import layout
 from hubman.sync.check import check
 from hubman.sync.lock import BusyError, sync_lock
-from registry import changes, clock, ids, library
+from registry import changes, clock, edits, ids, library
 from registry.errors import CancelledError
 from tests.support.machines import Machine, WatchedStorage, quick_folder, settle
 
@@ -75,7 +75,7 @@ def test_junk_and_conflict_copies_are_ignored_and_told(pair: tuple[Machine, Mach
     ]
     for path in junk:
         path.write_bytes(head)
-    library.edit(a.registry, ink, ink, {"rating": "2"})
+    edits.edit(a.registry, ink, ink, {"rating": "2"})
     settle(pair)
     assert a.shown() == b.shown()
     assert all(path.read_bytes() == head for path in junk)
@@ -87,9 +87,9 @@ def test_a_batch_that_came_half_is_waited_for(pair: tuple[Machine, Machine]) -> 
     a, b = pair
     ink = a.add_lora("ink")
     settle(pair)
-    library.edit(a.registry, ink, ink, {"rating": "1"})
+    edits.edit(a.registry, ink, ink, {"rating": "1"})
     a.sync()
-    library.edit(a.registry, ink, ink, {"rating": "5"})
+    edits.edit(a.registry, ink, ink, {"rating": "5"})
     a.sync()
     first, second = sorted((a.remote / "log" / a.device).iterdir())[-2:]
     whole = first.read_bytes()
@@ -123,7 +123,7 @@ def test_a_lost_or_old_head_is_mended_by_a_deep_sync(pair: tuple[Machine, Machin
     ink = a.add_lora("ink")
     settle(pair)
     old = (a.remote / "heads" / a.device).read_bytes()
-    library.edit(a.registry, ink, ink, {"rating": "3"})
+    edits.edit(a.registry, ink, ink, {"rating": "3"})
     a.sync()
     (a.remote / "heads" / a.device).write_bytes(old)
     b.sync()
@@ -140,7 +140,7 @@ def test_a_device_far_behind_reads_the_listing(pair: tuple[Machine, Machine], mo
     a, b = pair
     ink = a.add_lora("ink")
     for rating in "12345":
-        library.edit(a.registry, ink, ink, {"rating": rating})
+        edits.edit(a.registry, ink, ink, {"rating": rating})
         a.sync()
     b.sync()
     assert library.show(b.registry, ink).rating == 5
@@ -198,7 +198,7 @@ def test_a_clock_a_year_ahead_holds_its_own_log_only(pair: tuple[Machine, Machin
     result = b.sync()
     assert any("clock more than a year ahead" in warning for warning in result.warnings)
     assert library.show(b.registry, ink).rating == 0
-    library.edit(b.registry, ink, ink, {"rating": "1"})
+    edits.edit(b.registry, ink, ink, {"rating": "1"})
     assert library.show(b.registry, ink).rating == 1
 
 
@@ -258,7 +258,7 @@ def test_pipes_and_links_planted_in_the_remote_are_not_read(pair: tuple[Machine,
     settle(pair)
     os.mkfifo(a.remote / "heads" / STRANGER)
     (a.remote / "heads" / "abcdabcdabcdabcd").symlink_to(a.remote / "hub.json")
-    library.edit(a.registry, ink, ink, {"rating": "3"})
+    edits.edit(a.registry, ink, ink, {"rating": "3"})
     a.sync()
     batch = max((a.remote / "log" / a.device).iterdir())
     moved = batch.rename(a.remote.parent / "elsewhere")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hubman.sync.check import check
-from registry import library
+from registry import edits, library
 from registry.database import Registry
 from tests.support.machines import Machine, WatchedStorage, quick_folder, settle
 
@@ -43,7 +43,7 @@ def test_a_restored_backup_gets_back_what_it_had_sent(pair: tuple[Machine, Machi
     ink = a.add_lora("ink")
     settle(pair)
     copy, old = back_up(a), a.device
-    library.edit(a.registry, ink, ink, {"rating": "4", "notes": "after the backup"})
+    edits.edit(a.registry, ink, ink, {"rating": "4", "notes": "after the backup"})
     a.sync()
     restore(a, copy)
     library.update_set(a.registry, ink, "tags", add=["after the restore"])
@@ -62,7 +62,7 @@ def test_a_restored_backup_with_nothing_new_sent_stays_the_same_device(pair: tup
     ink = a.add_lora("ink")
     settle(pair)
     copy, device = back_up(a), a.device
-    library.edit(b.registry, ink, ink, {"rating": "2"})
+    edits.edit(b.registry, ink, ink, {"rating": "2"})
     settle(pair)
     restore(a, copy)
     assert not a.sync().new_device
@@ -77,7 +77,7 @@ def test_two_live_copies_part_ways_and_keep_both_their_edits(pair: tuple[Machine
     twin = Machine.__new__(Machine)
     twin.home, twin.remote = back_up(a), a.remote
     twin.registry = Registry(twin.home)
-    library.edit(a.registry, ink, ink, {"rating": "5"})
+    edits.edit(a.registry, ink, ink, {"rating": "5"})
     library.update_set(twin.registry, ink, "tags", add=["twin"])
     a.sync()
     assert twin.sync().new_device
@@ -96,7 +96,7 @@ def test_copies_that_took_the_same_number_at_once_lose_nothing(pair: tuple[Machi
     twin = Machine.__new__(Machine)
     twin.home, twin.remote = back_up(a), a.remote
     twin.registry = Registry(twin.home)
-    library.edit(a.registry, ink, ink, {"rating": "5"})
+    edits.edit(a.registry, ink, ink, {"rating": "5"})
     library.update_set(twin.registry, ink, "tags", add=["twin"])
 
     def other_sync_between(operation: str, key: str) -> None:
@@ -124,7 +124,7 @@ def test_a_device_reads_by_a_deep_sync_what_a_copy_wrote_under_a_number_it_knows
     ink = a.add_lora("ink")
     settle(pair)
     copy = back_up(a)
-    library.edit(a.registry, ink, ink, {"rating": "5"})
+    edits.edit(a.registry, ink, ink, {"rating": "5"})
     a.sync()
     b.sync()
     head = (a.remote / "heads" / a.device).read_bytes()

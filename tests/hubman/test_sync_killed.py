@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hubman.sync.check import check
-from registry import library
+from registry import edits, library
 from tests.support.machines import Machine, quick_folder, settle, sha256_of
 
 ROOT = Path(__file__).parents[2]
@@ -95,8 +95,8 @@ def test_a_sender_killed_anywhere_loses_and_repeats_nothing(
     ink = a.add_lora("ink", seed=1)
     settle(pair, rounds=2)
     paper = a.add_lora("paper", seed=2)
-    library.edit(a.registry, ink, ink, {"rating": "4", "notes": "kept", "tags": "one, two"})
-    library.edit(b.registry, ink, ink, {"tags": "three"})
+    edits.edit(a.registry, ink, ink, {"rating": "4", "notes": "kept", "tags": "one, two"})
+    edits.edit(b.registry, ink, ink, {"tags": "three"})
     sync_and_die(a, moment, what, prefix)
     assert library.show(a.registry, ink).rating == 4
     b.sync()
@@ -122,7 +122,7 @@ def test_a_receiver_killed_anywhere_goes_on_where_it_was(
     version = a.add_lora("ink")
     a.add_picture(version, b"picture")
     a.sync()
-    library.edit(a.registry, version, version, {"rating": "2"})
+    edits.edit(a.registry, version, version, {"rating": "2"})
     a.sync()
     sync_and_die(b, moment, what, prefix, countdown)
     assert_converged(a, b)

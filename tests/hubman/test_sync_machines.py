@@ -10,7 +10,7 @@ import pytest
 
 from hubman.sync import policy, remotes
 from hubman.sync.run import sync
-from registry import blobs, clock, library, projection
+from registry import blobs, clock, edits, library, projection
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError, UsageError
 from tests.support.machines import Machine, WatchedStorage, index, quick_folder, settle, sha256_of
@@ -44,7 +44,7 @@ def flags(machine: Machine) -> list[str]:
 def test_the_second_machine_lists_the_same_and_has_the_weights(pair: tuple[Machine, Machine]) -> None:
     a, b = pair
     ink = a.add_lora("Ink Wash", seed=1)
-    library.edit(a.registry, ink, ink, {"rating": "4", "notes": "soft edges", "tags": "ink, style", "strength": "0.8"})
+    edits.edit(a.registry, ink, ink, {"rating": "4", "notes": "soft edges", "tags": "ink, style", "strength": "0.8"})
     picture = a.add_picture(ink, b"picture")
     first = a.sync()
     assert (first.uploaded, first.warnings) == (2, ())
@@ -82,14 +82,14 @@ def test_edits_made_on_both_sides_meet(pair: tuple[Machine, Machine]) -> None:
     a, b = pair
     mine, yours = a.add_lora("mine", seed=1), b.add_lora("yours", seed=2)
     settle(pair)
-    library.edit(a.registry, yours, yours, {"rating": "5"})
-    library.edit(b.registry, mine, mine, {"rating": "3", "version_name": "v2"})
-    library.trash(a.registry, mine)
+    edits.edit(a.registry, yours, yours, {"rating": "5"})
+    edits.edit(b.registry, mine, mine, {"rating": "3", "version_name": "v2"})
+    edits.trash(a.registry, mine)
     settle(pair)
     assert a.shown() == b.shown()
     assert a.state() == b.state()
     assert library.show(a.registry, yours).rating == 5
-    library.restore(b.registry, mine)
+    edits.restore(b.registry, mine)
     settle(pair)
     assert a.shown() == b.shown()
     assert library.show(a.registry, mine).rating == 3
@@ -99,8 +99,8 @@ def test_of_two_edits_of_one_field_the_later_wins_and_the_other_is_kept(pair: tu
     a, b = pair
     ink = a.add_lora("ink")
     settle(pair)
-    library.edit(a.registry, ink, ink, {"rating": "1"})
-    library.edit(b.registry, ink, ink, {"rating": "2"})
+    edits.edit(a.registry, ink, ink, {"rating": "1"})
+    edits.edit(b.registry, ink, ink, {"rating": "2"})
     assert a.sync().lost_races == 0
     assert b.sync().lost_races == 1
     settle(pair)
@@ -113,9 +113,9 @@ def test_of_two_edits_of_one_field_the_later_wins_and_the_other_is_kept(pair: tu
 def test_an_edit_of_what_was_seen_is_no_race(pair: tuple[Machine, Machine]) -> None:
     a, b = pair
     ink = a.add_lora("ink")
-    library.edit(a.registry, ink, ink, {"rating": "1"})
+    edits.edit(a.registry, ink, ink, {"rating": "1"})
     settle(pair)
-    library.edit(b.registry, ink, ink, {"rating": "2"})
+    edits.edit(b.registry, ink, ink, {"rating": "2"})
     assert b.sync().lost_races == 0
     assert a.sync().lost_races == 0
     assert library.show(a.registry, ink).rating == 2
@@ -251,7 +251,7 @@ def test_one_edit_costs_one_batch_and_one_head(pair: tuple[Machine, Machine]) ->
     a, b = pair
     ink = a.add_lora("ink")
     settle(pair)
-    library.edit(a.registry, ink, ink, {"rating": "3"})
+    edits.edit(a.registry, ink, ink, {"rating": "3"})
     storage = WatchedStorage(a.remote)
     a.sync(storage=storage)
     assert [key.split("/")[0] for key in storage.writes] == ["log", "heads"]
@@ -304,10 +304,10 @@ def test_a_machine_that_does_not_upload_keeps_its_weights(pair: tuple[Machine, M
 def test_weights_of_what_is_in_the_trash_are_not_fetched(pair: tuple[Machine, Machine]) -> None:
     a, b = pair
     ink = a.add_lora("ink")
-    library.trash(a.registry, ink)
+    edits.trash(a.registry, ink)
     a.sync()
     assert b.sync().downloaded == 0
-    library.restore(a.registry, ink)
+    edits.restore(a.registry, ink)
     a.sync()
     b.sync(deep=True)
     assert flags(b) == [""]
@@ -368,7 +368,7 @@ def test_a_remote_can_be_forgotten_and_joined_again(pair: tuple[Machine, Machine
     ink = a.add_lora("ink")
     settle(pair)
     remotes.remove(a.registry, "r")
-    library.edit(a.registry, ink, ink, {"rating": "5"})
+    edits.edit(a.registry, ink, ink, {"rating": "5"})
     with pytest.raises(NotFoundError, match="no remote"):
         a.sync()
     device = a.device

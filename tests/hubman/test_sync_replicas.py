@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from hubman.sync import layout
 from hubman.sync.run import SyncResult
-from registry import changes, clock, ids, library, projection
+from registry import changes, clock, edits, ids, library, projection
 from registry.database import Registry
 from tests.support.machines import Machine, WatchedStorage, quick_folder
 
@@ -99,7 +99,7 @@ class Replicas(RuleBasedStateMachine):
     @rule(name=replica, of=item, is_kept=st.booleans(), syncs=around)
     def trash(self, name: str, of: str, is_kept: bool, syncs: tuple[bool, bool]) -> None:
         def act(machine: Machine) -> None:
-            (library.restore if is_kept else library.trash)(machine.registry, of)
+            (edits.restore if is_kept else edits.trash)(machine.registry, of)
             assert (library.show(machine.registry, of).deleted_at is None) == is_kept
             self._note_fact(machine, of, "deleted_at")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from registry import changes, library, projection
+from registry import changes, edits, library, projection
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError, UsageError
 from tests.support.library import add_entry
@@ -19,11 +19,11 @@ def test_what_a_person_said_wins_over_every_machine_and_can_be_taken_back(regist
     item = add_entry(registry, "ink")
     library.set_facts(registry, item, "guess", {"base_model": "SD 1.5"})
     library.set_facts(registry, item, "civitai", {"base_model": "SDXL 1.0"})
-    library.edit(registry, item, item, {"base_model": "Pony"})
+    edits.edit(registry, item, item, {"base_model": "Pony"})
     library.set_facts(registry, item, "civitai", {"base_model": "Illustrious"})
     version = library.version(registry, item)
     assert (version.base_model, version.sources["base_model"]) == ("Pony", "user")
-    library.edit(registry, item, item, {"base_model": ""})
+    edits.edit(registry, item, item, {"base_model": ""})
     version = library.version(registry, item)
     assert (version.base_model, version.sources["base_model"]) == ("Illustrious", "civitai")
 
@@ -43,7 +43,7 @@ def test_what_is_said_already_is_not_said_again(registry: Registry) -> None:
 def test_an_edit_changes_the_model_or_the_version_that_the_field_is_of(registry: Registry) -> None:
     version = add_entry(registry, "ink")
     library.set_facts(registry, version, "civitai", {"model": "m1"})
-    library.edit(
+    edits.edit(
         registry, "m1", version,
         {"name": "Ink Wash", "rating": "5", "favourite": "yes", "strength": "0.8", "notes": "n", "tags": "a, b,", "changelog": "c",
          "trigger_words": "ink wash"},
@@ -75,25 +75,25 @@ def test_an_edit_changes_the_model_or_the_version_that_the_field_is_of(registry:
 def test_a_bad_edit_writes_nothing(registry: Registry, assignments: dict[str, str], says: str) -> None:
     item = add_entry(registry, "ink")
     with pytest.raises(UsageError, match=says):
-        library.edit(registry, item, item, assignments)
+        edits.edit(registry, item, item, assignments)
     assert library.show(registry, item).name == "ink"
 
 
 def test_trash_hides_a_model_until_it_is_restored(registry: Registry) -> None:
     item = add_entry(registry, "ink", place="/models/ink.safetensors", tags=["style"])
-    library.trash(registry, item)
+    edits.trash(registry, item)
     assert library.model_ids(registry) == []
     assert library.model_ids(registry, "is:trash") == [item]
     assert library.facets(registry)["tag"] == []
     assert library.show(registry, item).deleted_at is not None
-    library.restore(registry, item)
+    edits.restore(registry, item)
     assert library.model_ids(registry) == [item]
 
 
 def test_a_name_an_alias_a_path_a_hash_and_a_prefix_lead_to_the_model(registry: Registry) -> None:
     item = add_entry(registry, "Ink Wash", place="/models/Ink Wash.safetensors", blake3="b1a" * 21 + "a")
     add_entry(registry, "other")
-    library.edit(registry, item, item, {"alias": "inky"})
+    edits.edit(registry, item, item, {"alias": "inky"})
     (file,) = library.version(registry, item).files
     for ref in (
         item,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from registry import library, query, timestamps
+from registry import collecting, edits, library, query, timestamps
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.query_fields import FIELDS
@@ -59,7 +59,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
             added_at="2025-06-02T00:00:00.000Z",
         )
         gone = add_entry(registry, "thrown away", place="/models/thrown away.safetensors", model_facts={"rating": 5})
-        library.trash(registry, gone)
+        edits.trash(registry, gone)
         registry.db.execute(
             "INSERT INTO places SELECT '/copies/ink_wash_v2.safetensors', root, sha256, size, mtime_ns, device, inode + 1, "
             "state, problem, seen_at, verified_at FROM places WHERE path LIKE '%ink_wash%'"
@@ -255,8 +255,8 @@ def test_used_looks_at_the_pictures_made_with_any_version(registry: Registry) ->
 def test_a_collection_is_asked_for_by_name(registry: Registry) -> None:
     item = add_entry(registry, "brush")
     add_entry(registry, "other")
-    registry.db.execute("INSERT INTO collections VALUES ('c', 'Client A', '')")
-    registry.db.execute("INSERT INTO collection_members VALUES ('c', ?)", (item,))
+    collecting.create(registry, "Client A")
+    collecting.put(registry, "Client A", [item])
     assert library.model_ids(registry, 'collection:"client a"') == [item]
     assert library.model_ids(registry, "has:collection") == [item]
 

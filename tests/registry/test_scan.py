@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from registry import library, previews, roots, scan, scan_read
+from registry import edits, library, previews, roots, scan, scan_read
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError, UsageError
 from registry.hashing import FileHashes, hash_file
@@ -88,7 +88,7 @@ def test_a_file_replaced_in_place_keeps_what_a_person_said(registry: Registry, l
     path = write_model(loras / "epoch.safetensors", small_lora(), {"modelspec.trigger_phrase": "old"}, seed=1)
     scan.scan(registry)
     old, version = _ref(registry, "epoch")
-    library.edit(registry, old, version, {"rating": "4", "strength": "0.7", "notes": "mine", "tags": "ink,wash"})
+    edits.edit(registry, old, version, {"rating": "4", "strength": "0.7", "notes": "mine", "tags": "ink,wash"})
     library.update_set(registry, version, "trigger_words", add=["kept"], remove=["old"])
     first = hash_file(path).sha256
     write_model(path, small_lora(rank=8), {"modelspec.trigger_phrase": "old"}, seed=2)
@@ -121,7 +121,7 @@ def test_replacing_one_of_two_copies_leaves_the_other_its_own(registry: Registry
     shutil.copy(path, loras / "b.safetensors")
     scan.scan(registry)
     assert _names(registry, "is:dup") == ["a"]
-    library.edit(registry, *_ref(registry, "a"), {"rating": "3"})
+    edits.edit(registry, *_ref(registry, "a"), {"rating": "3"})
     write_model(path, small_lora(), seed=2)
     assert _counts(scan.scan(registry)) == {"changed": 1, "unchanged": 1}
     assert sorted(_names(registry, "rating:3")) == ["a", "b"]
@@ -132,7 +132,7 @@ def test_replacing_one_of_two_copies_leaves_the_other_its_own(registry: Registry
 def test_a_moved_file_keeps_everything_and_gets_its_new_name(registry: Registry, loras: Path, copied: bool) -> None:
     path = write_model(loras / "a.safetensors", small_lora(), seed=1)
     scan.scan(registry)
-    library.edit(registry, *_ref(registry, "a"), {"rating": "5"})
+    edits.edit(registry, *_ref(registry, "a"), {"rating": "5"})
     (loras / "sub").mkdir()
     if copied:
         shutil.copyfile(path, loras / "sub" / "b.safetensors")
@@ -149,7 +149,7 @@ def test_files_that_swap_their_names_keep_what_is_known_of_their_contents(regist
     write_model(loras / "a.safetensors", small_lora(), seed=1)
     write_model(loras / "b.safetensors", small_lora(rank=8), seed=2)
     scan.scan(registry)
-    library.edit(registry, *_ref(registry, "a"), {"rating": "5"})
+    edits.edit(registry, *_ref(registry, "a"), {"rating": "5"})
     (loras / "a.safetensors").rename(loras / "c")
     (loras / "b.safetensors").rename(loras / "a.safetensors")
     (loras / "c").rename(loras / "b.safetensors")
@@ -161,7 +161,7 @@ def test_content_that_gave_way_to_a_copy_is_history_until_it_returns(registry: R
     write_model(loras / "a.safetensors", small_lora(), seed=1)
     write_model(loras / "b.safetensors", small_lora(rank=8), seed=2)
     scan.scan(registry)
-    library.edit(registry, *_ref(registry, "a"), {"rating": "5"})
+    edits.edit(registry, *_ref(registry, "a"), {"rating": "5"})
     shutil.copyfile(loras / "b.safetensors", loras / "a.safetensors")
     scan.scan(registry)
     assert [(row.name, row.rating, row.flags) for row in library.list_models(registry)] == [("a", 0, "")]
@@ -177,7 +177,7 @@ def test_a_missing_file_is_flagged_and_comes_back(registry: Registry, loras: Pat
     path = write_model(loras / "a.safetensors", small_lora(), seed=1)
     write_model(loras / "b.safetensors", small_lora(), seed=2)
     scan.scan(registry)
-    library.edit(registry, *_ref(registry, "a"), {"notes": "keep"})
+    edits.edit(registry, *_ref(registry, "a"), {"notes": "keep"})
     path.rename(tmp_path / "away.safetensors")
     assert _counts(scan.scan(registry)) == {"missing": 1, "unchanged": 1}
     assert _names(registry, "is:missing") == ["a"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from registry import library, roots, scan, scan_read
+from registry import edits, library, roots, scan, scan_read
 from registry.database import Registry
 from registry.hashing import FileHashes, hash_file
 from tests.support.model_files import small_lora, write_model
@@ -48,7 +48,7 @@ def test_files_of_a_root_whose_drive_is_away_are_offline(
 ) -> None:
     write_model(loras / "a.safetensors", small_lora(), seed=1)
     scan.scan(registry)
-    library.edit(registry, *library.resolve(registry, "a"), {"notes": "keep"})
+    edits.edit(registry, *library.resolve(registry, "a"), {"notes": "keep"})
     loras.rename(tmp_path / "unplugged")
     if mount_point_stays:
         loras.mkdir()
@@ -121,7 +121,7 @@ def test_a_file_that_moves_to_another_drive_is_read_before_it_is_taken_for_the_s
     write_model(loras / "stays.safetensors", small_lora(), seed=2)
     path = write_model(loras / "a.safetensors", small_lora(), seed=1)
     scan.scan(registry)
-    library.edit(registry, *library.resolve(registry, "a"), {"rating": "5"})
+    edits.edit(registry, *library.resolve(registry, "a"), {"rating": "5"})
     drive.mkdir()
     shutil.move(path, drive / "b.safetensors")
     roots.add(registry, drive)
@@ -162,9 +162,9 @@ def test_a_header_that_was_edited_keeps_what_a_person_said_even_under_another_na
     path = write_model(loras / "a.safetensors", small_lora(), {"note": "old"}, seed=1)
     scan.scan(registry)
     old = library.resolve(registry, "a")
-    library.edit(registry, *old, {"rating": "4", "notes": "mine", "trigger_words": "inkwash"})
-    library.trash(registry, old[0])
-    library.restore(registry, old[0])
+    edits.edit(registry, *old, {"rating": "4", "notes": "mine", "trigger_words": "inkwash"})
+    edits.trash(registry, old[0])
+    edits.restore(registry, old[0])
     (before,) = library.version(registry, old[1]).files
     path.unlink()
     name = "sub/b" if moved else "a"
@@ -202,7 +202,7 @@ def test_an_epoch_that_is_also_kept_under_its_own_name_inherits_all_the_same(reg
     """Whichever of the equal files is read first."""
     path = write_model(loras / "a.safetensors", small_lora(), seed=1)
     scan.scan(registry)
-    library.edit(registry, *library.resolve(registry, "a"), {"rating": "4", "notes": "mine"})
+    edits.edit(registry, *library.resolve(registry, "a"), {"rating": "4", "notes": "mine"})
     write_model(path, small_lora(), seed=2)
     shutil.copy(path, loras / "a-000002.safetensors")
     os.utime(path, ns=(1, 10**18))
@@ -216,7 +216,7 @@ def test_a_file_moved_over_another_is_no_longer_where_it_was(registry: Registry,
     path = write_model(loras / "a.safetensors", small_lora(), seed=1)
     write_model(loras / "b.safetensors", small_lora(), seed=2)
     scan.scan(registry)
-    library.edit(registry, *library.resolve(registry, "a"), {"rating": "4"})
+    edits.edit(registry, *library.resolve(registry, "a"), {"rating": "4"})
     path.replace(loras / "b.safetensors")
     result = scan.scan(registry)
     assert (result.changed, result.missing) == (1, 0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry import ids, library, roots, scan, sidecars
+from registry import edits, ids, library, roots, scan, sidecars
 from registry.database import Registry
 from registry.hashing import hash_file
 from registry.sidecar_dialects import DIALECTS
@@ -50,7 +50,7 @@ def test_what_a_person_says_later_wins_and_a_rescan_brings_nothing_back(registry
     _write(loras, "a.civitai.info", _VERSION)
     scan.scan(registry)
     model, version = library.resolve(registry, "Ink Wash")
-    library.edit(registry, model, version, {"name": "Mine", "tags": "", "trigger_words": "", "description": ""})
+    edits.edit(registry, model, version, {"name": "Mine", "tags": "", "trigger_words": "", "description": ""})
     scan.scan(registry, rehash=True)
     (row,) = library.list_models(registry)
     assert (row.name, row.tags, row.trigger_words) == ("Mine", (), ())

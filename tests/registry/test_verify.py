@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry import library, roots, scan, verify, weights
+from registry import edits, library, roots, scan, verify, weights
 from registry import soundness as reading
 from registry.database import Registry
 from registry.hashing import hash_file
@@ -90,7 +90,7 @@ def test_bit_rot_is_found_kept_through_scans_and_gone_with_a_sound_file(registry
     content = path.read_bytes()
     scan.scan(registry)
     verify.verify(registry)
-    library.edit(registry, *library.resolve(registry, "a"), {"notes": "mine"})
+    edits.edit(registry, *library.resolve(registry, "a"), {"notes": "mine"})
     _behind_the_back(path, lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]))
     assert scan.scan(registry).unchanged == 1
     (finding,) = verify.verify(registry).findings

@@ -10,7 +10,7 @@ from hubman.generate import sweep as sweeps
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.jobs.records import Job
 from hubman.progress import Progress
-from registry import library
+from registry import edits, library
 from registry.database import Registry
 from registry.errors import HubError
 from registry.scan import index_file
@@ -49,7 +49,7 @@ async def test_a_model_comes_from_the_library_with_its_strength(
 ) -> None:
     with Registry(home) as registry:
         detail = library.show(registry, loras[0])
-        library.edit(registry, loras[0], detail.versions[0].id, {"strength": "0.65"})
+        edits.edit(registry, loras[0], detail.versions[0].id, {"strength": "0.65"})
     app = open_app()
     async with app.run_test(size=(120, 36)) as pilot:
         await settle(pilot)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from textual.widgets import Input, Static
 
-from registry import library
+from registry import edits, library
 from registry.database import Registry
 from registry.records import ModelDetail, ModelRow
 from tests.support import library_factory
@@ -221,8 +221,114 @@ async def test_an_action_that_is_impossible_says_why(open_app: OpenApp) -> None:
     app = open_app()
     async with app.run_test(size=(120, 30)) as pilot:
         await settle(pilot)
-        await press(pilot, "z", "e")
-        assert notes_of(app) == ["nothing to undo", "there is no model under the cursor"]
+        await press(pilot, "z", "Z", "e")
+        assert notes_of(app) == [
+            "nothing to undo",
+            "nothing was done here yet",
+            "there is no model under the cursor",
+        ]
+
+
+async def test_undo_reaches_what_was_done_before_the_app_was_opened(
+    open_app: OpenApp, home: Path, models: list[str]
+) -> None:
+    with Registry(home) as registry:
+        edits.tag(registry, [models[3]], add=["from the shell"])
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "z")
+        assert "from the shell" not in _stored(home, models[3]).tags
+
+
+async def test_the_journal_undoes_any_entry_and_does_it_again(open_app: OpenApp, home: Path, models: list[str]) -> None:
+    with Registry(home) as registry:
+        edits.tag(registry, [models[3]], add=["first"])
+        edits.tag(registry, [models[4]], add=["second"])
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "Z")
+        assert "tags of" in text_of(app)
+        await press(pilot, "j", "enter")
+        assert "first" not in _stored(home, models[3]).tags
+        assert "second" in _stored(home, models[4]).tags
+        await press(pilot, "Z", "enter")
+        assert "first" in _stored(home, models[3]).tags
+
+
+async def test_an_undo_leaves_later_edits_alone_and_says_so(open_app: OpenApp, home: Path, models: list[str]) -> None:
+    with Registry(home) as registry:
+        version = library.show(registry, models[3]).versions[0].id
+        edits.edit(registry, models[3], version, {"rating": "2", "notes": "n"})
+        edits.edit(registry, models[3], version, {"rating": "1"})
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "Z", "j", "enter")
+        assert any("was edited later and stays" in note for note in notes_of(app))
+        model = _stored(home, models[3])
+        assert (model.rating, model.notes) == (1, None)
+
+
+async def test_all_filtered_models_are_marked_and_edited_after_a_look_at_the_plan(
+    open_app: OpenApp, home: Path, models: list[str]
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        screen = _screen(app)
+        screen.set_query("base:sdxl")
+        await settle(pilot)
+        filtered = list(screen.order.ids)
+        assert 1 < len(filtered) < len(models)
+        await press(pilot, "asterisk", "s")
+        await press(pilot, "end", "ctrl+u")
+        await write(pilot, "0.45")
+        await press(pilot, "enter")
+        assert "→ 0.45" in text_of(app)
+        await press(pilot, "n")
+        assert not any(_stored(home, model).versions[0].strength == 0.45 for model in filtered)
+        await press(pilot, "s", "end", "ctrl+u")
+        await write(pilot, "0.45")
+        await press(pilot, "enter", "y")
+        edited = [model for model in models if _stored(home, model).versions[0].strength == 0.45]
+        assert sorted(edited) == sorted(filtered)
+        await press(pilot, "z")
+        assert not any(_stored(home, model).versions[0].strength == 0.45 for model in models)
+
+
+async def test_marked_models_go_into_a_collection_and_out_of_it(
+    open_app: OpenApp, home: Path, models: list[str]
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        marked = _screen(app).order.ids[:2]
+        await press(pilot, "space", "space", "a")
+        await write(pilot, "Clients/A")
+        await press(pilot, "enter")
+        assert {_stored(home, model).collections for model in marked} == {("Clients/A",)}
+        await press(pilot, "a")
+        await write(pilot, "-Clients/A")
+        await press(pilot, "enter")
+        assert {_stored(home, model).collections for model in marked} == {()}
+
+
+async def test_tags_of_marked_models_are_added_and_removed_and_the_others_stay(
+    open_app: OpenApp, home: Path, models: list[str]
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        marked = _screen(app).order.ids[:2]
+        before = {model: set(_stored(home, model).tags) for model in marked}
+        gone = next(iter(before[marked[0]] | before[marked[1]]))
+        await press(pilot, "space", "space", "t")
+        await write(pilot, f"client a, -{gone}")
+        await press(pilot, "enter")
+        for model in marked:
+            assert set(_stored(home, model).tags) == (before[model] - {gone}) | {"client a"}
 
 
 async def test_cards_share_cursor_and_query_with_the_list(

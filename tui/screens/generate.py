@@ -273,9 +273,9 @@ class GenerateScreen(HubScreen):
         version, strength = found
 
         def work(registry: Registry) -> None:
-            from registry import library
+            from registry import edits
 
-            library.set_facts(registry, version, "user", {"strength": strength})
+            edits.say(registry, version, {"strength": strength})
 
         self.change(work, lambda _: self.say(f"{strength:g} is the recommended strength now"))
 
@@ -286,11 +286,10 @@ class GenerateScreen(HubScreen):
         version, path = found
 
         def work(registry: Registry) -> None:
-            from registry import previews
+            from registry import edits
 
             # What made it stands in the picture itself, where publishing reads it.
-            sha256 = previews.add_preview(registry, version, path)
-            previews.choose_cover(registry, version, sha256)
+            edits.show_first(registry, version, path)
 
         self.change(work, lambda _: self.say("the picture is the preview now"))
 

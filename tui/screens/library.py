@@ -91,7 +91,7 @@ class LibraryScreen(LibraryEdits):
 
     def _show_ids(self, ids: list[str], total: int, keep: str | None) -> None:
         self._refuse("")
-        self._total = total
+        self._total, self.is_loaded = total, True
         self.order.show(ids)
         rows = self.rows
         rows.empty = (
@@ -102,6 +102,7 @@ class LibraryScreen(LibraryEdits):
         cursor = ids.index(keep) if keep in ids else min(rows.cursor, max(0, len(ids) - 1))
         rows.rows_changed(cursor)
         self._show_hits()
+        self.refresh_actions()
 
     def _show_hits(self) -> None:
         shown, marked = len(self.order.ids), len(self.order.marks)
@@ -291,6 +292,11 @@ class LibraryScreen(LibraryEdits):
             self.order.marks ^= {row.id}
             self.rows.cursor += 1
             self.marks_changed()
+
+    def do_mark_all(self) -> None:
+        """Mark all that the query finds."""
+        self.order.marks = set(self.order.ids)
+        self.marks_changed()
 
     def do_invert(self) -> None:
         self.order.marks = set(self.order.ids) - self.order.marks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from textual.widgets import Input
@@ -11,15 +11,18 @@ from textual.widgets import Input
 from registry.errors import UsageError
 from tui import formats
 from tui.screens.base import HubScreen
-from tui.services.undo import UndoStack
 from tui.widgets.model_list import ModelOrder
 
 if TYPE_CHECKING:
     from registry.database import Registry
+    from registry.edits import Planned, Target
+    from registry.journal import Entry
     from registry.records import ModelDetail, ModelRow, VersionRow
-    from tui.services.undo import Change
+    from registry.undo import Undone
 
 LONG = frozenset(("notes", "description", "changelog"))
+PLAN_LINES = 12
+"""Lines of a plan that a question shows."""
 
 
 class LibraryEdits(HubScreen):
@@ -28,10 +31,8 @@ class LibraryEdits(HubScreen):
     order: ModelOrder
     detail: ModelDetail | None
     version_at: int
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.undone = UndoStack()
+    is_loaded: bool = False
+    """Whether the list was read: before that nothing here may open the registry, for the first paint's sake."""
 
     def reload(self, *, facets: bool = False, to: str | None = None) -> None:
         raise NotImplementedError
@@ -43,7 +44,7 @@ class LibraryEdits(HubScreen):
     def lacks(self, need: str) -> str:
         if need == "model" and self.detail is None:
             return "there is no model under the cursor"
-        if need == "undo" and not len(self.undone):
+        if need == "undo" and not (self.is_loaded and _can_undo(self.registry)):
             return "nothing to undo"
         return ""
 
@@ -62,29 +63,63 @@ class LibraryEdits(HubScreen):
     # fields -------------------------------------------------------------------------------------------------------
 
     def assign(self, assignments: Mapping[str, str]) -> None:
-        """Write fields of the model under the cursor, so that they can be undone."""
+        """Write fields of the model under the cursor, or after a look at the plan those of the marked models."""
         model, version = self.detail, self.version
-        if model is None or version is None:
+        if self.order.marks:
+            self._assign_marked(assignments)
+        elif model is not None and version is not None:
+            target = (model.id, version.id)
+            self._edit([target], assignments)
+
+    def _assign_marked(self, assignments: Mapping[str, str]) -> None:
+        models = self.targets()
+
+        def look(registry: Registry) -> tuple[list[Target], list[Planned]]:
+            from registry import edits
+
+            targets = edits.newest_of(registry, models)
+            return targets, edits.plan_edit(registry, targets, assignments)
+
+        def ask(found: tuple[list[Target], list[Planned]]) -> None:
+            targets, plan = found
+            lines = [
+                f"{one.name}: {one.field.replace('_', ' ')} {one.before or '·'} → {one.after or '·'}" for one in plan
+            ]
+            self._confirm(
+                f"Edit {formats.count(len(targets), 'model')}", lines, lambda: self._edit(targets, assignments)
+            )
+
+        self.in_thread(look, ask, group="plan")
+
+    def _confirm(self, title: str, lines: Sequence[str], go: Callable[[], None]) -> None:
+        """Show a plan of some lines and go on if it is agreed to."""
+        from tui.widgets.dialogs import Confirm
+
+        if not lines:
+            self.say("it was so already")
             return
+        shown = [formats.one_line(line) for line in lines[:PLAN_LINES]]
+        more = [f"… and {len(lines) - PLAN_LINES:,} more"] if len(lines) > PLAN_LINES else []
+        self.app.push_screen(Confirm(title, "\n".join(shown + more)), lambda agreed: go() if agreed else None)
 
-        def work(registry: Registry) -> Change:
-            from tui.services import edits
+    def _edit(self, targets: Sequence[Target], assignments: Mapping[str, str]) -> None:
+        def work(registry: Registry) -> Entry | None:
+            from registry import edits
 
-            return edits.edit(registry, model.id, version.id, assignments)
+            return edits.edit_all(registry, targets, assignments)
 
         self.change(work, self._changed)
 
-    def _changed(self, change: Change) -> None:
-        self.undone.push(change)
+    def _changed(self, entry: Entry | None) -> None:
         self.reload(facets=True)
-        self.say(f"saved {change.label}  (z undoes)")
+        self.say(f"saved {entry.label}  (z undoes)" if entry else "it was so already")
 
     def do_edit(self) -> None:
         model, version = self.detail, self.version
         if model is None or version is None:
             return
         from registry import fields
-        from tui.services.edits import shown
+        from registry.edits import shown
         from tui.widgets.dialogs import Choose
 
         def row(name: str) -> tuple[str, str, str]:
@@ -115,8 +150,26 @@ class LibraryEdits(HubScreen):
             self.app.push_screen(Ask(title, value, hint=hint, check=lambda text: _check(name, text)), done)
 
     def do_tags(self) -> None:
-        if self.detail is not None:
+        if self.order.marks:
+            self._tag_marked()
+        elif self.detail is not None:
             self._ask_field("tags", ", ".join(self.detail.tags), "Tags, with commas between them.")
+
+    def _tag_marked(self) -> None:
+        """Of many models tags are added and removed: one list for all would wipe out what each has."""
+        from tui.widgets.dialogs import Ask
+
+        models = self.targets()
+
+        def done(text: str | None) -> None:
+            words = [word.strip().lower() for word in (text or "").split(",") if word.strip(" -")]
+            remove = [word[1:].strip() for word in words if word.startswith("-")]
+            add = [word for word in words if not word.startswith("-")]
+            if words:
+                self.change(lambda registry: _tag(registry, models, add, remove), self._changed)
+
+        hint = "Tags to add, with commas between them; one with - before it is removed."
+        self.app.push_screen(Ask(f"tags of {formats.count(len(models), 'model')}", hint=hint), done)
 
     def do_words(self) -> None:
         if self.version is not None:
@@ -161,6 +214,19 @@ class LibraryEdits(HubScreen):
             if rating != self.detail.rating:
                 self.assign({"rating": str(rating) if rating else ""})
 
+    def do_collect(self) -> None:
+        from tui.widgets.dialogs import Ask
+
+        models = self.targets()
+
+        def done(path: str | None) -> None:
+            if path:
+                self.change(lambda registry: _collect(registry, path, models), self._changed)
+
+        title = f"put {formats.count(len(models), 'model')} into a collection"
+        hint = "Its path, such as Clients/A; it is made if it is not there. A - before it takes them out of it."
+        self.app.push_screen(Ask(title, hint=hint), done)
+
     # trash and undo -----------------------------------------------------------------------------------------------
 
     def do_trash(self) -> None:
@@ -174,15 +240,12 @@ class LibraryEdits(HubScreen):
             f"{one} is out of the trash  (z undoes)" if back else f"{one} is in the trash, files untouched  (z undoes)"
         )
 
-        def work(registry: Registry) -> Change:
-            from tui.services import edits
+        def work(registry: Registry) -> Entry | None:
+            from registry import edits, trash
 
-            return (edits.restore if back else edits.trash)(
-                registry, models, f"{one} {'into' if back else 'out of'} the trash"
-            )
+            return trash.restore(registry, models) if back else edits.trash(registry, *models)
 
-        def done(change: Change) -> None:
-            self.undone.push(change)
+        def done(_: Entry | None) -> None:
             self.order.marks.clear()
             self.reload(facets=True)
             self.say(said)
@@ -190,15 +253,49 @@ class LibraryEdits(HubScreen):
         self.change(work, done)
 
     def do_undo(self) -> None:
-        change = self.undone.pop()
-        if change is None:
+        self._undo(None)
+
+    def _undo(self, number: int | None) -> None:
+        def work(registry: Registry) -> Undone:
+            from registry import undo
+
+            return undo.undo(registry, number)
+
+        self.change(work, self._undone)
+
+    def _undone(self, undone: Undone) -> None:
+        self.reload(facets=True)
+        self.say(f"{'undone' if undone.entry.is_undo else 'done again'}: {undone.entry.label}")
+        if undone.kept:
+            first, others = undone.kept[0], len(undone.kept) - 1
+            more = f", and {formats.count(others, 'other field')}" if others else ""
+            self.complain(f"{first.field} of {first.name} {first.reason} and stays{more}")
+
+    def do_journal(self) -> None:
+        """What was done, the newest first; choosing an entry takes it back, choosing an undo does it again."""
+
+        def read(registry: Registry) -> list[Entry]:
+            from registry import journal
+
+            return journal.entries(registry)
+
+        self.in_thread(read, self._show_journal, group="journal")
+
+    def _show_journal(self, entries: list[Entry]) -> None:
+        from tui.widgets.dialogs import Choose
+
+        if not entries:
+            self.say("nothing was done here yet")
             return
 
-        def done(_: None) -> None:
-            self.reload(facets=True)
-            self.say(f"undone: {change.label}")
+        def chosen(number: str | None) -> None:
+            if number is not None:
+                self._undo(int(number))
 
-        self.change(change.undo, done)
+        options = [
+            (str(entry.id), f"{entry.verb}: {formats.one_line(entry.label)}", _remark(entry)) for entry in entries
+        ]
+        self.app.push_screen(Choose("Journal: enter undoes, or does again", options), chosen)
 
     # elsewhere ----------------------------------------------------------------------------------------------------
 
@@ -261,6 +358,33 @@ class LibraryEdits(HubScreen):
     def on_input_blurred(self, event: Input.Blurred) -> None:
         del event
         self.refresh_actions()
+
+
+def _can_undo(registry: Registry) -> bool:
+    from registry import journal
+
+    return journal.last(registry) is not None
+
+
+def _collect(registry: Registry, path: str, models: Sequence[str]) -> Entry | None:
+    from registry import collecting
+
+    if path.startswith("-"):
+        return collecting.take_out(registry, path[1:], models)
+    if not collecting.exists(registry, path):
+        collecting.create(registry, path)
+    return collecting.put(registry, path, models)
+
+
+def _tag(registry: Registry, models: Sequence[str], add: Sequence[str], remove: Sequence[str]) -> Entry | None:
+    from registry import edits
+
+    return edits.tag(registry, models, add=add, remove=remove)
+
+
+def _remark(entry: Entry) -> str:
+    age = f"{formats.age(entry.at)} ago".replace("now ago", "now")
+    return f"{age} · undone by {entry.undone_by}" if entry.undone_by else age
 
 
 def parse_strength(text: str) -> dict[str, str]:

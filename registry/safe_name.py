@@ -24,16 +24,28 @@ def safe_name(name: str, *, fallback: str = "model") -> str:
     none). The result is never empty, and the same for the same name everywhere. ``safe_name(safe_name(x))`` is
     ``safe_name(x)``.
     """
-    text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
-    clean = "".join("_" if char in _FORBIDDEN else char for char in text if _is_printable(char))
+    clean = _clean(name)
     ending = PurePosixPath(clean.strip(" .")).suffix.lower()
     stem = clean.strip(" .")[: -len(ending)] if ending in ENDINGS else clean
     ending = ending if ending in ENDINGS else ".bin"
-    stem = stem.lstrip(" .-").rstrip(" .")
-    stem = _cut(stem, MAX_BYTES - len(ending)).rstrip(" .")
+    return (_stem(stem, MAX_BYTES - len(ending)) or fallback) + ending
+
+
+def safe_part(name: str, *, fallback: str) -> str:
+    """``name`` as the name of a folder, or of a file without its ending, by the same rules."""
+    return _stem(_clean(name), MAX_BYTES) or fallback
+
+
+def _clean(name: str) -> str:
+    text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
+    return "".join("_" if char in _FORBIDDEN else char for char in text if _is_printable(char))
+
+
+def _stem(text: str, size: int) -> str:
+    stem = _cut(text.lstrip(" .-").rstrip(" ."), size).rstrip(" .")
     if stem.split(".", 1)[0].rstrip(" ").lower() in _RESERVED:
-        stem = _cut("_" + stem, MAX_BYTES - len(ending)).rstrip(" .")
-    return (stem or fallback) + ending
+        stem = _cut("_" + stem, size).rstrip(" .")
+    return stem
 
 
 def with_suffix(name: str, suffix: str) -> str:

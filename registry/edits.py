@@ -1,0 +1,176 @@
+"""What a person says of models: fields, tags, trash, of one or of many at once. Each call is one entry of the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from registry import fields, journal, library, previews, timestamps
+from registry.database import Registry
+from registry.errors import UsageError
+from registry.journal import Entry
+from registry.records import ModelDetail, VersionRow
+
+Target = tuple[str, str]
+"""(model, the version of it that fields of versions are written to)"""
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """One field that an edit would change, as an editor shows it."""
+
+    model: str
+    name: str
+    field: str
+    before: str
+    after: str
+
+
+def newest_of(registry: Registry, models: Sequence[str]) -> list[Target]:
+    """The models with their newest versions; ids of models that are not there are left out."""
+    return [(row.id, row.version_id) for row in library.model_rows(registry, models)]
+
+
+def edit(registry: Registry, model: str, version_id: str, assignments: Mapping[str, str]) -> Entry | None:
+    """As :func:`edit_all`, of one model and one version of it."""
+    return edit_all(registry, [(model, version_id)], assignments)
+
+
+def edit_all(registry: Registry, targets: Sequence[Target], assignments: Mapping[str, str]) -> Entry | None:
+    """Apply ``field=value`` texts of a person to all targets; an empty value takes the edit back.
+
+    Returns None where everything was so already. Raises :class:`UsageError` naming the first bad field, before
+    anything is written.
+    """
+    parsed = {name: _parse(name, value) for name, value in assignments.items()}
+
+    def act() -> None:
+        for model, version in targets:
+            for name, value in parsed.items():
+                _assign(registry, model if fields.level_of(name) == "model" else version, name, value)
+
+    said = ", ".join(name.replace("_", " ") for name in assignments)
+    label = f"{said} of {names_of(registry, [model for model, _ in targets])}"
+    return journal.write(registry, "edit", label, _items(targets), act)
+
+
+def plan_edit(registry: Registry, targets: Sequence[Target], assignments: Mapping[str, str]) -> list[Planned]:
+    """What :func:`edit_all` would change, field by field. Raises as it does."""
+    for name, value in assignments.items():
+        _parse(name, value)
+    found = []
+    for model, version_id in targets:
+        detail = library.show(registry, model)
+        version = next(version for version in detail.versions if version.id == version_id)
+        for name, value in assignments.items():
+            before, after = shown(name, detail, version), value.strip()
+            if before != after:
+                found.append(Planned(model, detail.name, name, before, after))
+    return found
+
+
+def tag(
+    registry: Registry, models: Sequence[str], *, add: Iterable[str] = (), remove: Iterable[str] = ()
+) -> Entry | None:
+    """Add and remove tags of all models."""
+    added, removed = list(add), list(remove)
+
+    def act() -> None:
+        for model in models:
+            library.update_set(registry, model, "tags", add=added, remove=removed)
+
+    return journal.write(registry, "tag", f"tags of {names_of(registry, models)}", models, act)
+
+
+def plan_tags(
+    registry: Registry, models: Sequence[str], *, add: Iterable[str] = (), remove: Iterable[str] = ()
+) -> list[Planned]:
+    """The models whose tags :func:`tag` would change."""
+    found = []
+    for row in library.model_rows(registry, models):
+        after = sorted((set(row.tags) | set(add)) - (set(remove) - set(add)))
+        if after != sorted(row.tags):
+            found.append(Planned(row.id, row.name, "tags", ", ".join(sorted(row.tags)), ", ".join(after)))
+    return found
+
+
+def trash(registry: Registry, *models: str) -> Entry | None:
+    """Put models into the trash: hidden from lists on every machine, their files untouched."""
+    return _set_all(registry, "trash", "{} put into the trash", models, {"deleted_at": timestamps.now()})
+
+
+def restore(registry: Registry, *models: str) -> Entry | None:
+    """Take models out of the trash."""
+    return _set_all(registry, "restore", "{} taken out of the trash", models, {"deleted_at": None})
+
+
+def say(registry: Registry, item: str, facts: Mapping[str, object]) -> Entry | None:
+    """Make values that were found or measured a person's own word on one item."""
+    names = ", ".join(name.replace("_", " ") for name in facts)
+    return _set_all(registry, "edit", f"{names} of {{}}", [item], facts)
+
+
+def show_first(registry: Registry, version_id: str, image: Path) -> Entry | None:
+    """Make a picture the preview of a version. Raises as :func:`registry.previews.add_preview` does."""
+
+    def act() -> None:
+        previews.choose_cover(registry, version_id, previews.add_preview(registry, version_id, image))
+
+    return journal.write(registry, "preview", f"preview of {names_of(registry, [version_id])}", [version_id], act)
+
+
+def _set_all(
+    registry: Registry, verb: str, label: str, items: Sequence[str], facts: Mapping[str, object]
+) -> Entry | None:
+    def act() -> None:
+        for item in items:
+            library.set_facts(registry, item, "user", facts)
+
+    return journal.write(registry, verb, label.format(names_of(registry, items)), items, act)
+
+
+def names_of(registry: Registry, items: Sequence[str]) -> str:
+    """One model (or version) by its model's name, several by their number."""
+    if len(items) != 1:
+        return f"{len(items)} models"
+    sql = "SELECT name FROM models WHERE id = :item OR id = (SELECT model_id FROM versions WHERE id = :item) LIMIT 1"
+    row = registry.db.execute(sql, {"item": items[0]}).fetchone()
+    return str(row[0]) if row else items[0]
+
+
+def _items(targets: Sequence[Target]) -> list[str]:
+    return list(dict.fromkeys(item for target in targets for item in target))
+
+
+def _assign(registry: Registry, item: str, name: str, value: Any) -> None:
+    if name in fields.TEXTS:
+        library.write_text(registry, item, name, value)
+    elif name in fields.SETS:
+        library.replace_set(registry, item, name, value)
+    else:
+        library.set_facts(registry, item, "user", {name: value})
+
+
+def _parse(name: str, text: str) -> Any:
+    if name not in fields.editable_names():
+        raise UsageError(f"there is no field {name}", f"use one of {', '.join(fields.editable_names())}")
+    if name in fields.TEXTS:
+        return text
+    if name in fields.SETS:
+        return [word.strip() for word in text.split(",") if word.strip()]
+    return fields.parse(fields.FIELDS[name], text)
+
+
+def shown(name: str, model: ModelDetail, version: VersionRow) -> str:
+    """A field as an editor shows it, and as :func:`edit` takes it."""
+    attribute = {"version_name": "name"}.get(name, name)
+    value = getattr(model if fields.level_of(name) == "model" else version, attribute)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,155 @@
+"""The journal: every edit that a person made on this machine, with what it takes to take it back.
+
+What a sync, a scan or a pull says is no edit of a person and does not stand here. An entry that takes another back
+is an entry too, so it can be taken back in turn.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from registry import said, timestamps
+from registry.database import Registry
+from registry.errors import NotFoundError
+from registry.said import Step
+
+Move = tuple[str, str]
+"""A file's path before and after."""
+
+FINAL = "purge"
+"""The verb that can't be taken back."""
+
+KEPT = 2000
+"""Entries that are kept; older ones are forgotten."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was done, in words, to which models. ``is_undo``: it took the entry ``undoes`` back."""
+
+    id: int
+    at: str
+    verb: str
+    label: str
+    models: tuple[str, ...] = ()
+    undoes: int | None = None
+    is_undo: bool = False
+    undone_by: int | None = None
+
+
+def write(
+    registry: Registry,
+    verb: str,
+    label: str,
+    items: Iterable[str],
+    act: Callable[[], object],
+    *,
+    undoes: Entry | None = None,
+    moves: Sequence[Move] = (),
+) -> Entry | None:
+    """Do ``act``, which may change what is said of ``items`` and of nothing else, and enter it.
+
+    ``moves`` are files that have been moved as a part of it. All in one transaction. Returns None, with nothing
+    entered, where it changed nothing.
+    """
+    with registry.transaction() as db:
+        before = said.of_all(db, items)
+        act()
+        steps = said.steps(before, said.of_all(db, before))
+        if not (steps or undoes or moves):
+            return None
+        models = _models_of(db, before if moves else dict.fromkeys(step.item for step in steps))
+        entry = _enter(db, verb, label, models, undoes)
+        _enter_steps(db, entry, steps)
+        rows = [(entry.id, number, *move) for number, move in enumerate(moves)]
+        db.executemany("INSERT INTO journal_moves VALUES (?, ?, ?, ?)", rows)
+        return entry
+
+
+def note(registry: Registry, verb: str, label: str, models: Sequence[str]) -> None:
+    """Enter something that can't be taken back."""
+    with registry.transaction() as db:
+        _enter(db, verb, label, models, None)
+
+
+def _enter(db: sqlite3.Connection, verb: str, label: str, models: Sequence[str], undoes: Entry | None) -> Entry:
+    # What takes back an undo is done anew, and can be undone like anything else.
+    is_undo = undoes is not None and not undoes.is_undo
+    row = (timestamps.now(), verb, label, msgspec.json.encode(models).decode(), undoes.id if undoes else None, is_undo)
+    sql = "INSERT INTO journal (at, verb, label, models, undoes, is_undo) VALUES (?, ?, ?, ?, ?, ?) RETURNING *"
+    entry = _entry(db.execute(sql, row).fetchone())
+    if undoes is not None:
+        db.execute("UPDATE journal SET undone_by = ? WHERE id = ?", (entry.id, undoes.id))
+    db.execute("DELETE FROM journal WHERE id <= ?", (entry.id - KEPT,))
+    for table in ("journal_steps", "journal_moves"):
+        db.execute(f"DELETE FROM {table} WHERE entry <= ?", (entry.id - KEPT,))  # noqa: S608 - names of ours
+    return entry
+
+
+def _enter_steps(db: sqlite3.Connection, entry: Entry, steps: Sequence[Step]) -> None:
+    db.executemany(
+        "INSERT INTO journal_steps VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (entry.id, number, step.item, step.kind, step.name, _sayings(step.before), _sayings(step.after))
+            for number, step in enumerate(steps)
+        ],
+    )
+
+
+def _sayings(sayings: list[said.Saying]) -> str:
+    return msgspec.json.encode(sayings).decode()
+
+
+def _models_of(db: sqlite3.Connection, items: Iterable[str]) -> list[str]:
+    """The models that ``items`` are, or are versions of."""
+    sql = (
+        "SELECT id FROM models WHERE id = :item UNION SELECT model_id FROM versions WHERE id = :item ORDER BY 1 LIMIT 1"
+    )
+    found = (db.execute(sql, {"item": item}).fetchone() for item in items)
+    return list(dict.fromkeys(row[0] for row in found if row))
+
+
+def entries(registry: Registry, limit: int = 100) -> list[Entry]:
+    """The last ``limit`` entries, the newest first."""
+    return [_entry(row) for row in registry.db.execute("SELECT * FROM journal ORDER BY id DESC LIMIT ?", (limit,))]
+
+
+def entry(registry: Registry, number: int) -> Entry:
+    """Raises :class:`NotFoundError`."""
+    row = registry.db.execute("SELECT * FROM journal WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"the journal has no entry {number}", "hubman journal lists what was done")
+    return _entry(row)
+
+
+def last(registry: Registry) -> Entry | None:
+    """What ``undo`` takes back: the newest entry that is in force and takes nothing back itself."""
+    sql = "SELECT * FROM journal WHERE undone_by IS NULL AND is_undo = 0 AND verb <> ? ORDER BY id DESC LIMIT 1"
+    row = registry.db.execute(sql, (FINAL,)).fetchone()
+    return _entry(row) if row else None
+
+
+def steps_of(db: sqlite3.Connection, number: int) -> list[Step]:
+    rows = db.execute(
+        "SELECT item, kind, name, before, after FROM journal_steps WHERE entry = ? ORDER BY number", (number,)
+    )
+    return [
+        Step(item, kind, name, _decode_sayings(before), _decode_sayings(after))
+        for item, kind, name, before, after in rows
+    ]
+
+
+def moves_of(db: sqlite3.Connection, number: int) -> list[Move]:
+    """The files that an entry moved."""
+    rows = db.execute("SELECT source, target FROM journal_moves WHERE entry = ? ORDER BY number", (number,))
+    return [(row[0], row[1]) for row in rows]
+
+
+_decode_sayings = msgspec.json.Decoder(list[said.Saying]).decode
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    values = {**dict(row), "models": msgspec.json.decode(row["models"]), "is_undo": bool(row["is_undo"])}
+    return msgspec.convert(values, Entry)
