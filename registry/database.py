@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from registry import ids
+from registry import ids, words
 from registry.errors import HubError
 
-_NEWEST = "m001_first"
+_MIGRATIONS = ("m001_first", "m002_query")
+"""All of them by name: branches of the schema may be merged, and then none of them is the newest."""
 
 BUSY_TIMEOUT_S = 5.0
 """How long a write waits for another process's before it gives up."""
@@ -83,6 +84,7 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
     db.create_function("regexp", 2, _regexp, deterministic=True)
+    db.create_function("is_near", 2, words.is_near, deterministic=True)
     if not _is_current(db):
         _migrate(db)
 
@@ -96,13 +98,14 @@ def _is_current(db: sqlite3.Connection) -> bool:
     """Asked without sqlite-utils, whose import costs more than everything else that a command does."""
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
         return False
-    return db.execute("SELECT 1 FROM _sqlite_migrations WHERE name = ?", (_NEWEST,)).fetchone() is not None
+    applied = {row[0] for row in db.execute("SELECT name FROM _sqlite_migrations")}
+    return applied.issuperset(_MIGRATIONS)
 
 
 def _migrate(db: sqlite3.Connection) -> None:
     from sqlite_utils import Database
 
-    from registry.schema import migrations
+    from registry.schema_query import migrations
 
     migrations.apply(Database(db))
     db.execute("INSERT OR IGNORE INTO meta VALUES ('device', ?), ('clock', '0')", (ids.new_device_id(),))

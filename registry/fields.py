@@ -50,6 +50,7 @@ _FIELDS = (
     Field("permissions", "model", "json"),
     Field("civitai_model_id", "model", "int", column="civitai_id"),
     Field("upstream_deleted", "model", "bool"),
+    Field("newest_upstream", "model", "int"),
     Field("deleted_at", "model", "text"),
     Field("model", "version", "text", column="model_id"),
     Field("version_name", "version", "text", editable=True, column="name"),
@@ -63,6 +64,7 @@ _FIELDS = (
     Field("published_url", "version", "text"),
     Field("cover", "version", "text"),
     Field("replaced_by", "version", "text"),
+    Field("early_until", "version", "text"),
 )
 
 FIELDS: dict[str, Field] = {field.name: field for field in _FIELDS}

@@ -190,11 +190,11 @@ CREATE TABLE cache (key TEXT PRIMARY KEY, value TEXT NOT NULL, tag TEXT, stored_
 
 @migrations()
 def m001_first(db: Database) -> None:
-    for statement in _split(_FIRST):
+    for statement in split(_FIRST):
         db.execute(statement)
 
 
-def _split(script: str) -> list[str]:
+def split(script: str) -> list[str]:
     """Single statements: ``executescript`` would commit the migration's transaction."""
     lines = [line for line in script.splitlines() if not line.strip().startswith("--")]
     return [statement.strip() for statement in "\n".join(lines).split(";") if statement.strip()]

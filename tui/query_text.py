@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from registry.query import Term, terms
+from registry.query_terms import Term, terms
 
 _PLAIN = re.compile(r"[^\s\",/][^\s\",]*")
 _EXACT = {"base", "creator"}

@@ -45,8 +45,19 @@ def _version_facts(version: RemoteVersion) -> dict[str, Any]:
         "version_name": version.name or None,
         "base_model": version.base_model or None,
         "civitai_version_id": version.id,
+        "early_until": _early_until(version),
         **said,
     }
+
+
+_NO_DEADLINE = "9999-12-31T00:00:00.000Z"
+
+
+def _early_until(version: RemoteVersion) -> str | None:
+    """When the version stops being early access, None if it is none."""
+    if version.early_access_deadline:
+        return version.early_access_deadline
+    return _NO_DEADLINE if version.availability == "EarlyAccess" else None
 
 
 def _model_facts(model: RemoteModel) -> dict[str, Any]:
@@ -58,6 +69,7 @@ def _model_facts(model: RemoteModel) -> dict[str, Any]:
         "civitai_model_id": model.id,
         "nsfw_level": model.nsfw_level,
         "upstream_deleted": False,
+        "newest_upstream": newest_id(model),
         "permissions": {
             "allowNoCredit": model.allow_no_credit,
             "allowCommercialUse": list(model.allow_commercial_use),
@@ -65,6 +77,11 @@ def _model_facts(model: RemoteModel) -> dict[str, Any]:
             "allowDifferentLicense": model.allow_different_license,
         },
     }
+
+
+def newest_id(model: RemoteModel) -> int | None:
+    """The number of the version that a model's page shows first."""
+    return model.versions[0].id if model.versions else None
 
 
 def _fill(registry: Registry, version_id: str, model_id: str, model: RemoteModel, version: RemoteVersion) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from registry import library, query, timestamps
+from registry import library, query, timestamps, usage
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.query_fields import FIELDS
@@ -189,7 +189,7 @@ def test_sorting_puts_missing_values_last_and_breaks_ties_by_name(shelf: Registr
         ("added:soon", "no age or date"),
         ("added:2026-13", "no age or date"),
         ("added:<99999999999y", "longer ago"),
-        ("nsfw:very", "use one of pg"),
+        ("nsfw:very", "use one of unrated, pg"),
         ("@nothing", "there is no view"),
         ("/(/", "no regular expression"),
         ("trained:there", "did you mean here"),
@@ -244,12 +244,13 @@ def test_used_looks_at_the_pictures_made_with_any_version(registry: Registry) ->
     item = add_entry(registry, "brush")
     sha256 = registry.db.execute("SELECT sha256 FROM files").fetchone()[0]
     assert library.model_ids(registry, "@unused") == [item]
-    registry.db.execute(
-        "INSERT INTO generations VALUES ('g1', 'k', '/x.png', 'aa', NULL, '{}', '{}', ?)", (timestamps.of(_NOW),)
-    )
-    registry.db.execute("INSERT INTO generation_files VALUES ('g1', ?)", (sha256,))
+    with registry.transaction() as db:
+        usage.add(db, [sha256, sha256, "b" * 64], "2026-03-01T00:00:00.000Z")
+        usage.add(db, [sha256], timestamps.of(_NOW))
     assert library.model_ids(registry, "@unused") == []
     assert library.model_ids(registry, "used:2026-06 -used:<2026-06") == [item]
+    library.set_facts(registry, item, "user", {"name": "another name"})
+    assert library.model_ids(registry, "used:2026-06 uses:2") == [item], "it outlives a change of the model"
 
 
 def test_a_collection_is_asked_for_by_name(registry: Registry) -> None:
