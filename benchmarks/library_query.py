@@ -35,7 +35,16 @@ _TERMS = (
     "is:dup", "is:damaged", "is:elsewhere", "@unused", "@dupes", "@updates", "@mine", "@untested", "file:ink_wash", "folder:styles",
 )  # fmt: skip
 _ORDERS = ("", "", "", "sort:added", "sort:-size", "sort:rating", "sort:-used", "sort:base,-name")
-_FACETS = ("", "base:sdxl", "tag:style", "ink", "rating:>=4 type:lora", "-tag:anime", "base:sdxl type:lora nsfw:pg", "used:never")
+_FACETS = (
+    "",
+    "base:sdxl",
+    "tag:style",
+    "ink",
+    "rating:>=4 type:lora",
+    "-tag:anime",
+    "base:sdxl type:lora nsfw:pg",
+    "used:never",
+)
 
 
 def queries(count: int) -> list[str]:
@@ -67,14 +76,16 @@ def report(name: str, found: list[tuple[float, str]], figure: float, budget: flo
     slowest = max(found)
     said = f"(budget {budget:g})" if budget else ""
     middle = median(ms for ms, _ in found)
-    print(f"  {name:<22} {figure:7.1f} ms {said:<13} median {middle:6.1f}, slowest {slowest[0]:6.1f}: {slowest[1] or '(all)'}")
+    print(
+        f"  {name:<22} {figure:7.1f} ms {said:<13} median {middle:6.1f}, slowest {slowest[0]:6.1f}: {slowest[1] or '(all)'}"
+    )
     return budget is None or figure <= budget
 
 
 def measure(count: int, lines: list[str]) -> bool:
     with tempfile.TemporaryDirectory() as folder, Registry(Path(folder)) as registry:
         begin = perf_counter()
-        library_factory.fill(registry, count, rich=True)
+        library_factory.fill_fast(registry, count)
         print(f"{count:,} models, made in {perf_counter() - begin:.0f} s")
         rows = timed(first_rows, registry, lines)
         counts = timed(facets.facets, registry, list(_FACETS))
@@ -89,7 +100,7 @@ def main() -> None:
     parser.add_argument("--models", type=int, nargs="+", default=list(BUDGETS))
     parser.add_argument("--queries", type=int, default=200)
     options = parser.parse_args()
-    sys.exit(not all([measure(count, queries(options.queries)) for count in options.models]))
+    sys.exit(not all(measure(count, queries(options.queries)) for count in options.models))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
@@ -91,7 +92,12 @@ def _prepare(db: sqlite3.Connection) -> None:
 
 def _regexp(pattern: str, text: str | None) -> bool:
     """``text REGEXP pattern``: SQLite has the operator and leaves the function to us."""
-    return text is not None and re.search(pattern, text, re.IGNORECASE) is not None
+    return text is not None and _compiled(pattern).search(text) is not None
+
+
+@lru_cache(maxsize=32)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def _is_current(db: sqlite3.Connection) -> bool:
@@ -105,9 +111,9 @@ def _is_current(db: sqlite3.Connection) -> bool:
 def _migrate(db: sqlite3.Connection) -> None:
     from sqlite_utils import Database
 
-    from registry.schema_query import migrations
+    from registry import schema, schema_query
 
-    migrations.apply(Database(db))
+    schema.migrations.apply(Database(db))
     db.execute("INSERT OR IGNORE INTO meta VALUES ('device', ?), ('clock', '0')", (ids.new_device_id(),))
     device = db.execute("SELECT value FROM meta WHERE key = 'device'").fetchone()[0]
     db.execute("INSERT OR IGNORE INTO devices (id, name) VALUES (?, ?)", (device, os.uname().nodename))

@@ -25,7 +25,7 @@ _SOURCE = """
 SELECT m.name, m.id, m.search_id AS number, m.deleted_at IS NOT NULL AS deleted, m.rating, m.favourite, m.nsfw_level,
     m.permissions, m.upstream_deleted AS gone, m.added_at, m.kind, m.creator, m.origin, m.alias, m.tag_list,
     coalesce(m.notes, '') <> '' AS noted, coalesce(m.description, '') <> '' AS described,
-    m.civitai_id IS NOT NULL OR v.civitai_id IS NOT NULL AS on_civitai, m.version_id, v.rank, v.size, v.strength,
+    m.civitai_id IS NOT NULL OR v.civitai_id IS NOT NULL AS on_civitai, v.rank, v.size, v.strength,
     v.published_url IS NOT NULL AS published, v.early_until, v.base_model AS base, v.architecture, v.trigger_words,
     coalesce(v.network_type, m.kind) AS type,
     (SELECT json_extract(body, '$.name') FROM records WHERE kind = 'run' AND id = v.id) AS run_name,
@@ -34,6 +34,20 @@ SELECT m.name, m.id, m.search_id AS number, m.deleted_at IS NOT NULL AS deleted,
     EXISTS (SELECT 1 FROM versions w JOIN previews p ON p.version_id = w.id WHERE w.model_id = m.id) AS pictured,
     coalesce(m.newest_upstream > (SELECT max(w.civitai_id) FROM versions w WHERE w.model_id = m.id), 0) AS outdated
 FROM models m JOIN versions v ON v.id = m.version_id WHERE m.id = ?
+"""
+# Hard links share an inode and waste nothing; equal tensors under different headers do.
+_DUPLICATE = """
+SELECT EXISTS (SELECT 1 FROM versions w JOIN files f ON f.version_id = w.id JOIN places p ON p.sha256 = f.sha256
+        JOIN places o ON o.sha256 = p.sha256 WHERE w.model_id = :model AND p.state = 'present' AND o.state = 'present'
+        AND (o.device <> p.device OR o.inode <> p.inode))
+    OR EXISTS (SELECT 1 FROM versions w JOIN files f ON f.version_id = w.id JOIN files o ON o.autov3 = f.autov3
+        WHERE w.model_id = :model AND o.sha256 <> f.sha256 AND f.autov3 NOT LIKE 'e3b0c44298fc%') AS duplicate
+"""
+_MARK_TWINS = """
+UPDATE listing SET duplicate = 1 WHERE NOT duplicate AND number IN (
+    SELECT m.search_id FROM versions w JOIN files f ON f.version_id = w.id JOIN files o ON o.autov3 = f.autov3
+        JOIN versions x ON x.id = o.version_id JOIN models m ON m.id = x.model_id
+    WHERE w.model_id = :model AND o.sha256 <> f.sha256 AND f.autov3 NOT LIKE 'e3b0c44298fc%')
 """
 _USED = """
 SELECT coalesce(sum(u.times), 0) AS uses, max(u.last_at) AS used_at FROM versions w JOIN files f ON f.version_id = w.id
@@ -51,6 +65,7 @@ def rebuild(db: sqlite3.Connection, model: str) -> None:
     if found is None:
         return
     row = {**dict(found), **dict(db.execute(_USED, (model,)).fetchone())}
+    row["duplicate"] = db.execute(_DUPLICATE, {"model": model}).fetchone()[0]
     files = db.execute(_FILES, (model,)).fetchall()
     tags, triggers = _texts(row.pop("tag_list")), _texts(row.pop("trigger_words"))
     names = [PurePath(path).name if path else name for name, path in files]
@@ -70,6 +85,8 @@ def rebuild(db: sqlite3.Connection, model: str) -> None:
     row["facets"] = codes(db, _facets(row, tags, folders))
     marks = ", ".join("?" for _ in row)
     db.execute(f"INSERT INTO listing ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+    if row["duplicate"]:
+        db.execute(_MARK_TWINS, {"model": model})
 
 
 def remove(db: sqlite3.Connection, number: int) -> None:
@@ -140,9 +157,9 @@ def codes(db: sqlite3.Connection, values: Iterable[tuple[str, str]]) -> str:
     """A character for each (field, value), the same one each time; values past a million get none."""
     found = []
     for pair in values:
-        db.execute("INSERT OR IGNORE INTO facet_values (field, value) VALUES (?, ?)", pair)
         row = db.execute("SELECT code FROM facet_values WHERE field = ? AND value = ?", pair).fetchone()
-        found.append(character(row[0]))
+        code = row[0] if row else db.execute("INSERT INTO facet_values (field, value) VALUES (?, ?)", pair).lastrowid
+        found.append(character(code))
     return "".join(found)
 
 

@@ -113,9 +113,7 @@ FIELDS: dict[str, QueryField] = {
     "creator": QueryField(_contains("l.creator"), "who made it", "ann"),
     "name": QueryField(_contains("l.name"), "a part of the name", "ink"),
     "alias": QueryField(_whole("l.alias"), "its name in prompts", "inkwash"),
-    "file": QueryField(
-        lambda text, values: values.one_contains("l.files", text), "a part of a file's name", "ink_v2"
-    ),
+    "file": QueryField(lambda text, values: values.one_contains("l.files", text), "a part of a file's name", "ink_v2"),
     "folder": QueryField(
         lambda text, values: values.one_contains("l.folders", text), "a part of a file's folder here", "styles/"
     ),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 
 from registry.errors import UsageError
 
@@ -22,9 +23,9 @@ class Term:
     quoted: bool = False
     regex: bool = False
     typo: bool = False
-    start: int = field(default=0, compare=False)
-    end: int = field(default=0, compare=False)
-    value_at: int = field(default=0, compare=False)
+    start: int = dataclasses.field(default=0, compare=False)
+    end: int = dataclasses.field(default=0, compare=False)
+    value_at: int = dataclasses.field(default=0, compare=False)
 
     @property
     def options(self) -> list[tuple[str, int]]:
@@ -92,5 +93,12 @@ def _term(found: re.Match[str]) -> Term:
     at = found.start(name) - (1 if quoted else 0) - len(operator)
     value = operator + found[name].strip()
     return Term(
-        (found["field"] or "").lower(), value, negated, quoted, typo=bool(found["typo"]), start=start, end=end, value_at=at
+        (found["field"] or "").lower(),
+        value,
+        negated,
+        quoted,
+        typo=bool(found["typo"]),
+        start=start,
+        end=end,
+        value_at=at,
     )

@@ -23,7 +23,7 @@ def has_token(word: str) -> bool:
 def matching(found: Sequence[str], values: Parameters) -> str:
     """Models in which every one of the words begins a word of a name, file, trigger, tag, note or creator."""
     phrases = " ".join(f'"{word.replace(chr(34), "")}"*' for word in found)
-    return f"l.number IN (SELECT rowid FROM search WHERE search MATCH {values.bind(phrases)})"
+    return f"+l.number IN (SELECT rowid FROM search WHERE search MATCH {values.bind(phrases)})"
 
 
 def near(text: str, values: Parameters) -> str:
@@ -41,7 +41,7 @@ def _near_word(word: str, values: Parameters) -> str:
         f"SELECT group_concat('\"' || word || '\"', ' OR ') FROM words WHERE id IN (SELECT id FROM ({each}) "
         f"GROUP BY id HAVING count(*) >= {words.shared_at_least(word)}) AND is_near(word, {values.bind(word)})"
     )
-    return f"l.number IN (SELECT rowid FROM search WHERE search MATCH coalesce(({alike}), '\"\"'))"
+    return f"+l.number IN (SELECT rowid FROM search WHERE search MATCH coalesce(({alike}), '\"\"'))"
 
 
 def regex(pattern: str, values: Parameters) -> str:

@@ -23,10 +23,10 @@ CREATE TABLE listing (
     rating INTEGER NOT NULL, favourite INTEGER NOT NULL, nsfw INTEGER NOT NULL, licence INTEGER, rank INTEGER,
     size INTEGER NOT NULL, strength REAL, year INTEGER, damaged INTEGER NOT NULL, gone INTEGER NOT NULL,
     published INTEGER NOT NULL, noted INTEGER NOT NULL, described INTEGER NOT NULL, pictured INTEGER NOT NULL,
-    outdated INTEGER NOT NULL, on_civitai INTEGER NOT NULL, uses INTEGER NOT NULL, used_at TEXT, added_at TEXT NOT NULL,
+    duplicate INTEGER NOT NULL, outdated INTEGER NOT NULL, on_civitai INTEGER NOT NULL, uses INTEGER NOT NULL, used_at TEXT, added_at TEXT NOT NULL,
     early_until TEXT, base TEXT, base_plain TEXT, type TEXT NOT NULL, kind TEXT NOT NULL, architecture TEXT,
     creator TEXT, origin TEXT NOT NULL, run TEXT, facets TEXT NOT NULL, tags TEXT NOT NULL, triggers TEXT NOT NULL,
-    alias TEXT, files TEXT NOT NULL, folders TEXT NOT NULL, version_id TEXT NOT NULL,
+    alias TEXT, files TEXT NOT NULL, folders TEXT NOT NULL,
     PRIMARY KEY (name, id)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX listing_number ON listing (number);

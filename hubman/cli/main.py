@@ -17,6 +17,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "root": ("library", "the folders that are indexed"),
     "scan": ("library", "index new, changed, moved and missing files"),
     "ls": ("library", "list models that match a query"),
+    "facets": ("query", "count the models that match a query, by base, type, tag and so on"),
+    "view": ("query", "queries with a name"),
     "show": ("library", "everything known of a model"),
     "edit": ("library", "change what is known of a model"),
     "tag": ("library", "add and remove tags"),
@@ -99,8 +101,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
         message, status = told
         click.echo(clean(f"hubman: {message}"), err=True)
+        for line in _where(error):
+            click.echo(line, err=True)
         return status
     return result if isinstance(result, int) else 0
+
+
+def _where(error: Exception) -> Sequence[str]:
+    """The query line and carets under its wrong part, where that is what is wrong."""
+    from registry.query_terms import QueryError
+
+    if not isinstance(error, QueryError):
+        return ()
+    from hubman.pointing import pointer
+
+    return pointer(error)
 
 
 def _told(error: Exception) -> tuple[str, int] | None:

@@ -85,7 +85,6 @@ def test_a_trashed_model_is_hidden_until_restored(scanned: Path, capsys: pytest.
         (["edit", "ink wash", "rating"], 2),
         (["edit", "ink wash", "rating=9"], 2),
         (["edit", "ink wash", "colour=red"], 2),
-        (["ls", "nonsense:1"], 2),
         (["root", "add", "/no/such/folder"], 2),
         (["job", "attach", "nobody"], 1),
         (["pull", "--sandbox", "1"], 1),

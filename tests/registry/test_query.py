@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from registry import library, query, timestamps, usage
+from registry import library, projection, query, timestamps, usage
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.query_fields import FIELDS
@@ -28,7 +28,7 @@ def _names(registry: Registry, line: str) -> list[str]:
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Five models that differ in everything that a query can ask."""
     with Registry(tmp_path_factory.mktemp("query") / "home") as registry:
-        add_entry(
+        ink = add_entry(
             registry, "ink_wash_v2", place="/models/styles/ink_wash_v2.safetensors",
             facts={"base_model": "SDXL 1.0", "strength": 0.8},
             model_facts={"rating": 5, "creator": "Ann", "favourite": True},
@@ -64,6 +64,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
             "INSERT INTO places SELECT '/copies/ink_wash_v2.safetensors', root, sha256, size, mtime_ns, device, inode + 1, "
             "state, problem, seen_at FROM places WHERE path LIKE '%ink_wash%'"
         )
+        projection.rebuild(registry.db, [ink])
         yield registry
 
 

@@ -26,7 +26,7 @@ CREATORS = ("mori", "atelier9", "paperfox", "nullpoint", None)
 
 
 FOLDERS = ("/models/styles/", "/models/characters/", "/models/loras/2025/", "/nas/loras/")
-USES = (["Image"], ["Sell", "Image"], [])
+USES: tuple[list[str], ...] = (["Image"], ["Sell", "Image"], [])
 
 
 def add_model(registry: Registry, number: int, *, seed: int = 0, rich: bool = False) -> str:
@@ -77,7 +77,9 @@ def add_model(registry: Registry, number: int, *, seed: int = 0, rich: bool = Fa
     return version
 
 
-def _enriched(db: sqlite3.Connection, draw: random.Random, number: int, sha256: str, file: object) -> list[changes.Change]:
+def _enriched(
+    db: sqlite3.Connection, draw: random.Random, number: int, sha256: str, file: object
+) -> list[changes.Change]:
     version = ids.item_id(sha256)
     place = f"{draw.choice(FOLDERS)}{draw.randint(1, 40)}/{file}"
     state = draw.choices(("present", "missing", "damaged"), (97, 2, 1))[0]
@@ -101,6 +103,47 @@ def fill(registry: Registry, count: int, *, seed: int = 0, rich: bool = False) -
     """``count`` models in one transaction; their ids."""
     with registry.transaction():
         return [add_model(registry, number, seed=seed, rich=rich) for number in range(count)]
+
+
+_COPIED = {
+    "files": ("sha256", "version_id", "autov3"), "places": ("path", "sha256", "inode"), "versions": ("id", "model_id"),
+    "models": ("id", "version_id", "search_id", "name"), "tags": ("model_id",), "usage": ("sha256",),
+    "listing": ("id", "number", "name"),
+}  # fmt: skip
+"""Tables that lists and queries read, each with the columns that must differ from copy to copy."""
+
+
+def fill_fast(registry: Registry, count: int, first: int = 2_500) -> None:
+    """About ``count`` rich models, of which only the ``first`` are made and the others copied from table to table.
+
+    The copies have nothing that was said of them, so they are to be read and not to be changed.
+    """
+    fill(registry, min(first, count), rich=True)
+    with registry.transaction() as db:
+        for copy in range(1, -(-count // first)):
+            for table, differing in _COPIED.items():
+                _copy(db, table, differing, copy)
+            columns = "model_id, name, files, triggers, tags, notes, creator"
+            db.execute(
+                f"INSERT INTO search (rowid, {columns}) SELECT rowid + :by, {columns} FROM search "  # noqa: S608
+                "WHERE rowid IN (SELECT number FROM listing WHERE id NOT LIKE '%/%')",
+                {"by": copy},
+            )
+
+
+def _copy(db: sqlite3.Connection, table: str, differing: tuple[str, ...], copy: int) -> None:
+    columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+    values = ", ".join(
+        name if name not in differing
+        else f"{name} + {copy}" if name in {"search_id", "number"}
+        else f"{name} + {copy * 1_000_000}" if name == "inode"
+        else f"{name} || '/{copy}'"
+        for name in columns
+    )  # fmt: skip
+    db.execute(
+        f"INSERT INTO {table} SELECT {values} FROM {table} WHERE {differing[0]} NOT LIKE '%/_' "  # noqa: S608
+        f"AND {differing[0]} NOT LIKE '%/__'"
+    )
 
 
 def picture(number: int, size: tuple[int, int] = (256, 320)) -> bytes:
