@@ -33,8 +33,10 @@ def count(registry: Registry) -> int:
 
 def _ids(registry: Registry, text: str, limit: int) -> list[str]:
     found = query.compile_query(text, views=views.own(registry))
-    rows = registry.db.execute(f"{found.select_ids} LIMIT :limit", {**found.parameters, "limit": limit})
-    return [row[0] for row in rows.fetchall()]
+    cursor = registry.db.cursor()
+    cursor.row_factory = None
+    rows = cursor.execute(f"{found.select_ids} LIMIT :limit", {**found.parameters, "limit": limit})
+    return [model for (model,) in rows.fetchall()]
 
 
 _ROWS = """

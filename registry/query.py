@@ -56,7 +56,9 @@ class Query:
     @property
     def source(self) -> str:
         """The table and what must hold of its rows, to stand behind ``FROM``."""
-        return f"listing l WHERE {' AND '.join(condition.sql for condition in self.conditions)}"
+        # SQLite tests in the order of the text: what calls back into Python should be asked of few rows.
+        cheapest = sorted((condition.sql for condition in self.conditions), key=lambda sql: " REGEXP " in sql)
+        return f"listing l WHERE {' AND '.join(cheapest)}"
 
     @property
     def select_ids(self) -> str:
