@@ -113,9 +113,10 @@ def _is_current(db: sqlite3.Connection) -> bool:
 def _migrate(db: sqlite3.Connection) -> None:
     from sqlite_utils import Database
 
-    from registry import schema, schema_query
+    from registry.schema import migrations
+    from registry.schema_query import m002_query  # noqa: F401 - registers itself
 
-    schema.migrations.apply(Database(db))
+    migrations.apply(Database(db))
     db.execute("INSERT OR IGNORE INTO meta VALUES ('device', ?), ('clock', '0')", (ids.new_device_id(),))
     device = db.execute("SELECT value FROM meta WHERE key = 'device'").fetchone()[0]
     db.execute("INSERT OR IGNORE INTO devices (id, name) VALUES (?, ?)", (device, os.uname().nodename))

@@ -159,7 +159,7 @@ def codes(db: sqlite3.Connection, values: Iterable[tuple[str, str]]) -> str:
     for pair in values:
         row = db.execute("SELECT code FROM facet_values WHERE field = ? AND value = ?", pair).fetchone()
         code = row[0] if row else db.execute("INSERT INTO facet_values (field, value) VALUES (?, ?)", pair).lastrowid
-        found.append(character(code))
+        found.append(character(int(code or 0)))
     return "".join(found)
 
 
