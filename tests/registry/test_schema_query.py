@@ -20,7 +20,7 @@ def before(tmp_path: Path) -> Path:
     """The home of a registry with the tables of the first migration alone, and two models in them."""
     with Registry(tmp_path / "now") as registry:
         ink = add_entry(
-            registry, "Ink Wash", facts={"base_model": "SDXL 1.0"}, tags=["style"], place="/m/ink/a.safetensors"
+            registry, "Ink Wash", facts={"base_model": "SDXL 1.0"}, tags=["style"], place="/m/ink/Ink Wash.safetensors"
         )
         add_entry(registry, "Night", triggers=["nightfall"], rank=8)
         library.write_text(registry, ink, "notes", "for posters")
