@@ -7,13 +7,14 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
-from registry import ids
+from registry import ids, words
 from registry.errors import HubError
 
-MIGRATIONS = ("m001_first", "m003_scan", "m004_journal")
+MIGRATIONS = ("m001_first", "m002_query", "m003_scan", "m004_journal")
 """Every migration of :mod:`registry.schema`, named here so that opening a registry that has them all imports nothing."""
 
 BUSY_TIMEOUT_S = 5.0
@@ -91,14 +92,22 @@ def _prepare(db: sqlite3.Connection) -> None:
     # FULL, not NORMAL: a power cut must not roll back a change that was already sent under its number.
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
+    # A query walks some megabytes, more than a connection caches; mapped, all connections share what the system has.
+    db.execute("PRAGMA mmap_size = 268435456")
     db.create_function("regexp", 2, _regexp, deterministic=True)
+    db.create_function("is_near", 2, words.is_near, deterministic=True)
     if not _is_current(db):
         _migrate(db)
 
 
 def _regexp(pattern: str, text: str | None) -> bool:
     """``text REGEXP pattern``: SQLite has the operator and leaves the function to us."""
-    return text is not None and re.search(pattern, text, re.IGNORECASE) is not None
+    return text is not None and _compiled(pattern).search(text) is not None
+
+
+@lru_cache(maxsize=32)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def _is_current(db: sqlite3.Connection) -> bool:
@@ -112,6 +121,7 @@ def _migrate(db: sqlite3.Connection) -> None:
     from sqlite_utils import Database
 
     from registry.schema import migrations
+    from registry.schema_query import m002_query  # noqa: F401 - registers itself
 
     migrations.apply(Database(db))
     db.execute("INSERT OR IGNORE INTO meta VALUES ('device', ?), ('clock', '0')", (ids.new_device_id(),))

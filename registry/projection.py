@@ -1,4 +1,4 @@
-"""Rebuild what the lists show (``models``, ``versions``, ``tags``, ``previews``, ``runs``, ``search``) from the state."""
+"""Rebuild what the lists show (``models``, ``versions``, ``tags``, ``previews``, ``search``, ``listing``) from the state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from registry import collection_tree
+from registry import collection_tree, listing, words
 from registry.fields import FIELDS, SOURCES
 
 _RANK = {source: position for position, source in enumerate(SOURCES)}
@@ -200,6 +200,7 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
     versions = db.execute(_VERSIONS, (model,)).fetchall()
     db.execute("DELETE FROM tags WHERE model_id = ?", (model,))
     db.execute("DELETE FROM search WHERE rowid = ?", (_search_rowid(model),))
+    listing.remove(db, _search_rowid(model))
     if not versions:
         db.execute("DELETE FROM models WHERE id = ?", (model,))
         collection_tree.rebuild_members(db, model, [])
@@ -229,19 +230,13 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
     collection_tree.rebuild_members(db, model, sets.get("collections", []))
     db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(model, tag) for tag in tags])
     triggers = " ".join(word for version in versions for word in msgspec.json.decode(version["trigger_words"]))
+    texts_found = (row["name"], " ".join(files), triggers, " ".join(tags), row["notes"] or "", row.get("creator") or "")
     db.execute(
         "INSERT INTO search (rowid, model_id, name, files, triggers, tags, notes, creator) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            _search_rowid(model),
-            model,
-            row["name"],
-            " ".join(files),
-            triggers,
-            " ".join(tags),
-            row["notes"] or "",
-            row.get("creator") or "",
-        ),
+        (_search_rowid(model), model, *texts_found),
     )
+    words.learn(db, texts_found)
+    listing.rebuild(db, model)
 
 
 def _file_names(db: sqlite3.Connection, version: str) -> list[str]:

@@ -2,12 +2,12 @@ r"""The query line: one syntax for the TUI and the command line, compiled to SQL
 
 A line is terms with spaces between them, all of which must hold::
 
-    base:sdxl tag:ink,mono rating:>=4 size:>500mb added:<30d -tag:anime "red hair" /v\d+$/ sort:-added
+    base:sdxl tag:ink,mono rating:>=4 size:>500mb added:<30d -tag:anime "red hair" ~watercolr /v\d+$/ @unused sort:-added
 
 ``-`` before a term negates it, commas are alternatives, ``=`` means exactly, ``a..b`` is a range (either end may be
 missing), quotes keep spaces, ``tag:char*`` matches the beginning. A word without a field looks in names, files,
-trigger words, tags, notes and creators for words that begin so; ``/…/`` is a regular expression on the name.
-``@unused``, ``@dupes``, ``@mine`` and ``@untested`` are ready-made queries. The fields are in
+trigger words, tags, notes and creators for words that begin so; ``~word`` forgives a typo or two; ``/…/`` is a regular
+expression on the name; ``@name`` stands for a view (:mod:`registry.views`). The fields are in
 :data:`registry.query_fields.FIELDS`.
 """
 
@@ -15,147 +15,215 @@ trigger words, tags, notes and creators for words that begin so; ``/…/`` is a 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 
+from registry import query_words
 from registry.errors import UsageError
-from registry.query_fields import FIELDS, Parameters
-from registry.query_order import DEFAULT_ORDER, order_by
+from registry.query_fields import FIELDS
+from registry.query_order import DEFAULT_ORDER, SORT_NAMES, one_order
+from registry.query_terms import QueryError, Term, readable, terms
+from registry.query_values import Parameters
 
-VIEWS = {"unused": "used:never", "dupes": "is:dup", "mine": "trained:here", "untested": "is:untested"}
+BUILT_IN_VIEWS = {
+    "unused": "used:never",
+    "dupes": "is:dup",
+    "updates": "is:update",
+    "mine": "trained:here",
+    "untested": "is:untested",
+}
 """Ready-made queries by name."""
 
 
 @dataclass(frozen=True)
-class Query:
-    """A compiled line: SQL on the aliases ``m`` (models) and ``v`` (each model's newest version), with its values."""
+class Condition:
+    """A condition on the alias ``l`` (the listing). ``field`` is empty where it must hold whatever is chosen."""
 
-    where: str
+    sql: str
+    field: str = ""
+
+
+@dataclass(frozen=True)
+class Query:
+    """A compiled line: conditions that all must hold, the values that they bind, and the order."""
+
+    conditions: tuple[Condition, ...]
     parameters: dict[str, object]
-    order: str
+    order: str = DEFAULT_ORDER
+
+    @property
+    def source(self) -> str:
+        """The table and what must hold of its rows, to stand behind ``FROM``."""
+        # SQLite tests in the order of the text: what calls back into Python should be asked of few rows.
+        cheapest = sorted((condition.sql for condition in self.conditions), key=lambda sql: " REGEXP " in sql)
+        return f"listing l WHERE {' AND '.join(cheapest)}"
 
     @property
     def select_ids(self) -> str:
         """The statement that lists the models' ids."""
-        joined = " JOIN versions v ON v.id = m.version_id" if "v." in self.where + self.order else ""
-        return f"SELECT m.id FROM models m{joined} WHERE {self.where} ORDER BY {self.order}"
+        # Where few rows match, an index in the asked order would be walked to its end, with a look-up for every row.
+        order = self.order if len(self.conditions) == 1 else self.order.replace("l.added_at", "+l.added_at")
+        return f"SELECT l.id FROM {self.source} ORDER BY {order}"
+
+    @property
+    def fields(self) -> set[str]:
+        """The fields that the line asks for."""
+        return {condition.field for condition in self.conditions if condition.field}
+
+    def without(self, name: str) -> Query:
+        """The same query but for what it asks of one field; what it rules out stays ruled out."""
+        return replace(self, conditions=tuple(c for c in self.conditions if c.field != name))
 
 
-@dataclass(frozen=True)
-class Term:
-    """One term as it was typed. ``field`` is empty for words; ``quoted`` values are not split at commas."""
+def compile_query(text: str, now: datetime | None = None, views: Mapping[str, str] | None = None) -> Query:
+    """Compile a query line; ``now`` is what ages are counted from, ``views`` are a person's own, by name.
 
-    field: str
-    value: str
-    negated: bool = False
-    quoted: bool = False
-    regex: bool = False
-
-
-_TERM = re.compile(
-    r"""\s* (?P<no>-(?=\S))?
-    (?: /(?P<regex> (?:[^/\\\s] | \\.) (?:[^/\\] | \\.)* )/ (?=\s|$)
-      | (?: (?P<field>[A-Za-z_]+) : (?P<op><=|>=|<|>|=)? )? (?: "(?P<quoted>[^"]*)"? | (?P<plain>[^\s"]*) )
-    )""",
-    re.VERBOSE,
-)
-
-
-def terms(text: str) -> Iterator[Term]:
-    """The terms of a line; total: what is no field is a word."""
-    clean = "".join(" " if ord(char) < 32 or char == "\x7f" else char for char in text)
-    position = 0
-    while position < len(clean):
-        found = _TERM.match(clean, position)
-        if found is None or found.end() == position:
-            position += 1
-            continue
-        position = found.end()
-        negated = bool(found["no"])
-        if found["regex"]:
-            yield Term("", found["regex"], negated, regex=True)
-            continue
-        quoted = found["quoted"] is not None
-        value = (found["op"] or "") + ((found["quoted"] if quoted else found["plain"]) or "").strip()
-        if found["field"] or (value and value != "-"):
-            yield Term((found["field"] or "").lower(), value, negated, quoted)
-
-
-def compile_query(text: str, now: datetime | None = None) -> Query:
-    """Compile a query line; ``now`` is what ages are counted from.
-
-    Models in the trash are left out unless the line says ``is:trash``. Raises :class:`UsageError` naming the term
+    Models in the trash are left out unless the line says ``is:trash``. Raises :class:`QueryError` naming the part
     that makes no sense.
     """
     values = Parameters(now or datetime.now(UTC))
-    conditions: list[str] = []
-    words: list[str] = []
-    order = DEFAULT_ORDER
-    trash = False
-    for term in _expanded(text):
+    found = _Line(readable(text), values, {**(views or {}), **BUILT_IN_VIEWS}).compiled()
+    shown = Condition("l.deleted" if found.trash else "NOT l.deleted")
+    return Query((shown, *found.conditions), values.bound, ", ".join([*found.order, DEFAULT_ORDER]))
+
+
+@dataclass
+class _Line:
+    """A line while it is compiled. ``inside`` names the views that it stands in."""
+
+    text: str
+    values: Parameters
+    views: Mapping[str, str]
+    inside: tuple[str, ...] = ()
+    conditions: list[Condition] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+    trash: bool = False
+
+    def compiled(self) -> _Line:
+        words: list[str] = []
+        for term in terms(self.text):
+            self._count(term)
+            if not (term.field or term.regex or term.typo or term.negated or _is_view(term)) and (
+                query_words.has_token(term.value)
+            ):
+                words.append(term.value)
+            else:
+                self._add(term)
+        if words:
+            self.conditions.append(Condition(query_words.matching(words, self.values)))
+        return self
+
+    def _count(self, term: Term) -> None:
+        try:
+            self.values.count()
+        except UsageError as error:
+            raise self._wrong(term, error) from None
+
+    def _add(self, term: Term) -> None:
         if term.field == "sort":
-            order = order_by(term.value)
+            self.order = self._orders(term)
+        elif _is_view(term):
+            self._add_view(term)
         elif term.field == "is" and term.value.lower() == "trash" and not term.negated:
-            trash = True
-        elif not term.field and not term.regex and not term.negated and _has_token(term.value):
-            words.append(term.value)
+            self.trash = True
         else:
-            condition = _condition(term, values)
-            conditions.append(f"({condition}) IS NOT TRUE" if term.negated else f"({condition})")
-    if words:
-        conditions.append(_matching(words, values))
-    conditions.insert(0, "m.deleted_at IS NOT NULL" if trash else "m.deleted_at IS NULL")
-    return Query(" AND ".join(conditions), values.bound, order)
+            self._require(self._condition(term), term)
+
+    def _require(self, sql: str, term: Term) -> None:
+        self.conditions.append(
+            Condition(f"({sql}) IS NOT TRUE")
+            if term.negated
+            else Condition(f"({sql})", "" if term.typo else term.field)
+        )
+
+    def _add_view(self, term: Term) -> None:
+        name = term.value[1:].lower()
+        line = self.views.get(name)
+        if line is None:
+            raise self._wrong(term, UsageError(f"there is no view {term.value}", _near_view(name, self.views)))
+        if name in self.inside:
+            raise self._wrong(term, UsageError(f"the view @{name} refers to itself", "save it anew without that"))
+        try:
+            found = _Line(readable(line), self.values, self.views, (*self.inside, name)).compiled()
+        except QueryError as error:
+            inner = UsageError(f"the view @{name} says {error.line}, but {error.message}", error.hint)
+            raise self._wrong(term, inner) from None
+        sql = " AND ".join([*(c.sql for c in found.conditions), *(["l.deleted"] if found.trash else [])])
+        if term.negated:
+            self._require(sql or "1", term)
+            return
+        self.trash = self.trash or found.trash
+        self.order = found.order or self.order
+        if sql:
+            self.conditions.append(Condition(f"({sql})"))
+
+    def _orders(self, term: Term) -> list[str]:
+        if not term.options:
+            raise self._wrong(term, UsageError("sort: needs a name", f"use one of {', '.join(SORT_NAMES)}"))
+        found = []
+        for name, at in term.options:
+            try:
+                found.append(one_order(name.strip()))
+            except UsageError as error:
+                raise QueryError(error, self.text, at, at + len(name)) from None
+        return found
+
+    def _condition(self, term: Term) -> str:
+        try:
+            if term.regex:
+                return query_words.regex(term.value, self.values)
+            if term.typo and not term.field:
+                return query_words.near(term.value, self.values)
+            if not term.field:
+                return _word(term.value, self.values)
+        except UsageError as error:
+            raise self._wrong(term, error) from None
+        return self._of_field(term)
+
+    def _of_field(self, term: Term) -> str:
+        known = FIELDS.get(term.field)
+        name_at = term.start + term.negated + term.typo
+        name_end = name_at + len(term.field)
+        if known is None:
+            error = UsageError(f"there is no field {term.field}", _near_field(term.field))
+            raise QueryError(error, self.text, name_at, name_end)
+        if term.typo:
+            error = UsageError(
+                "~ goes before a word, not a field", f"for example ~{term.value.lstrip('<>=') or 'word'}"
+            )
+            raise QueryError(error, self.text, name_at - 1, name_at)
+        if not term.options:
+            example = UsageError(f"{term.field}: needs a value", f"for example {term.field}:{known.example}")
+            raise QueryError(example, self.text, name_at, term.end)
+        found = []
+        for option, at in term.options:
+            try:
+                found.append(known.compile(option, self.values))
+            except UsageError as error:
+                raise QueryError(error, self.text, at, term.end if term.quoted else at + len(option)) from None
+        return " OR ".join(found)
+
+    def _wrong(self, term: Term, error: UsageError) -> QueryError:
+        return QueryError(error, self.text, term.start, term.end)
 
 
-def _expanded(text: str) -> Iterator[Term]:
-    encodable = text.encode("utf-8", "replace").decode()
-    for term in terms(encodable):
-        if not term.field and term.value.startswith("@") and not term.quoted:
-            view = VIEWS.get(term.value[1:].lower())
-            if view is None:
-                raise UsageError(
-                    f"there is no view {term.value}", f"use one of {', '.join('@' + name for name in VIEWS)}"
-                )
-            yield from (Term(part.field, part.value, term.negated) for part in terms(view))
-        else:
-            yield term
+def _is_view(term: Term) -> bool:
+    return term.value.startswith("@") and not (term.field or term.quoted or term.regex or term.typo)
 
 
-def _condition(term: Term, values: Parameters) -> str:
-    if term.regex:
-        return _regex(term.value, values)
-    if not term.field:
-        return _matching([term.value], values) if _has_token(term.value) else values.contains("m.name", term.value)
-    field = FIELDS.get(term.field)
-    if field is None:
-        near = get_close_matches(term.field, [*FIELDS, "sort"], 1, 0.5)
-        hint = f"did you mean {near[0]}:?" if near else f"fields are {', '.join(sorted([*FIELDS, 'sort']))}"
-        raise UsageError(f"there is no field {term.field}", hint)
-    options = [term.value] if term.quoted else [part for part in term.value.split(",") if part]
-    if not options or options == [""]:
-        raise UsageError(f"{term.field}: needs a value", f"for example {term.field}:{field.example}")
-    return " OR ".join(field.compile(option, values) for option in options)
+def _word(text: str, values: Parameters) -> str:
+    if query_words.has_token(text):
+        return query_words.matching([text], values)
+    return values.contains("l.name", text)
 
 
-def _regex(pattern: str, values: Parameters) -> str:
-    try:
-        re.compile(pattern)
-    except (re.error, ValueError, OverflowError, RecursionError) as error:
-        raise UsageError(
-            f"/{pattern}/ is no regular expression ({error})", "quote it to look for the text itself"
-        ) from None
-    return f"m.name REGEXP {values.bind(pattern)}"
+def _near_field(name: str) -> str:
+    near = get_close_matches(name, [*FIELDS, "sort"], 1, 0.5)
+    return f"did you mean {near[0]}:?" if near else f"fields are {', '.join(sorted([*FIELDS, 'sort']))}"
 
 
-def _has_token(word: str) -> bool:
-    """Whether full-text search sees anything in ``word``: of mere punctuation it sees nothing."""
-    return any(char.isalnum() for char in word)
-
-
-def _matching(words: list[str], values: Parameters) -> str:
-    phrases = " ".join(f'"{word.replace(chr(34), "")}"*' for word in words)
-    return f"m.search_id IN (SELECT rowid FROM search WHERE search MATCH {values.bind(phrases)})"
+def _near_view(name: str, views: Mapping[str, str]) -> str:
+    near = get_close_matches(name, views, 1, 0.5)
+    return f"did you mean @{near[0]}?" if near else f"use one of {', '.join('@' + known for known in sorted(views))}"

@@ -6,34 +6,34 @@ from difflib import get_close_matches
 
 from registry.errors import UsageError
 
-DEFAULT_ORDER = "m.name COLLATE NOCASE, m.id"
+DEFAULT_ORDER = "l.name, l.id"
 
 _SORTS = {
-    "name": ("m.name COLLATE NOCASE", "ASC"),
-    "added": ("m.added_at", "DESC"),
-    "rating": ("m.rating", "DESC"),
-    "size": ("v.size", "DESC"),
-    "rank": ("v.rank", "DESC"),
-    "base": ("v.base_model COLLATE NOCASE", "ASC"),
+    "name": ("l.name", "ASC"),
+    "added": ("l.added_at", "DESC"),
+    "rating": ("l.rating", "DESC"),
+    "used": ("l.used_at", "DESC"),
+    "uses": ("l.uses", "DESC"),
+    "size": ("l.size", "DESC"),
+    "rank": ("l.rank", "DESC"),
+    "strength": ("l.strength", "DESC"),
+    "base": ("l.base COLLATE NOCASE", "ASC"),
+    "creator": ("l.creator COLLATE NOCASE", "ASC"),
+    "file": ("l.files COLLATE NOCASE", "ASC"),
 }
 """Name to (expression, the direction that one usually wants)."""
+_OPTIONAL = frozenset(("used", "rank", "strength", "base", "creator"))
+"""What may have no value. The others never are NULL, and a plain ORDER BY can follow their index."""
 
 SORT_NAMES = tuple(_SORTS)
 
 
-def order_by(text: str) -> str:
-    """``rating,-name`` as SQL. Texts go from A to Z, numbers and dates from the largest; ``-`` reverses.
+def one_order(name: str) -> str:
+    """``-rating`` as SQL. Texts go from A to Z, numbers and dates from the largest; ``-`` reverses.
 
     What has no value comes last either way. Raises :class:`UsageError`.
     """
-    parts = [_one(name.strip()) for name in text.split(",") if name.strip()]
-    if not parts:
-        raise UsageError("sort: needs a name", f"use one of {', '.join(_SORTS)}")
-    return ", ".join([*parts, DEFAULT_ORDER])
-
-
-def _one(name: str) -> str:
-    key = name.lstrip("-").lower()
+    key = name.removeprefix("-").lower()
     if key not in _SORTS:
         near = get_close_matches(key, _SORTS, 1, 0.5)
         raise UsageError(
@@ -42,6 +42,4 @@ def _one(name: str) -> str:
     expression, direction = _SORTS[key]
     if name.startswith("-"):
         direction = "ASC" if direction == "DESC" else "DESC"
-    # Names, dates and ratings are never NULL, and a plain ORDER BY can follow their index.
-    nulls = " NULLS LAST" if expression.startswith("v.") else ""
-    return f"{expression} {direction}{nulls}"
+    return f"{expression} {direction}{' NULLS LAST' if key in _OPTIONAL else ''}"

@@ -5,12 +5,70 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from registry import timestamps
 from registry.errors import UsageError
+from registry.listing import LEVELS
 
 Bind = Callable[[object], str]
+
+MAX_TERMS = 200
+"""Terms in a line with all its views; SQLite refuses a statement that nests some hundreds."""
+
+
+@dataclass
+class Parameters:
+    """Collects the values that a query binds, so that no text from outside becomes SQL."""
+
+    now: datetime
+    bound: dict[str, object] = field(default_factory=dict)
+    terms: int = 0
+
+    def count(self) -> None:
+        """To be called for each term: views within views can make a short line endless. Raises :class:`UsageError`."""
+        self.terms += 1
+        if self.terms > MAX_TERMS:
+            raise UsageError(f"more than {MAX_TERMS} terms", "ask for less at once")
+
+    def bind(self, value: object) -> str:
+        name = f"q{len(self.bound)}"
+        self.bound[name] = value
+        return f":{name}"
+
+    def contains(self, column: str, text: str) -> str:
+        """``text`` somewhere in the column; ``=text`` the whole of it; ``text*`` its beginning. Ignores ASCII case."""
+        if text.startswith("=") and len(text) > 1:
+            return f"{column} = {self.bind(text[1:])} COLLATE NOCASE"
+        return self._like(column, _escaped(text[:-1]) + "%" if text.endswith("*") else f"%{_escaped(text)}%")
+
+    def whole(self, column: str, text: str) -> str:
+        """``text`` is the column's whole value; ``text*`` its beginning."""
+        if text.endswith("*"):
+            return self.contains(column, text)
+        return f"{column} = {self.bind(text.removeprefix('=') or text)} COLLATE NOCASE"
+
+    def one_contains(self, column: str, text: str) -> str:
+        """As :meth:`contains`, for one of the values that a column lists between line feeds."""
+        if text.startswith("=") and len(text) > 1:
+            return self._like(column, f"%\n{_escaped(text[1:])}\n%")
+        if text.endswith("*"):
+            return self._like(column, f"%\n{_escaped(text[:-1])}%")
+        return self._like(column, f"%{_escaped(text)}%")
+
+    def one_is(self, column: str, text: str) -> str:
+        """As :meth:`whole`, for one of the values that a column lists between line feeds."""
+        return self.one_contains(column, text if text.endswith("*") else "=" + (text.removeprefix("=") or text))
+
+    def _like(self, column: str, pattern: str) -> str:
+        return f"{column} LIKE {self.bind(pattern)} ESCAPE '\\'"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
 _OPERATOR = re.compile(r"(<=|>=|<|>|=)?(.*)", re.DOTALL)
 _UNITS = {
     "": 1,
@@ -135,16 +193,9 @@ def _span(value: str, text: str) -> tuple[str, str]:
         raise UsageError(f"{text!r} is no age or date", "for example <30d, 2026-03 or >=2026-03-01") from None
 
 
-_LEVELS = {"pg": 1, "pg13": 2, "r": 4, "x": 8, "xxx": 16, "blocked": 32}
-
-
 def level(column: str, text: str, bind: Bind) -> str:
-    """A condition on the highest bit of a browsing level. Raises :class:`UsageError`."""
+    """A condition on a browsing level's highest bit. Raises :class:`UsageError`."""
     operator, value = split_operator(text)
-    if value.lower() not in _LEVELS:
-        raise UsageError(f"nsfw can't be {value!r}", f"use one of {', '.join(_LEVELS)}")
-    bit = _LEVELS[value.lower()]
-    if operator in {"", "="}:
-        return f"{column} BETWEEN {bind(bit)} AND {bind(2 * bit - 1)}"
-    sign, limit = {"<": ("<", bit), "<=": ("<", 2 * bit), ">": (">=", 2 * bit), ">=": (">=", bit)}[operator]
-    return f"{column} {sign} {bind(limit)}"
+    if value.lower() not in LEVELS:
+        raise UsageError(f"nsfw can't be {value!r}", f"use one of {', '.join(LEVELS)}")
+    return f"{column} {operator or '='} {bind(LEVELS[value.lower()])}"

@@ -192,7 +192,7 @@ CREATE TABLE cache (key TEXT PRIMARY KEY, value TEXT NOT NULL, tag TEXT, stored_
 
 @migrations()
 def m001_first(db: Database) -> None:
-    for statement in _split(_FIRST):
+    for statement in split(_FIRST):
         db.execute(statement)
 
 
@@ -214,17 +214,17 @@ CREATE INDEX file_history_successor ON file_history (replaced_by);
 def m003_scan(db: Database) -> None:
     """Files on a drive that is away, and when a file was verified; a CHECK changes only with its table."""
     indexes = db.execute("SELECT sql FROM sqlite_master WHERE tbl_name = 'places' AND type = 'index' AND sql NOT NULL")
-    for statement in [*_split(_SCAN), *(row[0] for row in indexes.fetchall())]:
+    for statement in [*split(_SCAN), *(row[0] for row in indexes.fetchall())]:
         db.execute(statement)
 
 
 @migrations()
 def m004_journal(db: Database) -> None:
-    for statement in _split(JOURNAL):
+    for statement in split(JOURNAL):
         db.execute(statement)
 
 
-def _split(script: str) -> list[str]:
+def split(script: str) -> list[str]:
     """Single statements: ``executescript`` would commit the migration's transaction."""
     lines = [line for line in script.splitlines() if not line.strip().startswith("--")]
     return [statement.strip() for statement in "\n".join(lines).split(";") if statement.strip()]

@@ -77,7 +77,7 @@ _ACTIONS = (
     Action("library.trash", "d", "trash", "Put the marked models, or this one, into the trash", "model"),
     Action("library.cards", "c", "cards", "Switch between list and cards"),
     Action("library.sort", "S", "sort", "Choose the order", footer=False),
-    Action("library.views", "F", "views", "Choose a ready-made query, such as duplicates", footer=False),
+    Action("library.views", "F", "views", "Choose, save, rename or remove a view: a query with a name", footer=False),
     Action("library.metadata", "i", "metadata", "Show what the file says of itself", "model", footer=False),
     Action("library.rescan", "R", "rescan", "Look for new, changed and missing files", footer=False),
     Action("library.add_folder", "A", "add folder", "Add a folder of models to the library", footer=False),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 
-from registry.query import Term, terms
+from registry.facets import NARROWING
+from registry.query_terms import Term, terms
 
 _PLAIN = re.compile(r"[^\s\",/][^\s\",]*")
-_EXACT = {"base", "creator"}
+_EXACT = {"base", "creator", "folder", "run"}
 """Fields that otherwise match a part: a facet means its value alone."""
-_TOGETHER = {"tag"}
-"""Fields of which a model has several values: a second facet narrows instead of widening."""
 
 
 def render(found: list[Term]) -> str:
@@ -21,7 +20,7 @@ def _one(term: Term) -> str:
     sign = "-" if term.negated else ""
     if term.regex:
         return f"{sign}/{term.value}/"
-    field = f"{term.field}:" if term.field else ""
+    field = f"{term.field}:" if term.field else "~" if term.typo else ""
     if not term.quoted and (term.field or _PLAIN.fullmatch(term.value)):
         return f"{sign}{field}{term.value}"
     exact = "=" if term.field and term.value.startswith("=") else ""
@@ -61,7 +60,7 @@ def toggle(text: str, field: str, value: str) -> str:
             rest = [option for option in options if option != facet.value]
             if rest:
                 found.append(Term(field, ",".join(rest)))
-        elif field not in _TOGETHER:
+        elif field not in NARROWING:
             done = True
             mixed = term.quoted or facet.quoted
             found.append(facet if mixed else Term(field, ",".join([*options, facet.value])))

@@ -62,7 +62,7 @@ def enrich(registry: Registry, client: Civitai, *, report: Report) -> Enriched:
 
 
 def updates(registry: Registry, client: Civitai) -> list[Update]:
-    """The models of the library that have a newer version on Civitai, by name."""
+    """The models of the library that have a newer version on Civitai, by name. The view ``@updates`` shows them then."""
     here: dict[int, list[tuple[str, str, int]]] = defaultdict(list)
     rows = registry.db.execute(
         "SELECT m.civitai_id, m.id, v.name, v.civitai_id FROM models m JOIN versions v ON v.model_id = m.id "
@@ -73,6 +73,8 @@ def updates(registry: Registry, client: Civitai) -> list[Update]:
     found = []
     for number, model in _models(client, here).items():
         newest = model.versions[0] if model.versions else None
+        for model_id in {model_id for model_id, _name, _version in here[number]}:
+            library.set_facts(registry, model_id, "civitai", {"newest_upstream": facts.newest_id(model)})
         known = {version for _model, _name, version in here[number]}
         # Ids grow with time: a version that only was reordered to the front is no news.
         if newest and newest.id > max(known):

@@ -32,7 +32,7 @@ def record(
         else:
             is_new = before.civitai_id != version.id
             of_version |= {"civitai_version_id": version.id, "model": ids.civitai_model_id(model.id)}
-            of_model |= {"civitai_model_id": model.id}
+            of_model |= {"civitai_model_id": model.id, "newest_upstream": newest_id(model)}
         library.set_facts(registry, version_id, "civitai", of_version)
         shown = library.version(registry, version_id).model_id
         library.set_facts(registry, shown, "civitai", of_model)
@@ -50,8 +50,19 @@ def _version_facts(version: RemoteVersion) -> dict[str, Any]:
     return {
         "version_name": version.name or None,
         "base_model": version.base_model or None,
+        "early_until": _early_until(version),
         **said,
     }
+
+
+_NO_DEADLINE = "9999-12-31T00:00:00.000Z"
+
+
+def _early_until(version: RemoteVersion) -> str | None:
+    """When the version stops being early access, None if it is none."""
+    if version.early_access_deadline:
+        return version.early_access_deadline
+    return _NO_DEADLINE if version.availability == "EarlyAccess" else None
 
 
 def _model_facts(model: RemoteModel) -> dict[str, Any]:
@@ -69,6 +80,11 @@ def _model_facts(model: RemoteModel) -> dict[str, Any]:
             "allowDifferentLicense": model.allow_different_license,
         },
     }
+
+
+def newest_id(model: RemoteModel) -> int | None:
+    """The number of the version that a model's page shows first."""
+    return model.versions[0].id if model.versions else None
 
 
 def _fill(registry: Registry, version_id: str, model_id: str, model: RemoteModel, version: RemoteVersion) -> None:

@@ -110,6 +110,8 @@ class RemoteVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     base_model: str = ""
     published_at: str = ""
     status: str = ""
+    availability: str = ""
+    early_access_deadline: str = ""
     description: str = ""
     trained_words: Names = ()
     air: str = ""

@@ -129,8 +129,8 @@ def scan(folders: tuple[Path, ...], rehash: bool, as_json: bool) -> None:
     )
 
 
-@click.command()
-@click.argument("query", nargs=-1)
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.argument("query", nargs=-1, type=click.UNPROCESSED)
 @output.json_option
 def verify(query: tuple[str, ...], as_json: bool) -> int:
     """Read the files of the models that match QUERY, or every file, and tell which are no longer sound.
@@ -167,9 +167,12 @@ def verify(query: tuple[str, ...], as_json: bool) -> int:
 @click.argument("query", nargs=-1)
 @output.json_option
 def ls(query: tuple[str, ...], as_json: bool) -> None:
-    """List the models that match QUERY, such as ``base:sdxl tag:ink rating:>=4 -nsfw sort:added``."""
+    """List the models that match QUERY, such as ``base:sdxl tag:ink rating:>=4 -nsfw sort:added``.
+
+    Quote a QUERY that has quotes in it as a whole: ``hubman ls 'trigger:"red hair"'``.
+    """
     with open_registry() as registry:
-        rows = library.list_models(registry, " ".join(query))
+        rows = library.list_models(registry, output.query_line(query))
     if as_json:
         output.print_json(rows)
         return

@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scan": ("library", "index new, changed, moved and missing files"),
     "verify": ("library", "read files again and tell which are no longer sound"),
     "ls": ("library", "list models that match a query"),
+    "facets": ("query", "count the models that match a query, by base, type, tag and so on"),
+    "view": ("query", "queries with a name"),
     "show": ("library", "everything known of a model"),
     "edit": ("editing", "change what is known of a model"),
     "tag": ("editing", "add and remove tags"),
@@ -107,6 +109,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
         message, status = told
         click.echo(clean(f"hubman: {message}"), err=True)
+        for line in _where(error):
+            click.echo(line, err=True)
         return status
     return result if isinstance(result, int) else 0
 
@@ -116,6 +120,17 @@ def _check_text(arguments: Sequence[str]) -> None:
     for word in arguments:
         if not word.isascii() and word != word.encode(errors="replace").decode() and not Path(word).exists():
             raise UsageError(f"{word!r} is not UTF-8 text", "type it again")
+
+
+def _where(error: Exception) -> Sequence[str]:
+    """The query line and carets under its wrong part, where that is what is wrong."""
+    from registry.query_terms import QueryError
+
+    if not isinstance(error, QueryError):
+        return ()
+    from hubman.pointing import pointer
+
+    return pointer(error)
 
 
 def _told(error: Exception) -> tuple[str, int] | None:

@@ -41,6 +41,14 @@ def clean(text: object) -> str:
     )
 
 
+def query_line(parts: Sequence[str]) -> str:
+    """A query from a command's arguments, of which many begin with a minus. Raises ``click.NoSuchOption``."""
+    for part in parts:
+        if part.startswith("--"):
+            raise click.NoSuchOption(part)
+    return " ".join(parts)
+
+
 def say(text: str) -> None:
     click.echo(clean(text))
 

@@ -17,7 +17,7 @@ from hubman.generate.client import Engine
 from hubman.generate.curve import Curve, Suggestion, suggest_strength, write_csv
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.progress import Report
-from registry import ids, library, timestamps
+from registry import ids, library, timestamps, usage
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
 from registry.hashing import hash_file
@@ -207,12 +207,13 @@ def _write_down(registry: Registry, requests: Sequence[DrawRequest], folder: Pat
             known = db.execute("SELECT 1 FROM generations WHERE key = ? AND path = ?", (key, str(path))).fetchone()
             if known:
                 continue
-            generation = ids.new_id()
+            generation, at = ids.new_id(), timestamps.now()
             db.execute(
                 "INSERT INTO generations (id, key, path, sha256, sweep_id, request, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (generation, key, str(path), sha256, sweep_id, msgspec.json.encode(request).decode(), timestamps.now()),
+                (generation, key, str(path), sha256, sweep_id, msgspec.json.encode(request).decode(), at),
             )
             db.executemany(
                 "INSERT OR IGNORE INTO generation_files VALUES (?, ?)",
                 [(generation, use.sha256) for use in request.loras],
             )
+            usage.add(db, [use.sha256 for use in request.loras], at)

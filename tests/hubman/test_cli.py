@@ -215,7 +215,6 @@ def test_files_are_organised_after_a_yes(scanned: Path, capsys: pytest.CaptureFi
         (["edit", "ink wash", "rating"], 2),
         (["edit", "ink wash", "rating=9"], 2),
         (["edit", "ink wash", "colour=red"], 2),
-        (["ls", "nonsense:1"], 2),
         (["root", "add", "/no/such/folder"], 2),
         (["job", "attach", "nobody"], 1),
         (["pull", "--sandbox", "1"], 1),
@@ -373,3 +372,50 @@ def test_verify_fails_when_something_is_found_and_says_it(scanned: Path, capsys:
     capsys.readouterr()
     assert run(["show", "broken"]) == 0
     assert "NaN" in capsys.readouterr().out
+
+
+def test_a_bad_query_is_shown_with_carets_under_its_wrong_part(
+    scanned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert run(["ls", "日本", "raing:4", "ink", "--json"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    message, line, carets = printed.err.splitlines()
+    assert message == "hubman: there is no field raing: did you mean rating:?"
+    assert line == "日本 raing:4 ink"
+    assert carets == "     ^^^^^", "wide characters take two cells"
+
+
+def test_a_negated_term_is_no_option(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run(["ls", "-hair", "-tag:anime", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+    assert run(["ls", "-ink", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_views_are_saved_renamed_listed_and_removed(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["view", "save", "mine-inks", "ink", "-tag:old"]) == 0
+    assert run(["view", "rename", "mine-inks", "inks"]) == 0
+    capsys.readouterr()
+    assert run(["view", "ls", "--json"]) == 0
+    views = json.loads(capsys.readouterr().out)
+    assert [view["name"] for view in views if view["built_in"]] == ["unused", "dupes", "updates", "mine", "untested"]
+    assert views[-1] == {"name": "inks", "query": "ink -tag:old", "built_in": False}
+    assert run(["ls", "@inks", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+    assert run(["view", "rm", "inks"]) == 0
+    assert run(["ls", "@inks"]) == 2
+    assert "there is no view @inks" in capsys.readouterr().err
+    assert run(["view", "rm", "inks"]) == 1
+    assert run(["view", "save", "bad", "raing:4"]) == 2
+
+
+def test_facets_count_what_matches(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["tag", "ink wash", "+ink"])
+    capsys.readouterr()
+    assert run(["facets", "ink", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tag"] == [{"value": "ink", "count": 1}]
+    assert run(["facets", "-ink"]) == 0
+    assert "tag" not in capsys.readouterr().out

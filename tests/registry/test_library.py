@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from registry import changes, edits, library, projection
+from registry import changes, edits, facets, library, projection
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError, UsageError
 from tests.support.library import add_entry
@@ -84,7 +84,7 @@ def test_trash_hides_a_model_until_it_is_restored(registry: Registry) -> None:
     edits.trash(registry, item)
     assert library.model_ids(registry) == []
     assert library.model_ids(registry, "is:trash") == [item]
-    assert library.facets(registry)["tag"] == []
+    assert facets.facets(registry)["tag"] == []
     assert library.show(registry, item).deleted_at is not None
     edits.restore(registry, item)
     assert library.model_ids(registry) == [item]
@@ -156,7 +156,7 @@ def test_facets_count_what_is_shown(registry: Registry) -> None:
     )
     add_entry(registry, "b", facts={"base_model": "SDXL 1.0"}, tags=["ink", "wash"], network_type="loha")
     add_entry(registry, "c", model_facts={"kind": "checkpoint"})
-    found = library.facets(registry)
+    found = facets.facets(registry)
     assert found["base"] == [("SDXL 1.0", 2), ("unknown", 1)]
     assert found["type"] == [("checkpoint", 1), ("loha", 1), ("lora", 1)]
     assert found["tag"] == [("ink", 2), ("wash", 1)]

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from registry import collecting, edits, library, query, timestamps
+from registry import collecting, edits, library, projection, query, timestamps, usage
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.query_fields import FIELDS
 from registry.query_order import SORT_NAMES
+from registry.query_terms import QueryError
+from tests.support import library_factory
 from tests.support.library import add_entry
 
 _NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -28,7 +30,7 @@ def _names(registry: Registry, line: str) -> list[str]:
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Five models that differ in everything that a query can ask."""
     with Registry(tmp_path_factory.mktemp("query") / "home") as registry:
-        add_entry(
+        ink = add_entry(
             registry, "ink_wash_v2", place="/models/styles/ink_wash_v2.safetensors",
             facts={"base_model": "SDXL 1.0", "strength": 0.8},
             model_facts={"rating": 5, "creator": "Ann", "favourite": True},
@@ -64,6 +66,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
             "INSERT INTO places SELECT '/copies/ink_wash_v2.safetensors', root, sha256, size, mtime_ns, device, inode + 1, "
             "state, problem, seen_at, verified_at FROM places WHERE path LIKE '%ink_wash%'"
         )
+        projection.rebuild(registry.db, [ink])
         yield registry
 
 
@@ -147,6 +150,17 @@ INK, RED, NIGHT, CKPT, PAPER, GONE = "ink_wash_v2", "red_hair", "Night Market", 
         ("bob", {NIGHT}),
         ("/^(red|NIGHT)/", {RED, NIGHT}),
         ("-/_/", {NIGHT, CKPT}),
+        ("~inkwsah", {INK}),
+        ("~marekt ~nihgt", {NIGHT}),
+        ('~"nigt marxet"', {NIGHT}),
+        ("-~styel", {RED, CKPT}),
+        ("~xq", set()),
+        ("year:2025", {NIGHT, PAPER}),
+        ("nsfw:unrated", {INK, NIGHT, CKPT, PAPER}),
+        ("lic:unknown base:flux", {NIGHT}),
+        ('folder:="/models/styles/"', {INK}),
+        ("/^night m/", {NIGHT}),
+        ("/ink.?wash/", {INK}),
         ("100%", {NIGHT}),
         ("-", {INK, RED, NIGHT, CKPT, PAPER}),
     ],
@@ -189,7 +203,7 @@ def test_sorting_puts_missing_values_last_and_breaks_ties_by_name(shelf: Registr
         ("added:soon", "no age or date"),
         ("added:2026-13", "no age or date"),
         ("added:<99999999999y", "longer ago"),
-        ("nsfw:very", "use one of pg"),
+        ("nsfw:very", "use one of unrated, pg"),
         ("@nothing", "there is no view"),
         ("/(/", "no regular expression"),
         ("trained:there", "did you mean here"),
@@ -199,6 +213,30 @@ def test_a_term_that_makes_no_sense_is_named_with_what_would(line: str, says: st
     with pytest.raises(UsageError) as error:
         query.compile_query(line, _NOW)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("ink raing:4 wash", "raing"),
+        ("ink -raing:4", "raing"),
+        ("rating:4,many", "many"),
+        ('size:>500mb base:""', 'base:""'),
+        ("rating:>=x", ">=x"),
+        ('is:fav nsfw:"very much" ink', '"very much"'),
+        ("sort:added,nam", "nam"),
+        ("sort: ink", "sort:"),
+        ("ink @nothing", "@nothing"),
+        ("a /(/", "/(/"),
+        ("日本 \t hsa:notes", "hsa"),
+        ("ink ~base:sdxl", "~"),
+        ("~!!", "~!!"),
+    ],
+)
+def test_an_error_knows_the_part_that_is_wrong(line: str, wrong: str) -> None:
+    with pytest.raises(QueryError) as error:
+        query.compile_query(line, _NOW)
+    assert error.value.line[error.value.start : error.value.end] == wrong
 
 
 def _run(registry: Registry, text: str) -> None:
@@ -244,12 +282,13 @@ def test_used_looks_at_the_pictures_made_with_any_version(registry: Registry) ->
     item = add_entry(registry, "brush")
     sha256 = registry.db.execute("SELECT sha256 FROM files").fetchone()[0]
     assert library.model_ids(registry, "@unused") == [item]
-    registry.db.execute(
-        "INSERT INTO generations VALUES ('g1', 'k', '/x.png', 'aa', NULL, '{}', '{}', ?)", (timestamps.of(_NOW),)
-    )
-    registry.db.execute("INSERT INTO generation_files VALUES ('g1', ?)", (sha256,))
+    with registry.transaction() as db:
+        usage.add(db, [sha256, sha256, "b" * 64], "2026-03-01T00:00:00.000Z")
+        usage.add(db, [sha256], timestamps.of(_NOW))
     assert library.model_ids(registry, "@unused") == []
     assert library.model_ids(registry, "used:2026-06 -used:<2026-06") == [item]
+    library.set_facts(registry, item, "user", {"name": "another name"})
+    assert library.model_ids(registry, "used:2026-06 uses:2") == [item], "it outlives a change of the model"
 
 
 def test_a_collection_is_asked_for_by_name(registry: Registry) -> None:
@@ -280,6 +319,32 @@ def test_same_tensors_under_another_header_are_a_duplicate(registry: Registry) -
     add_entry(registry, "empty one", autov3="e3b0c44298fc" + "0" * 52)
     add_entry(registry, "empty two", autov3="e3b0c44298fc" + "0" * 52)
     assert set(library.model_ids(registry, "is:dup")) == {first, second}
+
+
+def test_news_from_civitai_make_the_views_of_updates_and_early_access(registry: Registry) -> None:
+    old, new, early, past = (add_entry(registry, name) for name in ("old", "new", "early", "past"))
+    library.set_facts(registry, old, "civitai", {"civitai_version_id": 5, "newest_upstream": 9})
+    library.set_facts(registry, new, "civitai", {"civitai_version_id": 9, "newest_upstream": 9})
+    library.set_facts(registry, early, "civitai", {"early_until": "9999-12-31T00:00:00.000Z"})
+    library.set_facts(registry, past, "civitai", {"early_until": "2020-01-01T00:00:00.000Z"})
+    assert library.model_ids(registry, "@updates") == [old]
+    assert library.model_ids(registry, "is:early") == [early]
+
+
+def test_usage_can_be_sorted_by_and_what_was_never_used_comes_last(registry: Registry) -> None:
+    never, first, last = (add_entry(registry, name) for name in ("a", "b", "c"))
+    with registry.transaction() as db:
+        for item, at in ((first, "2026-01-01T00:00:00.000Z"), (last, "2026-02-01T00:00:00.000Z")):
+            (sha256,) = db.execute("SELECT sha256 FROM files WHERE version_id = ?", (item,)).fetchone()
+            usage.add(db, [sha256], at)
+    assert library.model_ids(registry, "sort:used") == [last, first, never]
+    assert library.model_ids(registry, "sort:-used") == [first, last, never]
+
+
+@pytest.mark.parametrize("line", ["", "ink", "rating:>=3 sort:added", "tag:style sort:-size", "~wathsed"])
+def test_the_first_rows_are_those_that_the_whole_list_begins_with(registry: Registry, line: str) -> None:
+    library_factory.fill(registry, 60, rich=True)
+    assert library.first_ids(registry, line, 7) == library.model_ids(registry, line)[:7]
 
 
 def test_the_newest_version_is_the_one_that_is_asked(registry: Registry) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from textual.widgets import Input, Static
 
-from registry import edits, library
+from registry import edits, facets, library, views
 from registry.database import Registry
 from registry.records import ModelDetail, ModelRow
 from tests.support import library_factory
@@ -381,3 +381,78 @@ async def test_names_from_outside_are_no_markup_and_no_control_characters(
         assert "[red]evil[/]" in text
         assert "fine & bold" in text
         assert "\x1b" not in text
+
+
+async def test_carets_stand_under_the_wrong_part_of_the_query(open_app: OpenApp, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        _screen(app).set_query("rating:>=4 bse:sdxl")
+        await settle(pilot)
+        query, carets, message, *_ = text_of(app).splitlines()[1:]
+        assert carets.index("^^^") == query.index("bse")
+        assert carets.count("^") == 3
+        assert "did you mean base" in message
+
+
+async def test_facets_follow_the_query(open_app: OpenApp, home: Path, models: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(pilot)
+        _screen(app).set_query("rating:>=4")
+        await settle(pilot)
+        with Registry(home) as registry:
+            (name, count), *_ = facets.facets(registry, "rating:>=4")["base"]
+        lines = _screen(app).query_one(FacetList)._items
+        assert [line.count for line in lines if (line.field, line.value) == ("base", name)] == [count]
+        assert count < len([row for row in _all(app) if (row.base_model or "unknown") == name])
+
+
+async def test_a_long_list_shows_its_first_rows_and_then_all_and_keeps_the_marks(open_app: OpenApp, home: Path) -> None:
+    with Registry(home) as registry:
+        library_factory.fill(registry, 230)
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        rows = _screen(app).query_one(ModelList)
+        await press(pilot, "G", "space")
+        _screen(app).set_query("sort:name")
+        await settle(pilot)
+        assert rows.row_count == 230
+        assert "1 marked · 230 models" in text_of(app)
+        assert rows.cursor == 229, "it stays on its model"
+
+
+async def test_a_query_is_saved_as_a_view_renamed_removed_and_undone(
+    open_app: OpenApp, home: Path, models: list[str]
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        screen = _screen(app)
+        screen.set_query("rating:>=4")
+        await settle(pilot)
+        await press(pilot, "F", "s")
+        await write(pilot, "best")
+        await press(pilot, "enter")
+        assert _views(home) == {"best": "rating:>=4"}
+        screen.set_query("@best")
+        await settle(pilot)
+        assert screen.query_one(ModelList).row_count == len([row for row in _all(app) if row.rating >= 4])
+        await press(pilot, "F", "r", "end", "ctrl+u")
+        await write(pilot, "good")
+        await press(pilot, "enter")
+        assert _views(home) == {"good": "rating:>=4"}
+        screen.set_query("@good")
+        await settle(pilot)
+        await press(pilot, "F", "d")
+        assert _views(home) == {}
+        await press(pilot, "z")
+        assert _views(home) == {"good": "rating:>=4"}
+        await press(pilot, "F", "g", "j", "d")
+        assert notes_of(app)[-1] == "only views of your own can be removed"
+
+
+def _views(home: Path) -> dict[str, str]:
+    with Registry(home) as registry:
+        return views.own(registry)

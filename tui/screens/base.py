@@ -65,25 +65,34 @@ class HubScreen(Screen[None], Acting):
         *,
         group: str,
         failed: Callable[[str], object] | None = None,
+        refused: Callable[[HubError], object] | None = None,
     ) -> None:
         """Do ``work`` in a thread and hand its result to ``done`` here.
 
         A later call of the same ``group`` replaces an earlier one: its result is then dropped. An error goes to
-        ``failed`` as one line, or becomes a notification.
+        ``failed`` as one line, or becomes a notification; one that hubman expects goes to ``refused`` as it is.
         """
-        begin(self, partial(self._in_thread, work, done, failed or self.complain), group=group, exclusive=True)
+        told = failed or self.complain
+        begin(self, partial(self._in_thread, work, done, told, refused), group=group, exclusive=True)
 
     def change(self, work: Callable[[Registry], Result], done: Callable[[Result], object]) -> None:
         """Like :meth:`in_thread` for something that writes: it is never dropped for a later one."""
-        begin(self, partial(self._in_thread, work, done, self.complain), group="change")
+        begin(self, partial(self._in_thread, work, done, self.complain, None), group="change")
 
     async def _in_thread(
-        self, work: Callable[[Registry], Result], done: Callable[[Result], object], failed: Callable[[str], object]
+        self,
+        work: Callable[[Registry], Result],
+        done: Callable[[Result], object],
+        failed: Callable[[str], object],
+        refused: Callable[[HubError], object] | None,
     ) -> None:
         try:
             result = await asyncio.to_thread(partial(self._call, work))
         except HubError as error:
-            failed(str(error))
+            if refused is not None:
+                refused(error)
+            else:
+                failed(str(error))
         except Exception as error:
             failed(f"{type(error).__name__}: {error}")
         else:

@@ -12,8 +12,10 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from registry.errors import HubError
+from registry.query_terms import QueryError
 from tui import actions, formats
-from tui.screens.library_edits import LibraryEdits
+from tui.screens.library_views import LibraryViews
 from tui.widgets.facets import FacetList
 from tui.widgets.model_list import ModelList, ModelOrder
 from tui.widgets.picture import Picture
@@ -33,11 +35,14 @@ A    add a folder of LoRA files; they stay where they are
 2    search Civitai
 3    train one from your own images"""
 
+FIRST = 200
+"""Rows of a new query that are shown before all of them are known."""
+
 CHANGING_JOBS = frozenset(("scan", "pull", "train", "sync", "publish"))
 """Kinds of jobs after which the list is read again."""
 
 
-class LibraryScreen(LibraryEdits):
+class LibraryScreen(LibraryViews):
     """Facets, list (or cards) and detail; three panes, two or one by the width."""
 
     SCOPE = "library"
@@ -54,6 +59,7 @@ class LibraryScreen(LibraryEdits):
         self.detail: ModelDetail | None = None
         self.version_at = 0
         self._total = 0
+        self._more = False
         self._query = ""
         self._cards = False
         self._finished: frozenset[str] | None = None
@@ -80,19 +86,49 @@ class LibraryScreen(LibraryEdits):
     def reload(self, *, facets: bool = False, to: str | None = None) -> None:
         """Read the list again (and the facets, after a change); the cursor stays on its model, or goes to ``to``."""
         text, keep = self._query, to or (self.current.id if self.current else None)
+
+        def show(found: tuple[list[str], int]) -> None:
+            self._show_ids(*found, keep)
+            if facets:
+                self._count_facets(text)
+
         self.in_thread(
-            lambda registry: _ids(registry, text),
-            lambda found: self._show_ids(*found, keep),
+            lambda registry: _ids(registry, text), show, group="ids", failed=self._refuse, refused=self._refuse_query
+        )
+
+    def _search(self, text: str) -> None:
+        """Show the first rows of another query, then all of them, then the facets; a newer query stops the rest."""
+        keep = self.current.id if self.current else None
+
+        def show(found: tuple[list[str], int]) -> None:
+            ids, total = found
+            if len(ids) < FIRST:
+                self._show_ids(ids, total, keep)
+                self._count_facets(text)
+                return
+            self._show_ids(ids, total, keep if keep in ids else None, more=True)
+            self.reload(facets=True, to=keep)
+
+        self.in_thread(
+            lambda registry: _first_ids(registry, text),
+            show,
             group="ids",
             failed=self._refuse,
+            refused=self._refuse_query,
         )
-        if facets:
-            self.in_thread(_facets, lambda found: self.query_one(FacetList).show(found), group="facets")
 
-    def _show_ids(self, ids: list[str], total: int, keep: str | None) -> None:
+    def _count_facets(self, text: str) -> None:
+        self.in_thread(
+            lambda registry: _facets(registry, text),
+            lambda found: self.query_one(FacetList).show(found, text),
+            group="facets",
+        )
+
+    def _show_ids(self, ids: list[str], total: int, keep: str | None, *, more: bool = False) -> None:
         self._refuse("")
         self._total, self.is_loaded = total, True
-        self.order.show(ids)
+        self._more = more
+        self.order.show(ids, more=more)
         rows = self.rows
         rows.empty = (
             EMPTY
@@ -106,7 +142,8 @@ class LibraryScreen(LibraryEdits):
 
     def _show_hits(self) -> None:
         shown, marked = len(self.order.ids), len(self.order.marks)
-        text = f"{shown:,} of {self._total:,}" if shown != self._total else formats.count(self._total, "model")
+        many = "+" if self._more else ""
+        text = f"{shown:,}{many} of {self._total:,}" if shown != self._total else formats.count(self._total, "model")
         self.query_one("#hits", Static).update((f"{marked:,} marked · " if marked else "") + text)
 
     def _refuse(self, reason: str) -> None:
@@ -114,6 +151,17 @@ class LibraryScreen(LibraryEdits):
         problem = self.query_one("#problem", Static)
         problem.update(reason)
         problem.display = bool(reason)
+
+    def _refuse_query(self, error: HubError) -> None:
+        """As :meth:`_refuse`, with carets under the part of the query line that is wrong."""
+        if not isinstance(error, QueryError):
+            self._refuse(str(error))
+            return
+        from hubman.pointing import pointer
+
+        scrolled = self.query_one("#query", Input).scroll_offset.x
+        carets = pointer(error)[1][scrolled:]
+        self._refuse(f"{carets}\n{error}" if carets.strip() else str(error))
 
     @property
     def rows(self) -> RowList[ModelRow]:
@@ -200,7 +248,7 @@ class LibraryScreen(LibraryEdits):
     def _query_changed(self, event: Input.Changed) -> None:
         self._query = event.value
         self.query_one(FacetList).show(query=event.value)
-        self.reload()
+        self._search(event.value)
 
     @on(Input.Submitted, "#query")
     def _query_done(self) -> None:
@@ -247,19 +295,6 @@ class LibraryScreen(LibraryEdits):
                 self.set_query(query_text.with_order(self._query, "" if name == "name" else name))
 
         self.app.push_screen(Choose("Sort by", options, at=query_text.order_of(self._query) or "name"), chosen)
-
-    def do_views(self) -> None:
-        from registry.query import VIEWS
-        from tui.widgets.dialogs import Choose
-
-        options = [("", "all models", ""), *((f"@{name}", f"@{name}", query) for name, query in VIEWS.items())]
-        options.append(("is:trash", "the trash", "d brings models back"))
-
-        def chosen(query: str | None) -> None:
-            if query is not None:
-                self.set_query(query)
-
-        self.app.push_screen(Choose("Views", options), chosen)
 
     # panes --------------------------------------------------------------------------------------------------------
 
@@ -316,14 +351,19 @@ def _rows(registry: Registry, ids: Sequence[str]) -> list[ModelRow]:
 def _ids(registry: Registry, text: str) -> tuple[list[str], int]:
     from registry import library
 
-    found = library.model_ids(registry, text)
-    return found, len(library.model_ids(registry)) if text.strip() else len(found)
+    return library.model_ids(registry, text), library.count(registry)
 
 
-def _facets(registry: Registry) -> dict[str, list[tuple[str, int]]]:
+def _first_ids(registry: Registry, text: str) -> tuple[list[str], int]:
     from registry import library
 
-    return library.facets(registry)
+    return library.first_ids(registry, text, FIRST), library.count(registry)
+
+
+def _facets(registry: Registry, text: str) -> dict[str, list[tuple[str, int]]]:
+    from registry import facets
+
+    return facets.facets(registry, text)
 
 
 def _detail(registry: Registry, model: str) -> ModelDetail:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -108,20 +109,25 @@ Option = tuple[str, str, str]
 
 
 class Choose(_Question[str]):
-    """One of several options; answers its key."""
+    """One of several options; answers its key. ``verbs`` are keys that choose it for something else (``verb``)."""
 
     DEFAULT_CSS = (
         _FRAME.format(name="Choose") + "Choose Options { height: auto; max-height: 24; background: $surface; }"
     )
 
-    def __init__(self, title: str, options: Sequence[Option], *, at: str = "") -> None:
+    def __init__(
+        self, title: str, options: Sequence[Option], *, at: str = "", verbs: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__()
         self._title, self._options, self._at = title, options, at
+        self._verbs = verbs or {}
+        self.verb = ""
 
     def compose(self) -> ComposeResult:
         with Vertical() as frame:
             frame.border_title = self._title
-            frame.border_subtitle = "enter chooses  esc cancels"
+            said = [f"{key} {verb}s" for key, verb in self._verbs.items()]
+            frame.border_subtitle = "  ".join(["enter chooses", *said, "esc cancels"])
             yield Options()
 
     def on_mount(self) -> None:
@@ -129,6 +135,13 @@ class Choose(_Question[str]):
         rows.styles.height = min(20, len(self._options))
         keys = [option[0] for option in self._options]
         rows.set_items(self._options, cursor=keys.index(self._at) if self._at in keys else 0)
+
+    def on_key(self, event: events.Key) -> None:
+        verb = self._verbs.get(event.character or "")
+        if verb:
+            event.stop()
+            self.verb = verb
+            self.on_row_list_chosen()
 
     def on_row_list_chosen(self) -> None:
         option = self.query_one(Options).current

@@ -1,4 +1,4 @@
-"""The facets: how many models there are by base, type, tag, creator and collection."""
+"""The facets: how many models of those that match there are by base, type, tag and so on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from tui import formats
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
-TITLES = {"base": "Base", "type": "Type", "tag": "Tags", "creator": "Creators", "collection": "Collections"}
-SHORT = 12
+TITLES = {
+    "base": "Base", "type": "Type", "tag": "Tags", "creator": "Creators", "folder": "Folders", "lic": "Licence allows",
+    "nsfw": "Level", "rank": "Rank", "run": "Trainings", "year": "Added in", "collection": "Collections",
+}  # fmt: skip
+SHORT = 8
 """Values of a group that are shown before it is opened."""
 
 
@@ -65,4 +68,13 @@ class FacetList(RowList[FacetLine]):
         if item.count is None:
             return ("", ""), (item.value, "muted"), ("", "")
         name = "mark" if item.chosen else ""
-        return ("●" if item.chosen else " ", "mark"), (formats.one_line(item.value), name), (f"{item.count:,}", "muted")
+        return ("●" if item.chosen else " ", "mark"), (_shown(item), name), (f"{item.count:,}", "muted")
+
+
+def _shown(line: FacetLine) -> str:
+    """A folder by its last two names: what it lies in is most often the same for all."""
+    value = formats.one_line(line.value)
+    if line.field != "folder" or line.count is None:
+        return value
+    parts = value.rstrip("/").rsplit("/", 2)
+    return "/".join(parts[-2:]) + "/" if len(parts) > 2 else value

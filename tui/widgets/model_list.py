@@ -26,11 +26,13 @@ class ModelOrder:
         self.ids: Sequence[str] = ()
         self.marks: set[str] = set()
 
-    def show(self, ids: Sequence[str]) -> None:
+    def show(self, ids: Sequence[str], *, more: bool = False) -> None:
+        """Show these models; ``more`` of them follow soon, so marks are not dropped yet."""
         self.ids = ids
         self._rows.clear()
         self._is_broken = False
-        self.marks &= set(ids)
+        if not more:
+            self.marks &= set(ids)
 
     def prepare(self, first: int, last: int) -> None:
         """Read the rows ``first`` to ``last`` (exclusive) that are not there yet.

@@ -1,0 +1,180 @@
+"""The listing: one narrow row a model, which queries walk and facets count.
+
+A facet's value is one character (:func:`codes`), so a model's facets are a short text, and counting the facets of any
+number of models is counting the characters of their texts put together.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+
+LEVELS = {"unrated": 0, "pg": 1, "pg13": 2, "r": 4, "x": 8, "xxx": 16, "blocked": 32}
+"""Browsing levels by name; a model counts by its highest."""
+
+LICENCE = {"sell": 1, "image": 2, "rent": 4, "derivatives": 8, "nocredit": 16, "relicense": 32}
+"""What a licence may allow, each a bit of ``listing.licence``; no licence told is NULL."""
+
+UNKNOWN = "unknown"
+
+_SOURCE = """
+SELECT m.name, m.id, m.search_id AS number, m.deleted_at IS NOT NULL AS deleted, m.rating, m.favourite, m.nsfw_level,
+    m.permissions, m.upstream_deleted AS gone, m.added_at, m.kind, m.creator, m.origin, m.alias, m.tag_list,
+    coalesce(m.notes, '') <> '' AS noted, coalesce(m.description, '') <> '' AS described,
+    m.civitai_id IS NOT NULL OR v.civitai_id IS NOT NULL AS on_civitai, v.rank, v.size, v.strength,
+    v.published_url IS NOT NULL AS published, v.early_until, v.base_model AS base, v.architecture, v.trigger_words,
+    coalesce(v.network_type, m.kind) AS type,
+    (SELECT json_extract(body, '$.name') FROM records WHERE kind = 'run' AND id = v.id) AS run_name,
+    EXISTS (SELECT 1 FROM records WHERE kind = 'run' AND id = v.id) AS has_run,
+    (SELECT max(w.is_damaged) FROM versions w WHERE w.model_id = m.id) AS damaged,
+    EXISTS (SELECT 1 FROM versions w JOIN previews p ON p.version_id = w.id WHERE w.model_id = m.id) AS pictured,
+    coalesce(m.newest_upstream > (SELECT max(w.civitai_id) FROM versions w WHERE w.model_id = m.id), 0) AS outdated
+FROM models m JOIN versions v ON v.id = m.version_id WHERE m.id = ?
+"""
+# Hard links share an inode and waste nothing; equal tensors under different headers do.
+_DUPLICATE = """
+SELECT EXISTS (SELECT 1 FROM versions w JOIN files f ON f.version_id = w.id JOIN places p ON p.sha256 = f.sha256
+        JOIN places o ON o.sha256 = p.sha256 WHERE w.model_id = :model AND p.state = 'present' AND o.state = 'present'
+        AND (o.device <> p.device OR o.inode <> p.inode))
+    OR EXISTS (SELECT 1 FROM versions w JOIN files f ON f.version_id = w.id JOIN files o ON o.autov3 = f.autov3
+        WHERE w.model_id = :model AND o.sha256 <> f.sha256 AND f.autov3 NOT LIKE 'e3b0c44298fc%') AS duplicate
+"""
+_MARK_TWINS = """
+UPDATE listing SET duplicate = 1 WHERE NOT duplicate AND number IN (
+    SELECT m.search_id FROM versions w JOIN files f ON f.version_id = w.id JOIN files o ON o.autov3 = f.autov3
+        JOIN versions x ON x.id = o.version_id JOIN models m ON m.id = x.model_id
+    WHERE w.model_id = :model AND o.sha256 <> f.sha256 AND f.autov3 NOT LIKE 'e3b0c44298fc%')
+"""
+_USED = """
+SELECT coalesce(sum(u.times), 0) AS uses, max(u.last_at) AS used_at FROM versions w JOIN files f ON f.version_id = w.id
+    JOIN usage u ON u.sha256 = f.sha256 WHERE w.model_id = ?
+"""
+_FILES = """
+SELECT f.name, p.path FROM versions w JOIN files f ON f.version_id = w.id LEFT JOIN places p ON p.sha256 = f.sha256
+    WHERE w.model_id = ? ORDER BY p.path, f.name
+"""
+
+
+def rebuild(db: sqlite3.Connection, model: str) -> None:
+    """Write the row of a model from ``models``, ``versions`` and where its files lie; :func:`remove` the old one first."""
+    found = db.execute(_SOURCE, (model,)).fetchone()
+    if found is None:
+        return
+    row = {**dict(found), **dict(db.execute(_USED, (model,)).fetchone())}
+    row["duplicate"] = db.execute(_DUPLICATE, {"model": model}).fetchone()[0]
+    files = db.execute(_FILES, (model,)).fetchall()
+    tags, triggers = _texts(row.pop("tag_list")), _texts(row.pop("trigger_words"))
+    names = [PurePath(path).name if path else name for name, path in files]
+    folders = sorted({folder_of(path) for _, path in files if path})
+    run_name, has_run = row.pop("run_name"), row.pop("has_run")
+    row |= {
+        "nsfw": highest_bit(row.pop("nsfw_level")),
+        "licence": licence_bits(row.pop("permissions")),
+        "year": int(row["added_at"][:4]) if row["added_at"][:4].isdecimal() else None,
+        "base_plain": plain_base(row["base"]) if row["base"] else None,
+        "run": str(run_name or "") if has_run else None,
+        "tags": _listed(tags),
+        "triggers": _listed(triggers),
+        "files": _listed(dict.fromkeys(names)),
+        "folders": _listed(folders),
+    }
+    row["facets"] = codes(db, _facets(row, tags, folders))
+    marks = ", ".join("?" for _ in row)
+    db.execute(f"INSERT INTO listing ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+    if row["duplicate"]:
+        db.execute(_MARK_TWINS, {"model": model})
+
+
+def remove(db: sqlite3.Connection, number: int) -> None:
+    db.execute("DELETE FROM listing WHERE number = ?", (number,))
+
+
+def folder_of(path: str) -> str:
+    """The folder of a file with a slash at its end, so that a part of it can be a whole name."""
+    return path[: path.rfind("/") + 1]
+
+
+def highest_bit(level: int) -> int:
+    return 1 << (min(level, 63).bit_length() - 1) if level > 0 else 0
+
+
+def plain_base(name: str) -> str:
+    """Only the letters and digits, in lower case: ``SDXL 1.0`` is ``sdxl10``."""
+    return "".join(char for char in name.lower() if char.isalnum())
+
+
+def licence_bits(permissions: str) -> int | None:
+    """The bits of :data:`LICENCE` that Civitai's permissions, as JSON, set; None if they say nothing."""
+    said = msgspec.json.decode(permissions)
+    if not isinstance(said, dict) or not said:
+        return None
+    uses = said.get("allowCommercialUse")
+    words = [uses] if isinstance(uses, str) else uses if isinstance(uses, list) else []
+    allowed = {
+        **{name: any(str(word).lower().startswith(name) for word in words) for name in ("sell", "image", "rent")},
+        "derivatives": said.get("allowDerivatives") is True,
+        "nocredit": said.get("allowNoCredit") is True,
+        "relicense": said.get("allowDifferentLicense") is True,
+    }
+    return sum(LICENCE[name] for name, is_allowed in allowed.items() if is_allowed)
+
+
+def licence_names(bits: int | None) -> list[str]:
+    if bits is None:
+        return [UNKNOWN]
+    return [name for name, bit in LICENCE.items() if bits & bit]
+
+
+def _facets(row: dict[str, Any], tags: Sequence[str], folders: Sequence[str]) -> Iterator[tuple[str, str]]:
+    yield "base", row["base"] or UNKNOWN
+    yield "type", row["type"]
+    for tag in dict.fromkeys(tags):
+        yield "tag", tag
+    if row["creator"]:
+        yield "creator", row["creator"]
+    for folder in folders:
+        yield "folder", folder
+    for name in licence_names(row["licence"]):
+        yield "lic", name
+    yield "nsfw", next(name for name, bit in LEVELS.items() if bit == row["nsfw"])
+    if row["rank"]:
+        yield "rank", str(row["rank"])
+    if row["run"]:
+        yield "run", row["run"]
+    if row["year"]:
+        yield "year", str(row["year"])
+
+
+_SURROGATES = range(0xD800, 0xE000)
+_FIRST, _LAST = 0x20, 0x10FFFF
+
+
+def codes(db: sqlite3.Connection, values: Iterable[tuple[str, str]]) -> str:
+    """A character for each (field, value), the same one each time; values past a million get none."""
+    found = []
+    for pair in values:
+        row = db.execute("SELECT code FROM facet_values WHERE field = ? AND value = ?", pair).fetchone()
+        code = row[0] if row else db.execute("INSERT INTO facet_values (field, value) VALUES (?, ?)", pair).lastrowid
+        found.append(character(int(code or 0)))
+    return "".join(found)
+
+
+def character(code: int) -> str:
+    number = _FIRST + code
+    if number >= _SURROGATES.start:
+        number += len(_SURROGATES)
+    return chr(number) if number <= _LAST else ""
+
+
+def _texts(encoded: str) -> list[str]:
+    return [" ".join(value.split()) for value in msgspec.json.decode(encoded, type=list[str])]
+
+
+def _listed(values: Iterable[str]) -> str:
+    """Values between line feeds, so that ``LIKE`` can ask for a whole one, its beginning or a part of it."""
+    joined = "\n".join(value.replace("\n", " ") for value in values)
+    return f"\n{joined}\n" if joined else ""

@@ -1,0 +1,66 @@
+"""``is:``, ``has:`` and ``lic:`` of the query line: fixed conditions by name."""
+
+# ruff: noqa: S608 - the conditions are fixed texts
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from registry.errors import UsageError
+from registry.listing import LICENCE, UNKNOWN
+
+_MODELS_OF_PLACES = (
+    "SELECT w.model_id FROM places p JOIN files f ON f.sha256 = p.sha256 JOIN versions w ON w.id = f.version_id"
+)
+
+LICENCES = {name: f"l.licence & {bit}" for name, bit in LICENCE.items()} | {UNKNOWN: "l.licence IS NULL"}
+"""What the licence allows; a model whose licence nobody told allows nothing."""
+
+HAS = {
+    "notes": "l.noted",
+    "description": "l.described",
+    "preview": "l.pictured",
+    "trigger": "l.triggers <> ''",
+    "tags": "l.tags <> ''",
+    "strength": "l.strength IS NOT NULL",
+    "rating": "l.rating > 0",
+    "creator": "coalesce(l.creator, '') <> ''",
+    "base": "l.base IS NOT NULL",
+    "licence": "l.licence IS NOT NULL",
+    "run": "l.run IS NOT NULL",
+    "civitai": "l.on_civitai",
+    "collection": "l.id IN (SELECT model_id FROM collection_members)",
+}
+HAS |= {"previews": HAS["preview"], "triggers": HAS["trigger"], "note": HAS["notes"], "tag": HAS["tags"]}
+
+IS = {
+    "fav": "l.favourite",
+    "missing": f"l.id IN ({_MODELS_OF_PLACES} WHERE p.state = 'missing' AND p.state <> 'present') "
+    "AND NOT EXISTS (SELECT 1 FROM versions w JOIN files f ON f.version_id = w.id JOIN places p ON p.sha256 = f.sha256 "
+    "WHERE w.model_id = l.id AND p.state <> 'missing')",
+    "offline": f"l.id IN ({_MODELS_OF_PLACES} WHERE p.state = 'offline') "
+    f"AND l.id NOT IN ({_MODELS_OF_PLACES} WHERE p.state IN ('present', 'damaged'))",
+    "elsewhere": "l.folders = ''",
+    "dup": "l.duplicate",
+    "published": "l.published",
+    "damaged": f"(l.damaged OR l.id IN ({_MODELS_OF_PLACES} WHERE p.state = 'damaged' AND p.state <> 'present'))",
+    "trash": "l.deleted",
+    "gone": "l.gone",
+    "early": "l.early_until > :now",
+    "update": "l.outdated",
+    "untested": "l.id NOT IN (SELECT w.model_id FROM sweeps s JOIN versions w ON w.id = s.version_id)",
+}
+"""``:now`` stands for this moment."""
+IS |= {"favourite": IS["fav"], "favorite": IS["fav"], "broken": IS["damaged"], "duplicate": IS["dup"]}
+
+
+def choice(name: str, text: str, choices: Mapping[str, str]) -> str:
+    """The condition called ``text``; raises :class:`UsageError` with the nearest name."""
+    key = text.lower()
+    if key not in choices:
+        near = get_close_matches(key, choices, 1, 0.5)
+        raise UsageError(
+            f"{name} can't be {text}", f"did you mean {near[0]}?" if near else f"use one of {', '.join(choices)}"
+        )
+    return choices[key]
