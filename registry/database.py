@@ -14,8 +14,8 @@ from types import TracebackType
 from registry import ids, words
 from registry.errors import HubError
 
-MIGRATIONS = ("m001_first", "m002_query", "m003_scan", "m004_journal")
-"""Every migration of :mod:`registry.schema`, named here so that opening a registry that has them all imports nothing."""
+MIGRATIONS = ("m001_first", "m003_scan", "m004_journal", "m002_query")
+"""Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
 BUSY_TIMEOUT_S = 5.0
 """How long a write waits for another process's before it gives up."""

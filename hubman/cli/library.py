@@ -163,8 +163,8 @@ def verify(query: tuple[str, ...], as_json: bool) -> int:
     return 1 if found.findings else 0
 
 
-@click.command()
-@click.argument("query", nargs=-1)
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.argument("query", nargs=-1, type=click.UNPROCESSED)
 @output.json_option
 def ls(query: tuple[str, ...], as_json: bool) -> None:
     """List the models that match QUERY, such as ``base:sdxl tag:ink rating:>=4 -nsfw sort:added``.

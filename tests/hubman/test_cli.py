@@ -235,7 +235,7 @@ def test_files_are_organised_after_a_yes(scanned: Path, capsys: pytest.CaptureFi
         (["tag", "ink wash"], 2),
         (["undo", "77"], 1),
         (["undo", "first"], 2),
-        (["ls", "--nonsense"], 2),
+        (["jobs", "--nonsense"], 2),
         (["edit", "ink wash"], 2),
         (["sweep"], 2),
         (["train", "--preset", "nonsense"], 2),
@@ -249,8 +249,9 @@ def test_a_mistake_gets_one_line_on_stderr(
     assert found == status if status is not None else found in {1, 2}
     printed = capsys.readouterr()
     assert printed.out == ""
-    (line,) = printed.err.splitlines()
+    line, *pointer = printed.err.splitlines()
     assert line.startswith("hubman: ")
+    assert len(pointer) == (2 if "nonsense:1" in words else 0), "a query is shown with carets under its wrong part"
 
 
 @pytest.mark.parametrize(

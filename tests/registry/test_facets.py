@@ -20,7 +20,7 @@ def shelf(registry: Registry) -> Registry:
     library.add_record(registry, "run", run, {"name": "night run", "version_id": run})
     library.set_facts(registry, run, "civitai", {"permissions": {"allowCommercialUse": ["Sell", "RentCivit"]}})
     registry.db.execute("INSERT INTO collections VALUES ('c', 'Client A', ''), ('d', 'Empty', '')")
-    registry.db.execute("INSERT INTO collection_members VALUES ('c', ?)", (run,))
+    registry.db.execute("INSERT INTO collection_members (collection_id, model_id) VALUES ('c', ?)", (run,))
     return registry
 
 

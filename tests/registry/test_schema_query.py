@@ -86,13 +86,3 @@ def test_a_migrated_registry_is_not_migrated_again(before: Path, monkeypatch: py
 
     monkeypatch.setattr(database, "_migrate", migrate)
     Registry(before).close()
-
-
-def test_every_migration_is_asked_for() -> None:
-    """A name that is missing from the list would leave older registries as they are."""
-    from registry import schema_query
-
-    assert schema_query.m002_query.__name__ in database.MIGRATIONS
-    assert {migration.name for migration in schema.migrations.pending(Database(memory=True))} == set(
-        database.MIGRATIONS
-    )

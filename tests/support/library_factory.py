@@ -84,7 +84,7 @@ def _enriched(
     place = f"{draw.choice(FOLDERS)}{draw.randint(1, 40)}/{file}"
     state = draw.choices(("present", "missing", "damaged"), (97, 2, 1))[0]
     db.execute(
-        "INSERT INTO places VALUES (?, '/models', ?, 1000, 1, 1, ?, ?, NULL, '2026-01-01T00:00:00.000Z')",
+        "INSERT INTO places VALUES (?, '/models', ?, 1000, 1, 1, ?, ?, NULL, '2026-01-01T00:00:00.000Z', NULL)",
         (place, sha256, number, state),
     )
     if draw.random() < 0.02:

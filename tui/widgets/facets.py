@@ -11,7 +11,7 @@ from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
 TITLES = {
-    "base": "Base", "type": "Type", "tag": "Tags", "creator": "Creators", "folder": "Folders", "lic": "Licence allows",
+    "base": "Base", "type": "Type", "tag": "Tags", "creator": "Creators", "folder": "Folders", "lic": "Licence",
     "nsfw": "Level", "rank": "Rank", "run": "Trainings", "year": "Added in", "collection": "Collections",
 }  # fmt: skip
 SHORT = 8
