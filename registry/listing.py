@@ -35,10 +35,11 @@ SELECT m.name, m.id, m.search_id AS number, m.deleted_at IS NOT NULL AS deleted,
     coalesce(m.newest_upstream > (SELECT max(w.civitai_id) FROM versions w WHERE w.model_id = m.id), 0) AS outdated
 FROM models m JOIN versions v ON v.id = m.version_id WHERE m.id = ?
 """
-# Hard links share an inode and waste nothing; equal tensors under different headers do.
+# Hard links share an inode and waste nothing; equal tensors under different headers do. A copy on a drive that is away
+# is still one, so that plugging drives in and out changes no row.
 _DUPLICATE = """
 SELECT EXISTS (SELECT 1 FROM versions w JOIN files f ON f.version_id = w.id JOIN places p ON p.sha256 = f.sha256
-        JOIN places o ON o.sha256 = p.sha256 WHERE w.model_id = :model AND p.state = 'present' AND o.state = 'present'
+        JOIN places o ON o.sha256 = p.sha256 WHERE w.model_id = :model AND p.state <> 'missing' AND o.state <> 'missing'
         AND (o.device <> p.device OR o.inode <> p.inode))
     OR EXISTS (SELECT 1 FROM versions w JOIN files f ON f.version_id = w.id JOIN files o ON o.autov3 = f.autov3
         WHERE w.model_id = :model AND o.sha256 <> f.sha256 AND f.autov3 NOT LIKE 'e3b0c44298fc%') AS duplicate

@@ -246,7 +246,9 @@ def _miss(registry: Registry, vanished: dict[str, Known]) -> None:
 
 
 def _mark_drives(registry: Registry, plan: Plan) -> None:
-    """Which drives are there changes neither what other machines know nor what is known of a model."""
+    """Which drives are there changes neither what other machines know nor what is known of a model, nor its row in
+    the listing.
+    """
     if plan.away or plan.returned:
         now = timestamps.now()
         with registry.transaction() as db:

@@ -48,7 +48,7 @@ home, lora, remote, images = sys.argv[1:]
 told = {
     "root add": [home + "/loras"], "root ls": [], "scan": [], "ls": ["base:sdxl"], "show": ["ink"], "edit": ["ink", "rating=4"],
     "tag": ["ink", "+a"], "trash": ["ink"], "restore": ["ink"], "inspect": [lora], "jobs": [], "doctor": [],
-    "search": ["--sandbox", "x"], "pull": ["--sandbox", "1"], "enrich": ["--sandbox"], "updates": ["--sandbox"],
+    "search": ["--sandbox", "x"], "pull": ["--sandbox", "1"], "enrich": ["--sandbox"], "updates": [],
     "publish": ["ink", "--dry-run", "--sandbox"], "remote add": ["r", remote], "sync": ["r"], "remote check": ["r"],
     "dataset check": [images], "dataset show": [images], "job attach": ["x"],
     "verify": [], "facets": [], "view ls": [], "collection ls": [], "dupes": [], "journal": [], "undo": [],
@@ -73,6 +73,7 @@ def test_no_command_that_neither_trains_nor_draws_loads_torch(tmp_path: Path, mo
     (tmp_path / "images").mkdir()
     write_png(tmp_path / "images" / "a.png")
     with Sandbox(tmp_path / "sandbox") as sandbox:
+        monkeypatch.setenv("HUBMAN_CIVITAI_URL", sandbox.url)
         running = session.announce(tmp_path / "home" / "sandbox", sandbox.url, sandbox.token())
         told = _run(
             sys.executable,

@@ -28,6 +28,7 @@ def _parts(url: str) -> tuple[str, str]:
     """Scheme and host of an address. Raises :class:`UsageError`."""
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
+        # Asking for the port raises for one that is none.
         if parts.scheme in {"http", "https"} and parts.hostname and not parts.username and parts.port != 0:
             return parts.scheme, parts.hostname
     raise UsageError("HUBMAN_CIVITAI_URL is not a web address", f"write it like {SITE}, without a key or a path")

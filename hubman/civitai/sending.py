@@ -144,11 +144,15 @@ class Sender:
         step = self._log.step(name)
         if step is not None and step.state == "done":
             return int(step.answer["id"])
+        sent, before = named, None
         if step is not None:
             sent, known = str(step.answer.get("named", named)), list(step.answer.get("before", []))
             if found := self._look(lambda: listed(sent), known, patient=step.age < _FRESH):
                 return self._made(name, found)
-        before = listed(named) if among_others else []
+            # Under the same name what shows up late must not count as having been there before.
+            before = known if sent == named else None
+        if before is None:
+            before = listed(named) if among_others else []
         self._log.begin(name, {"before": before, "named": named})
         self._tell(name, "started")
         return self._made(name, self._call(name, call, lambda: self._look(lambda: listed(named), before, patient=True)))

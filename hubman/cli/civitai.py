@@ -129,14 +129,13 @@ def enrich(use_sandbox: bool, as_json: bool) -> None:
 
 
 @click.command()
-@sandbox_option
 @output.json_option
-def updates(use_sandbox: bool, as_json: bool) -> None:
+def updates(as_json: bool) -> None:
     """List newer versions of what is here."""
     from hubman.civitai.enrich import updates as find_updates
     from hubman.civitai.session import connect
 
-    with open_registry() as registry, connect(config.home(), _site(use_sandbox)) as client:
+    with open_registry() as registry, connect(config.home()) as client:
         found = find_updates(registry, client)
     if as_json:
         output.print_json(found)

@@ -144,7 +144,7 @@ def verify(query: tuple[str, ...], as_json: bool) -> int:
     with open_registry() as registry, output.progress(quiet=as_json) as report:
         found = verifying.verify(
             registry,
-            " ".join(query),
+            output.query_line(query),
             lambda done, total: report(
                 Progress(stage="verifying", done=round(done / 1e6), total=round(total / 1e6), unit="MB")
             ),

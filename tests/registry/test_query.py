@@ -363,3 +363,13 @@ def test_the_plain_list_is_one_walk_of_an_index_that_has_it_all(registry: Regist
     plan = [row[3] for row in registry.db.execute(f"EXPLAIN QUERY PLAN {found.select_ids}", found.parameters)]
     assert len(plan) == 1
     assert "COVERING INDEX" in plan[0]
+
+
+def test_a_copy_on_a_drive_that_is_away_is_still_a_copy(registry: Registry) -> None:
+    item = add_entry(registry, "ink", place="/m/ink.safetensors")
+    copy = "SELECT ?, root, sha256, size, mtime_ns, device, inode + 1, ?, problem, seen_at, verified_at FROM places"
+    for path, state, expected in (("/usb/ink.safetensors", "offline", [item]), ("/usb/ink.safetensors", "missing", [])):
+        registry.db.execute("DELETE FROM places WHERE path = ?", (path,))
+        registry.db.execute(f"INSERT INTO places {copy}", (path, state))
+        projection.rebuild(registry.db, [item])
+        assert library.model_ids(registry, "is:dup") == expected, state
