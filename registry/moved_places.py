@@ -21,6 +21,7 @@ class _Content:
     sha256: str | None = None
     problem: str | None = None
     model: str | None = None
+    verified_at: str | None = None
 
 
 def note(registry: Registry, moves: Sequence[Move]) -> None:
@@ -40,7 +41,15 @@ def note(registry: Registry, moves: Sequence[Move]) -> None:
         elif content.sha256 is not None:
             seen = places.seen_from(target, os.stat(target))  # noqa: PTH116 - paths stay texts here
             root = roots.covering_root(registry, Path(target)) or Path(target).parent
-            places.put(db, seen, root=str(root), sha256=content.sha256, problem=content.problem, at=now)
+            places.put(
+                db,
+                seen,
+                root=str(root),
+                sha256=content.sha256,
+                problem=content.problem,
+                at=now,
+                verified_at=content.verified_at,
+            )
         if content.sha256 is not None:
             touched.add(content.sha256)
     for sha256 in sorted(touched):
@@ -59,4 +68,4 @@ def _leave(db: sqlite3.Connection, source: str) -> _Content:
     places.forget(db, source)
     sql = "SELECT v.model_id FROM files f JOIN versions v ON v.id = f.version_id WHERE f.sha256 = ?"
     row = db.execute(sql, (place.sha256,)).fetchone()
-    return _Content(place.sha256, place.problem, row[0] if row else None)
+    return _Content(place.sha256, place.problem, row[0] if row else None, place.verified_at)

@@ -139,6 +139,7 @@ def _put_back_all(registry: Registry) -> None:
 
 
 def _put_back(registry: Registry, number: int, moves: Sequence[Move], made: Sequence[str]) -> None:
+    """Put back what can be; where neither end of a move is there, its volume may be away: then once more next time."""
     for source, target in reversed(moves):
         if os.path.lexists(target) and not os.path.lexists(source):
             try:
@@ -146,6 +147,8 @@ def _put_back(registry: Registry, number: int, moves: Sequence[Move], made: Sequ
             except OSError as error:
                 reason = f"{target} can't be put back to {source} ({error.strerror})"
                 raise HubError(reason, "mend that; the next command tries again") from error
+    if not all(os.path.lexists(source) for source, _ in moves):
+        return
     for path in reversed(made):
         with contextlib.suppress(OSError):
             Path(path).rmdir() if Path(path).is_dir() else Path(path).unlink()

@@ -15,6 +15,7 @@ from registry.errors import HubError, UsageError
 from registry.safe_name import MAX_BYTES, safe_part
 from registry.scan import scan
 from registry.undo import undo
+from registry.verify import verify
 from tests.support.model_files import small_lora, write_model
 
 
@@ -34,6 +35,13 @@ def folder(tmp_path: Path, registry: Registry) -> Path:
         model, version = library.resolve(registry, name)
         edits.edit(registry, model, version, {"creator": creator, "base_model": "SDXL", "name": f"The {name}"})
     return folder
+
+
+def test_what_was_verified_is_verified_where_it_goes(registry: Registry, folder: Path) -> None:
+    verify(registry)
+    organise.carry_out(registry, _plan(registry, "{creator}/{model}"))
+    (place,) = library.show(registry, library.resolve(registry, "The ink")[0]).versions[0].files[0].places
+    assert place.verified_at
 
 
 def _all(folder: Path) -> set[str]:

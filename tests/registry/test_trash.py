@@ -205,6 +205,23 @@ def test_a_process_that_is_killed_on_the_way_leaves_all_where_they_were(
         assert ("ink.safetensors" in _names(folder)) == (way == "back")
 
 
+def test_files_of_a_killed_process_on_a_drive_that_is_away_are_put_back_when_it_returns(
+    registry: Registry, folder: Path
+) -> None:
+    _ink(registry)
+    before = _all(folder.parent)
+    subprocess.run(
+        [sys.executable, "-c", _KILLED, str(registry.home), "1", "away"],
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    away = folder.parent.rename(folder.parent.with_name("unplugged"))
+    Registry(registry.home).close()
+    away.rename(folder.parent)
+    Registry(registry.home).close()
+    assert _all(folder.parent) == before
+
+
 def test_moves_of_a_process_that_still_runs_are_left_to_it(registry: Registry, folder: Path) -> None:
     other = Registry(registry.home)
     moves = trash.plan(registry, [_ink(registry)])
