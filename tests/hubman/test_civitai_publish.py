@@ -8,29 +8,22 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hubman.civitai import blurhash, errors
 from hubman.civitai.client import Civitai
-from hubman.civitai.enrich import enrich
 from hubman.civitai.plan import expand_uses
 from hubman.civitai.preflight import PreflightError
-from hubman.civitai.publish import Publication, PublishOptions, publish
-from hubman.progress import Progress, silent
+from hubman.civitai.publish import PublishOptions, publish
+from hubman.progress import Progress
 from hubman.sandbox import Fault, seed_model
-from registry import edits, library, previews
+from registry import library, previews
 from registry.database import Registry
 from registry.errors import HubError
 from registry.scan import index_file
 from tests.support.civitai import Bench, bench, quick_registry, write_lora, write_png
-
-NAME = "Harbor Style"
-GENERATION: dict[str, Any] = {
-    "prompt": "hrbr style, a boat", "negative": "blurry", "seed": 2**60, "steps": 28, "cfg": 5.5, "sampler": "Euler a",
-    "base": "/home/someone/sd15.safetensors", "loras": [{"name": "harbor", "strength": 0.7}],
-}  # fmt: skip
+from tests.support.publishing import GENERATION, NAME, make_version, publish_now, the_only_one
 
 
 @pytest.fixture
@@ -54,43 +47,6 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 @pytest.fixture
 def version_id(registry: Registry, tmp_path: Path) -> str:
     return make_version(registry, tmp_path)
-
-
-def make_version(registry: Registry, folder: Path) -> str:
-    """A trained LoRA with all that a publication wants."""
-    path = write_lora(folder / "models" / "harbor.safetensors")
-    version_id = index_file(registry, path)
-    model = library.version(registry, version_id).model_id
-    edits.edit(
-        registry,
-        model,
-        version_id,
-        {
-            "name": NAME, "description": "Boats <& more>\n\nSecond.", "tags": "style,ink", "trigger_words": "hrbr style",
-            "strength": "0.8", "strength_min": "0.5", "strength_max": "1", "base_model": "SD 1.5", "version_name": "v1.0",
-        },
-    )  # fmt: skip
-    library.set_facts(registry, model, "training", {"origin": "trained"})
-    for colour in ("red", "blue"):
-        previews.add_preview(registry, version_id, write_png(folder / f"{colour}.png", colour), generation=GENERATION)
-    return version_id
-
-
-def _publish(registry: Registry, client: Civitai, version_id: str, **options: Any) -> Publication:
-    return publish(registry, client, version_id, options=PublishOptions(**options), report=silent)
-
-
-def the_only_one(site: Bench, *, status: str = "Published") -> dict[str, Any]:
-    """The one model there is, with one version, one file, one post and two different pictures."""
-    models = site.sandbox.models_named(NAME)
-    assert [model["status"] for model in models] == [status]
-    assert len(models[0]["versions"]) == 1
-    version: dict[str, Any] = models[0]["versions"][0]
-    assert (version["status"], len(version["files"]), len(version["posts"])) == (status, 1, 1)
-    pictures = version["posts"][0]["images"]
-    assert len(pictures) == 2
-    assert len({site.sandbox.world.blob_path(picture["url"]).read_bytes() for picture in pictures}) == 2
-    return version
 
 
 def test_one_call_publishes_everything(site: Bench, client: Civitai, registry: Registry, version_id: str) -> None:
@@ -118,7 +74,7 @@ def test_one_call_publishes_everything(site: Bench, client: Civitai, registry: R
 def test_pictures_say_how_they_were_made_and_link_to_the_version(
     site: Bench, client: Civitai, registry: Registry, version_id: str
 ) -> None:
-    done = _publish(registry, client, version_id)
+    done = publish_now(registry, client, version_id)
     picture = the_only_one(site)["posts"][0]["images"][0]
     meta = picture["meta"]
     assert {key: meta[key] for key in ("prompt", "negativePrompt", "seed", "steps", "cfgScale", "sampler", "Model")} == {
@@ -136,9 +92,9 @@ def test_pictures_say_how_they_were_made_and_link_to_the_version(
 
 
 def test_a_second_call_changes_nothing(site: Bench, client: Civitai, registry: Registry, version_id: str) -> None:
-    first = _publish(registry, client, version_id)
+    first = publish_now(registry, client, version_id)
     before = site.asked("/api/trpc/")
-    assert _publish(registry, client, version_id) == first
+    assert publish_now(registry, client, version_id) == first
     the_only_one(site)
     assert all(status == 200 for _method, _path, status in site.sandbox.requests)
     assert site.asked("/api/trpc/") - before < 8
@@ -147,18 +103,18 @@ def test_a_second_call_changes_nothing(site: Bench, client: Civitai, registry: R
 def test_a_draft_stays_invisible_until_the_same_call_publishes_it(
     site: Bench, client: Civitai, registry: Registry, version_id: str
 ) -> None:
-    draft = _publish(registry, client, version_id, draft=True)
+    draft = publish_now(registry, client, version_id, draft=True)
     assert draft.status == "draft"
     the_only_one(site, status="Draft")
     assert library.version(registry, version_id).published_url is None
     with pytest.raises(errors.MissingError):
         client.model(draft.model_id)
-    assert _publish(registry, client, version_id).version_id == draft.version_id
+    assert publish_now(registry, client, version_id).version_id == draft.version_id
     the_only_one(site)
 
 
 def test_a_dry_run_sends_nothing(site: Bench, client: Civitai, registry: Registry, version_id: str) -> None:
-    done = _publish(registry, client, version_id, dry_run=True)
+    done = publish_now(registry, client, version_id, dry_run=True)
     assert (done.status, done.model_id) == ("dry-run", 0)
     assert done.plan is not None
     assert done.plan.model["name"] == NAME
@@ -172,13 +128,13 @@ def test_a_dry_run_sends_nothing(site: Bench, client: Civitai, registry: Registr
 def test_a_further_version_joins_the_model_that_is_public(
     site: Bench, client: Civitai, registry: Registry, version_id: str, tmp_path: Path
 ) -> None:
-    first = _publish(registry, client, version_id)
+    first = publish_now(registry, client, version_id)
     second_id = index_file(registry, write_lora(tmp_path / "models" / "harbor2.safetensors", seed=5))
     model = library.version(registry, version_id).model_id
     library.set_facts(registry, second_id, "user", {"model": model, "version_name": "v2.0", "base_model": "SD 1.5"})
     library.update_set(registry, second_id, "trigger_words", add=["hrbr style"])
     previews.add_preview(registry, second_id, write_png(tmp_path / "green.png", "green"), generation=GENERATION)
-    second = _publish(registry, client, second_id)
+    second = publish_now(registry, client, second_id)
     assert second.model_id == first.model_id
     model_there = site.sandbox.models_named(NAME)
     assert [version["name"] for version in model_there[0]["versions"]] == ["v2.0", "v1.0"]
@@ -249,7 +205,7 @@ def test_what_stands_in_the_way_is_told_before_the_first_byte(
 ) -> None:
     spoil(registry, version_id)
     with pytest.raises(PreflightError) as caught:
-        _publish(registry, client, version_id)
+        publish_now(registry, client, version_id)
     assert message in str(caught.value)
     assert site.sandbox.models_named(NAME) == []
 
@@ -261,14 +217,14 @@ def test_mature_content_rules_are_checked(
     client: Civitai, registry: Registry, version_id: str, flag: str, message: str
 ) -> None:
     with pytest.raises(PreflightError, match=message):
-        _publish(registry, client, version_id, **{"nsfw": True, flag: True})
+        publish_now(registry, client, version_id, **{"nsfw": True, flag: True})
 
 
 def test_every_problem_is_named_at_once(client: Civitai, registry: Registry, version_id: str) -> None:
     _no_triggers(registry, version_id)
     _no_pictures(registry, version_id)
     with pytest.raises(PreflightError) as caught:
-        _publish(registry, client, version_id)
+        publish_now(registry, client, version_id)
     assert len(caught.value.findings) == 2
 
 
@@ -280,7 +236,7 @@ def test_other_people_s_pictures_are_not_shown_as_one_s_own(
         registry, version_id, write_png(tmp_path / "x.png", "gray"), generation=GENERATION, source="civitai"
     )
     with pytest.raises(PreflightError, match="no picture to show"):
-        _publish(registry, client, version_id)
+        publish_now(registry, client, version_id)
 
 
 def test_a_picture_must_say_how_it_was_made(
@@ -289,7 +245,7 @@ def test_a_picture_must_say_how_it_was_made(
     _no_pictures(registry, version_id)
     previews.add_preview(registry, version_id, write_png(tmp_path / "x.png", "gray"))
     with pytest.raises(PreflightError, match="says how it was made"):
-        _publish(registry, client, version_id)
+        publish_now(registry, client, version_id)
 
 
 def test_a_file_that_civitai_has_is_not_published_again(
@@ -297,7 +253,7 @@ def test_a_file_that_civitai_has_is_not_published_again(
 ) -> None:
     seeded = seed_model(site.sandbox, tmp_path / "models" / "harbor.safetensors", name="Somebody else's")
     with pytest.raises(PreflightError) as caught:
-        _publish(registry, client, version_id)
+        publish_now(registry, client, version_id)
     assert f"/models/{seeded.model_id}" in caught.value.hint
 
 
@@ -306,7 +262,7 @@ def test_an_account_that_may_not_publish_is_told_first(
     site: Bench, registry: Registry, version_id: str, key: str, kind: type[HubError]
 ) -> None:
     with site.client(key) as client, pytest.raises(kind):
-        _publish(registry, client, version_id)
+        publish_now(registry, client, version_id)
     assert {path for _method, path, _status in site.sandbox.requests} == {"/api/v1/me"}
 
 
@@ -324,7 +280,7 @@ def test_a_lost_answer_makes_no_duplicate(
 ) -> None:
     fault = Fault(path, method="POST", after=happened, drop=True)
     site.sandbox.settings.faults = [fault]
-    assert _publish(registry, client, version_id).status == "published"
+    assert publish_now(registry, client, version_id).status == "published"
     assert fault.times == 0
     the_only_one(site)
 
@@ -349,9 +305,9 @@ def test_a_site_that_goes_away_after_the_work_is_found_again_later(
     down = Fault("/api/", status=503, times=0)
     site.sandbox.settings.faults = [_LastWords(path, after=True, drop=True, then=down), down]
     with pytest.raises(errors.UnavailableError):
-        _publish(registry, client, version_id)
+        publish_now(registry, client, version_id)
     site.sandbox.settings.faults = []
-    assert _publish(registry, client, version_id).status == "published"
+    assert publish_now(registry, client, version_id).status == "published"
     the_only_one(site)
 
 
@@ -363,7 +319,7 @@ def test_a_lagging_replica_makes_no_duplicate(
         Fault("model.upsert", after=True, drop=True),
         Fault("post.create", after=True, drop=True),
     ]
-    assert _publish(registry, client, version_id).status == "published"
+    assert publish_now(registry, client, version_id).status == "published"
     the_only_one(site)
 
 
@@ -372,7 +328,7 @@ def test_an_older_draft_of_the_same_name_is_left_alone(
 ) -> None:
     older = client.upsert_model({"name": NAME, "type": "LORA", "uploadType": "Created", "status": "Draft"})
     site.sandbox.settings.faults = [Fault("model.upsert", after=True, drop=True)]
-    assert _publish(registry, client, version_id).model_id != older
+    assert publish_now(registry, client, version_id).model_id != older
     assert [model["status"] for model in site.sandbox.models_named(NAME)] == ["Draft", "Published"]
 
 
@@ -381,9 +337,9 @@ def test_the_post_limit_keeps_the_draft_for_tomorrow(
 ) -> None:
     site.sandbox.settings.posts_per_day = 0
     with pytest.raises(errors.PostLimitError):
-        _publish(registry, client, version_id)
+        publish_now(registry, client, version_id)
     site.sandbox.settings.posts_per_day = None
-    _publish(registry, client, version_id)
+    publish_now(registry, client, version_id)
     the_only_one(site)
 
 
@@ -393,19 +349,19 @@ def test_a_refusal_can_be_corrected_and_gone_on_from(
     body = '{"error":{"json":{"message":"Blocked tag: ink","code":-32600,"data":{"code":"BAD_REQUEST"}}}}'
     site.sandbox.settings.faults = [Fault("model.upsert", status=400, body=body)]
     with pytest.raises(errors.RejectedError, match="Blocked tag: ink"):
-        _publish(registry, client, version_id)
+        publish_now(registry, client, version_id)
     library.replace_set(registry, library.version(registry, version_id).model_id, "tags", ["style"])
-    _publish(registry, client, version_id)
+    publish_now(registry, client, version_id)
     the_only_one(site)
 
 
 def test_a_draft_that_the_site_threw_away_is_begun_anew(
     site: Bench, client: Civitai, registry: Registry, version_id: str
 ) -> None:
-    draft = _publish(registry, client, version_id, draft=True)
+    draft = publish_now(registry, client, version_id, draft=True)
     site.sandbox.world.store.delete("model", draft.model_id)
     registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
-    again = _publish(registry, client, version_id)
+    again = publish_now(registry, client, version_id)
     assert (again.status, again.model_id != draft.model_id) == ("published", True)
     the_only_one(site)
 
@@ -419,7 +375,7 @@ def test_what_the_scan_calls_dangerous_stays_a_draft(
     registry.db.execute("UPDATE places SET path = ?", (str(renamed),))
     registry.db.execute("UPDATE files SET name = 'infected.safetensors'")
     with pytest.raises(errors.CivitaiError, match="dangerous"):
-        _publish(registry, client, version_id)
+        publish_now(registry, client, version_id)
     the_only_one(site, status="Draft")
 
 
@@ -429,13 +385,13 @@ def test_two_processes_do_not_publish_at_once(
     from hubman.civitai.journal import only_one
 
     with only_one(registry), pytest.raises(HubError, match="another publication"):
-        _publish(registry, client, version_id)
+        publish_now(registry, client, version_id)
 
 
 def test_the_journal_holds_no_key_and_no_signature(
     site: Bench, client: Civitai, registry: Registry, version_id: str
 ) -> None:
-    _publish(registry, client, version_id)
+    publish_now(registry, client, version_id)
     rows = registry.db.execute("SELECT plan FROM publications UNION ALL SELECT answer FROM publication_steps")
     text = " ".join(row[0] for row in rows)
     assert site.sandbox.token() not in text
@@ -479,7 +435,7 @@ def test_a_publication_killed_at_any_step_resumes_without_a_duplicate(
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     sent_parts = site.asked("/sandbox-models/")
-    assert _publish(registry, client, version_id).status == "published"
+    assert publish_now(registry, client, version_id).status == "published"
     the_only_one(site)
     if step == "upload":
         assert site.asked("/api/upload/sign-part") == 5 - 2
@@ -506,56 +462,3 @@ def test_a_blurhash_is_the_reference_encoder_s() -> None:
             image.putpixel((x, y), (x * 8, y * 8, (x * y) % 256))
     # From the blurhash package 1.1.
     assert blurhash.encode(image) == "UxH2cZ2mwtX3l[WAjve?gFflfTflnhWrjvfO"
-
-
-# rehearsals, and what is one's own --------------------------------------------------------------------------------
-
-
-def test_a_rehearsal_leaves_no_trace_in_the_library(site: Bench, registry: Registry, version_id: str) -> None:
-    with Civitai(site.sandbox.url, site.sandbox.token(), sleep=site.clock.sleep, is_rehearsal=True) as rehearsal:
-        before = library.show(registry, library.version(registry, version_id).model_id)
-        assert _publish(registry, rehearsal, version_id).status == "published"
-        assert library.show(registry, before.id) == before
-        found = enrich(registry, rehearsal, report=silent)
-        assert (found.found, found.gone) == (1, 0)
-        after = library.version(registry, version_id)
-        assert (after.model_id, after.civitai_id, after.published_url) == (before.id, None, None)
-        assert library.show(registry, before.id).civitai_id is None
-
-
-def test_what_one_published_stays_one_s_own_after_civitai_told_of_it(
-    site: Bench, client: Civitai, registry: Registry, version_id: str, tmp_path: Path
-) -> None:
-    _publish(registry, client, version_id)
-    enrich(registry, client, report=silent)
-    model = library.show(registry, library.version(registry, version_id).model_id)
-    assert (model.origin, model.name) == ("trained", NAME)
-    assert _publish(registry, client, version_id).status == "published"
-    the_only_one(site)
-
-
-def test_a_found_lora_that_one_published_may_be_published_on(
-    site: Bench, client: Civitai, registry: Registry, version_id: str
-) -> None:
-    library.set_facts(registry, library.version(registry, version_id).model_id, "training", {"origin": None})
-    _publish(registry, client, version_id)
-    enrich(registry, client, report=silent)
-    assert library.show(registry, library.version(registry, version_id).model_id).origin == "civitai"
-    assert _publish(registry, client, version_id).status == "published"
-    the_only_one(site)
-
-
-@pytest.mark.parametrize("step", ["model", "version"])
-def test_a_killed_publication_under_another_name_makes_nothing_twice(
-    site: Bench, client: Civitai, registry: Registry, version_id: str, step: str
-) -> None:
-    def die(progress: Progress) -> None:
-        if (progress.data.get("step"), progress.data.get("state")) == (step, "sent"):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        publish(registry, client, version_id, options=PublishOptions(), report=die)
-    renamed = {"model": {"name": "Another"}, "version": {"version_name": "v9"}}[step]
-    assert _publish(registry, client, version_id, **renamed).status == "published"
-    the_only_one(site)
-    assert not site.sandbox.models_named("Another")

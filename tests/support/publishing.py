@@ -1,0 +1,57 @@
+"""A trained LoRA that can be published, and what a whole publication of it looks like on the sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hubman.civitai.client import Civitai
+from hubman.civitai.publish import Publication, PublishOptions, publish
+from hubman.progress import silent
+from registry import edits, library, previews
+from registry.database import Registry
+from registry.scan import index_file
+from tests.support.civitai import Bench, write_lora, write_png
+
+NAME = "Harbor Style"
+GENERATION: dict[str, Any] = {
+    "prompt": "hrbr style, a boat", "negative": "blurry", "seed": 2**60, "steps": 28, "cfg": 5.5, "sampler": "Euler a",
+    "base": "/home/someone/sd15.safetensors", "loras": [{"name": "harbor", "strength": 0.7}],
+}  # fmt: skip
+
+
+def make_version(registry: Registry, folder: Path) -> str:
+    """A trained LoRA with all that a publication wants."""
+    path = write_lora(folder / "models" / "harbor.safetensors")
+    version_id = index_file(registry, path)
+    model = library.version(registry, version_id).model_id
+    edits.edit(
+        registry,
+        model,
+        version_id,
+        {
+            "name": NAME, "description": "Boats <& more>\n\nSecond.", "tags": "style,ink", "trigger_words": "hrbr style",
+            "strength": "0.8", "strength_min": "0.5", "strength_max": "1", "base_model": "SD 1.5", "version_name": "v1.0",
+        },
+    )  # fmt: skip
+    library.set_facts(registry, model, "training", {"origin": "trained"})
+    for colour in ("red", "blue"):
+        previews.add_preview(registry, version_id, write_png(folder / f"{colour}.png", colour), generation=GENERATION)
+    return version_id
+
+
+def publish_now(registry: Registry, client: Civitai, version_id: str, **options: Any) -> Publication:
+    return publish(registry, client, version_id, options=PublishOptions(**options), report=silent)
+
+
+def the_only_one(site: Bench, *, status: str = "Published") -> dict[str, Any]:
+    """The one model there is, with one version, one file, one post and two different pictures."""
+    models = site.sandbox.models_named(NAME)
+    assert [model["status"] for model in models] == [status]
+    assert len(models[0]["versions"]) == 1
+    version: dict[str, Any] = models[0]["versions"][0]
+    assert (version["status"], len(version["files"]), len(version["posts"])) == (status, 1, 1)
+    pictures = version["posts"][0]["images"]
+    assert len(pictures) == 2
+    assert len({site.sandbox.world.blob_path(picture["url"]).read_bytes() for picture in pictures}) == 2
+    return version
