@@ -107,6 +107,18 @@ async def test_warnings_come_with_a_fix_that_one_key_applies(open_app: OpenApp, 
         assert item.strength == 0.8
 
 
+async def test_a_warning_names_the_key_of_its_fix_in_the_smallest_terminal(open_app: OpenApp, loras: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, "4")
+        _screen(app).take_models(loras[:1])
+        await settle(pilot)
+        await press(pilot, "s", "end", "ctrl+u")
+        await write(pilot, "1.4")
+        await press(pilot, "enter")
+        assert "(F: " in text_of(app)
+
+
 async def test_a_sweep_is_started_for_the_lora_under_the_cursor(
     open_app: OpenApp, home: Path, loras: list[str], started: list[Job]
 ) -> None:

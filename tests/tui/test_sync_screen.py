@@ -66,3 +66,17 @@ async def test_an_edit_that_gave_way_can_be_brought_back(open_app: OpenApp, home
         with Registry(home) as registry:
             assert library.show(registry, models[0]).rating == 5
         assert notes_of(app)[-1] == "no edit of yours was lost to another machine"
+
+
+async def test_a_sync_by_command_is_known_too(open_app: OpenApp, home: Path, tmp_path: Path) -> None:
+    from hubman.sync import remotes
+    from hubman.sync.run import sync
+
+    with Registry(home) as registry:
+        remotes.add(registry, "nas", str(tmp_path / "nas"))
+        sync(registry, "nas")
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, "5")
+        await settle(pilot)
+        assert "synced just now by a command" in text_of(app)

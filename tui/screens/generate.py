@@ -183,9 +183,7 @@ class GenerateScreen(HubScreen):
             item.alias for item in self._stack if any(item.alias in guard.message for guard in found)
         )
         rows.refresh()
-        lines = [
-            f"! {guard.message}: {guard.reason}" + (f" (F: {guard.fix})" if guard.fixed else "") for guard in found
-        ]
+        lines = [f"! {guard.message}{f' (F: {guard.fix})' if guard.fixed else ''}: {guard.reason}" for guard in found]
         lines += [f"! {item.alias} is not on this machine" for item in self._stack if not item.path]
         warnings = self.query_one("#warnings", Static)
         warnings.update("\n".join([reason] if reason else lines))

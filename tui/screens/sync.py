@@ -121,7 +121,7 @@ class SyncScreen(HubScreen):
             f"added {formats.age(remote.added_at)} ago".replace("now ago", "just now"),
             "",
         ]
-        facts.update("\n".join(lines + (said_of(views[0]) if views else ["never synced from here: s syncs now"])))
+        facts.update("\n".join(lines + (said_of(views[0]) if views else [_without_job(remote)])))
 
     # actions ------------------------------------------------------------------------------------------------------
 
@@ -215,6 +215,13 @@ def parse_remote(text: str) -> tuple[str, str]:
     if not location.strip():
         raise UsageError("give a name and a folder", "such as: nas /mnt/nas/loras")
     return name, location.strip()
+
+
+def _without_job(remote: Remote) -> str:
+    """Commands sync without leaving a job behind."""
+    if remote.synced_at is None:
+        return "never synced from here: s syncs now"
+    return f"synced {formats.age(remote.synced_at)} ago by a command: s syncs again".replace("now ago", "just now")
 
 
 def said_of(view: JobView) -> list[str]:
