@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from registry import changes, ids, places, projection, timestamps, unhashed
+from registry import changes, ids, places, projection, settled, timestamps, unhashed
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
@@ -111,6 +111,18 @@ def index_file(registry: Registry, path: Path) -> str:
     with registry.transaction() as db:
         projection.rebuild(db, write(db, reading, str(root)))
     return ids.item_id(reading.hashes.sha256)
+
+
+def hashed(registry: Registry, version_id: str) -> str:
+    """The version that this one is once its file is hashed, which is done here if need be: it may take long.
+
+    Raises what :func:`index_file` raises.
+    """
+    found = settled.version_of(registry.db, version_id)
+    if not ids.is_provisional(found):
+        return found
+    row = registry.db.execute("SELECT path FROM places WHERE sha256 = ?", (found,)).fetchone()
+    return index_file(registry, Path(row[0])) if row else found
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:

@@ -12,7 +12,7 @@ from hubman.cli import output
 from hubman.progress import Progress
 from registry import library
 from registry.database import Registry
-from registry.records import ModelDetail, VersionRow
+from registry.records import FileRow, ModelDetail, VersionRow
 
 
 def open_registry() -> Registry:
@@ -231,12 +231,16 @@ def _print_version(version: VersionRow) -> None:
     if version.published_url:
         output.say(f"  page     {version.published_url}")
     for file in version.files:
-        output.say(f"  file     {file.name}  {output.size(file.size)}  sha256 {file.sha256[:12]}")
+        output.say(f"  file     {file.name}  {output.size(file.size)}  {_hash(file)}")
         for place in file.places:
             verified = f", verified {place.verified_at[:10]}" if place.verified_at else ""
             output.say(f"           {place.path} ({place.problem or place.state}{verified})")
     for old in version.history:
         output.say(f"  replaced {old.path}  sha256 {old.sha256[:12]}  {old.at[:10]}")
+
+
+def _hash(file: FileRow) -> str:
+    return f"sha256 {file.sha256[:12]}" if file.sha256 else "not hashed yet"
 
 
 @click.command()
