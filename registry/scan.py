@@ -6,6 +6,7 @@ all their bytes. A scan that is stopped keeps what it had written, and the next 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +143,14 @@ def hashed(registry: Registry, version_id: str) -> str:
         return found
     row = registry.db.execute("SELECT path FROM places WHERE sha256 = ?", (found,)).fetchone()
     return index_file(registry, Path(row[0])) if row else found
+
+
+def hash_those_of(registry: Registry, size: int) -> None:
+    """Hash the listed files of ``size`` bytes: one of them may have the content that somebody looks for."""
+    sql = "SELECT p.path FROM unhashed u JOIN places p ON p.sha256 = u.item WHERE p.size = ? AND p.state = 'present'"
+    for (path,) in registry.db.execute(sql, (size,)).fetchall():
+        with contextlib.suppress(HubError):
+            index_file(registry, Path(path))
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
