@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from registry import changes, ids, places, projection, timestamps
+from registry import changes, ids, places, projection, timestamps, usage_match
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
@@ -67,6 +67,8 @@ def scan(
     _miss(registry, plan.vanished)
     _mark_drives(registry, plan)
     _attach_previews(registry, plan.without_preview)
+    if plan.to_read or plan.moved:
+        usage_match.refresh(registry)
     return work.result()
 
 
@@ -86,6 +88,7 @@ def index_file(registry: Registry, path: Path) -> str:
     root = folders.covering_root(registry, full) or full.parent
     with registry.transaction() as db:
         projection.rebuild(db, write(db, reading, str(root)))
+    usage_match.refresh(registry)
     return ids.item_id(reading.hashes.sha256)
 
 
