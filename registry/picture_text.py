@@ -15,7 +15,7 @@ MAX_TEXT = 8 << 20
 """Bytes of one text; the workflows of ComfyUI reach some hundred thousand."""
 MAX_TEXTS = 32
 _MAX_CHUNKS = 20_000
-_HEAD, _TAIL = 64 << 10, 16 << 10
+_HEAD, _TAIL = 32 << 10, 8 << 10
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GENERATORS = frozenset({"parameters", "prompt", "workflow", "hubman", "invokeai_metadata"})
 """Keywords of PNG that say how it was drawn. Where none stands before the pixels, it may stand behind them."""
@@ -60,7 +60,8 @@ class _Source:
         return self._file.read(length)
 
     def fingerprint(self) -> str:
-        digest = hashlib.blake2b(self.size.to_bytes(8, "little") + self.head, digest_size=16)
+        digest = hashlib.blake2b(self.size.to_bytes(8, "little"), digest_size=16)
+        digest.update(self.head)
         if self.size > len(self.head):
             digest.update(self.at(max(len(self.head), self.size - _TAIL), _TAIL))
         return digest.hexdigest()

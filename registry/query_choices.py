@@ -40,7 +40,8 @@ TESTED = "(l.uses > 0 OR l.id IN (SELECT w.model_id FROM sweeps s JOIN versions 
 STALE_DAYS = 90
 # A file that is here, though a newer one of its model for the same base model is here too.
 _SUPERSEDED = (
-    "SELECT v.model_id FROM versions v JOIN versions n ON n.model_id = v.model_id "
+    "SELECT v.model_id FROM (SELECT model_id FROM versions GROUP BY model_id HAVING count(*) > 1) several "
+    "CROSS JOIN versions v ON v.model_id = several.model_id JOIN versions n ON n.model_id = v.model_id "
     "AND coalesce(n.base_model, '') = coalesce(v.base_model, '') AND (n.added_at, v.id) > (v.added_at, n.id) "
     "JOIN files f ON f.version_id = v.id JOIN places p ON p.sha256 = f.sha256 AND p.state <> 'missing' "
     "LEFT JOIN usage u ON u.sha256 = f.sha256 WHERE EXISTS "

@@ -105,10 +105,12 @@ def _used_with(text: str, values: Parameters) -> str:
     """Models of which a picture was also drawn with another one that is called so."""
     named = f"{values.contains('m.name', text)} OR {values.whole('m.alias', text)}"
     return (
-        "l.id IN (SELECT v.model_id FROM models m JOIN versions w ON w.model_id = m.id JOIN files g ON g.version_id = w.id "
-        "JOIN image_resources o ON o.sha256 = g.sha256 JOIN image_uses b ON b.resource = o.id "
-        "JOIN image_uses a ON a.image = b.image JOIN image_resources r ON r.id = a.resource "
-        "JOIN files f ON f.sha256 = r.sha256 JOIN versions v ON v.id = f.version_id "
+        # In this order: few models were used, and only their names need to be looked at.
+        "l.id IN (SELECT v.model_id FROM image_resources o CROSS JOIN files g ON g.sha256 = o.sha256 "
+        "CROSS JOIN versions w ON w.id = g.version_id CROSS JOIN models m ON m.id = w.model_id "
+        "CROSS JOIN image_uses b ON b.resource = o.id CROSS JOIN image_uses a ON a.image = b.image "
+        "CROSS JOIN image_resources r ON r.id = a.resource CROSS JOIN files f ON f.sha256 = r.sha256 "
+        "CROSS JOIN versions v ON v.id = f.version_id "
         f"WHERE ({named}) AND v.model_id <> m.id)"
     )
 

@@ -67,8 +67,7 @@ def scan(
     _miss(registry, plan.vanished)
     _mark_drives(registry, plan)
     _attach_previews(registry, plan.without_preview)
-    if plan.to_read or plan.moved:
-        usage_match.refresh(registry)
+    usage_match.appeared(registry, [*work.first, *(place.sha256 for place, _ in plan.moved if place.sha256)])
     return work.result()
 
 
@@ -88,7 +87,7 @@ def index_file(registry: Registry, path: Path) -> str:
     root = folders.covering_root(registry, full) or full.parent
     with registry.transaction() as db:
         projection.rebuild(db, write(db, reading, str(root)))
-    usage_match.refresh(registry)
+    usage_match.appeared(registry, [reading.hashes.sha256])
     return ids.item_id(reading.hashes.sha256)
 
 
@@ -105,7 +104,8 @@ class _Work:
         self._batch: list[tuple[Reading, Known | None]] = []
         self._elsewhere = {place.sha256: path for path, place in plan.vanished.items() if place.sha256}
         self._roots: dict[str, str] = {}
-        self._first: set[str] = set()
+        self.first: set[str] = set()
+        """Contents that nobody had seen before."""
         self._new = self._changed = 0
 
     def take(self, reading: Reading | Problem) -> None:
@@ -122,9 +122,9 @@ class _Work:
             touched: set[str] = set()
             for reading, source in self._batch:
                 sha256 = reading.hashes.sha256 if reading.hashes else ""
-                if sha256 not in self._first and not _is_known(db, sha256):
-                    self._first.add(sha256)
-                is_first = sha256 in self._first
+                if sha256 not in self.first and not _is_known(db, sha256):
+                    self.first.add(sha256)
+                is_first = sha256 in self.first
                 touched |= write(db, reading, self._root_of(reading.seen.path), source, is_first=is_first)
             projection.rebuild(db, touched)
         self._batch = []

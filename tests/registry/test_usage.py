@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry import ids, library, timestamps, usage, usage_match, usage_profile
+from registry import ids, library, timestamps, usage, usage_index, usage_match, usage_profile
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.usage import Used
@@ -117,7 +117,7 @@ def test_every_kind_and_length_of_hash_finds_its_file(registry: Registry) -> Non
 
 
 def test_the_hash_of_nothing_and_hashes_that_are_too_short_find_nothing(registry: Registry) -> None:
-    add_entry(registry, "ink", autov3=usage_match.EMPTY_HASH)
+    add_entry(registry, "ink", autov3=usage_index.EMPTY_HASH)
     sha256 = _sha256(registry, add_entry(registry, "wash"))
     assert _matched(registry, _lora(hash="e3b0c44298fc"), _lora(hash=sha256[:6])) == [(None, ""), (None, "")]
 
@@ -170,6 +170,13 @@ def test_equal_weights_under_two_headers_are_told_apart_by_name_or_count_for_non
     ]
 
 
+def test_a_hash_that_fits_several_files_is_no_reason_to_take_a_third(registry: Registry) -> None:
+    for name in ("one", "two"):
+        add_entry(registry, name, autov3="cd" * 32)
+    add_entry(registry, "ink")
+    assert _matched(registry, _lora("ink", "cd" * 6)) == [(None, "")]
+
+
 def test_a_name_means_a_model_of_its_kind(registry: Registry) -> None:
     base = add_entry(registry, "ink", content="1", model_facts={"kind": "checkpoint"})
     lora = add_entry(registry, "ink", content="2")
@@ -195,6 +202,22 @@ def test_a_model_that_appears_later_gets_the_pictures_that_were_drawn_before(reg
     item = add_entry(registry, "ink")
     assert usage_match.refresh(registry) == []
     assert (_uses(registry, item), library.model_ids(registry, "@unused")) == (2, [])
+
+
+def test_a_file_that_appears_is_looked_at_only_if_a_picture_may_mean_it(registry: Registry) -> None:
+    _record(registry, _lora("ink"), _lora("", "cd" * 6))
+    named, hashed, neither = (
+        add_entry(registry, "ink", place="/loras/Ink.safetensors"), add_entry(registry, "b", autov3="cd" * 32), add_entry(registry, "c"),
+    )  # fmt: skip
+    usage_match.appeared(registry, [_sha256(registry, neither)])
+    assert [_uses(registry, item) for item in (named, hashed, neither)] == [0, 0, 0]
+    usage_match.appeared(registry, [_sha256(registry, neither), _sha256(registry, named)])
+    assert [_uses(registry, item) for item in (named, hashed, neither)] == [1, 1, 0]
+
+
+def test_a_name_that_is_empty_means_no_file_without_an_alias(registry: Registry) -> None:
+    add_entry(registry, "ink", model_facts={"alias": ""})
+    assert _matched(registry, _lora("", "cd" * 6)) == [(None, "")]
 
 
 def test_the_right_hash_takes_over_from_the_name_when_its_file_appears(registry: Registry) -> None:
