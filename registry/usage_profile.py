@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import median
 
 import msgspec
@@ -121,8 +122,6 @@ def _prompts(registry: Registry, model: str) -> tuple[str, ...]:
 
 def pictures(registry: Registry, model: str, most: int = -1) -> list[PictureUse]:
     """The pictures in which the model with this id was used, the latest first; at most so many unless negative."""
-    from pathlib import Path
-
     found = []
     for row in registry.db.execute(_PICTURES, {"model": model, "most": most}):
         values = dict(row)

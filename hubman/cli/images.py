@@ -113,7 +113,11 @@ def images_ls(as_json: bool) -> None:
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @output.json_option
 def images_scan(folders: tuple[Path, ...], as_json: bool) -> None:
-    """Look at new and changed pictures in FOLDERS, which are watched from then on, or in all that are."""
+    """Look at new and changed pictures in FOLDERS, which are watched from then on, or in all that are.
+
+    PNG, JPEG and WebP are looked at. Hidden folders and those below FOLDERS whose name ends in -grids are left out:
+    what A1111 keeps there are the same pictures once more.
+    """
     from hubman.images import scanning
 
     with open_registry() as registry, output.progress(quiet=as_json) as report:

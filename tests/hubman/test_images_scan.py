@@ -429,6 +429,17 @@ def test_names_from_pictures_do_not_steer_the_terminal(
     assert "\x1b" not in capsys.readouterr().out
 
 
+def test_programs_are_found_in_the_usual_places(
+    told: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "person"))
+    base = tmp_path / "person" / "ComfyUI"
+    for name in ("custom_nodes", "models/loras", "output"):
+        (base / name).mkdir(parents=True)
+    found = [one for one in told("images", "find") if one["base"] == str(base)]
+    assert found == [{"preset": "comfyui", "base": str(base), "folders": [str(base / "output")]}]
+
+
 def test_a_programs_folder_of_pictures_is_found_by_its_preset(told: Callable[..., Any], tmp_path: Path) -> None:
     base = tmp_path / "ComfyUI"
     (base / "output").mkdir(parents=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from registry import ids, library, timestamps, usage, usage_index, usage_match, usage_profile
 from registry.database import Registry
@@ -93,6 +97,53 @@ def test_counting_makes_no_change_that_syncs(registry: Registry) -> None:
     usage_match.refresh(registry)
     assert _uses(registry, item) == 1
     assert registry.db.execute("SELECT count(*) FROM outbox").fetchone()[0] == before
+
+
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("draw"),
+            st.integers(0, 5),
+            st.lists(st.sampled_from(["a", "b", "c", "hash b"]), min_size=1, max_size=3),
+        ),
+        st.tuples(st.just("index"), st.sampled_from(["a", "b", "c"])),
+        st.tuples(st.just("forget"), st.integers(0, 5)),
+        st.tuples(st.just("refresh")),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(_STEPS)
+def test_counts_are_those_of_the_pictures_whatever_happened_in_which_order(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
+) -> None:
+    with Registry(tmp_path_factory.mktemp("counts")) as registry:
+        pictures: dict[int, set[str]] = {}
+        indexed: dict[str, str] = {}
+        for kind, *what in [*steps, ("refresh",)]:
+            if kind == "draw" and what[0] not in pictures:
+                pictures[what[0]] = {name.removeprefix("hash ") for name in what[1]}
+            if kind == "draw":
+                _record(registry, *map(_named, what[1]), content=str(what[0]))
+            elif kind == "index" and what[0] not in indexed:
+                indexed[what[0]] = add_entry(registry, what[0], content=what[0])
+            elif kind == "forget" and pictures.pop(what[0], None):
+                with registry.transaction() as db:
+                    usage.forget(
+                        db, [row[0] for row in db.execute("SELECT id FROM images WHERE content = ?", (str(what[0]),))]
+                    )
+            elif kind == "refresh":
+                usage_match.refresh(registry)
+        for name, item in indexed.items():
+            times = sum(name in names for names in pictures.values())
+            assert _uses(registry, item) == usage_profile.profile(registry, item).times == times
+
+
+def _named(text: str) -> Used:
+    name = text.removeprefix("hash ")
+    return _lora("", hashlib.sha256(name.encode()).hexdigest()[:10]) if name != text else _lora(name)
 
 
 # matching ---------------------------------------------------------------------------------------------------------
