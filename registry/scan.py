@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from registry import changes, ids, places, projection, settled, timestamps, unhashed
+from registry import changes, ids, places, projection, settled, timestamps, unhashed, usage_match
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
@@ -88,6 +88,7 @@ def list_folders(
     listed, unreadable = list_files(registry, plan.to_list, watch)
     plan.problems += describe_files(registry, plan.to_read, watch)
     _attach_previews(registry, plan.without_preview)
+    usage_match.appeared(registry, [place.sha256 for place, _ in plan.moved if place.sha256 and place.is_hashed])
     return Listing(plan, listed, unreadable, [seen for seen in plan.to_read if seen.path not in unreadable])
 
 
@@ -130,6 +131,7 @@ def index_file(registry: Registry, path: Path) -> str:
     root = folders.covering_root(registry, full) or full.parent
     with registry.transaction() as db:
         projection.rebuild(db, write(db, reading, str(root)))
+    usage_match.appeared(registry, [reading.hashes.sha256])
     return ids.item_id(reading.hashes.sha256)
 
 

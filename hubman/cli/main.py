@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "journal": ("journal", "what was done to the library"),
     "undo": ("journal", "take back what was done"),
     "inspect": ("library", "what a file says of itself, without a registry"),
+    "images": ("images", "what pictures say they were drawn with"),
     "search": ("civitai", "find models on Civitai"),
     "pull": ("civitai", "download from Civitai, verified and indexed"),
     "enrich": ("civitai", "ask Civitai about every file that is here"),
