@@ -14,7 +14,7 @@ from registry.identify_kinds import Kind, control_kind, kind
 from registry.identify_modules import Adapted
 from registry.identify_network import Alpha, Network, alpha, commonest, network, number
 from registry.identify_parts import naming, trained_parts
-from registry.identify_stated import prediction, settled, shortened
+from registry.identify_stated import prediction, settled, shortened, statements
 from registry.identify_triggers import triggers
 
 
@@ -66,12 +66,18 @@ def identify(header: Header, first_alpha: float | None = None, alphas: Iterable[
     what = control or (Kind("lora") if adapted.layout.is_adapter else kind(adapted, by_tensors))
     if what.family or what.value in _NO_DENOISER:
         by_tensors = what.family
-    found, contradiction = settled(by_tensors, metadata)
+    said = statements(metadata)
+    found, contradictions = settled(by_tensors, said)
+    base = base_model(found, metadata, said)
     is_lora = what.value == "lora"
     net = network(adapted) if is_lora else None
     rank = _rank(net, metadata)
     said_alpha = alpha(first_alpha, rank.value if rank else None, metadata, alphas) if is_lora else None
-    return _identity(header, adapted, what, found, net, rank, said_alpha, contradiction)
+    if rank and rank.contradiction:
+        contradictions += (rank.contradiction,)
+    if said_alpha and said_alpha.contradiction:
+        contradictions += (said_alpha.contradiction,)
+    return _identity(header, adapted, what, found, base, net, rank, said_alpha, contradictions)
 
 
 _NO_DENOISER = frozenset({"vae", "embedding", "upscaler", "text-encoder", "image-encoder"})
@@ -84,11 +90,10 @@ class _Rank(msgspec.Struct, frozen=True):
 
 
 def _identity(
-    header: Header, adapted: Adapted, what: Kind, found: Family | None, net: Network | None, rank: _Rank | None,
-    said_alpha: Alpha | None, contradiction: str | None,
+    header: Header, adapted: Adapted, what: Kind, found: Family | None, base: tuple[Evidence, bool] | None,
+    net: Network | None, rank: _Rank | None, said_alpha: Alpha | None, contradictions: tuple[str, ...],
 ) -> Identity:  # fmt: skip
     metadata, architecture = header.metadata, found.architecture if found else None
-    base = base_model(found, metadata)
     form = naming(adapted.layout, what.value, metadata)
     dtype, said_dtype = _dtype(header)
     predicts = prediction(metadata, header.tensors)
@@ -96,7 +101,7 @@ def _identity(
     parts = trained_parts(adapted.layout, architecture) if net else dict.fromkeys(what.parts, 0)
     variant = what.variant or (found.variant if found else None)
     reasons = {
-        "kind": what.reason or (f"{len(adapted.layout.modules)} of its modules adapt another model's" if net else ""),
+        "kind": what.reason or (f"it adapts {len(adapted.layout.modules)} modules of a model" if net else ""),
         "format": form.reason,
         "architecture": found.reason if found else "",
         "variant": variant.reason if variant else "",
@@ -134,7 +139,7 @@ def _identity(
         title=title,
         reasons={name: reason for name, reason in reasons.items() if reason},
         guesses=("base_model",) if base and base[1] else (),
-        contradictions=tuple(one for one in (contradiction, rank.contradiction if rank else None) if one),
+        contradictions=contradictions,
     )
 
 

@@ -7,10 +7,10 @@ metadata says of the base lets one guess them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from registry.identify_families import Evidence, Family
-from registry.identify_stated import shortened, stated
+from registry.identify_stated import Statement, shortened
 
 TINY_BASE_NAME = "hubman-tinybase"
 """``ss_sd_model_name`` of what is trained on the embedded base model."""
@@ -67,7 +67,9 @@ _SAYING = (
 )  # fmt: skip
 
 
-def base_model(family: Family | None, metadata: Mapping[str, str]) -> tuple[Evidence, bool] | None:
+def base_model(
+    family: Family | None, metadata: Mapping[str, str], stated: Sequence[Statement]
+) -> tuple[Evidence, bool] | None:
     """(Civitai's exact name with its reason, whether it is a guess); None if nothing lets one say.
 
     What only suggests itself, from a file's name or from what is usual, is a guess.
@@ -88,9 +90,8 @@ def base_model(family: Family | None, metadata: Mapping[str, str]) -> tuple[Evid
         return None
     if architecture in _ONLY:
         return Evidence(usual, f"the base of {architecture}; {family.reason}"), False
-    said_so = stated(metadata)
-    if said_so is not None and said_so[0] == architecture:
-        return Evidence(usual, f"{said_so[1]} says {shortened(said_so[2])}, as the tensors do"), False
+    if agreeing := next((one for one in stated if one.architecture == architecture), None):
+        return Evidence(usual, f"{agreeing}, and it is the usual base of {architecture}"), False
     return Evidence(usual, f"the usual base of the architecture {architecture}"), True
 
 
@@ -102,7 +103,9 @@ def _by_hash(architecture: str, metadata: Mapping[str, str]) -> tuple[Evidence, 
     return None
 
 
-def _sdxl_family(architecture: str, said: Mapping[str, str], metadata: Mapping[str, str]) -> tuple[Evidence, bool] | None:
+def _sdxl_family(
+    architecture: str, said: Mapping[str, str], metadata: Mapping[str, str]
+) -> tuple[Evidence, bool] | None:
     """Always a guess: a base may be named after what it is not, and is often a merge of several."""
     if architecture != "sdxl":
         return None

@@ -133,9 +133,11 @@ def _sd(adapted: Adapted, names: str, width: int) -> Family:
 
 def _inputs(adapted: Adapted) -> Evidence | None:
     """Checkpoints for inpainting and editing take more channels than the picture's four."""
-    found = adapted.first_width(lambda name: name.endswith(("input_blocks_0_0", "conv_in")) and "decoder" not in name)
+    if adapted.layout.is_adapter:
+        return None
+    found = adapted.first_width(lambda name: name.endswith(("input_blocks_0_0", "conv_in")) and "coder" not in name)
     kinds = {9: "inpainting", 8: "pix2pix", 5: "depth"}
-    if found and found[1] in kinds and not adapted.layout.is_adapter:
+    if found and found[1] in kinds:
         return Evidence(kinds[found[1]], f"{found[0]} takes {found[1]} channels")
     return None
 
@@ -150,11 +152,15 @@ def _projection(adapted: Adapted) -> Family | None:
 
 def _text_encoders(adapted: Adapted) -> Family | None:
     starts = adapted.layout.starts
-    if not adapted.layout.is_adapter or any(name.startswith(("lora_te3_", "text_encoder_3.", "t5.")) for name in starts):
+    if not adapted.layout.is_adapter or any(
+        name.startswith(("lora_te3_", "text_encoder_3.", "t5.")) for name in starts
+    ):
         return None
     if found := next((name for name in starts if name.startswith(_SECOND_ENCODER)), None):
         return Family("sdxl", f"it adapts a second text encoder ({found.strip('._')}…)")
-    found_width = adapted.first_width(lambda name: name.startswith(_FIRST_ENCODER) and name.endswith(("q_proj", "k_proj")))
+    found_width = adapted.first_width(
+        lambda name: name.startswith(_FIRST_ENCODER) and name.endswith(("q_proj", "k_proj"))
+    )
     by_width = {768: "sd1", 1024: "sd2"}
     if found_width and found_width[1] in by_width:
         return Family(by_width[found_width[1]], f"its text encoder is {found_width[1]} wide")
@@ -212,7 +218,9 @@ def _double(adapted: Adapted, example: str) -> Family:
     if width == 3584 or depth in {19, 53}:
         return _hunyuan(adapted, f"double_blocks_{depth}")
     if width in {4096, 6144} or (context := _context(adapted)):
-        return Family("flux2", f"{found[0]} is {width} wide" if width in _FLUX2 and found else context, _flux2_size(adapted))
+        return Family(
+            "flux2", f"{found[0]} is {width} wide" if width in _FLUX2 and found else context, _flux2_size(adapted)
+        )
     wide = adapted.first_width(lambda name: name.endswith("_linear1"))
     if wide and (out := output_width(adapted.parts(wide[0]))) and out == 9 * wide[1]:
         return Family("flux2", f"{wide[0]} is {wide[1]} wide and puts out {out}", _flux2_size(adapted))
@@ -303,7 +311,12 @@ def _cosmos(adapted: Adapted, example: str) -> Family:
 def _wan(adapted: Adapted, example: str) -> Family:
     names = adapted.layout.text
     size = sized(adapted, _WAN)
-    for needle, kind in (("vace_", "VACE"), ("cross_attn_k_img", "I2V"), ("_attn2_add_k_proj", "I2V"), ("img_emb_", "I2V")):
+    for needle, kind in (
+        ("vace_", "VACE"),
+        ("cross_attn_k_img", "I2V"),
+        ("_attn2_add_k_proj", "I2V"),
+        ("img_emb_", "I2V"),
+    ):
         if needle in names:
             text = f"{size.value} {kind}" if size else kind
             return Family("wan", f"only that family has {example}", Evidence(text, f"it has {needle.strip('_')}"))
@@ -333,7 +346,11 @@ def _dit(adapted: Adapted, _example: str) -> Family | None:
         return None
     name, reason = _DIT[found[1]], f"{found[0]} is {found[1]} wide"
     names = adapted.layout.text
-    if name == "ltx" and (text := adapted.first_width(lambda module: module.endswith("attn2_to_k"))) and text[1] == 1024:
+    if (
+        name == "ltx"
+        and (text := adapted.first_width(lambda module: module.endswith("attn2_to_k")))
+        and text[1] == 1024
+    ):
         return Family("cosmos", f"{reason} and its cross-attention takes 1024 inputs")
     if name == "pixart" and "caption_projection" not in names and "_ff_conv" in names:
         return Family("sana", reason)
@@ -361,7 +378,9 @@ def _joint(adapted: Adapted, _example: str) -> Family | None:
 
 def _sd3(adapted: Adapted, example: str) -> Family:
     if "x_block_attn2" in adapted.layout.text:
-        return Family("sd3", f"only that family has {example}", Evidence("3.5 medium", "its x_blocks have a second attention"))
+        return Family(
+            "sd3", f"only that family has {example}", Evidence("3.5 medium", "its x_blocks have a second attention")
+        )
     return Family("sd3", f"only that family has {example}", sized(adapted, _SD3))
 
 

@@ -107,7 +107,11 @@ def _vae(tensors: Tensors) -> Kind | None:
         return None
     reason = f"all its tensors are a VAE's, such as {next(iter(tensors))}"
     channels = next(
-        (tensor.shape[1] for name, tensor in tensors.items() if name.endswith("decoder.conv_in.weight") and len(tensor.shape) > 1),
+        (
+            tensor.shape[1]
+            for name, tensor in tensors.items()
+            if name.endswith("decoder.conv_in.weight") and len(tensor.shape) > 1
+        ),
         None,
     )
     variant = Evidence(f"{channels} channels", f"decoder.conv_in takes {channels} channels") if channels else None
@@ -145,7 +149,9 @@ def _encoder(tensors: Tensors) -> Kind | None:
             if value == "image-encoder" and any(head.startswith("text_model.") for head in heads):
                 continue
             found = next(name for name in names if name.startswith(prefixes))
-            return Kind(value, f"most of its tensors are an encoder's, such as {found}", ("te",), _encoder_size(tensors, label))
+            return Kind(
+                value, f"most of its tensors are an encoder's, such as {found}", ("te",), _encoder_size(tensors, label)
+            )
     return None
 
 
@@ -153,7 +159,9 @@ def _encoder_size(tensors: Tensors, label: str) -> Evidence:
     for name, tensor in tensors.items():
         if name.endswith(_EMBEDDINGS) and len(tensor.shape) == 2:
             width = tensor.shape[1]
-            text = {"CLIP": _CLIP_WIDTHS.get(width, "CLIP"), "T5": "T5-XXL" if width == 4096 else "T5"}.get(label, label)
+            text = {"CLIP": _CLIP_WIDTHS.get(width, "CLIP"), "T5": "T5-XXL" if width == 4096 else "T5"}.get(
+                label, label
+            )
             return Evidence(text, f"{name} is {width} wide")
     return Evidence(label, "its tensors' names say so")
 
@@ -163,7 +171,9 @@ def _motion(tensors: Tensors) -> Kind | None:
     if not motion or 2 * len(motion) < len(tensors):
         return None
     cross = any("mid_block." in name for name in motion)
-    return Kind("motion", f"it has a tensor {motion[0]}", variant=Evidence("v2", "it has a middle block") if cross else None)
+    return Kind(
+        "motion", f"it has a tensor {motion[0]}", variant=Evidence("v2", "it has a middle block") if cross else None
+    )
 
 
 def _upscaler(tensors: Tensors) -> Kind | None:
@@ -193,7 +203,9 @@ def _embedding(tensors: Tensors) -> Kind | None:
 
 def _embedding_family(tensors: Tensors) -> Family | None:
     if "clip_g" in tensors:
-        return Family("sdxl", "it has vectors for both of SDXL's text encoders" if "clip_l" in tensors else "it has clip_g")
+        return Family(
+            "sdxl", "it has vectors for both of SDXL's text encoders" if "clip_l" in tensors else "it has clip_g"
+        )
     if len(tensors) > 1 or "clip_l" in tensors:
         return None
     width = next(iter(tensors.values())).shape[-1]

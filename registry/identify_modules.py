@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from registry.headers import Header, TensorInfo
+from registry.headers import Header
 
 Shape = tuple[int, ...]
 
@@ -37,7 +37,13 @@ _WHOLE = {f"{name}.weight": part for name, part in _BEFORE_WEIGHT.items()} | _LA
 
 _IN_LORA = {"down": _DOWN, "up": _UP}
 _LORA_PIECE = re.compile(r"(?:^|\.)(?:lora|lora_linear_layer)$|_lora(?P<number>\d?)$")
-_STRONG = frozenset({*_LAST.values(), *_BEFORE_WEIGHT.values()}) - {"alpha", "rescale", "glora_a1", "glora_a2", "glora_b2"}
+_STRONG = frozenset({*_LAST.values(), *_BEFORE_WEIGHT.values()}) - {
+    "alpha",
+    "rescale",
+    "glora_a1",
+    "glora_a2",
+    "glora_b2",
+}
 START = 28
 """Characters of a name's beginning that are looked at to tell the parts of a model apart."""
 _SMALL = 512 << 10
@@ -50,7 +56,8 @@ class Layout:
     """What the names of a file's tensors alone tell, without their shapes.
 
     ``modules`` are the adapted modules with their parts' tensors, in the order of the header; in a file that is no
-    adapter, its layers with their ``weight``. ``starts`` counts the beginnings of the modules' names.
+    adapter, its layers with their ``weight``. ``starts`` counts the beginnings of the modules' names, ``downs`` are the
+    tensors that have as many rows as the rank.
     """
 
     is_adapter: bool
@@ -58,11 +65,17 @@ class Layout:
     parts: Mapping[str, int]
     starts: Mapping[str, int]
     sample: str
+    downs: tuple[str, ...] = ()
 
     @cached_property
     def text(self) -> str:
         """The modules' names, one a line, with underscores for dots: what is searched where a sample doesn't do."""
         return "\n".join(self.modules).replace(".", "_")
+
+    @cached_property
+    def underscored(self) -> list[str]:
+        """The modules' names in their order, with underscores for dots."""
+        return self.text.split("\n")
 
     def first(self, pattern: str) -> str | None:
         """The first module whose whole name has ``pattern`` in it."""
@@ -85,8 +98,8 @@ class Adapted:
         return next(self.widths(is_meant), None)
 
     def widths(self, is_meant: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
-        for module in self.layout.modules:
-            if is_meant(module.replace(".", "_")) and (width := input_width(self.parts(module))):
+        for module, name in zip(self.layout.modules, self.layout.underscored, strict=False):
+            if is_meant(name) and (width := input_width(self.parts(module))):
                 yield module, width
 
 
@@ -158,7 +171,8 @@ def _layout(names: tuple[str, ...]) -> Layout:
         return _plain(names)
     if counts.get("alpha") or "rescale" in counts or "glora_b1" in counts:
         found = {module: parts for module, parts in found.items() if not _STRONG.isdisjoint(parts)}
-    return Layout(True, found, counts, Counter(module[:START] for module in found), _sample(list(found)))
+    downs = tuple([parts[_DOWN] for parts in found.values() if _DOWN in parts])
+    return Layout(True, found, counts, Counter([module[:START] for module in found]), _sample(list(found)), downs)
 
 
 remembered = lru_cache(maxsize=16)(_layout)
@@ -197,8 +211,3 @@ def first_line(pattern: str, text: str) -> str | None:
 def highest(pattern: str, text: str) -> int:
     """The highest number that ``pattern``, which has one group of at most six digits, finds in ``text``; -1 for none."""
     return max(map(int, re.findall(pattern, text)), default=-1)
-
-
-def is_spatial(tensor: TensorInfo) -> bool:
-    """Whether a down matrix belongs to a convolution larger than 1x1."""
-    return len(tensor.shape) >= 4 and tensor.shape[-1] > 1

@@ -38,7 +38,7 @@ def network(adapted: Adapted) -> Network:
     layout, tensors = adapted.layout, adapted.header.tensors
     parts, total = layout.parts, len(layout.modules)
     ranks, spatial = _ranks(layout, tensors)
-    features = _features(parts, tensors)
+    features = _features(parts)
     name, reason = _type(layout, tensors, spatial)
     return Network(name, f"{reason} of {total} modules" if reason else "", _mix(parts, name, total), ranks, features)
 
@@ -52,7 +52,11 @@ def _type(layout: Layout, tensors: Mapping[str, TensorInfo], spatial: int) -> tu
         is_boft = any(len(tensors[p["oft_blocks"]].shape) == 4 for p in layout.modules.values() if "oft_blocks" in p)
         return ("boft", f"oft_blocks in stages in {count}") if is_boft else ("oft", f"oft_blocks in {count}")
     if parts.get("down"):
-        return ("locon", f"a convolution in {spatial}") if spatial else ("lora", f"matrices down and up in {parts['down']}")
+        return (
+            ("locon", f"a convolution in {spatial}")
+            if spatial
+            else ("lora", f"matrices down and up in {parts['down']}")
+        )
     if count := parts.get("diff", 0) + parts.get("diff_b", 0):
         return "full", f"a whole difference in {count}"
     return "norm", f"a norm's weights in {parts.get('w_norm', 0) + parts.get('b_norm', 0)}"
@@ -62,14 +66,17 @@ def _ranks(layout: Layout, tensors: Mapping[str, TensorInfo]) -> tuple[Counter[i
     """(modules by rank, how many adapt a convolution larger than 1x1)."""
     sources = [part for part in _RANK_OF if part in layout.parts]
     if sources == ["down"]:
-        shapes = [tensors[parts["down"]].shape for parts in layout.modules.values() if "down" in parts]
+        names: Iterable[str] = layout.downs
     else:
-        shapes = []
-        for parts in layout.modules.values():
-            if found := next((parts[part] for part in sources if part in parts), None):
-                shapes.append(tensors[found].shape)
-    ranks: Counter[int] = Counter([shape[0] for shape in shapes if shape])
-    return ranks, sum([len(shape) >= 4 and shape[-1] > 1 for shape in shapes])
+        found = (next((parts[part] for part in sources if part in parts), None) for parts in layout.modules.values())
+        names = [name for name in found if name]
+    # Layers come in a few shapes, so what follows looks at each shape once.
+    shapes = Counter([tensors[name].shape for name in names])
+    ranks: Counter[int] = Counter()
+    for shape, count in shapes.items():
+        if shape:
+            ranks[shape[0]] += count
+    return ranks, sum(count for shape, count in shapes.items() if len(shape) >= 4 and shape[-1] > 1)
 
 
 _KIND_OF = {
@@ -90,14 +97,16 @@ def _mix(parts: Mapping[str, int], main: str, total: int) -> dict[str, int]:
     return {main if kind == inner else kind: min(count, total) for kind, count in counts.most_common()}
 
 
-def _features(parts: Mapping[str, int], tensors: Mapping[str, TensorInfo]) -> dict[str, str]:
+def _features(parts: Mapping[str, int]) -> dict[str, str]:
     """What else the network has, with the reason."""
     found = {}
-    for name, sign in (("tucker", ("mid", "hada_t1", "lokr_t2", "lokr_t1")), ("rescale", ("rescale",)), ("bias", ("diff_b",))):
+    for name, sign in (
+        ("tucker", ("mid", "hada_t1", "lokr_t2", "lokr_t1")),
+        ("rescale", ("rescale",)),
+        ("bias", ("diff_b",)),
+    ):
         if part := next((part for part in sign if parts.get(part)), None):
             found[name] = f"{part} in {parts[part]} modules"
-    if next(iter(tensors), "").startswith("bundle_emb.") or any(name.startswith("bundle_emb.") for name in tensors):
-        found["bundled embeddings"] = "it has tensors bundle_emb"
     return found
 
 
@@ -116,6 +125,7 @@ class Alpha:
     value: float
     reason: str
     spread: tuple[float, float] | None = None
+    contradiction: str | None = None
 
 
 def alpha(
@@ -125,7 +135,11 @@ def alpha(
     if values := Counter(every):
         common = max(values, key=lambda value: (values[value], value))
         spread = (min(values), max(values)) if len(values) > 1 else None
-        return Alpha(common, f"{values[common]} of {values.total()} alpha tensors say so", spread)
+        reason = f"{values[common]} of {values.total()} alpha tensors say so"
+        stated = number(metadata.get("ss_network_alpha"))
+        is_known = stated is None or stated in values or "rs_lora" in metadata.get("ss_network_args", "")
+        contradiction = None if is_known else f"ss_network_alpha says {stated:g}, but no alpha tensor does"
+        return Alpha(common, reason, spread, contradiction)
     if first is not None:
         return Alpha(first, "its alpha tensor says so")
     for key in ("ss_network_alpha", "modelspec.network_alpha"):

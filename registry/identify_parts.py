@@ -22,7 +22,9 @@ _FORMATS = (
 def naming(layout: Layout, kind: str, metadata: Mapping[str, str]) -> Evidence:
     """``kohya lycoris diffusers peft transformer original omi xlabs bfl checkpoint other``, with the reason."""
     if metadata.get("ot_branch", "").startswith("omi") or metadata.get("modelspec.implementation", "") == _OMI:
-        return Evidence("omi", "ot_branch says omi_format" if "ot_branch" in metadata else f"its implementation is {_OMI}")
+        return Evidence(
+            "omi", "ot_branch says omi_format" if "ot_branch" in metadata else f"its implementation is {_OMI}"
+        )
     counts: Counter[str] = Counter()
     for start, count in layout.starts.items():
         if form := next((form for prefix, form in _FORMATS if start.startswith(prefix)), None):
@@ -66,7 +68,9 @@ def trained_parts(layout: Layout, architecture: str | None) -> dict[str, int]:
         if part == "other" and architecture is not None:
             part = "unet"
         # Trainers write lora_unet_ whatever the denoiser is.
-        found["transformer" if part == "unet" and architecture is not None and architecture not in UNETS else part] += count
+        found["transformer" if part == "unet" and architecture is not None and architecture not in UNETS else part] += (
+            count
+        )
     return dict(sorted(found.items(), key=lambda item: (item[0] not in {"unet", "transformer"}, item[0])))
 
 

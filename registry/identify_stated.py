@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from registry.identify_families import Evidence, Family
 
@@ -41,33 +42,51 @@ _ALIKE = {
 """(what the tensors look like, what they may be): pairs whose tensors may be the same, so that the metadata decides."""
 
 
-def stated(metadata: Mapping[str, str]) -> tuple[str, str, str] | None:
-    """(architecture, entry, its value) that the metadata states, or None."""
+class Statement(NamedTuple):
+    """An architecture that an entry of the metadata names."""
+
+    architecture: str
+    key: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.key} says {shortened(self.value)}"
+
+
+def statements(metadata: Mapping[str, str]) -> list[Statement]:
+    """What the metadata says of the architecture, the most telling entry first."""
+    found = []
     for key in ("modelspec.architecture", "ss_base_model_version"):
         value = metadata.get(key, "")
         low = value.strip().lower()
-        for start, name in _STATED if low else ():
-            if low.startswith(start):
-                return name, key, value
+        if low and (name := next((name for start, name in _STATED if low.startswith(start)), None)):
+            found.append(Statement(name, key, value))
     module = metadata.get("ss_network_module", "")
     if module in _MODULES:
-        return _MODULES[module], "ss_network_module", module
-    return None
+        found.append(Statement(_MODULES[module], "ss_network_module", module))
+    if metadata.get("ss_v2") == "True" and "ss_base_model_version" not in metadata:
+        found.append(Statement("sd2", "ss_v2", "True"))
+    return found
 
 
-def settled(found: Family | None, metadata: Mapping[str, str]) -> tuple[Family | None, str | None]:
-    """(the architecture by tensors and metadata, what contradicts them): tensors win where they tell."""
-    said = stated(metadata)
-    if said is None:
-        return found, None
-    name, key, value = said
+def settled(found: Family | None, said: Sequence[Statement]) -> tuple[Family | None, tuple[str, ...]]:
+    """(the architecture by tensors and metadata, what contradicts it): tensors win where they tell."""
     if found is None:
-        return Family(name, f"{key} says {shortened(value)}; the tensors don't tell"), None
-    if name == found.architecture:
-        return found, None
-    if (found.architecture, name) in _ALIKE:
-        return Family(name, f"{key} says {shortened(value)}, and {_ALIKE[found.architecture, name]}"), None
-    return found, f"{key} says {shortened(value)}, but {found.reason}: that is {found.architecture}"
+        if not said:
+            return None, ()
+        found = Family(said[0].architecture, f"{said[0]}; the tensors don't tell")
+    elif all(one.architecture != found.architecture for one in said):
+        for one in said:
+            if (found.architecture, one.architecture) in _ALIKE:
+                found = Family(
+                    one.architecture, f"{one}, and {_ALIKE[found.architecture, one.architecture]}", found.variant
+                )
+                break
+    return found, tuple(
+        f"{one}, but {found.reason}: that is {found.architecture}"
+        for one in said
+        if one.architecture != found.architecture and (found.architecture, one.architecture) not in _ALIKE
+    )
 
 
 def shortened(text: str, limit: int = 80) -> str:

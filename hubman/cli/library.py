@@ -250,10 +250,30 @@ def inspect(file: Path, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
+    for name in ("file", "format", "size"):
+        output.say(f"{name}: {found[name]}")
+    for fact in found.get("facts", ()):
+        guess = " (a guess)" if fact.is_guess else ""
+        output.say(f"{fact.name}: {fact.value}{guess}{f'  [{fact.reason}]' if fact.reason else ''}")
     for name, value in found.items():
-        if isinstance(value, dict):
+        if name in _INSPECTED or value in (None, "", [], (), {}):
+            continue
+        if name == "training":
+            output.say("training:")
+            output.table(
+                [(f"  {row.name}", row.value, f"[{row.reason}]") for row in value], ("  setting", "value", "said by")
+            )
+        elif isinstance(value, dict):
             output.say(f"{name}:")
             for key, text in value.items():
                 output.say(f"  {key}: {str(text)[:200]}")
-        elif value not in (None, "", [], ()):
+        else:
             output.say(f"{name}: {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
+
+
+_INSPECTED = {
+    "file", "format", "size", "facts", "kind", "architecture", "variant", "base_model", "network_type", "mix", "features",
+    "rank", "ranks", "alpha", "alphas", "dtype", "prediction", "parts", "part_modules", "naming", "title",
+    "trigger_candidates", "guesses", "contradictions", "reasons",
+}  # fmt: skip
+"""What is said as a fact with its reason, and so not once more."""
