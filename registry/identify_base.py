@@ -47,7 +47,7 @@ _USUAL = {
 }  # fmt: skip
 """What an architecture's files are nearly always made for."""
 
-_ONLY = frozenset({"chroma", "kolors", "anima", "hidream", "mochi", "cogvideo", "hunyuan-dit", "krea2"})
+_ONLY = frozenset({"chroma", "kolors", "anima", "hidream", "mochi", "cogvideo", "hunyuan-dit", "krea2", "tiny"})
 """Architectures that have one base model, so that it follows from the tensors."""
 
 _BY_VARIANT = {
@@ -77,15 +77,24 @@ def base_model(
     if family is None:
         return None
     architecture = family.architecture
-    if architecture == "tiny":
-        return Evidence("Other", "it was trained on the embedded base model"), False
     said = {key: text.lower() for key in _SAYING if (text := metadata.get(key))}
-    found = _by_hash(architecture, metadata) or _sdxl_family(architecture, said, metadata) or _named(architecture, said)
-    if found:
-        return found
-    if family.variant and (name := _BY_VARIANT.get((architecture, family.variant.value))):
-        return Evidence(name, family.variant.reason), False
-    usual = None if architecture == "wan" else _USUAL.get(architecture)
+    return (
+        _by_hash(architecture, metadata)
+        or _sdxl_family(architecture, said, metadata)
+        or _named(architecture, said)
+        or _by_variant(family)
+        or _usual(family, stated)
+    )
+
+
+def _by_variant(family: Family) -> tuple[Evidence, bool] | None:
+    name = _BY_VARIANT.get((family.architecture, family.variant.value)) if family.variant else None
+    return (Evidence(name, family.variant.reason), False) if name and family.variant else None
+
+
+def _usual(family: Family, stated: Sequence[Statement]) -> tuple[Evidence, bool] | None:
+    architecture = family.architecture
+    usual = _USUAL.get(architecture)
     if usual is None:
         return None
     if architecture in _ONLY:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from registry.identify_modules import Adapted, Layout, highest, output_width
+from registry.identify_modules import Adapted, highest, output_width
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def _flux(adapted: Adapted, reason: str) -> Family:
         if picture and picture[1] == 384:
             return Family("flux", reason, Evidence("fill", f"{picture[0]} takes {picture[1]} inputs"))
         return Family("flux", reason, Evidence("dev", "it has layers for the guidance strength"))
-    if not adapted.layout.is_adapter and adapted.layout.first(r"double_blocks\.0\.img_attn\.norm|time_text_embed"):
+    if not adapted.layout.is_adapter and adapted.layout.first(r"(img_in|x_embedder)$"):
         return Family("flux", reason, Evidence("schnell", "it has no layers for a guidance strength"))
     return Family("flux", reason)
 
@@ -363,7 +363,7 @@ def _joint(adapted: Adapted, _example: str) -> Family | None:
     depth = highest(r"transformer_blocks_(\d{1,6})", adapted.layout.text) + 1
     found = hidden(adapted)
     width = found[1] if found else None
-    if width == 6144 or width == 4096:
+    if width in {4096, 6144}:
         return Family("flux2", f"its joint blocks are {width} wide", _flux2_size(adapted))
     if depth > 38:
         return Family("qwen", f"it has {depth} joint blocks")

@@ -195,7 +195,7 @@ def _embedding(tensors: Tensors) -> Kind | None:
     if not all(0 < len(tensor.shape) <= 2 and max(tensor.shape) <= 8192 for tensor in tensors.values()):
         return None
     named = next((name for name in tensors if name.startswith(_NAMED)), None)
-    if named is None and (len(tensors) > 2 or any(name.endswith((".weight", ".bias")) for name in tensors)):
+    if named is None and (len(tensors) > 2 or any("." in name for name in tensors)):
         return None
     reason = f"it has a tensor {named}" if named else "it has one or two matrices, as embeddings do"
     return Kind("embedding", reason, family=_embedding_family(tensors))

@@ -36,7 +36,7 @@ _WHOLE = {f"{name}.weight": part for name, part in _BEFORE_WEIGHT.items()} | _LA
 """All that follows a module's name without dots."""
 
 _IN_LORA = {"down": _DOWN, "up": _UP}
-_LORA_PIECE = re.compile(r"(?:^|\.)(?:lora|lora_linear_layer)$|_lora(?P<number>\d?)$")
+_LORA_PIECE = re.compile(r"_lora(?P<number>\d?)$")
 _STRONG = frozenset({*_LAST.values(), *_BEFORE_WEIGHT.values()}) - {
     "alpha",
     "rescale",
@@ -125,23 +125,26 @@ def output_width(parts: Mapping[str, Shape]) -> int | None:
 def split(name: str) -> tuple[str, str] | None:
     """(module, part) of a tensor's name, or None if it is no adapter's."""
     head, _, last = name.rpartition(".")
-    if part := _LAST.get(last):
-        return (head, part) if head else None
-    if last != "weight":
-        return None
-    head, _, last = head.rpartition(".")
-    if not head:
-        return None
-    if part := _BEFORE_WEIGHT.get(last):
-        return head, part
-    if part := _IN_LORA.get(last):
-        if found := _LORA_PIECE.search(head):
-            return head[: found.start()].replace(".processor.", ".") + (found["number"] or ""), part
-        return None
-    # PEFT puts the adapter's own name between: lora_A.default.weight.
-    head, _, last = head.rpartition(".")
-    part = _BEFORE_WEIGHT.get(last) if last.startswith("lora_") else None
+    part = _LAST.get(last)
+    if last == "weight":
+        head, _, last = head.rpartition(".")
+        part = _BEFORE_WEIGHT.get(last)
+        if last in _IN_LORA:
+            return _in_lora(head, _IN_LORA[last])
+        if part is None:
+            # PEFT puts the adapter's own name between: lora_A.default.weight.
+            head, _, last = head.rpartition(".")
+            part = _BEFORE_WEIGHT.get(last) if last.startswith("lora_") else None
     return (head, part) if part and head else None
+
+
+def _in_lora(head: str, part: str) -> tuple[str, str] | None:
+    """Older names of diffusers: a piece ``lora``, or the module's own piece with ``_lora`` behind."""
+    for piece in (".lora", ".lora_linear_layer"):
+        if head.endswith(piece):
+            return head[: -len(piece)], part
+    found = _LORA_PIECE.search(head)
+    return (head[: found.start()].replace(".processor.", ".") + found["number"], part) if found else None
 
 
 def layout_of(header: Header) -> Layout:
@@ -152,7 +155,6 @@ def layout_of(header: Header) -> Layout:
 
 def _layout(names: tuple[str, ...]) -> Layout:
     found: dict[str, dict[str, str]] = {}
-    counts: dict[str, int] = {}
     whole = _WHOLE.get
     for name in names:
         # kohya's names have no dot before the part, which makes them the cheapest to take apart.
@@ -166,13 +168,26 @@ def _layout(names: tuple[str, ...]) -> Layout:
             parts[part] = name
         else:
             found[module] = {part: name}
-        counts[part] = counts.get(part, 0) + 1
-    if not counts.keys() & _STRONG:
+    counts, strays = _counted(found)
+    if strays == len(found):
         return _plain(names)
-    if counts.get("alpha") or "rescale" in counts or "glora_b1" in counts:
+    if strays:
         found = {module: parts for module, parts in found.items() if not _STRONG.isdisjoint(parts)}
     downs = tuple([parts[_DOWN] for parts in found.values() if _DOWN in parts])
     return Layout(True, found, counts, Counter([module[:START] for module in found]), _sample(list(found)), downs)
+
+
+def _counted(modules: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, int], int]:
+    """(how many modules have each part, how many have none that makes an adapter)."""
+    counts: dict[str, int] = {}
+    strays = 0
+    for parts, count in Counter([tuple(parts) for parts in modules.values()]).items():
+        if _STRONG.isdisjoint(parts):
+            strays += count
+            continue
+        for part in parts:
+            counts[part] = counts.get(part, 0) + count
+    return counts, strays
 
 
 remembered = lru_cache(maxsize=16)(_layout)
@@ -195,7 +210,10 @@ def _sample(names: list[str]) -> str:
 
     Every block of a model has the names that tell its family, so a few dozen tell as much as thousands.
     """
-    text = _PREFIX.sub("", "\n".join(names[:: len(names) // _SAMPLED + 1])).replace(".", "_")
+    step, last = len(names) // _SAMPLED + 1, len(names) - 1
+    # Blocks repeat: a constant step could meet the same one of their names each time.
+    some = [names[min(at + turn % step, last)] for turn, at in enumerate(range(0, len(names), step))]
+    text = _PREFIX.sub("", "\n".join(some)).replace(".", "_")
     return f"\n{_NUMBER.sub('_N', text)}\n"
 
 

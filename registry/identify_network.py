@@ -57,9 +57,9 @@ def _type(layout: Layout, tensors: Mapping[str, TensorInfo], spatial: int) -> tu
             if spatial
             else ("lora", f"matrices down and up in {parts['down']}")
         )
-    if count := parts.get("diff", 0) + parts.get("diff_b", 0):
+    if count := max(parts.get("diff", 0), parts.get("diff_b", 0)):
         return "full", f"a whole difference in {count}"
-    return "norm", f"a norm's weights in {parts.get('w_norm', 0) + parts.get('b_norm', 0)}"
+    return "norm", f"a norm's weights in {max(parts.get('w_norm', 0), parts.get('b_norm', 0))}"
 
 
 def _ranks(layout: Layout, tensors: Mapping[str, TensorInfo]) -> tuple[Counter[int], int]:
