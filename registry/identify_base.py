@@ -56,6 +56,9 @@ _BY_VARIANT = {
     ("sd3", "3.5 medium"): "SD 3.5 Medium", ("flux", "schnell"): "Flux.1 S", ("flux", "dev"): "Flux.1 D",
 }  # fmt: skip
 
+_LONGEST = 300
+"""Characters of an entry that are searched: a base's name is never longer, and some patterns take the square of it."""
+
 _HASHES = (
     ("sdxl", "67ab2fd8ec", "Pony"), ("sdxl", "31e35c80fc", "SDXL 1.0"), ("sd1", "6ce0161689", "SD 1.5"),
     ("sd1", "cc6cb27103", "SD 1.5"), ("sd1", "1a189f0be6", "SD 1.5"), ("sd1", "e1441589a6", "SD 1.5"),
@@ -77,7 +80,7 @@ def base_model(
     if family is None:
         return None
     architecture = family.architecture
-    said = {key: text.lower() for key in _SAYING if (text := metadata.get(key))}
+    said = {key: text[:_LONGEST].lower() for key in _SAYING if (text := metadata.get(key))}
     return (
         _by_hash(architecture, metadata)
         or _sdxl_family(architecture, said, metadata)

@@ -48,6 +48,7 @@ START = 28
 """Characters of a name's beginning that are looked at to tell the parts of a model apart."""
 _SMALL = 512 << 10
 _SAMPLED = 40
+_LONGEST = 300
 _NUMBER = re.compile(r"_\d+(?=[_\n])")
 
 
@@ -79,7 +80,8 @@ class Layout:
 
     def first(self, pattern: str) -> str | None:
         """The first module whose whole name has ``pattern`` in it."""
-        return first_line(pattern, "\n".join(self.modules))
+        # Names that nobody gives a layer are cut: they would make some patterns take time without end.
+        return first_line(pattern, "\n".join([module[:_LONGEST] for module in self.modules]))
 
 
 class Adapted:

@@ -16,6 +16,7 @@ from registry.headers import Header, read_alphas, read_header
 from registry.identify import Identity, identify
 from registry.identify_modules import layout_of
 from registry.identify_parts import layers, trainer
+from registry.identify_stated import shortened
 from registry.scan_read import EMBEDDED_PICTURES
 from registry.scan_walk import PICKLES, SAFETENSORS
 from registry.training_settings import training_settings
@@ -99,12 +100,14 @@ def _format(path: Path) -> str:
 
 def _of_gguf(path: Path) -> dict[str, Any]:
     found = read_gguf(path)
-    reason = f"general.architecture says {found.stated}" if found.stated else ""
+    reason = f"general.architecture says {shortened(found.stated)}" if found.stated else ""
+    shown = (("kind", found.kind), ("architecture", found.architecture))
     return {
         "kind": found.kind,
         "architecture": found.architecture,
         "tensors": found.tensors,
-        "reasons": {"architecture": reason} if reason else {},
+        "reasons": dict.fromkeys(("kind", "architecture"), reason) if found.architecture else {},
+        "facts": tuple(Fact(name, value, reason) for name, value in shown if value),
     }
 
 

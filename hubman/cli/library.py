@@ -1,4 +1,4 @@
-"""The commands that look at the library: roots, scan, ls, show, inspect."""
+"""The commands that look at the library: roots, scan, ls, show."""
 
 from __future__ import annotations
 
@@ -237,43 +237,3 @@ def _print_version(version: VersionRow) -> None:
             output.say(f"           {place.path} ({place.problem or place.state}{verified})")
     for old in version.history:
         output.say(f"  replaced {old.path}  sha256 {old.sha256[:12]}  {old.at[:10]}")
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@output.json_option
-def inspect(file: Path, as_json: bool) -> None:
-    """What a model FILE says of itself: architecture, type, rank, hashes, metadata. Needs no registry."""
-    from registry.inspection import inspect as look
-
-    found = look(file)
-    if as_json:
-        output.print_json(found)
-        return
-    for name in ("file", "format", "size"):
-        output.say(f"{name}: {found[name]}")
-    for fact in found.get("facts", ()):
-        guess = " (a guess)" if fact.is_guess else ""
-        output.say(f"{fact.name}: {fact.value}{guess}{f'  [{fact.reason}]' if fact.reason else ''}")
-    for name, value in found.items():
-        if name in _INSPECTED or value in (None, "", [], (), {}):
-            continue
-        if name == "training":
-            output.say("training:")
-            output.table(
-                [(f"  {row.name}", row.value, f"[{row.reason}]") for row in value], ("  setting", "value", "said by")
-            )
-        elif isinstance(value, dict):
-            output.say(f"{name}:")
-            for key, text in value.items():
-                output.say(f"  {key}: {str(text)[:200]}")
-        else:
-            output.say(f"{name}: {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
-
-
-_INSPECTED = {
-    "file", "format", "size", "facts", "kind", "architecture", "variant", "base_model", "network_type", "mix", "features",
-    "rank", "ranks", "alpha", "alphas", "dtype", "prediction", "parts", "part_modules", "naming", "title",
-    "trigger_candidates", "guesses", "contradictions", "reasons",
-}  # fmt: skip
-"""What is said as a fact with its reason, and so not once more."""

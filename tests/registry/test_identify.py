@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry.errors import DamagedFileError
 from registry.headers import Header, TensorInfo, read_alpha, read_header
 from registry.identify import Identity, identify
+from registry.identify_modules import layout_of
+from registry.identify_parts import layers
+from registry.inspection import facts
+from tests.support.adapters import MODELS
 from tests.support.model_files import Tensors, real_keys, small_lora, write_model
 
 
@@ -171,32 +176,32 @@ def test_peft_metadata_tells_alpha() -> None:
     assert found.alpha == 16.0
 
 
-_MODULES = [
-    _UNET,
-    "x",
-    "lora_te_a_q_proj",
-    "double_blocks.0.img_attn.qkv",
-    "lora_unet_single_blocks_1_linear1",
-    "a_lora",
-]
+_MODULES = sorted(
+    {name for model in MODELS for names in (model.own, model.diffusers) for name in list(names or ())[::40]}
+)
+_MODULES += [f"lora_unet_{name.replace('.', '_')}" for name in _MODULES]
+_MODULES += [_UNET, "x", "lora_te_a_q_proj", "lora_unet_single_blocks_1_linear1", "a_lora", "ip_adapter.1.to_k_ip", "clip_g",
+             "decoder.conv_in", "encoder.block.0.layer.0.SelfAttention.q", "text_model.embeddings.token_embedding", "emb_params",
+             "control_model.x", "body.0", "txt_in", "img_in", "guidance_in.in_layer", "model.diffusion_model.input_blocks.0.0"]  # fmt: skip
 _SUFFIXES = [
-    "lora_down.weight",
-    "down.weight",
-    "alpha",
-    "hada_w1_b",
-    "lokr_w1",
-    "lokr_w2_b",
-    "diff",
-    "oft_blocks",
-    "a2.weight",
-]
+    "lora_down.weight", "down.weight", "alpha", "hada_w1_b", "lokr_w1", "lokr_w2_b", "diff", "oft_blocks", "a2.weight",
+    "b1.weight", "lora_A.x.weight", "weight", "bias", "dora_scale", "boft_R", "on_input", "w_norm", "lora.up.weight",
+]  # fmt: skip
+_NAMES = st.builds("{}.{}".format, st.sampled_from(_MODULES), st.sampled_from(_SUFFIXES)) | st.text(max_size=10)
 _SHAPES = st.dictionaries(
-    st.builds("{}.{}".format, st.sampled_from(_MODULES), st.sampled_from(_SUFFIXES)) | st.text(max_size=10),
-    st.lists(st.integers(0, 1 << 40), max_size=4),
+    _NAMES | st.sampled_from(_MODULES),
+    st.lists(st.integers(0, 1 << 40) | st.sampled_from([768, 3072]), max_size=4),
     max_size=6,
 )
 _KEYS = ["ss_tag_frequency", "ss_datasets", "ss_dataset_dirs", "ss_network_dim", "ss_network_alpha", "ss_sd_model_name"]
-_KEYS += ["lora_adapter_metadata", "modelspec.architecture", "modelspec.title"]
+_KEYS += [
+    "lora_adapter_metadata",
+    "modelspec.architecture",
+    "modelspec.title",
+    "ss_base_model_version",
+    "ss_v2",
+    "ot_branch",
+]
 _JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=3),
     lambda inner: (
@@ -204,13 +209,29 @@ _JSON = st.recursive(
     ),
     max_leaves=6,
 )
-_METADATA = st.dictionaries(st.sampled_from(_KEYS), st.text(max_size=20) | _JSON.map(json.dumps), max_size=4)
+_VALUES = [
+    "sdxl_base_v1-0",
+    "flux1",
+    "wan2.2 i2v",
+    "chroma",
+    "pony",
+    "hubman-tinybase",
+    "True",
+    "omi_format",
+    "2.2 " * 50_000,
+]
+_METADATA = st.dictionaries(
+    st.sampled_from(_KEYS), st.text(max_size=20) | st.sampled_from(_VALUES) | _JSON.map(json.dumps), max_size=4
+)
 
 
 @settings(max_examples=200, deadline=None)
 @given(_SHAPES, _METADATA)
 def test_whatever_a_header_says_it_is_identified(shapes: dict[str, list[int]], metadata: dict[str, str]) -> None:
-    found = _identify({name: ("F16", shape) for name, shape in shapes.items()}, metadata)
+    header = Header(metadata, {name: TensorInfo("F16", tuple(shape), (0, 1)) for name, shape in shapes.items()}, 0)
+    found = identify(header)
+    assert all(isinstance(fact.value, str) for fact in facts(found))
+    assert sum(layers(layout_of(header)).values()) == len(layout_of(header).modules)
     assert set(found.reasons) <= {"kind", *_FIELDS}
     assert found.kind in _KINDS
 
@@ -218,3 +239,33 @@ def test_whatever_a_header_says_it_is_identified(shapes: dict[str, list[int]], m
 _FIELDS = {*Identity.__struct_fields__, "tucker", "rescale", "bias"}
 _KINDS = {"lora", "checkpoint", "embedding", "vae", "controlnet", "t2i-adapter", "ip-adapter", "upscaler", "text-encoder",
           "image-encoder", "motion", "other"}  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60), _SHAPES, _METADATA, st.integers(0, 40))
+def test_any_file_is_identified_or_damaged(
+    tmp_path: Path, rest: bytes, shapes: dict[str, list[int]], metadata: dict[str, str], size: int
+) -> None:
+    entries = {name: {"dtype": "F16", "shape": shape, "data_offsets": [0, size]} for name, shape in shapes.items()}
+    raw = json.dumps({"__metadata__": metadata, **entries}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw + rest)
+    try:
+        found = identify(read_header(path))
+    except DamagedFileError:
+        return
+    assert found.kind in _KINDS
+
+
+def test_names_without_end_take_no_time_without_end() -> None:
+    name = "unet.down_block" + "up_block" * 40_000
+    assert (
+        _identify({f"{name}.lora_down.weight": ("F16", [4, 4]), f"{name}.attentions.0.x": ("F16", [4])}).kind == "lora"
+    )
+
+
+def test_a_layout_is_remembered_without_mixing_files_up() -> None:
+    first, second = small_lora(width=768, rank=4), small_lora(width=2048, rank=16)
+    for tensors, architecture, rank in ((first, "sd1", 4), (second, "sdxl", 16), (first, "sd1", 4)):
+        found = _identify(tensors)
+        assert (found.architecture, found.rank) == (architecture, rank)

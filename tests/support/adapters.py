@@ -8,6 +8,8 @@ from dataclasses import dataclass
 Modules = Mapping[str, tuple[int, int]]
 """Name of a module in its model to (inputs, outputs)."""
 
+_NONE: Modules = {}
+
 Shapes = dict[str, tuple[str, list[int]]]
 
 
@@ -17,7 +19,7 @@ def blocks(pattern: str, count: int, modules: Modules) -> dict[str, tuple[int, i
 
 
 def attention(width: int, inner: Sequence[str] = ("to_q", "to_k", "to_v", "to_out.0")) -> dict[str, tuple[int, int]]:
-    return {name: (width, width) for name in inner}
+    return dict.fromkeys(inner, (width, width))
 
 
 def within(name: str, modules: Modules) -> dict[str, tuple[int, int]]:
@@ -111,7 +113,7 @@ def _hunyuan(width: int, double: int, single: int) -> dict[str, tuple[int, int]]
     }  # fmt: skip
 
 
-def _wan(width: int, extra: Modules = {}) -> dict[str, tuple[int, int]]:
+def _wan(width: int, extra: Modules = _NONE) -> dict[str, tuple[int, int]]:
     one = attention(width, ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "cross_attn.q", "cross_attn.k"))
     return blocks("blocks.{}", 30, {**one, "ffn.0": (width, 4 * width), "ffn.2": (4 * width, width), **extra})
 
@@ -139,7 +141,7 @@ def _qwen() -> dict[str, tuple[int, int]]:
     }
 
 
-def _sd3(width: int, count: int, extra: Modules = {}) -> dict[str, tuple[int, int]]:
+def _sd3(width: int, count: int, extra: Modules = _NONE) -> dict[str, tuple[int, int]]:
     one = {
         "x_block.attn.qkv": (width, 3 * width),
         "context_block.attn.proj": (width, width),
