@@ -19,7 +19,7 @@ from registry.identify_parts import layers, trainer
 from registry.identify_stated import shortened
 from registry.scan_read import EMBEDDED_PICTURES
 from registry.scan_walk import PICKLES, SAFETENSORS
-from registry.training_settings import training_settings
+from registry.training_settings import Setting, training_settings
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -111,34 +111,52 @@ def _of_gguf(path: Path) -> dict[str, Any]:
     }
 
 
-def _of_header(path: Path, header: Header) -> dict[str, Any]:
-    alphas = read_alphas(path, header)
-    identity = identify(header, alphas=alphas)
+class Report(msgspec.Struct, frozen=True):
+    """What the header of one file tells a person. ``layers``: adapted modules by what they are in the model."""
+
+    identity: Identity
+    facts: tuple[Fact, ...]
+    training: tuple[Setting, ...]
+    layers: dict[str, int]
+    trainer: Fact | None = None
+
+
+def report(path: Path, header: Header) -> Report:
+    """What a file of ``header`` is, with all reasons; its alphas are read from ``path``. Raises :class:`OSError`."""
+    identity = identify(header, alphas=read_alphas(path, header))
     wrote = trainer(header.metadata)
+    return Report(
+        identity,
+        facts(identity),
+        training_settings(header.metadata),
+        layers(layout_of(header)) if identity.kind == "lora" else {},
+        Fact("trainer", wrote.value, wrote.reason) if wrote else None,
+    )
+
+
+def _of_header(path: Path, header: Header) -> dict[str, Any]:
+    told = report(path, header)
     dtypes = Counter(tensor.dtype for tensor in header.tensors.values())
-    found = msgspec.structs.asdict(identity)
+    found = msgspec.structs.asdict(told.identity)
+    wrote = told.trainer
     return {
-        **{
-            name: found[name]
-            for name in ("kind", "architecture", "variant", "base_model", "network_type", "mix", "features")
-        },
-        **{name: found[name] for name in ("rank", "ranks", "rank_modules", "alpha", "alphas", "dtype", "prediction")},
-        "parts": identity.parts,
-        "part_modules": identity.part_modules,
-        "layers": layers(layout_of(header)) if identity.kind == "lora" else {},
-        "naming": identity.format,
-        "modules": identity.modules,
+        **{name: found[name] for name in _DOCUMENTED},
+        "naming": told.identity.format,
+        "layers": told.layers,
         "tensors": len(header.tensors),
         "dtypes": dict(dtypes.most_common()),
-        "title": identity.title,
-        "trigger_candidates": identity.trigger_candidates,
         "trainer": wrote.value if wrote else None,
-        "reasons": identity.reasons | ({"trainer": wrote.reason} if wrote else {}),
-        "guesses": identity.guesses,
-        "contradictions": identity.contradictions,
-        "facts": facts(identity),
-        "training": training_settings(header.metadata),
+        "reasons": told.identity.reasons | ({"trainer": wrote.reason} if wrote else {}),
+        "facts": told.facts,
+        "training": told.training,
     }
+
+
+_DOCUMENTED = (
+    "kind", "architecture", "variant", "base_model", "network_type", "mix", "features", "rank", "ranks", "rank_modules", "alpha",
+    "alphas", "dtype", "prediction", "parts", "part_modules", "modules", "title", "trigger_candidates", "guesses",
+    "contradictions",
+)  # fmt: skip
 
 
 def _shown(metadata: Mapping[str, str]) -> dict[str, str]:
