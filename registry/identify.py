@@ -66,6 +66,8 @@ def identify(header: Header, first_alpha: float | None = None, alphas: Iterable[
     what = control or (Kind("lora") if adapted.layout.is_adapter else kind(adapted, by_tensors))
     if what.family or what.value in _NO_DENOISER:
         by_tensors = what.family
+    elif by_tensors and what.value not in _WHOLE:
+        by_tensors = Family(by_tensors.architecture, by_tensors.reason)
     said = statements(metadata)
     found, contradictions = settled(by_tensors, said)
     base = base_model(found, metadata, said)
@@ -80,7 +82,9 @@ def identify(header: Header, first_alpha: float | None = None, alphas: Iterable[
     return _identity(header, adapted, what, found, base, net, rank, said_alpha, contradictions)
 
 
-_NO_DENOISER = frozenset({"vae", "embedding", "upscaler", "text-encoder", "image-encoder"})
+_NO_DENOISER = frozenset({"vae", "embedding", "upscaler", "text-encoder", "image-encoder", "motion"})
+_WHOLE = frozenset({"lora", "checkpoint"})
+"""Kinds that go with one member of a family, where there are several."""
 
 
 class _Rank(msgspec.Struct, frozen=True):
@@ -138,7 +142,11 @@ def _identity(
         trigger_candidates=tuple(words),
         title=title,
         reasons={name: reason for name, reason in reasons.items() if reason},
-        guesses=("base_model",) if base and base[1] else (),
+        guesses=tuple(
+            name
+            for name, is_one in (("architecture", found and found.is_guess), ("base_model", base and base[1]))
+            if is_one
+        ),
         contradictions=contradictions,
     )
 

@@ -23,15 +23,19 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Family:
-    """An architecture with its reason, and which member of it, where names or widths tell."""
+    """An architecture with its reason, and which member of it, where names or widths tell.
+
+    It is a guess where names and widths fit several and this is the commonest.
+    """
 
     architecture: str
     reason: str
     variant: Evidence | None = None
+    is_guess: bool = False
 
 
 _NAMES = (
-    ("cascade", ("_channelwise_", "_kv_mapper_", "clip_txt_mapper", "clip_mapper", "lora_prior_unet_")),
+    ("cascade", ("_channelwise_", "_N_N_attention_", "_kv_mapper_", "clip_txt_mapper", "clip_mapper", "lora_prior_unet_")),
     ("auraflow", ("joint_transformer_blocks_", "\ndouble_layers_")),
     ("sd3", ("joint_blocks_",)),
     ("hidream", ("double_stream_blocks_", "single_stream_blocks_")),
@@ -355,25 +359,43 @@ def _dit(adapted: Adapted, _example: str) -> Family | None:
     if name == "pixart" and "caption_projection" not in names and "_ff_conv" in names:
         return Family("sana", reason)
     member = _MEMBERS.get((name, found[1]))
-    return Family(name, reason, Evidence(member, reason) if member else None)
+    # Without its attention, a block of 4096 may be of LTX, LTX 2 or Cosmos.
+    is_guess = found[1] == 4096 and "attn2" not in names
+    return Family(name, reason, Evidence(member, reason) if member else None, is_guess)
 
 
 def _joint(adapted: Adapted, _example: str) -> Family | None:
     """Families that diffusers gives ``transformer_blocks`` with joint attention: depth and width tell them apart."""
-    depth = highest(r"transformer_blocks_(\d{1,6})", adapted.layout.text) + 1
+    text = adapted.layout.text
+    depth = highest(r"transformer_blocks_(\d{1,6})", text) + 1
     found = hidden(adapted)
     width = found[1] if found else None
     if width in {4096, 6144}:
         return Family("flux2", f"its joint blocks are {width} wide", _flux2_size(adapted))
-    if depth > 38:
-        return Family("qwen", f"it has {depth} joint blocks")
     if width in _SD3:
         return Family("sd3", f"its joint blocks are {width} wide", sized(adapted, _SD3))
+    if width == 2048:
+        reason = f"its joint blocks are {width} wide"
+        return Family("hunyuan-video", reason, Evidence("1.5", reason))
+    has_text_layers = "ff_context" in text or "norm1_context" in text
+    if depth > 19 and not has_text_layers:
+        return Family("qwen", f"it has {depth} joint blocks")
     if width == 3072:
-        if depth > 19:
-            return Family("qwen", f"it has {depth} joint blocks, 3072 wide")
-        return _flux(adapted, "its joint blocks are 3072 wide")
+        return _wide_joint(adapted, depth, has_text_layers)
     return None
+
+
+def _wide_joint(adapted: Adapted, depth: int, has_text_layers: bool) -> Family:
+    """Joint blocks of 3072: Flux.1 has 19 of them, Hunyuan Video 20, Mochi 48, Qwen-Image 60."""
+    if depth > 20:
+        return Family("mochi", f"it has {depth} joint blocks with layers for the text")
+    if depth == 20:
+        return _hunyuan(adapted, "20 joint blocks")
+    if depth < 19 and not has_text_layers:
+        return Family(
+            "flux", "its joint blocks are 3072 wide, as Flux.1's, Qwen-Image's and Hunyuan Video's are", is_guess=True
+        )
+    return _flux(adapted, "its joint blocks are 3072 wide")
 
 
 def _sd3(adapted: Adapted, example: str) -> Family:

@@ -50,7 +50,7 @@ _MODELS = (
 )  # fmt: skip
 _VAE = (
     "first_stage_model.", "vae.", "decoder.", "encoder.", "quant_conv.", "post_quant_conv.", "conv1.", "conv2.",
-    "per_channel_statistics.", "vquantizer.", "bn.", "loss.",
+    "per_channel_statistics.", "vquantizer.", "bn.", "loss.", "latents_mean", "latents_std", "timestep_scale_multiplier",
 )  # fmt: skip
 
 
@@ -117,17 +117,23 @@ def _vae(tensors: Tensors) -> Kind | None:
     variant = Evidence(f"{channels} channels", f"decoder.conv_in takes {channels} channels") if channels else None
     for needle, architecture in _VAES:
         if found := next((name for name in tensors if needle in name), None):
-            return Kind("vae", reason, ("vae",), variant, Family(architecture, f"it has a tensor {found}"))
-    if channels == 32:
-        return Kind("vae", reason, ("vae",), variant, Family("flux2", "its pictures have 32 channels"))
+            return Kind(
+                "vae",
+                reason,
+                ("vae",),
+                variant,
+                Family(architecture, f"it has a tensor {found}", is_guess=architecture == "wan"),
+            )
     return Kind("vae", reason, ("vae",), variant)
 
 
 _VAES = (
-    ("decoder.middle.0.residual.0.gamma", "wan"), ("last_time_embedder", "ltx"), ("per_channel_statistics", "ltx"),
-    ("last_scale_shift_table", "ltx"), ("vquantizer.", "cascade"), ("decoder.mid.attn_1.q.conv", "hunyuan-video"),
-    ("decoder.mid.block_1.conv1.conv.", "hunyuan-video"), ("decoder.stages.", "sana"),
+    ("decoder.middle.0.residual.0.gamma", "wan"), (".norm1.gamma", "wan"), ("bn.running_mean", "flux2"),
+    ("last_time_embedder", "ltx"), ("per_channel_statistics", "ltx"), ("last_scale_shift_table", "ltx"),
+    ("vquantizer.", "cascade"), ("decoder.mid.attn_1.q.conv", "hunyuan-video"),
+    ("decoder.mid.block_1.conv1.conv.", "hunyuan-video"), ("decoder.stages.", "sana"), ("to_qkv_multiscale", "sana"),
 )  # fmt: skip
+"""(what only its names have, architecture): VAEs that go with one."""
 
 
 _ENCODERS = (
@@ -170,10 +176,12 @@ def _motion(tensors: Tensors) -> Kind | None:
     motion = [name for name in tensors if "motion_modules." in name]
     if not motion or 2 * len(motion) < len(tensors):
         return None
-    cross = any("mid_block." in name for name in motion)
-    return Kind(
-        "motion", f"it has a tensor {motion[0]}", variant=Evidence("v2", "it has a middle block") if cross else None
+    variant = Evidence("v2", "it has a middle block") if any("mid_block." in name for name in motion) else None
+    levels = {name.partition("blocks.")[2][:1] for name in motion if "down_blocks." in name}
+    family = {"3": Family("sd1", "its UNet has four levels"), "2": Family("sdxl", "its UNet has three levels")}.get(
+        max(levels, default="")
     )
+    return Kind("motion", f"it has a tensor {motion[0]}", variant=variant, family=family)
 
 
 def _upscaler(tensors: Tensors) -> Kind | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from registry.identify_families import Evidence, Family
@@ -75,7 +76,9 @@ def settled(found: Family | None, said: Sequence[Statement]) -> tuple[Family | N
         if not said:
             return None, ()
         found = Family(said[0].architecture, f"{said[0]}; the tensors don't tell")
-    elif all(one.architecture != found.architecture for one in said):
+    elif any(one.architecture == found.architecture for one in said):
+        found = replace(found, is_guess=False)
+    else:
         for one in said:
             if (found.architecture, one.architecture) in _ALIKE:
                 found = Family(

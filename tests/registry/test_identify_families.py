@@ -184,3 +184,34 @@ def test_a_checkpoint_that_takes_a_mask_is_for_inpainting() -> None:
         f"{ldm}.1.1.transformer_blocks.0.attn2.to_k.weight": ("F16", [320, 768]),
     })  # fmt: skip
     assert (found.kind, found.architecture, found.variant) == ("checkpoint", "sd1", "inpainting")
+
+
+def _attention(pattern: str, count: int, width: int, *names: str) -> Shapes:
+    modules = [f"transformer.{pattern.format(i)}.{name}" for i in range(count) for name in names]
+    return {f"{module}.lora_{side}.weight": ("F16", [4, width]) for module in modules for side in "AB"}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "architecture", "is_guess"),
+    [
+        (_attention("transformer_blocks.{}", 4, 3072, "attn.to_q"), "flux", True),
+        (_attention("transformer_blocks.{}", 4, 3072, "attn.to_q", "ff_context.net.0.proj"), "flux", False),
+        (_attention("transformer_blocks.{}", 20, 3072, "attn.to_q", "ff_context.net.0.proj"), "hunyuan-video", False),
+        (_attention("transformer_blocks.{}", 48, 3072, "ff.net.0.proj", "ff_context.net.0.proj"), "mochi", False),
+        (_attention("transformer_blocks.{}", 60, 3072, "attn.to_q"), "qwen", False),
+        (_attention("transformer_blocks.{}", 54, 2048, "attn.to_q", "ff_context.net.0.proj"), "hunyuan-video", False),
+        (_attention("transformer_blocks.{}", 28, 4096, "ff.net.0.proj"), "ltx", True),
+        (_attention("transformer_blocks.{}", 28, 4096, "attn1.to_q", "attn2.to_q"), "ltx", False),
+    ],
+)
+def test_an_architecture_that_fits_with_others_is_a_guess(tensors: Shapes, architecture: str, is_guess: bool) -> None:
+    found = _identify(tensors)
+    assert found.architecture == architecture
+    assert ("architecture" in found.guesses) == is_guess
+
+
+def test_metadata_makes_a_guess_certain() -> None:
+    shallow = _attention("transformer_blocks.{}", 4, 3072, "attn.to_q")
+    assert "architecture" not in _identify(shallow, {"modelspec.architecture": "flux-1-dev/lora"}).guesses
+    said = _identify(shallow, {"ss_base_model_version": "qwen_image"})
+    assert (said.architecture, said.guesses, said.contradictions) == ("qwen", (), ())
