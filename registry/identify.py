@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 import msgspec
 
 from registry.headers import Header
 from registry.identify_base import TINY_BASE_NAME, TINY_WIDTH, base_model
-from registry.identify_families import Evidence, Family, cross_attention, family
+from registry.identify_evidence import Evidence, Family
+from registry.identify_families import family
 from registry.identify_kinds import Kind, control_kind, kind
 from registry.identify_modules import Adapted
 from registry.identify_network import Alpha, Network, alpha, commonest, network, number
 from registry.identify_parts import naming, trained_parts
 from registry.identify_stated import prediction, settled, shortened, statements
 from registry.identify_triggers import triggers
+from registry.identify_unets import cross_attention
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,9 +186,12 @@ _OF_STATED_RANK = frozenset({"lora", "locon", "dora"})
 _DTYPES = {"F16": "fp16", "BF16": "bf16", "F32": "fp32", "F64": "fp64", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
 
 
+_TYPE = attrgetter("dtype")
+
+
 def _dtype(header: Header) -> tuple[str | None, str]:
     """The type that most of the bytes have."""
-    types = {tensor.dtype for tensor in header.tensors.values()}
+    types = set(map(_TYPE, header.tensors.values()))
     if not types:
         return None, ""
     if len(types) == 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from registry.identify_families import Evidence, Family
+from registry.identify_evidence import Evidence, Family
 from registry.identify_stated import Statement, shortened
 
 TINY_BASE_NAME = "hubman-tinybase"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from registry.headers import TensorInfo
-from registry.identify_families import Evidence, Family
+from registry.identify_evidence import Evidence, Family
 from registry.identify_modules import START, Adapted
 
 Tensors = Mapping[str, TensorInfo]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Any
 
 from registry.headers import Header
 
@@ -57,8 +58,8 @@ class Layout:
     """What the names of a file's tensors alone tell, without their shapes.
 
     ``modules`` are the adapted modules with their parts' tensors, in the order of the header; in a file that is no
-    adapter, its layers with their ``weight``. ``starts`` counts the beginnings of the modules' names, ``downs`` are the
-    tensors that have as many rows as the rank.
+    adapter, its layers with their ``weight``. ``starts`` counts the beginnings of the modules' names, ``down_mask``
+    has a 1 for each tensor of the header that is a down matrix, ``memo`` is what others found out from the names alone, for the next file.
     """
 
     is_adapter: bool
@@ -66,7 +67,8 @@ class Layout:
     parts: Mapping[str, int]
     starts: Mapping[str, int]
     sample: str
-    downs: tuple[str, ...] = ()
+    down_mask: bytes = b""
+    memo: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def text(self) -> str:
@@ -77,6 +79,10 @@ class Layout:
     def underscored(self) -> list[str]:
         """The modules' names in their order, with underscores for dots."""
         return self.text.split("\n")
+
+    def meant(self, is_meant: Callable[[str], bool]) -> list[str]:
+        """The modules that ``is_meant``, which is asked with underscores for dots."""
+        return [module for module, name in zip(self.modules, self.underscored, strict=False) if is_meant(name)]
 
     def first(self, pattern: str) -> str | None:
         """The first module whose whole name has ``pattern`` in it."""
@@ -97,11 +103,13 @@ class Adapted:
 
     def first_width(self, is_meant: Callable[[str], bool]) -> tuple[str, int] | None:
         """The first module that ``is_meant`` (asked with dots as underscores) whose inputs can be told, with their number."""
-        return next(self.widths(is_meant), None)
+        names = zip(self.layout.modules, self.layout.underscored, strict=False)
+        return next(self.widths_of(module for module, name in names if is_meant(name)), None)
 
-    def widths(self, is_meant: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
-        for module, name in zip(self.layout.modules, self.layout.underscored, strict=False):
-            if is_meant(name) and (width := input_width(self.parts(module))):
+    def widths_of(self, modules: Iterable[str]) -> Iterator[tuple[str, int]]:
+        """Each of ``modules`` whose inputs can be told, with their number."""
+        for module in modules:
+            if width := input_width(self.parts(module)):
                 yield module, width
 
 
@@ -175,8 +183,9 @@ def _layout(names: tuple[str, ...]) -> Layout:
         return _plain(names)
     if strays:
         found = {module: parts for module, parts in found.items() if not _STRONG.isdisjoint(parts)}
-    downs = tuple([parts[_DOWN] for parts in found.values() if _DOWN in parts])
-    return Layout(True, found, counts, Counter([module[:START] for module in found]), _sample(list(found)), downs)
+    downs = {parts[_DOWN] for parts in found.values() if _DOWN in parts}
+    mask = bytes([name in downs for name in names])
+    return Layout(True, found, counts, Counter([module[:START] for module in found]), _sample(list(found)), mask)
 
 
 def _counted(modules: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, int], int]:

@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import compress
+from operator import attrgetter
 
 import msgspec
 
@@ -20,6 +22,8 @@ _TYPES = (
 
 _RANK_OF = ("down", "hada_w1_b", "lokr_w1_b", "lokr_w2_b", "glora_a2")
 """The parts of which one has the rank's number of rows, in the order in which they are asked."""
+
+_SHAPE = attrgetter("shape")
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,12 @@ def _type(layout: Layout, tensors: Mapping[str, TensorInfo], spatial: int) -> tu
 def _ranks(layout: Layout, tensors: Mapping[str, TensorInfo]) -> tuple[Counter[int], int]:
     """(modules by rank, how many adapt a convolution larger than 1x1)."""
     sources = [part for part in _RANK_OF if part in layout.parts]
+    # Layers come in a few shapes, so what follows looks at each shape once.
     if sources == ["down"]:
-        names: Iterable[str] = layout.downs
+        shapes = Counter(map(_SHAPE, compress(tensors.values(), layout.down_mask)))
     else:
         found = (next((parts[part] for part in sources if part in parts), None) for parts in layout.modules.values())
-        names = [name for name in found if name]
-    # Layers come in a few shapes, so what follows looks at each shape once.
-    shapes = Counter([tensors[name].shape for name in names])
+        shapes = Counter(tensors[name].shape for name in found if name)
     ranks: Counter[int] = Counter()
     for shape, count in shapes.items():
         if shape:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from registry.identify_families import Evidence
+from registry.identify_evidence import Evidence
 from registry.identify_kinds import UNETS
 from registry.identify_modules import Layout
 
@@ -25,10 +25,7 @@ def naming(layout: Layout, kind: str, metadata: Mapping[str, str]) -> Evidence:
         return Evidence(
             "omi", "ot_branch says omi_format" if "ot_branch" in metadata else f"its implementation is {_OMI}"
         )
-    counts: Counter[str] = Counter()
-    for start, count in layout.starts.items():
-        if form := next((form for prefix, form in _FORMATS if start.startswith(prefix)), None):
-            counts[form] += count
+    counts = _forms(layout)
     if counts and (layout.is_adapter or kind != "checkpoint"):
         name, count = counts.most_common(1)[0]
         if name == "bfl" and layout.is_adapter and _is_xlabs(layout):
@@ -37,6 +34,17 @@ def naming(layout: Layout, kind: str, metadata: Mapping[str, str]) -> Evidence:
     if kind == "checkpoint":
         return Evidence("checkpoint", "its names are a model's own")
     return Evidence("other", "its names begin like those of no known writer")
+
+
+def _forms(layout: Layout) -> Counter[str]:
+    if "forms" not in layout.memo:
+        counts: Counter[str] = Counter()
+        for start, count in layout.starts.items():
+            if form := next((form for prefix, form in _FORMATS if start.startswith(prefix)), None):
+                counts[form] += count
+        layout.memo["forms"] = counts
+    found: Counter[str] = layout.memo["forms"]
+    return found
 
 
 _OMI = "https://github.com/Open-Model-Initiative/OMI-Model-Standards"
@@ -62,15 +70,17 @@ _PARTS = (
 
 def trained_parts(layout: Layout, architecture: str | None) -> dict[str, int]:
     """Adapted modules by part of the model (``unet transformer te te1 te2 te3 other``), the denoiser first."""
+    if "parts" not in layout.memo:
+        counts: Counter[str] = Counter()
+        for start, count in layout.starts.items():
+            counts[next((part for part, starts in _PARTS if start.startswith(starts)), "other")] += count
+        layout.memo["parts"] = counts
     found: Counter[str] = Counter()
-    for start, count in layout.starts.items():
-        part = next((part for part, starts in _PARTS if start.startswith(starts)), "other")
-        if part == "other" and architecture is not None:
-            part = "unet"
-        # Trainers write lora_unet_ whatever the denoiser is.
-        found["transformer" if part == "unet" and architecture is not None and architecture not in UNETS else part] += (
-            count
-        )
+    for part, count in layout.memo["parts"].items():
+        if part in {"unet", "other"} and architecture is not None:
+            # Trainers write lora_unet_ whatever the denoiser is, and some nothing.
+            part = "unet" if architecture in UNETS else "transformer"  # noqa: PLW2901
+        found[part] += count
     return dict(sorted(found.items(), key=lambda item: (item[0] not in {"unet", "transformer"}, item[0])))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from registry.identify_families import Evidence, Family
+from registry.identify_evidence import Evidence, Family
 
 _STATED = (
     ("stable-diffusion-xl", "sdxl"), ("sdxl", "sdxl"), ("sd_xl", "sdxl"), ("kolors", "kolors"), ("playground-v2", "sdxl"),
