@@ -1,4 +1,4 @@
-"""The commands that look at the library: roots, scan, ls, show, inspect."""
+"""The commands that look at the library: roots, scan, ls, show."""
 
 from __future__ import annotations
 
@@ -275,23 +275,3 @@ def _print_version(version: VersionRow) -> None:
 
 def _hash(file: FileRow) -> str:
     return f"sha256 {file.sha256[:12]}" if file.sha256 else "not hashed yet"
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@output.json_option
-def inspect(file: Path, as_json: bool) -> None:
-    """What a model FILE says of itself: architecture, type, rank, hashes, metadata. Needs no registry."""
-    from registry.inspection import inspect as look
-
-    found = look(file)
-    if as_json:
-        output.print_json(found)
-        return
-    for name, value in found.items():
-        if isinstance(value, dict):
-            output.say(f"{name}:")
-            for key, text in value.items():
-                output.say(f"  {key}: {str(text)[:200]}")
-        elif value not in (None, "", [], ()):
-            output.say(f"{name}: {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")

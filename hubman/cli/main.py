@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dupes": ("dupes", "files that are there more than once"),
     "journal": ("journal", "what was done to the library"),
     "undo": ("journal", "take back what was done"),
-    "inspect": ("library", "what a file says of itself, without a registry"),
+    "inspect": ("inspection", "what a file says of itself and why that is so, without a registry"),
     "images": ("images", "what pictures say they were drawn with"),
     "search": ("civitai", "find models on Civitai"),
     "pull": ("civitai", "download from Civitai, verified and indexed"),
