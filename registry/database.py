@@ -14,7 +14,7 @@ from types import TracebackType
 from registry import ids, words
 from registry.errors import HubError
 
-MIGRATIONS = ("m001_first", "m003_scan", "m004_journal", "m002_query")
+MIGRATIONS = ("m001_first", "m003_scan", "m004_journal", "m010_copies", "m002_query")
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
 BUSY_TIMEOUT_S = 5.0
@@ -48,7 +48,7 @@ class Registry:
 
     def _finish_moves(self) -> None:
         """Put back the files of a process that was killed while it moved them."""
-        if self.db.execute("SELECT 1 FROM moves_under_way").fetchone():
+        if self.db.execute("SELECT 1 FROM moves_under_way UNION ALL SELECT 1 FROM copied").fetchone():
             from registry import moving
 
             moving.recover(self)
@@ -121,6 +121,7 @@ def _migrate(db: sqlite3.Connection) -> None:
     from sqlite_utils import Database
 
     from registry.schema import migrations
+    from registry.schema_copies import m010_copies  # noqa: F401 - registers itself
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
 
     migrations.apply(Database(db))

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from registry import journal, library, moving, places, roots
+from registry.copying import standing_folder
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.journal import Entry, Move
@@ -24,8 +25,22 @@ from registry.safe_name import safe_part
 from registry.sidecar_names import stem_of
 from registry.trash import with_companions
 
-FIELDS = ("base", "type", "creator", "model", "version", "tag", "trigger", "rank", "yyyy", "hash8", "run", "name")
-"""``name`` is the file's present name without its ending."""
+FIELDS = (
+    "base",
+    "type",
+    "creator",
+    "model",
+    "version",
+    "tag",
+    "trigger",
+    "rank",
+    "yyyy",
+    "hash8",
+    "run",
+    "name",
+    "original",
+)
+"""``name`` is the file's present name without its ending, ``original`` the one under which it was first seen."""
 
 UNKNOWN = "unknown"
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -42,23 +57,40 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     moves: tuple[Move, ...] = ()
 
 
-def plan(registry: Registry, template: str, models: Sequence[str]) -> list[Line]:
+def plan(registry: Registry, template: str, models: Sequence[str], *, into: Path | None = None) -> list[Line]:
     """Where the files of these models would go; those that are there already are left out.
 
-    Raises :class:`UsageError` for a template that makes no sense.
+    ``into`` is an indexed folder, perhaps on another drive, that takes the place of each file's own root. Raises
+    :class:`UsageError` for a template that makes no sense, or a folder that is not indexed.
     """
     parts = _parts(template)
+    top = _indexed(registry, into) if into is not None else None
     lines = [
-        _line(registry, parts, model, version, file, place.path)
+        _line(registry, parts, model, version, file, place.path, top)
         for model in (library.show(registry, one) for one in models)
         for version in model.versions
         for file in version.files
         for place in file.places
         if place.state == places.PRESENT
     ]
+    return checked(lines)
+
+
+def checked(lines: Sequence[Line]) -> list[Line]:
+    """The lines that move anything, each with its conflict."""
     counts = Counter(target.casefold() for line in lines for _, target in line.moves)
     moved = [line for line in lines if line.source != line.target]
     return [line if line.conflict else _checked(line, counts) for line in moved]
+
+
+def line_to(model: ModelDetail, source: str, folder: Path, stem: str) -> Line:
+    """The line that gives the file at ``source`` the folder and the name ``stem``, with all that goes along."""
+    ending = Path(source).name[len(stem_of(Path(source).name)) :]
+    target = str(folder / (stem + ending))
+    if Path(source).is_symlink():
+        return Line(model=model.id, name=model.name, source=source, target=target, conflict="it is a link")
+    moves = tuple(_along(one, source, target) for one in with_companions(source))
+    return Line(model=model.id, name=model.name, source=source, target=target, moves=moves)
 
 
 def carry_out(registry: Registry, lines: Sequence[Line]) -> Entry | None:
@@ -96,17 +128,27 @@ def _parts(template: str) -> list[str]:
 
 
 def _line(
-    registry: Registry, parts: list[str], model: ModelDetail, version: VersionRow, file: FileRow, source: str
+    registry: Registry,
+    parts: list[str],
+    model: ModelDetail,
+    version: VersionRow,
+    file: FileRow,
+    source: str,
+    top: Path | None,
 ) -> Line:
     values = _values(registry, model, version, file, source)
     *folders, stem = (safe_part(_FIELD.sub(lambda found: values[found[1]], part), fallback=UNKNOWN) for part in parts)
-    root = roots.covering_root(registry, Path(source)) or Path(source).parent
-    ending = Path(source).name[len(stem_of(Path(source).name)) :]
-    target = str(root.joinpath(*folders, stem + ending))
-    if Path(source).is_symlink():
-        return Line(model=model.id, name=model.name, source=source, target=target, conflict="it is a link")
-    moves = tuple(_along(one, source, target) for one in with_companions(source))
-    return Line(model=model.id, name=model.name, source=source, target=target, moves=moves)
+    root = top or roots.covering_root(registry, Path(source)) or Path(source).parent
+    return line_to(model, source, root.joinpath(*folders), stem)
+
+
+def _indexed(registry: Registry, folder: Path) -> Path:
+    path = roots.absolute(folder)
+    if roots.covering_root(registry, path) is None:
+        raise UsageError(f"{folder} is not indexed", "hubman root ls shows what is, hubman root add adds a folder")
+    if not path.is_dir():
+        raise UsageError(f"{folder} is no folder now", "is its drive there?")
+    return path
 
 
 def _values(registry: Registry, model: ModelDetail, version: VersionRow, file: FileRow, source: str) -> dict[str, str]:
@@ -124,6 +166,7 @@ def _values(registry: Registry, model: ModelDetail, version: VersionRow, file: F
         "hash8": file.sha256[:8],
         "run": run.name if run else None,
         "name": stem_of(Path(source).name),
+        "original": stem_of(file.name),
     }
     return {name: str(value or UNKNOWN) for name, value in found.items()}
 
@@ -146,7 +189,8 @@ def _conflict(move: Move, counts: Counter[str]) -> str:
         return f"several files would be {Path(target).name}: add {{hash8}} to the template"
     if os.path.lexists(target):
         return f"{Path(target).name} is there already"
-    folder = next(folder for folder in Path(target).parents if folder.exists())
+    folder = standing_folder(target)
     if not folder.is_dir():
         return f"{folder} is no folder"
-    return "" if folder.stat().st_dev == os.lstat(source).st_dev else f"{folder} is on another drive"
+    is_away = Path(source).is_symlink() and folder.stat().st_dev != os.lstat(source).st_dev
+    return f"{Path(source).name} is a link and can't go to another drive" if is_away else ""
