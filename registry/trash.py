@@ -61,6 +61,17 @@ def plan_paths(registry: Registry, paths: Sequence[str]) -> list[Move]:
     return _into_trash(registry, list(dict.fromkeys(one for path in paths for one in with_companions(path))))
 
 
+def last_copies(registry: Registry, models: Sequence[str]) -> list[str]:
+    """The names of those of these models that have a file in several places here, all of which would go."""
+    sql = (
+        "SELECT m.name FROM json_each(?) j JOIN models m ON m.id = j.value JOIN versions v ON v.model_id = m.id "
+        "JOIN files f ON f.version_id = v.id JOIN places p ON p.sha256 = f.sha256 WHERE p.state = ? "
+        "GROUP BY f.sha256 HAVING count(DISTINCT p.device || ':' || p.inode) > 1 ORDER BY m.name"
+    )
+    rows = registry.db.execute(sql, (msgspec.json.encode(list(models)).decode(), places.PRESENT))
+    return list(dict.fromkeys(row[0] for row in rows))
+
+
 def _into_trash(registry: Registry, paths: Sequence[str]) -> list[Move]:
     loads: dict[int, Path] = {}
     counts: dict[Path, int] = {}

@@ -6,14 +6,6 @@ from datetime import UTC, datetime
 
 from registry import timestamps
 
-FLAG_WORDS = {
-    "M": "file missing",
-    "!": "file damaged",
-    "P": "published",
-    "X": "deleted from Civitai",
-    "E": "on another machine",
-}
-
 
 def stars(rating: int) -> str:
     return "★" * max(0, min(5, rating))

@@ -10,7 +10,7 @@ import click
 from hubman import config
 from hubman.cli import output
 from hubman.progress import Progress
-from registry import library
+from registry import library, triggers
 from registry.database import Registry
 from registry.records import ModelDetail, VersionRow
 
@@ -226,6 +226,8 @@ def _print_version(version: VersionRow) -> None:
     )
     if version.trigger_words:
         output.say(f"  triggers {', '.join(version.trigger_words)}")
+    if version.trigger_groups:
+        output.say(f"  groups   {triggers.shown(version.trigger_groups)}")
     if version.strength is not None:
         output.say(f"  strength {version.strength:g}")
     if version.published_url:

@@ -8,7 +8,7 @@ from hubman.cli import output
 from hubman.cli.library import open_registry
 from registry import edits, library
 from registry import trash as files
-from registry.errors import NotFoundError
+from registry.errors import NotFoundError, UsageError
 
 
 class _Trash(click.Group):
@@ -45,12 +45,22 @@ def put(ref: str, with_files: bool, yes: bool, dry_run: bool, as_json: bool) -> 
                 output.say(path)
         if dry_run or (moved and not output.agreed(f"Move {len(moved)} files into the trash?", yes=yes)):
             return
+        if with_files and not yes:
+            for name in files.last_copies(registry, [model]):
+                _name_it(name)
         if with_files:
             files.trash_files(registry, [model])
         else:
             edits.trash(registry, model)
     if not as_json:
         output.say(f"{ref} is in the trash; hubman restore {ref} takes it out")
+
+
+def _name_it(name: str) -> None:
+    """All copies of a file would go: that takes its model's name. Raises :class:`UsageError` for another."""
+    said = click.prompt(f"These are all copies of {output.clean(name)}. Its name takes them away", err=True)
+    if said.strip() != name:
+        raise UsageError(f"{said.strip()} is not its name", "nothing was moved")
 
 
 @trash.command("ls")
