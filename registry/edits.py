@@ -13,6 +13,7 @@ from registry.database import Registry
 from registry.errors import UsageError
 from registry.journal import Entry
 from registry.records import ModelDetail, VersionRow
+from registry.triggers import Trigger
 
 Target = tuple[str, str]
 """(model, the version of it that fields of versions are written to)"""
@@ -94,6 +95,17 @@ def plan_tags(
         if after != sorted(row.tags):
             found.append(Planned(row.id, row.name, "tags", ", ".join(sorted(row.tags)), ", ".join(after)))
     return found
+
+
+def set_words(registry: Registry, version_id: str, said: Sequence[Trigger]) -> Entry | None:
+    """Make these the trigger words of a version, with their groups."""
+
+    def act() -> None:
+        library.replace_set(registry, version_id, "trigger_words", [trigger.word for trigger in said])
+        library.replace_set(registry, version_id, "trigger_groups", triggers.members_of(said))
+
+    label = f"trigger words of {names_of(registry, [version_id])}"
+    return journal.write(registry, "edit", label, [version_id], act)
 
 
 def trash(registry: Registry, *models: str) -> Entry | None:

@@ -32,6 +32,12 @@ def count(registry: Registry) -> int:
     return int(registry.db.execute("SELECT count(*) FROM listing WHERE NOT deleted").fetchone()[0])
 
 
+def checked_at(registry: Registry) -> str:
+    """When all indexed folders were last looked through; empty if never."""
+    row = registry.db.execute("SELECT value FROM meta WHERE key = 'checked_at'").fetchone()
+    return str(row[0]) if row else ""
+
+
 def bytes_of(registry: Registry, ids: Iterable[str]) -> int:
     """The sizes of the newest versions of these models in sum."""
     sql = (

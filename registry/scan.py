@@ -67,6 +67,8 @@ def scan(
     _miss(registry, plan.vanished)
     _mark_drives(registry, plan)
     _attach_previews(registry, plan.without_preview)
+    if roots is None:
+        registry.db.execute("INSERT OR REPLACE INTO meta VALUES ('checked_at', ?)", (timestamps.now(),))
     return work.result()
 
 

@@ -49,7 +49,10 @@ _ACTIONS = (
         for number, mode in enumerate(MODES, 1)
     ),
     Action("app.theme", "f2", "theme", "Choose the colours", footer=False),
-    Action("app.quit", "q,ctrl+q", "quit", "Quit hubman; jobs go on", footer=False),
+    Action(
+        "app.leave", "q", "back, or quit", "Go back; from a mode's own screen, quit hubman", footer=False, palette=False
+    ),
+    Action("app.quit", "ctrl+q", "quit", "Quit hubman; jobs go on", footer=False),
     # lists
     _move("down", "j,down", "Next line"),
     _move("up", "k,up", "Previous line"),
@@ -63,23 +66,53 @@ _ACTIONS = (
     _move("right", "l,right", "Right"),
     # library
     Action("library.filter", "slash", "filter", "Filter the library with a query"),
+    Action("library.next", "n", "next hit", "Next model that the last query found", "hits", footer=False),
+    Action("library.previous", "N", "previous hit", "Previous model that the last query found", "hits", footer=False),
     Action("library.mark", "space", "mark", "Mark or unmark the model", "model"),
-    Action("library.copy", "y", "copy tag", "Copy <lora:alias:strength>", "model"),
-    Action("library.copy_words", "Y", "copy with words", "Copy the tag and the trigger words", "model", footer=False),
-    Action("library.test", "T", "test", "Test the LoRA in Generate", "model"),
+    Action("library.range", "v", "range", "Mark a range: from here to where v is pressed again", "model", footer=False),
+    Action("library.copy", "y", "copy tag", "Copy <lora:alias:strength>", "lora"),
+    Action(
+        "library.copy_words",
+        "Y",
+        "copy with words",
+        "Copy the tag and the required trigger words",
+        "lora",
+        footer=False,
+    ),
+    Action("library.test", "T", "test", "Test the LoRA in Generate, with a strength sweep prepared", "lora"),
+    Action(
+        "library.combo", "x", "combo", "Put the LoRA into the combo for Generate, or take it out", "lora", footer=False
+    ),
     Action("library.publish", "p", "publish", "Publish the model to Civitai", "model"),
     Action("library.edit", "e", "edit", "Edit a field", "model"),
     Action("library.tags", "t", "tags", "Edit the tags", "model"),
-    Action("library.words", "w", "words", "Edit the trigger words", "model", footer=False),
+    Action("library.words", "w", "words", "Trigger words: which are copied, groups", "model", footer=False),
     Action("library.strength", "s", "strength", "Set the recommended strength", "model", footer=False),
     Action("library.undo", "z", "undo", "Undo the last change", "undo"),
     Action("library.journal", "Z", "journal", "Show what was done, to undo any of it", footer=False),
     Action("library.trash", "d", "trash", "Put the marked models, or this one, into the trash", "model"),
+    Action(
+        "library.organise", "m", "move", "Move and rename files by a template, the plan first", "model", footer=False
+    ),
+    Action("library.rename", "r", "rename", "Rename the model, and its files if you like", "model", footer=False),
+    Action("library.duplicates", "D", "duplicates", "Show what is there more than once", footer=False),
+    Action("library.open", "o", "open", "Open the model's page or folder", "opening", footer=False),
+    Action(
+        "library.updates",
+        "u",
+        "updates",
+        "Ask Civitai for newer versions of the marked, or this",
+        "model",
+        footer=False,
+    ),
+    Action("library.updates_all", "U", "all updates", "Ask Civitai for newer versions of all models", footer=False),
     Action("library.cards", "c", "cards", "Switch between list and cards"),
     Action("library.sort", "S", "sort", "Choose the order", footer=False),
     Action("library.views", "F", "views", "Choose, save, rename or remove a view: a query with a name", footer=False),
     Action("library.metadata", "i", "metadata", "Show what the file says of itself", "model", footer=False),
-    Action("library.rescan", "R", "rescan", "Look for new, changed and missing files", footer=False),
+    Action(
+        "library.rescan", "R", "rescan", "Look for new and changed files; on a folder facet, there", footer=False
+    ),
     Action("library.add_folder", "A", "add folder", "Add a folder of models to the library", footer=False),
     Action("library.facets", "f", "facets", "Show, or go to, the facets", footer=False),
     Action("library.favourite", "b", "favourite", "Make the model a favourite, or no longer", "model", footer=False),
@@ -99,8 +132,38 @@ _ACTIONS = (
         "library.rate_down", "less_than_sign", "one star less", "Rate the model one star lower", "model", footer=False
     ),
     Action("library.pull", "plus", "pull", "Pull from Civitai by URL, AIR, id or hash", footer=False),
-    Action("library.invert", "v", "invert marks", "Invert the marks", footer=False),
+    Action("library.invert", "V", "invert marks", "Invert the marks", footer=False),
     Action("library.back", "escape", "back", "Clear marks, then the query", footer=False, palette=False),
+    # the facets beside it
+    Action(
+        "facets.negate", "minus,exclamation_mark", "exclude", "Exclude what has the facet, or no longer", footer=False
+    ),
+    # trigger words over the library
+    Action("words.toggle", "space", "copied", "Whether the word goes into a copy", "word"),
+    Action("words.add", "a", "add", "Add words"),
+    Action("words.group", "e", "group", "Name the group that the word belongs to", "word"),
+    Action("words.remove", "d", "remove", "Remove the word", "word"),
+    Action("words.copy", "y", "copy", "Copy the words that go into a copy", "word"),
+    Action("words.copy_tag", "Y", "copy with tag", "Copy the tag and these words", "word"),
+    Action("words.save", "escape,q", "save", "Back to the library"),
+    # the table of moves over the library
+    Action("organise.template", "slash,e", "template", "Write the template"),
+    Action("organise.folder", "f", "folder", "Choose the folder that they go to, also on another drive"),
+    Action("organise.go", "m", "move", "Move what has no conflict", "plan"),
+    Action("organise.back", "escape", "back", "Back to the library; nothing is moved"),
+    # the duplicates over the library
+    Action("duplicates.mark", "space", "mark", "Mark the set, or no longer", "set"),
+    Action("duplicates.mark_all", "asterisk", "all", "Mark all sets, or none", "set"),
+    Action("duplicates.keep", "enter", "keep", "Keep this file of its set", "set"),
+    Action("duplicates.rule", "s", "rule", "Choose which file of each set stays", "set"),
+    Action("duplicates.resolve", "d", "resolve", "Trash what does not stay, of the marked sets or of all", "set"),
+    Action("duplicates.kind", "f", "kind", "Same bytes, same weights, or older versions"),
+    Action("duplicates.undo", "z", "undo", "Undo the last change", "undo"),
+    Action("duplicates.back", "escape", "back", "Back to the library"),
+    # what a file says of itself, over the library
+    Action("metadata.filter", "slash", "search", "Search names and values"),
+    Action("metadata.copy", "y", "copy", "Copy the value", "value"),
+    Action("metadata.back", "escape", "back", "Back to the library"),
     # the publish form over the library
     Action("publish.publish", "p", "publish", "Publish it", "checked"),
     Action("publish.edit", "e", "edit", "Edit the field, or turn it over"),
@@ -178,6 +241,7 @@ _KEY_NAMES = {
     "minus": "-",
     "equals_sign": "=",
     "asterisk": "*",
+    "exclamation_mark": "!",
     "greater_than_sign": ">",
     "less_than_sign": "<",
     "comma": ",",

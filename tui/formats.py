@@ -65,6 +65,18 @@ def strength(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+def lora_tag(alias: str, value: float | None) -> str:
+    """What a prompt says to use a LoRA, at 0.8 where no strength is recommended."""
+    return f"<lora:{alias}:{strength(value) or '0.8'}>"
+
+
+def ago(seconds: float) -> str:
+    """``0.2 s``, ``42 s``, ``5 min``, ``3 h``, ``2 d``."""
+    if seconds < 60:
+        return f"{max(0.0, seconds):.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return next((f"{int(seconds // unit)} {name}" for limit, unit, name in _AGES[1:] if seconds < limit), "long")
+
+
 def count(number: int, noun: str) -> str:
     """``1 model``, ``4,812 models``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

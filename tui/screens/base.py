@@ -101,6 +101,13 @@ class HubScreen(Screen[None], Acting):
     def _call(self, work: Callable[[Registry], Result]) -> Result:
         return work(self.registry)
 
+    def leave(self) -> bool:
+        """Go one step back; False where there is none, which ends the app."""
+        if len(self.app.screen_stack) < 2:
+            return False
+        self.dismiss(None)
+        return True
+
     def complain(self, reason: str) -> None:
         self.notify(reason, severity="error", timeout=8, markup=False)
 

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tui import formats
+from textual.binding import BindingType
+from textual.message import Message
+
+from tui import actions, formats
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
@@ -26,10 +29,16 @@ class FacetLine:
     value: str = ""
     count: int | None = None
     chosen: bool = False
+    excluded: bool = False
 
 
 class FacetList(RowList[FacetLine]):
-    """Enter on a value filters by it, and again no longer."""
+    """Enter on a value filters by it, and again no longer; ``-`` excludes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("facets")]
+
+    class Negated(Message):
+        """What the facet under the cursor has is to be excluded, or no longer."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (Column("", 1), Column("", 8, grow=True), Column("", 6, right=True))
     HEADER: ClassVar[bool] = False
@@ -52,7 +61,14 @@ class FacetList(RowList[FacetLine]):
             lines.append(FacetLine(field))
             shown = values if field in self._opened else values[:SHORT]
             lines += [
-                FacetLine(field, value, count, query_text.chosen(self._query, field, value)) for value, count in shown
+                FacetLine(
+                    field,
+                    value,
+                    count,
+                    query_text.chosen(self._query, field, value),
+                    query_text.chosen(self._query, field, value, negated=True),
+                )
+                for value, count in shown
             ]
             if len(values) > len(shown):
                 lines.append(FacetLine(field, f"{len(values) - len(shown)} more …"))
@@ -62,13 +78,17 @@ class FacetList(RowList[FacetLine]):
         self._opened.add(field)
         self.show()
 
+    def do_negate(self) -> None:
+        self.post_message(self.Negated())
+
     def cells(self, item: FacetLine) -> Sequence[Cell]:
         if not item.value:
             return ("", ""), (TITLES.get(item.field, item.field), "accent"), ("", "")
         if item.count is None:
             return ("", ""), (item.value, "muted"), ("", "")
-        name = "mark" if item.chosen else ""
-        return ("●" if item.chosen else " ", "mark"), (_shown(item), name), (f"{item.count:,}", "muted")
+        name = "mark" if item.chosen else "bad" if item.excluded else ""
+        sign = "●" if item.chosen else "-" if item.excluded else " "
+        return (sign, name or "muted"), (_shown(item), name), (f"{item.count:,}", "muted")
 
 
 def _shown(line: FacetLine) -> str:
