@@ -18,12 +18,12 @@ import msgspec
 from registry import journal, library, moving, places, roots
 from registry.copying import standing_folder
 from registry.database import Registry
-from registry.errors import UsageError
+from registry.errors import HubError, UsageError
 from registry.journal import Entry, Move
 from registry.records import FileRow, ModelDetail, VersionRow
 from registry.safe_name import safe_part
 from registry.sidecar_names import stem_of
-from registry.trash import with_companions
+from registry.trash import Folders, with_companions
 
 FIELDS = (
     "base",
@@ -65,8 +65,9 @@ def plan(registry: Registry, template: str, models: Sequence[str], *, into: Path
     """
     parts = _parts(template)
     top = _indexed(registry, into) if into is not None else None
+    read: Folders = {}
     lines = [
-        _line(registry, parts, model, version, file, place.path, top)
+        _line(registry, parts, model, version, file, place.path, top, read)
         for model in (library.show(registry, one) for one in models)
         for version in model.versions
         for file in version.files
@@ -83,13 +84,16 @@ def checked(lines: Sequence[Line]) -> list[Line]:
     return [line if line.conflict else _checked(line, counts) for line in moved]
 
 
-def line_to(model: ModelDetail, source: str, folder: Path, stem: str) -> Line:
+def line_to(model: ModelDetail, source: str, folder: Path, stem: str, read: Folders) -> Line:
     """The line that gives the file at ``source`` the folder and the name ``stem``, with all that goes along."""
     ending = Path(source).name[len(stem_of(Path(source).name)) :]
     target = str(folder / (stem + ending))
     if Path(source).is_symlink():
         return Line(model=model.id, name=model.name, source=source, target=target, conflict="it is a link")
-    moves = tuple(_along(one, source, target) for one in with_companions(source))
+    try:
+        moves = tuple(_along(one, source, target) for one in with_companions(source, read))
+    except HubError as error:
+        return Line(model=model.id, name=model.name, source=source, target=target, conflict=str(error))
     return Line(model=model.id, name=model.name, source=source, target=target, moves=moves)
 
 
@@ -135,11 +139,12 @@ def _line(
     file: FileRow,
     source: str,
     top: Path | None,
+    read: Folders,
 ) -> Line:
     values = _values(registry, model, version, file, source)
     *folders, stem = (safe_part(_FIELD.sub(lambda found: values[found[1]], part), fallback=UNKNOWN) for part in parts)
     root = top or roots.covering_root(registry, Path(source)) or Path(source).parent
-    return line_to(model, source, root.joinpath(*folders), stem)
+    return line_to(model, source, root.joinpath(*folders), stem, read)
 
 
 def _indexed(registry: Registry, folder: Path) -> Path:

@@ -10,6 +10,7 @@ from registry.errors import UsageError
 from registry.journal import Entry
 from registry.organise import Line
 from registry.safe_name import safe_part
+from registry.trash import Folders
 
 
 def plan(registry: Registry, model: str, version: str, name: str) -> list[Line]:
@@ -21,8 +22,9 @@ def plan(registry: Registry, model: str, version: str, name: str) -> list[Line]:
     if not stem:
         raise UsageError(f"no file can be called {name!r}", "use letters or digits")
     detail = library.show(registry, model)
+    read: Folders = {}
     found = [
-        organise.line_to(detail, place.path, Path(place.path).parent, stem)
+        organise.line_to(detail, place.path, Path(place.path).parent, stem, read)
         for one in detail.versions
         if one.id == version
         for file in one.files

@@ -110,9 +110,7 @@ _ACTIONS = (
     Action("library.sort", "S", "sort", "Choose the order", footer=False),
     Action("library.views", "F", "views", "Choose, save, rename or remove a view: a query with a name", footer=False),
     Action("library.metadata", "i", "metadata", "Show what the file says of itself", "model", footer=False),
-    Action(
-        "library.rescan", "R", "rescan", "Look for new and changed files; on a folder facet, there", footer=False
-    ),
+    Action("library.rescan", "R", "rescan", "Look for new and changed files; on a folder facet, there", footer=False),
     Action("library.add_folder", "A", "add folder", "Add a folder of models to the library", footer=False),
     Action("library.facets", "f", "facets", "Show, or go to, the facets", footer=False),
     Action("library.favourite", "b", "favourite", "Make the model a favourite, or no longer", "model", footer=False),

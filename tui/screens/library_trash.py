@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from registry.errors import HubError, UsageError
 from tui import formats
 from tui.screens.library_edits import LibraryEdits
 
@@ -19,6 +20,8 @@ class _Load(NamedTuple):
 
     files: list[str]
     last: list[str]
+    problem: str = ""
+    """Why the files can't go."""
 
 
 class LibraryTrash(LibraryEdits):
@@ -47,8 +50,10 @@ class LibraryTrash(LibraryEdits):
 
         options = [("hide", "hide it from every list", "its files stay where they are")]
         if load.files:
-            remark = f"{formats.count(len(load.files), 'file')}, sidecars and previews among them"
+            remark = f"{formats.count(len(load.files), 'file')}, all that is beside it too"
             options.append(("files", "move its files into the trash too", remark))
+        elif load.problem:
+            options.append(("hide", "its files can't be moved", load.problem))
 
         def chosen(key: str | None) -> None:
             if key == "hide":
@@ -73,8 +78,6 @@ class LibraryTrash(LibraryEdits):
         name = load.last[0]
 
         def check(text: str) -> None:
-            from registry.errors import UsageError
-
             if text.strip() != name.strip():
                 raise UsageError("that is not its name", "esc leaves all where it is")
 
@@ -149,7 +152,11 @@ def _can_undo(registry: Registry) -> bool:
 def _load(registry: Registry, models: Sequence[str]) -> _Load:
     from registry import trash
 
-    return _Load(trash.files_of(registry, models), trash.last_copies(registry, models))
+    try:
+        return _Load(trash.files_of(registry, models), trash.last_copies(registry, models))
+    except HubError as error:
+        # On a drive that is away it can be hidden all the same.
+        return _Load([], [], str(error))
 
 
 def _hide(registry: Registry, models: Sequence[str]) -> Entry | None:

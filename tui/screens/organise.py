@@ -52,7 +52,7 @@ class OrganiseScreen(HubScreen):
     MODE = "library"
     CSS_PATH = "organise.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("organise")]
-    AUTO_FOCUS = "#template"
+    AUTO_FOCUS = "#plan"
 
     def __init__(self, models: Sequence[str]) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class OrganiseScreen(HubScreen):
         yield Static(f"Move files of {formats.count(len(self._models), 'model')}", id="heading", classes="title")
         with Horizontal(id="template-row"):
             yield Static("to", id="to")
-            yield Input(DEFAULT, id="template")
+            yield Input(DEFAULT, select_on_focus=False, id="template")
         yield Static("", id="into", classes="line", markup=False)
         yield Static("", id="problem", markup=False)
         yield PlanList(id="plan")
