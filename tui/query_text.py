@@ -80,6 +80,15 @@ def negate(text: str, field: str, value: str) -> str:
     return render([*terms(wanted_before), Term(field, facet.value, quoted=facet.quoted, negated=True)])
 
 
+def excluded(text: str, field: str) -> list[str]:
+    """The values of a facet that a line excludes, as the facet names them."""
+    return [
+        term.value.removeprefix("=")
+        for term in terms(text)
+        if term.negated and term.field == field and _facet(field, term.value.removeprefix("=")).value == term.value
+    ]
+
+
 def _lower(term: Term) -> list[str]:
     return [option.lower() for option in _options(term)]
 

@@ -322,7 +322,7 @@ class LibraryScreen(LibraryMarks):
         """Out of a range or pane first, then the marks, then the query."""
         if self.drop_range():
             return
-        if self.has_class("-detail", "-facets") or self.focused is not self.rows:
+        if self._is_pane_open or self.focused is not self.rows:
             self.remove_class("-detail", "-facets")
             self.rows.focus()
         elif self.order.marks:
@@ -331,9 +331,14 @@ class LibraryScreen(LibraryMarks):
         else:
             self.set_query("")
 
+    @property
+    def _is_pane_open(self) -> bool:
+        """Whether facets or detail stand where the list would."""
+        return not self.has_class("-wide") and (self.has_class("-detail") or self.has_class("-facets"))
+
     def leave(self) -> bool:
         """``q`` closes a pane that hides the list, and a range; else it quits."""
-        if self._range_from is None and not (self.has_class("-detail", "-facets") and not self.has_class("-wide")):
+        if self._range_from is None and not self._is_pane_open:
             return False
         self.do_back()
         return True

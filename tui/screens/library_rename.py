@@ -48,7 +48,7 @@ def _choose(screen: HubScreen, model: str, name: str, lines: list[Line], done: D
     if sound:
         count = sum(len(line.moves) for line in sound)
         new = Path(sound[0].target).name
-        options.append(("files", f"its files too: {formats.one_line(new)}", f"{formats.count(count, 'file')} in all"))
+        options.append(("files", "its files too", f"{formats.one_line(new)}, {formats.count(count, 'file')}"))
     options += [("name", f"✘ {Path(line.source).name} stays", line.conflict) for line in lines if line.conflict]
 
     def chosen(key: str | None) -> None:

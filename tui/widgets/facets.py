@@ -56,9 +56,13 @@ class FacetList(RowList[FacetLine]):
         self._query = self._query if query is None else query
         lines: list[FacetLine] = []
         for field, values in self._facets.items():
-            if not values:
+            known = {value.lower() for value, _ in values}
+            # What is excluded has no models any more, and must stay to be taken back.
+            gone = [value for value in query_text.excluded(self._query, field) if value.lower() not in known]
+            if not values and not gone:
                 continue
             lines.append(FacetLine(field))
+            lines += [FacetLine(field, value, 0, excluded=True) for value in gone]
             shown = values if field in self._opened else values[:SHORT]
             lines += [
                 FacetLine(
