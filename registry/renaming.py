@@ -24,7 +24,7 @@ def plan(registry: Registry, model: str, version: str, name: str) -> list[Line]:
     detail = library.show(registry, model)
     read: Folders = {}
     found = [
-        organise.line_to(detail, place.path, Path(place.path).parent, stem, read)
+        organise.line_to(model, detail.name, place.path, Path(place.path).parent, stem, read)
         for one in detail.versions
         if one.id == version
         for file in one.files

@@ -79,10 +79,8 @@ _ACTIONS = (
         "lora",
         footer=False,
     ),
-    Action("library.test", "T", "test", "Test the LoRA in Generate, with a strength sweep prepared", "lora"),
-    Action(
-        "library.combo", "x", "combo", "Put the LoRA into the combo for Generate, or take it out", "lora", footer=False
-    ),
+    Action("library.test", "T", "test", "Test it in Generate, with a strength sweep prepared", "lora"),
+    Action("library.combo", "x", "combo", "Put it into the combo for Generate, or take it out", "lora", footer=False),
     Action("library.publish", "p", "publish", "Publish the model to Civitai", "model"),
     Action("library.edit", "e", "edit", "Edit a field", "model"),
     Action("library.tags", "t", "tags", "Edit the tags", "model"),
@@ -108,7 +106,7 @@ _ACTIONS = (
     Action("library.updates_all", "U", "all updates", "Ask Civitai for newer versions of all models", footer=False),
     Action("library.cards", "c", "cards", "Switch between list and cards"),
     Action("library.sort", "S", "sort", "Choose the order", footer=False),
-    Action("library.views", "F", "views", "Choose, save, rename or remove a view: a query with a name", footer=False),
+    Action("library.views", "F", "views", "Choose, save, rename or remove a view (a named query)", footer=False),
     Action("library.metadata", "i", "metadata", "Show what the file says of itself", "model", footer=False),
     Action("library.rescan", "R", "rescan", "Look for new and changed files; on a folder facet, there", footer=False),
     Action("library.add_folder", "A", "add folder", "Add a folder of models to the library", footer=False),

@@ -32,16 +32,19 @@ def age(stamp: str) -> str:
     if not stamp:
         return ""
     seconds = (now() - timestamps.parse(stamp)).total_seconds()
+    return "now" if seconds < 60 else _long(seconds)
+
+
+def _long(seconds: float) -> str:
     for limit, unit, name in _AGES:
         if seconds < limit:
-            return f"{int(seconds // unit)} {name}" if unit else "now"
+            return f"{int(seconds // unit)} {name}"
     return f"{int(seconds // _YEAR)} y"
 
 
 _DAY = 86_400
 _YEAR = 365 * _DAY
 _AGES = (
-    (60, 0, ""),
     (3600, 60, "min"),
     (_DAY, 3600, "h"),
     (14 * _DAY, _DAY, "d"),
@@ -74,7 +77,7 @@ def ago(seconds: float) -> str:
     """``0.2 s``, ``42 s``, ``5 min``, ``3 h``, ``2 d``."""
     if seconds < 60:
         return f"{max(0.0, seconds):.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return next((f"{int(seconds // unit)} {name}" for limit, unit, name in _AGES[1:] if seconds < limit), "long")
+    return _long(seconds)
 
 
 def count(number: int, noun: str) -> str:

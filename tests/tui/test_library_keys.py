@@ -409,9 +409,9 @@ async def test_q_goes_back_from_a_pane_or_a_screen_over_the_library_and_then_qui
         assert not _screen(app).has_class("-detail")
         await press(pilot, "i", "q")
         assert isinstance(app.screen, LibraryScreen)
-        assert app.is_running
+        assert not app._exit
         await press(pilot, "q")
-        assert not app.is_running or app._exit
+        assert app._exit
 
 
 async def test_the_palette_opens_by_colon_and_ctrl_p(open_app: OpenApp, models: list[str]) -> None:

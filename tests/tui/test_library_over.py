@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.screen import Screen
 from textual.widgets import TextArea
 
 from registry import edits, library, roots
@@ -52,6 +54,10 @@ def folder(tmp_path: Path, home: Path) -> Path:
 def _stored(home: Path, ref: str) -> ModelDetail:
     with Registry(home) as registry:
         return library.show(registry, library.resolve(registry, ref)[0])
+
+
+def _shows(app: HubmanApp, kind: type[Screen[Any]]) -> bool:
+    return isinstance(app.screen, kind)
 
 
 def _files(folder: Path) -> set[str]:
@@ -129,10 +135,10 @@ async def test_metadata_is_searched_opened_and_never_shows_a_picture(
         await press(pilot, "enter", "y")
         assert app.clipboard == METADATA["ss_tag_frequency"]
         await press(pilot, "enter")
-        assert isinstance(app.screen, Show)
+        assert _shows(app, Show)
         assert '    "tag 299": 299' in app.screen.query_one(TextArea).text
         await press(pilot, "escape", "escape", "escape")
-        assert isinstance(app.screen, LibraryScreen)
+        assert _shows(app, LibraryScreen)
 
 
 def test_values_are_laid_out_or_left_as_they_are() -> None:
@@ -229,10 +235,9 @@ async def test_what_stays_is_chosen_and_the_rest_of_marked_sets_is_trashed(
         await settle(pilot)
         await press(pilot, "D")
         assert isinstance(app.screen, DuplicatesScreen)
-        lines = app.screen.query_one(SetList)._items
-        at = next(
-            i for i, line in enumerate(lines) if line.copy and line.copy.path == str(twins / "old/clay.safetensors")
-        )
+        rows = app.screen.query_one(SetList)
+        paths = [line.copy.path if (line := rows.sets.line(at)).copy else "" for at in range(rows.row_count)]
+        at = paths.index(str(twins / "old/clay.safetensors"))
         app.screen.query_one(SetList).cursor = at
         await press(pilot, "enter", "space", "d")
         assert isinstance(app.screen, Confirm)

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from registry.duplicates import Kind, Rule
 from tui import actions, formats
-from tui.duplicate_sets import SetLine, Sets
+from tui.duplicate_sets import Found, SetLine, Sets, prepared
 from tui.screens.base import HubScreen
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
@@ -37,7 +37,7 @@ RULES: dict[Rule, str] = {
 
 
 class SetList(RowList[SetLine]):
-    """Each set's title, and below it its files."""
+    """Each set's title, and below it its files, each line made when it is drawn."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("", 1),
@@ -47,6 +47,17 @@ class SetList(RowList[SetLine]):
         Column("Size", 8, right=True, drop=1),
         Column("Written", 10, drop=3),
     )
+
+    def __init__(self, sets: Sets, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.sets = sets
+
+    @property
+    def row_count(self) -> int:
+        return self.sets.line_count
+
+    def item(self, index: int) -> SetLine | None:
+        return self.sets.line(index) if 0 <= index < self.row_count else None
 
     def cells(self, item: SetLine) -> Sequence[Cell]:
         mark = ("●", "mark") if item.is_marked else (" ", "")
@@ -86,27 +97,27 @@ class DuplicatesScreen(HubScreen):
 
     def body(self) -> Iterable[Widget]:
         yield Static("", id="heading", classes="title", markup=False)
-        yield SetList(id="sets")
+        yield SetList(self._sets, id="sets")
         yield Static("", id="sum", classes="line")
 
     def on_mount(self) -> None:
         self._read()
 
     def lacks(self, need: str) -> str:
-        if need == "set" and not self._sets.found:
+        if need == "set" and not len(self._sets):
             return "there is no set here" if self._is_read else "they are still being looked for"
         if need == "undo" and not _can_undo(self.registry):
             return "nothing to undo"
         return ""
 
     def _read(self) -> None:
-        kind = self._kind
+        kind, rule = self._kind, self._sets.rule
         self._is_read = False
-        self._sets.show(())
+        self._sets.show(Found())
         self._show()
-        self.in_thread(lambda registry: _find(registry, kind), self._found, group="find")
+        self.in_thread(lambda registry: prepared(_find(registry, kind), rule), self._found, group="find")
 
-    def _found(self, found: list[Duplicates]) -> None:
+    def _found(self, found: Found) -> None:
         self._is_read = True
         self._sets.show(found)
         self._show(0)
@@ -118,24 +129,15 @@ class DuplicatesScreen(HubScreen):
             if self._is_read
             else "Looking …"
         )
-        rows.set_items(list(sets.lines()), cursor=cursor)
+        rows.rows_changed(cursor)
         self.query_one("#heading", Static).update(f"Duplicates: {KINDS[self._kind]}  (h l)")
-        chosen = [sets.found[number] for number in sorted(sets.marked)] or sets.found
-        extra = sum(len(one.copies) - 1 for one in chosen)
-        freed = sum(
-            copy.size for one, kept in zip(chosen, self._kept(), strict=True) for copy in one.copies if copy != kept
-        )
         marked = f"{len(sets.marked):,} of " if sets.marked else ""
         said = (
-            f"{marked}{formats.count(len(sets.found), 'set')}: d trashes {formats.count(extra, 'file')}, "
-            f"{formats.size(freed)}; stays {RULES[sets.rule]}, or what enter chose"
+            f"{marked}{formats.count(len(sets), 'set')}: d trashes {formats.count(sets.extra(), 'file')}; "
+            f"stays {RULES[sets.rule]}, or what enter chose"
         )
-        self.query_one("#sum", Static).update(said if sets.found else "")
+        self.query_one("#sum", Static).update(said if len(sets) else "")
         self.refresh_actions()
-
-    def _kept(self) -> list[object]:
-        numbers = sorted(self._sets.marked) or range(len(self._sets.found))
-        return [self._sets.kept(number) for number in numbers]
 
     # choosing -----------------------------------------------------------------------------------------------------
 
@@ -160,7 +162,7 @@ class DuplicatesScreen(HubScreen):
             self._show()
 
     def do_mark_all(self) -> None:
-        every = set(range(len(self._sets.found)))
+        every = set(range(len(self._sets)))
         self._sets.marked = set() if self._sets.marked == every else every
         self._show()
 
@@ -177,8 +179,7 @@ class DuplicatesScreen(HubScreen):
         def chosen(rule: str | None) -> None:
             if rule is not None:
                 self._sets.rule = next(one for one in RULES if one == rule)
-                self._sets.chosen.clear()
-                self._show()
+                self._read()
 
         options = [(rule, words, "") for rule, words in RULES.items()]
         self.app.push_screen(Choose("What stays", options, at=self._sets.rule), chosen)

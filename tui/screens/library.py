@@ -143,7 +143,8 @@ class LibraryScreen(LibraryMarks):
         self._refuse("")
         ids, total, self._checked_at = found
         self._total, self.is_loaded = total, True
-        self._range_from = None
+        if ids != self.order.ids:
+            self._range_from = None
         self._more = more
         self.order.show(ids, more=more)
         rows = self.rows

@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from registry.errors import UsageError
 from tui import formats
-from tui.screens.base import HubScreen
+from tui.screens.base import HubScreen, Result
 from tui.widgets.model_list import ModelOrder
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LONG = frozenset(("notes", "description", "changelog"))
 HIGH = 0.9
 """Above this recommended strength a warning is shown."""
+MANY = 500
+"""Models of which a person should know that they are being written: each takes a millisecond or two."""
 PLAN_LINES = 12
 """Lines of a plan that a question shows."""
 
@@ -95,19 +97,22 @@ class LibraryEdits(HubScreen):
         self.in_thread(look, ask, group="plan")
 
     def _confirm_plan(self, plan: Sequence[Planned], go: Callable[[], None]) -> None:
-        lines = [f"{one.name}: {one.field.replace('_', ' ')} {one.before or '·'} → {one.after or '·'}" for one in plan]
-        self._confirm(f"Edit {formats.count(len({one.model for one in plan}), 'model')}", lines, go)
+        lines = [
+            f"{one.name}: {one.field.replace('_', ' ')} {one.before or '·'} → {one.after or '·'}"
+            for one in plan[:PLAN_LINES]
+        ]
+        title = f"Edit {formats.count(len({one.model for one in plan}), 'model')}"
+        self._confirm(title, lines, go, more=len(plan) - len(lines))
 
-    def _confirm(self, title: str, lines: Sequence[str], go: Callable[[], None]) -> None:
-        """Show a plan of some lines and go on if it is agreed to."""
+    def _confirm(self, title: str, lines: Sequence[str], go: Callable[[], None], *, more: int = 0) -> None:
+        """Show a plan of some lines, of which ``more`` are left out, and go on if it is agreed to."""
         from tui.widgets.dialogs import Confirm
 
         if not lines:
             self.say("it was so already")
             return
-        shown = [formats.one_line(line) for line in lines[:PLAN_LINES]]
-        more = [f"… and {len(lines) - PLAN_LINES:,} more"] if len(lines) > PLAN_LINES else []
-        self.app.push_screen(Confirm(title, "\n".join(shown + more)), lambda agreed: go() if agreed else None)
+        shown = [formats.one_line(line) for line in lines] + ([f"… and {more:,} more"] if more else [])
+        self.app.push_screen(Confirm(title, "\n".join(shown)), lambda agreed: go() if agreed else None)
 
     def _edit(self, targets: Sequence[Target], assignments: Mapping[str, str]) -> None:
         def work(registry: Registry) -> Entry | None:
@@ -115,7 +120,13 @@ class LibraryEdits(HubScreen):
 
             return edits.edit_all(registry, targets, assignments)
 
-        self.change(work, self._changed)
+        self.change_many(len(targets), work, self._changed)
+
+    def change_many(self, count: int, work: Callable[[Registry], Result], done: Callable[[Result], object]) -> None:
+        """As :meth:`change`; says so first where so many models are written that it takes a while."""
+        if count >= MANY:
+            self.say(f"writing {formats.count(count, 'model')} …")
+        self.change(work, done)
 
     def _changed(self, entry: Entry | None) -> None:
         self.reload(facets=True)
@@ -176,7 +187,10 @@ class LibraryEdits(HubScreen):
                 self.in_thread(
                     lambda registry: _plan_tags(registry, models, add, remove),
                     lambda plan: self._confirm_plan(
-                        plan, lambda: self.change(lambda registry: _tag(registry, models, add, remove), self._changed)
+                        plan,
+                        lambda: self.change_many(
+                            len(models), lambda registry: _tag(registry, models, add, remove), self._changed
+                        ),
                     ),
                     group="plan",
                 )
@@ -242,7 +256,7 @@ class LibraryEdits(HubScreen):
         models = self.targets()
 
         def go(path: str) -> None:
-            self.change(lambda registry: _collect(registry, path, models), self._changed)
+            self.change_many(len(models), lambda registry: _collect(registry, path, models), self._changed)
 
         def done(path: str | None) -> None:
             if not path:

@@ -93,7 +93,7 @@ class LibraryTrash(LibraryEdits):
             self.reload(facets=True)
             self.say(said)
 
-        self.change(work, done)
+        self.change_many(len(self.targets()), work, done)
 
     # undo ---------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import on
 from textual.binding import BindingType
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from registry.organise import Line
 
 DEFAULT = "{base}/{creator}/{model}"
+
+
+class Plan(NamedTuple):
+    """What would go where; ``files`` are all that move, sidecars and previews among them."""
+
+    lines: list[Line]
+    sound: list[Line]
+    files: int
 
 
 class PlanList(RowList["Line"]):
@@ -58,7 +66,7 @@ class OrganiseScreen(HubScreen):
         super().__init__()
         self._models = list(models)
         self._into: Path | None = None
-        self._plan: list[Line] | None = None
+        self._plan: Plan | None = None
         self._fields = ""
 
     def body(self) -> Iterable[Widget]:
@@ -84,8 +92,8 @@ class OrganiseScreen(HubScreen):
         return ""
 
     @property
-    def _sound(self) -> list[Line]:
-        return [line for line in self._plan or () if not line.conflict]
+    def _sound(self) -> Sequence[Line]:
+        return self._plan.sound if self._plan else ()
 
     def _show_into(self) -> None:
         where = str(self._into) if self._into else "each file's own folder"
@@ -103,16 +111,14 @@ class OrganiseScreen(HubScreen):
             lambda registry: _plan(registry, template, models, into), self._show, group="plan", failed=self._refuse
         )
 
-    def _show(self, plan: list[Line]) -> None:
+    def _show(self, plan: Plan) -> None:
         self._plan = plan
         self._refuse("")
         rows = self.query_one(PlanList)
         rows.empty = "Every file lies where the template puts it."
-        # What is in the way comes first: the rest needs no look.
-        rows.set_items(sorted(plan, key=lambda line: not line.conflict), cursor=0)
-        stays = len(plan) - len(self._sound)
-        files = sum(len(line.moves) for line in self._sound)
-        said = f"{formats.count(len(self._sound), 'model file')} would move, {formats.count(files, 'file')} in all"
+        rows.set_items(plan.lines, cursor=0)
+        stays = len(plan.lines) - len(plan.sound)
+        said = f"{formats.count(len(plan.sound), 'model file')} would move, {formats.count(plan.files, 'file')} in all"
         self.query_one("#sum", Static).update(said + (f"; {stays:,} stay: something is in the way" if stays else ""))
         self.refresh_actions()
 
@@ -183,10 +189,13 @@ def shortened(source: str, target: str) -> tuple[str, str]:
     return str(Path(*one[shared:])), str(Path(*other[shared:]))
 
 
-def _plan(registry: Registry, template: str, models: Sequence[str], into: Path | None) -> list[Line]:
+def _plan(registry: Registry, template: str, models: Sequence[str], into: Path | None) -> Plan:
     from registry import organise
 
-    return organise.plan(registry, template, models, into=into)
+    lines = organise.plan(registry, template, models, into=into)
+    sound = [line for line in lines if not line.conflict]
+    # What is in the way comes first: the rest needs no look.
+    return Plan([line for line in lines if line.conflict] + sound, sound, sum(len(line.moves) for line in sound))
 
 
 def _carry_out(registry: Registry, lines: Sequence[Line]) -> Entry | None:
