@@ -126,6 +126,40 @@ def test_a_source_that_changed_after_it_was_copied_is_not_deleted(
     assert registry.db.execute("SELECT count(*) FROM copied").fetchone()[0] == 0
 
 
+def test_a_source_waits_for_its_copy_to_be_there_again(registry: Registry, folder: Path, drive: Path) -> None:
+    source, target = str(folder / "ink.json"), str(drive / "in" / "ink.json")
+    (drive / "in").mkdir()
+    with registry.transaction() as db:
+        copying.note(db, [copying.copy(source, target, 1)])
+    away = (drive / "in").rename(drive / "unplugged")
+    Registry(registry.home).close()
+    assert Path(source).exists()
+    away.rename(drive / "in")
+    Registry(registry.home).close()
+    assert not Path(source).exists()
+    assert Path(target).read_text() == "{}"
+
+
+def test_a_source_stays_where_its_copy_was_taken_away_since(registry: Registry, folder: Path, drive: Path) -> None:
+    source, target = str(folder / "ink.json"), str(drive / "ink.json")
+    with registry.transaction() as db:
+        copying.note(db, [copying.copy(source, target, 1)])
+    Path(target).unlink()
+    Registry(registry.home).close()
+    assert Path(source).exists()
+
+
+def test_somebody_elses_file_of_the_same_name_is_never_taken_for_a_copy(
+    registry: Registry, folder: Path, drive: Path
+) -> None:
+    source, other = str(folder / "ink.json"), drive / "ink.json"
+    other.write_text("[]")
+    assert not copying.is_copy(source, str(other))
+    beside = folder / "twin.json"
+    beside.write_text("{}")
+    assert not copying.is_copy(source, str(beside)), "on one drive nothing is copied"
+
+
 def test_a_folder_that_is_not_indexed_takes_nothing(registry: Registry, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not indexed"):
         organise.plan(registry, "{type}/", [_ink(registry)], into=tmp_path)

@@ -18,8 +18,9 @@ from tests.support.screens import notes_of, press, settle, text_of, write
 from tui.app import HubmanApp
 from tui.screens.generate import GenerateScreen
 from tui.screens.library import LibraryScreen
+from tui.screens.publish import PublishScreen
 from tui.widgets.detail import describe
-from tui.widgets.dialogs import Ask, Choose
+from tui.widgets.dialogs import Ask, Choose, Confirm, Options
 from tui.widgets.facets import FacetList
 from tui.widgets.model_list import ModelList
 from tui.widgets.stack import StackList
@@ -40,7 +41,8 @@ def folder(tmp_path: Path, home: Path) -> Path:
         ink, version = library.resolve(registry, "ink")
         _, old = library.resolve(registry, "old")
         library.set_facts(registry, old, "user", {"model": ink, "version_name": "v1", "strength": 0.4})
-        edits.edit(registry, ink, version, {"version_name": "v2", "strength": "0.7", "trigger_words": "inkwash, paper"})
+        said = {"name": "ink", "version_name": "v2", "strength": "0.7", "trigger_words": "inkwash, paper"}
+        edits.edit(registry, ink, version, said)
     return folder
 
 
@@ -218,6 +220,58 @@ async def test_only_loras_go_into_prompts(open_app: OpenApp, home: Path, folder:
         assert notes_of(app) == ["clay is of kind checkpoint, and prompts name LoRAs only"] * 3
 
 
+@pytest.mark.parametrize(
+    "ref", ["https://civitai.com/models/7?modelVersionId=9", "urn:air:sdxl:lora:civitai:7@9", "9", "a" * 64]
+)
+async def test_plus_pulls_by_address_air_number_or_hash_and_refuses_what_is_none(
+    open_app: OpenApp, started: list[Job], ref: str
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "plus")
+        await write(pilot, "no such thing")
+        await press(pilot, "enter")
+        assert isinstance(app.screen, Ask), "what is wrong stands under the line"
+        await press(pilot, "end", "ctrl+u")
+        await write(pilot, ref)
+        await press(pilot, "enter")
+        assert [(job.kind, job.request["ref"]) for job in started] == [("pull", ref)]
+
+
+async def test_p_opens_the_form_for_the_chosen_version_and_q_leaves_it(
+    open_app: OpenApp, home: Path, folder: Path
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "l", "p")
+        assert isinstance(app.screen, PublishScreen)
+        assert app.screen._version == _stored(home, "ink").versions[1]
+        await press(pilot, "q")
+        assert isinstance(app.screen_stack[-1], LibraryScreen)
+
+
+async def test_marked_models_are_edited_after_a_look_and_undone_together(
+    open_app: OpenApp, home: Path, folder: Path
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "asterisk", "e")
+        fields = [option[0] for option in app.screen.query_one(Options)._items]
+        assert {"notes", "name", "base_model", "trigger_groups"} <= set(fields)
+        await press(pilot, *["j"] * fields.index("creator"), "enter")
+        await write(pilot, "mori")
+        await press(pilot, "enter")
+        assert isinstance(app.screen, Confirm)
+        assert "creator · → mori" in text_of(app)
+        await press(pilot, "y")
+        assert [_stored(home, name).creator for name in ("clay", "ink")] == ["mori", "mori"]
+        await press(pilot, "z")
+        assert [_stored(home, name).creator for name in ("clay", "ink")] == [None, None]
+
+
 async def test_u_asks_for_the_marked_and_capital_u_for_all(
     open_app: OpenApp, home: Path, folder: Path, started: list[Job]
 ) -> None:
@@ -371,7 +425,7 @@ async def test_the_sorted_column_is_marked(open_app: OpenApp, models: list[str])
         await settle(pilot)
         assert "Name▴" in text_of(app)
         await press(pilot, "S")
-        options = [option[0] for option in app.screen.query_one("Options")._items]  # type: ignore[attr-defined]
+        options = [option[0] for option in app.screen.query_one(Options)._items]
         await press(pilot, *["j"] * options.index("size"), "enter")
         assert "Size▾" in text_of(app)
         _screen(app).set_query("sort:-size")
