@@ -461,7 +461,7 @@ async def test_q_goes_back_from_a_pane_or_a_screen_over_the_library_and_then_qui
         assert _screen(app).has_class("-detail")
         await press(pilot, "q")
         assert not _screen(app).has_class("-detail")
-        await press(pilot, "i", "q")
+        await press(pilot, "S", "q", "i", "q")
         assert isinstance(app.screen, LibraryScreen)
         assert not app._exit
         await press(pilot, "q")

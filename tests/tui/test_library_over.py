@@ -165,7 +165,7 @@ async def test_the_plan_stands_before_anything_moves_and_undo_puts_all_back(
         conflicts = {Path(line.source).name: line.conflict for line in plan}
         assert conflicts["ink.safetensors"] == ""
         assert "several files would be clay.safetensors" in conflicts["clay.safetensors"]
-        assert "several files would be" in text_of(app)
+        assert "several files would be clay.safetensors: add {hash8}" in text_of(app), "whole, under the table"
         assert "2 stay: something is in the way" in text_of(app)
         await press(pilot, "enter", "m")
         assert isinstance(app.screen, Confirm)

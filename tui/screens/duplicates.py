@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, get_args
@@ -70,7 +71,7 @@ class SetList(RowList[SetLine]):
         return (
             mark,
             ("keep", "good") if item.is_kept else ("trash", "muted"),
-            (formats.one_line(item.copy.path), "" if item.is_kept else "muted"),
+            (formats.one_line(_below(item.copy.path, item.found)), "" if item.is_kept else "muted"),
             (formats.one_line(item.copy.name), "muted"),
             (formats.size(item.copy.size), "muted"),
             (day, "muted"),
@@ -98,6 +99,7 @@ class DuplicatesScreen(HubScreen):
     def body(self) -> Iterable[Widget]:
         yield Static("", id="heading", classes="title", markup=False)
         yield SetList(self._sets, id="sets")
+        yield Static("", id="path", classes="line", markup=False)
         yield Static("", id="sum", classes="line")
 
     def on_mount(self) -> None:
@@ -138,6 +140,12 @@ class DuplicatesScreen(HubScreen):
         )
         self.query_one("#sum", Static).update(said if len(sets) else "")
         self.refresh_actions()
+
+    @on(RowList.Highlighted, "#sets")
+    def _follow_cursor(self) -> None:
+        line = self.query_one(SetList).current
+        copy = line.copy if line is not None else None
+        self.query_one("#path", Static).update(formats.one_line(copy.path) if copy else "")
 
     # choosing -----------------------------------------------------------------------------------------------------
 
@@ -224,6 +232,12 @@ class DuplicatesScreen(HubScreen):
 
     def do_back(self) -> None:
         self.dismiss(None)
+
+
+def _below(path: str, found: Duplicates) -> str:
+    """A file's path without the folders that all of its set share."""
+    shared = os.path.commonpath([os.path.dirname(copy.path) for copy in found.copies])  # noqa: PTH120 - cheap, for each line drawn
+    return os.path.relpath(path, shared)
 
 
 def _find(registry: Registry, kind: Kind) -> list[Duplicates]:

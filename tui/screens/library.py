@@ -220,7 +220,6 @@ class LibraryScreen(LibraryMarks):
 
     @on(RowList.Highlighted, "#models, #cards")
     def _follow_cursor(self) -> None:
-        self.extend_range()
         row = self.current
         if row is None:
             self.detail = None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from textual import on
+
 from tui.screens.library_views import LibraryViews
+from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
     from registry.database import Registry
     from registry.records import ModelRow
-    from tui.widgets.rows import RowList
 
 
 class LibraryMarks(LibraryViews):
@@ -58,8 +60,9 @@ class LibraryMarks(LibraryViews):
             self._range_from = None
             self.marks_changed()
 
+    @on(RowList.Highlighted, "#models, #cards")
     def extend_range(self) -> None:
-        """To be called when the cursor has moved."""
+        """The range reaches to the cursor, wherever that goes."""
         if self._range_from is not None:
             first, last = sorted((self._range_from, self.rows.cursor))
             self.order.marks = {*self._before_range, *self.order.ids[first : last + 1]}

@@ -77,6 +77,7 @@ class OrganiseScreen(HubScreen):
         yield Static("", id="into", classes="line", markup=False)
         yield Static("", id="problem", markup=False)
         yield PlanList(id="plan")
+        yield Static("", id="why", markup=False)
         yield Static("", id="sum", classes="line")
 
     def on_mount(self) -> None:
@@ -115,7 +116,7 @@ class OrganiseScreen(HubScreen):
         self._plan = plan
         self._refuse("")
         rows = self.query_one(PlanList)
-        rows.empty = "Every file lies where the template puts it."
+        rows.empty = "Nothing to move: no file of these lies here, or every one lies where the template puts it."
         rows.set_items(plan.lines, cursor=0)
         stays = len(plan.lines) - len(plan.sound)
         said = f"{formats.count(len(plan.sound), 'model file')} would move, {formats.count(plan.files, 'file')} in all"
@@ -128,6 +129,14 @@ class OrganiseScreen(HubScreen):
         problem.display = bool(reason)
         if reason:
             self.query_one("#sum", Static).update("")
+
+    @on(RowList.Highlighted, "#plan")
+    def _follow_cursor(self) -> None:
+        """The whole conflict of the line under the cursor, which its column cuts."""
+        line = self.query_one(PlanList).current
+        why = self.query_one("#why", Static)
+        why.update(formats.one_line(line.conflict) if line is not None else "")
+        why.display = line is not None and bool(line.conflict)
 
     @on(Input.Submitted, "#template")
     def _written(self) -> None:

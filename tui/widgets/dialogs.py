@@ -127,6 +127,7 @@ Option = tuple[str, str, str]
 class Choose(_Question[str]):
     """One of several options; answers its key. ``verbs`` are keys that choose it for something else (``verb``)."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", "Cancel", show=False)]
     DEFAULT_CSS = (
         _FRAME.format(name="Choose") + "Choose Options { height: auto; max-height: 24; background: $surface; }"
     )
@@ -169,7 +170,7 @@ class Confirm(_Question[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "dismiss(True)", "Yes", show=False),
-        Binding("n,escape", "dismiss(None)", "No", show=False),
+        Binding("n,q,escape", "dismiss(None)", "No", show=False),
     ]
     DEFAULT_CSS = _FRAME.format(name="Confirm") + "Confirm #hint { color: $foreground; margin: 1 0; }"
 
