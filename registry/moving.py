@@ -28,7 +28,20 @@ from registry.roots import is_text
 Result = TypeVar("Result")
 
 
-def carry_out(registry: Registry, moves: Sequence[Move], finish: Callable[[sqlite3.Connection], Result]) -> Result:
+Watch = Callable[[int, int], object]
+"""Told how many of how many files have been moved; files that go to another drive take their time."""
+
+
+def _unwatched(done: int, total: int) -> None:
+    del done, total
+
+
+def carry_out(
+    registry: Registry,
+    moves: Sequence[Move],
+    finish: Callable[[sqlite3.Connection], Result],
+    watch: Watch = _unwatched,
+) -> Result:
     """Move all files and call ``finish`` in the transaction that notes where they are now; returns its result.
 
     Folders that are missing are made. Raises :class:`HubError`, with every file where it was, if one of them can't be
@@ -41,7 +54,7 @@ def carry_out(registry: Registry, moves: Sequence[Move], finish: Callable[[sqlit
         made = _missing_folders(moves) + trash_folder.manifests(moves)
         number = _begin(registry, moves, made)
         try:
-            copies = _move(registry, moves, number)
+            copies = _move(registry, moves, number, watch)
             with registry.transaction() as db:
                 moved_places.note(registry, moves)
                 result = finish(db)
@@ -110,7 +123,7 @@ def _missing_folders(moves: Sequence[Move]) -> list[str]:
     return list(missing)
 
 
-def _move(registry: Registry, moves: Sequence[Move], number: int) -> list[Copied]:
+def _move(registry: Registry, moves: Sequence[Move], number: int, watch: Watch) -> list[Copied]:
     """Move the files; returns those that had to be copied, whose sources are still there."""
     folders: set[Path] = set()
     copies: list[Copied] = []
@@ -118,7 +131,8 @@ def _move(registry: Registry, moves: Sequence[Move], number: int) -> list[Copied
         trash_folder.write_manifests(registry.db, moves)
     except OSError as error:
         raise HubError(f"{error.filename} can't be made ({error.strerror})", "nothing was moved") from error
-    for source, target in moves:
+    for done, (source, target) in enumerate(moves):
+        watch(done, len(moves))
         try:
             Path(target).parent.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(target):
@@ -178,7 +192,9 @@ def _put_back(registry: Registry, number: int, moves: Sequence[Move], made: Sequ
 
 
 def _put_one_back(source: str, target: str, number: int) -> None:
-    Path(copying.part_of(target, number)).unlink(missing_ok=True)
+    part = copying.part_of(target, number)
+    if os.path.lexists(part):
+        Path(part).unlink()
     if not os.path.lexists(target):
         return
     if not os.path.lexists(source):

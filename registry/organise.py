@@ -21,6 +21,7 @@ from registry.copying import standing_folder
 from registry.database import Registry
 from registry.errors import HubError, UsageError
 from registry.journal import Entry, Move
+from registry.moving import Watch
 from registry.safe_name import safe_part
 from registry.sidecar_names import stem_of
 from registry.trash import Folders, with_companions
@@ -94,7 +95,7 @@ def line_to(model: str, name: str, source: str, folder: Path, stem: str, read: F
     return Line(model=model, name=name, source=source, target=target, conflict=conflict, moves=moves)
 
 
-def carry_out(registry: Registry, lines: Sequence[Line]) -> Entry | None:
+def carry_out(registry: Registry, lines: Sequence[Line], watch: Watch | None = None) -> Entry | None:
     """Move what has no conflict, as one entry of the journal; None if nothing is left to move.
 
     Raises :class:`registry.errors.HubError`, with every file where it was, when one can't be moved.
@@ -109,7 +110,7 @@ def carry_out(registry: Registry, lines: Sequence[Line]) -> Entry | None:
     def finish(_: object) -> Entry | None:
         return journal.write(registry, "organise", label, models, lambda: None, moves=moves)
 
-    return moving.carry_out(registry, moves, finish)
+    return moving.carry_out(registry, moves, finish, *([watch] if watch else []))
 
 
 def _parts(template: str) -> list[str]:

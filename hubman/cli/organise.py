@@ -8,6 +8,7 @@ import click
 
 from hubman.cli import output
 from hubman.cli.library import open_registry
+from hubman.progress import Progress
 from registry import library, renaming
 from registry import organise as organising
 from registry.organise import Line
@@ -38,7 +39,12 @@ def organise(template: str, query: str, into: Path | None, yes: bool, dry_run: b
         count = sum(not line.conflict for line in plan)
         if dry_run or not count or not output.agreed(f"Move {count} files?", yes=yes):
             return
-        entry = organising.carry_out(registry, plan)
+        with output.progress(quiet=as_json) as report:
+            entry = organising.carry_out(
+                registry,
+                plan,
+                lambda done, total: report(Progress(stage="moving", done=done, total=total, unit="files")),
+            )
     if entry and not as_json:
         output.say(f"{entry.label}; hubman undo puts them back")
 

@@ -62,7 +62,9 @@ def test_a_model_goes_to_another_drive_with_all_beside_it_and_back(
     before = _all(folder)
     plan = organise.plan(registry, "{type}/", [_ink(registry)], into=drive)
     assert [line.conflict for line in plan] == [""]
-    organise.carry_out(registry, plan)
+    told: list[tuple[int, int]] = []
+    organise.carry_out(registry, plan, lambda done, total: told.append((done, total)))
+    assert told == [(0, 2), (1, 2)]
     assert _all(folder) == {}
     assert _all(drive) == {f"lora/{name}": content for name, content in before.items()}
     assert _paths(registry) == [str(drive / "lora/ink.safetensors")]

@@ -293,3 +293,18 @@ async def test_keys_that_cannot_act_over_an_empty_library_say_why(open_app: Open
             assert notes_of(app)[-1] == "there is no model under the cursor", key
         await press(pilot, "D", "d")
         assert notes_of(app)[-1] == "there is no set here"
+
+
+async def test_a_move_that_fails_is_told_and_leaves_every_file_where_it_was(
+    open_app: OpenApp, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _files(folder)
+    app = open_app()
+    async with app.run_test(size=(140, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "m", "m")
+        (folder / "SD 1.5").write_text("a file where a folder should be")
+        await press(pilot, "y")
+        assert "nothing was moved" in notes_of(app)[-1]
+        assert _files(folder) - {"SD 1.5"} == before
+        assert "moving" not in text_of(app).splitlines()[-2]

@@ -173,7 +173,8 @@ class LibraryScreen(LibraryMarks):
         text = f"{shown:,}{many} of {self._total:,}" if shown != self._total else formats.count(self._total, "model")
         self.query_one("#hits", Static).update((f"{marked:,} marked · " if marked else "") + text)
         combo = f"combo {self.hub.combo.words}" if self.hub.combo.parts else ""
-        others = ("range: v keeps it" if self._range_from is not None else "", combo, self._speed.words)
+        range_ = "range: v keeps it" if self._range_from is not None else ""
+        others = (range_, self.moving, combo, self._speed.words)
         said = library_status.line(self._total, self._checked_at, marked, self.marked_bytes, others=others)
         self.query_one("#status", Static).update(said)
 

@@ -10,12 +10,20 @@ from tui import formats
 from tui.screens.library_trash import LibraryTrash
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from registry.database import Registry
+    from registry.journal import Entry
+    from registry.moving import Watch
+    from registry.organise import Line
     from tui.services.watch import Snapshot
 
 
 class LibraryUse(LibraryTrash):
     """The screens and jobs that ``y Y T x p o i m r D + u U R A`` begin."""
 
+    moving: str = ""
+    """How far the files are that are being moved; empty when none are."""
     _updates: str = ""
     """The job that asks Civitai for updates, until its answer was told."""
 
@@ -129,7 +137,33 @@ class LibraryUse(LibraryTrash):
     def do_organise(self) -> None:
         from tui.screens.organise import OrganiseScreen
 
-        self.app.push_screen(OrganiseScreen(self.targets()), lambda _: self.reload(facets=True))
+        self.app.push_screen(OrganiseScreen(self.targets(), self._move_files))
+
+    def _move_files(self, lines: Sequence[Line]) -> None:
+        """Files that go to another drive take their time: the line of status tells how far they are."""
+        self.moving = "moving files …"
+        timer = self.set_interval(0.5, self.show_status) if self.hub.looks else None
+
+        def watch(done: int, total: int) -> None:
+            self.moving = f"moving file {done + 1:,} of {total:,}"
+
+        def ended() -> None:
+            self.moving = ""
+            if timer is not None:
+                timer.stop()
+            self.show_status()
+
+        def moved(entry: Entry | None) -> None:
+            ended()
+            self.reload(facets=True)
+            self.say(f"{entry.label}  (z undoes)" if entry else "nothing was moved")
+
+        def failed(reason: str) -> None:
+            ended()
+            self.complain(reason)
+
+        self.show_status()
+        self.change(lambda registry: _carry_out(registry, lines, watch), moved, failed=failed)
 
     def do_rename(self) -> None:
         from tui.screens import library_rename
@@ -197,6 +231,12 @@ class LibraryUse(LibraryTrash):
             self.say(newer if count else "all are at the newest version that Civitai has")
         elif view.job.error:
             self.complain(view.job.error)
+
+
+def _carry_out(registry: Registry, lines: Sequence[Line], watch: Watch) -> Entry | None:
+    from registry import organise
+
+    return organise.carry_out(registry, lines, watch)
 
 
 def _check_ref(text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -19,7 +19,6 @@ from tui.widgets.rows import Cell, RowList
 
 if TYPE_CHECKING:
     from registry.database import Registry
-    from registry.journal import Entry
     from registry.organise import Line
 
 DEFAULT = "{base}/{creator}/{model}"
@@ -62,8 +61,10 @@ class OrganiseScreen(HubScreen):
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("organise")]
     AUTO_FOCUS = "#plan"
 
-    def __init__(self, models: Sequence[str]) -> None:
+    def __init__(self, models: Sequence[str], go: Callable[[Sequence[Line]], object]) -> None:
+        """``go`` is handed the lines that were agreed to; moving them may outlast this screen."""
         super().__init__()
+        self._go = go
         self._models = list(models)
         self._into: Path | None = None
         self._plan: Plan | None = None
@@ -173,14 +174,10 @@ class OrganiseScreen(HubScreen):
 
         def agreed(yes: bool | None) -> None:
             if yes:
-                self.query_one("#sum", Static).update("moving …")
-                self.change(lambda registry: _carry_out(registry, sound), self._moved)
+                self._go(sound)
+                self.dismiss(None)
 
         self.app.push_screen(Confirm(title, first + more), agreed)
-
-    def _moved(self, entry: Entry | None) -> None:
-        self.say(f"{entry.label}  (z undoes)" if entry else "nothing was moved")
-        self.dismiss(None)
 
     def do_back(self) -> None:
         if self.query_one("#template", Input).has_focus:
@@ -205,12 +202,6 @@ def _plan(registry: Registry, template: str, models: Sequence[str], into: Path |
     sound = [line for line in lines if not line.conflict]
     # What is in the way comes first: the rest needs no look.
     return Plan([line for line in lines if line.conflict] + sound, sound, sum(len(line.moves) for line in sound))
-
-
-def _carry_out(registry: Registry, lines: Sequence[Line]) -> Entry | None:
-    from registry import organise
-
-    return organise.carry_out(registry, lines)
 
 
 def _roots(registry: Registry) -> list[str]:
