@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from registry import ids, words
 from registry.errors import HubError
 
-MIGRATIONS = ("m001_first", "m003_scan", "m004_journal", "m002_query", "m005_unhashed", "m007_usage")
+if TYPE_CHECKING:
+    from sqlite_utils import Migrations
+
+MIGRATIONS = ("m001_first", "m003_scan", "m004_journal", "m010_copies", "m002_query", "m005_unhashed", "m007_usage")
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
 BUSY_TIMEOUT_S = 5.0
@@ -48,7 +52,7 @@ class Registry:
 
     def _finish_moves(self) -> None:
         """Put back the files of a process that was killed while it moved them."""
-        if self.db.execute("SELECT 1 FROM moves_under_way").fetchone():
+        if self.db.execute("SELECT 1 FROM moves_under_way UNION ALL SELECT 1 FROM copied").fetchone():
             from registry import moving
 
             moving.recover(self)
@@ -117,15 +121,21 @@ def _is_current(db: sqlite3.Connection) -> bool:
     return set(MIGRATIONS) <= {row[0] for row in db.execute("SELECT name FROM _sqlite_migrations")}
 
 
-def _migrate(db: sqlite3.Connection) -> None:
-    from sqlite_utils import Database
-
+def load_migrations() -> Migrations:
+    """All of them; the modules of tables register their own, in this order."""
     from registry.schema import migrations
-    from registry.schema_query import m002_query  # noqa: F401 - registers itself
+    from registry.schema_copies import m010_copies  # noqa: F401
+    from registry.schema_query import m002_query  # noqa: F401
     from registry.schema_unhashed import m005_unhashed  # noqa: F401
     from registry.schema_usage import m007_usage  # noqa: F401
 
-    migrations.apply(Database(db))
+    return migrations
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    from sqlite_utils import Database
+
+    load_migrations().apply(Database(db))
     db.execute("INSERT OR IGNORE INTO meta VALUES ('device', ?), ('clock', '0')", (ids.new_device_id(),))
     device = db.execute("SELECT value FROM meta WHERE key = 'device'").fetchone()[0]
     db.execute("INSERT OR IGNORE INTO devices (id, name) VALUES (?, ?)", (device, os.uname().nodename))

@@ -101,12 +101,18 @@ _ORDER: dict[Rule, Callable[[Copy], tuple[int, str]]] = {
 
 def plan(found: Sequence[Duplicates], rule: Rule) -> list[Resolution]:
     """One file of each set to keep. A set of which anything changed since the last scan is left alone."""
-    resolutions = []
-    for one in found:
-        kept, *dropped = sorted(one.copies, key=_ORDER[rule])
-        problem = next((f"{copy.path} {why}" for copy in one.copies if (why := _trouble(copy))), "")
-        resolutions.append(Resolution(one.kind, kept, tuple(dropped), problem))
-    return resolutions
+    return [keeping(one, best(one, rule)) for one in found]
+
+
+def best(one: Duplicates, rule: Rule) -> Copy:
+    """The file of a set that a rule keeps."""
+    return min(one.copies, key=_ORDER[rule])
+
+
+def keeping(one: Duplicates, kept: Copy) -> Resolution:
+    """``kept``, one of a set's files, stays; a set of which anything changed since the last scan is left alone."""
+    problem = next((f"{copy.path} {why}" for copy in one.copies if (why := _trouble(copy))), "")
+    return Resolution(one.kind, kept, tuple(copy for copy in one.copies if copy != kept), problem)
 
 
 def _trouble(copy: Copy) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from registry import fields, journal, library, previews, timestamps
+from registry import fields, journal, library, previews, timestamps, triggers
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.journal import Entry
 from registry.records import ModelDetail, VersionRow
+from registry.triggers import Trigger
 
 Target = tuple[str, str]
 """(model, the version of it that fields of versions are written to)"""
@@ -96,6 +97,17 @@ def plan_tags(
     return found
 
 
+def set_words(registry: Registry, version_id: str, said: Sequence[Trigger]) -> Entry | None:
+    """Make these the trigger words of a version, with their groups."""
+
+    def act() -> None:
+        library.replace_set(registry, version_id, "trigger_words", [trigger.word for trigger in said])
+        library.replace_set(registry, version_id, "trigger_groups", triggers.members_of(said))
+
+    label = f"trigger words of {names_of(registry, [version_id])}"
+    return journal.write(registry, "edit", label, [version_id], act)
+
+
 def trash(registry: Registry, *models: str) -> Entry | None:
     """Put models into the trash: hidden from lists on every machine, their files untouched."""
     return _set_all(registry, "trash", "{} put into the trash", models, {"deleted_at": timestamps.now()})
@@ -147,6 +159,9 @@ def _items(targets: Sequence[Target]) -> list[str]:
 def _assign(registry: Registry, item: str, name: str, value: Any) -> None:
     if name in fields.TEXTS:
         library.write_text(registry, item, name, value)
+    elif name == "trigger_groups":
+        library.replace_set(registry, item, name, triggers.members_of(value))
+        library.update_set(registry, item, "trigger_words", add=[trigger.word for trigger in value])
     elif name in fields.SETS:
         library.replace_set(registry, item, name, value)
     else:
@@ -158,6 +173,8 @@ def _parse(name: str, text: str) -> Any:
         raise UsageError(f"there is no field {name}", f"use one of {', '.join(fields.editable_names())}")
     if name in fields.TEXTS:
         return text
+    if name == "trigger_groups":
+        return triggers.parse(text)
     if name in fields.SETS:
         return [word.strip() for word in text.split(",") if word.strip()]
     return fields.parse(fields.FIELDS[name], text)
@@ -169,6 +186,8 @@ def shown(name: str, model: ModelDetail, version: VersionRow) -> str:
     value = getattr(model if fields.level_of(name) == "model" else version, attribute)
     if value is None:
         return ""
+    if name == "trigger_groups":
+        return triggers.shown(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):

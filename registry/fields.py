@@ -80,6 +80,7 @@ TEXTS: dict[str, Literal["model", "version"]] = {"notes": "model", "description"
 SETS: dict[str, Literal["model", "version"]] = {
     "tags": "model",
     "trigger_words": "version",
+    "trigger_groups": "version",
     "previews": "version",
     "collections": "model",
 }
@@ -94,7 +95,9 @@ def level_of(name: str) -> Level | None:
 
 
 def editable_names() -> list[str]:
-    return sorted([field.name for field in _FIELDS if field.editable] + list(TEXTS) + ["trigger_words", "tags"])
+    return sorted(
+        [field.name for field in _FIELDS if field.editable] + list(TEXTS) + ["trigger_words", "trigger_groups", "tags"]
+    )
 
 
 def parse(field: Field, text: str) -> Any:

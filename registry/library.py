@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from registry import changes, ids, inherit, projection, query, roots, settled, views
+from registry import changes, ids, inherit, projection, query, roots, settled, timestamps, views
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, Replaced, RunRow, VersionRow
@@ -32,6 +32,21 @@ def count(registry: Registry) -> int:
     return int(registry.db.execute("SELECT count(*) FROM listing WHERE NOT deleted").fetchone()[0])
 
 
+def checked_at(registry: Registry) -> str:
+    """When all indexed folders were last looked through; empty if never."""
+    row = registry.db.execute("SELECT value FROM meta WHERE key = 'checked_at'").fetchone()
+    return str(row[0]) if row else ""
+
+
+def bytes_of(registry: Registry, ids: Iterable[str]) -> int:
+    """The sizes of the newest versions of these models in sum."""
+    sql = (
+        "SELECT coalesce(sum(v.size), 0) FROM json_each(?) j JOIN models m ON m.id = j.value "
+        "JOIN versions v ON v.id = m.version_id"
+    )
+    return int(registry.db.execute(sql, (msgspec.json.encode(list(ids)).decode(),)).fetchone()[0])
+
+
 def _ids(registry: Registry, text: str, limit: int) -> list[str]:
     found = query.compile_query(text, views=views.own(registry))
     cursor = registry.db.cursor()
@@ -43,42 +58,50 @@ def _ids(registry: Registry, text: str, limit: int) -> list[str]:
 _ROWS = """
 SELECT m.id, m.name, m.kind, m.rating, m.favourite, m.alias, m.creator, m.origin, m.added_at, m.upstream_deleted,
     m.version_id, m.versions, v.name AS version_name, v.base_model, v.architecture, v.network_type, v.rank, v.strength, v.size,
-    v.trigger_words, v.published_url, v.preview, v.is_damaged, m.tag_list AS tags,
+    v.trigger_words, v.published_url, v.preview, v.is_damaged, m.tag_list AS tags, l.uses, l.used_at, l.duplicate, l.outdated,
+    l.early_until,
     (SELECT group_concat(p.state) FROM files f JOIN places p ON p.sha256 = f.sha256 WHERE f.version_id = v.id) AS states
-FROM models m JOIN versions v ON v.id = m.version_id WHERE m.id IN (%s)
+FROM models m JOIN versions v ON v.id = m.version_id JOIN listing l ON l.number = m.search_id WHERE m.id IN (%s)
 """
 
 
 def model_rows(registry: Registry, ids: Sequence[str]) -> list[ModelRow]:
     """The rows of these models, in the order of ``ids``; unknown ids are left out."""
     found: dict[str, ModelRow] = {}
+    now = timestamps.now()
     for start in range(0, len(ids), 500):
         part = ids[start : start + 500]
         marks = ", ".join("?" for _ in part)
         for row in registry.db.execute(_ROWS % marks, part):
-            found[row["id"]] = _model_row(row)
+            found[row["id"]] = _model_row(row, now)
     return [found[model] for model in ids if model in found]
 
 
-def _model_row(row: sqlite3.Row) -> ModelRow:
+def _model_row(row: sqlite3.Row, now: str) -> ModelRow:
     values = dict(row)
-    states = (values.pop("states") or "").split(",")
-    flags = ""
-    if values.pop("is_damaged") or "damaged" in states:
-        flags += "!"
-    if states == [""]:
-        flags += "E"
-    elif not {"present", "damaged"} & set(states):
-        flags += "O" if "offline" in states else "M"
-    if values.pop("published_url"):
-        flags += "P"
-    if values.pop("upstream_deleted"):
-        flags += "X"
+    flags = _flags(values, now)
+    for name in ("states", "is_damaged", "published_url", "upstream_deleted", "duplicate", "outdated", "early_until"):
+        del values[name]
     values["tags"] = tuple(_decode_list(values["tags"]))
     values["trigger_words"] = tuple(_decode_list(values["trigger_words"]))
     values["favourite"] = bool(values["favourite"])
     values["alias"] = values["alias"] or ""
     return ModelRow(**values, flags=flags)
+
+
+def _flags(row: Mapping[str, Any], now: str) -> str:
+    states = set((row["states"] or "").split(","))
+    absent = "R" if states == {""} else "" if {"present", "damaged"} & states else "O" if "offline" in states else "M"
+    said = (
+        ("!", row["is_damaged"] or "damaged" in states),
+        (absent, absent),
+        ("D", row["duplicate"]),
+        ("U", row["outdated"]),
+        ("E", row["early_until"] and row["early_until"] > now),
+        ("P", row["published_url"]),
+        ("X", row["upstream_deleted"]),
+    )
+    return "".join(flag for flag, is_so in said if is_so)
 
 
 _decode_list = msgspec.json.Decoder(list[str]).decode
@@ -128,6 +151,7 @@ def _version(registry: Registry, row: sqlite3.Row) -> VersionRow:
     values = dict(row)
     values["sources"] = msgspec.json.decode(values["sources"])
     values["trigger_words"] = msgspec.json.decode(values["trigger_words"])
+    values["trigger_groups"] = projection.members(registry.db, row["id"], "trigger_groups")
     values["files"] = [_file(registry, file) for file in _of_version(registry, "files", "added_at, sha256", row["id"])]
     values["history"] = [Replaced(**dict(old)) for old in registry.db.execute(_HISTORY, (row["id"],))]
     values["previews"] = [

@@ -36,20 +36,22 @@ SELECT m.name, m.id, m.search_id AS number, m.deleted_at IS NOT NULL AS deleted,
 FROM models m JOIN versions v ON v.id = m.version_id WHERE m.id = ?
 """
 # Hard links share an inode and waste nothing; equal tensors under different headers do. A copy on a drive that is away
-# is still one, so that plugging drives in and out changes no row.
-_DUPLICATE = """
+# is still one, so that plugging drives in and out changes no row; one that is missing here, or only elsewhere, is none.
+_TWINS = """
+FROM versions w JOIN files f ON f.version_id = w.id JOIN files o ON o.autov3 = f.autov3
+    WHERE w.model_id = :model AND o.sha256 <> f.sha256 AND f.autov3 NOT LIKE 'e3b0c44298fc%'
+"""
+_IS_HERE = "EXISTS (SELECT 1 FROM places p WHERE p.sha256 = {}.sha256 AND p.state <> 'missing')"
+_DUPLICATE = f"""
 SELECT EXISTS (SELECT 1 FROM versions w JOIN files f ON f.version_id = w.id JOIN places p ON p.sha256 = f.sha256
         JOIN places o ON o.sha256 = p.sha256 WHERE w.model_id = :model AND p.state <> 'missing' AND o.state <> 'missing'
         AND (o.device <> p.device OR o.inode <> p.inode))
-    OR EXISTS (SELECT 1 FROM versions w JOIN files f ON f.version_id = w.id JOIN files o ON o.autov3 = f.autov3
-        WHERE w.model_id = :model AND o.sha256 <> f.sha256 AND f.autov3 NOT LIKE 'e3b0c44298fc%') AS duplicate
-"""
-_MARK_TWINS = """
-UPDATE listing SET duplicate = 1 WHERE NOT duplicate AND number IN (
-    SELECT m.search_id FROM versions w JOIN files f ON f.version_id = w.id JOIN files o ON o.autov3 = f.autov3
-        JOIN versions x ON x.id = o.version_id JOIN models m ON m.id = x.model_id
-    WHERE w.model_id = :model AND o.sha256 <> f.sha256 AND f.autov3 NOT LIKE 'e3b0c44298fc%')
-"""
+    OR EXISTS (SELECT 1 {_TWINS} AND {_IS_HERE.format("f")} AND {_IS_HERE.format("o")}) AS duplicate
+"""  # noqa: S608 - fixed texts
+_TWIN_MODELS = f"""
+SELECT DISTINCT m.id, m.search_id FROM versions x JOIN models m ON m.id = x.model_id
+    WHERE x.id IN (SELECT o.version_id {_TWINS}) AND m.id <> :model
+"""  # noqa: S608 - fixed texts
 _USED = """
 SELECT coalesce(sum(u.times), 0) AS uses, max(u.last_at) AS used_at FROM versions w JOIN files f ON f.version_id = w.id
     JOIN usage u ON u.sha256 = f.sha256 WHERE w.model_id = ?
@@ -86,8 +88,14 @@ def rebuild(db: sqlite3.Connection, model: str) -> None:
     row["facets"] = codes(db, _facets(row, tags, folders))
     marks = ", ".join("?" for _ in row)
     db.execute(f"INSERT INTO listing ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
-    if row["duplicate"]:
-        db.execute(_MARK_TWINS, {"model": model})
+    _mark_twins(db, model)
+
+
+def _mark_twins(db: sqlite3.Connection, model: str) -> None:
+    """What has the same tensors became a duplicate, or is none any more."""
+    for twin, number in db.execute(_TWIN_MODELS, {"model": model}).fetchall():
+        is_one = db.execute(_DUPLICATE, {"model": twin}).fetchone()[0]
+        db.execute("UPDATE listing SET duplicate = ? WHERE number = ? AND duplicate <> ?", (is_one, number, is_one))
 
 
 def remove(db: sqlite3.Connection, number: int) -> None:

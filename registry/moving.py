@@ -1,12 +1,14 @@
 """Move files of the library so that all of them arrive or none: what is under way is written down before it begins.
 
 A process that is killed leaves its moves in ``moves_under_way``, and whoever opens the registry next puts the files back.
-Places follow in the same transaction that ends the moves, so a moved file needs no scan to be found again.
+Places follow in the same transaction that ends the moves, so a moved file needs no scan to be found again. To another
+drive a file is copied (:mod:`registry.copying`); its source goes when all the rest is done.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
@@ -16,7 +18,8 @@ from typing import TypeVar
 
 import msgspec
 
-from registry import moved_places, trash_folder
+from registry import copying, moved_places, trash_folder
+from registry.copying import Copied
 from registry.database import Registry
 from registry.errors import HubError
 from registry.journal import Move
@@ -25,7 +28,20 @@ from registry.roots import is_text
 Result = TypeVar("Result")
 
 
-def carry_out(registry: Registry, moves: Sequence[Move], finish: Callable[[sqlite3.Connection], Result]) -> Result:
+Watch = Callable[[int, int], object]
+"""Told how many of how many files have been moved; files that go to another drive take their time."""
+
+
+def _unwatched(done: int, total: int) -> None:
+    del done, total
+
+
+def carry_out(
+    registry: Registry,
+    moves: Sequence[Move],
+    finish: Callable[[sqlite3.Connection], Result],
+    watch: Watch = _unwatched,
+) -> Result:
     """Move all files and call ``finish`` in the transaction that notes where they are now; returns its result.
 
     Folders that are missing are made. Raises :class:`HubError`, with every file where it was, if one of them can't be
@@ -34,19 +50,23 @@ def carry_out(registry: Registry, moves: Sequence[Move], finish: Callable[[sqlit
     with _lock(registry, wait=True):
         _put_back_all(registry)
         check(moves)
+        copying.check_room(moves)
         made = _missing_folders(moves) + trash_folder.manifests(moves)
         number = _begin(registry, moves, made)
         try:
-            _rename(registry, moves)
+            copies = _move(registry, moves, number, watch)
             with registry.transaction() as db:
                 moved_places.note(registry, moves)
                 result = finish(db)
+                copying.note(db, copies)
                 db.execute("DELETE FROM moves_under_way WHERE id = ?", (number,))
         except BaseException:
             # Interrupted after the commit they are where they should be.
             if registry.db.execute("SELECT 1 FROM moves_under_way WHERE id = ?", (number,)).fetchone():
                 _put_back(registry, number, moves, made)
             raise
+        if copies:
+            copying.delete_sources(registry)
         trash_folder.drop_empty(source for source, _ in moves)
         return result
 
@@ -59,6 +79,7 @@ def recover(registry: Registry) -> None:
         _lock(registry, wait=False),
     ):
         _put_back_all(registry)
+        copying.delete_sources(registry)
 
 
 def check(moves: Sequence[Move]) -> None:
@@ -102,23 +123,38 @@ def _missing_folders(moves: Sequence[Move]) -> list[str]:
     return list(missing)
 
 
-def _rename(registry: Registry, moves: Sequence[Move]) -> None:
+def _move(registry: Registry, moves: Sequence[Move], number: int, watch: Watch) -> list[Copied]:
+    """Move the files; returns those that had to be copied, whose sources are still there."""
     folders: set[Path] = set()
+    copies: list[Copied] = []
     try:
         trash_folder.write_manifests(registry.db, moves)
     except OSError as error:
         raise HubError(f"{error.filename} can't be made ({error.strerror})", "nothing was moved") from error
-    for source, target in moves:
+    for done, (source, target) in enumerate(moves):
+        watch(done, len(moves))
         try:
             Path(target).parent.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(target):
                 raise HubError(f"{target} is in the way", "move or rename it, then repeat this")
-            os.rename(source, target)  # noqa: PTH104 - paths stay texts here
+            copies += _move_one(source, target, number)
         except OSError as error:
             raise HubError(f"{source} can't be moved to {target} ({error.strerror})", "nothing was moved") from error
         folders |= {Path(source).parent, Path(target).parent}
     for folder in folders:
         _sync(folder)
+    return copies
+
+
+def _move_one(source: str, target: str, number: int) -> list[Copied]:
+    # Asked of the system and not of the devices' numbers: a bind mount has the number of what it shows.
+    try:
+        os.rename(source, target)  # noqa: PTH104 - paths stay texts here
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return [copying.copy(source, target, number)]
+    return []
 
 
 def _sync(folder: Path) -> None:
@@ -141,12 +177,11 @@ def _put_back_all(registry: Registry) -> None:
 def _put_back(registry: Registry, number: int, moves: Sequence[Move], made: Sequence[str]) -> None:
     """Put back what can be; where neither end of a move is there, its volume may be away: then once more next time."""
     for source, target in reversed(moves):
-        if os.path.lexists(target) and not os.path.lexists(source):
-            try:
-                os.rename(target, source)  # noqa: PTH104 - paths stay texts here
-            except OSError as error:
-                reason = f"{target} can't be put back to {source} ({error.strerror})"
-                raise HubError(reason, "mend that; the next command tries again") from error
+        try:
+            _put_one_back(source, target, number)
+        except OSError as error:
+            reason = f"{target} can't be put back to {source} ({error.strerror})"
+            raise HubError(reason, "mend that; the next command tries again") from error
     if not all(os.path.lexists(source) for source, _ in moves):
         return
     for path in reversed(made):
@@ -154,3 +189,15 @@ def _put_back(registry: Registry, number: int, moves: Sequence[Move], made: Sequ
             Path(path).rmdir() if Path(path).is_dir() else Path(path).unlink()
     with registry.transaction() as db:
         db.execute("DELETE FROM moves_under_way WHERE id = ?", (number,))
+
+
+def _put_one_back(source: str, target: str, number: int) -> None:
+    part = copying.part_of(target, number)
+    if os.path.lexists(part):
+        Path(part).unlink()
+    if not os.path.lexists(target):
+        return
+    if not os.path.lexists(source):
+        os.rename(target, source)  # noqa: PTH104 - paths stay texts here
+    elif copying.is_copy(source, target):
+        Path(target).unlink()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -15,17 +16,32 @@ from pathlib import Path
 
 import msgspec
 
-from registry import journal, library, moving, places, roots
+from registry import ids, journal, moving, places, roots
+from registry.copying import standing_folder
 from registry.database import Registry
-from registry.errors import UsageError
+from registry.errors import HubError, UsageError
 from registry.journal import Entry, Move
-from registry.records import FileRow, ModelDetail, VersionRow
+from registry.moving import Watch
 from registry.safe_name import safe_part
 from registry.sidecar_names import stem_of
-from registry.trash import with_companions
+from registry.trash import Folders, with_companions
 
-FIELDS = ("base", "type", "creator", "model", "version", "tag", "trigger", "rank", "yyyy", "hash8", "run", "name")
-"""``name`` is the file's present name without its ending."""
+FIELDS = (
+    "base",
+    "type",
+    "creator",
+    "model",
+    "version",
+    "tag",
+    "trigger",
+    "rank",
+    "yyyy",
+    "hash8",
+    "run",
+    "name",
+    "original",
+)
+"""``name`` is the file's present name without its ending, ``original`` the one under which it was first seen."""
 
 UNKNOWN = "unknown"
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -42,26 +58,44 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     moves: tuple[Move, ...] = ()
 
 
-def plan(registry: Registry, template: str, models: Sequence[str]) -> list[Line]:
+def plan(registry: Registry, template: str, models: Sequence[str], *, into: Path | None = None) -> list[Line]:
     """Where the files of these models would go; those that are there already are left out.
 
-    Raises :class:`UsageError` for a template that makes no sense.
+    ``into`` is an indexed folder, perhaps on another drive, that takes the place of each file's own root. Raises
+    :class:`UsageError` for a template that makes no sense, or a folder that is not indexed.
     """
     parts = _parts(template)
-    lines = [
-        _line(registry, parts, model, version, file, place.path)
-        for model in (library.show(registry, one) for one in models)
-        for version in model.versions
-        for file in version.files
-        for place in file.places
-        if place.state == places.PRESENT
-    ]
+    top = _indexed(registry, into) if into is not None else None
+    read: Folders = {}
+    rows = registry.db.execute(_FILES, (msgspec.json.encode(list(models)).decode(), places.PRESENT))
+    lines = [_line(registry, parts, row, top, read) for row in rows]
+    return checked(lines)
+
+
+def checked(lines: Sequence[Line]) -> list[Line]:
+    """The lines that move anything, each with its conflict."""
     counts = Counter(target.casefold() for line in lines for _, target in line.moves)
     moved = [line for line in lines if line.source != line.target]
     return [line if line.conflict else _checked(line, counts) for line in moved]
 
 
-def carry_out(registry: Registry, lines: Sequence[Line]) -> Entry | None:
+def line_to(model: str, name: str, source: str, folder: Path, stem: str, read: Folders) -> Line:
+    """The line that gives the file at ``source`` the folder and the name ``stem``, with all that goes along."""
+    ending = Path(source).name[len(stem_of(Path(source).name)) :]
+    target = str(folder / (stem + ending))
+    conflict = ""
+    moves: tuple[Move, ...] = ()
+    try:
+        if Path(source).is_symlink():
+            conflict = "it is a link"
+        else:
+            moves = tuple(_along(one, source, target) for one in with_companions(source, read))
+    except HubError as error:
+        conflict = str(error)
+    return Line(model=model, name=name, source=source, target=target, conflict=conflict, moves=moves)
+
+
+def carry_out(registry: Registry, lines: Sequence[Line], watch: Watch | None = None) -> Entry | None:
     """Move what has no conflict, as one entry of the journal; None if nothing is left to move.
 
     Raises :class:`registry.errors.HubError`, with every file where it was, when one can't be moved.
@@ -76,7 +110,7 @@ def carry_out(registry: Registry, lines: Sequence[Line]) -> Entry | None:
     def finish(_: object) -> Entry | None:
         return journal.write(registry, "organise", label, models, lambda: None, moves=moves)
 
-    return moving.carry_out(registry, moves, finish)
+    return moving.carry_out(registry, moves, finish, *([watch] if watch else []))
 
 
 def _parts(template: str) -> list[str]:
@@ -95,40 +129,57 @@ def _parts(template: str) -> list[str]:
     return named
 
 
-def _line(
-    registry: Registry, parts: list[str], model: ModelDetail, version: VersionRow, file: FileRow, source: str
-) -> Line:
-    values = _values(registry, model, version, file, source)
+# One statement for all: asked model by model, fifty thousand take half a minute.
+_FILES = """
+SELECT m.id AS model, m.name, m.kind, m.creator, m.tag_list, v.name AS version, v.base_model, v.network_type, v.rank,
+    v.trigger_words, f.sha256, f.name AS file, f.added_at, p.path,
+    (SELECT json_extract(body, '$.name') FROM records WHERE kind = 'run' AND id = v.id) AS run
+FROM json_each(?) j JOIN models m ON m.id = j.value JOIN versions v ON v.model_id = m.id
+    JOIN files f ON f.version_id = v.id JOIN places p ON p.sha256 = f.sha256
+WHERE p.state = ? ORDER BY j.key, v.added_at DESC, v.id, f.added_at, f.sha256, p.path
+"""
+
+
+def _line(registry: Registry, parts: list[str], row: sqlite3.Row, top: Path | None, read: Folders) -> Line:
+    source = row["path"]
+    values = _values(row)
     *folders, stem = (safe_part(_FIELD.sub(lambda found: values[found[1]], part), fallback=UNKNOWN) for part in parts)
-    root = roots.covering_root(registry, Path(source)) or Path(source).parent
-    ending = Path(source).name[len(stem_of(Path(source).name)) :]
-    target = str(root.joinpath(*folders, stem + ending))
-    if Path(source).is_symlink():
-        return Line(model=model.id, name=model.name, source=source, target=target, conflict="it is a link")
-    if not file.sha256 and any("{hash8}" in part for part in parts):
-        why = "it has no hash yet: scan first"
-        return Line(model=model.id, name=model.name, source=source, target=target, conflict=why)
-    moves = tuple(_along(one, source, target) for one in with_companions(source))
-    return Line(model=model.id, name=model.name, source=source, target=target, moves=moves)
+    root = top or roots.covering_root(registry, Path(source)) or Path(source).parent
+    line = line_to(row["model"], row["name"], source, root.joinpath(*folders), stem, read)
+    if ids.is_provisional(row["sha256"]) and any("{hash8}" in part for part in parts):
+        return msgspec.structs.replace(line, conflict="it has no hash yet: scan first")
+    return line
 
 
-def _values(registry: Registry, model: ModelDetail, version: VersionRow, file: FileRow, source: str) -> dict[str, str]:
-    run = library.run_of(registry, version.id)
+def _indexed(registry: Registry, folder: Path) -> Path:
+    path = roots.absolute(folder)
+    if roots.covering_root(registry, path) is None:
+        raise UsageError(f"{folder} is not indexed", "hubman root ls shows what is, hubman root add adds a folder")
+    if not path.is_dir():
+        raise UsageError(f"{folder} is no folder now", "is its drive there?")
+    return path
+
+
+def _values(row: sqlite3.Row) -> dict[str, str]:
     found: dict[str, object] = {
-        "base": version.base_model,
-        "type": version.network_type or model.kind,
-        "creator": model.creator,
-        "model": model.name,
-        "version": version.name,
-        "tag": next(iter(model.tags), None),
-        "trigger": next(iter(version.trigger_words), None),
-        "rank": version.rank,
-        "yyyy": file.added_at[:4],
-        "hash8": file.sha256[:8],
-        "run": run.name if run else None,
-        "name": stem_of(Path(source).name),
+        "base": row["base_model"],
+        "type": row["network_type"] or row["kind"],
+        "creator": row["creator"],
+        "model": row["name"],
+        "version": row["version"],
+        "tag": next(iter(_texts(row["tag_list"])), None),
+        "trigger": next(iter(_texts(row["trigger_words"])), None),
+        "rank": row["rank"],
+        "yyyy": row["added_at"][:4],
+        "hash8": row["sha256"][:8],
+        "run": row["run"],
+        "name": stem_of(Path(row["path"]).name),
+        "original": stem_of(row["file"]),
     }
     return {name: str(value or UNKNOWN) for name, value in found.items()}
+
+
+_texts = msgspec.json.Decoder(list[str]).decode
 
 
 def _along(path: str, source: str, target: str) -> Move:
@@ -149,7 +200,8 @@ def _conflict(move: Move, counts: Counter[str]) -> str:
         return f"several files would be {Path(target).name}: add {{hash8}} to the template"
     if os.path.lexists(target):
         return f"{Path(target).name} is there already"
-    folder = next(folder for folder in Path(target).parents if folder.exists())
+    folder = standing_folder(target)
     if not folder.is_dir():
         return f"{folder} is no folder"
-    return "" if folder.stat().st_dev == os.lstat(source).st_dev else f"{folder} is on another drive"
+    is_away = Path(source).is_symlink() and folder.stat().st_dev != os.lstat(source).st_dev
+    return f"{Path(source).name} is a link and can't go to another drive" if is_away else ""

@@ -32,9 +32,25 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     preview: str | None = None
     """SHA-256 of the newest version's first picture."""
     added_at: str = ""
+    uses: int = 0
+    """Pictures that are known to have been drawn with it, the last at ``used_at``."""
+    used_at: str | None = None
     flags: str = ""
-    """``M`` missing, ``O`` offline (its drive is away), ``!`` damaged, ``P`` published, ``X`` deleted upstream,
-    ``E`` elsewhere (on another machine)."""
+    """A letter for each thing that sets it apart: see :data:`FLAGS`."""
+
+
+FLAGS = {
+    "!": "broken",
+    "M": "file missing",
+    "O": "its drive is away",
+    "R": "on another machine",
+    "D": "there is a duplicate of it",
+    "U": "Civitai has a newer version",
+    "E": "early access",
+    "P": "published",
+    "X": "deleted from Civitai",
+}
+"""The letters of :attr:`ModelRow.flags`, in their order."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +131,8 @@ class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float | None = None
     size: int = 0
     trigger_words: tuple[str, ...] = ()
+    trigger_groups: tuple[str, ...] = ()
+    """Which of the words are optional or belong together, as :mod:`registry.triggers` writes it."""
     published_url: str | None = None
     added_at: str = ""
     sources: dict[str, str] = {}

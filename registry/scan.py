@@ -88,6 +88,8 @@ def list_folders(
     listed, unreadable = list_files(registry, plan.to_list, watch)
     plan.problems += describe_files(registry, plan.to_read, watch)
     _attach_previews(registry, plan.without_preview)
+    if roots is None:
+        registry.db.execute("INSERT OR REPLACE INTO meta VALUES ('checked_at', ?)", (timestamps.now(),))
     usage_match.appeared(registry, [place.sha256 for place, _ in plan.moved if place.sha256 and place.is_hashed])
     return Listing(plan, listed, unreadable, [seen for seen in plan.to_read if seen.path not in unreadable])
 

@@ -25,14 +25,14 @@ def described_by(reading: Reading) -> dict[str, Any]:
         "added_at": _added_at(reading),
     }
     identity = reading.identity
-    if identity is not None and reading.header is not None:
+    if identity is not None:
         facts |= {
             "network_type": identity.network_type,
             "architecture": identity.architecture,
             "rank": identity.rank,
             "alpha": identity.alpha,
             "dtype": identity.dtype,
-            "tensor_count": len(reading.header.tensors),
+            "tensor_count": len(reading.header.tensors) if reading.header else 0,
         }
     return facts
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 _PREVIEW_ENDINGS = (
@@ -50,23 +52,48 @@ _MODEL = re.compile(rf"(?P<stem>.+)\.({_MODELS})", re.IGNORECASE)
 _BOUND_VAE = re.compile(r".+\.vae\.(pt|safetensors)", re.IGNORECASE)
 
 
+class Beside:
+    """The names of one folder, prepared to be asked for what belongs to each of its models."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = sorted(set(names))
+        self._stems = Counter(stem for name in self._names if (stem := _stem_of_model(name)) is not None)
+        self._sorted_stems = sorted(self._stems)
+
+    def of(self, model: str) -> list[str]:
+        """As :func:`companions_of`."""
+        stem = stem_of(model)
+        found = [model + ending for ending in _BESIDE_FILE if _has(self._names, model + ending)]
+        own = 1 if _has(self._names, model) and _stem_of_model(model) == stem else 0
+        if self._stems[stem] > own:
+            return found
+        longer = [other for other in _starting(self._sorted_stems, stem) if other != stem]
+        return found + [
+            name
+            for name in _starting(self._names, stem)
+            if name != model and _fits(name, stem) and not any(_fits(name, other) for other in longer)
+        ]
+
+
 def companions_of(model: str, names: Iterable[str]) -> list[str]:
     """Which of a folder's ``names`` go where the file ``model`` goes: every sidecar and preview of exactly its stem.
 
     A file that fits two models belongs to the one with the longer stem; what two models of one stem share stays.
     """
-    all_names = sorted(set(names))
-    stem = stem_of(model)
-    others = {_stem_of_model(name) for name in all_names if name != model} - {None}
-    found = [model + ending for ending in _BESIDE_FILE if model + ending in all_names]
-    if stem in others:
-        return found
-    longer = [other for other in others if other is not None and len(other) > len(stem)]
-    return found + [
-        name
-        for name in all_names
-        if _fits(name, stem) and name != model and not any(_fits(name, other) for other in longer)
-    ]
+    return Beside(names).of(model)
+
+
+def _has(names: Sequence[str], name: str) -> bool:
+    at = bisect_left(names, name)
+    return at < len(names) and names[at] == name
+
+
+def _starting(names: Sequence[str], start: str) -> Iterator[str]:
+    """Those of the sorted names that begin so."""
+    for at in range(bisect_left(names, start), len(names)):
+        if not names[at].startswith(start):
+            return
+        yield names[at]
 
 
 def _fits(name: str, stem: str) -> bool:

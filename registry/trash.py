@@ -13,7 +13,7 @@ from registry import edits, journal, library, moving, places, roots, timestamps,
 from registry.database import Registry
 from registry.errors import HubError
 from registry.journal import Entry, Move
-from registry.sidecar_names import companions_of
+from registry.sidecar_names import Beside
 
 
 class Trashed(msgspec.Struct, frozen=True):
@@ -35,20 +35,26 @@ def files_of(registry: Registry, models: Sequence[str]) -> list[str]:
         "WHERE v.model_id = ? AND p.state <> ? ORDER BY p.path"
     )
     found: dict[str, None] = {}
+    read: Folders = {}
     for model in models:
         for (path,) in registry.db.execute(sql, (model, places.MISSING)):
-            found |= dict.fromkeys(with_companions(path))
+            found |= dict.fromkeys(with_companions(path, read))
     return list(found)
 
 
-def with_companions(path: str) -> list[str]:
+Folders = dict[str, Beside]
+"""The folders that were listed for a plan, so that each is listed once however many models lie in it."""
+
+
+def with_companions(path: str, read: Folders) -> list[str]:
     """A model file and every sidecar and preview that belongs to it. Raises :class:`HubError` for an unreadable folder."""
     folder, name = os.path.split(path)
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - names stay texts here
-    except OSError as error:
-        raise HubError(f"{folder} can't be read ({error.strerror})", "is its drive there?") from error
-    return [path, *(f"{folder.rstrip('/')}/{companion}" for companion in companions_of(name, names))]
+    if folder not in read:
+        try:
+            read[folder] = Beside(os.listdir(folder))  # noqa: PTH208 - names stay texts here
+        except OSError as error:
+            raise HubError(f"{folder} can't be read ({error.strerror})", "is its drive there?") from error
+    return [path, *(f"{folder.rstrip('/')}/{companion}" for companion in read[folder].of(name))]
 
 
 def plan(registry: Registry, models: Sequence[str]) -> list[Move]:
@@ -58,7 +64,19 @@ def plan(registry: Registry, models: Sequence[str]) -> list[Move]:
 
 def plan_paths(registry: Registry, paths: Sequence[str]) -> list[Move]:
     """Where these model files, each with what belongs to it, would go in the trash."""
-    return _into_trash(registry, list(dict.fromkeys(one for path in paths for one in with_companions(path))))
+    read: Folders = {}
+    return _into_trash(registry, list(dict.fromkeys(one for path in paths for one in with_companions(path, read))))
+
+
+def last_copies(registry: Registry, models: Sequence[str]) -> list[str]:
+    """The names of those of these models that have a file in several places here, all of which would go."""
+    sql = (
+        "SELECT m.name FROM json_each(?) j JOIN models m ON m.id = j.value JOIN versions v ON v.model_id = m.id "
+        "JOIN files f ON f.version_id = v.id JOIN places p ON p.sha256 = f.sha256 WHERE p.state = ? "
+        "GROUP BY f.sha256 HAVING count(DISTINCT p.device || ':' || p.inode) > 1 ORDER BY m.name"
+    )
+    rows = registry.db.execute(sql, (msgspec.json.encode(list(models)).decode(), places.PRESENT))
+    return list(dict.fromkeys(row[0] for row in rows))
 
 
 def _into_trash(registry: Registry, paths: Sequence[str]) -> list[Move]:

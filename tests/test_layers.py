@@ -55,7 +55,7 @@ told = {
     "dataset check": [images], "dataset show": [images], "job attach": ["x"],
     "verify": [], "facets": [], "view ls": [], "collection ls": [], "dupes": [], "journal": [], "undo": [], "watch": ["--until-eof"],
     "images ls": [], "images find": [], "images scan": [images], "images unmatched": [], "images uses": ["ink"],
-    "organise": ["--template", "{base}/{model}", "--dry-run"],
+    "organise": ["--template", "{base}/{model}", "--dry-run"], "rename": ["ink", "ink", "--dry-run"],
 }
 heavy = {"torch", "diffusers", "transformers", "peft", "accelerate"}
 for words, more in told.items():

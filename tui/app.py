@@ -15,6 +15,7 @@ from textual.signal import Signal
 from hubman import config
 from tui import actions
 from tui.acting import Acting
+from tui.combo import Combo
 from tui.data import Data
 from tui.services.index_state import IndexState
 from tui.services.watch import Snapshot, written
@@ -91,10 +92,16 @@ class HubmanApp(App[None], Acting):
         self.index_changed: Signal[IndexState] = Signal(self, "index")
         self._watches = watch
         self._indexer: Indexer | None = None
+        self.combo = Combo()
         self.own_keys: dict[str, str] = {}
         self._poll = poll
         self._polling = False
         self._quiet_ticks = 0
+
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at the jobs by itself; where it does not, nothing else moves by itself either."""
+        return self._poll > 0
 
     def on_mount(self) -> None:
         self._read_keys()
@@ -189,6 +196,11 @@ class HubmanApp(App[None], Acting):
 
     def do_theme(self) -> None:
         self.action_change_theme()
+
+    def do_leave(self) -> None:
+        leave: Callable[[], bool] | None = getattr(self.screen, "leave", None)
+        if leave is None or not leave():
+            self.exit()
 
     def do_quit(self) -> None:
         self.exit()

@@ -6,14 +6,6 @@ from datetime import UTC, datetime
 
 from registry import timestamps
 
-FLAG_WORDS = {
-    "M": "file missing",
-    "!": "file damaged",
-    "P": "published",
-    "X": "deleted from Civitai",
-    "E": "on another machine",
-}
-
 
 def stars(rating: int) -> str:
     return "★" * max(0, min(5, rating))
@@ -40,16 +32,19 @@ def age(stamp: str) -> str:
     if not stamp:
         return ""
     seconds = (now() - timestamps.parse(stamp)).total_seconds()
+    return "now" if seconds < 60 else _long(seconds)
+
+
+def _long(seconds: float) -> str:
     for limit, unit, name in _AGES:
         if seconds < limit:
-            return f"{int(seconds // unit)} {name}" if unit else "now"
+            return f"{int(seconds // unit)} {name}"
     return f"{int(seconds // _YEAR)} y"
 
 
 _DAY = 86_400
 _YEAR = 365 * _DAY
 _AGES = (
-    (60, 0, ""),
     (3600, 60, "min"),
     (_DAY, 3600, "h"),
     (14 * _DAY, _DAY, "d"),
@@ -71,6 +66,18 @@ def duration(seconds: float) -> str:
 def strength(value: float | None) -> str:
     """At most two decimals, never a trailing zero: ``0.8``, ``0.85``, ``1``."""
     return "" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def lora_tag(alias: str, value: float | None) -> str:
+    """What a prompt says to use a LoRA, at 0.8 where no strength is recommended."""
+    return f"<lora:{alias}:{strength(value) or '0.8'}>"
+
+
+def ago(seconds: float) -> str:
+    """``0.2 s``, ``42 s``, ``5 min``, ``3 h``, ``2 d``."""
+    if seconds < 60:
+        return f"{max(0.0, seconds):.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return _long(seconds)
 
 
 def count(number: int, noun: str) -> str:

@@ -35,27 +35,41 @@ class StackItem:
     low: float | None = None
     high: float | None = None
     trigger_words: tuple[str, ...] = ()
+    required_words: tuple[str, ...] = ()
+    """Those that go into a prompt with it."""
 
     @property
     def tag(self) -> str:
         return str(LoraTag(self.alias, self.strength, self.strength))
 
 
-def item_of(registry: Registry, model: str, strength: float | None = None) -> StackItem:
-    """A model's newest version as an item, at its recommended strength, else 0.8. Raises ``HubError``."""
-    from registry import library, scan
+def item_of(registry: Registry, model: str, strength: float | None = None, version_id: str | None = None) -> StackItem:
+    """A version of a model, its newest if none is named, as an item at its recommended strength, else 0.8.
+
+    Raises ``HubError``.
+    """
+    from registry import library, scan, triggers
 
     detail = library.show(registry, model)
     if not detail.versions:
         raise UsageError(f"{detail.name} has no file", "scan its folder again")
-    version = library.version(registry, scan.hashed(registry, detail.versions[0].id))
+    chosen = next((one.id for one in detail.versions if one.id == version_id), detail.versions[0].id)
+    version = library.version(registry, scan.hashed(registry, chosen))
     file = version.files[0]
     present = [place.path for place in file.places if place.state == "present"]
     recommended = version.strength if version.strength is not None else 0.8
     return StackItem(
         version.id, detail.alias, file.sha256, present[0] if present else "", recommended if strength is None else strength,
         version.strength_min, version.strength_max, version.trigger_words,
+        tuple(triggers.copied(version.trigger_words, version.trigger_groups)),
     )  # fmt: skip
+
+
+def sweep_strengths(item: StackItem) -> str:
+    """The strengths that test a LoRA: from 0 up to 1, or to the end of its range where that lies higher, in few steps."""
+    end = max(1.0, item.high or 0.0)
+    step = next((step for step in (0.25, 0.2, 0.1) if abs(end / step - round(end / step)) < 1e-6), 0.25)
+    return f"0-{format_number(end)} (+{format_number(step)})"
 
 
 def take_tags(registry: Registry, prompt: str) -> tuple[str, list[StackItem], list[str]]:

@@ -37,11 +37,11 @@ def _options(term: Term) -> list[str]:
     return [term.value] if term.quoted else term.value.split(",")
 
 
-def chosen(text: str, field: str, value: str) -> bool:
-    """Whether a line asks for this facet."""
+def chosen(text: str, field: str, value: str, *, negated: bool = False) -> bool:
+    """Whether a line asks for this facet, or (``negated``) excludes it."""
     wanted = _facet(field, value).value.lower()
     return any(
-        term.field == field and not term.negated and wanted in [option.lower() for option in _options(term)]
+        term.field == field and term.negated == negated and wanted in [option.lower() for option in _options(term)]
         for term in terms(text)
     )
 
@@ -67,6 +67,30 @@ def toggle(text: str, field: str, value: str) -> str:
         else:
             found.append(term)
     return render(found if done else [*found, facet])
+
+
+def negate(text: str, field: str, value: str) -> str:
+    """The line with the facet excluded, or no longer when it was; one that was asked for is excluded instead."""
+    if chosen(text, field, value, negated=True):
+        wanted = _facet(field, value).value.lower()
+        rest = [term for term in terms(text) if not (term.negated and term.field == field and wanted in _lower(term))]
+        return render(rest)
+    wanted_before = toggle(text, field, value) if chosen(text, field, value) else text
+    facet = _facet(field, value)
+    return render([*terms(wanted_before), Term(field, facet.value, quoted=facet.quoted, negated=True)])
+
+
+def excluded(text: str, field: str) -> list[str]:
+    """The values of a facet that a line excludes, as the facet names them."""
+    return [
+        term.value.removeprefix("=")
+        for term in terms(text)
+        if term.negated and term.field == field and _facet(field, term.value.removeprefix("=")).value == term.value
+    ]
+
+
+def _lower(term: Term) -> list[str]:
+    return [option.lower() for option in _options(term)]
 
 
 def with_order(text: str, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -62,14 +62,19 @@ def enrich(registry: Registry, client: Civitai, *, report: Report) -> Enriched:
     return Enriched(found=found, unknown=len(hashes) - found - gone, gone=gone)
 
 
-def updates(registry: Registry, client: Civitai) -> list[Update]:
-    """The models of the library that have a newer version on Civitai, by name. The view ``@updates`` shows them then."""
+def updates(registry: Registry, client: Civitai, models: Collection[str] | None = None) -> list[Update]:
+    """The models of the library, or those of ``models``, that have a newer version on Civitai, by name.
+
+    The view ``@updates`` shows them from then on.
+    """
     here: dict[int, list[tuple[str, str, int]]] = defaultdict(list)
     rows = registry.db.execute(
         "SELECT m.civitai_id, m.id, v.name, v.civitai_id FROM models m JOIN versions v ON v.model_id = m.id "
         "WHERE m.civitai_id IS NOT NULL AND m.deleted_at IS NULL ORDER BY v.added_at"
     )
     for number, model_id, version_name, version_number in rows:
+        if models is not None and model_id not in models:
+            continue
         here[number].append((model_id, version_name, version_number or 0))
     found = []
     for number, model in _models(client, here).items():

@@ -129,14 +129,16 @@ def enrich(use_sandbox: bool, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("refs", nargs=-1, metavar="[REF]...")
 @output.json_option
-def updates(as_json: bool) -> None:
-    """List newer versions of what is here."""
+def updates(refs: tuple[str, ...], as_json: bool) -> None:
+    """List newer versions of what is here, or of the models REF."""
     from hubman.civitai.enrich import updates as find_updates
     from hubman.civitai.session import connect
 
     with open_registry() as registry, connect(config.home()) as client:
-        found = find_updates(registry, client)
+        models = {library.resolve(registry, ref)[0] for ref in refs}
+        found = find_updates(registry, client, models or None)
     if as_json:
         output.print_json(found)
         return

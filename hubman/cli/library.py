@@ -11,7 +11,7 @@ import msgspec
 from hubman import config
 from hubman.cli import output
 from hubman.progress import Progress
-from registry import library
+from registry import library, triggers
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.records import FileRow, ModelDetail, VersionRow
@@ -260,6 +260,8 @@ def _print_version(version: VersionRow) -> None:
     )
     if version.trigger_words:
         output.say(f"  triggers {', '.join(version.trigger_words)}")
+    if version.trigger_groups:
+        output.say(f"  groups   {triggers.shown(version.trigger_groups)}")
     if version.strength is not None:
         output.say(f"  strength {version.strength:g}")
     if version.published_url:

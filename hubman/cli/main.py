@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trash": ("trash", "hide a model, with --files move its files aside too"),
     "restore": ("trash", "take a model out of the trash"),
     "organise": ("organise", "move and rename files by a template"),
+    "rename": ("organise", "name a model, and its files with it"),
     "dupes": ("dupes", "files that are there more than once"),
     "journal": ("journal", "what was done to the library"),
     "undo": ("journal", "take back what was done"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from hubman.cli import output
 from hubman.cli.library import open_registry
 from registry import edits, library
 from registry import trash as files
-from registry.errors import NotFoundError
+from registry.errors import NotFoundError, UsageError
 
 
 class _Trash(click.Group):
@@ -31,9 +33,10 @@ def trash() -> None:
     "--files", "with_files", is_flag=True, help="Move its files here, with all beside them, into the trash too."
 )
 @click.option("--yes", is_flag=True, help="Move the files without asking.")
+@click.option("--last-copy", default="", metavar="NAME", help="The model's name, where every copy of a file would go.")
 @click.option("--dry-run", is_flag=True, help="Show what would be moved, and move nothing.")
 @output.json_option
-def put(ref: str, with_files: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
+def put(ref: str, with_files: bool, yes: bool, last_copy: str, dry_run: bool, as_json: bool) -> None:
     """Hide the model REF from lists on every machine; its files are not touched unless ``--files`` is given."""
     with open_registry() as registry:
         model, _ = library.resolve(registry, ref)
@@ -45,12 +48,22 @@ def put(ref: str, with_files: bool, yes: bool, dry_run: bool, as_json: bool) -> 
                 output.say(path)
         if dry_run or (moved and not output.agreed(f"Move {len(moved)} files into the trash?", yes=yes)):
             return
+        for name in files.last_copies(registry, [model]) if with_files else ():
+            _require_name(name, last_copy)
         if with_files:
             files.trash_files(registry, [model])
         else:
             edits.trash(registry, model)
     if not as_json:
         output.say(f"{ref} is in the trash; hubman restore {ref} takes it out")
+
+
+def _require_name(name: str, typed: str) -> None:
+    """Every copy of a file would go: that takes its model's name. Raises :class:`UsageError` for another, or none."""
+    if not typed and sys.stdin.isatty():
+        typed = click.prompt(f"These are all copies of {output.clean(name)}. Type its name to go on", err=True)
+    if typed.strip() != name.strip():
+        raise UsageError(f"these are all copies of {name}", "--last-copy with its name moves them all the same")
 
 
 @trash.command("ls")

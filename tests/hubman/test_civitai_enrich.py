@@ -89,6 +89,10 @@ def test_newer_versions_are_news_until_they_are_here(
     assert (update.name, update.have, update.newest) == ("Harbor", "v1.0", "v2.0")
     assert update.model_id == library.version(registry, version_id).model_id
     assert update.ref.endswith(f"/models/{seeded.model_id}?modelVersionId={number}")
+    assert updates(registry, client, [update.model_id]) == [update]
+    assert updates(registry, client, ["another"]) == []
+    (row,) = library.model_rows(registry, [update.model_id])
+    assert "U" in row.flags
     index_file(registry, newer)
     enrich(registry, client, report=silent)
     assert updates(registry, client) == []

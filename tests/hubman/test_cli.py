@@ -193,6 +193,58 @@ def test_duplicates_are_listed_and_reduced_after_a_yes(scanned: Path, capsys: py
     assert len(list(scanned.glob("*.safetensors"))) == 2
 
 
+def test_the_last_copy_of_a_file_goes_only_by_its_name(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_lora(scanned / "copy.safetensors", seed=1)
+    assert run(["scan", str(scanned)]) == 0
+    name = json.loads(_printed(capsys, ["ls", "--json"]))[0]["name"]
+    assert run(["trash", name, "--files", "--yes"]) == 2
+    assert "--last-copy" in capsys.readouterr().err
+    assert len(list(scanned.glob("*.safetensors"))) == 2
+    assert run(["trash", name, "--files", "--yes", "--last-copy", name]) == 0
+    assert list(scanned.glob("*.safetensors")) == []
+
+
+def _printed(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
+    capsys.readouterr()
+    assert run(words) == 0
+    return capsys.readouterr().out
+
+
+def test_a_model_is_renamed_with_its_files_after_a_yes(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["rename", "ink wash", "Ink", "--files"]
+    printed = _printed(capsys, [*words, "--dry-run"])
+    assert printed.rstrip("\n").split("\t")[:2] == [
+        str(scanned / "ink wash.safetensors"),
+        str(scanned / "Ink.safetensors"),
+    ]
+    assert run(words) == 2
+    assert run([*words, "--yes"]) == 0
+    assert [path.name for path in scanned.iterdir()] == ["Ink.safetensors"]
+    assert run(["undo"]) == 0
+    assert [path.name for path in scanned.iterdir()] == ["ink wash.safetensors"]
+    assert run(["rename", "ink wash", "Ink"]) == 0
+    assert _printed(capsys, ["rename", "Ink", " Ink "]) == "it was called so already\n"
+
+
+def test_trigger_groups_are_edited_and_shown(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["edit", "ink wash", "trigger_groups=optional: wet paper; outfit: red coat"]) == 0
+    printed = _printed(capsys, ["show", "ink wash"])
+    assert "triggers wet paper, red coat" in printed
+    assert "groups   optional: wet paper; outfit: red coat" in printed
+    assert run(["edit", "ink wash", "trigger_groups=red coat"]) == 2
+
+
+def test_files_go_into_another_indexed_folder(
+    scanned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["organise", "--template", "{name}", "--into", str(tmp_path / "nas"), "--yes"]
+    (tmp_path / "nas").mkdir()
+    assert run(words) == 2
+    assert run(["root", "add", str(tmp_path / "nas")]) == 0
+    assert run(words) == 0
+    assert [path.name for path in (tmp_path / "nas").iterdir()] == ["ink wash.safetensors"]
+
+
 def test_files_are_organised_after_a_yes(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["root", "add", str(scanned)])
     words = ["organise", "--template", "{type}/{hash8}-{name}"]
@@ -227,6 +279,9 @@ def test_files_are_organised_after_a_yes(scanned: Path, capsys: pytest.CaptureFi
         (["undo"], 1),
         (["organise"], 2),
         (["organise", "--template", "{nonsense}"], 2),
+        (["rename", "ink wash"], 2),
+        (["rename", "ink wash", " "], 2),
+        (["updates", "nobody"], 1),
         (["dupes", "--resolve", "all"], 2),
         (["collection", "show", "nowhere"], 1),
         (["collection", "add", "nowhere"], 2),

@@ -237,7 +237,7 @@ def test_weights_of_another_content_never_get_their_place(pair: tuple[Machine, M
     assert list(b.registry.models_folder.iterdir()) == []
     assert len(list((b.home / "quarantine").iterdir())) == 1
     assert not (b.registry.blobs / picture[:2] / picture).exists()
-    assert [row.flags for row in library.list_models(b.registry)] == ["E"]
+    assert [row.flags for row in library.list_models(b.registry)] == ["R"]
 
 
 def test_weights_of_the_wrong_size_are_not_even_begun(pair: tuple[Machine, Machine]) -> None:

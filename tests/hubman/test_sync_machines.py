@@ -294,11 +294,11 @@ def test_a_policy_without_weights_fetches_pinned_ones_only_when_asked(pair: tupl
     a.sync()
     policy.set_policy(b.registry, policy.Policy(weights="none"))
     assert b.sync().downloaded == 0
-    assert flags(b) == ["E", "E"]
+    assert flags(b) == ["R", "R"]
     policy.set_policy(b.registry, policy.Policy(weights="pinned"))
     policy.pin(b.registry, ink)
     assert b.sync().downloaded == 1
-    assert {row.id: row.flags for row in library.list_models(b.registry)} == {ink: "", other: "E"}
+    assert {row.id: row.flags for row in library.list_models(b.registry)} == {ink: "", other: "R"}
     policy.set_policy(b.registry, policy.Policy())
     assert b.sync().downloaded == 1
     assert flags(b) == ["", ""]
@@ -310,7 +310,7 @@ def test_a_machine_that_does_not_upload_keeps_its_weights(pair: tuple[Machine, M
     a.add_lora("ink")
     assert a.sync().uploaded == 0
     result = b.sync()
-    assert flags(b) == ["E"]
+    assert flags(b) == ["R"]
     assert "not on the remote yet" in result.warnings[0]
     assert b.sync().warnings == ()
     policy.set_policy(a.registry, policy.Policy())

@@ -197,3 +197,21 @@ def test_no_content_is_ever_lost_and_nothing_but_copies_goes(
             undo(registry)
         assert _files(base / "loras") == names
         assert trash.listed(registry) == []
+
+
+def test_a_twin_that_is_gone_leaves_no_flag_behind(registry: Registry, tmp_path: Path) -> None:
+    folder = tmp_path / "twins"
+    for name in ("one", "two"):
+        write_model(folder / f"{name}.safetensors", small_lora(), {"ss_output_name": name}, seed=4)
+    scan(registry, roots=[folder])
+    assert {row.flags for row in library.list_models(registry)} == {"D"}
+    (folder / "two.safetensors").unlink()
+    scan(registry, roots=[folder])
+    assert {row.name: row.flags for row in library.list_models(registry)} == {"one": "", "two": "M"}
+    write_model(folder / "two.safetensors", small_lora(), {"ss_output_name": "two"}, seed=4)
+    scan(registry, roots=[folder])
+    resolutions = duplicates.plan(duplicates.find(registry, "tensors"), "keep-shortest-path")
+    duplicates.resolve(registry, resolutions)
+    assert [row.flags for row in library.list_models(registry)] == [""]
+    undo(registry)
+    assert {row.flags for row in library.list_models(registry)} == {"D"}

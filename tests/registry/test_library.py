@@ -7,6 +7,7 @@ import pytest
 from registry import changes, edits, facets, library, projection
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError, UsageError
+from registry.records import FLAGS
 from tests.support.library import add_entry
 
 
@@ -142,7 +143,12 @@ def test_flags_tell_where_a_model_stands(registry: Registry) -> None:
     add_entry(registry, "c elsewhere", facts={"published_url": "https://example.invalid/models/1"})
     gone = add_entry(registry, "d broken", place="/models/d broken.safetensors", damage="torn")
     library.set_facts(registry, gone, "civitai", {"upstream_deleted": True})
-    assert [row.flags for row in library.list_models(registry)] == ["", "M", "EP", "!X"]
+    early = add_entry(registry, "e early", facts={"early_until": "2100-01-01T00:00:00.000Z"}, place="/models/e")
+    library.set_facts(registry, early, "civitai", {"newest_upstream": 5, "civitai_version_id": 4})
+    for name in ("f twin", "f twin again"):
+        add_entry(registry, "f twin", place=f"/models/{name}.safetensors")
+    assert [row.flags for row in library.list_models(registry)] == ["", "M", "RP", "!X", "UE", "D"]
+    assert {flag for row in library.list_models(registry) for flag in row.flags} <= set(FLAGS)
 
 
 def test_facets_count_what_is_shown(registry: Registry) -> None:

@@ -314,10 +314,11 @@ def test_a_licence_that_nobody_told_allows_nothing(registry: Registry) -> None:
 
 
 def test_same_tensors_under_another_header_are_a_duplicate(registry: Registry) -> None:
-    first = add_entry(registry, "one", autov3="ab" * 32)
-    second = add_entry(registry, "two", autov3="ab" * 32)
-    add_entry(registry, "empty one", autov3="e3b0c44298fc" + "0" * 52)
-    add_entry(registry, "empty two", autov3="e3b0c44298fc" + "0" * 52)
+    first = add_entry(registry, "one", autov3="ab" * 32, place="/models/one")
+    second = add_entry(registry, "two", autov3="ab" * 32, place="/models/two")
+    add_entry(registry, "elsewhere", autov3="ab" * 32)
+    add_entry(registry, "empty one", autov3="e3b0c44298fc" + "0" * 52, place="/models/empty one")
+    add_entry(registry, "empty two", autov3="e3b0c44298fc" + "0" * 52, place="/models/empty two")
     assert set(library.model_ids(registry, "is:dup")) == {first, second}
 
 

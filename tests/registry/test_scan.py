@@ -164,7 +164,7 @@ def test_content_that_gave_way_to_a_copy_is_history_until_it_returns(registry: R
     edits.edit(registry, *_ref(registry, "a"), {"rating": "5"})
     shutil.copyfile(loras / "b.safetensors", loras / "a.safetensors")
     scan.scan(registry)
-    assert [(row.name, row.rating, row.flags) for row in library.list_models(registry)] == [("a", 0, "")]
+    assert [(row.name, row.rating, row.flags) for row in library.list_models(registry)] == [("a", 0, "D")]
     write_model(loras / "again.safetensors", small_lora(), seed=1)
     scan.scan(registry)
     assert [(row.name, row.rating) for row in library.list_models(registry, "rating:5")] == [("again", 5)]

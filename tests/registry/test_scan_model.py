@@ -267,7 +267,7 @@ class Folders(RuleBasedStateMachine):
         shown = {row.id: row for row in library.list_models(self.registry)}
         here = {ids.item_id(content): content for content in on_disk.values()}
         assert set(here) <= set(shown)
-        assert all((row.id in here) == (not {"M", "O", "E"} & set(row.flags)) for row in shown.values())
+        assert all((row.id in here) == (not {"M", "O", "R"} & set(row.flags)) for row in shown.values())
         assert all(self.tags.get(content, set()) <= set(shown[item].tags) for item, content in here.items())
 
     @invariant()

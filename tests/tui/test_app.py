@@ -9,6 +9,7 @@ import pytest
 from textual.command import CommandPalette
 
 from registry.database import Registry
+from registry.records import FLAGS
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tui import actions, keymap
 from tui.app import HubmanApp
@@ -69,12 +70,13 @@ async def test_every_mode_fits_the_smallest_terminal_and_says_what_to_do(open_ap
 
 async def test_help_lists_every_action_of_the_screen(open_app: OpenApp) -> None:
     app = open_app()
-    async with app.run_test(size=(120, 60)) as pilot:
+    async with app.run_test(size=(120, 110)) as pilot:
         await settle(pilot)
         await press(pilot, "question_mark")
         text = text_of(app)
-        for action in [*actions.of_scope("library"), *actions.of_scope("app")]:
+        for action in [*actions.of_scope("library"), *actions.of_scope("facets"), *actions.of_scope("app")]:
             assert action.description in text, action.id
+        assert all(meaning in text for meaning in FLAGS.values())
         await press(pilot, "escape")
         assert not isinstance(app.screen, HelpScreen)
 
@@ -113,7 +115,8 @@ def test_the_default_keys_have_no_conflicts() -> None:
 
 def test_actions_are_named_once_and_described() -> None:
     scopes = {action.scope for action in actions.ACTIONS.values()}
-    assert scopes == {"app", "move", "publish", *actions.MODES}
+    over_library = {"publish", "organise", "duplicates", "metadata", "words"}
+    assert scopes == {"app", "move", "facets", *over_library, *actions.MODES}
     for action in actions.ACTIONS.values():
         assert action.description[0].isupper(), action.id
         assert not action.description.endswith("."), action.id

@@ -76,9 +76,15 @@ class HubScreen(Screen[None], Acting):
         told = failed or self.complain
         begin(self, partial(self._in_thread, work, done, told, refused), group=group, exclusive=True)
 
-    def change(self, work: Callable[[Registry], Result], done: Callable[[Result], object]) -> None:
+    def change(
+        self,
+        work: Callable[[Registry], Result],
+        done: Callable[[Result], object],
+        *,
+        failed: Callable[[str], object] | None = None,
+    ) -> None:
         """Like :meth:`in_thread` for something that writes: it is never dropped for a later one."""
-        begin(self, partial(self._in_thread, work, done, self.complain, None), group="change")
+        begin(self, partial(self._in_thread, work, done, failed or self.complain, None), group="change")
 
     async def _in_thread(
         self,
@@ -103,6 +109,13 @@ class HubScreen(Screen[None], Acting):
 
     def _call(self, work: Callable[[Registry], Result]) -> Result:
         return work(self.registry)
+
+    def leave(self) -> bool:
+        """Go one step back; False where there is none, which ends the app."""
+        if len(self.app.screen_stack) < 2:
+            return False
+        self.dismiss(None)
+        return True
 
     def complain(self, reason: str) -> None:
         self.notify(reason, severity="error", timeout=8, markup=False)

@@ -33,6 +33,10 @@ T    in Library brings one
 <lora: in the prompt too"""
 
 
+Chosen = tuple[str, str | None]
+"""(model, the version of it that is meant; None for the newest)"""
+
+
 class GenerateScreen(HubScreen):
     """Prompt, stack and settings at the left; the last grid and its curve at the right."""
 
@@ -117,10 +121,42 @@ class GenerateScreen(HubScreen):
         self.app.push_screen(PickScreen("put a LoRA on the stack"), done)
 
     def take_models(self, models: Sequence[str]) -> None:
-        """Put models on the stack, each at its recommended strength."""
-        self.in_thread(
-            lambda registry: [generation.item_of(registry, model) for model in models], self._push, group="take"
-        )
+        """Put models on the stack, each in its newest version at its recommended strength."""
+        self.take_versions([(model, None) for model in models])
+
+    def take_versions(self, chosen: Sequence[Chosen], *, to_sweep: bool = False) -> None:
+        """As :meth:`take_models`, each in the version that is named.
+
+        ``to_sweep`` prepares a sweep of the first one's strength: ``W`` then draws it.
+        """
+
+        def take(items: list[StackItem]) -> None:
+            self._push(items)
+            if to_sweep and items:
+                self._prepare_sweep(items[0])
+
+        self.in_thread(lambda registry: _items(registry, chosen), take, group="take")
+
+    def _prepare_sweep(self, item: StackItem) -> None:
+        strengths = generation.sweep_strengths(item)
+        self._settings = replace(self._settings, strengths=strengths)
+        self._show_settings()
+        if not self._words and item.required_words:
+            self.query_one(TextArea).text = ", ".join(item.required_words)
+        at = next(number for number, one in enumerate(self._stack) if one.sha256 == item.sha256)
+        self.query_one(StackList).cursor = at
+        self.say(f"W sweeps {item.alias} over {strengths}")
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        parts = self.hub.combo.clear()
+        if parts:
+            chosen: list[Chosen] = [(part.model, part.version) for part in parts]
+            self.in_thread(lambda registry: _items(registry, chosen), self._take_combo, group="combo")
+
+    def _take_combo(self, items: list[StackItem]) -> None:
+        self._stack = []
+        self._push(items)
 
     def _push(self, items: Sequence[StackItem]) -> None:
         """The same LoRA twice is refused by every engine, so a second one replaces the first."""
@@ -294,6 +330,10 @@ class GenerateScreen(HubScreen):
     def do_back(self) -> None:
         self.remove_class("-result")
         self.query_one(StackList).focus()
+
+
+def _items(registry: Registry, chosen: Sequence[Chosen]) -> list[StackItem]:
+    return [generation.item_of(registry, model, version_id=version) for model, version in chosen]
 
 
 def _typed(settings: Settings) -> tuple[str, ...]:

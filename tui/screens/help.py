@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from registry.records import FLAGS
 from tui import actions
 from tui.keymap import shown_keys
 from tui.widgets.columns import Column
@@ -45,10 +46,13 @@ class HelpScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         lines: list[tuple[str, str]] = []
-        for title, scope in ((self._scope.title(), self._scope), ("Lists", "move"), ("Everywhere", "app")):
+        facets = [("Facets", "facets")] if self._scope == "library" else []
+        for title, scope in ((self._scope.title(), self._scope), *facets, ("Lists", "move"), ("Everywhere", "app")):
             lines.append(("", title))
             lines += [
                 (" ".join(shown_keys(self.app, action)), action.description) for action in actions.of_scope(scope)
             ]
             lines.append(("", ""))
+        if self._scope == "library":
+            lines += [("", "Letters at the end of a line"), *FLAGS.items(), ("", "")]
         self.query_one(KeyList).set_items(lines[:-1])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from time import monotonic
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import on
 from textual.binding import BindingType
@@ -14,8 +15,8 @@ from textual.widgets import Input, Static
 
 from registry.errors import HubError
 from registry.query_terms import QueryError
-from tui import actions, formats
-from tui.screens.library_views import LibraryViews
+from tui import actions, formats, library_status
+from tui.screens.library_marks import LibraryMarks
 from tui.widgets.facets import FacetList
 from tui.widgets.model_list import ModelList, ModelOrder
 from tui.widgets.picture import Picture
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from registry.database import Registry
     from registry.records import ModelDetail, ModelRow
+    from tui.services.index_state import IndexState
     from tui.services.watch import Snapshot
 
 EMPTY = """Nothing here yet.
@@ -38,11 +40,19 @@ A    add a folder of LoRA files; they stay where they are
 FIRST = 200
 """Rows of a new query that are shown before all of them are known."""
 
-CHANGING_JOBS = frozenset(("scan", "pull", "train", "sync", "publish"))
+CHANGING_JOBS = frozenset(("scan", "pull", "train", "sync", "publish", "updates"))
 """Kinds of jobs after which the list is read again."""
 
 
-class LibraryScreen(LibraryViews):
+class Found(NamedTuple):
+    """What a query found, of how many models, and when the disk was last looked at."""
+
+    ids: list[str]
+    total: int
+    checked_at: str
+
+
+class LibraryScreen(LibraryMarks):
     """Facets, list (or cards) and detail; three panes, two or one by the width."""
 
     SCOPE = "library"
@@ -63,6 +73,8 @@ class LibraryScreen(LibraryViews):
         self._query = ""
         self._cards = False
         self._finished: frozenset[str] | None = None
+        self._checked_at = ""
+        self._speed = library_status.Speed()
 
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="query-row"):
@@ -76,8 +88,11 @@ class LibraryScreen(LibraryViews):
             with VerticalScroll(id="detail"):
                 yield Picture(id="picture")
                 yield Static("", id="facts", markup=False)
+        yield Static("", id="status", markup=False)
 
     def on_mount(self) -> None:
+        if self.hub.looks:
+            self.set_interval(10, self.show_status)
         # The panes are painted first; what fills them needs imports and the disk.
         self.call_after_refresh(self.reload, facets=True)
 
@@ -87,8 +102,8 @@ class LibraryScreen(LibraryViews):
         """Read the list again (and the facets, after a change); the cursor stays on its model, or goes to ``to``."""
         text, keep = self._query, to or (self.current.id if self.current else None)
 
-        def show(found: tuple[list[str], int]) -> None:
-            self._show_ids(*found, keep)
+        def show(found: Found) -> None:
+            self._show_ids(found, keep)
             if facets:
                 self._count_facets(text)
 
@@ -100,13 +115,14 @@ class LibraryScreen(LibraryViews):
         """Show the first rows of another query, then all of them, then the facets; a newer query stops the rest."""
         keep = self.current.id if self.current else None
 
-        def show(found: tuple[list[str], int]) -> None:
-            ids, total = found
-            if len(ids) < FIRST:
-                self._show_ids(ids, total, keep)
+        def show(found: Found) -> None:
+            if text.strip():
+                self._last_query = text.strip()
+            if len(found.ids) < FIRST:
+                self._show_ids(found, keep)
                 self._count_facets(text)
                 return
-            self._show_ids(ids, total, keep if keep in ids else None, more=True)
+            self._show_ids(found, keep if keep in found.ids else None, more=True)
             self.reload(facets=True, to=keep)
 
         self.in_thread(
@@ -124,9 +140,12 @@ class LibraryScreen(LibraryViews):
             group="facets",
         )
 
-    def _show_ids(self, ids: list[str], total: int, keep: str | None, *, more: bool = False) -> None:
+    def _show_ids(self, found: Found, keep: str | None, *, more: bool = False) -> None:
         self._refuse("")
+        ids, total, self._checked_at = found
         self._total, self.is_loaded = total, True
+        if ids != self.order.ids:
+            self._range_from = None
         self._more = more
         self.order.show(ids, more=more)
         rows = self.rows
@@ -135,16 +154,31 @@ class LibraryScreen(LibraryViews):
             if not total
             else f"No model matches.\n\nesc clears the query; {formats.count(total, 'model')} without it."
         )
+        self._show_order()
         cursor = ids.index(keep) if keep in ids else min(rows.cursor, max(0, len(ids) - 1))
         rows.rows_changed(cursor)
-        self._show_hits()
+        self.marks_changed()
         self.refresh_actions()
 
-    def _show_hits(self) -> None:
+    def _show_order(self) -> None:
+        from tui import query_text
+
+        self.query_one(ModelList).sorted_by = query_text.order_of(self._query) or "name"
+
+    def show_status(self) -> None:
+        if self.order.combo != self.hub.combo.models:
+            self.order.combo = self.hub.combo.models
+            self.rows.refresh()
         shown, marked = len(self.order.ids), len(self.order.marks)
         many = "+" if self._more else ""
         text = f"{shown:,}{many} of {self._total:,}" if shown != self._total else formats.count(self._total, "model")
         self.query_one("#hits", Static).update((f"{marked:,} marked · " if marked else "") + text)
+        combo = f"combo {self.hub.combo.words}" if self.hub.combo.parts else ""
+        range_ = "range: v keeps it" if self._range_from is not None else ""
+        others = (range_, self.moving, combo, self._speed.words, library_status.index_words(self.hub.index))
+        seconds = library_status.seconds_since(self._checked_at, self.hub.index, monotonic())
+        said = library_status.line(self._total, seconds, marked, self.marked_bytes, others=others)
+        self.query_one("#status", Static).update(said)
 
     def _refuse(self, reason: str) -> None:
         """Say what is wrong with the query; the last good list stays."""
@@ -181,6 +215,13 @@ class LibraryScreen(LibraryViews):
         if self._finished is not None and ended - self._finished:
             self.reload(facets=True)
         self._finished = ended
+        self.tell_updates(snapshot)
+        self._speed.look(snapshot, monotonic())
+        self.show_status()
+
+    def show_index(self, state: IndexState) -> None:
+        if self.is_loaded:
+            self.show_status()
 
     def show_changes(self) -> None:
         self.reload(facets=True)
@@ -257,6 +298,20 @@ class LibraryScreen(LibraryViews):
     def _query_done(self) -> None:
         self.rows.focus()
 
+    @on(FacetList.Negated)
+    def _facet_negated(self) -> None:
+        line = self.query_one(FacetList).current
+        if line is not None and line.value and line.count is not None:
+            from tui import query_text
+
+            self.set_query(query_text.negate(self._query, line.field, line.value))
+
+    def folder_at_cursor(self) -> str:
+        facets = self.query_one(FacetList)
+        line = facets.current
+        is_folder = facets.has_focus and line is not None and line.field == "folder" and line.count is not None
+        return line.value if line is not None and is_folder else ""
+
     @on(RowList.Chosen, "#facets")
     def _facet_chosen(self) -> None:
         facets = self.query_one(FacetList)
@@ -274,8 +329,10 @@ class LibraryScreen(LibraryViews):
         self.query_one("#query", Input).focus()
 
     def do_back(self) -> None:
-        """Out of a pane first, then the marks, then the query."""
-        if self.has_class("-detail", "-facets") or self.focused is not self.rows:
+        """Out of a range or pane first, then the marks, then the query."""
+        if self.drop_range():
+            return
+        if self._is_pane_open or self.focused is not self.rows:
             self.remove_class("-detail", "-facets")
             self.rows.focus()
         elif self.order.marks:
@@ -284,12 +341,30 @@ class LibraryScreen(LibraryViews):
         else:
             self.set_query("")
 
+    @property
+    def _is_pane_open(self) -> bool:
+        """Whether facets or detail stand where the list would."""
+        return not self.has_class("-wide") and (self.has_class("-detail") or self.has_class("-facets"))
+
+    def leave(self) -> bool:
+        """``q`` closes a pane that hides the list, and a range; else it quits."""
+        if self._range_from is None and not self._is_pane_open:
+            return False
+        self.do_back()
+        return True
+
     def do_sort(self) -> None:
         from registry.query_order import SORT_NAMES
         from tui import query_text
         from tui.widgets.dialogs import Choose
 
         remarks = {"name": "from A to Z", "base": "from A to Z", "added": "newest first", "rating": "best first"}
+        remarks |= {
+            "used": "last used first",
+            "uses": "most used first",
+            "creator": "from A to Z",
+            "file": "from A to Z",
+        }
         options = [(name, name, remarks.get(name, "largest first")) for name in SORT_NAMES]
         options += [(f"-{name}", f"{name}, reversed", "") for name in SORT_NAMES]
 
@@ -322,28 +397,6 @@ class LibraryScreen(LibraryViews):
         self.rows.rows_changed(before.cursor)
         self.rows.focus()
 
-    # marks --------------------------------------------------------------------------------------------------------
-
-    def do_mark(self) -> None:
-        row = self.current
-        if row is not None:
-            self.order.marks ^= {row.id}
-            self.rows.cursor += 1
-            self.marks_changed()
-
-    def do_mark_all(self) -> None:
-        """Mark all that the query finds."""
-        self.order.marks = set(self.order.ids)
-        self.marks_changed()
-
-    def do_invert(self) -> None:
-        self.order.marks = set(self.order.ids) - self.order.marks
-        self.marks_changed()
-
-    def marks_changed(self) -> None:
-        self.rows.refresh()
-        self._show_hits()
-
 
 def _rows(registry: Registry, ids: Sequence[str]) -> list[ModelRow]:
     from registry import library
@@ -351,16 +404,16 @@ def _rows(registry: Registry, ids: Sequence[str]) -> list[ModelRow]:
     return library.model_rows(registry, ids)
 
 
-def _ids(registry: Registry, text: str) -> tuple[list[str], int]:
+def _ids(registry: Registry, text: str) -> Found:
     from registry import library
 
-    return library.model_ids(registry, text), library.count(registry)
+    return Found(library.model_ids(registry, text), library.count(registry), library.checked_at(registry))
 
 
-def _first_ids(registry: Registry, text: str) -> tuple[list[str], int]:
+def _first_ids(registry: Registry, text: str) -> Found:
     from registry import library
 
-    return library.first_ids(registry, text, FIRST), library.count(registry)
+    return Found(library.first_ids(registry, text, FIRST), library.count(registry), library.checked_at(registry))
 
 
 def _facets(registry: Registry, text: str) -> dict[str, list[tuple[str, int]]]:

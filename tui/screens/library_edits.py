@@ -1,8 +1,7 @@
-"""What the library screen changes: fields, tags, strength, trash; and how it takes them back."""
+"""What the library screen changes: fields, tags, trigger words, strength, collections."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from textual.widgets import Input
 
 from registry.errors import UsageError
 from tui import formats
-from tui.screens.base import HubScreen
+from tui.screens.base import HubScreen, Result
 from tui.widgets.model_list import ModelOrder
 
 if TYPE_CHECKING:
@@ -18,9 +17,13 @@ if TYPE_CHECKING:
     from registry.edits import Planned, Target
     from registry.journal import Entry
     from registry.records import ModelDetail, ModelRow, VersionRow
-    from registry.undo import Undone
+    from registry.triggers import Trigger
 
 LONG = frozenset(("notes", "description", "changelog"))
+HIGH = 0.9
+"""Above this recommended strength a warning is shown."""
+MANY = 500
+"""Models of which a person should know that they are being written: each takes a millisecond or two."""
 PLAN_LINES = 12
 """Lines of a plan that a question shows."""
 
@@ -44,9 +47,16 @@ class LibraryEdits(HubScreen):
     def lacks(self, need: str) -> str:
         if need == "model" and self.detail is None:
             return "there is no model under the cursor"
-        if need == "undo" and not (self.is_loaded and _can_undo(self.registry)):
-            return "nothing to undo"
+        if need == "lora":
+            return self._lacks_lora()
         return ""
+
+    def _lacks_lora(self) -> str:
+        if self.detail is None:
+            return "there is no model under the cursor"
+        if self.detail.kind != "lora":
+            return f"{self.detail.name} is of kind {self.detail.kind}, and prompts name LoRAs only"
+        return "" if self.version is not None else f"{self.detail.name} has no file"
 
     @property
     def version(self) -> VersionRow | None:
@@ -82,25 +92,27 @@ class LibraryEdits(HubScreen):
 
         def ask(found: tuple[list[Target], list[Planned]]) -> None:
             targets, plan = found
-            lines = [
-                f"{one.name}: {one.field.replace('_', ' ')} {one.before or '·'} → {one.after or '·'}" for one in plan
-            ]
-            self._confirm(
-                f"Edit {formats.count(len(targets), 'model')}", lines, lambda: self._edit(targets, assignments)
-            )
+            self._confirm_plan(plan, lambda: self._edit(targets, assignments))
 
         self.in_thread(look, ask, group="plan")
 
-    def _confirm(self, title: str, lines: Sequence[str], go: Callable[[], None]) -> None:
-        """Show a plan of some lines and go on if it is agreed to."""
+    def _confirm_plan(self, plan: Sequence[Planned], go: Callable[[], None]) -> None:
+        lines = [
+            f"{one.name}: {one.field.replace('_', ' ')} {one.before or '·'} → {one.after or '·'}"
+            for one in plan[:PLAN_LINES]
+        ]
+        title = f"Edit {formats.count(len({one.model for one in plan}), 'model')}"
+        self._confirm(title, lines, go, more=len(plan) - len(lines))
+
+    def _confirm(self, title: str, lines: Sequence[str], go: Callable[[], None], *, more: int = 0) -> None:
+        """Show a plan of some lines, of which ``more`` are left out, and go on if it is agreed to."""
         from tui.widgets.dialogs import Confirm
 
         if not lines:
             self.say("it was so already")
             return
-        shown = [formats.one_line(line) for line in lines[:PLAN_LINES]]
-        more = [f"… and {len(lines) - PLAN_LINES:,} more"] if len(lines) > PLAN_LINES else []
-        self.app.push_screen(Confirm(title, "\n".join(shown + more)), lambda agreed: go() if agreed else None)
+        shown = [formats.one_line(line) for line in lines] + ([f"… and {more:,} more"] if more else [])
+        self.app.push_screen(Confirm(title, "\n".join(shown)), lambda agreed: go() if agreed else None)
 
     def _edit(self, targets: Sequence[Target], assignments: Mapping[str, str]) -> None:
         def work(registry: Registry) -> Entry | None:
@@ -108,7 +120,13 @@ class LibraryEdits(HubScreen):
 
             return edits.edit_all(registry, targets, assignments)
 
-        self.change(work, self._changed)
+        self.change_many(len(targets), work, self._changed)
+
+    def change_many(self, count: int, work: Callable[[Registry], Result], done: Callable[[Result], object]) -> None:
+        """As :meth:`change`; says so first where so many models are written that it takes a while."""
+        if count >= MANY:
+            self.say(f"writing {formats.count(count, 'model')} …")
+        self.change(work, done)
 
     def _changed(self, entry: Entry | None) -> None:
         self.reload(facets=True)
@@ -166,15 +184,32 @@ class LibraryEdits(HubScreen):
             remove = [word[1:].strip() for word in words if word.startswith("-")]
             add = [word for word in words if not word.startswith("-")]
             if words:
-                self.change(lambda registry: _tag(registry, models, add, remove), self._changed)
+                self.in_thread(
+                    lambda registry: _plan_tags(registry, models, add, remove),
+                    lambda plan: self._confirm_plan(
+                        plan,
+                        lambda: self.change_many(
+                            len(models), lambda registry: _tag(registry, models, add, remove), self._changed
+                        ),
+                    ),
+                    group="plan",
+                )
 
         hint = "Tags to add, with commas between them; one with - before it is removed."
         self.app.push_screen(Ask(f"tags of {formats.count(len(models), 'model')}", hint=hint), done)
 
     def do_words(self) -> None:
-        if self.version is not None:
-            words = ", ".join(self.version.trigger_words)
-            self._ask_field("trigger_words", words, "Trigger words, with commas between them.")
+        from tui.screens.words import WordsScreen
+
+        model, version = self.detail, self.version
+        if model is None or version is None:
+            return
+
+        def done(said: list[Trigger] | None) -> None:
+            if said is not None:
+                self.change(lambda registry: _say_words(registry, version.id, said), self._changed)
+
+        self.app.push_screen(WordsScreen(model, version), done)
 
     def do_strength(self) -> None:
         version = self.version
@@ -194,9 +229,10 @@ class LibraryEdits(HubScreen):
                 self.assign(parse_strength(answer))
 
         hint = (
-            "The recommended strength, such as 0.8; or lowest, recommended and highest: 0.5 0.8 1. Empty takes it back."
+            f"{formats.strength_bar(value, low, high)}\nThe recommended strength, such as 0.8; or lowest, recommended "
+            "and highest: 0.5 0.8 1. Empty takes it back."
         )
-        self.app.push_screen(Ask("strength", text, hint=hint, check=_check_strength), done)
+        self.app.push_screen(Ask("strength", text, hint=hint, check=_check_strength, remark=_warn_strength), done)
 
     def do_favourite(self) -> None:
         if self.detail is not None:
@@ -219,151 +255,26 @@ class LibraryEdits(HubScreen):
 
         models = self.targets()
 
+        def go(path: str) -> None:
+            self.change_many(len(models), lambda registry: _collect(registry, path, models), self._changed)
+
         def done(path: str | None) -> None:
-            if path:
-                self.change(lambda registry: _collect(registry, path, models), self._changed)
+            if not path:
+                return
+            if len(models) == 1:
+                go(path)
+                return
+            into = f"out of {path[1:]}" if path.startswith("-") else f"into {path}"
+            line = f"{formats.count(len(models), 'model')} go {into}"
+            self._confirm("Collections", [line], lambda: go(path))
 
         title = f"put {formats.count(len(models), 'model')} into a collection"
         hint = "Its path, such as Clients/A; it is made if it is not there. A - before it takes them out of it."
         self.app.push_screen(Ask(title, hint=hint), done)
 
-    # trash and undo -----------------------------------------------------------------------------------------------
-
-    def do_trash(self) -> None:
-        """Into the trash; of models that are in it, out of it."""
-        models = self.targets()
-        if not models or self.detail is None:
-            return
-        one = self.detail.name if len(models) == 1 else formats.count(len(models), "model")
-        back = self.detail.deleted_at is not None
-        said = (
-            f"{one} is out of the trash  (z undoes)" if back else f"{one} is in the trash, files untouched  (z undoes)"
-        )
-
-        def work(registry: Registry) -> Entry | None:
-            from registry import edits, trash
-
-            return trash.restore(registry, models) if back else edits.trash(registry, *models)
-
-        def done(_: Entry | None) -> None:
-            self.order.marks.clear()
-            self.reload(facets=True)
-            self.say(said)
-
-        self.change(work, done)
-
-    def do_undo(self) -> None:
-        self._undo(None)
-
-    def _undo(self, number: int | None) -> None:
-        def work(registry: Registry) -> Undone:
-            from registry import undo
-
-            return undo.undo(registry, number)
-
-        self.change(work, self._undone)
-
-    def _undone(self, undone: Undone) -> None:
-        self.reload(facets=True)
-        self.say(f"{'undone' if undone.entry.is_undo else 'done again'}: {undone.entry.label}")
-        if undone.kept:
-            first, others = undone.kept[0], len(undone.kept) - 1
-            more = f", and {formats.count(others, 'other field')}" if others else ""
-            self.complain(f"{first.field} of {first.name} {first.reason} and stays{more}")
-
-    def do_journal(self) -> None:
-        """What was done, the newest first; choosing an entry takes it back, choosing an undo does it again."""
-
-        def read(registry: Registry) -> list[Entry]:
-            from registry import journal
-
-            return journal.entries(registry)
-
-        self.in_thread(read, self._show_journal, group="journal")
-
-    def _show_journal(self, entries: list[Entry]) -> None:
-        from tui.widgets.dialogs import Choose
-
-        if not entries:
-            self.say("nothing was done here yet")
-            return
-
-        def chosen(number: str | None) -> None:
-            if number is not None:
-                self._undo(int(number))
-
-        options = [
-            (str(entry.id), f"{entry.verb}: {formats.one_line(entry.label)}", _remark(entry)) for entry in entries
-        ]
-        self.app.push_screen(Choose("Journal: enter undoes, or does again", options), chosen)
-
-    # elsewhere ----------------------------------------------------------------------------------------------------
-
-    async def do_copy(self) -> None:
-        await self._copy(with_words=False)
-
-    async def do_copy_words(self) -> None:
-        await self._copy(with_words=True)
-
-    async def _copy(self, *, with_words: bool) -> None:
-        if self.detail is None or self.version is None:
-            return
-        from tui.services import clipboard
-
-        tag = f"<lora:{self.detail.alias}:{formats.strength(self.version.strength) or '0.8'}>"
-        text = ", ".join([*self.version.trigger_words, tag]) if with_words else tag
-        self.app.copy_to_clipboard(text)
-        tool = await asyncio.to_thread(clipboard.copy, text)
-        self.say(f"copied {text} to the terminal's clipboard" + (f" and with {tool}" if tool else ""))
-
-    def do_metadata(self) -> None:
-        from tui.widgets.dialogs import Show
-
-        for file in self.version.files[:1] if self.version else ():
-            lines = [f"{name}: {value}" for name, value in sorted(file.metadata.items())]
-            self.app.push_screen(Show(file.name, "\n".join(lines) or "The file says nothing of itself."))
-
-    async def do_test(self) -> None:
-        from tui.screens.generate import GenerateScreen
-
-        models = self.targets()
-        await self.app.switch_mode("generate")
-        if isinstance(self.app.screen, GenerateScreen):
-            self.app.screen.take_models(models)
-
-    def do_publish(self) -> None:
-        from tui.screens.publish import PublishScreen
-
-        if self.detail is not None and self.version is not None:
-            self.app.push_screen(PublishScreen(self.detail, self.version), lambda _: self.reload())
-
-    def do_rescan(self) -> None:
-        self.start_job("scan", "look for new and changed files", {"folders": []})
-
-    def do_add_folder(self) -> None:
-        from tui.screens import library_folders
-
-        library_folders.offer(self)
-
-    def do_pull(self) -> None:
-        from tui.widgets.dialogs import Ask
-
-        def done(text: str | None) -> None:
-            if text:
-                self.start_job("pull", f"pull {text.strip()}", {"ref": text.strip(), "site": None})
-
-        hint = "A page's address, an AIR (urn:air:…), a version's number, or a hash."
-        self.app.push_screen(Ask("pull from Civitai", hint=hint, check=_check_ref), done)
-
     def on_input_blurred(self, event: Input.Blurred) -> None:
         del event
         self.refresh_actions()
-
-
-def _can_undo(registry: Registry) -> bool:
-    from registry import journal
-
-    return journal.last(registry) is not None
 
 
 def _collect(registry: Registry, path: str, models: Sequence[str]) -> Entry | None:
@@ -382,9 +293,16 @@ def _tag(registry: Registry, models: Sequence[str], add: Sequence[str], remove: 
     return edits.tag(registry, models, add=add, remove=remove)
 
 
-def _remark(entry: Entry) -> str:
-    age = f"{formats.age(entry.at)} ago".replace("now ago", "now")
-    return f"{age} · undone by {entry.undone_by}" if entry.undone_by else age
+def _plan_tags(registry: Registry, models: Sequence[str], add: Sequence[str], remove: Sequence[str]) -> list[Planned]:
+    from registry import edits
+
+    return edits.plan_tags(registry, models, add=add, remove=remove)
+
+
+def _say_words(registry: Registry, version: str, said: Sequence[Trigger]) -> Entry | None:
+    from registry import edits
+
+    return edits.set_words(registry, version, said)
 
 
 def parse_strength(text: str) -> dict[str, str]:
@@ -408,15 +326,18 @@ def _check_strength(text: str) -> None:
             raise UsageError("the three numbers must rise", "lowest, recommended, highest")
 
 
+def _warn_strength(text: str) -> str:
+    """What to think of before a strength is recommended that most LoRAs do not bear."""
+    try:
+        value = parse_strength(text).get("strength", "")
+        high = float(value or 0) > HIGH
+    except (UsageError, ValueError):
+        return ""
+    return f"Above {HIGH} most LoRAs overpower the prompt and burn the picture: T tests it first." if high else ""
+
+
 def _check(name: str, text: str) -> None:
     from registry import fields
 
     if name in fields.FIELDS:
         fields.parse(fields.FIELDS[name], text)
-
-
-def _check_ref(text: str) -> Callable[[], None] | None:
-    from hubman.civitai.refs import parse_ref
-
-    parse_ref(text)
-    return None

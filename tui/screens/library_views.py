@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tui.screens.library_edits import LibraryEdits
+from tui.screens.library_use import LibraryUse
 
 if TYPE_CHECKING:
     from registry.database import Registry
 
 
-class LibraryViews(LibraryEdits):
+class LibraryViews(LibraryUse):
     """``F`` and what follows from it. A view is picked by putting its name into the query line."""
 
     _query: str

@@ -26,8 +26,9 @@ _FRAME = """
     border-title-color: $text-primary; border-title-style: bold; border-subtitle-color: $text-muted;
 }}
 {name} #hint {{ color: $text-muted; height: auto; }}
+{name} #remark {{ color: $text-warning; height: auto; display: none; }}
 {name} #error {{ color: $text-error; height: auto; display: none; }}
-{name} #error.-shown {{ display: block; }}
+{name} #error.-shown, {name} #remark.-shown {{ display: block; }}
 {name} Input, {name} Input:focus {{ border: none; height: 1; background: $panel; padding: 0 1; margin: 1 0; }}
 """
 
@@ -43,15 +44,25 @@ class _Question(ModalScreen[Answer | None], Generic[Answer]):
 
 
 class Ask(_Question[str]):
-    """One line of text. ``check`` may raise ``HubError``: its text stands under the field until it is right."""
+    """One line of text. ``check`` may raise ``HubError``: its text stands under the field until it is right.
+
+    ``remark`` says something of what is being written that does not keep it from being right.
+    """
 
     DEFAULT_CSS = _FRAME.format(name="Ask")
 
     def __init__(
-        self, title: str, value: str = "", *, hint: str = "", check: Callable[[str], object] | None = None
+        self,
+        title: str,
+        value: str = "",
+        *,
+        hint: str = "",
+        check: Callable[[str], object] | None = None,
+        remark: Callable[[str], str] | None = None,
     ) -> None:
         super().__init__()
         self._title, self._value, self._hint, self._check = title, value, hint, check
+        self._remark = remark
 
     def compose(self) -> ComposeResult:
         with Vertical() as frame:
@@ -59,10 +70,15 @@ class Ask(_Question[str]):
             frame.border_subtitle = "enter saves  esc cancels"
             yield Input(self._value, select_on_focus=False)
             yield Static(self._hint, id="hint", markup=False)
+            yield Static("", id="remark", markup=False)
             yield Static("", id="error", markup=False)
 
-    def on_input_changed(self) -> None:
+    def on_input_changed(self, event: Input.Changed) -> None:
         self.complain("")
+        said = self._remark(event.value) if self._remark is not None else ""
+        remark = self.query_one("#remark", Static)
+        remark.update(said)
+        remark.set_class(bool(said), "-shown")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         try:
@@ -111,6 +127,7 @@ Option = tuple[str, str, str]
 class Choose(_Question[str]):
     """One of several options; answers its key. ``verbs`` are keys that choose it for something else (``verb``)."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", "Cancel", show=False)]
     DEFAULT_CSS = (
         _FRAME.format(name="Choose") + "Choose Options { height: auto; max-height: 24; background: $surface; }"
     )
@@ -153,7 +170,7 @@ class Confirm(_Question[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "dismiss(True)", "Yes", show=False),
-        Binding("n,escape", "dismiss(None)", "No", show=False),
+        Binding("n,q,escape", "dismiss(None)", "No", show=False),
     ]
     DEFAULT_CSS = _FRAME.format(name="Confirm") + "Confirm #hint { color: $foreground; margin: 1 0; }"
 

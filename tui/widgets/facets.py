@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tui import formats
+from textual.binding import BindingType
+from textual.message import Message
+
+from tui import actions, formats
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
@@ -26,10 +29,16 @@ class FacetLine:
     value: str = ""
     count: int | None = None
     chosen: bool = False
+    excluded: bool = False
 
 
 class FacetList(RowList[FacetLine]):
-    """Enter on a value filters by it, and again no longer."""
+    """Enter on a value filters by it, and again no longer; ``-`` excludes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("facets")]
+
+    class Negated(Message):
+        """What the facet under the cursor has is to be excluded, or no longer."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (Column("", 1), Column("", 8, grow=True), Column("", 6, right=True))
     HEADER: ClassVar[bool] = False
@@ -47,12 +56,23 @@ class FacetList(RowList[FacetLine]):
         self._query = self._query if query is None else query
         lines: list[FacetLine] = []
         for field, values in self._facets.items():
-            if not values:
+            known = {value.lower() for value, _ in values}
+            # What is excluded has no models any more, and must stay to be taken back.
+            gone = [value for value in query_text.excluded(self._query, field) if value.lower() not in known]
+            if not values and not gone:
                 continue
             lines.append(FacetLine(field))
+            lines += [FacetLine(field, value, 0, excluded=True) for value in gone]
             shown = values if field in self._opened else values[:SHORT]
             lines += [
-                FacetLine(field, value, count, query_text.chosen(self._query, field, value)) for value, count in shown
+                FacetLine(
+                    field,
+                    value,
+                    count,
+                    query_text.chosen(self._query, field, value),
+                    query_text.chosen(self._query, field, value, negated=True),
+                )
+                for value, count in shown
             ]
             if len(values) > len(shown):
                 lines.append(FacetLine(field, f"{len(values) - len(shown)} more …"))
@@ -62,13 +82,17 @@ class FacetList(RowList[FacetLine]):
         self._opened.add(field)
         self.show()
 
+    def do_negate(self) -> None:
+        self.post_message(self.Negated())
+
     def cells(self, item: FacetLine) -> Sequence[Cell]:
         if not item.value:
             return ("", ""), (TITLES.get(item.field, item.field), "accent"), ("", "")
         if item.count is None:
             return ("", ""), (item.value, "muted"), ("", "")
-        name = "mark" if item.chosen else ""
-        return ("●" if item.chosen else " ", "mark"), (_shown(item), name), (f"{item.count:,}", "muted")
+        name = "mark" if item.chosen else "bad" if item.excluded else ""
+        sign = "●" if item.chosen else "-" if item.excluded else " "
+        return (sign, name or "muted"), (_shown(item), name), (f"{item.count:,}", "muted")
 
 
 def _shown(line: FacetLine) -> str:

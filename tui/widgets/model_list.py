@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from textual.reactive import reactive
+
 from registry.records import ModelRow
 from tui import formats
 from tui.widgets.columns import Column
@@ -25,6 +27,8 @@ class ModelOrder:
         self._rows: dict[str, ModelRow] = {}
         self.ids: Sequence[str] = ()
         self.marks: set[str] = set()
+        self.combo: frozenset[str] = frozenset()
+        """Models that are gathered to be drawn together."""
 
     def show(self, ids: Sequence[str], *, more: bool = False) -> None:
         """Show these models; ``more`` of them follow soon, so marks are not dropped yet."""
@@ -60,20 +64,30 @@ class ModelOrder:
 
 
 class ModelList(RowList[ModelRow]):
-    """Name, base, kind, rank, strength, size, stars, age and flags, as many as fit."""
+    """One line a model; which columns are shown follows from the width, the name always among them."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("", 1),
+        Column("★", 5, drop=3),
         Column("Name", 22, grow=True),
+        Column("Version", 8, drop=10),
         Column("Base", 11, drop=1),
         Column("Kind", 7, drop=7),
         Column("Rank", 4, drop=6, right=True),
         Column("Str", 4, drop=5, right=True),
-        Column("Size", 8, drop=8, right=True),
-        Column("Rating", 6, drop=3),
+        Column("Size", 8, drop=9, right=True),
+        Column("Used", 6, drop=8, right=True),
         Column("Added", 6, drop=4, right=True),
         Column("", 3, drop=2),
     )
+    SORTS: ClassVar[dict[str, tuple[str, bool]]] = {
+        "name": ("Name", False), "rating": ("★", True), "base": ("Base", False), "rank": ("Rank", True),
+        "strength": ("Str", True), "size": ("Size", True), "used": ("Used", True), "uses": ("Used", True),
+        "added": ("Added", True),
+    }  # fmt: skip
+    """Order of the query line to (the column that shows it, whether the largest comes first)."""
+
+    sorted_by: reactive[str] = reactive("name")
 
     def __init__(self, order: ModelOrder, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -89,18 +103,36 @@ class ModelList(RowList[ModelRow]):
     def prepare(self, first: int, last: int) -> None:
         self.order.prepare(first, last)
 
+    def title(self, index: int) -> str:
+        """With ▾ where the largest comes first, ▴ where the smallest does."""
+        column = self.COLUMNS[index]
+        shown, is_falling = self.SORTS.get(self.sorted_by.removeprefix("-"), ("", False))
+        if not column.title or column.title != shown:
+            return column.title
+        mark = "▾" if is_falling != self.sorted_by.startswith("-") else "▴"
+        return column.title[: column.width - 1] + mark
+
     def cells(self, item: ModelRow) -> Sequence[Cell]:
         marked = item.id in self.order.marks
         name = formats.one_line(item.name) + (f"  ({item.versions})" if item.versions > 1 else "")
         return (
-            ("●", "mark") if marked else ("♥", "accent") if item.favourite else (" ", ""),
+            self._mark(item),
+            (formats.stars(item.rating), "warn"),
             (name, "mark" if marked else "muted" if set(item.flags) & set("MO") else ""),
+            (formats.one_line(item.version_name), "muted"),
             (item.base_model or "?", "muted"),
             (item.network_type or item.kind, "muted"),
             (str(item.rank) if item.rank else "", "muted"),
             (formats.strength(item.strength), ""),
             (formats.size(item.size), "muted"),
-            (formats.stars(item.rating), "warn"),
+            (formats.age(item.used_at) if item.used_at else "never", "muted"),
             (formats.age(item.added_at), "muted"),
             (item.flags, "bad" if set(item.flags) & set("!M") else "good"),
         )
+
+    def _mark(self, item: ModelRow) -> Cell:
+        if item.id in self.order.marks:
+            return "●", "mark"
+        if item.id in self.order.combo:
+            return "◆", "good"
+        return ("♥", "accent") if item.favourite else (" ", "")

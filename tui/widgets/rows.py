@@ -106,6 +106,10 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
         """One cell a column, in the order of ``COLUMNS``."""
         return [(str(item), "")]
 
+    def title(self, index: int) -> str:
+        """What stands above the column number ``index``."""
+        return self.COLUMNS[index].title
+
     def prepare(self, first: int, last: int) -> None:
         """Called before the lines ``first`` to ``last`` (exclusive) are drawn."""
 
@@ -149,7 +153,7 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
         layout = fit(self.COLUMNS, max(1, width - 2))
         if self._header_height and y == 0:
             style = base + self._component("header")
-            titles = [(cut(self.COLUMNS[i].title, cells, right=self.COLUMNS[i].right), style) for i, cells in layout]
+            titles = [(cut(self.title(i), cells, right=self.COLUMNS[i].right), style) for i, cells in layout]
             return self._join(titles, width, style)
         index = y - self._header_height + self.scroll_offset.y
         item = self.item(index) if index < self.row_count else None

@@ -1,4 +1,4 @@
-"""Jobs that move and index files: scan, pull, publish, sync."""
+"""Jobs that move and index files, or ask about them: scan, pull, updates, publish, sync."""
 
 from __future__ import annotations
 
@@ -41,6 +41,18 @@ def pull(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dic
     with connect(registry.home, job.request.get("site")) as client:
         watch = stoppable(report, should_stop)
         return plain(pull_model(registry, client, job.request["ref"], into=into, report=watch))
+
+
+def updates(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``models`` (empty means all), optional ``site``. Result: ``updates``, one for each that has a newer version."""
+    from hubman.civitai.enrich import updates as find_updates
+    from hubman.civitai.session import connect
+
+    del should_stop
+    report(Progress(stage="ask Civitai"))
+    with connect(registry.home, job.request.get("site")) as client:
+        found = find_updates(registry, client, job.request.get("models") or None)
+    return {"updates": [plain(one) for one in found]}
 
 
 def publish(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:

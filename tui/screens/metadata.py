@@ -1,0 +1,160 @@
+"""What a file says of itself: every name and value of its header, to be searched and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from tui import actions, formats
+from tui.screens.base import HubScreen
+from tui.widgets.columns import Column
+from tui.widgets.rows import Cell, RowList
+
+if TYPE_CHECKING:
+    from registry.database import Registry
+    from registry.records import FileRow
+
+Pair = tuple[str, str]
+CUT = 400
+"""Characters of a value that a line looks at; trainers write tables of a megabyte."""
+WHOLE = 200_000
+"""Characters of a value that are shown when it is opened."""
+
+
+class PairList(RowList[Pair]):
+    """Names and the beginnings of their values."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Name", 30),
+        Column("Value", 20, grow=True),
+        Column("Length", 9, drop=1, right=True),
+    )
+
+    def cells(self, item: Pair) -> Sequence[Cell]:
+        name, value = item
+        return (
+            (formats.one_line(name[:CUT]), "accent"),
+            (formats.one_line(value[:CUT]), ""),
+            (f"{len(value):,}", "muted"),
+        )
+
+
+class MetadataScreen(HubScreen):
+    """Over the library; ``enter`` opens a value, with tables of tags laid out."""
+
+    SCOPE = "metadata"
+    MODE = "library"
+    CSS_PATH = "metadata.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("metadata")]
+    AUTO_FOCUS = "PairList"
+
+    def __init__(self, file: FileRow) -> None:
+        super().__init__()
+        self._file = file
+        self._all: list[Pair] = []
+
+    def body(self) -> Iterable[Widget]:
+        yield Static(formats.one_line(self._file.name), id="heading", classes="title", markup=False)
+        with Horizontal(id="search-row"):
+            yield Static("/", id="slash")
+            yield Input(placeholder="search names and values", id="search")
+            yield Static("", id="count")
+        yield PairList()
+
+    def on_mount(self) -> None:
+        file = self._file
+        self.query_one(PairList).empty = "Reading …"
+        self.in_thread(lambda registry: _read(registry, file), self._show_all, group="read")
+
+    def _show_all(self, pairs: list[Pair]) -> None:
+        self._all = pairs
+        self._search(self.query_one("#search", Input).value)
+
+    @on(Input.Changed, "#search")
+    def _changed(self, event: Input.Changed) -> None:
+        self._search(event.value)
+
+    @on(Input.Submitted, "#search")
+    def _done(self) -> None:
+        self.query_one(PairList).focus()
+
+    def _search(self, text: str) -> None:
+        wanted, pairs = text.casefold().strip(), self._all
+
+        def show(found: list[Pair]) -> None:
+            rows = self.query_one(PairList)
+            rows.empty = "Nothing matches." if self._all else "The file says nothing of itself."
+            rows.set_items(found, cursor=0)
+            some = f"{len(found):,} of " if len(found) != len(self._all) else ""
+            self.query_one("#count", Static).update(
+                some + formats.count(len(self._all), "entry").replace("entrys", "entries")
+            )
+            self.refresh_actions()
+
+        if not wanted:
+            show(pairs)
+            return
+        # Values may be megabytes, so they are searched beside the keys.
+        self.in_thread(
+            lambda _: [pair for pair in pairs if wanted in pair[0].casefold() or wanted in pair[1].casefold()],
+            show,
+            group="search",
+        )
+
+    def lacks(self, need: str) -> str:
+        return "there is no entry under the cursor" if need == "value" and self._current is None else ""
+
+    @property
+    def _current(self) -> Pair | None:
+        return self.query_one(PairList).current
+
+    def do_filter(self) -> None:
+        self.query_one("#search", Input).focus()
+
+    @on(RowList.Chosen)
+    def _open(self) -> None:
+        from tui.widgets.dialogs import Show
+
+        if self._current is not None:
+            name, value = self._current
+            self.in_thread(lambda _: laid_out(value), lambda text: self.app.push_screen(Show(name, text)), group="open")
+
+    def do_copy(self) -> None:
+        if self._current is not None:
+            name, value = self._current
+            self.app.copy_to_clipboard(value[:WHOLE])
+            self.say(f"copied {formats.one_line(name)} to the terminal's clipboard")
+
+    def do_back(self) -> None:
+        if self.query_one("#search", Input).has_focus:
+            self.query_one(PairList).focus()
+        elif self.query_one("#search", Input).value:
+            self.query_one("#search", Input).value = ""
+        else:
+            self.dismiss(None)
+
+
+def laid_out(value: str) -> str:
+    """A value to be read: JSON indented, control characters gone, the end of a very long one cut."""
+    text = value
+    if value[:1] in {"{", "["} and len(value) <= WHOLE:
+        try:
+            text = json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+        except ValueError:
+            text = value
+    shown = "".join(char if char.isprintable() or char == "\n" else " " for char in text[:WHOLE])
+    return shown + (f"\n… {len(text) - WHOLE:,} characters more" if len(text) > WHOLE else "")
+
+
+def _read(registry: Registry, file: FileRow) -> list[Pair]:
+    from registry import raw_metadata
+
+    del registry
+    return raw_metadata.of_file(file)
