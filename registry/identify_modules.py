@@ -38,13 +38,10 @@ _WHOLE = {f"{name}.weight": part for name, part in _BEFORE_WEIGHT.items()} | _LA
 
 _IN_LORA = {"down": _DOWN, "up": _UP}
 _LORA_PIECE = re.compile(r"_lora(?P<number>\d?)$")
-_STRONG = frozenset({*_LAST.values(), *_BEFORE_WEIGHT.values()}) - {
-    "alpha",
-    "rescale",
-    "glora_a1",
-    "glora_a2",
-    "glora_b2",
-}
+_GLORA = frozenset({"glora_a1", "glora_b1"})
+_STRONG = frozenset({*_LAST.values(), *_BEFORE_WEIGHT.values()}) - {"alpha", "rescale", "glora_a2", "glora_b2", *_GLORA}
+"""Parts of which one makes an adapter. GLoRA's are called like layers of other models, so they count together only."""
+
 START = 28
 """Characters of a name's beginning that are looked at to tell the parts of a model apart."""
 _SMALL = 512 << 10
@@ -182,10 +179,14 @@ def _layout(names: tuple[str, ...]) -> Layout:
     if strays == len(found):
         return _plain(names)
     if strays:
-        found = {module: parts for module, parts in found.items() if not _STRONG.isdisjoint(parts)}
+        found = {module: parts for module, parts in found.items() if _adapts(parts)}
     downs = {parts[_DOWN] for parts in found.values() if _DOWN in parts}
     mask = bytes([name in downs for name in names])
     return Layout(True, found, counts, Counter([module[:START] for module in found]), _sample(list(found)), mask)
+
+
+def _adapts(parts: Iterable[str]) -> bool:
+    return not _STRONG.isdisjoint(parts) or _GLORA.issubset(parts)
 
 
 def _counted(modules: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, int], int]:
@@ -193,7 +194,7 @@ def _counted(modules: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, int], 
     counts: dict[str, int] = {}
     strays = 0
     for parts, count in Counter([tuple(parts) for parts in modules.values()]).items():
-        if _STRONG.isdisjoint(parts):
+        if not _adapts(parts):
             strays += count
             continue
         for part in parts:
