@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
@@ -70,7 +70,7 @@ class Layout:
     @cached_property
     def text(self) -> str:
         """The modules' names, one a line, with underscores for dots: what is searched where a sample doesn't do."""
-        return "\n".join(self.modules).replace(".", "_")
+        return _joined(self.modules).replace(".", "_")
 
     @cached_property
     def underscored(self) -> list[str]:
@@ -83,8 +83,7 @@ class Layout:
 
     def first(self, pattern: str) -> str | None:
         """The first module whose whole name has ``pattern`` in it."""
-        # Names that nobody gives a layer are cut: they would make some patterns take time without end.
-        return first_line(pattern, "\n".join([module[:_LONGEST] for module in self.modules]))
+        return first_line(pattern, _joined(self.modules))
 
 
 class Adapted:
@@ -217,6 +216,12 @@ _PREFIX = re.compile(
 )
 
 
+def _joined(names: Collection[str]) -> str:
+    """The names, one a line. Such as nobody gives a layer are cut: some patterns would take time without end for them."""
+    is_sane = max(map(len, names), default=0) <= _LONGEST
+    return "\n".join(names if is_sane else [name[:_LONGEST] for name in names])
+
+
 def _sample(names: list[str]) -> str:
     """Some names, one a line, without what stands before the model's own, with underscores for dots and N for numbers.
 
@@ -225,7 +230,7 @@ def _sample(names: list[str]) -> str:
     step, last = len(names) // _SAMPLED + 1, len(names) - 1
     # Blocks repeat: a constant step could meet the same one of their names each time.
     some = [names[min(at + turn % step, last)] for turn, at in enumerate(range(0, len(names), step))]
-    text = _PREFIX.sub("", "\n".join(some)).replace(".", "_")
+    text = _PREFIX.sub("", _joined(some)).replace(".", "_")
     return f"\n{_NUMBER.sub('_N', text)}\n"
 
 
