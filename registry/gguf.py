@@ -12,6 +12,9 @@ from pathlib import Path
 import msgspec
 
 from registry.errors import DamagedFileError
+from registry.identify import Identity
+from registry.identify_base import base_model
+from registry.identify_evidence import Family
 
 _READ = 64 << 10
 _ENTRIES = 64
@@ -51,6 +54,27 @@ def read_gguf(path: Path) -> Gguf:
     known = _ARCHITECTURES.get(stated or "")
     kind = "checkpoint" if known else "text-encoder" if stated in _ENCODERS else "other"
     return Gguf(stated, tensors, known, kind)
+
+
+def identify_gguf(path: Path) -> Identity | None:
+    """What a GGUF file is, or None if what it says of itself is not known here.
+
+    Raises :class:`DamagedFileError` and :class:`OSError`.
+    """
+    found = read_gguf(path)
+    if found.kind == "other" or found.stated is None:
+        return None
+    reason = f"general.architecture says {found.stated}"
+    base = base_model(Family(found.architecture, reason), {}, ()) if found.architecture else None
+    reasons = {"kind": reason, "architecture": reason, "base_model": base[0].reason if base else ""}
+    return Identity(
+        kind=found.kind,
+        format="gguf",
+        architecture=found.architecture,
+        base_model=base[0].value if base else None,
+        reasons={name: text for name, text in reasons.items() if text and (name == "kind" or found.architecture)},
+        guesses=("base_model",) if base and base[1] else (),
+    )
 
 
 def _architecture(raw: bytes, entries: int) -> str | None:

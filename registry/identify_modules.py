@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
@@ -38,13 +38,10 @@ _WHOLE = {f"{name}.weight": part for name, part in _BEFORE_WEIGHT.items()} | _LA
 
 _IN_LORA = {"down": _DOWN, "up": _UP}
 _LORA_PIECE = re.compile(r"_lora(?P<number>\d?)$")
-_STRONG = frozenset({*_LAST.values(), *_BEFORE_WEIGHT.values()}) - {
-    "alpha",
-    "rescale",
-    "glora_a1",
-    "glora_a2",
-    "glora_b2",
-}
+_GLORA = frozenset({"glora_a1", "glora_b1"})
+_STRONG = frozenset({*_LAST.values(), *_BEFORE_WEIGHT.values()}) - {"alpha", "rescale", "glora_a2", "glora_b2", *_GLORA}
+"""Parts of which one makes an adapter. GLoRA's are called like layers of other models, so they count together only."""
+
 START = 28
 """Characters of a name's beginning that are looked at to tell the parts of a model apart."""
 _SMALL = 512 << 10
@@ -73,7 +70,7 @@ class Layout:
     @cached_property
     def text(self) -> str:
         """The modules' names, one a line, with underscores for dots: what is searched where a sample doesn't do."""
-        return "\n".join(self.modules).replace(".", "_")
+        return _joined(self.modules).replace(".", "_")
 
     @cached_property
     def underscored(self) -> list[str]:
@@ -86,8 +83,7 @@ class Layout:
 
     def first(self, pattern: str) -> str | None:
         """The first module whose whole name has ``pattern`` in it."""
-        # Names that nobody gives a layer are cut: they would make some patterns take time without end.
-        return first_line(pattern, "\n".join([module[:_LONGEST] for module in self.modules]))
+        return first_line(pattern, _joined(self.modules))
 
 
 class Adapted:
@@ -182,10 +178,14 @@ def _layout(names: tuple[str, ...]) -> Layout:
     if strays == len(found):
         return _plain(names)
     if strays:
-        found = {module: parts for module, parts in found.items() if not _STRONG.isdisjoint(parts)}
+        found = {module: parts for module, parts in found.items() if _adapts(parts)}
     downs = {parts[_DOWN] for parts in found.values() if _DOWN in parts}
     mask = bytes([name in downs for name in names])
     return Layout(True, found, counts, Counter([module[:START] for module in found]), _sample(list(found)), mask)
+
+
+def _adapts(parts: Iterable[str]) -> bool:
+    return not _STRONG.isdisjoint(parts) or _GLORA.issubset(parts)
 
 
 def _counted(modules: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, int], int]:
@@ -193,7 +193,7 @@ def _counted(modules: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, int], 
     counts: dict[str, int] = {}
     strays = 0
     for parts, count in Counter([tuple(parts) for parts in modules.values()]).items():
-        if _STRONG.isdisjoint(parts):
+        if not _adapts(parts):
             strays += count
             continue
         for part in parts:
@@ -216,6 +216,12 @@ _PREFIX = re.compile(
 )
 
 
+def _joined(names: Collection[str]) -> str:
+    """The names, one a line. Such as nobody gives a layer are cut: some patterns would take time without end for them."""
+    is_sane = max(map(len, names), default=0) <= _LONGEST
+    return "\n".join(names if is_sane else [name[:_LONGEST] for name in names])
+
+
 def _sample(names: list[str]) -> str:
     """Some names, one a line, without what stands before the model's own, with underscores for dots and N for numbers.
 
@@ -224,7 +230,7 @@ def _sample(names: list[str]) -> str:
     step, last = len(names) // _SAMPLED + 1, len(names) - 1
     # Blocks repeat: a constant step could meet the same one of their names each time.
     some = [names[min(at + turn % step, last)] for turn, at in enumerate(range(0, len(names), step))]
-    text = _PREFIX.sub("", "\n".join(some)).replace(".", "_")
+    text = _PREFIX.sub("", _joined(some)).replace(".", "_")
     return f"\n{_NUMBER.sub('_N', text)}\n"
 
 

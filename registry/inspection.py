@@ -10,13 +10,12 @@ from typing import Any
 import msgspec
 
 from registry.errors import HubError, NotFoundError, UsageError
-from registry.gguf import read_gguf
+from registry.gguf import identify_gguf, read_gguf
 from registry.hashing import hash_file
 from registry.headers import Header, read_alphas, read_header
 from registry.identify import Identity, identify
 from registry.identify_modules import layout_of
 from registry.identify_parts import layers, trainer
-from registry.identify_stated import shortened
 from registry.scan_read import EMBEDDED_PICTURES
 from registry.scan_walk import PICKLES, SAFETENSORS
 from registry.training_settings import Setting, training_settings
@@ -34,7 +33,7 @@ class Fact(msgspec.Struct, frozen=True):
 _SHOWN = (
     ("kind", "kind"), ("architecture", "architecture"), ("variant", "variant"), ("base model", "base_model"),
     ("network", "network_type"), ("rank", "rank"), ("alpha", "alpha"), ("precision", "dtype"), ("prediction", "prediction"),
-    ("parts", "parts"), ("naming", "format"), ("triggers", "trigger_candidates"), ("title", "title"),
+    ("parts", "parts"), ("names of", "format"), ("triggers", "trigger_candidates"), ("title", "title"),
 )  # fmt: skip
 """(as it is called for people, field of :class:`Identity`)."""
 
@@ -99,16 +98,11 @@ def _format(path: Path) -> str:
 
 
 def _of_gguf(path: Path) -> dict[str, Any]:
-    found = read_gguf(path)
-    reason = f"general.architecture says {shortened(found.stated)}" if found.stated else ""
-    shown = (("kind", found.kind), ("architecture", found.architecture))
-    return {
-        "kind": found.kind,
-        "architecture": found.architecture,
-        "tensors": found.tensors,
-        "reasons": dict.fromkeys(("kind", "architecture"), reason) if found.architecture else {},
-        "facts": tuple(Fact(name, value, reason) for name, value in shown if value),
-    }
+    found: dict[str, Any] = {"tensors": read_gguf(path).tensors}
+    if identity := identify_gguf(path):
+        fields = ("kind", "architecture", "base_model", "reasons", "guesses")
+        found |= {name: getattr(identity, name) for name in fields} | {"facts": facts(identity)}
+    return found
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from pathlib import Path
 from registry import blobs, pictures, sidecars
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError
+from registry.gguf import identify_gguf
 from registry.hashing import FileHashes, hash_file
 from registry.headers import Header, read_alpha, read_header
 from registry.identify import Identity, identify
@@ -85,9 +86,11 @@ def read(registry: Registry, seen: Seen, wait: Callable[[], None] | None = None)
 
 
 def _identified(path: Path, bare: Reading) -> Reading:
-    if bare.format != "safetensors":
+    if bare.format not in {"safetensors", "gguf"}:
         return bare
     try:
+        if bare.format == "gguf":
+            return replace(bare, identity=identify_gguf(path))
         header = read_header(path)
     except DamagedFileError as error:
         return Reading(bare.seen, bare.hashes, problem=error.message)

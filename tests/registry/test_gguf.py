@@ -7,8 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry import library, roots, scan
+from registry.database import Registry
 from registry.errors import DamagedFileError
-from registry.gguf import Gguf, read_gguf
+from registry.gguf import Gguf, identify_gguf, read_gguf
 
 
 def _text(text: str) -> bytes:
@@ -64,3 +66,33 @@ def test_any_bytes_are_a_gguf_file_or_damage(tmp_path: Path, rest: bytes, entrie
     path = tmp_path / "fuzz.gguf"
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, entries) + rest)
     assert isinstance(read_gguf(path), Gguf)
+
+
+def test_a_gguf_file_is_identified_with_its_reason(tmp_path: Path) -> None:
+    path = tmp_path / "a.gguf"
+    path.write_bytes(_gguf(_entry("general.architecture", "flux")))
+    found = identify_gguf(path)
+    assert found is not None
+    assert (found.kind, found.architecture, found.base_model, found.guesses) == (
+        "checkpoint",
+        "flux",
+        "Flux.1 D",
+        ("base_model",),
+    )
+    assert found.reasons["architecture"] == "general.architecture says flux"
+    path.write_bytes(_gguf(_entry("general.architecture", "unheard of")))
+    assert identify_gguf(path) is None
+
+
+def test_a_scan_lists_gguf_files_as_what_they_are(registry: Registry, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    roots.add(registry, folder)
+    (folder / "flux-q8.gguf").write_bytes(_gguf(_entry("general.architecture", "flux")))
+    (folder / "t5.gguf").write_bytes(_gguf(_entry("general.architecture", "t5encoder")))
+    (folder / "broken.gguf").write_bytes(b"<html>not found</html>")
+    result = scan.scan(registry)
+    assert [problem.path for problem in result.problems] == [str(folder / "broken.gguf")]
+    kinds = {row.name: row.kind for row in library.list_models(registry)}
+    assert (kinds["flux-q8"], kinds["t5"]) == ("checkpoint", "text-encoder")
+    assert len(kinds) == 3

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hubman.civitai import contract
 from registry.headers import Header, TensorInfo, read_header
 from registry.identify import Identity, identify
 from tests.support.adapters import MODELS, Model, Shapes, checkpoint, files
@@ -89,6 +90,10 @@ def test_omi_files_name_their_text_encoders() -> None:
     names = ("transformer.single_transformer_blocks.0.attn.to_q", "clip_l.text_model.x", "t5.encoder.x")
     found = _identify({f"{name}.lora_down.weight": ("F16", [16, 3072]) for name in names}, {"ot_branch": "omi_format"})
     assert found.part_modules == {"transformer": 1, "te1": 1, "te3": 1}
+
+
+def test_base_models_have_the_names_that_civitai_takes() -> None:
+    assert {model.base for model in MODELS} - {None} <= set(contract.enum_values("BaseModel"))
 
 
 # what the metadata may say -------------------------------------------------------------------------------------------

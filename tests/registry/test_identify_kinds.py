@@ -116,5 +116,5 @@ def test_tensors_that_end_like_an_adapters_make_none_alone(tmp_path: Path) -> No
         tmp_path, {"decoder.act.alpha": ("F32", [1, 9, 1]), "decoder.conv_in.weight": ("F32", [9, 4, 3, 3])}
     )
     assert found.kind == "vae"
-    assert _identify(tmp_path, {"a1.weight": ("F32", [3, 3]), "x.a1.weight": ("F32", [3, 3])}).kind == "other"
+    assert _identify(tmp_path, {"x.b1.weight": ("F32", [3, 3]), "x.a2.weight": ("F32", [3, 3])}).kind == "other"
     assert _identify(tmp_path, {**small_lora(), "other.alpha": ("F16", [])}).modules == 1
