@@ -32,6 +32,8 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     preview: str | None = None
     """SHA-256 of the newest version's first picture."""
     added_at: str = ""
+    licence: str = "?????"
+    """Five letters: credit, images, rent, sell, derivatives (:func:`registry.licence.letters`)."""
     flags: str = ""
     """``M`` missing, ``O`` offline (its drive is away), ``!`` damaged, ``P`` published, ``X`` deleted upstream,
     ``E`` elsewhere (on another machine)."""

@@ -69,7 +69,7 @@ async def test_every_mode_fits_the_smallest_terminal_and_says_what_to_do(open_ap
 
 async def test_help_lists_every_action_of_the_screen(open_app: OpenApp) -> None:
     app = open_app()
-    async with app.run_test(size=(120, 60)) as pilot:
+    async with app.run_test(size=(120, 90)) as pilot:
         await settle(pilot)
         await press(pilot, "question_mark")
         text = text_of(app)

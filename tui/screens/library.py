@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -15,7 +14,7 @@ from textual.widgets import Input, Static
 from registry.errors import HubError
 from registry.query_terms import QueryError
 from tui import actions, formats
-from tui.screens.library_views import LibraryViews
+from tui.screens.library_detail import LibraryDetail
 from tui.widgets.facets import FacetList
 from tui.widgets.model_list import ModelList, ModelOrder
 from tui.widgets.picture import Picture
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
     from registry.database import Registry
     from registry.records import ModelDetail, ModelRow
+    from tui.looks import Looks
+    from tui.pictures import Tile
     from tui.services.watch import Snapshot
 
 EMPTY = """Nothing here yet.
@@ -42,7 +43,7 @@ CHANGING_JOBS = frozenset(("scan", "pull", "train", "sync", "publish"))
 """Kinds of jobs after which the list is read again."""
 
 
-class LibraryScreen(LibraryViews):
+class LibraryScreen(LibraryDetail):
     """Facets, list (or cards) and detail; three panes, two or one by the width."""
 
     SCOPE = "library"
@@ -74,7 +75,7 @@ class LibraryScreen(LibraryViews):
             yield FacetList(id="facets")
             yield ModelList(self.order, id="models")
             with VerticalScroll(id="detail"):
-                yield Picture(id="picture")
+                yield Picture(id="picture", real=True)
                 yield Static("", id="facts", markup=False)
 
     def on_mount(self) -> None:
@@ -148,6 +149,8 @@ class LibraryScreen(LibraryViews):
 
     def _refuse(self, reason: str) -> None:
         """Say what is wrong with the query; the last good list stays."""
+        if reason and self.hub.looks.is_private:
+            reason = "the query can't be read"
         problem = self.query_one("#problem", Static)
         problem.update(reason)
         problem.display = bool(reason)
@@ -181,55 +184,6 @@ class LibraryScreen(LibraryViews):
         if self._finished is not None and ended - self._finished:
             self.reload(facets=True)
         self._finished = ended
-
-    # detail -------------------------------------------------------------------------------------------------------
-
-    @on(RowList.Highlighted, "#models, #cards")
-    def _follow_cursor(self) -> None:
-        row = self.current
-        if row is None:
-            self.detail = None
-            self.query_one("#facts", Static).update("")
-            self.query_one(Picture).path = None
-            self.query_one(Picture).add_class("-none")
-            self.refresh_actions()
-            return
-        self.in_thread(lambda registry: _detail(registry, row.id), self._show_detail, group="detail")
-
-    def _show_detail(self, found: ModelDetail) -> None:
-        if self.detail is None or self.detail.id != found.id:
-            self.version_at = 0
-            self.query_one("#detail", VerticalScroll).scroll_home(animate=False)
-        self.detail = found
-        self.version_at = min(self.version_at, max(0, len(found.versions) - 1))
-        self._draw_detail()
-        self.refresh_actions()
-
-    def _draw_detail(self) -> None:
-        from tui.widgets.detail import describe
-
-        if self.detail is None:
-            return
-        facts = self.query_one("#facts", Static)
-        facts.update(describe(self.detail, self.version_at, facts.size.width or 40))
-        version = self.detail.versions[self.version_at].id if self.detail.versions else ""
-        self.in_thread(lambda registry: _picture(registry, version), self._show_picture, group="picture")
-
-    def _show_picture(self, path: Path | None) -> None:
-        picture = self.query_one(Picture)
-        picture.path = path
-        picture.set_class(path is None, "-none")
-
-    def do_left(self) -> None:
-        self._step_version(-1)
-
-    def do_right(self) -> None:
-        self._step_version(1)
-
-    def _step_version(self, by: int) -> None:
-        if self.detail is not None:
-            self.version_at = max(0, min(self.version_at + by, len(self.detail.versions) - 1))
-            self._draw_detail()
 
     @on(RowList.Chosen, "#models, #cards")
     def _open(self) -> None:
@@ -311,7 +265,7 @@ class LibraryScreen(LibraryViews):
 
         before = self.rows
         if not self.query(Gallery):
-            gallery = Gallery(self.order, lambda version: _picture(self.registry, version), id="cards")
+            gallery = Gallery(self.order, lambda version: _tile(self.registry, version, self.hub.looks), id="cards")
             await self.query_one("#panes").mount(gallery, after="#models")
         self._cards = not self._cards
         self.set_class(self._cards, "-cards")
@@ -366,13 +320,7 @@ def _facets(registry: Registry, text: str) -> dict[str, list[tuple[str, int]]]:
     return facets.facets(registry, text)
 
 
-def _detail(registry: Registry, model: str) -> ModelDetail:
-    from registry import library
-
-    return library.show(registry, model)
-
-
-def _picture(registry: Registry, version: str) -> Path | None:
+def _tile(registry: Registry, version: str, looks: Looks) -> Tile:
     from tui.pictures import of_version
 
-    return of_version(registry, version)
+    return of_version(registry, version, looks)

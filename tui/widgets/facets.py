@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tui import formats
+from tui.looks import looks_of
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
@@ -26,6 +27,8 @@ class FacetLine:
     value: str = ""
     count: int | None = None
     chosen: bool = False
+    number: int = 0
+    """Its place in the group, from 1."""
 
 
 class FacetList(RowList[FacetLine]):
@@ -52,7 +55,8 @@ class FacetList(RowList[FacetLine]):
             lines.append(FacetLine(field))
             shown = values if field in self._opened else values[:SHORT]
             lines += [
-                FacetLine(field, value, count, query_text.chosen(self._query, field, value)) for value, count in shown
+                FacetLine(field, value, count, query_text.chosen(self._query, field, value), number)
+                for number, (value, count) in enumerate(shown, 1)
             ]
             if len(values) > len(shown):
                 lines.append(FacetLine(field, f"{len(values) - len(shown)} more …"))
@@ -68,7 +72,8 @@ class FacetList(RowList[FacetLine]):
         if item.count is None:
             return ("", ""), (item.value, "muted"), ("", "")
         name = "mark" if item.chosen else ""
-        return ("●" if item.chosen else " ", "mark"), (_shown(item), name), (f"{item.count:,}", "muted")
+        shown = looks_of(self).value(item.field, _shown(item), item.number)
+        return ("●" if item.chosen else " ", "mark"), (shown, name), (f"{item.count:,}", "muted")
 
 
 def _shown(line: FacetLine) -> str:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from registry.records import ModelRow
 from tui import formats
+from tui.looks import looks_of
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
@@ -72,6 +73,7 @@ class ModelList(RowList[ModelRow]):
         Column("Size", 8, drop=8, right=True),
         Column("Rating", 6, drop=3),
         Column("Added", 6, drop=4, right=True),
+        Column("Lic", 5, drop=9),
         Column("", 3, drop=2),
     )
 
@@ -91,7 +93,9 @@ class ModelList(RowList[ModelRow]):
 
     def cells(self, item: ModelRow) -> Sequence[Cell]:
         marked = item.id in self.order.marks
-        name = formats.one_line(item.name) + (f"  ({item.versions})" if item.versions > 1 else "")
+        name = looks_of(self).name(item.id, formats.one_line(item.name)) + (
+            f"  ({item.versions})" if item.versions > 1 else ""
+        )
         return (
             ("●", "mark") if marked else ("♥", "accent") if item.favourite else (" ", ""),
             (name, "mark" if marked else "muted" if set(item.flags) & set("MO") else ""),
@@ -102,5 +106,6 @@ class ModelList(RowList[ModelRow]):
             (formats.size(item.size), "muted"),
             (formats.stars(item.rating), "warn"),
             (formats.age(item.added_at), "muted"),
+            (item.licence, "muted"),
             (item.flags, "bad" if set(item.flags) & set("!M") else "good"),
         )
