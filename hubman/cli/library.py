@@ -1,4 +1,4 @@
-"""The commands that look at the library: roots, scan, ls, show, inspect."""
+"""The commands that look at the library: roots, scan, ls, inspect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hubman.cli import output
 from hubman.progress import Progress
 from registry import library
 from registry.database import Registry
-from registry.records import ModelDetail, VersionRow
 
 
 def open_registry() -> Registry:
@@ -193,50 +192,6 @@ def ls(query: tuple[str, ...], as_json: bool) -> None:
         ],
         ("name", "base", "type", "rank", "rating", "flags", "id"),
     )
-
-
-@click.command()
-@click.argument("ref")
-@output.json_option
-def show(ref: str, as_json: bool) -> None:
-    """Everything known of the model REF: an id, a name, an alias, a hash or a path."""
-    with open_registry() as registry:
-        model = library.show(registry, library.resolve(registry, ref)[0])
-    if as_json:
-        output.print_json(model)
-    else:
-        _print_model(model)
-
-
-def _print_model(model: ModelDetail) -> None:
-    facts: list[tuple[str, object]] = [
-        ("name", model.name), ("kind", model.kind), ("creator", model.creator), ("alias", model.alias), ("tags", ", ".join(model.tags)),
-        ("rating", "★" * model.rating), ("origin", model.origin), ("civitai", model.civitai_id), ("notes", model.notes), ("id", model.id),
-    ]  # fmt: skip
-    for name, value in facts:
-        if value:
-            output.say(f"{name:<10} {value}")
-    for version in model.versions:
-        _print_version(version)
-
-
-def _print_version(version: VersionRow) -> None:
-    output.say(
-        f"version    {version.name or version.id[:8]}: {version.base_model or 'unknown base'}, {version.network_type}, rank {version.rank}"
-    )
-    if version.trigger_words:
-        output.say(f"  triggers {', '.join(version.trigger_words)}")
-    if version.strength is not None:
-        output.say(f"  strength {version.strength:g}")
-    if version.published_url:
-        output.say(f"  page     {version.published_url}")
-    for file in version.files:
-        output.say(f"  file     {file.name}  {output.size(file.size)}  sha256 {file.sha256[:12]}")
-        for place in file.places:
-            verified = f", verified {place.verified_at[:10]}" if place.verified_at else ""
-            output.say(f"           {place.path} ({place.problem or place.state}{verified})")
-    for old in version.history:
-        output.say(f"  replaced {old.path}  sha256 {old.sha256[:12]}  {old.at[:10]}")
 
 
 @click.command()
