@@ -85,9 +85,13 @@ def _dataset_path(registry: Registry, version_id: str) -> str:
     return str(recipe.get("dataset", ""))
 
 
+_TRAINED = ("ss_session_id", "ss_training_started_at", "ss_steps", "ss_dataset_dirs")
+"""What only a trainer writes; ``ss_output_name`` is also copied by tools that edit headers."""
+
+
 def _from_header(metadata: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "run": metadata.get("ss_output_name", ""),
+        "run": metadata.get("ss_output_name", "") if any(name in metadata for name in _TRAINED) else "",
         "trained_at": _day(metadata.get("ss_training_started_at", "")),
         "steps": _whole(metadata.get("ss_steps")),
         "dataset": ", ".join(_names(metadata.get("ss_dataset_dirs", ""))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from registry import levels
 from registry.lineage import Lineage
 from registry.records import ModelDetail
 from tui.looks import Looks, redacted, redacted_lineage
@@ -31,7 +32,7 @@ class Found:
             return About(redacted(self.model, looks), self.at, redacted_lineage(self.lineage))
         picture = [f"{tile.number + 1} of {tile.of}"] if tile.of > 1 else []
         picture += [tile.level] if tile.level else []
-        return About(self.model, self.at, self.lineage, looks.up_to, " · ".join(picture))
+        return About(self.model, self.at, self.lineage, levels.name_of(looks.threshold), " · ".join(picture))
 
 
 def read(registry: Registry, model: str, at: int, picture: int, looks: Looks) -> Found:

@@ -79,11 +79,11 @@ def redacted(model: ModelDetail, looks: Looks) -> ModelDetail:
     return msgspec.structs.replace(
         model,
         name=looks.name(model.id, model.name),
-        creator=None,
+        creator="hidden",
         description=None,
         notes=None,
         alias="",
-        tags=(),
+        tags=("hidden",),
         collections=(),
         versions=tuple(_redacted_version(version, number) for number, version in enumerate(model.versions, 1)),
     )
@@ -99,7 +99,7 @@ def _redacted_version(version: VersionRow, number: int) -> VersionRow:
         version,
         name=f"version {number}",
         changelog=None,
-        trigger_words=(),
+        trigger_words=("hidden",),
         published_url=None,
         previews=(),
         history=tuple(Replaced(sha256=old.sha256, path="hidden", at=old.at) for old in version.history),

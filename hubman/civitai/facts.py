@@ -73,11 +73,11 @@ def _model_facts(model: RemoteModel) -> dict[str, Any]:
         "origin": "civitai",
         "nsfw_level": model.nsfw_level,
         "upstream_deleted": False,
-        "permissions": _permissions(model),
+        "permissions": permissions(model),
     }
 
 
-def _permissions(model: RemoteModel) -> dict[str, Any] | None:
+def permissions(model: RemoteModel) -> dict[str, Any] | None:
     """What the site tells of the licence. What it leaves out is unknown, but for an empty list of uses."""
     flags = {
         "allowNoCredit": model.allow_no_credit,

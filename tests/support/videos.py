@@ -13,6 +13,7 @@ def write_video(path: Path, colours: tuple[str, ...] = ("red", "blue"), size: tu
     container, codec = {".mp4": ("mp4", "mpeg4"), ".webm": ("webm", "libvpx")}[path.suffix]
     with av.open(str(path), "w", format=container) as output:
         stream = output.add_stream(codec, rate=5)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         for colour in colours:
             frame = av.VideoFrame.from_image(Image.new("RGB", size, colour))  # type: ignore[no-untyped-call]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 WIDTHS = [(0, "-tiny"), (60, "-narrow"), (80, "-medium"), (120, "-wide")]
-HEIGHTS = [(0, "-flat"), (16, "-tall")]
+HEIGHTS = [(0, "-flat"), (16, "-tall"), (36, "-high")]
 
 
 class HubScreen(Screen[None], Acting):

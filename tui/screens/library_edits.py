@@ -98,6 +98,8 @@ class LibraryEdits(HubScreen):
         if not lines:
             self.say("it was so already")
             return
+        if self.hub.looks.is_private:
+            lines = [f"{formats.count(len(lines), 'change')}; privacy mode hides what they are"]
         shown = [formats.one_line(line) for line in lines[:PLAN_LINES]]
         more = [f"… and {len(lines) - PLAN_LINES:,} more"] if len(lines) > PLAN_LINES else []
         self.app.push_screen(Confirm(title, "\n".join(shown + more)), lambda agreed: go() if agreed else None)

@@ -15,7 +15,7 @@ from registry.records import FileRow, ModelDetail, Place, Replaced, VersionRow
 from tui import formats
 
 _MUTED = "$foreground-muted"
-NAME = 10
+NAME = 11
 """Cells of the names at the left, with the letter of who says it and a gap."""
 WIDE = 44
 """Cells from which rows are told in full."""
@@ -119,7 +119,7 @@ def _licence(model: ModelDetail) -> Row:
 
 
 def _nsfw(model: ModelDetail, about: About) -> Row:
-    told = levels.name_of(model.nsfw_level) or "level unknown"
+    told = f"model {levels.name_of(model.nsfw_level) or 'unknown'}"
     shown = f" · shown up to {about.level}: L" if about.level else ""
     picture = f" · picture {about.picture}" if about.picture else ""
     return Row("nsfw", told + picture + shown, model.sources.get("nsfw_level"))

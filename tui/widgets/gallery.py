@@ -198,11 +198,16 @@ class Gallery(RowList[ModelRow]):
         edge = Segment("▌" if at_cursor else " ", style)
         return Strip([edge, *inside, Segment(" ", base)]).adjust_cell_length(self.card.width, base)
 
+    @property
+    def _lacking(self) -> str:
+        """What stands where there is no picture."""
+        return "no preview" if looks_of(self).has_pictures else "hidden"
+
     def _picture_line(self, item: ModelRow, line: int, style: Style) -> Strip:
         strips = self._pictures.get(item.version_id)
         if not strips:
             text = (
-                ("…" if strips is None else "no preview").center(self.picture.width)
+                ("…" if strips is None else self._lacking).center(self.picture.width)
                 if line == self.picture.height // 2
                 else ""
             )
