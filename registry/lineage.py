@@ -51,7 +51,7 @@ def of(registry: Registry, version: VersionRow) -> Lineage:
     """What is known of the lineage of a version."""
     file = version.files[0] if version.files else None
     metadata: Mapping[str, str] = file.metadata if file else {}
-    run = library.run_of(registry, version.id)
+    run = _run(registry, version.id)
     return Lineage(
         **(_recorded(registry, run) if run else _from_header(metadata)),
         epoch=_whole(metadata.get("ss_epoch")),
@@ -60,6 +60,14 @@ def of(registry: Registry, version: VersionRow) -> Lineage:
         epochs=_epochs(registry, version, file) if file else (),
         replaced_by=_successor(registry, version.id),
     )
+
+
+def _run(registry: Registry, version_id: str) -> RunRow | None:
+    """The training that was recorded; a record from elsewhere that is none counts as none."""
+    try:
+        return library.run_of(registry, version_id)
+    except msgspec.ValidationError:
+        return None
 
 
 def _recorded(registry: Registry, run: RunRow) -> dict[str, Any]:

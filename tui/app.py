@@ -92,10 +92,11 @@ class HubmanApp(App[None], Acting):
         self._polling = False
         self._quiet_ticks = 0
 
-    def run(self, *args: Any, **kwargs: Any) -> None:
+    def run(self, *args: Any, **kwargs: Any) -> Any:
         """As Textual's; before it takes the terminal, that one is asked how it draws pictures."""
-        self.looks.pictures = terminal.find(self.settings.pictures)
-        super().run(*args, **kwargs)
+        if not kwargs.get("headless"):
+            self.looks.pictures = terminal.find(self.settings.pictures)
+        return super().run(*args, **kwargs)
 
     def on_mount(self) -> None:
         self._read_keys()

@@ -39,6 +39,12 @@ def test_a_training_of_ours_is_told_with_its_images(registry: Registry, tmp_path
     assert (found.dataset, found.dataset_path) == ("abcdefabcdef", "/pictures/ink")
 
 
+def test_a_record_that_is_no_training_is_ignored(registry: Registry) -> None:
+    version = add_entry(registry, "ink", metadata={"ss_output_name": "ink", "ss_steps": "9"})
+    library.add_record(registry, "run", version, {"version_id": version, "steps": "many"})
+    assert _of(registry, version).steps == 9
+
+
 def test_a_header_tells_training_base_and_images(registry: Registry) -> None:
     header = {
         "ss_output_name": "ink", "ss_training_started_at": "1732000000.5", "ss_steps": "800", "ss_epoch": "4",
