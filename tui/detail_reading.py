@@ -44,4 +44,6 @@ def read(registry: Registry, model: str, at: int, picture: int, looks: Looks) ->
     if not detail.versions:
         return Found(detail, 0, Lineage(), NONE)
     version = detail.versions[at]
-    return Found(detail, at, lineage.of(registry, version), of_version(registry, version.id, looks, picture))
+    return Found(
+        detail, at, lineage.of(registry, version), of_version(registry, version.id, looks, picture, large=True)
+    )

@@ -27,13 +27,18 @@ class Tile:
 NONE = Tile()
 
 
-def of_version(registry: Registry, version: str, looks: Looks, number: int = 0) -> Tile:
+LARGE = 640
+"""Pixels a side for the one picture that is drawn by the terminal's own protocol."""
+
+
+def of_version(registry: Registry, version: str, looks: Looks, number: int = 0, *, large: bool = False) -> Tile:
     """Picture ``number`` of a version. Decodes a picture at most once; for a thread."""
     from registry import levels, previews
     from registry.errors import HubError, MissingExtraError
 
     if not looks.has_pictures:
         return NONE
+    side = LARGE if large and looks.pictures.method in {"kitty", "sixel"} else previews.THUMBNAIL_SIDE
     shown = previews.shown(registry, version, number)
     if shown is None:
         return NONE
@@ -41,7 +46,7 @@ def of_version(registry: Registry, version: str, looks: Looks, number: int = 0) 
     if levels.is_covered(shown.level, looks.threshold):
         return replace(tile, words=(tile.level, "covered"))
     try:
-        return replace(tile, path=previews.thumbnail(registry, shown.sha256))
+        return replace(tile, path=previews.thumbnail(registry, shown.sha256, side))
     except MissingExtraError as error:
         return replace(tile, words=("▶ video", error.hint.partition(" shows")[0]))
     except HubError as error:

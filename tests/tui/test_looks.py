@@ -136,6 +136,17 @@ async def test_f8_closes_what_is_being_typed(open_app: OpenApp, secrets: list[st
         assert SECRET not in text_of(app)
 
 
+async def test_x_closes_a_choice_that_shows_words(open_app: OpenApp, secrets: list[str]) -> None:
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "e")
+        assert "secret creator" in text_of(app)
+        await press(pilot, "X")
+        assert isinstance(app.screen, LibraryScreen)
+        assert SECRET not in text_of(app)
+
+
 async def test_privacy_mode_can_be_set_for_the_start(
     home: Path, secrets: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +295,23 @@ async def test_no_picture_is_read_where_pictures_are_off(
         assert app.screen.query_one(Gallery).row_count == len(models)
         assert not app.screen.query_one(Picture).display
     assert not (home / "thumbs").exists()
+
+
+async def test_a_narrow_terminal_shows_no_picture_until_it_is_wider(
+    open_app: OpenApp, home: Path, models: list[str], tmp_path: Path
+) -> None:
+    with Registry(home) as registry:
+        library_factory.add_pictures(registry, models, tmp_path / "pictures")
+    app = open_app()
+    async with app.run_test(size=(70, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "enter")
+        assert "licence" in text_of(app)
+        assert app.screen.query_one(Picture).path is None
+        assert not (home / "thumbs").exists()
+        await pilot.resize_terminal(100, 30)
+        await settle(pilot)
+        assert app.screen.query_one(Picture).path is not None
 
 
 async def test_the_gallery_reads_only_what_is_on_the_screen(open_app: OpenApp, home: Path, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import on
 from textual.containers import VerticalScroll
 from textual.widgets import Input, Static
 
+from hubman.terminal import Pictures
 from tui.pictures import NONE
 from tui.screens.library_views import LibraryViews
 from tui.widgets.facets import FacetList
@@ -46,7 +48,13 @@ class LibraryDetail(LibraryViews):
     def _read_detail(self, model: str, picture: int = 0) -> None:
         at = self.version_at if self.detail is not None and self.detail.id == model else 0
         looks = self.hub.looks
+        if self.has_class("-narrow"):
+            looks = replace(looks, pictures=Pictures("off", "too few columns"))
         self.in_thread(lambda registry: _read(registry, model, at, picture, looks), self._show_detail, group="detail")
+
+    def on_resize(self) -> None:
+        if self.is_loaded:
+            self._follow_cursor()
 
     def _show_detail(self, found: Found) -> None:
         if self.detail is None or self.detail.id != found.model.id:

@@ -75,12 +75,15 @@ def describe(about: About, width: int = 40) -> Content:
 
 def _head(model: ModelDetail) -> Iterable[Content]:
     rating = formats.stars(model.rating)
-    yield Content.assemble((formats.one_line(model.name), "bold"), "  ", (rating, "$text-warning"))
+    name = (f" {_letter(model.sources.get('name', 'file'))}", "$text-accent")
+    yield Content.assemble((formats.one_line(model.name), "bold"), name, "  ", (rating, "$text-warning"))
     by = (
         f"by {formats.one_line(model.creator)}"
         if model.creator
         else {"trained": "trained here", "merged": "merged here"}.get(model.origin, "creator unknown")
     )
+    said = _letter(model.sources.get("creator")).strip()
+    by += f" {said}" if said else ""
     yield Content.styled(f"{by} · added {formats.age(model.added_at)} ago".replace("now ago", "now"), _MUTED)
     if model.upstream_deleted:
         yield Content.styled("deleted from Civitai; kept here", "$text-warning")
@@ -102,13 +105,13 @@ def _version(model: ModelDetail, version: VersionRow, at: int, width: int) -> It
         )
         if text
     )
-    yield Row("kind", kind, model.sources.get("kind"))
+    yield Row("kind", kind, "header" if version.network_type else model.sources.get("kind"))
     yield Row("trigger", formats.one_line(", ".join(version.trigger_words)) or "none known: w adds some")
     bar = formats.strength_bar(version.strength, version.strength_min, version.strength_max, 16 if width >= WIDE else 8)
     yield Row("strength", bar, sources.get("strength"))
     if model.alias:
         tag = f"<lora:{formats.one_line(model.alias)}:{formats.strength(version.strength) or '0.8'}>"
-        yield Row("alias", tag, model.sources.get("alias"))
+        yield Row("alias", tag, model.sources.get("alias", "file"))
     if version.published_url:
         yield Row("site", formats.one_line(version.published_url), sources.get("published_url"))
 
@@ -185,11 +188,15 @@ def _history(history: tuple[Replaced, ...]) -> Iterable[Row]:
         yield Row("", f"and {len(history) - _REPLACED} before that")
 
 
+def _letter(source: str | None) -> str:
+    return LETTERS.get(source or "", " ")
+
+
 def drawn(row: Row, width: int) -> Content:
     """The name, the letter of who said it, and the value beside them; what does not fit goes on under the value."""
     lines = wrap(row.value, max(8, width - NAME), break_on_hyphens=False) or [""]
     text = ("\n" + " " * NAME).join(lines)
-    letter = LETTERS.get(row.source or "", " ")
+    letter = _letter(row.source)
     return Content.assemble(
         (f"{row.name:<{NAME - 2}}", _MUTED), (f"{letter} ", "$text-accent"), (text, row.style) if row.style else text
     )
