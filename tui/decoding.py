@@ -1,4 +1,4 @@
-"""The two threads that decode pictures: more would only make the screen wait for the interpreter."""
+"""At most two threads decode pictures at a time: more would only make the screen wait for the interpreter."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import BoundedSemaphore
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 THREADS = 2
+
+slots = BoundedSemaphore(THREADS)
+"""Held by whoever decodes, in whichever thread: the detail is read in another one than the cards. Not to be nested."""
 
 _pool = ThreadPoolExecutor(THREADS, "decode")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui.decoding import slots
 from tui.looks import Looks
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def of_version(registry: Registry, version: str, looks: Looks, number: int = 0, 
     if levels.is_covered(shown.level, looks.threshold):
         return replace(tile, words=(tile.level, "covered"))
     try:
-        return replace(tile, path=previews.thumbnail(registry, shown.sha256, side))
+        with slots:
+            return replace(tile, path=previews.thumbnail(registry, shown.sha256, side))
     except MissingExtraError as error:
         return replace(tile, words=("▶ video", error.hint.partition(" shows")[0]))
     except HubError as error:

@@ -12,6 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from tui.decoding import slots
 from tui.widgets.strip_cache import StripCache
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _decoded(source: Path | BytesIO, columns: int, rows: int) -> list[Strip]:
     from PIL import Image
 
     try:
-        with Image.open(source) as image:
+        with slots, Image.open(source) as image:
             image.draft("RGB", (4 * columns, 4 * rows))
             return strips_of(image, columns, rows)
     except (OSError, ValueError, Image.DecompressionBombError):
