@@ -1,9 +1,18 @@
-"""Where hubman keeps its data."""
+"""Where hubman keeps its data, and what a person set in ``config.toml`` there or in the environment."""
 
 from __future__ import annotations
 
 import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
+
+PICTURES = ("auto", "blocks", "kitty", "sixel", "iterm", "off")
+NSFW = ("pg", "pg13", "r", "x", "xxx")
+FILE = "config.toml"
 
 
 def home() -> Path:
@@ -14,3 +23,62 @@ def home() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("hubman")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Each can be set by ``name = value`` in ``config.toml``, and for one start by ``$HUBMAN_NAME``."""
+
+    pictures: str = "auto"
+    """How pictures are drawn: one of :data:`PICTURES`."""
+    nsfw: str = "pg13"
+    """The highest level of pictures that are shown uncovered: one of :data:`NSFW`."""
+    privacy: bool = False
+    """Whether the TUI starts in privacy mode."""
+
+
+_CHOICES = {"pictures": PICTURES, "nsfw": NSFW}
+_TRUTH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
+
+
+def settings(folder: Path, environ: Mapping[str, str] | None = None) -> tuple[Settings, list[str]]:
+    """The settings, and what is wrong with them, a line each; the default stands where something is."""
+    values, problems = _file(folder / FILE)
+    names = [field.name for field in fields(Settings)]
+    told = {name: (value, FILE) for name, value in values.items()}
+    for name in names:
+        variable = f"HUBMAN_{name.upper()}"
+        text = (os.environ if environ is None else environ).get(variable, "").strip()
+        if text:
+            told[name] = (text, f"${variable}")
+    values_of: dict[str, Any] = {}
+    for name, (value, where) in told.items():
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            problems.append(
+                f"{where}: there is no setting {name}: " + (f"did you mean {near[0]}?" if near else "remove it")
+            )
+            continue
+        parsed = _parsed(name, value)
+        if parsed is None:
+            choices = _CHOICES.get(name, ("true", "false"))
+            problems.append(f"{where}: {name} can't be {value!r}: use one of {', '.join(choices)}")
+        else:
+            values_of[name] = parsed
+    return Settings(**values_of), problems
+
+
+def _file(path: Path) -> tuple[dict[str, Any], list[str]]:
+    try:
+        return tomllib.loads(path.read_text()), []
+    except FileNotFoundError:
+        return {}, []
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return {}, [f"{path.name} can't be read ({error}): mend it; the defaults apply"]
+
+
+def _parsed(name: str, value: object) -> str | bool | None:
+    if name in _CHOICES:
+        text = str(value).lower()
+        return text if text in _CHOICES[name] else None
+    return value if isinstance(value, bool) else _TRUTH.get(str(value).lower())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,13 @@ def show_first(registry: Registry, version_id: str, image: Path) -> Entry | None
         previews.choose_cover(registry, version_id, previews.add_preview(registry, version_id, image))
 
     return journal.write(registry, "preview", f"preview of {names_of(registry, [version_id])}", [version_id], act)
+
+
+def set_picture_level(registry: Registry, version_id: str, sha256: str, level: int | None) -> Entry | None:
+    """Say the browsing level of a picture; None takes it back. Raises as :func:`registry.previews.set_level` does."""
+    label = f"level of a picture of {names_of(registry, [version_id])}"
+    act = partial(previews.set_level, registry, version_id, sha256, level)
+    return journal.write(registry, "preview", label, [version_id], act)
 
 
 def _set_all(

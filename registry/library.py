@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from registry import changes, ids, inherit, projection, query, roots, settled, timestamps, views
+from registry import changes, ids, inherit, licence, projection, query, roots, settled, timestamps, views
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, Replaced, RunRow, VersionRow
@@ -57,7 +58,8 @@ def _ids(registry: Registry, text: str, limit: int) -> list[str]:
 
 _ROWS = """
 SELECT m.id, m.name, m.kind, m.rating, m.favourite, m.alias, m.creator, m.origin, m.added_at, m.upstream_deleted,
-    m.version_id, m.versions, v.name AS version_name, v.base_model, v.architecture, v.network_type, v.rank, v.strength, v.size,
+    m.permissions, m.version_id, m.versions, v.name AS version_name, v.base_model, v.architecture,
+    v.network_type, v.rank, v.strength, v.size,
     v.trigger_words, v.published_url, v.preview, v.is_damaged, m.tag_list AS tags, l.uses, l.used_at, l.duplicate, l.outdated,
     l.early_until,
     (SELECT group_concat(p.state) FROM files f JOIN places p ON p.sha256 = f.sha256 WHERE f.version_id = v.id) AS states
@@ -82,6 +84,7 @@ def _model_row(row: sqlite3.Row, now: str) -> ModelRow:
     flags = _flags(values, now)
     for name in ("states", "is_damaged", "published_url", "upstream_deleted", "duplicate", "outdated", "early_until"):
         del values[name]
+    values["licence"] = _letters(values.pop("permissions"))
     values["tags"] = tuple(_decode_list(values["tags"]))
     values["trigger_words"] = tuple(_decode_list(values["trigger_words"]))
     values["favourite"] = bool(values["favourite"])
@@ -105,6 +108,12 @@ def _flags(row: Mapping[str, Any], now: str) -> str:
 
 
 _decode_list = msgspec.json.Decoder(list[str]).decode
+
+
+@lru_cache(maxsize=1024)
+def _letters(permissions: str) -> str:
+    told = msgspec.json.decode(permissions)
+    return licence.letters(told if isinstance(told, dict) else {})
 
 
 def list_models(registry: Registry, text: str = "") -> list[ModelRow]:

@@ -13,11 +13,16 @@ from typing import Any
 
 import msgspec
 
+from registry import licence
+
 LEVELS = {"unrated": 0, "pg": 1, "pg13": 2, "r": 4, "x": 8, "xxx": 16, "blocked": 32}
 """Browsing levels by name; a model counts by its highest."""
 
 LICENCE = {"sell": 1, "image": 2, "rent": 4, "derivatives": 8, "nocredit": 16, "relicense": 32}
 """What a licence may allow, each a bit of ``listing.licence``; no licence told is NULL."""
+
+LICENCE_OPEN = 8
+"""How far the bit of a permission is shifted up where it is one of those that nobody told."""
 
 UNKNOWN = "unknown"
 
@@ -117,25 +122,18 @@ def plain_base(name: str) -> str:
 
 
 def licence_bits(permissions: str) -> int | None:
-    """The bits of :data:`LICENCE` that Civitai's permissions, as JSON, set; None if they say nothing."""
+    """The bits of :data:`LICENCE` that permissions, as JSON, set, and those left open; None if nothing is told."""
     said = msgspec.json.decode(permissions)
-    if not isinstance(said, dict) or not said:
+    if not isinstance(said, dict) or not licence.is_known(said):
         return None
-    uses = said.get("allowCommercialUse")
-    words = [uses] if isinstance(uses, str) else uses if isinstance(uses, list) else []
-    allowed = {
-        **{name: any(str(word).lower().startswith(name) for word in words) for name in ("sell", "image", "rent")},
-        "derivatives": said.get("allowDerivatives") is True,
-        "nocredit": said.get("allowNoCredit") is True,
-        "relicense": said.get("allowDifferentLicense") is True,
-    }
-    return sum(LICENCE[name] for name, is_allowed in allowed.items() if is_allowed)
+    allowed = sum(LICENCE[name] for name, answer in licence.answers(said).items() if answer)
+    return allowed | sum(LICENCE[name] for name in licence.unknown(said)) << LICENCE_OPEN
 
 
 def licence_names(bits: int | None) -> list[str]:
     if bits is None:
         return [UNKNOWN]
-    return [name for name, bit in LICENCE.items() if bits & bit]
+    return [name for name, bit in LICENCE.items() if bits & bit] + ([UNKNOWN] if bits >> LICENCE_OPEN else [])
 
 
 def _facets(row: dict[str, Any], tags: Sequence[str], folders: Sequence[str]) -> Iterator[tuple[str, str]]:

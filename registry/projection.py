@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from registry import collection_tree, listing, words
+from registry import collection_tree, levels, listing, words
 from registry.fields import FIELDS, SOURCES
 
 _RANK = {source: position for position, source in enumerate(SOURCES)}
@@ -115,7 +115,7 @@ def _rebuild_version(db: sqlite3.Connection, version: str) -> str | None:
         **_columns(best, "version"),
         "model_id": model,
     }
-    row["preview"] = _rebuild_previews(db, version, sets.get("previews", []), row.get("cover"))
+    row["preview"] = _rebuild_previews(db, version, sets.get("previews", []), best)
     _replace(db, "versions", row)
     return model
 
@@ -165,8 +165,8 @@ class _PreviewBody(msgspec.Struct):
 _decode_preview = msgspec.json.Decoder(_PreviewBody).decode
 
 
-def _rebuild_previews(db: sqlite3.Connection, version: str, shown: list[str], cover: str | None) -> str | None:
-    """Returns the SHA-256 of the first picture."""
+def _rebuild_previews(db: sqlite3.Connection, version: str, shown: list[str], best: Best) -> str | None:
+    """Returns the SHA-256 of the first picture. A person's word on a picture's level counts more than the record's."""
     db.execute("DELETE FROM previews WHERE version_id = ?", (version,))
     if not shown:
         return None
@@ -180,11 +180,13 @@ def _rebuild_previews(db: sqlite3.Connection, version: str, shown: list[str], co
         if body is None:
             continue
         position = body.position if body.position is not None else number
+        level = best.get(levels.field_of(sha256), (None, ""))[0]
         row = {
             "version_id": version,
             "sha256": sha256,
             **msgspec.structs.asdict(body),
-            "position": -1 if sha256 == cover else position,
+            "nsfw_level": level if levels.is_level(level) else body.nsfw_level,
+            "position": -1 if sha256 == best.get("cover", ("", ""))[0] else position,
             "generation": msgspec.json.encode(body.generation).decode(),
         }
         _replace(db, "previews", row)

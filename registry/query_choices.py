@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from registry.errors import UsageError
-from registry.listing import LICENCE, UNKNOWN
+from registry.listing import LICENCE, LICENCE_OPEN, UNKNOWN
 
 _MODELS_OF_PLACES = (
     "SELECT w.model_id FROM places p JOIN files f ON f.sha256 = p.sha256 JOIN versions w ON w.id = f.version_id"
 )
 
-LICENCES = {name: f"l.licence & {bit}" for name, bit in LICENCE.items()} | {UNKNOWN: "l.licence IS NULL"}
-"""What the licence allows; a model whose licence nobody told allows nothing."""
+LICENCES = {name: f"l.licence & {bit}" for name, bit in LICENCE.items()} | {
+    UNKNOWN: f"(l.licence IS NULL OR l.licence >> {LICENCE_OPEN})"
+}
+"""What the licence allows; what nobody told is not allowed, and ``unknown`` where it is one of the five letters."""
 
 HAS = {
     "notes": "l.noted",

@@ -35,6 +35,8 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     uses: int = 0
     """Pictures that are known to have been drawn with it, the last at ``used_at``."""
     used_at: str | None = None
+    licence: str = "?????"
+    """Five letters: credit, images, rent, sell, derivatives (:func:`registry.licence.letters`)."""
     flags: str = ""
     """A letter for each thing that sets it apart: see :data:`FLAGS`."""
 

@@ -49,7 +49,7 @@ from hubman.cli.main import COMMANDS, run
 home, lora, remote, images = sys.argv[1:]
 told = {
     "root add": [home + "/loras"], "root ls": [], "scan": [], "ls": ["base:sdxl"], "show": ["ink"], "edit": ["ink", "rating=4"],
-    "tag": ["ink", "+a"], "trash": ["ink"], "restore": ["ink"], "inspect": [lora], "jobs": [], "doctor": [],
+    "tag": ["ink", "+a"], "preview ls": ["ink"], "trash": ["ink"], "restore": ["ink"], "inspect": [lora], "jobs": [], "doctor": [],
     "search": ["--sandbox", "x"], "pull": ["--sandbox", "1"], "enrich": ["--sandbox"], "updates": [],
     "publish": ["ink", "--dry-run", "--sandbox"], "remote add": ["r", remote], "sync": ["r"], "remote check": ["r"],
     "dataset check": [images], "dataset show": [images], "job attach": ["x"],

@@ -48,6 +48,7 @@ _ACTIONS = (
         Action(f"app.{mode}", str(number), mode.title(), f"Go to {mode.title()}", footer=False)
         for number, mode in enumerate(MODES, 1)
     ),
+    Action("app.privacy", "X,f8", "privacy", "Hide names, words and pictures everywhere, or show them", footer=False),
     Action("app.theme", "f2", "theme", "Choose the colours", footer=False),
     Action(
         "app.leave", "q", "back, or quit", "Go back; from a mode's own screen, quit hubman", footer=False, palette=False
@@ -129,6 +130,17 @@ _ACTIONS = (
     ),
     Action("library.pull", "plus", "pull", "Pull from Civitai by URL, AIR, id or hash", footer=False),
     Action("library.invert", "V", "invert marks", "Invert the marks", footer=False),
+    Action("library.level", "L", "level", "Choose up to which level pictures are shown", footer=False),
+    Action("library.next_picture", "right_square_bracket", "next picture", "Next picture", "picture", footer=False),
+    Action("library.last_picture", "left_square_bracket", "last picture", "Picture before", "picture", footer=False),
+    Action(
+        "library.picture_level",
+        "P",
+        "picture's level",
+        "Say the level of the picture that is shown",
+        "picture",
+        footer=False,
+    ),
     Action("library.back", "escape", "back", "Clear marks, then the query", footer=False, palette=False),
     # the facets beside it
     Action(
@@ -234,6 +246,8 @@ _KEY_NAMES = {
     "slash": "/",
     "colon": ":",
     "plus": "+",
+    "right_square_bracket": "]",
+    "left_square_bracket": "[",
     "minus": "-",
     "equals_sign": "=",
     "asterisk": "*",

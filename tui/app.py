@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
-from textual.binding import BindingType
-from textual.screen import Screen
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
 from textual.signal import Signal
 
-from hubman import config
+from hubman import config, terminal
 from tui import actions
 from tui.acting import Acting
 from tui.combo import Combo
 from tui.data import Data
+from tui.looks import Looks
 from tui.services.index_state import IndexState
 from tui.services.watch import Snapshot, written
 from tui.work import begin
@@ -79,7 +80,11 @@ class HubmanApp(App[None], Acting):
         "jobs": _jobs,
     }
     DEFAULT_MODE = "library"
-    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("app")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *actions.bindings("app"),
+        # This one also while something is typed, or asked.
+        Binding("f8", "act('app.privacy')", show=False, priority=True),
+    ]
 
     def __init__(self, home: Path | None = None, *, poll: float = 0.2, watch: bool = False) -> None:
         super().__init__()
@@ -94,17 +99,29 @@ class HubmanApp(App[None], Acting):
         self._indexer: Indexer | None = None
         self.combo = Combo()
         self.own_keys: dict[str, str] = {}
+        self.settings, self._problems = config.settings(self.data.home)
+        self.looks = Looks(is_private=self.settings.privacy)
+        self.looks.show_up_to(self.settings.nsfw)
+        self.looks_changed: Signal[Looks] = Signal(self, "looks")
         self._poll = poll
         self._polling = False
         self._quiet_ticks = 0
 
     @property
-    def looks(self) -> bool:
+    def polls(self) -> bool:
         """Whether it looks at the jobs by itself; where it does not, nothing else moves by itself either."""
         return self._poll > 0
 
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """As Textual's; before it takes the terminal, that one is asked how it draws pictures."""
+        if not kwargs.get("headless"):
+            self.looks.pictures = terminal.find(self.settings.pictures)
+        return super().run(*args, **kwargs)
+
     def on_mount(self) -> None:
         self._read_keys()
+        for problem in self._problems:
+            self.notify(problem, severity="warning", timeout=10, markup=False)
         self._written = written(self.data.home)
         if self._poll:
             self.set_interval(self._poll, self._tick)
@@ -190,6 +207,15 @@ class HubmanApp(App[None], Acting):
 
     def do_jobs(self) -> None:
         self.switch_mode("jobs")
+
+    def do_privacy(self) -> None:
+        """At once: what is asked or shown over the screens is closed, and they hide what is private themselves."""
+        self.looks.is_private = not self.looks.is_private
+        if self.looks.is_private:
+            self.clear_notifications()
+            while isinstance(self.screen, ModalScreen):
+                self.pop_screen()
+        self.looks_changed.publish(self.looks)
 
     def do_palette(self) -> None:
         self.action_command_palette()

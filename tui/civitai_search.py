@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hubman.civitai.records import RemoteModel, RemoteVersion
+    from hubman.civitai.records import RemoteImage, RemoteModel, RemoteVersion
     from registry.database import Registry
 
 
@@ -59,12 +59,30 @@ def held(registry: Registry, model: RemoteModel) -> frozenset[int]:
     )
 
 
-def picture(registry: Registry, version: RemoteVersion, site: str | None) -> bytes | None:
-    """The bytes of a version's first still picture, in a small size; None when there is none to be had."""
+def still(version: RemoteVersion, threshold: int) -> RemoteImage | None:
+    """A version's first still picture of a level up to ``threshold``."""
+    from registry.levels import is_covered
+    from registry.listing import highest_bit
+
+    stills = (image for image in version.images if image.type == "image" and image.url)
+    return next((image for image in stills if not is_covered(highest_bit(image.nsfw_level), threshold)), None)
+
+
+def words(version: RemoteVersion, threshold: int) -> tuple[str, ...]:
+    """What stands in the place of the picture where all are above ``threshold``: the mildest one's level."""
+    from registry.levels import name_of
+    from registry.listing import highest_bit
+
+    levels = [highest_bit(image.nsfw_level) for image in version.images if image.type == "image" and image.url]
+    return (name_of(min(levels)), "covered") if levels and min(levels) > threshold else ()
+
+
+def picture(registry: Registry, version: RemoteVersion, site: str | None, threshold: int) -> bytes | None:
+    """The bytes of :func:`still`, in a small size; None when there is none to be had."""
     from hubman.civitai.errors import CivitaiError
     from hubman.civitai.session import connect
 
-    image = next((image for image in version.images if image.type == "image" and image.url), None)
+    image = still(version, threshold)
     if image is None:
         return None
     try:

@@ -73,13 +73,21 @@ def _model_facts(model: RemoteModel) -> dict[str, Any]:
         "origin": "civitai",
         "nsfw_level": model.nsfw_level,
         "upstream_deleted": False,
-        "permissions": {
-            "allowNoCredit": model.allow_no_credit,
-            "allowCommercialUse": list(model.allow_commercial_use),
-            "allowDerivatives": model.allow_derivatives,
-            "allowDifferentLicense": model.allow_different_license,
-        },
+        "permissions": permissions(model),
     }
+
+
+def permissions(model: RemoteModel) -> dict[str, Any] | None:
+    """What the site tells of the licence. What it leaves out is unknown, but for an empty list of uses."""
+    flags = {
+        "allowNoCredit": model.allow_no_credit,
+        "allowDerivatives": model.allow_derivatives,
+        "allowDifferentLicense": model.allow_different_license,
+    }
+    told: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    if told or model.allow_commercial_use:
+        told["allowCommercialUse"] = list(model.allow_commercial_use)
+    return told or None
 
 
 def newest_id(model: RemoteModel) -> int | None:

@@ -143,10 +143,10 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     minor: bool = False
     mode: str = ""
     availability: str = ""
-    allow_no_credit: bool = True
+    allow_no_credit: bool | None = None
     allow_commercial_use: Names = ()
-    allow_derivatives: bool = True
-    allow_different_license: bool = True
+    allow_derivatives: bool | None = None
+    allow_different_license: bool | None = None
     owner: Creator = msgspec.field(default=Creator(), name="creator")
     tags: Names = ()
     stats: Stats = Stats()

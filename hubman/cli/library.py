@@ -6,16 +6,13 @@ import shlex
 from pathlib import Path
 
 import click
-import msgspec
 
 from hubman import config
 from hubman.cli import output
 from hubman.progress import Progress
-from registry import library, triggers
+from registry import library
 from registry.database import Registry
 from registry.errors import UsageError
-from registry.records import FileRow, ModelDetail, VersionRow
-from registry.usage_profile import Profile
 
 
 def open_registry() -> Registry:
@@ -208,72 +205,3 @@ def ls(query: tuple[str, ...], as_json: bool) -> None:
         ],
         ("name", "base", "type", "rank", "rating", "flags", "id"),
     )
-
-
-@click.command()
-@click.argument("ref")
-@output.json_option
-def show(ref: str, as_json: bool) -> None:
-    """Everything known of the model REF: an id, a name, an alias, a hash or a path."""
-    from registry import usage_profile
-
-    with open_registry() as registry:
-        model = library.show(registry, library.resolve(registry, ref)[0])
-        used = usage_profile.profile(registry, model.id)
-    if as_json:
-        output.print_json({**msgspec.structs.asdict(model), "usage": used})
-        return
-    _print_model(model)
-    _print_usage(used)
-
-
-def _print_model(model: ModelDetail) -> None:
-    facts: list[tuple[str, object]] = [
-        ("name", model.name), ("kind", model.kind), ("creator", model.creator), ("alias", model.alias), ("tags", ", ".join(model.tags)),
-        ("rating", "★" * model.rating), ("origin", model.origin), ("civitai", model.civitai_id), ("notes", model.notes), ("id", model.id),
-    ]  # fmt: skip
-    for name, value in facts:
-        if value:
-            output.say(f"{name:<10} {value}")
-    for version in model.versions:
-        _print_version(version)
-
-
-def _print_usage(used: Profile) -> None:
-    if not used.times:
-        output.say("used       never")
-        return
-    output.say(f"used       in {used.times} pictures, last on {(used.last_at or '')[:10]}")
-    if used.strengths:
-        found = used.strengths
-        output.say(f"  strength {found.low:g} to {found.high:g}, median {found.median:g}")
-    for label, companions in (("with", used.together), ("on", used.bases)):
-        if companions:
-            output.say(f"  {label:<8} {', '.join(f'{one.name} ({one.times})' for one in companions)}")
-    for prompt in used.prompts:
-        output.say(f"  prompt   {prompt[:200]}")
-
-
-def _print_version(version: VersionRow) -> None:
-    output.say(
-        f"version    {version.name or version.id[:8]}: {version.base_model or 'unknown base'}, {version.network_type}, rank {version.rank}"
-    )
-    if version.trigger_words:
-        output.say(f"  triggers {', '.join(version.trigger_words)}")
-    if version.trigger_groups:
-        output.say(f"  groups   {triggers.shown(version.trigger_groups)}")
-    if version.strength is not None:
-        output.say(f"  strength {version.strength:g}")
-    if version.published_url:
-        output.say(f"  page     {version.published_url}")
-    for file in version.files:
-        output.say(f"  file     {file.name}  {output.size(file.size)}  {_hash(file)}")
-        for place in file.places:
-            verified = f", verified {place.verified_at[:10]}" if place.verified_at else ""
-            output.say(f"           {place.path} ({place.problem or place.state}{verified})")
-    for old in version.history:
-        output.say(f"  replaced {old.path}  sha256 {old.sha256[:12]}  {old.at[:10]}")
-
-
-def _hash(file: FileRow) -> str:
-    return f"sha256 {file.sha256[:12]}" if file.sha256 else "not hashed yet"

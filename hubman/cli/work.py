@@ -90,7 +90,7 @@ def job_resume(job_id: str) -> None:
 @output.json_option
 def doctor(as_json: bool) -> None:
     """What works on this machine, and what to do about the rest."""
-    findings = [_python(), _sqlite(), _home(), *_packages(), _key(), _disk()]
+    findings = [_python(), _sqlite(), _home(), *_settings(), _pictures(), _video(), *_packages(), _key(), _disk()]
     if as_json:
         output.print_json([{"name": name, "ok": ok, "what": what} for name, ok, what in findings])
         return
@@ -122,6 +122,28 @@ def _home() -> Finding:
     nearest = next(folder for folder in (home, *home.parents) if folder.exists())
     writable = os.access(nearest, os.W_OK)
     return "home", writable, f"{home}{'' if writable else ': not writable, set HUBMAN_HOME to a folder you can write'}"
+
+
+def _settings() -> list[Finding]:
+    return [("settings", False, problem) for problem in config.settings(config.home())[1]]
+
+
+def _pictures() -> Finding:
+    """What this terminal draws; asks it, as the TUI does at its start."""
+    from hubman import terminal
+
+    setting = config.settings(config.home())[0].pictures
+    found = terminal.find(setting)
+    drawn = {"blocks": "quadrant blocks", "off": "none"}.get(found.method, f"{found.method}, and quadrant blocks")
+    return "pictures", found.method != "off", f"{drawn} (pictures = {setting}: {found.reason})"
+
+
+def _video() -> Finding:
+    from registry import video
+
+    found = video.decoder()
+    how = {"av": "by PyAV", None: "pip install 'hubman[video]', or an ffmpeg on the PATH"}.get(found, f"by {found}")
+    return "video", found is not None, f"first frames of videos: {how}"
 
 
 def _packages() -> list[Finding]:

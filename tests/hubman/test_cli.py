@@ -15,8 +15,10 @@ import pytest
 from hubman.cli import output
 from hubman.cli.main import COMMANDS, cli, run
 from hubman.jobs import store
-from registry import database
+from registry import database, library, previews
+from registry.database import Registry
 from tests.support.civitai import write_lora, write_png
+from tests.support.library import add_entry
 
 ROOT = Path(__file__).parents[2]
 
@@ -482,3 +484,55 @@ def test_facets_count_what_matches(scanned: Path, capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out)["tag"] == [{"value": "ink", "count": 1}]
     assert run(["facets", "-ink"]) == 0
     assert "tag" not in capsys.readouterr().out
+
+
+def test_show_tells_licence_lineage_and_who_says_so(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = {"ss_output_name": "ink", "ss_steps": "800", "ss_sd_model_name": "pony.safetensors", "ss_session_id": "7"}
+    with Registry(home) as registry:
+        permissions = {"allowNoCredit": False, "allowCommercialUse": ["Sell"]}
+        version = add_entry(registry, "ink", facts={"base_model": "Pony"}, metadata=header)
+        library.set_facts(registry, version, "civitai", {"permissions": permissions})
+    assert run(["show", "ink"]) == 0
+    told = capsys.readouterr().out
+    assert "licence    ---S?  credit the creator · allowed: sell it" in told
+    assert "Pony (user)" in told
+    assert "trained  ink" in told
+    assert "on       pony.safetensors" in told
+    assert run(["show", "ink", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["licence"]["derivatives"] is None
+    assert document["versions"][0]["lineage"]["steps"] == 800
+
+
+def test_the_level_of_a_picture_is_said_and_taken_back(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Registry(home) as registry:
+        version = add_entry(registry, "ink")
+        previews.add_preview(registry, version, write_png(tmp_path / "a.png"), nsfw_level=2)
+
+    def levels() -> list[str]:
+        assert run(["preview", "ls", "ink"]) == 0
+        return [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()]
+
+    assert levels() == ["PG-13"]
+    assert run(["preview", "level", "ink", "1", "xxx"]) == 0
+    capsys.readouterr()
+    assert levels() == ["XXX"]
+    assert run(["preview", "level", "ink", "1", "none"]) == 0
+    capsys.readouterr()
+    assert levels() == ["PG-13"]
+    assert run(["preview", "level", "ink", "2", "r"]) == 2
+    assert run(["preview", "level", "ink", "1", "rather rude"]) == 2
+
+
+def test_doctor_names_a_wrong_setting(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home.mkdir(parents=True)
+    (home / "config.toml").write_text('pictures = "sixl"\n')
+    assert run(["doctor", "--json"]) == 0
+    found = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert "sixl" in found["settings"]["what"]
+    assert "quadrant blocks" in found["pictures"]["what"]
+    assert found["video"]["ok"]

@@ -31,7 +31,7 @@ def test_all_facets_are_counted(shelf: Registry) -> None:
         "tag": [("ink", 2), ("mono", 1), ("wash", 1)],
         "creator": [("Ann", 1)],
         "folder": [("/m/styles/", 1)],
-        "lic": [("unknown", 2), ("rent", 1), ("sell", 1)],
+        "lic": [("unknown", 3), ("rent", 1), ("sell", 1)],
         "nsfw": [("unrated", 2), ("r", 1)],
         "rank": [("8", 2), ("16", 1)],
         "run": [("night run", 1)],

@@ -140,14 +140,6 @@ def test_a_truncated_picture_makes_no_thumbnail_and_no_litter(registry: Registry
     assert not list(registry.home.glob("thumbs/**/*.*"))
 
 
-def test_a_video_is_kept_and_has_no_thumbnail(registry: Registry, tmp_path: Path) -> None:
-    version = add_entry(registry, "ink")
-    (tmp_path / "clip.mp4").write_bytes(b"video")
-    sha256 = previews.add_preview(registry, version, tmp_path / "clip.mp4")
-    with pytest.raises(HubError, match="is a video"):
-        previews.thumbnail(registry, sha256)
-
-
 def test_a_preview_whose_bytes_are_elsewhere_says_so(registry: Registry) -> None:
     with pytest.raises(NotFoundError, match="not on this machine"):
         previews.thumbnail(registry, "ab" * 32)

@@ -18,7 +18,17 @@ from tui.app import HubmanApp
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No animation, no settings of this machine, no waiting for the disk, and a clock that stands."""
-    for name in ("NO_COLOR", "HUBMAN_HOME", "HUBMAN_CIVITAI_URL", "CIVITAI_API_KEY", "DISPLAY", "WAYLAND_DISPLAY"):
+    for name in (
+        "NO_COLOR",
+        "HUBMAN_HOME",
+        "HUBMAN_PICTURES",
+        "HUBMAN_NSFW",
+        "HUBMAN_PRIVACY",
+        "HUBMAN_CIVITAI_URL",
+        "CIVITAI_API_KEY",
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
     monkeypatch.setattr(formats, "now", lambda: library_factory.NOW)

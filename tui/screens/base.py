@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from registry.errors import HubError
 from tui.acting import Acting
-from tui.services.index_state import IndexState
+from tui.looks import Looks
 from tui.services.watch import Snapshot
 from tui.widgets.action_bar import ActionBar
 from tui.widgets.mode_bar import ModeBar
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 WIDTHS = [(0, "-tiny"), (60, "-narrow"), (80, "-medium"), (120, "-wide")]
-HEIGHTS = [(0, "-flat"), (16, "-tall")]
+HEIGHTS = [(0, "-flat"), (16, "-tall"), (36, "-high")]
 
 
 class HubScreen(Screen[None], Acting):
@@ -36,6 +36,8 @@ class HubScreen(Screen[None], Acting):
     SCOPE: ClassVar[str]
     MODE: ClassVar[str] = ""
     """The mode that it belongs to, if that is not its scope."""
+    HIDES_ITSELF: ClassVar[bool] = False
+    """Whether it hides by itself what is private; else privacy mode covers it."""
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
 
@@ -45,7 +47,21 @@ class HubScreen(Screen[None], Acting):
         yield bar
         yield from self.body()
         yield ActionBar(self.SCOPE)
+        yield Static("Privacy mode is on.\n\nX shows this screen again.", id="private")
         yield Static("hubman needs 60 columns\nand 16 lines.\nMake the window larger.", id="too-small")
+
+    def on_mount(self) -> None:
+        self.hub.looks_changed.subscribe(self, self._looks_changed)
+        self._looks_changed(self.hub.looks)
+
+    def _looks_changed(self, looks: Looks) -> None:
+        self.query_one(ModeBar).private = looks.is_private
+        self.set_class(looks.is_private and not self.HIDES_ITSELF, "-covered")
+        self.show_looks(looks)
+        self.refresh_actions()
+
+    def show_looks(self, looks: Looks) -> None:
+        """Called when other pictures, or fewer words, are to be shown than before; also at the start."""
 
     def body(self) -> Iterable[Widget]:
         return ()
@@ -118,10 +134,12 @@ class HubScreen(Screen[None], Acting):
         return True
 
     def complain(self, reason: str) -> None:
+        if self.hub.looks.is_private:
+            reason = "that did not work; without privacy mode (X) it says why"
         self.notify(reason, severity="error", timeout=8, markup=False)
 
     def say(self, text: str) -> None:
-        self.notify(text, timeout=3, markup=False)
+        self.notify("done" if self.hub.looks.is_private else text, timeout=3, markup=False)
 
     # jobs ---------------------------------------------------------------------------------------------------------
 
@@ -145,10 +163,10 @@ class HubScreen(Screen[None], Acting):
 
     def on_screen_resume(self) -> None:
         self.hub.jobs_changed.subscribe(self, self._jobs_changed)
-        self.hub.index_changed.subscribe(self, self.show_index)
+        self.hub.index_changed.subscribe(self, lambda _: self.show_index())
         self.hub.registry_changed.subscribe(self, lambda _: self.show_changes())
         self._jobs_changed(self.hub.jobs)
-        self.show_index(self.hub.index)
+        self.show_index()
 
     def on_screen_suspend(self) -> None:
         for signal in (self.hub.jobs_changed, self.hub.index_changed, self.hub.registry_changed):
@@ -161,7 +179,7 @@ class HubScreen(Screen[None], Acting):
     def show_jobs(self, snapshot: Snapshot) -> None:
         """Called when a job has moved while this screen is shown."""
 
-    def show_index(self, state: IndexState) -> None:
+    def show_index(self) -> None:
         """Called when the folders were looked at while this screen is shown."""
 
     def show_changes(self) -> None:
@@ -172,6 +190,8 @@ class HubScreen(Screen[None], Acting):
         self.query_one(ActionBar).refresh()
 
     def why_not(self, action_id: str) -> str:
+        if self.hub.looks.refuses(action_id):
+            return "privacy mode hides what this shows; X ends it"
         return Acting.why_not(self, action_id)
 
 

@@ -22,6 +22,7 @@ from tui.widgets.rows import Cell, RowList
 if TYPE_CHECKING:
     from hubman.civitai.records import RemoteModel, RemoteVersion
     from tui.civitai_search import Hit, Page
+    from tui.looks import Looks
     from tui.services.watch import Snapshot
 
 EMPTY = """Search LoRAs on the site: / writes, enter searches.
@@ -171,7 +172,7 @@ class CivitaiScreen(HubScreen):
         hit, version = self.hit, self.version
         self.refresh_actions()
         facts, picture = self.query_one("#facts", Static), self.query_one(Picture)
-        picture.path = None
+        picture.path, picture.words = None, ()
         if hit is None:
             facts.update("")
             picture.caption = ""
@@ -180,7 +181,7 @@ class CivitaiScreen(HubScreen):
         picture.caption = "…" if version and version.images else "no picture"
         if version is None:
             return
-        site = self._site
+        site, threshold = self._site, self.hub.looks.threshold
 
         def show(data: bytes | None) -> None:
             picture.caption = "no picture"
@@ -188,7 +189,15 @@ class CivitaiScreen(HubScreen):
 
         from tui import civitai_search
 
-        self.in_thread(lambda registry: civitai_search.picture(registry, version, site), show, group="picture")
+        picture.words = civitai_search.words(version, threshold)
+        self.in_thread(
+            lambda registry: civitai_search.picture(registry, version, site, threshold), show, group="picture"
+        )
+
+    def show_looks(self, looks: Looks) -> None:
+        del looks
+        if self.hit is not None:
+            self._draw()
 
     def do_left(self) -> None:
         self._step(-1)
@@ -312,11 +321,12 @@ def describe(model: RemoteModel, version: RemoteVersion | None, held: frozenset[
 
 
 def licence(model: RemoteModel) -> str:
-    """What the creator allows, in words."""
-    sell = ", ".join(model.allow_commercial_use) or "nothing"
-    credit = "no credit needed" if model.allow_no_credit else "credit the creator"
-    merges = "merges allowed" if model.allow_derivatives else "no merges"
-    return f"{credit} · {merges} · may be sold: {sell}"
+    """What the creator allows: the five letters, and in words."""
+    from hubman.civitai.facts import permissions
+    from registry.licence import letters, words
+
+    told = permissions(model) or {}
+    return f"{letters(told)}  {words(told)}"
 
 
 def _parse(text: str) -> object:

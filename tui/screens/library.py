@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
 
     from registry.database import Registry
     from registry.records import ModelDetail, ModelRow
-    from tui.services.index_state import IndexState
+    from tui.looks import Looks
+    from tui.pictures import Tile
     from tui.services.watch import Snapshot
 
 EMPTY = """Nothing here yet.
@@ -86,12 +86,12 @@ class LibraryScreen(LibraryMarks):
             yield FacetList(id="facets")
             yield ModelList(self.order, id="models")
             with VerticalScroll(id="detail"):
-                yield Picture(id="picture")
+                yield Picture(id="picture", real=True)
                 yield Static("", id="facts", markup=False)
         yield Static("", id="status", markup=False)
 
     def on_mount(self) -> None:
-        if self.hub.looks:
+        if self.hub.polls:
             self.set_interval(10, self.show_status)
         # The panes are painted first; what fills them needs imports and the disk.
         self.call_after_refresh(self.reload, facets=True)
@@ -182,6 +182,8 @@ class LibraryScreen(LibraryMarks):
 
     def _refuse(self, reason: str) -> None:
         """Say what is wrong with the query; the last good list stays."""
+        if reason and self.hub.looks.is_private:
+            reason = "the query can't be read"
         problem = self.query_one("#problem", Static)
         problem.update(reason)
         problem.display = bool(reason)
@@ -219,61 +221,12 @@ class LibraryScreen(LibraryMarks):
         self._speed.look(snapshot, monotonic())
         self.show_status()
 
-    def show_index(self, state: IndexState) -> None:
+    def show_index(self) -> None:
         if self.is_loaded:
             self.show_status()
 
     def show_changes(self) -> None:
         self.reload(facets=True)
-
-    # detail -------------------------------------------------------------------------------------------------------
-
-    @on(RowList.Highlighted, "#models, #cards")
-    def _follow_cursor(self) -> None:
-        row = self.current
-        if row is None:
-            self.detail = None
-            self.query_one("#facts", Static).update("")
-            self.query_one(Picture).path = None
-            self.query_one(Picture).add_class("-none")
-            self.refresh_actions()
-            return
-        self.in_thread(lambda registry: _detail(registry, row.id), self._show_detail, group="detail")
-
-    def _show_detail(self, found: ModelDetail) -> None:
-        if self.detail is None or self.detail.id != found.id:
-            self.version_at = 0
-            self.query_one("#detail", VerticalScroll).scroll_home(animate=False)
-        self.detail = found
-        self.version_at = min(self.version_at, max(0, len(found.versions) - 1))
-        self._draw_detail()
-        self.refresh_actions()
-
-    def _draw_detail(self) -> None:
-        from tui.widgets.detail import describe
-
-        if self.detail is None:
-            return
-        facts = self.query_one("#facts", Static)
-        facts.update(describe(self.detail, self.version_at, facts.size.width or 40))
-        version = self.detail.versions[self.version_at].id if self.detail.versions else ""
-        self.in_thread(lambda registry: _picture(registry, version), self._show_picture, group="picture")
-
-    def _show_picture(self, path: Path | None) -> None:
-        picture = self.query_one(Picture)
-        picture.path = path
-        picture.set_class(path is None, "-none")
-
-    def do_left(self) -> None:
-        self._step_version(-1)
-
-    def do_right(self) -> None:
-        self._step_version(1)
-
-    def _step_version(self, by: int) -> None:
-        if self.detail is not None:
-            self.version_at = max(0, min(self.version_at + by, len(self.detail.versions) - 1))
-            self._draw_detail()
 
     @on(RowList.Chosen, "#models, #cards")
     def _open(self) -> None:
@@ -389,7 +342,7 @@ class LibraryScreen(LibraryMarks):
 
         before = self.rows
         if not self.query(Gallery):
-            gallery = Gallery(self.order, lambda version: _picture(self.registry, version), id="cards")
+            gallery = Gallery(self.order, lambda version: _tile(self.registry, version, self.hub.looks), id="cards")
             await self.query_one("#panes").mount(gallery, after="#models")
         self._cards = not self._cards
         self.set_class(self._cards, "-cards")
@@ -422,13 +375,7 @@ def _facets(registry: Registry, text: str) -> dict[str, list[tuple[str, int]]]:
     return facets.facets(registry, text)
 
 
-def _detail(registry: Registry, model: str) -> ModelDetail:
-    from registry import library
-
-    return library.show(registry, model)
-
-
-def _picture(registry: Registry, version: str) -> Path | None:
+def _tile(registry: Registry, version: str, looks: Looks) -> Tile:
     from tui.pictures import of_version
 
-    return of_version(registry, version)
+    return of_version(registry, version, looks)

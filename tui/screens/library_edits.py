@@ -111,6 +111,8 @@ class LibraryEdits(HubScreen):
         if not lines:
             self.say("it was so already")
             return
+        if self.hub.looks.is_private:
+            lines, more = [f"{formats.count(len(lines) + more, 'change')}; privacy mode hides what they are"], 0
         shown = [formats.one_line(line) for line in lines] + ([f"… and {more:,} more"] if more else [])
         self.app.push_screen(Confirm(title, "\n".join(shown)), lambda agreed: go() if agreed else None)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual import on
 
-from tui.screens.library_views import LibraryViews
+from tui.screens.library_detail import LibraryDetail
 from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from registry.records import ModelRow
 
 
-class LibraryMarks(LibraryViews):
+class LibraryMarks(LibraryDetail):
     """``space v V *`` and ``n N``. A range grows with the cursor until ``v`` keeps it or ``esc`` drops it."""
 
     _last_query: str = ""

@@ -142,7 +142,7 @@ class LibraryUse(LibraryTrash):
     def _move_files(self, lines: Sequence[Line]) -> None:
         """Files that go to another drive take their time: the line of status tells how far they are."""
         self.moving = "moving files …"
-        timer = self.set_interval(0.5, self.show_status) if self.hub.looks else None
+        timer = self.set_interval(0.5, self.show_status) if self.hub.polls else None
 
         def watch(done: int, total: int) -> None:
             self.moving = f"moving file {done + 1:,} of {total:,}"

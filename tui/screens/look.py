@@ -15,7 +15,10 @@ from tui.widgets.picture import Picture
 class LookScreen(ModalScreen[None]):
     """Closes by esc, q or enter."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter,space", "dismiss(None)", "Close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,enter,space", "dismiss(None)", "Close", show=False),
+        Binding("X", "app.act('app.privacy')", "Hide what is private", show=False),
+    ]
     CSS_PATH = "look.tcss"
 
     def __init__(self, path: Path, title: str) -> None:

@@ -75,9 +75,7 @@ class PublishScreen(HubScreen):
         picture = self.query_one(Picture)
         picture.caption = "no preview: make one in Generate (V)"
         version = self._version.id
-        self.in_thread(
-            lambda registry: of_version(registry, version), lambda path: setattr(picture, "path", path), group="picture"
-        )
+        self.in_thread(lambda registry: of_version(registry, version, self.hub.looks), picture.show, group="picture")
         self._show()
         self.do_check()
 

@@ -12,6 +12,9 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from tui.decoding import slots
+from tui.widgets.strip_cache import StripCache
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -87,13 +90,15 @@ def strips_of_file(path: Path, columns: int, rows: int) -> list[Strip]:
         stamp = path.stat().st_mtime_ns
     except OSError:
         return []
-    return _cached(path, stamp, columns, rows)
+    key = (path, stamp, columns, rows)
+    found = _drawn.get(key)
+    if found is None:
+        found = _decoded(path, columns, rows)
+        _drawn.put(key, found)
+    return found
 
 
-@lru_cache(maxsize=96)
-def _cached(path: Path, stamp: int, columns: int, rows: int) -> list[Strip]:
-    del stamp
-    return _decoded(path, columns, rows)
+_drawn: StripCache[tuple[Path, int, int, int]] = StripCache(30_000)
 
 
 def strips_of_source(source: Path | bytes, columns: int, rows: int) -> list[Strip]:
@@ -109,7 +114,7 @@ def _decoded(source: Path | BytesIO, columns: int, rows: int) -> list[Strip]:
     from PIL import Image
 
     try:
-        with Image.open(source) as image:
+        with slots, Image.open(source) as image:
             image.draft("RGB", (4 * columns, 4 * rows))
             return strips_of(image, columns, rows)
     except (OSError, ValueError, Image.DecompressionBombError):

@@ -17,7 +17,8 @@ from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
 Answer = TypeVar("Answer")
-_CANCEL: list[BindingType] = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
+_PRIVACY = Binding("X", "app.act('app.privacy')", "Hide what is private", show=False)
+_CANCEL: list[BindingType] = [Binding("escape", "dismiss(None)", "Cancel", show=False), _PRIVACY]
 
 _FRAME = """
 {name} {{ align: center middle; background: $background 60%; }}

@@ -10,6 +10,7 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from tui import actions, formats
+from tui.looks import looks_of
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
@@ -30,6 +31,8 @@ class FacetLine:
     count: int | None = None
     chosen: bool = False
     excluded: bool = False
+    number: int = 0
+    """Its place in the group, from 1."""
 
 
 class FacetList(RowList[FacetLine]):
@@ -62,7 +65,10 @@ class FacetList(RowList[FacetLine]):
             if not values and not gone:
                 continue
             lines.append(FacetLine(field))
-            lines += [FacetLine(field, value, 0, excluded=True) for value in gone]
+            lines += [
+                FacetLine(field, value, 0, excluded=True, number=len(values) + number)
+                for number, value in enumerate(gone, 1)
+            ]
             shown = values if field in self._opened else values[:SHORT]
             lines += [
                 FacetLine(
@@ -71,8 +77,9 @@ class FacetList(RowList[FacetLine]):
                     count,
                     query_text.chosen(self._query, field, value),
                     query_text.chosen(self._query, field, value, negated=True),
+                    number,
                 )
-                for value, count in shown
+                for number, (value, count) in enumerate(shown, 1)
             ]
             if len(values) > len(shown):
                 lines.append(FacetLine(field, f"{len(values) - len(shown)} more …"))
@@ -92,7 +99,8 @@ class FacetList(RowList[FacetLine]):
             return ("", ""), (item.value, "muted"), ("", "")
         name = "mark" if item.chosen else "bad" if item.excluded else ""
         sign = "●" if item.chosen else "-" if item.excluded else " "
-        return (sign, name or "muted"), (_shown(item), name), (f"{item.count:,}", "muted")
+        shown = looks_of(self).value(item.field, _shown(item), item.number)
+        return (sign, name or "muted"), (shown, name), (f"{item.count:,}", "muted")
 
 
 def _shown(line: FacetLine) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -17,10 +15,15 @@ from textual.strip import Strip
 
 from registry.records import ModelRow
 from tui import actions, formats
+from tui.decoding import THREADS, decoded
+from tui.looks import looks_of
+from tui.pictures import Tile
 from tui.widgets.blocks import strips_of_file
 from tui.widgets.columns import cut
 from tui.widgets.model_list import ModelOrder
 from tui.widgets.rows import RowList
+from tui.widgets.strip_cache import StripCache
+from tui.widgets.tile import tile_line
 from tui.work import begin
 
 SMALLEST = 22
@@ -29,22 +32,23 @@ TALLEST = 10
 """Lines of a picture at most, so that two rows of cards fit a small terminal."""
 _TEXT = 3
 """Lines of a card below its picture: name, facts and a gap."""
-_KEPT = 120
-"""Pictures kept as lines; each weighs some 100 kB."""
+_KEPT = 25_000
+"""Cells of pictures kept as lines: some 20 MB, five screens of 160 x 48."""
 
 
 class Gallery(RowList[ModelRow]):
-    """The models of a :class:`ModelOrder` as cards. ``find`` gives a version's picture file, in a thread."""
+    """The models of a :class:`ModelOrder` as cards. ``find`` gives what to show for a version, in a thread."""
 
     HEADER: ClassVar[bool] = False
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("move", only=("left", "right"))]
 
-    def __init__(self, order: ModelOrder, find: Callable[[str], Path | None], *, id: str | None = None) -> None:
+    def __init__(self, order: ModelOrder, find: Callable[[str], Tile], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.order = order
         self._find = find
-        self._pictures: OrderedDict[str, list[Strip]] = OrderedDict()
+        self._pictures: StripCache[str] = StripCache(_KEPT)
         self._wanted: list[str] = []
+        self._generation = 0
 
     # geometry -----------------------------------------------------------------------------------------------------
 
@@ -83,9 +87,15 @@ class Gallery(RowList[ModelRow]):
         self.virtual_size = Size(self.size.width, max(1, lines))
 
     def on_resize(self) -> None:
-        self._pictures.clear()
+        self.forget()
         self._set_size()
         self._show_cursor()
+
+    def forget(self) -> None:
+        """To be called when other pictures are to be shown than before; those under way are thrown away."""
+        self._generation += 1
+        self._pictures.clear()
+        self.refresh()
 
     def _show_cursor(self) -> None:
         top = self.cursor // self.across * self.card.height
@@ -144,17 +154,19 @@ class Gallery(RowList[ModelRow]):
     async def _load(self) -> None:
         """Fetch what is on the screen, two at a time; what has scrolled away is no longer wanted."""
         while self._wanted:
-            batch, self._wanted = self._wanted[:2], self._wanted[2:]
-            loaded = await asyncio.gather(*(asyncio.to_thread(self._strips, version) for version in batch))
-            for version, strips in zip(batch, loaded, strict=True):
-                self._pictures[version] = strips
-            while len(self._pictures) > _KEPT:
-                self._pictures.popitem(last=False)
+            batch, self._wanted = self._wanted[:THREADS], self._wanted[THREADS:]
+            generation, size, shade = self._generation, self.picture, self._base + self._component("muted")
+            loaded = await asyncio.gather(*(decoded(self._strips, version, size, shade) for version in batch))
+            if generation == self._generation:
+                for version, strips in zip(batch, loaded, strict=True):
+                    self._pictures.put(version, strips)
             self.refresh()
 
-    def _strips(self, version: str) -> list[Strip]:
-        path = self._find(version)
-        return strips_of_file(path, *self.picture) if path else []
+    def _strips(self, version: str, size: Size, shade: Style) -> list[Strip]:
+        tile = self._find(version)
+        if tile.words:
+            return [Strip([Segment(tile_line(tile.words, *size, y), shade)]) for y in range(size.height)]
+        return strips_of_file(tile.path, *size) if tile.path else []
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self._base
@@ -177,9 +189,8 @@ class Gallery(RowList[ModelRow]):
             inside = self._picture_line(item, line, style)
         elif line == self.picture.height:
             mark = "● " if item.id in self.order.marks else "♥ " if item.favourite else ""
-            inside = Strip(
-                [Segment(cut(mark + formats.one_line(item.name), self.picture.width), style + Style(bold=True))]
-            )
+            name = mark + looks_of(self).name(item.id, formats.one_line(item.name))
+            inside = Strip([Segment(cut(name, self.picture.width), style + Style(bold=True))])
         else:
             facts = f"{item.base_model or '?'} {formats.stars(item.rating)}"
             muted = style if at_cursor else style + self._component("muted")
@@ -187,11 +198,16 @@ class Gallery(RowList[ModelRow]):
         edge = Segment("▌" if at_cursor else " ", style)
         return Strip([edge, *inside, Segment(" ", base)]).adjust_cell_length(self.card.width, base)
 
+    @property
+    def _lacking(self) -> str:
+        """What stands where there is no picture."""
+        return "no preview" if looks_of(self).has_pictures else "hidden"
+
     def _picture_line(self, item: ModelRow, line: int, style: Style) -> Strip:
-        strips: Sequence[Strip] | None = self._pictures.get(item.version_id)
+        strips = self._pictures.get(item.version_id)
         if not strips:
             text = (
-                ("…" if strips is None else "no preview").center(self.picture.width)
+                ("…" if strips is None else self._lacking).center(self.picture.width)
                 if line == self.picture.height // 2
                 else ""
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +17,7 @@ from textual.strip import Strip
 
 from tui import actions
 from tui.acting import Acting
+from tui.decoding import decoded
 from tui.generation import At, GridShape
 from tui.widgets.blocks import strips_of_file
 from tui.widgets.columns import cut
@@ -109,7 +109,7 @@ class GridView(ScrollView, Acting, can_focus=True):
         size = self._picture
         for at, cell in list(self._cells.items()):
             if at not in self._strips:
-                self._strips[at] = await asyncio.to_thread(strips_of_file, cell, size.width, size.height)
+                self._strips[at] = await decoded(strips_of_file, cell, size.width, size.height)
                 self.refresh()
 
     # drawing ------------------------------------------------------------------------------------------------------

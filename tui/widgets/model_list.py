@@ -9,6 +9,7 @@ from textual.reactive import reactive
 
 from registry.records import ModelRow
 from tui import formats
+from tui.looks import looks_of
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
@@ -78,6 +79,7 @@ class ModelList(RowList[ModelRow]):
         Column("Size", 8, drop=9, right=True),
         Column("Used", 6, drop=8, right=True),
         Column("Added", 6, drop=4, right=True),
+        Column("Lic", 5, drop=9),
         Column("", 3, drop=2),
     )
     SORTS: ClassVar[dict[str, tuple[str, bool]]] = {
@@ -114,7 +116,9 @@ class ModelList(RowList[ModelRow]):
 
     def cells(self, item: ModelRow) -> Sequence[Cell]:
         marked = item.id in self.order.marks
-        name = formats.one_line(item.name) + (f"  ({item.versions})" if item.versions > 1 else "")
+        name = looks_of(self).name(item.id, formats.one_line(item.name)) + (
+            f"  ({item.versions})" if item.versions > 1 else ""
+        )
         return (
             self._mark(item),
             (formats.stars(item.rating), "warn"),
@@ -127,6 +131,7 @@ class ModelList(RowList[ModelRow]):
             (formats.size(item.size), "muted"),
             (formats.age(item.used_at) if item.used_at else "never", "muted"),
             (formats.age(item.added_at), "muted"),
+            (item.licence, "muted"),
             (item.flags, "bad" if set(item.flags) & set("!M") else "good"),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,6 +10,7 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.decoding import decoded
 from tui.widgets.blocks import strips_of_file
 from tui.widgets.columns import cut
 from tui.work import begin
@@ -50,7 +50,7 @@ class PictureRow(Widget):
         fits = max(1, self.size.width // (self._width + 1))
         shown = self._pictures[-fits:]
         width, height = self._width, self.size.height - 1
-        strips = await asyncio.to_thread(lambda: [strips_of_file(path, width, height) for _, path in shown])
+        strips = await decoded(lambda: [strips_of_file(path, width, height) for _, path in shown])
         self._drawn = [(label, lines) for (label, _), lines in zip(shown, strips, strict=True)]
         self.refresh()
 

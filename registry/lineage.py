@@ -1,0 +1,193 @@
+"""Where a version comes from and what became of it: its training, its base, what it was merged from, its epochs.
+
+What hubman recorded itself counts more than what the header says: the keys ``ss_*`` of kohya's scripts,
+``modelspec.merged_from`` (a comma list) and ``sd_merge_models`` (A1111's mergers: JSON, hash to ``{"name": …}``).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any
+
+import msgspec
+
+from registry import library
+from registry.database import Registry
+from registry.records import FileRow, RunRow, VersionRow
+
+
+class Relative(msgspec.Struct, frozen=True, kw_only=True):
+    """Another version that came from the same training, or took this one's place."""
+
+    version_id: str
+    model_id: str
+    name: str
+    epoch: int | None = None
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """Empty where nothing is known. ``trained_at`` is a day, ``dataset_path`` a folder of this machine."""
+
+    run: str = ""
+    trained_at: str = ""
+    steps: int | None = None
+    epoch: int | None = None
+    dataset: str = ""
+    """The fingerprint of the images, else the folders that the header names."""
+    dataset_path: str = ""
+    base: str = ""
+    """The checkpoint that it was trained on, as the trainer called it."""
+    merged_from: tuple[str, ...] = ()
+    epochs: tuple[Relative, ...] = ()
+    """All versions of its training that are here, itself among them, by epoch; empty if it is the only one."""
+    replaced_by: Relative | None = None
+
+
+def of(registry: Registry, version: VersionRow) -> Lineage:
+    """What is known of the lineage of a version."""
+    file = version.files[0] if version.files else None
+    metadata: Mapping[str, str] = file.metadata if file else {}
+    run = _run(registry, version.id)
+    return Lineage(
+        **(_recorded(registry, run) if run else _from_header(metadata)),
+        epoch=_whole(metadata.get("ss_epoch")),
+        base=_base(metadata),
+        merged_from=_merged_from(metadata),
+        epochs=_epochs(registry, version, file) if file else (),
+        replaced_by=_successor(registry, version.id),
+    )
+
+
+def _run(registry: Registry, version_id: str) -> RunRow | None:
+    """The training that was recorded; a record from elsewhere that is none counts as none."""
+    try:
+        return library.run_of(registry, version_id)
+    except msgspec.ValidationError:
+        return None
+
+
+def _recorded(registry: Registry, run: RunRow) -> dict[str, Any]:
+    return {
+        "run": run.name,
+        "trained_at": (run.finished_at or run.started_at)[:10],
+        "steps": run.steps,
+        "dataset": run.dataset_fingerprint[:12],
+        "dataset_path": _dataset_path(registry, run.id),
+    }
+
+
+def _dataset_path(registry: Registry, version_id: str) -> str:
+    """The folder that the recipe of this machine's job names: records that travel hold no paths."""
+    sql = "SELECT request FROM jobs WHERE kind = 'train' AND json_extract(result, '$.version_id') = ?"
+    row = registry.db.execute(sql, (version_id,)).fetchone()
+    if row is None:
+        return ""
+    try:
+        recipe = tomllib.loads(Path(msgspec.json.decode(row[0])["recipe"]).read_text())
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return str(recipe.get("dataset", ""))
+
+
+_TRAINED = ("ss_session_id", "ss_training_started_at", "ss_steps", "ss_dataset_dirs")
+"""What only a trainer writes; ``ss_output_name`` is also copied by tools that edit headers."""
+
+
+def _from_header(metadata: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "run": metadata.get("ss_output_name", "") if any(name in metadata for name in _TRAINED) else "",
+        "trained_at": _day(metadata.get("ss_training_started_at", "")),
+        "steps": _whole(metadata.get("ss_steps")),
+        "dataset": ", ".join(_names(metadata.get("ss_dataset_dirs", ""))),
+    }
+
+
+def _base(metadata: Mapping[str, str]) -> str:
+    name = PurePath(metadata.get("ss_sd_model_name", "").replace("\\", "/")).name
+    digest = metadata.get("ss_new_sd_model_hash") or metadata.get("ss_sd_model_hash") or ""
+    return " ".join(part for part in (name, digest[:10]) if part and part != "None")
+
+
+def _merged_from(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    stated = [name.strip() for name in metadata.get("modelspec.merged_from", "").split(",")]
+    return tuple(name for name in stated if name) or tuple(_names(metadata.get("sd_merge_models", ""), "name"))
+
+
+def _names(text: str, key: str = "") -> list[str]:
+    """The keys of a JSON object, or what its values call ``key``; none of what is no such thing."""
+    try:
+        found = msgspec.json.decode(text) if text else {}
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    if not isinstance(found, dict):
+        return []
+    if not key:
+        return [PurePath(name).name for name in found]
+    return [str(value[key]) for value in found.values() if isinstance(value, dict) and value.get(key)]
+
+
+def _day(seconds: str) -> str:
+    try:
+        return datetime.fromtimestamp(float(seconds), UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def _whole(text: object) -> int | None:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 12 else None
+
+
+# epochs of one training: kohya's scripts write ``NAME-000002`` beside ``NAME``, others ``NAME_epoch_2``, ``NAME-step500``
+_TAIL = re.compile(r"(?i)[-_. ](?:\d{3,10}|(?:e|epoch|step|s)[-_]?\d{1,10}|last|final)$")
+_MOST = 400
+"""Files beside it that are looked at."""
+
+_BESIDE = "SELECT path, sha256 FROM places WHERE path >= ? AND path < ? AND sha256 IS NOT NULL ORDER BY path LIMIT ?"
+_SAID = """
+SELECT v.id, v.model_id, m.name, json_extract(f.metadata, '$.ss_session_id') AS session,
+    json_extract(f.metadata, '$.ss_epoch') AS epoch
+FROM files f JOIN versions v ON v.id = f.version_id JOIN models m ON m.id = v.model_id WHERE f.sha256 = ?
+"""
+
+
+def _epochs(registry: Registry, version: VersionRow, file: FileRow) -> tuple[Relative, ...]:
+    session = file.metadata.get("ss_session_id")
+    found: dict[str, Relative] = {}
+    for place in file.places:
+        for sha256 in _beside(registry, PurePath(place.path)):
+            row = registry.db.execute(_SAID, (sha256,)).fetchone()
+            if row is not None and (row["session"] or None) == session:
+                found[row["id"]] = Relative(
+                    version_id=row["id"], model_id=row["model_id"], name=row["name"], epoch=_whole(row["epoch"])
+                )
+    if set(found) <= {version.id}:
+        return ()
+    return tuple(sorted(found.values(), key=lambda one: (one.epoch is None, one.epoch or 0, one.name)))
+
+
+def _beside(registry: Registry, path: PurePath) -> list[str]:
+    """The files in the same folder whose names differ only in the number of an epoch or step."""
+    stem = _TAIL.sub("", path.stem)
+    start = str(path.parent / stem)
+    rows = registry.db.execute(_BESIDE, (start, start + "\U0010ffff", _MOST))
+    names = ((PurePath(other), sha256) for other, sha256 in rows)
+    return [
+        sha256
+        for other, sha256 in names
+        if other.parent == path.parent and other.suffix == path.suffix and _TAIL.sub("", other.stem) == stem
+    ]
+
+
+def _successor(registry: Registry, version_id: str) -> Relative | None:
+    row = registry.db.execute(_SUCCESSOR, (version_id,)).fetchone()
+    return Relative(version_id=row["id"], model_id=row["model_id"], name=row["name"]) if row else None
+
+
+_SUCCESSOR = """
+SELECT w.id, w.model_id, m.name FROM versions v JOIN versions w ON w.id = v.replaced_by JOIN models m ON m.id = w.model_id
+WHERE v.id = ?
+"""

@@ -1,0 +1,49 @@
+"""What the detail shows of a version, read in one go by a thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registry import levels
+from registry.lineage import Lineage
+from registry.records import ModelDetail
+from tui.looks import Looks, redacted, redacted_lineage
+from tui.pictures import NONE, Tile, of_version
+from tui.widgets.detail import About
+
+if TYPE_CHECKING:
+    from registry.database import Registry
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model, which of its versions, where that comes from, and one of its pictures."""
+
+    model: ModelDetail
+    at: int
+    lineage: Lineage
+    tile: Tile
+
+    def about(self, looks: Looks) -> About:
+        """What may be told of it."""
+        tile = self.tile
+        if looks.is_private:
+            return About(redacted(self.model, looks), self.at, redacted_lineage(self.lineage))
+        picture = [f"{tile.number + 1} of {tile.of}"] if tile.of > 1 else []
+        picture += [tile.level] if tile.level else []
+        return About(self.model, self.at, self.lineage, levels.name_of(looks.threshold), " · ".join(picture))
+
+
+def read(registry: Registry, model: str, at: int, picture: int, looks: Looks) -> Found:
+    """Version number ``at`` of a model (0 is the newest) with its picture of that number. Raises ``NotFoundError``."""
+    from registry import library, lineage
+
+    detail = library.show(registry, model)
+    at = max(0, min(at, len(detail.versions) - 1))
+    if not detail.versions:
+        return Found(detail, 0, Lineage(), NONE)
+    version = detail.versions[at]
+    return Found(
+        detail, at, lineage.of(registry, version), of_version(registry, version.id, looks, picture, large=True)
+    )

@@ -1,0 +1,172 @@
+"""The detail of the library screen: the model under the cursor, its versions and pictures, and what may be seen of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.containers import VerticalScroll
+from textual.widgets import Input, Static
+
+from hubman.terminal import Pictures
+from tui.pictures import NONE
+from tui.screens.library_views import LibraryViews
+from tui.widgets.facets import FacetList
+from tui.widgets.picture import Picture
+from tui.widgets.rows import RowList
+
+if TYPE_CHECKING:
+    from registry.database import Registry
+    from registry.records import ModelRow
+    from tui.detail_reading import Found
+    from tui.looks import Looks
+
+
+class LibraryDetail(LibraryViews):
+    """Follows the cursor; what it shows is read by a thread, and a later wish takes the place of an earlier one."""
+
+    HIDES_ITSELF = True
+    shown: Found | None = None
+
+    @property
+    def rows(self) -> RowList[ModelRow]:
+        raise NotImplementedError
+
+    @on(RowList.Highlighted, "#models, #cards")
+    def _follow_cursor(self) -> None:
+        row = self.current
+        if row is not None:
+            self._read_detail(row.id)
+            return
+        self.detail = self.shown = None
+        self.query_one("#facts", Static).update("")
+        self.query_one(Picture).show(NONE)
+        self.query_one(Picture).add_class("-none")
+        self.refresh_actions()
+
+    def _read_detail(self, model: str, picture: int = 0) -> None:
+        at = self.version_at if self.detail is not None and self.detail.id == model else 0
+        looks = self.hub.looks
+        if self.has_class("-narrow"):
+            looks = replace(looks, pictures=Pictures("off", "too few columns"))
+        self.in_thread(lambda registry: _read(registry, model, at, picture, looks), self._show_detail, group="detail")
+
+    def on_resize(self) -> None:
+        if self.is_loaded:
+            self._follow_cursor()
+
+    def _show_detail(self, found: Found) -> None:
+        if self.detail is None or self.detail.id != found.model.id:
+            self.query_one("#detail", VerticalScroll).scroll_home(animate=False)
+        self.shown, self.detail, self.version_at = found, found.model, found.at
+        self._draw_detail()
+        self.refresh_actions()
+
+    def _draw_detail(self) -> None:
+        from tui.widgets.detail import describe
+
+        if self.shown is None:
+            return
+        looks = self.hub.looks
+        facts, picture = self.query_one("#facts", Static), self.query_one(Picture)
+        facts.update(describe(self.shown.about(looks), facts.size.width or 40))
+        tile = self.shown.tile if looks.has_pictures else NONE
+        picture.set_class(tile.path is None and not tile.words, "-none")
+        picture.show(tile)
+
+    def show_looks(self, looks: Looks) -> None:
+        self.query_one("#query", Input).password = looks.is_private
+        self._draw_detail()
+        if not self.is_loaded:
+            return
+        self._follow_cursor()
+        self.query_one(FacetList).refresh()
+        self.rows.refresh()
+        if self.query("#cards"):
+            from tui.widgets.gallery import Gallery
+
+            self.query_one(Gallery).forget()
+
+    # versions and pictures ----------------------------------------------------------------------------------------
+
+    def lacks(self, need: str) -> str:
+        if need == "picture" and (self.shown is None or not self.shown.tile.of):
+            return "the model has no picture"
+        return super().lacks(need)
+
+    def do_left(self) -> None:
+        self._step_version(-1)
+
+    def do_right(self) -> None:
+        self._step_version(1)
+
+    def _step_version(self, by: int) -> None:
+        if self.detail is not None:
+            self.version_at = max(0, min(self.version_at + by, len(self.detail.versions) - 1))
+            self._read_detail(self.detail.id)
+
+    def do_next_picture(self) -> None:
+        self._step_picture(1)
+
+    def do_last_picture(self) -> None:
+        self._step_picture(-1)
+
+    def _step_picture(self, by: int) -> None:
+        if self.shown is not None:
+            tile = self.shown.tile
+            self._read_detail(self.shown.model.id, max(0, min(tile.number + by, tile.of - 1)))
+
+    # levels -------------------------------------------------------------------------------------------------------
+
+    def do_level(self) -> None:
+        """Up to which level pictures are shown uncovered, until hubman ends."""
+        from registry import levels
+        from tui.widgets.dialogs import Choose
+
+        looks = self.hub.looks
+
+        def chosen(name: str | None) -> None:
+            if name:
+                looks.show_up_to(name)
+                self.hub.looks_changed.publish(looks)
+                self.say(f"pictures are shown up to {levels.name_of(looks.threshold)}")
+
+        options = [(name, levels.name_of(levels.parse(name)), "") for name in levels.RATED]
+        self.app.push_screen(Choose("Show pictures up to", options, at=looks.up_to), chosen)
+
+    def do_picture_level(self) -> None:
+        """A person's own word on the level of the picture that is shown; it syncs."""
+        from registry import levels
+        from tui.widgets.dialogs import Choose
+
+        shown = self.shown
+        if shown is None or self.version is None:
+            return
+        version, number = self.version.id, shown.tile.number
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                level = levels.parse(name) if name else None
+                self.change(
+                    lambda registry: _set_level(registry, version, number, level),
+                    lambda _: self._read_detail(shown.model.id, number),
+                )
+
+        options = [(name, levels.name_of(levels.parse(name)), "") for name in levels.RATED]
+        options.append(("", "take it back", "what Civitai or the model says then counts"))
+        self.app.push_screen(Choose("Level of this picture", options), chosen)
+
+
+def _read(registry: Registry, model: str, at: int, picture: int, looks: Looks) -> Found:
+    from tui.detail_reading import read
+
+    return read(registry, model, at, picture, looks)
+
+
+def _set_level(registry: Registry, version: str, number: int, level: int | None) -> None:
+    from registry import edits, previews
+
+    found = previews.shown(registry, version, number)
+    if found is not None:
+        edits.set_picture_level(registry, version, found.sha256, level)
