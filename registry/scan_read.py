@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
 
 from registry import blobs, pictures, sidecars
 from registry.database import Registry
@@ -17,7 +19,7 @@ from registry.headers import Header, read_alpha, read_header
 from registry.identify import Identity, identify
 from registry.places import Seen, seen_from
 from registry.scan_walk import PICKLES, SAFETENSORS, Problem
-from registry.sidecar_dialects import Sidecar
+from registry.sidecar_record import Sidecar
 
 MAX_VALUE = 32 << 10
 MAX_METADATA = 128 << 10
@@ -78,7 +80,7 @@ def read(registry: Registry, seen: Seen) -> Reading:
         return Reading(seen, problem=f"can't be read ({error.strerror})")
     if (now.key, hashes.size) != (seen.key, seen.size):
         raise ChangingFileError(f"{seen.path} is being written", "scan again when it is done")
-    sidecar, broken = sidecars.read([Path(beside) for beside in seen.sidecars], hashes.sha256)
+    sidecar, broken = sidecars.read([Path(beside) for beside in seen.sidecars], hashes.sha256, path)
     return replace(
         reading,
         preview=read_preview(registry, seen, reading.header),
@@ -113,18 +115,30 @@ def _from_file(registry: Registry, path: Path) -> ReadPreview:
 
 
 def _from_header(registry: Registry, metadata: Mapping[str, str]) -> ReadPreview | None:
-    for key in ("modelspec.thumbnail", "modelspec.preview_image"):
-        kind, comma, text = metadata.get(key, "").partition(";base64,")
-        if not comma or not kind.startswith("data:image/"):
-            continue
+    for name, text in _embedded(metadata):
         try:
             content = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             continue
         sha256 = blobs.store_bytes(registry, content, durable=False)
         width, height = pictures.measure(blobs.path_of(registry, sha256))
-        return ReadPreview(sha256, f"thumbnail.{kind.removeprefix('data:image/')}", width, height, "header")
+        return ReadPreview(sha256, name, width, height, "header")
     return None
+
+
+def _embedded(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(name, base64) of the pictures in a header: the thumbnails of ModelSpec, then the covers of an old extension."""
+    for key in ("modelspec.thumbnail", "modelspec.preview_image"):
+        kind, comma, text = metadata.get(key, "").partition(";base64,")
+        if comma and kind.startswith("data:image/"):
+            yield f"thumbnail.{kind.removeprefix('data:image/')}", text
+    try:
+        covers = msgspec.json.decode(metadata.get("ssmd_cover_images", "[]"))
+    except (msgspec.DecodeError, RecursionError):
+        return
+    for cover in covers if isinstance(covers, list) else []:
+        if isinstance(cover, str):
+            yield "cover", cover.rpartition(";base64,")[2]
 
 
 def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from registry import changes, ids, inherit, projection
-from registry.sidecar_dialects import Sidecar
+from registry import changes, ids, inherit, projection, sidecar_store
+from registry.sidecar_record import Sidecar
+from registry.sidecar_store import Row, cut
 
 
-def sidecar_changes(db: sqlite3.Connection, said: Sidecar, version: str, *, is_new: bool) -> Iterator[changes.Change]:
-    """The facts that are news. Sets and texts have no source, so they are only filled in with new content: what a
-    person took away does not come back.
+def sidecar_changes(db: sqlite3.Connection, read: Sidecar, version: str, *, is_new: bool) -> Iterator[changes.Change]:
+    """The facts that are news. Sets and texts have no source, so of content that was known before only what no sidecar
+    said of it until now comes in: what a person took away does not come back.
+
+    Call it before :func:`registry.sidecar_store.keep` forgets what was said. Dialects that are off say nothing.
     """
+    said = sidecar_store.wanted(db, read)
+    if said is None:
+        return
     before = _model_of(db, version)
     joined = {"model": ids.civitai_model_id(said.model_number)} if said.model_number else {}
     yield from _facts(db, version, {**said.version, **joined})
@@ -24,12 +30,12 @@ def sidecar_changes(db: sqlite3.Connection, said: Sidecar, version: str, *, is_n
     # What kind a file is of its header knows better; a pickle has none that is read.
     is_opened = db.execute("SELECT tensor_count FROM files WHERE version_id = ?", (version,)).fetchone()[0] > 0
     yield from _facts(db, model, {name: value for name, value in said.model.items() if name != "kind" or not is_opened})
-    if is_new:
-        yield from _missing(db, version, "trigger_words", said.trigger_words)
-        yield from _missing(db, model, "tags", said.tags)
-        for name, text in (("notes", said.notes), ("description", said.description)):
-            if text and not projection.text_of(db, model, name):
-                yield changes.write_text(db, model, name, text)
+    known = [] if is_new else sidecar_store.rows_of(db, version)
+    yield from _missing(db, version, "trigger_words", said.trigger_words, known)
+    yield from _missing(db, model, "tags", said.tags, known)
+    yield from _text(db, model, "notes", said.notes, known)
+    yield from _text(db, model, "description", said.description, known)
+    yield from _text(db, version, "changelog", said.changelog, known)
 
 
 def _model_of(db: sqlite3.Connection, version: str) -> str:
@@ -44,8 +50,19 @@ def _facts(db: sqlite3.Connection, item: str, facts: Mapping[str, object]) -> It
             yield changes.set_field(db, item, "sidecar", name, value)
 
 
-def _missing(db: sqlite3.Connection, item: str, name: str, values: tuple[str, ...]) -> Iterator[changes.Change]:
+def _missing(
+    db: sqlite3.Connection, item: str, name: str, values: tuple[str, ...], known: Sequence[Row]
+) -> Iterator[changes.Change]:
     present = {value.casefold() for value in projection.members(db, item, name)}
+    present |= {str(value).casefold() for row in known for value in row.said.get(name, [])}
     for value in values:
         if value.casefold() not in present:
             yield changes.add_to_set(db, item, name, value)
+
+
+def _text(db: sqlite3.Connection, item: str, name: str, text: str, known: Sequence[Row]) -> Iterator[changes.Change]:
+    """A text that was not there before, or the new form of one that nobody changed since a sidecar said it."""
+    told = {row.said.get(name) for row in known} - {None}
+    shown = projection.text_of(db, item, name) or ""
+    if text and text != shown and cut(text) not in told and (not shown or cut(shown) in told):
+        yield changes.write_text(db, item, name, text)

@@ -7,10 +7,11 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
-from registry import changes, clock, ids, places, projection, timestamps
+from registry import changes, clock, ids, places, projection, sidecar_store, timestamps
 from registry.inherit import inheriting
 from registry.places import Known
 from registry.scan_read import Reading, kept_metadata
@@ -51,6 +52,8 @@ def write(
     )
     left = next((one for one in (before, source) if one and one.sha256 not in {None, sha256}), None)
     touched = changes.record(db, _said(db, reading, sha256, left, is_first=is_first))
+    beside = [(Path(problem.path), problem.reason) for problem in reading.broken]
+    sidecar_store.keep(db, reading.seen.path, sha256, reading.sidecar, beside)
     # Where a file lies is no change that syncs, and still part of what the lists show.
     return touched | {ids.item_id(content) for content in (sha256, left and left.sha256) if content}
 
@@ -181,9 +184,10 @@ def preview_changes(db: sqlite3.Connection, reading: Reading, version: str) -> I
     found = reading.preview
     if found is None or has_previews(db, version):
         return
+    level = reading.sidecar.preview_level if reading.sidecar else 0
     body = {
         "version_id": version, "sha256": found.sha256, "name": found.name, "width": found.width, "height": found.height,
-        "nsfw_level": 0, "generation": {}, "source": found.source, "added_at": timestamps.now(),
+        "nsfw_level": level, "generation": {}, "source": found.source, "added_at": timestamps.now(),
     }  # fmt: skip
     yield ["rec", "preview", f"{version}/{found.sha256}", body]
     yield changes.add_to_set(db, version, "previews", found.sha256)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from registry import database, schema, schema_query
+from registry import database, schema, schema_query, schema_sidecars
 from registry.database import Registry
 
 
 def test_the_names_that_are_looked_for_are_those_of_the_migrations() -> None:
     assert schema_query.m002_query.__name__ in database.MIGRATIONS
+    assert schema_sidecars.m006_sidecars.__name__ in database.MIGRATIONS
     assert (
         tuple(migration.name for migration in schema.migrations.pending(Database(memory=True))) == database.MIGRATIONS
     )

@@ -1,0 +1,227 @@
+"""Who said what, where they disagree, and sidecars that were edited since the scan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry import edits, library, roots, scan, sidecar_store, trash
+from registry.database import Registry
+from registry.errors import UsageError
+from registry.sidecar_reread import reread
+from registry.sidecar_view import FieldView, conflicts, provenance
+from registry.undo import undo
+from tests.support.model_files import small_lora, write_model
+
+
+@pytest.fixture
+def loras(registry: Registry, tmp_path: Path) -> Path:
+    folder = tmp_path / "loras"
+    write_model(folder / "a.safetensors", small_lora(), {"ss_base_model_version": "sd_v1"}, seed=1)
+    roots.add(registry, folder)
+    return folder
+
+
+def _write(folder: Path, name: str, doc: Any) -> str:
+    (folder / name).write_text(json.dumps(doc))
+    return str(folder / name)
+
+
+def _field(registry: Registry, name: str) -> FieldView:
+    found = provenance(registry, library.model_ids(registry)[0])
+    return next(field for field in found.fields if field.field == name)
+
+
+def test_every_source_of_a_field_is_told_and_the_shown_one_marked(registry: Registry, loras: Path) -> None:
+    manager = _write(loras, "a.metadata.json", {"model_name": "Ink", "base_model": "Pony", "trainedWords": ["ink"]})
+    matrix = _write(
+        loras, "a.cm-info.json", {"ModelName": "Other", "BaseModel": "SDXL 1.0", "TrainedWords": ["Ink", "wash"]}
+    )
+    scan.scan(registry)
+    assert [(one.dialect, one.path, one.value, one.is_shown) for one in _field(registry, "name").sayings] == [
+        ("metadata.json", manager, "Ink", True),
+        ("cm-info.json", matrix, "Other", False),
+    ]
+    base = _field(registry, "base_model")
+    assert [one.source for one in base.sayings] == ["sidecar", "sidecar", "header"]
+    assert (base.shown, base.is_conflict, base.is_decided) == ("Pony", True, False)
+    words = _field(registry, "trigger_words")
+    assert words.shown == ["ink", "wash"]
+    assert [(one.value, one.dialect) for one in words.sayings] == [
+        ("ink", "metadata.json"),
+        ("Ink", "cm-info.json"),
+        ("wash", "cm-info.json"),
+    ]
+    assert not words.is_conflict
+
+
+def test_a_person_decides_a_conflict(registry: Registry, loras: Path) -> None:
+    _write(loras, "a.metadata.json", {"model_name": "Ink", "notes": "one"})
+    _write(loras, "a.cm-info.json", {"ModelName": "Other"})
+    _write(loras, "a.txt", {})
+    (loras / "a.txt").write_text("two, longer")
+    scan.scan(registry)
+    (model,) = library.model_ids(registry)
+    (found,) = conflicts(registry, [model])
+    assert [field.field for field in found.conflicts] == ["name", "notes"]
+    edits.edit(registry, model, model, {"name": "Mine", "notes": "my own"})
+    assert conflicts(registry, [model]) == []
+    name = _field(registry, "name")
+    assert (name.sayings[0].source, name.sayings[0].is_shown, name.is_conflict, name.is_decided) == (
+        "user",
+        True,
+        True,
+        True,
+    )
+    notes = _field(registry, "notes")
+    assert [(one.source, one.value, one.is_shown) for one in notes.sayings] == [
+        ("kept", "my own", True),
+        ("sidecar", "one", False),
+        ("sidecar", "two, longer", False),
+    ]
+    undo(registry)
+    assert len(conflicts(registry, [model])) == 1
+
+
+def test_naming_the_family_inside_sdxl_is_no_conflict_with_a_header_that_cannot_know_it(
+    registry: Registry, loras: Path
+) -> None:
+    write_model(loras / "a.safetensors", small_lora(width=2048), {"ss_base_model_version": "sdxl_base_v1-0"}, seed=2)
+    _write(loras, "a.metadata.json", {"base_model": "Pony", "model_name": "a"})
+    scan.scan(registry)
+    base = _field(registry, "base_model")
+    assert len(base.sayings) == 2
+    assert not base.is_conflict
+
+
+def test_a_sidecar_of_other_content_is_shown_and_does_not_count(registry: Registry, loras: Path) -> None:
+    _write(loras, "a.metadata.json", {"model_name": "Left", "sha256": "ab" * 32})
+    _write(loras, "a.cm-info.json", {"ModelName": "Ink"})
+    scan.scan(registry)
+    name = _field(registry, "name")
+    assert [(one.value, one.note, one.is_shown) for one in name.sayings] == [
+        ("Ink", "", True),
+        ("Left", "of other content", False),
+    ]
+    assert not name.is_conflict
+
+
+def test_two_long_texts_that_begin_alike_are_still_told_apart(registry: Registry, loras: Path) -> None:
+    beginning = "word " * 200
+    _write(loras, "a.metadata.json", {"model_name": "x", "notes": beginning + "one"})
+    (loras / "a.txt").write_text(beginning + "two")
+    scan.scan(registry)
+    notes = _field(registry, "notes")
+    assert notes.is_conflict
+    assert all(len(one.value) < 500 for one in notes.sayings)
+    assert [one.is_shown for one in notes.sayings] == [True, False]
+
+
+def test_a_broken_sidecar_is_named_until_it_is_mended(registry: Registry, loras: Path) -> None:
+    (loras / "a.metadata.json").write_text("{")
+    scan.scan(registry)
+    (model,) = library.model_ids(registry)
+    (row,) = provenance(registry, model).broken
+    assert row.path.endswith("a.metadata.json")
+    assert "can be understood" in (row.problem or "")
+    assert len(reread(registry, [model]).problems) == 1
+    _write(loras, "a.metadata.json", {"model_name": "Ink"})
+    assert reread(registry, [model]).problems == ()
+    assert provenance(registry, model).broken == ()
+    assert library.list_models(registry)[0].name == "Ink"
+
+
+def test_an_edited_sidecar_is_read_again_and_brings_back_nothing_that_a_person_took_away(
+    registry: Registry, loras: Path
+) -> None:
+    doc = {"model_name": "Ink", "notes": "first", "tags": ["one", "two"], "trainedWords": ["w"], "base_model": "Pony"}
+    _write(loras, "a.metadata.json", doc)
+    scan.scan(registry)
+    (model,) = library.model_ids(registry)
+    edits.tag(registry, [model], remove=["one"])
+    edits.edit(registry, model, model, {"base_model": "Illustrious"})
+    _write(loras, "a.metadata.json", {**doc, "notes": "second", "tags": ["one", "three"], "base_model": "SDXL 1.0"})
+    result = reread(registry, [model])
+    assert (result.files, result.sidecars, result.models) == (1, 1, 1)
+    detail = library.show(registry, model)
+    assert (detail.notes, detail.tags, detail.versions[0].base_model) == ("second", ("three", "two"), "Illustrious")
+    assert reread(registry, [model]).models == 0, "nothing is news the second time"
+
+
+def test_a_note_that_a_person_wrote_or_emptied_stays(registry: Registry, loras: Path) -> None:
+    _write(loras, "a.metadata.json", {"model_name": "Ink", "notes": "theirs"})
+    scan.scan(registry)
+    (model,) = library.model_ids(registry)
+    edits.edit(registry, model, model, {"notes": "mine"})
+    _write(loras, "a.metadata.json", {"model_name": "Ink", "notes": "theirs again"})
+    reread(registry, [model])
+    assert library.show(registry, model).notes == "mine"
+    edits.edit(registry, model, model, {"notes": ""})
+    reread(registry, [model])
+    assert not library.show(registry, model).notes
+
+
+def test_a_new_sidecar_beside_a_known_file_comes_in(registry: Registry, loras: Path) -> None:
+    scan.scan(registry)
+    _write(loras, "a.json", {"activation text": "ink", "negative text": "blur", "preferred weight": 0.5, "notes": "n"})
+    (model,) = library.model_ids(registry)
+    reread(registry, [model])
+    detail = library.show(registry, model)
+    assert (detail.notes, detail.versions[0].trigger_words, detail.versions[0].negative_prompt) == (
+        "n",
+        ("ink",),
+        "blur",
+    )
+    assert detail.versions[0].strength == 0.5
+
+
+def test_a_dialect_that_is_off_says_nothing(registry: Registry, loras: Path) -> None:
+    with registry.transaction() as db:
+        sidecar_store.choose(db, {"metadata.json": "off"})
+    _write(loras, "a.metadata.json", {"model_name": "Ink", "tags": ["x"], "notes": "n"})
+    _write(loras, "a.cm-info.json", {"ModelName": "Other"})
+    scan.scan(registry)
+    (row,) = library.list_models(registry)
+    assert (row.name, row.tags) == ("Other", ())
+    assert [one.dialect for one in _field(registry, "name").sayings] == ["cm-info.json"]
+    with registry.transaction() as db:
+        sidecar_store.choose(db, {"metadata.json": "read"})
+    reread(registry, [row.id])
+    assert library.list_models(registry)[0].name == "Ink"
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"x.json": "read"}, "there is no dialect x.json"),
+        ({"txt": "write"}, "can only be read"),
+        ({"md": "maybe"}, "say off"),
+    ],
+)
+def test_a_wrong_choice_of_dialects_is_refused(registry: Registry, choice: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message), registry.transaction() as db:
+        sidecar_store.choose(db, choice)
+    assert set(sidecar_store.dialects(registry.db).values()) == {"read"}, "none is written unless somebody says so"
+
+
+def test_what_moves_keeps_its_sources(registry: Registry, loras: Path) -> None:
+    _write(loras, "a.metadata.json", {"model_name": "Ink"})
+    scan.scan(registry)
+    (model,) = library.model_ids(registry)
+    trash.trash_files(registry, [model])
+    undo(registry)
+    (one,) = _field(registry, "name").sayings
+    assert one.path == str(loras / "a.metadata.json")
+
+
+def test_the_level_of_a_preview_beside_the_file_is_kept(registry: Registry, loras: Path) -> None:
+    from tests.support.civitai import write_png
+
+    write_png(loras / "a.preview.png")
+    _write(loras, "a.metadata.json", {"model_name": "Ink", "preview_nsfw_level": 8})
+    scan.scan(registry)
+    (model,) = library.model_ids(registry)
+    assert library.show(registry, model).versions[0].previews[0].nsfw_level == 8
