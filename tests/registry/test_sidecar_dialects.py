@@ -37,6 +37,10 @@ WHOLE: dict[str, Any] = {
 }  # fmt: skip
 
 
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def _read(
     folder: Path, name: str, content: Any, *, model: str = "a.safetensors", sha256: str | None = OWN
 ) -> Sidecar | None:
