@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from registry import changes, ids, places, projection, timestamps
+from registry import changes, exchange_import, ids, places, projection, timestamps
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
@@ -67,6 +67,7 @@ def scan(
     _miss(registry, plan.vanished)
     _mark_drives(registry, plan)
     _attach_previews(registry, plan.without_preview)
+    exchange_import.take_in_waiting(registry)
     return work.result()
 
 
