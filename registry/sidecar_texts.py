@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import yaml
-
 from registry import sidecar_values as values
 from registry.sidecar_record import Beside, Sidecar
 
@@ -93,20 +91,21 @@ def _sections(body: str) -> Iterator[tuple[str, str]]:
             lines.append(line)
 
 
-class _Plain(yaml.BaseLoader):
-    """Texts, lists and tables, and nothing that a few bytes could make large: an alias stands for a copy."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it has aliases")
-        return super().compose_node(parent, index)
-
-
 def _front(text: str) -> values.Document:
+    """Texts, lists and tables of YAML, and nothing that a few bytes could make large: an alias stands for a copy."""
+    # Loaded for the few who need it: every command would wait for it.
+    import yaml
+
+    class Plain(yaml.BaseLoader):
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it has aliases")
+            return super().compose_node(parent, index)
+
     if len(text) > _LONGEST_FRONT:
         raise ValueError(f"its front matter is longer than {_LONGEST_FRONT >> 10} KiB")
     try:
-        found = yaml.load(text, _Plain)  # noqa: S506 - BaseLoader makes nothing but texts, lists and tables
+        found = yaml.load(text, Plain)  # noqa: S506 - BaseLoader makes nothing but texts, lists and tables
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark else ""
