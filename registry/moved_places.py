@@ -31,8 +31,8 @@ def note(registry: Registry, moves: Sequence[Move]) -> None:
     touched: set[str] = set()
     owner: str | None = None
     for source, target in moves:
-        content = _leave(db, source)
         sidecar_store.move(db, source, target)
+        content = _leave(db, source)
         # What belongs to a model is moved after it.
         owner = content.model or owner
         if trash_folder.is_inside(target):

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,10 @@ from registry.webuis import ModelFolder
 _EXAMPLES = 3
 _MOST = 200_000
 """Files looked at for what is left out: an installation holds tens of thousands of files that are no models."""
+
+
+_Told = tuple[str, str, dict[str, Any]]
+"""A sidecar's dialect, its path, and what it says by field."""
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,21 +71,21 @@ def look(base: Path) -> Imported:
     """What :func:`take_over` would take, found without a registry. Raises :class:`UsageError` for no installation."""
     program, folders = _installation(base)
     found = scan_walk.walk([str(folder.path) for folder in folders])
-    counts: dict[str, Counter[str]] = {}
+    told: list[_Told] = []
     broken: list[Problem] = []
     for path, seen in found.files.items():
         said, unread = sidecars.read([Path(one) for one in seen.sidecars], None, Path(path))
         broken += [Problem(str(one), reason) for one, reason in unread]
-        for part in said.parts if said else ():
-            counts.setdefault(part.dialect, Counter({"": 0})).update(["", *sidecar_store.fields_of(part.said)])
+        parts = said.parts if said else ()
+        told += [(part.dialect, str(part.path), sidecar_store.fields_of(part.said)) for part in parts]
     return Imported(
         program=program,
         base=base,
         folders=tuple(folders),
         models=len(found.files),
-        dialects=_dialects(counts),
+        dialects=tuple(_dialects(told)),
         broken=(*broken, *found.problems),
-        left_out=tuple(_left_out(base, folders)),
+        left_out=(*_left_out(base, folders), *_unplaced(told)),
         is_plan=True,
     )
 
@@ -96,10 +101,7 @@ def take_over(registry: Registry, base: Path, watch: Watch | None = None) -> Imp
     rows = {
         (row.sha256, row.path): row for folder in folders for row in sidecar_store.rows_below(registry.db, folder.path)
     }
-    counts: dict[str, Counter[str]] = {}
-    for row in rows.values():
-        if row.problem is None:
-            counts.setdefault(row.dialect, Counter({"": 0})).update(["", *row.said])
+    told = [(row.dialect, row.path, row.said) for row in rows.values() if row.problem is None]
     models = _models_below(registry, folders)
     return Imported(
         program=program,
@@ -107,13 +109,13 @@ def take_over(registry: Registry, base: Path, watch: Watch | None = None) -> Imp
         folders=tuple(folders),
         models=len(models),
         scanned=result,
-        dialects=_dialects(counts),
+        dialects=tuple(_dialects(told)),
         conflicts=tuple(
             Conflicting(model=one.model, name=one.name, fields=tuple(field.field for field in one.conflicts))
             for one in sidecar_view.conflicts(registry, models)
         ),
         broken=tuple(Problem(row.path, row.problem) for row in rows.values() if row.problem),
-        left_out=tuple(_left_out(base, folders)),
+        left_out=(*_left_out(base, folders), *_unplaced(told)),
     )
 
 
@@ -145,11 +147,11 @@ def _models_below(registry: Registry, folders: Sequence[ModelFolder]) -> list[st
     return [row.id for row in library.model_rows(registry, list(found))]
 
 
-def _dialects(counts: dict[str, Counter[str]]) -> tuple[Dialect, ...]:
-    return tuple(
-        Dialect(dialect=name, files=count[""], fields={key: times for key, times in sorted(count.items()) if key})
-        for name, count in sorted(counts.items())
-    )
+def _dialects(told: Sequence[_Told]) -> Iterator[Dialect]:
+    for name in sorted({dialect for dialect, _, _ in told}):
+        said = [fields for dialect, _, fields in told if dialect == name]
+        counts = Counter(field for fields in said for field in fields if field != sidecar_store.UNPLACED)
+        yield Dialect(dialect=name, files=len(said), fields=dict(sorted(counts.items())))
 
 
 # what has no place here -------------------------------------------------------------------------------------------------
@@ -178,6 +180,19 @@ _LEFT: tuple[tuple[str, Callable[[str], bool], str], ...] = (
         "they are no models yet",
     ),
 )
+
+
+def _unplaced(told: Sequence[_Told]) -> Iterator[LeftOut]:
+    """What stands in sidecars that were read and has no place in hubman."""
+    found: dict[str, list[str]] = {}
+    for dialect, path, fields in told:
+        for key in fields.get(sidecar_store.UNPLACED, []):
+            found.setdefault(f"{key} in {dialect}", []).append(path)
+    for what, paths in sorted(found.items()):
+        reason = "hubman has no such field; it stays in the sidecar"
+        yield LeftOut(what=what, count=len(paths), reason=reason, examples=tuple(paths[:_EXAMPLES]))
+
+
 _PLAIN = "JSON files of no known shape"
 
 

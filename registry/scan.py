@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from registry import changes, exchange_import, ids, places, projection, timestamps
+from registry import changes, exchange_import, ids, places, projection, sidecar_reread, timestamps
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
@@ -58,6 +58,7 @@ def scan(
     watch = report or _silent
     plan = look(registry, watch, roots, rehash=rehash)
     _move(registry, plan.moved)
+    sidecar_reread.at(registry, [seen.path for _, seen in plan.moved])
     work = _Work(registry, plan)
     for done, reading in enumerate(_readings(registry, plan.to_read)):
         watch("reading", done, len(plan.to_read))

@@ -118,10 +118,10 @@ def _from_header(registry: Registry, metadata: Mapping[str, str]) -> ReadPreview
     for name, text in _embedded(metadata):
         try:
             content = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
+            sha256 = blobs.store_bytes(registry, content, durable=False)
+            width, height = pictures.measure(blobs.path_of(registry, sha256))
+        except (binascii.Error, ValueError, DamagedFileError):
             continue
-        sha256 = blobs.store_bytes(registry, content, durable=False)
-        width, height = pictures.measure(blobs.path_of(registry, sha256))
         return ReadPreview(sha256, name, width, height, "header")
     return None
 

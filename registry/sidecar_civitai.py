@@ -42,6 +42,7 @@ def civitai_version(doc: Document, _beside: Beside = ALONE) -> Sidecar:
         tags=values.words(model.get("tags")),
         description=values.prose(model.get("description")),
         changelog=values.prose(doc.get("description")),
+        unplaced=values.filled(doc, "images"),
         hashes=_hashes(doc),
     )
 

@@ -2,91 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from registry import sidecar_values as values
-from registry.records import FileRow, ModelDetail, VersionRow
+from registry.sidecar_form import Form, Known, Own, hashes_of, is_empty, kept_words, kind_of
 from registry.sidecar_programs import shape_of
 from registry.sidecar_values import Document
-
-Own = tuple[str, Any, bool]
-"""A key, its value, and whether the value may take the place of another one (a person decided it)."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known of one model file, to be written beside it. ``decided`` are the fields that a person decided."""
-
-    model: ModelDetail
-    version: VersionRow
-    file: FileRow
-    path: Path
-    size: int
-    modified: float
-    preview: Path | None
-    decided: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Form:
-    """One dialect. ``refusal`` says why a document that is there must be left alone, or nothing; ``lacking`` why no
-    new one can be made; ``own`` gives the keys that are hubman's, ``fresh`` all keys of a new file.
-    """
-
-    indent: int
-    refusal: Callable[[Document], str]
-    own: Callable[[Known, Document], Iterator[Own]]
-    fresh: Callable[[Known], dict[str, Any]]
-    lacking: Callable[[Known], str] = lambda _known: ""
-
-
-def changed_keys(form: Form, known: Known, doc: Document) -> dict[str, Any]:
-    """What of a document that is there would change: empty places are filled, and a person's decisions carried out."""
-    found: dict[str, Any] = {}
-    for key, value, is_decided in form.own(known, doc):
-        before = doc.get(key)
-        if not _is_empty(value) and before != value and (_is_empty(before) or is_decided):
-            found[key] = value
-    return found
-
-
-def _is_empty(value: object) -> bool:
-    if isinstance(value, bool):
-        return False
-    return value is None or value in ("", 0, "Unknown", "unknown", "{}", [], {})
-
-
-def _kept_words(before: object, ours: Sequence[str]) -> list[Any]:
-    """A list of words that says ``ours``: what is there stays as it is written, what a person took away goes."""
-    wanted = {word.casefold() for word in ours}
-    kept = [
-        entry
-        for entry in values.items(before)
-        if not isinstance(entry, str) or all(word.casefold() in wanted for word in values.words([entry]))
-    ]
-    there = {word.casefold() for entry in kept for word in values.words([entry])}
-    return kept + [word for word in ours if word.casefold() not in there]
-
-
-def _kind(known: Known) -> str:
-    if known.model.kind == "lora":
-        return {"locon": "LoCon", "dora": "DoRA"}.get((known.version.network_type or "").lower(), "LORA")
-    usual = {"checkpoint": "Checkpoint", "embedding": "TextualInversion", "vae": "VAE", "controlnet": "Controlnet"}
-    return usual.get(known.model.kind, "Other")
-
-
-def _hashes(file: FileRow, names: Iterable[str]) -> dict[str, str]:
-    told = {
-        "AutoV1": file.autov1, "AutoV2": file.autov2, "AutoV3": (file.autov3 or "")[:12], "SHA256": file.sha256,
-        "CRC32": file.crc32, "BLAKE3": file.blake3,
-    }  # fmt: skip
-    return {name: value.upper() for name in names if (value := told[name])}
-
 
 # Civitai's own ----------------------------------------------------------------------------------------------------------
 
@@ -96,7 +20,7 @@ def _civitai_refusal(doc: Document) -> str:
 
 
 def _civitai_own(known: Known, doc: Document) -> Iterator[Own]:
-    yield "trainedWords", _kept_words(doc.get("trainedWords"), known.version.trigger_words), True
+    yield "trainedWords", kept_words(doc.get("trainedWords"), known.version.trigger_words), True
     yield "baseModel", known.version.base_model, "base_model" in known.decided
 
 
@@ -112,12 +36,12 @@ def _civitai_fresh(known: Known) -> dict[str, Any]:
         "files": [
             {
                 "name": known.path.name, "type": "Model", "sizeKB": known.size / 1024, "primary": True,
-                "hashes": _hashes(file, ("AutoV1", "AutoV2", "AutoV3", "SHA256", "CRC32", "BLAKE3")),
+                "hashes": hashes_of(file, ("AutoV1", "AutoV2", "AutoV3", "SHA256", "CRC32", "BLAKE3")),
             }
         ],
         "images": [],
         "model": {
-            "name": model.name, "type": _kind(known), "nsfw": model.nsfw_level >= 4, "poi": False, "tags": list(model.tags),
+            "name": model.name, "type": kind_of(known), "nsfw": model.nsfw_level >= 4, "poi": False, "tags": list(model.tags),
             "description": model.description, **({"creator": {"username": model.creator}} if model.creator else {}),
             **model.permissions,
         },
@@ -148,14 +72,14 @@ def _manager_own(known: Known, doc: Document) -> Iterator[Own]:
     yield "base_model", version.base_model, "base_model" in known.decided
     yield "notes", model.notes, "notes" in known.decided
     yield "favorite", model.favourite if model.favourite or "favourite" in known.decided else None, True
-    yield "tags", _kept_words(doc.get("tags"), model.tags), True
+    yield "tags", kept_words(doc.get("tags"), model.tags), True
     yield "modelDescription", model.description, "description" in known.decided
     yield "usage_tips", _tips(known, doc.get("usage_tips")), True
     theirs = values.words(values.mapping(doc.get("civitai")).get("trainedWords"))
     if "trainedWords" in doc or {word.casefold() for word in theirs} != {
         word.casefold() for word in version.trigger_words
     }:
-        yield "trainedWords", _kept_words(doc.get("trainedWords"), version.trigger_words), True
+        yield "trainedWords", kept_words(doc.get("trainedWords"), version.trigger_words), True
 
 
 def _tips(known: Known, before: object) -> str | None:
@@ -166,7 +90,7 @@ def _tips(known: Known, before: object) -> str | None:
     tips = dict(doc)
     for key in ("strength", "strength_min", "strength_max"):
         value = getattr(known.version, key)
-        if value is not None and (_is_empty(tips.get(key)) or key in known.decided) and tips.get(key) != value:
+        if value is not None and (is_empty(tips.get(key)) or key in known.decided) and tips.get(key) != value:
             tips[key] = value
     return msgspec.json.encode(tips).decode() if tips != doc else None
 
@@ -209,8 +133,8 @@ def _matrix_own(known: Known, doc: Document) -> Iterator[Own]:
     if known.model.name != doc.get("ModelName"):
         yield "UserTitle", known.model.name, "name" in known.decided
     yield "BaseModel", known.version.base_model, "base_model" in known.decided
-    yield "Tags", _kept_words(doc.get("Tags"), known.model.tags), True
-    yield "TrainedWords", _kept_words(doc.get("TrainedWords"), known.version.trigger_words), True
+    yield "Tags", kept_words(doc.get("Tags"), known.model.tags), True
+    yield "TrainedWords", kept_words(doc.get("TrainedWords"), known.version.trigger_words), True
 
 
 def _matrix_fresh(known: Known) -> dict[str, Any]:
@@ -221,14 +145,14 @@ def _matrix_fresh(known: Known) -> dict[str, Any]:
         "ModelDescription": model.description,
         "Nsfw": model.nsfw_level >= 4,
         "Tags": list(model.tags),
-        "ModelType": _kind(known),
+        "ModelType": kind_of(known),
         "VersionId": version.civitai_id,
         "VersionName": version.name,
         "VersionDescription": version.changelog,
         "AuthorUsername": model.creator,
         "BaseModel": version.base_model,
         "ImportedAt": file.added_at.replace("Z", "+00:00"),
-        "Hashes": _hashes(file, ("SHA256", "CRC32", "BLAKE3")),
+        "Hashes": hashes_of(file, ("SHA256", "CRC32", "BLAKE3")),
         "TrainedWords": list(version.trigger_words),
         "UserTitle": model.name if "name" in known.decided else None,
         "ThumbnailImageUrl": None,
@@ -320,15 +244,15 @@ def _swarm_own(known: Known, doc: Document) -> Iterator[Own]:
     yield "modelspec.author", model.creator, "creator" in known.decided
     yield "modelspec.description", model.description, "description" in known.decided
     if {word.casefold() for word in told} != {word.casefold() for word in version.trigger_words}:
-        yield "modelspec.trigger_phrase", "; ".join(_kept_words(list(told), version.trigger_words)), True
+        yield "modelspec.trigger_phrase", "; ".join(kept_words(list(told), version.trigger_words)), True
     if {word.casefold() for word in values.words(before)} != {word.casefold() for word in model.tags}:
-        kept = _kept_words(before, model.tags)
+        kept = kept_words(before, model.tags)
         yield "modelspec.tags", ", ".join(map(str, kept)) if isinstance(tags, str) else kept, True
     yield "modelspec.lora_default_weight", weight, "strength" in known.decided
 
 
 def _swarm_fresh(known: Known) -> dict[str, Any]:
-    filled = {key: value for key, value, _ in _swarm_own(known, {}) if not _is_empty(value)}
+    filled = {key: value for key, value, _ in _swarm_own(known, {}) if not is_empty(value)}
     return {"modelspec.name": known.path.stem, **filled}
 
 
@@ -342,7 +266,7 @@ def _rgthree_own(known: Known, doc: Document) -> Iterator[Own]:
     yield "strengthMin", version.strength_min, "strength_min" in known.decided
     yield "strengthMax", version.strength_max, "strength_max" in known.decided
     yield "userNote", model.notes, "notes" in known.decided
-    yield "userTags", _kept_words(doc.get("userTags"), model.tags), True
+    yield "userTags", kept_words(doc.get("userTags"), model.tags), True
     before = values.items(doc.get("trainedWords") or doc.get("triggerWords"))
     there = {str(values.mapping(entry).get("word", entry)).casefold() for entry in before}
     added = [{"word": word, "user": True} for word in version.trigger_words if word.casefold() not in there]
@@ -355,10 +279,10 @@ def _rgthree_fresh(known: Known) -> dict[str, Any]:
         "file": known.path.name,
         "path": known.path.as_posix(),
         "name": known.model.name,
-        "type": _kind(known),
+        "type": kind_of(known),
         "baseModel": known.version.base_model,
         "sha256": known.file.sha256,
-        **{key: value for key, value, _ in _rgthree_own(known, {}) if not _is_empty(value)},
+        **{key: value for key, value, _ in _rgthree_own(known, {}) if not is_empty(value)},
     }
 
 

@@ -37,6 +37,8 @@ def lora_manager(doc: Document, _beside: Beside = ALONE) -> Sidecar:
         description=values.prose(doc.get("modelDescription")) or inner.description,
         changelog=inner.changelog,
         preview_level=values.level(doc.get("preview_nsfw_level")) or 0,
+        unplaced=values.filled(doc, "exclude", "hf_url")
+        + values.filled(values.mapping(doc.get("civitai")), "customImages", "images"),
         hashes=values.sha256s(doc.get("sha256")) or inner.hashes,
     )
 
@@ -60,6 +62,7 @@ def stability_matrix(doc: Document, _beside: Beside = ALONE) -> Sidecar:
         tags=values.words(doc.get("Tags")),
         description=values.prose(doc.get("ModelDescription")),
         changelog=values.prose(doc.get("VersionDescription")),
+        unplaced=values.filled(doc, "InferenceDefaults", "ThumbnailImageUrl"),
         hashes=values.sha256s(values.mapping(doc.get("Hashes")).get("SHA256")),
     )
 
@@ -82,6 +85,7 @@ def a1111(doc: Document, _beside: Beside = ALONE) -> Sidecar:
         notes=values.prose(doc.get("notes")),
         description=values.prose(doc.get("description")),
         hashes=values.sha256s(doc.get("sha256")),
+        unplaced=values.filled(doc, "vae", "unpackList", "modelPageURL"),
     )
 
 
@@ -148,6 +152,7 @@ def rgthree(doc: Document, _beside: Beside = ALONE) -> Sidecar:
         description=values.prose(doc.get("description")) or civitai.description,
         changelog=civitai.changelog,
         hashes=values.sha256s(doc.get("sha256")),
+        unplaced=values.filled(doc, "images", "links"),
     )
 
 

@@ -49,6 +49,8 @@ class Sidecar:
     sha256: str = ""
     is_unknown_upstream: bool = False
     """The writer looked the file up and Civitai did not have it."""
+    unplaced: tuple[str, ...] = ()
+    """Keys with values that hubman has no place for."""
     parts: tuple[Part, ...] = ()
 
     @property

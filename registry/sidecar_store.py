@@ -18,6 +18,9 @@ from registry.sidecar_record import Part, Sidecar, together
 from registry.sidecars import dialect_of
 
 _SETTING = "sidecar_dialects"
+UNPLACED = "unplaced"
+"""Under which a row names the keys that hubman has no place for."""
+
 _LONGEST = 400
 """Characters of a text that a row keeps; of a longer one it keeps the beginning and a hash."""
 
@@ -72,6 +75,8 @@ def fields_of(said: Sidecar) -> dict[str, Any]:
     found |= {name: list(values) for name in ("trigger_words", "tags") if (values := getattr(said, name))}
     if said.word_origins:
         found["word_origins"] = dict(said.word_origins)
+    if said.unplaced:
+        found[UNPLACED] = list(said.unplaced)
     if said.preview_level:
         found["preview_level"] = said.preview_level
     if said.is_unknown_upstream:

@@ -43,6 +43,11 @@ def items(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def filled(doc: Document, *keys: str) -> tuple[str, ...]:
+    """Which of these keys hold something."""
+    return tuple(key for key in keys if doc.get(key))
+
+
 def decoded(value: object) -> object:
     """JSON inside a text; what is no text stays."""
     try:

@@ -15,14 +15,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from registry import edits, library, places, sidecar_store, sidecars, written
+from registry import edits, library, places, sidecar_reread, sidecar_store, written
 from registry.database import Registry
 from registry.errors import HubError, UsageError
 from registry.journal import Entry
 from registry.records import FileRow, ModelDetail, Place, VersionRow
 from registry.sidecar_dialects import DIALECTS
 from registry.sidecar_document import parse, render
-from registry.sidecar_forms import WRITERS, Known, changed_keys
+from registry.sidecar_form import Known, changed_keys
+from registry.sidecar_forms import WRITERS
 from registry.sidecar_names import may_be_preview, preview_of, stem_of
 from registry.sidecar_store import Row, cut
 from registry.sidecar_values import Document
@@ -71,22 +72,8 @@ def carry_out(registry: Registry, lines: Sequence[Planned]) -> Entry | None:
     models = list(dict.fromkeys(line.model for line in lines if line.content is not None))
     label = f"{len(writes)} sidecars of {edits.names_of(registry, models)} written"
     entry = written.carry_out(registry, "write", label, models, writes)
-    _note(registry, {line.path for line in lines if line.content is not None})
+    sidecar_reread.note_written(registry, [path for path, _ in writes])
     return entry
-
-
-def _note(registry: Registry, paths: set[str]) -> None:
-    """What was written is known: the next writing finds it as hubman left it."""
-    folders = {os.path.dirname(path) for path in paths}  # noqa: PTH120 - paths stay texts here
-    with registry.transaction() as db:
-        for folder in folders:
-            names = frozenset(os.listdir(folder))  # noqa: PTH208
-            for place in places.known_under(db, folder).values():
-                inside, name = os.path.split(place.path)
-                beside = [f"{folder}/{one}" for one in sidecars.find(name, names)] if inside == folder else []
-                if place.sha256 and paths & set(beside):
-                    said, broken = sidecars.read([Path(one) for one in beside], place.sha256, Path(place.path))
-                    sidecar_store.keep(db, place.path, place.sha256, said, broken)
 
 
 def _chosen(registry: Registry, dialects: Sequence[str]) -> list[str]:

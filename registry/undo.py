@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from registry import changes, journal, moving, projection, takeback, written
+from registry import changes, journal, moving, projection, sidecar_reread, takeback, written
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
 from registry.fields import level_of
@@ -48,6 +48,7 @@ def undo(registry: Registry, number: int | None = None, *, force: bool = False) 
     entry = _wanted(registry, number)
     if written.has_writes(registry.db, entry.id):
         done, left = written.undo(registry, entry, force=force)
+        sidecar_reread.note_written(registry, written.paths_of(registry.db, entry.id))
         return Undone(done, journal.entry(registry, entry.id), tuple(_kept_file(path) for path in left))
     moves = [(target, source) for source, target in reversed(journal.moves_of(registry.db, entry.id))]
     if moves:

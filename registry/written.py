@@ -69,6 +69,11 @@ def has_writes(db: sqlite3.Connection, number: int) -> bool:
     return db.execute("SELECT 1 FROM journal_writes WHERE entry = ?", (number,)).fetchone() is not None
 
 
+def paths_of(db: sqlite3.Connection, number: int) -> list[str]:
+    """The files that an entry wrote."""
+    return [row[0] for row in db.execute("SELECT path FROM journal_writes WHERE entry = ? ORDER BY number", (number,))]
+
+
 def changed_since(db: sqlite3.Connection, number: int) -> list[str]:
     """The files that an entry wrote and that hold something else now, or can't be read."""
     return [path for path, _, is_ours in _standing(db, number) if not is_ours]

@@ -226,6 +226,8 @@ def _print_version(version: VersionRow) -> None:
     )
     if version.trigger_words:
         output.say(f"  triggers {', '.join(version.trigger_words)}")
+    if version.negative_prompt:
+        output.say(f"  negative {version.negative_prompt}")
     if version.strength is not None:
         output.say(f"  strength {version.strength:g}")
     if version.published_url:

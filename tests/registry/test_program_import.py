@@ -22,7 +22,7 @@ def comfy(tmp_path: Path) -> Path:
     for number, name in enumerate(("a", "b", "c")):
         write_model(loras / f"{name}.safetensors", small_lora(), seed=number)
     (loras / "a.metadata.json").write_text(
-        json.dumps({"model_name": "Ink", "notes": "n", "tags": ["t"], "favorite": True})
+        json.dumps({"model_name": "Ink", "notes": "n", "tags": ["t"], "favorite": True, "hf_url": "x"})
     )
     (loras / "a.cm-info.json").write_text(json.dumps({"ModelName": "Other", "BaseModel": "SD 1.5"}))
     (loras / "b.safetensors.rgthree-info.json").write_text(
@@ -62,6 +62,7 @@ def test_an_installation_is_taken_over_with_a_report_of_what_came_from_where(reg
         "pages of Civitai": 1,
         "unfinished downloads": 1,
         "JSON files of no known shape": 1,
+        "hf_url in metadata.json": 1,
     }
     assert all(one.reason and len(one.examples) <= 3 for one in found.left_out)
     assert found.scanned is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from registry.errors import UsageError
 from registry.sidecar_reread import reread
 from registry.sidecar_view import FieldView, conflicts, provenance
 from registry.undo import undo
+from tests.support.civitai import png, write_png
 from tests.support.model_files import small_lora, write_model
 
 
@@ -218,10 +221,43 @@ def test_what_moves_keeps_its_sources(registry: Registry, loras: Path) -> None:
 
 
 def test_the_level_of_a_preview_beside_the_file_is_kept(registry: Registry, loras: Path) -> None:
-    from tests.support.civitai import write_png
-
     write_png(loras / "a.preview.png")
     _write(loras, "a.metadata.json", {"model_name": "Ink", "preview_nsfw_level": 8})
     scan.scan(registry)
     (model,) = library.model_ids(registry)
     assert library.show(registry, model).versions[0].previews[0].nsfw_level == 8
+
+
+@pytest.mark.parametrize("is_read", [False, True], ids=["within the drive", "read again"])
+def test_what_somebody_else_moved_has_its_sources_where_they_are_now(
+    registry: Registry, loras: Path, is_read: bool
+) -> None:
+    _write(loras, "a.metadata.json", {"model_name": "Ink"})
+    scan.scan(registry)
+    (loras / "sub").mkdir()
+    for name in ("a.safetensors", "a.metadata.json"):
+        (loras / name).rename(loras / "sub" / name)
+    if is_read:
+        os.utime(loras / "sub" / "a.safetensors", (1, 1))
+    assert scan.scan(registry).moved == 1
+    (one,) = _field(registry, "name").sayings
+    assert one.path == str(loras / "sub" / "a.metadata.json")
+
+
+def test_the_covers_of_an_old_extension_are_the_last_picture_that_is_looked_for(
+    registry: Registry, loras: Path
+) -> None:
+    cover = base64.b64encode(png("blue")).decode()
+    metadata = {"ssmd_cover_images": json.dumps(["", 5, cover])}
+    write_model(loras / "b.safetensors", small_lora(), metadata, seed=5)
+    thumbnail = "data:image/png;base64," + base64.b64encode(png("red")).decode()
+    write_model(loras / "c.safetensors", small_lora(), {**metadata, "modelspec.thumbnail": thumbnail}, seed=6)
+    write_model(loras / "d.safetensors", small_lora(), {"ssmd_cover_images": "[" * 5000}, seed=7)
+    scan.scan(registry)
+    names = {row.name: library.show(registry, row.id).versions[0].previews for row in library.list_models(registry)}
+    assert {name: [one.name for one in shown] for name, shown in names.items()} == {
+        "a": [],
+        "b": ["cover"],
+        "c": ["thumbnail.png"],
+        "d": [],
+    }

@@ -255,6 +255,37 @@ def test_a_write_that_fails_half_way_leaves_everything_as_it_was(registry: Regis
     assert len(journal.entries(registry)) == before
 
 
+def test_what_a_killed_process_wrote_is_taken_back(
+    registry: Registry, loras: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (loras / "one").write_bytes(b"before")
+    model = _scanned(registry)
+    calls = iter([None])
+
+    def killed(_handle: int) -> None:
+        if next(calls, "none is left") is not None:
+            raise KeyboardInterrupt
+
+    writes = [(str(loras / "one"), b"1"), (str(loras / "two"), b"2")]
+    monkeypatch.setattr(os, "fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+        written.carry_out(registry, "write", "two files", [model], writes)
+    monkeypatch.undo()
+    assert (loras / "one").read_bytes() == b"1"
+    assert sorted(path.name for path in loras.iterdir()) == ["a.safetensors", "one"], "no half of a file is left"
+    undo(registry)
+    assert (loras / "one").read_bytes() == b"before"
+
+
+def test_what_was_taken_back_can_be_written_again_at_once(registry: Registry, loras: Path) -> None:
+    (loras / "a.metadata.json").write_text('{"model_name": "x"}')
+    model = _scanned(registry, notes="mine")
+    _write(registry, model, "metadata.json")
+    undo(registry)
+    (line,) = sidecar_write.plan(registry, [model], ["metadata.json"])
+    assert line.action == "change"
+
+
 _VALUES = st.recursive(
     st.none()
     | st.booleans()
