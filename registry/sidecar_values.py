@@ -117,6 +117,9 @@ def prose(value: object) -> str:
 
 
 def visible(text: str) -> str:
+    """``text`` without control characters; nearly every text has none, and asking for all at once is ten times faster."""
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
     return "".join(char for char in text if char.isprintable() or char in "\n\t ")
 
 

@@ -15,6 +15,8 @@ from registry.sidecar_names import has_longer_owner, ids_of, named_by_ids, stem_
 from registry.sidecar_record import Beside, Part, Sidecar, together
 
 MAX_BYTES = 8 << 20
+_OF_STEM = tuple(dialect.ending for dialect in DIALECTS if dialect.ending and not dialect.of_file)
+_OF_FILE = next(dialect.ending for dialect in DIALECTS if dialect.of_file)
 _BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
 
 
@@ -22,11 +24,20 @@ def find(model: str, names: Iterable[str]) -> tuple[str, ...]:
     """Which of a folder's ``names`` are sidecars of the file ``model``, the most trusted first."""
     present = names if isinstance(names, frozenset) else frozenset(names)
     stem = stem_of(model)
+    whole = whole_models(present)
+    # Most files have nothing beside them, and a scan asks of every one.
+    if (
+        not whole
+        and "-vid_" not in model
+        and model + _OF_FILE not in present
+        and present.isdisjoint([stem + ending for ending in _OF_STEM])
+    ):
+        return ()
     named = named_by_ids(model, present)
     found: list[str] = []
     for dialect in DIALECTS:
         if dialect.name == "go-civitai":
-            found += [name for name in whole_models(present) if name != f"{stem}.json"]
+            found += [name for name in whole if name != f"{stem}.json"]
         elif not dialect.ending:
             found += [named[dialect.name]] if dialect.name in named else []
         elif (name := (model if dialect.of_file else stem) + dialect.ending) in present and not (
