@@ -57,9 +57,10 @@ def _reread(registry: Registry, found: Sequence[Known], report: Callable[[int, i
                 assert place.sha256 is not None, "only known content was looked for"  # noqa: S101 - for the type checker
                 row = db.execute("SELECT version_id FROM files WHERE sha256 = ?", (place.sha256,)).fetchone()
                 if said is not None and row is not None:
-                    made = list(sidecar_changes(db, said, row[0], is_new=False))
-                    touched |= changes.record(db, made)
-                    changed += bool(made)
+                    # Each change is applied before the next is made: the first may lead to another model.
+                    news = changes.record(db, sidecar_changes(db, said, row[0], is_new=False))
+                    touched |= news
+                    changed += bool(news)
                 sidecar_store.keep(db, place.path, place.sha256, said, broken)
             projection.rebuild(db, touched)
         if report is not None:

@@ -69,7 +69,8 @@ def read(
 
     A sidecar that names other files' hashes was left behind by another file: of it only what a person wrote counts.
     While the hash is not known yet (None) it is believed provisionally. ``model`` is the file that they lie beside:
-    its name tells dialects apart, and its time whether a noted hash is of it.
+    its name tells dialects apart, and its time whether a noted hash is of it; where civitdl wrote Civitai's numbers into
+    the name and nothing else tells them, the name itself is a sidecar.
     """
     parts: list[Part] = []
     broken: list[tuple[Path, str]] = []
@@ -84,6 +85,10 @@ def read(
         else:
             if part is not None:
                 parts.append(part)
+    ids = ids_of(model.name) if model else None
+    if model and ids and all(not part.said.model_number for part in parts):
+        said = Sidecar(version={"civitai_version_id": ids[1]}, model={"civitai_model_id": ids[0]})
+        parts.append(Part(model, "civitdl", said, ""))
     return together(parts, sha256), broken
 
 

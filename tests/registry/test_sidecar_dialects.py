@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from registry import sidecars
 from registry.fields import FIELDS
 from registry.sidecar_dialects import DIALECTS
+from registry.sidecar_names import preview_of
 from registry.sidecar_record import Sidecar
 
 OWN, OTHER = "ab" * 32, "cd" * 32
@@ -241,6 +242,9 @@ def test_civitdl_tells_the_version_by_its_names(tmp_path: Path) -> None:
     assert (found["version_name"], found["civitai_version_id"], found["civitai_model_id"]) == ("v2", 60, 50)
     table = _fields(_read(tmp_path, "ink-mid_50-vid_60.csv", b"whatever", model=model))
     assert table == {"civitai_model_id": 50, "civitai_version_id": 60}
+    bare, _ = sidecars.read([], None, tmp_path / model)
+    assert _fields(bare) == table, "the name of the model itself tells as much"
+    assert sidecars.read([], None, tmp_path / "ink.safetensors") == (None, [])
     assert "ink-mid_50-vid_60.csv" not in sidecars.find("ink.safetensors", _names(tmp_path))
 
 
@@ -250,6 +254,19 @@ def test_go_civitai_downloader_lays_one_model_beside_its_files_and_others(tmp_pa
     for number in range(9):
         (tmp_path / f"{number}-x.json").write_text("{}")
     assert sidecars.find("60_b.safetensors", _names(tmp_path)) == ()
+
+
+def test_previews_are_looked_for_in_one_order() -> None:
+    order = [
+        *(f"a.preview.{kind}" for kind in ("png", "jpg", "jpeg", "webp", "avif", "gif")),
+        *(f"a.{kind}" for kind in ("webp", "png", "jpg", "jpeg", "avif", "gif")),
+        "a.thumb.jpg", "a.thumb.png", "a.example.0.jpeg", "a_0.jpg", "a_0.png",
+        "a.preview.mp4", "a.preview.webm", "a.mp4", "a.webm",
+    ]  # fmt: skip
+    for first in range(len(order)):
+        pictures = {name: name.upper() for name in reversed(order[first:])}
+        assert preview_of("A.safetensors", pictures) == order[first].upper()
+    assert preview_of("b.safetensors", {name: name for name in order}) is None
 
 
 def test_a_sidecar_belongs_to_the_model_with_the_longer_name() -> None:

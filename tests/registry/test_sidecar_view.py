@@ -6,9 +6,12 @@ import base64
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from registry import edits, library, roots, scan, sidecar_store, trash
 from registry.database import Registry
@@ -261,3 +264,65 @@ def test_the_covers_of_an_old_extension_are_the_last_picture_that_is_looked_for(
         "c": ["thumbnail.png"],
         "d": [],
     }
+
+
+_NAME = st.sampled_from(["Ink", "ink", "Other", "", "x" * 300])
+_SIDECARS = st.fixed_dictionaries(
+    {},
+    optional={
+        "a.metadata.json": st.fixed_dictionaries(
+            {"model_name": _NAME},
+            optional={
+                "base_model": st.sampled_from(["Pony", "SDXL 1.0", "Unknown"]), "notes": st.text(max_size=5), "favorite": st.booleans(),
+                "sha256": st.sampled_from(["", "ab" * 32]), "tags": st.lists(_NAME, max_size=2),
+                "civitai": st.sampled_from([{}, {"id": 5, "modelId": 6, "nsfwLevel": 4}]),
+            },
+        ),
+        "a.cm-info.json": st.fixed_dictionaries(
+            {"ModelName": _NAME},
+            optional={
+                "BaseModel": st.sampled_from(["Pony", "Flux.1 D"]), "AuthorUsername": _NAME, "ModelId": st.sampled_from([6, 7]),
+                "TrainedWords": st.lists(_NAME, max_size=2), "Nsfw": st.booleans(),
+            },
+        ),
+        "a.json": st.fixed_dictionaries(
+            {"activation text": _NAME}, optional={"preferred weight": st.sampled_from([0, 0.5, 1]), "negative text": st.text(max_size=5)}
+        ),
+        "a.txt": st.just({"any": "text"}),
+    },
+)  # fmt: skip
+_TYPED = st.fixed_dictionaries(
+    {}, optional={"name": _NAME, "base_model": _NAME, "strength": st.sampled_from(["", "0.3"])}
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(_SIDECARS, _TYPED, _SIDECARS)
+def test_what_is_marked_as_shown_is_what_is_shown(
+    beside: dict[str, Any], typed: dict[str, str], later: dict[str, Any]
+) -> None:
+    with TemporaryDirectory() as here, Registry(Path(here) / "home") as registry:
+        folder = Path(here) / "loras"
+        write_model(folder / "a.safetensors", small_lora(), seed=1)
+        roots.add(registry, folder)
+        for name, doc in beside.items():
+            _write(folder, name, doc)
+        scan.scan(registry)
+        (model,) = library.model_ids(registry)
+        edits.edit(registry, model, library.show(registry, model).versions[0].id, typed)
+        for name, doc in later.items():
+            _write(folder, name, doc)
+        reread(registry, library.model_ids(registry))
+        (model,) = library.model_ids(registry)
+        detail = library.show(registry, model)
+        for field in provenance(registry, model).fields:
+            item: Any = detail if field.level == "model" else detail.versions[0]
+            attribute = {"version_name": "name", "civitai_model_id": "civitai_id", "civitai_version_id": "civitai_id"}
+            if not hasattr(item, attribute.get(field.field, field.field)):
+                continue
+            shown = getattr(item, attribute.get(field.field, field.field))
+            if isinstance(shown, tuple):
+                assert sorted(field.shown) == sorted(shown)
+                continue
+            assert field.shown in {None, ""} or field.shown == sidecar_store.cut(shown), field
+            assert all(one.value == field.shown for one in field.sayings if one.is_shown)
