@@ -147,10 +147,13 @@ def _models_below(registry: Registry, folders: Sequence[ModelFolder]) -> list[st
     return [row.id for row in library.model_rows(registry, list(found))]
 
 
+_NO_FIELDS = {sidecar_store.UNPLACED, "word_origins"}
+
+
 def _dialects(told: Sequence[_Told]) -> Iterator[Dialect]:
     for name in sorted({dialect for dialect, _, _ in told}):
         said = [fields for dialect, _, fields in told if dialect == name]
-        counts = Counter(field for fields in said for field in fields if field != sidecar_store.UNPLACED)
+        counts = Counter(field for fields in said for field in fields if field not in _NO_FIELDS)
         yield Dialect(dialect=name, files=len(said), fields=dict(sorted(counts.items())))
 
 

@@ -130,8 +130,9 @@ def _matrix_refusal(doc: Document) -> str:
 
 
 def _matrix_own(known: Known, doc: Document) -> Iterator[Own]:
-    if known.model.name != doc.get("ModelName"):
-        yield "UserTitle", known.model.name, "name" in known.decided
+    if "name" in known.decided and known.model.name != doc.get("ModelName"):
+        # Its own name for a person's choice: what another program calls the model is no reason to fill it.
+        yield "UserTitle", known.model.name, True
     yield "BaseModel", known.version.base_model, "base_model" in known.decided
     yield "Tags", kept_words(doc.get("Tags"), known.model.tags), True
     yield "TrainedWords", kept_words(doc.get("TrainedWords"), known.version.trigger_words), True

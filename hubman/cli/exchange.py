@@ -154,7 +154,7 @@ def _program(base: Path, *, dry_run: bool, as_json: bool) -> int:
         fields = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in dialect.fields.items())
         output.say(f"{dialect.dialect}: {dialect.files} read ({fields or 'they say nothing'})")
     for conflict in found.conflicts:
-        output.say(f"disagree: {conflict.name}: {', '.join(conflict.fields)}")
+        output.say(f"disagree: {conflict.name}: {', '.join(conflict.fields).replace('_', ' ')}")
     for problem in found.broken:
         output.say(f"broken: {problem.path} {problem.reason}")
     for left in found.left_out:

@@ -141,7 +141,7 @@ def test_what_two_programs_say_differently_changes_in_neither_until_a_person_dec
     (loras / "a.cm-info.json").write_text('{"ModelName":"Two","BaseModel":"SDXL 1.0"}')
     model = _scanned(registry)
     _write(registry, model, "cm-info.json", "metadata.json")
-    assert json.loads((loras / "a.cm-info.json").read_bytes())["BaseModel"] == "SDXL 1.0"
+    assert json.loads((loras / "a.cm-info.json").read_bytes()) == {"ModelName": "Two", "BaseModel": "SDXL 1.0"}
     edits.edit(registry, model, model, {"base_model": "Illustrious"})
     _write(registry, model, "cm-info.json", "metadata.json")
     assert json.loads((loras / "a.cm-info.json").read_bytes())["BaseModel"] == "Illustrious"
