@@ -17,6 +17,7 @@ from registry import collecting, library, views
 from registry.database import Registry
 from registry.fields import FIELDS, Level
 from registry.records import FileRow, ModelDetail, VersionRow
+from registry.sidecars import is_hash
 
 FORMAT = 1
 KEPT = frozenset({name for name, field in FIELDS.items() if field.editable} | {"deleted_at", "cover"})
@@ -24,9 +25,9 @@ KEPT = frozenset({name for name, field in FIELDS.items() if field.editable} | {"
 
 
 class FileLine(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """By what a file is known again. ``autov3`` is its whole tensor hash."""
+    """By what a file is known again. ``autov3`` is its whole tensor hash; one that was not read yet has no hashes."""
 
-    sha256: str
+    sha256: str = ""
     name: str = ""
     size: int = 0
     autov3: str | None = None
@@ -114,7 +115,8 @@ def _version_line(registry: Registry, version: VersionRow) -> VersionLine:
 
 def file_line(file: FileRow) -> FileLine:
     paths = [place.path for place in file.places]
-    return FileLine(sha256=file.sha256, name=file.name, size=file.size, autov3=file.autov3, paths=paths)
+    sha256 = file.sha256 if is_hash(file.sha256) else ""
+    return FileLine(sha256=sha256, name=file.name, size=file.size, autov3=file.autov3, paths=paths)
 
 
 def said_of(db: sqlite3.Connection, item: str, level: Level) -> dict[str, Any]:

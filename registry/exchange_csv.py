@@ -87,7 +87,7 @@ def _values(model: ModelDetail, version: VersionRow) -> dict[str, str]:
         **{name: edits.shown(name, model, version) for name in EDITABLE},
         "collections": "; ".join(model.collections),
         "version": version.id,
-        "sha256": file.sha256,
+        "sha256": file_line(file).sha256,
         "autov3": file.autov3 or "",
         "civitai_version_id": str(version.civitai_id or ""),
         "file": file.name,

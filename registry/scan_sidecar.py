@@ -12,30 +12,35 @@ from registry.sidecar_record import Sidecar
 from registry.sidecar_store import Row, cut
 
 
-def sidecar_changes(db: sqlite3.Connection, read: Sidecar, version: str, *, is_new: bool) -> Iterator[changes.Change]:
+def sidecar_changes(
+    db: sqlite3.Connection, read: Sidecar, version: str, *, is_new: bool, before: Sequence[Row] | None = None
+) -> Iterator[changes.Change]:
     """The facts that are news. Sets and texts have no source, so of content that was known before only what no sidecar
     said of it until now comes in: what a person took away does not come back.
 
-    Call it before :func:`registry.sidecar_store.keep` forgets what was said. Dialects that are off say nothing.
+    ``before`` is what sidecars said until now; without it that is looked up, and where nothing is known it is taken for
+    all of it. Call it before :func:`registry.sidecar_store.keep` forgets what was said, and apply each change before
+    the next is made: the first may lead to another model. Dialects that are off say nothing.
     """
     said = sidecar_store.wanted(db, read)
     if said is None:
         return
-    before = _model_of(db, version)
+    left = _model_of(db, version)
     joined = {"model": ids.civitai_model_id(said.model_number)} if said.model_number else {}
     yield from _facts(db, version, {**said.version, **joined})
     model = _model_of(db, version)
-    if model != before:
-        yield from inherit.adopting(db, before, model)
+    if model != left:
+        yield from inherit.adopting(db, left, model)
     # What kind a file is of its header knows better; a pickle has none that is read.
     is_opened = db.execute("SELECT tensor_count FROM files WHERE version_id = ?", (version,)).fetchone()[0] > 0
     yield from _facts(db, model, {name: value for name, value in said.model.items() if name != "kind" or not is_opened})
-    known = [] if is_new else sidecar_store.rows_of(db, version)
-    yield from _missing(db, version, "trigger_words", said.trigger_words, known)
-    yield from _missing(db, model, "tags", said.tags, known)
-    yield from _text(db, model, "notes", said.notes, known)
-    yield from _text(db, model, "description", said.description, known)
-    yield from _text(db, version, "changelog", said.changelog, known)
+    known = [] if is_new else sidecar_store.said_before(db, version, read) if before is None else before
+    if is_new or known or before is not None:
+        yield from _missing(db, version, "trigger_words", said.trigger_words, known)
+        yield from _missing(db, model, "tags", said.tags, known)
+        yield from _text(db, model, "notes", said.notes, known)
+        yield from _text(db, model, "description", said.description, known)
+        yield from _text(db, version, "changelog", said.changelog, known)
 
 
 def _model_of(db: sqlite3.Connection, version: str) -> str:

@@ -58,7 +58,8 @@ def _reread(registry: Registry, found: Sequence[Known], report: Callable[[int, i
                 row = db.execute("SELECT version_id FROM files WHERE sha256 = ?", (place.sha256,)).fetchone()
                 if said is not None and row is not None:
                     # Each change is applied before the next is made: the first may lead to another model.
-                    news = changes.record(db, sidecar_changes(db, said, row[0], is_new=False))
+                    before = sidecar_store.rows_of(db, row[0])
+                    news = changes.record(db, sidecar_changes(db, said, row[0], is_new=False, before=before))
                     touched |= news
                     changed += bool(news)
                 sidecar_store.keep(db, place.path, place.sha256, said, broken)

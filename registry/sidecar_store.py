@@ -103,6 +103,15 @@ def rows_of(db: sqlite3.Connection, version: str) -> list[Row]:
     return sorted(found, key=lambda row: NAMES.index(row.dialect) if row.dialect in NAMES else len(NAMES))
 
 
+def said_before(db: sqlite3.Connection, version: str, read: Sidecar) -> list[Row]:
+    """What sidecars said of a version until now, and what these ones said of whatever lay beside them."""
+    found = {(row.sha256, row.path): row for row in rows_of(db, version)}
+    for part in read.parts:
+        rows = db.execute("SELECT * FROM sidecars WHERE path = ?", (str(part.path),))
+        found |= {(row["sha256"], row["path"]): _row(row) for row in rows.fetchall()}
+    return list(found.values())
+
+
 def rows_below(db: sqlite3.Connection, folder: Path) -> list[Row]:
     """The sidecars of the model files in ``folder`` and below."""
     start = f"{str(folder).rstrip('/')}/"

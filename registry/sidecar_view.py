@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ class Saying(msgspec.Struct, frozen=True, kw_only=True):
     """One source's value of a field. ``source`` is one of :data:`registry.fields.SOURCES`, ``kept`` for a text or word
     that no source on this disk says, or ``origin`` inside a sidecar; a sidecar has its ``dialect`` and ``path``.
 
-    ``note`` says why a value does not count: the sidecar speaks of other content, or its dialect is off.
+    ``note`` says why a value does not count: the sidecar speaks of other content or another model, or its dialect is off.
     """
 
     source: str
@@ -59,18 +60,43 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(field for field in self.fields if field.is_conflict and not field.is_decided)
 
 
+@dataclass(frozen=True)
+class _Out:
+    """What does not count: dialects that are ``off``, and facts of another model of Civitai than ``number``."""
+
+    off: set[str]
+    number: int | None
+
+    def reason(self, row: Row, name: str) -> str:
+        if row.dialect in self.off:
+            return "off"
+        if row.is_of_other and name != "notes":
+            return "of other content"
+        is_fact = name in FIELDS and name not in {"civitai_model_id", "civitai_version_id"}
+        number = row.said.get("civitai_model_id")
+        return "of another model" if is_fact and number and self.number and number != self.number else ""
+
+
 def provenance(registry: Registry, model: str) -> Provenance:
     """Every field of a model and its versions, with every source. Raises :class:`registry.errors.NotFoundError`."""
     detail = library.show(registry, model)
     db = registry.db
     rows = {version.id: sidecar_store.rows_of(db, version.id) for version in detail.versions}
     everything = [row for of_version in rows.values() for row in of_version]
-    off = {name for name, mode in sidecar_store.dialects(db).items() if mode == "off"}
-    found = list(_of_item(db, model, "model", everything, off))
+    number = _number_of(db, model)
+    out = _Out({name for name, mode in sidecar_store.dialects(db).items() if mode == "off"}, number)
+    found = list(_of_item(db, model, "model", everything, out))
     for version in detail.versions:
-        found += _of_item(db, version.id, "version", rows[version.id], off)
+        found += _of_item(db, version.id, "version", rows[version.id], out)
     broken = tuple(row for row in everything if row.problem)
     return Provenance(model=model, name=detail.name, fields=tuple(found), broken=broken)
+
+
+def _number_of(db: sqlite3.Connection, model: str) -> int | None:
+    """Which model of Civitai the sidecars together take it for."""
+    sql = "SELECT value FROM facts WHERE item = ? AND field = 'civitai_model_id' AND source = 'sidecar'"
+    row = db.execute(sql, (model,)).fetchone()
+    return msgspec.json.decode(row[0]) if row else None
 
 
 def conflicts(registry: Registry, models: Sequence[str]) -> list[Provenance]:
@@ -81,7 +107,7 @@ def conflicts(registry: Registry, models: Sequence[str]) -> list[Provenance]:
     return [one for one in found if one.conflicts]
 
 
-def _of_item(db: sqlite3.Connection, item: str, level: str, rows: Sequence[Row], off: set[str]) -> Iterator[FieldView]:
+def _of_item(db: sqlite3.Connection, item: str, level: str, rows: Sequence[Row], out: _Out) -> Iterator[FieldView]:
     facts: dict[str, dict[str, Any]] = {}
     for name, source, value in db.execute("SELECT field, source, value FROM facts WHERE item = ?", (item,)):
         decoded = msgspec.json.decode(value)
@@ -89,27 +115,29 @@ def _of_item(db: sqlite3.Connection, item: str, level: str, rows: Sequence[Row],
             facts.setdefault(name, {})[source] = decoded
     for field in FIELDS.values():
         if field.of == level and field.name not in _OURS:
-            sayings = _facts(facts.get(field.name, {}), field.name, rows, off)
+            sayings = _facts(facts.get(field.name, {}), field.name, rows, out)
             if sayings:
                 yield _fact_view(item, level, field.name, sayings)
     for name, of in TEXTS.items():
         if of == level:
-            yield from _text_view(item, level, name, projection.text_of(db, item, name) or "", rows, off)
+            yield from _text_view(item, level, name, projection.text_of(db, item, name) or "", rows, out)
     for name, of in SETS.items():
         if of == level and name in {"tags", "trigger_words"}:
-            yield from _set_view(item, level, name, projection.members(db, item, name), rows, off)
+            yield from _set_view(item, level, name, projection.members(db, item, name), rows, out)
 
 
 _OURS = {"model", "run_id", "cover", "replaced_by", "deleted_at", "origin", "newest_upstream", "architecture"}
 
 
-def _facts(told: dict[str, Any], name: str, rows: Sequence[Row], off: set[str]) -> list[Saying]:
+def _facts(told: dict[str, Any], name: str, rows: Sequence[Row], out: _Out) -> list[Saying]:
     """What each source says of a fact, the most trusted first; in the place of ``sidecar`` each sidecar for itself."""
     found: list[Saying] = []
     for source in SOURCES:
         if source == "sidecar":
-            beside = [_of_row(row, name, off) for row in rows if name in row.said]
-            if source in told and all(_plain(name, one.value) != _plain(name, cut(told[source])) for one in beside):
+            beside = [_of_row(row, name, out) for row in rows if name in row.said]
+            if source in told and all(
+                one.note or _plain(name, one.value) != _plain(name, cut(told[source])) for one in beside
+            ):
                 # Said by one that lies on another machine, or nowhere any more.
                 beside.append(Saying(source=source, value=cut(told[source])))
             shown = told.get(source)
@@ -121,9 +149,10 @@ def _facts(told: dict[str, Any], name: str, rows: Sequence[Row], off: set[str]) 
     return found
 
 
-def _of_row(row: Row, name: str, off: set[str]) -> Saying:
-    note = "of other content" if row.is_of_other and name != "notes" else "off" if row.dialect in off else ""
-    return Saying(source="sidecar", value=row.said[name], dialect=row.dialect, path=row.path, note=note)
+def _of_row(row: Row, name: str, out: _Out) -> Saying:
+    return Saying(
+        source="sidecar", value=row.said[name], dialect=row.dialect, path=row.path, note=out.reason(row, name)
+    )
 
 
 def _fact_view(item: str, level: str, name: str, sayings: list[Saying]) -> FieldView:
@@ -144,8 +173,8 @@ def _fact_view(item: str, level: str, name: str, sayings: list[Saying]) -> Field
     )
 
 
-def _text_view(item: str, level: str, name: str, text: str, rows: Sequence[Row], off: set[str]) -> Iterator[FieldView]:
-    sayings = [_of_row(row, name, off) for row in rows if name in row.said]
+def _text_view(item: str, level: str, name: str, text: str, rows: Sequence[Row], out: _Out) -> Iterator[FieldView]:
+    sayings = [_of_row(row, name, out) for row in rows if name in row.said]
     shown = cut(text)
     if not text and not sayings:
         return
@@ -166,7 +195,7 @@ def _text_view(item: str, level: str, name: str, text: str, rows: Sequence[Row],
 
 
 def _set_view(
-    item: str, level: str, name: str, members: Sequence[str], rows: Sequence[Row], off: set[str]
+    item: str, level: str, name: str, members: Sequence[str], rows: Sequence[Row], out: _Out
 ) -> Iterator[FieldView]:
     """Words come from all sources together, so they never disagree; each word names its own."""
     sayings: list[Saying] = []
@@ -176,7 +205,7 @@ def _set_view(
         for word in row.said.get(name, []):
             told.add(word.casefold())
             origin = row.said.get("word_origins", {}).get(word, "") if name == "trigger_words" else ""
-            one = _of_row(row, name, off)
+            one = _of_row(row, name, out)
             source = origin or one.source
             sayings.append(msgspec.structs.replace(one, source=source, value=word, is_shown=word.casefold() in shown))
     kept = [Saying(source="kept", value=word, is_shown=True) for word in members if word.casefold() not in told]

@@ -27,6 +27,7 @@ from registry.sidecar_forms import WRITERS
 from registry.sidecar_names import may_be_preview, preview_of, stem_of
 from registry.sidecar_store import Row, cut
 from registry.sidecar_values import Document
+from registry.sidecars import is_hash
 
 Action = Literal["create", "change", "none", "refuse"]
 
@@ -109,7 +110,9 @@ def _beside(
         folder, name = os.path.split(place.path)
         path = f"{folder.rstrip('/')}/{name if dialect.of_file else stem_of(name)}{dialect.ending}"
         line = Planned(model=model.id, name=model.name, path=path, dialect=dialect.name, action="refuse")
-        if known is None:
+        if not is_hash(file.sha256):
+            yield msgspec.structs.replace(line, reason="the model file is not hashed yet: hubman scan does that")
+        elif known is None:
             yield msgspec.structs.replace(line, reason="the model file can't be looked at")
         else:
             yield _planned(line, known, next((row for row in rows if row.path == path), None))

@@ -68,10 +68,12 @@ def read(
     """(what the sidecars say together of the file with this hash, those that can't be read and why).
 
     A sidecar that names other files' hashes was left behind by another file: of it only what a person wrote counts.
-    While the hash is not known yet (None) it is believed provisionally. ``model`` is the file that they lie beside:
-    its name tells dialects apart, and its time whether a noted hash is of it; where civitdl wrote Civitai's numbers into
-    the name and nothing else tells them, the name itself is a sidecar.
+    While the hash is not known yet (None, or a name that is no hash) it is believed provisionally. ``model`` is the file
+    that they lie beside: its name tells dialects apart, its time whether a noted hash is of it, and where civitdl wrote
+    Civitai's numbers into the name and nothing else tells them, the name itself is a sidecar.
     """
+    if not is_hash(sha256):
+        sha256 = None
     parts: list[Part] = []
     broken: list[tuple[Path, str]] = []
     for path in paths:
@@ -90,6 +92,11 @@ def read(
         said = Sidecar(version={"civitai_version_id": ids[1]}, model={"civitai_model_id": ids[0]})
         parts.append(Part(model, "civitdl", said, ""))
     return together(parts, sha256), broken
+
+
+def is_hash(name: str | None) -> bool:
+    """Whether a file's name in the registry is its SHA-256."""
+    return name is not None and len(name) == 64
 
 
 def _read_one(path: Path, sha256: str | None, model: Path | None) -> Part | None:

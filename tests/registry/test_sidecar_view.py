@@ -326,3 +326,17 @@ def test_what_is_marked_as_shown_is_what_is_shown(
                 continue
             assert field.shown in {None, ""} or field.shown == sidecar_store.cut(shown), field
             assert all(one.value == field.shown for one in field.sayings if one.is_shown)
+
+
+def test_a_second_copy_brings_what_only_its_sidecars_say_and_nothing_that_was_taken_away(
+    registry: Registry, loras: Path
+) -> None:
+    _write(loras, "a.metadata.json", {"model_name": "Ink", "tags": ["one", "two"]})
+    scan.scan(registry)
+    (model,) = library.model_ids(registry)
+    edits.tag(registry, [model], remove=["one"])
+    (loras / "b.safetensors").write_bytes((loras / "a.safetensors").read_bytes())
+    _write(loras, "b.metadata.json", {"model_name": "Ink", "tags": ["one", "three"]})
+    scan.scan(registry)
+    assert library.show(registry, model).tags == ("three", "two")
+    assert len(_field(registry, "name").sayings) == 2
