@@ -49,6 +49,7 @@ IS = {
     "gone": "l.gone",
     "early": "l.early_until > :now",
     "update": "l.outdated",
+    "unhashed": "l.id IN (SELECT w.model_id FROM unhashed u JOIN versions w ON w.id = u.item)",
     "untested": "l.id NOT IN (SELECT w.model_id FROM sweeps s JOIN versions w ON w.id = s.version_id)",
 }
 """``:now`` stands for this moment."""
