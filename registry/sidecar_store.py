@@ -104,12 +104,12 @@ def rows_of(db: sqlite3.Connection, version: str) -> list[Row]:
 
 
 def said_before(db: sqlite3.Connection, version: str, read: Sidecar) -> list[Row]:
-    """What sidecars said of a version until now, and what these ones said of whatever lay beside them."""
-    found = {(row.sha256, row.path): row for row in rows_of(db, version)}
-    for part in read.parts:
-        rows = db.execute("SELECT * FROM sidecars WHERE path = ?", (str(part.path),))
-        found |= {(row["sha256"], row["path"]): _row(row) for row in rows.fetchall()}
-    return list(found.values())
+    """What sidecars said of a version until now; of one that is new under its name what these ones said before it had it."""
+    found = rows_of(db, version)
+    paths = [] if found else [str(part.path) for part in read.parts]
+    for path in paths:
+        found += [_row(row) for row in db.execute("SELECT * FROM sidecars WHERE path = ?", (path,)).fetchall()]
+    return found
 
 
 def rows_below(db: sqlite3.Connection, folder: Path) -> list[Row]:
