@@ -13,15 +13,18 @@ from typing import Any
 
 import msgspec
 
-from registry import collecting, library, views
+from registry import collecting, library, projection, views
 from registry.database import Registry
-from registry.fields import FIELDS, Level
+from registry.fields import FIELDS, ORDERED_SETS, SETS, TEXTS, Level
 from registry.records import FileRow, ModelDetail, VersionRow
 from registry.sidecars import is_hash
 
 FORMAT = 1
 KEPT = frozenset({name for name, field in FIELDS.items() if field.editable} | {"deleted_at", "cover"})
 """The facts that travel: what a person can edit, the trash, and the choice of a preview."""
+
+KEPT_SETS = {name: level for name, level in SETS.items() if name not in {"previews", "collections"}}
+"""The sets that travel: pictures stay behind, and collections go by their paths."""
 
 
 class FileLine(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -38,8 +41,8 @@ class VersionLine(msgspec.Struct, kw_only=True):
     """``said`` are the person's facts. A set or text that is absent says nothing; one that is empty says that it is."""
 
     said: dict[str, Any] = {}
-    trigger_words: list[str] | None = None
-    changelog: str | None = None
+    sets: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
     civitai_version_id: int | None = None
     files: list[FileLine] = []
 
@@ -50,9 +53,8 @@ class ModelLine(msgspec.Struct, kw_only=True):
     hubman: int = FORMAT
     model: str
     said: dict[str, Any] = {}
-    tags: list[str] | None = None
-    notes: str | None = None
-    description: str | None = None
+    sets: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
     collections: list[str] = []
     civitai_model_id: int | None = None
     versions: list[VersionLine] = []
@@ -94,9 +96,8 @@ def model_line(registry: Registry, model: ModelDetail) -> ModelLine:
     return ModelLine(
         model=model.name,
         said=said_of(registry.db, model.id, "model"),
-        tags=list(model.tags),
-        notes=model.notes,
-        description=model.description,
+        sets=sets_of(registry.db, model.id, "model"),
+        texts=texts_of(registry.db, model.id, "model"),
         collections=list(model.collections),
         civitai_model_id=model.civitai_id,
         versions=[_version_line(registry, version) for version in model.versions],
@@ -106,8 +107,8 @@ def model_line(registry: Registry, model: ModelDetail) -> ModelLine:
 def _version_line(registry: Registry, version: VersionRow) -> VersionLine:
     return VersionLine(
         said=said_of(registry.db, version.id, "version"),
-        trigger_words=list(version.trigger_words),
-        changelog=version.changelog,
+        sets=sets_of(registry.db, version.id, "version"),
+        texts=texts_of(registry.db, version.id, "version"),
         civitai_version_id=version.civitai_id,
         files=[file_line(file) for file in version.files],
     )
@@ -124,6 +125,17 @@ def said_of(db: sqlite3.Connection, item: str, level: Level) -> dict[str, Any]:
     rows = db.execute("SELECT field, value FROM facts WHERE item = ? AND source = 'user' ORDER BY field", (item,))
     told = {name: msgspec.json.decode(value) for name, value in rows if name in KEPT and FIELDS[name].of == level}
     return {name: value for name, value in told.items() if value is not None}
+
+
+def sets_of(db: sqlite3.Connection, item: str, level: Level) -> dict[str, list[str]]:
+    """The sets of an item that travel, each in its order, those without one sorted."""
+    found = {name: projection.members(db, item, name) for name, of in KEPT_SETS.items() if of == level}
+    return {name: values if name in ORDERED_SETS else sorted(values) for name, values in found.items()}
+
+
+def texts_of(db: sqlite3.Connection, item: str, level: Level) -> dict[str, str]:
+    found = {name: projection.text_of(db, item, name) for name, of in TEXTS.items() if of == level}
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def encode(found: Sequence[Line] | Iterator[Line]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from registry import collecting, exchange, exchange_match, journal, library, pro
 from registry.database import Registry
 from registry.errors import HubError, UsageError
 from registry.exchange import CollectionLine, Line, ModelLine, VersionLine, ViewLine
-from registry.fields import FIELDS, ORDERED_SETS
+from registry.fields import FIELDS, ORDERED_SETS, SETS, TEXTS, Level
 from registry.journal import Entry
 
 
@@ -93,13 +93,20 @@ def _take(registry: Registry, found: Plan, line: Line, number: int) -> None:
 
 
 def _check(line: ModelLine) -> None:
-    """Raises :class:`ValueError` naming the first fact that can't be."""
-    for level, told in (("model", line.said), *(("version", version.said) for version in line.versions)):
-        for name, value in told.items():
-            if name not in exchange.KEPT or FIELDS[name].of != level:
+    """Raises :class:`ValueError` naming the first field that can't be."""
+    parts: list[tuple[str, ModelLine | VersionLine]] = [("model", line), *(("version", one) for one in line.versions)]
+    for level, part in parts:
+        levels: dict[str, str] = {**exchange.KEPT_SETS, **TEXTS, **{name: FIELDS[name].of for name in exchange.KEPT}}
+        for name in (*part.said, *part.sets, *part.texts):
+            if levels.get(name) != level:
                 raise ValueError(f"{name} is no field of a {level} that can be edited")
-            if not FIELDS[name].fits(value):
-                raise ValueError(f"{name} can't be {str(value)[:40]!r}")
+        wrong = next(
+            (name for name, value in part.said.items() if name not in FIELDS or not FIELDS[name].fits(value)), None
+        )
+        if wrong:
+            raise ValueError(f"{wrong} can't be {str(part.said[wrong])[:40]!r}")
+        if not part.sets.keys() <= SETS.keys() or not part.texts.keys() <= TEXTS.keys():
+            raise ValueError("a set or a text stands where the other belongs")
 
 
 def _take_model(registry: Registry, found: Plan, line: ModelLine, number: int) -> None:
@@ -118,18 +125,13 @@ def _take_model(registry: Registry, found: Plan, line: ModelLine, number: int) -
     models = dict.fromkeys(library.version(registry, item).model_id for item, _ in matched)
     for model in models:
         name = library.show(registry, model).name
-        found.changes += _of_item(registry, model, name, line.said, {"tags": line.tags}, _texts(line))
+        found.changes += _of_item(registry, model, name, "model", line)
         for path in line.collections:
             _want_collection(registry, found, path)
             if path not in library.show(registry, model).collections:
                 found.memberships.append((path, model))
     for item, version in matched:
-        words, texts = {"trigger_words": version.trigger_words}, {"changelog": version.changelog}
-        found.changes += _of_item(registry, item, line.model, version.said, words, texts)
-
-
-def _texts(line: ModelLine) -> dict[str, str | None]:
-    return {"notes": line.notes, "description": line.description}
+        found.changes += _of_item(registry, item, line.model, "version", version)
 
 
 def _want_collection(registry: Registry, found: Plan, path: str) -> None:
@@ -141,27 +143,19 @@ def _want_collection(registry: Registry, found: Plan, path: str) -> None:
         found.collections.append(path)
 
 
-def _of_item(
-    registry: Registry,
-    item: str,
-    name: str,
-    facts: Mapping[str, Any],
-    sets: Mapping[str, list[str] | None],
-    texts: Mapping[str, str | None],
-) -> Iterator[Change]:
+def _of_item(registry: Registry, item: str, name: str, level: Level, line: ModelLine | VersionLine) -> Iterator[Change]:
     db = registry.db
-    before = exchange.said_of(db, item, "version" if "trigger_words" in sets else "model")
-    for fact, value in facts.items():
-        if before.get(fact) != value:
-            yield Change(item=item, kind="fact", name=name, field=fact, before=before.get(fact), after=value)
-    for set_, values in sets.items():
-        members = projection.members(db, item, set_)
-        told = list(dict.fromkeys(values)) if values is not None else members
+    facts = exchange.said_of(db, item, level)
+    for fact, value in line.said.items():
+        if facts.get(fact) != value:
+            yield Change(item=item, kind="fact", name=name, field=fact, before=facts.get(fact), after=value)
+    for set_, values in line.sets.items():
+        members, told = projection.members(db, item, set_), list(dict.fromkeys(values))
         if members != told if set_ in ORDERED_SETS else set(members) != set(told):
             yield Change(item=item, kind="set", name=name, field=set_, before=members, after=told)
-    for text, content in texts.items():
+    for text, content in line.texts.items():
         shown = projection.text_of(db, item, text)
-        if content is not None and content != shown:
+        if content != shown:
             yield Change(item=item, kind="text", name=name, field=text, before=shown, after=content)
 
 

@@ -179,6 +179,8 @@ def test_collections_and_views_travel_too(loras: Path, tmp_path: Path) -> None:
         (b'{"model": "x", "said": {"rating": 9}}', "rating can't be '9'"),
         (b'{"model": "x", "said": {"upstream_deleted": true}}', "no field of a model that can be edited"),
         (b'{"model": "x", "versions": [{"said": {"rating": 3}}]}', "no field of a version"),
+        (b'{"model": "x", "sets": {"trigger_words": []}}', "trigger_words is no field of a model"),
+        (b'{"model": "x", "sets": {"notes": []}}', "a set or a text stands"),
         (b'{"model": 5}', "Expected `str`"),
         (b'{"model": "x", "versions": []}', "it has no version"),
         (b'{"collection": ""}', ""),
