@@ -13,7 +13,18 @@ from pathlib import Path
 
 import msgspec
 
-from registry import changes, exchange_import, ids, places, projection, settled, sidecar_reread, timestamps, unhashed
+from registry import (
+    changes,
+    exchange_import,
+    ids,
+    places,
+    projection,
+    settled,
+    sidecar_reread,
+    timestamps,
+    unhashed,
+    usage_match,
+)
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
@@ -90,6 +101,7 @@ def list_folders(
     listed, unreadable = list_files(registry, plan.to_list, watch)
     plan.problems += describe_files(registry, plan.to_read, watch)
     _attach_previews(registry, plan.without_preview)
+    usage_match.appeared(registry, [place.sha256 for place, _ in plan.moved if place.sha256 and place.is_hashed])
     return Listing(plan, listed, unreadable, [seen for seen in plan.to_read if seen.path not in unreadable])
 
 
@@ -132,6 +144,7 @@ def index_file(registry: Registry, path: Path) -> str:
     root = folders.covering_root(registry, full) or full.parent
     with registry.transaction() as db:
         projection.rebuild(db, write(db, reading, str(root)))
+    usage_match.appeared(registry, [reading.hashes.sha256])
     return ids.item_id(reading.hashes.sha256)
 
 

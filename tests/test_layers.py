@@ -54,6 +54,7 @@ told = {
     "publish": ["ink", "--dry-run", "--sandbox"], "remote add": ["r", remote], "sync": ["r"], "remote check": ["r"],
     "dataset check": [images], "dataset show": [images], "job attach": ["x"],
     "verify": [], "facets": [], "view ls": [], "collection ls": [], "dupes": [], "journal": [], "undo": [], "watch": ["--until-eof"],
+    "images ls": [], "images find": [], "images scan": [images], "images unmatched": [], "images uses": ["ink"],
     "organise": ["--template", "{base}/{model}", "--dry-run"],
     "sidecar read": [], "export": ["-o", home + "/all.jsonl"], "import": [home + "/all.jsonl", "--yes"],
 }
