@@ -43,6 +43,23 @@ def sidecar_changes(
         yield from _text(db, version, "changelog", said.changelog, known)
 
 
+def taken_away(db: sqlite3.Connection, item: str) -> list[Row]:
+    """What sidecars said of ``item``, as which a file was listed so far, and a person took away from it."""
+    model = _model_of(db, item)
+    sets = {"trigger_words": item, "tags": model}
+    texts = {"notes": model, "description": model, "changelog": item}
+    left = {name: {one.casefold() for one in projection.members(db, of, name)} for name, of in sets.items()}
+    emptied = {name for name, of in texts.items() if not projection.text_of(db, of, name)}
+    return [
+        msgspec.structs.replace(
+            row,
+            said={name: [one for one in row.said.get(name, []) if one.casefold() not in left[name]] for name in sets}
+            | {name: row.said[name] for name in emptied if name in row.said},
+        )
+        for row in sidecar_store.rows_of(db, item)
+    ]
+
+
 def _model_of(db: sqlite3.Connection, version: str) -> str:
     return str(projection.best_facts(db, version).get("model", (version, ""))[0])
 

@@ -12,7 +12,7 @@ from registry.inherit import inheriting
 from registry.places import Known
 from registry.scan_facts import file_facts, header_facts, preview_changes, trigger_words
 from registry.scan_read import Reading
-from registry.scan_sidecar import sidecar_changes
+from registry.scan_sidecar import sidecar_changes, taken_away
 
 
 def write(
@@ -82,7 +82,10 @@ def _said(
     elif is_new:
         yield from trigger_words(db, reading, version)
     if reading.sidecar is not None:
-        yield from sidecar_changes(db, reading.sidecar, version, is_new=is_new and not is_told)
+        before = None
+        if listed is not None and not is_told:
+            before = [*sidecar_store.rows_of(db, version), *taken_away(db, listed)]
+        yield from sidecar_changes(db, reading.sidecar, version, is_new=is_new and listed is None, before=before)
     if listed is not None:
         yield from unhashed.left_behind(db, listed, version)
     yield from held(db, sha256)

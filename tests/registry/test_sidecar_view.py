@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry import edits, library, roots, scan, sidecar_store, trash
+from registry import edits, library, roots, scan, sidecar_store, sidecar_write, trash
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.sidecar_reread import reread
@@ -340,3 +340,24 @@ def test_a_second_copy_brings_what_only_its_sidecars_say_and_nothing_that_was_ta
     scan.scan(registry)
     assert library.show(registry, model).tags == ("three", "two")
     assert len(_field(registry, "name").sayings) == 2
+
+
+def test_a_file_that_is_not_hashed_yet_has_its_sources_and_is_not_written_beside(
+    registry: Registry, loras: Path
+) -> None:
+    _write(loras, "a.metadata.json", {"model_name": "Ink", "tags": ["one", "two"], "sha256": "ab" * 32})
+    _write(loras, "a.cm-info.json", {"ModelName": "Other", "Tags": ["three"]})
+    scan.scan(registry, hashing=False)
+    (model,) = library.model_ids(registry)
+    assert [(one.value, one.is_shown) for one in _field(registry, "name").sayings] == [("Ink", True), ("Other", False)]
+    (line,) = sidecar_write.plan(registry, [model], ["json"])
+    assert "not hashed yet" in line.reason
+    assert reread(registry, [model]).models == 0
+    edits.tag(registry, [model], remove=["three"])
+    scan.scan(registry)
+    (model,) = library.model_ids(registry)
+    assert [(one.value, one.note) for one in _field(registry, "name").sayings] == [
+        ("Other", ""),
+        ("Ink", "of other content"),
+    ]
+    assert "three" not in library.show(registry, model).tags, "what a person took away before does not come back"
