@@ -18,7 +18,16 @@ from registry.errors import HubError
 if TYPE_CHECKING:
     from sqlite_utils import Migrations
 
-MIGRATIONS = ("m001_first", "m003_scan", "m004_journal", "m010_copies", "m002_query", "m005_unhashed", "m007_usage")
+MIGRATIONS = (
+    "m001_first",
+    "m003_scan",
+    "m004_journal",
+    "m010_copies",
+    "m002_query",
+    "m006_sidecars",
+    "m005_unhashed",
+    "m007_usage",
+)
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
 BUSY_TIMEOUT_S = 5.0
@@ -126,6 +135,7 @@ def load_migrations() -> Migrations:
     from registry.schema import migrations
     from registry.schema_copies import m010_copies  # noqa: F401
     from registry.schema_query import m002_query  # noqa: F401
+    from registry.schema_sidecars import m006_sidecars  # noqa: F401
     from registry.schema_unhashed import m005_unhashed  # noqa: F401
     from registry.schema_usage import m007_usage  # noqa: F401
 

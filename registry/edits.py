@@ -58,6 +58,18 @@ def edit_all(registry: Registry, targets: Sequence[Target], assignments: Mapping
     return journal.write(registry, "edit", label, _items(targets), act)
 
 
+def edit_each(registry: Registry, rows: Sequence[tuple[Target, Mapping[str, str]]], label: str) -> Entry | None:
+    """As :func:`edit_all`, with other texts for each target, all one entry of the journal. Raises as it does."""
+    parsed = [(target, {name: _parse(name, value) for name, value in texts.items()}) for target, texts in rows]
+
+    def act() -> None:
+        for (model, version), values in parsed:
+            for name, value in values.items():
+                _assign(registry, model if fields.level_of(name) == "model" else version, name, value)
+
+    return journal.write(registry, "import", label, _items([target for target, _ in rows]), act)
+
+
 def plan_edit(registry: Registry, targets: Sequence[Target], assignments: Mapping[str, str]) -> list[Planned]:
     """What :func:`edit_all` would change, field by field. Raises as it does."""
     for name, value in assignments.items():

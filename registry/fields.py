@@ -62,6 +62,7 @@ _FIELDS = (
     Field("strength", "version", "real", editable=True, low=-15, high=15),
     Field("strength_min", "version", "real", editable=True, low=-15, high=15),
     Field("strength_max", "version", "real", editable=True, low=-15, high=15),
+    Field("negative_prompt", "version", "text", editable=True),
     Field("civitai_version_id", "version", "int", column="civitai_id"),
     Field("run_id", "version", "text"),
     Field("published_url", "version", "text"),

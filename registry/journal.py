@@ -68,10 +68,10 @@ def write(
         return entry
 
 
-def note(registry: Registry, verb: str, label: str, models: Sequence[str]) -> None:
-    """Enter something that can't be taken back."""
+def note(registry: Registry, verb: str, label: str, models: Sequence[str], *, undoes: Entry | None = None) -> Entry:
+    """Enter something that changes nothing of what is said; the caller keeps what it takes to take it back, if anything."""
     with registry.transaction() as db:
-        _enter(db, verb, label, models, None)
+        return _enter(db, verb, label, models, undoes)
 
 
 def _enter(db: sqlite3.Connection, verb: str, label: str, models: Sequence[str], undoes: Entry | None) -> Entry:
@@ -83,7 +83,7 @@ def _enter(db: sqlite3.Connection, verb: str, label: str, models: Sequence[str],
     if undoes is not None:
         db.execute("UPDATE journal SET undone_by = ? WHERE id = ?", (entry.id, undoes.id))
     db.execute("DELETE FROM journal WHERE id <= ?", (entry.id - KEPT,))
-    for table in ("journal_steps", "journal_moves"):
+    for table in ("journal_steps", "journal_moves", "journal_writes"):
         db.execute(f"DELETE FROM {table} WHERE entry <= ?", (entry.id - KEPT,))  # noqa: S608 - names of ours
     return entry
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry import changes, ids, places, projection, roots, timestamps, trash_folder
+from registry import changes, ids, places, projection, roots, sidecar_store, timestamps, trash_folder
 from registry.database import Registry
 from registry.journal import Move
 from registry.scan_write import held
@@ -31,6 +31,7 @@ def note(registry: Registry, moves: Sequence[Move]) -> None:
     touched: set[str] = set()
     owner: str | None = None
     for source, target in moves:
+        sidecar_store.move(db, source, target)
         content = _leave(db, source)
         # What belongs to a model is moved after it.
         owner = content.model or owner

@@ -190,7 +190,9 @@ def _judge(
 
 
 def forget(db: sqlite3.Connection, path: str) -> None:
+    """Nothing lies there any more, nor what lay beside it."""
     db.execute("DELETE FROM places WHERE path = ?", (path,))
+    db.execute("DELETE FROM sidecars WHERE place = ?", (path,))
 
 
 def _signed(number: int) -> int:

@@ -125,6 +125,7 @@ class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
     strength: float | None = None
     strength_min: float | None = None
     strength_max: float | None = None
+    negative_prompt: str | None = None
     civitai_id: int | None = None
     changelog: str | None = None
     run_id: str | None = None

@@ -13,7 +13,18 @@ from pathlib import Path
 
 import msgspec
 
-from registry import changes, ids, places, projection, settled, timestamps, unhashed, usage_match
+from registry import (
+    changes,
+    exchange_import,
+    ids,
+    places,
+    projection,
+    settled,
+    sidecar_reread,
+    timestamps,
+    unhashed,
+    usage_match,
+)
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
@@ -62,6 +73,7 @@ def scan(
     watch = report or _silent
     found = list_folders(registry, watch, roots, rehash=rehash)
     done = hash_files(registry, found.to_hash, found.listed, watch, may_hash) if hashing else Hashed()
+    exchange_import.take_in_waiting(registry)
     return _result(registry, found, done)
 
 
@@ -83,6 +95,7 @@ def list_folders(
     """The half of :func:`scan` that reads no file to its end: afterwards lists show what lies in the folders."""
     plan = look(registry, watch, roots, rehash=rehash)
     _move(registry, plan.moved)
+    sidecar_reread.at(registry, [seen.path for _, seen in plan.moved])
     _miss(registry, plan.vanished)
     _mark_drives(registry, plan)
     listed, unreadable = list_files(registry, plan.to_list, watch)

@@ -105,9 +105,10 @@ def preview_changes(db: sqlite3.Connection, reading: Reading, version: str) -> I
     found = reading.preview
     if found is None or has_previews(db, version):
         return
+    level = reading.sidecar.preview_level if reading.sidecar else 0
     body = {
         "version_id": version, "sha256": found.sha256, "name": found.name, "width": found.width, "height": found.height,
-        "nsfw_level": 0, "generation": {}, "source": found.source, "added_at": timestamps.now(),
+        "nsfw_level": level, "generation": {}, "source": found.source, "added_at": timestamps.now(),
     }  # fmt: skip
     yield ["rec", "preview", f"{version}/{found.sha256}", body]
     yield changes.add_to_set(db, version, "previews", found.sha256)

@@ -6,9 +6,11 @@ import base64
 import binascii
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
 
 from registry import blobs, pictures, sidecars
 from registry.database import Registry
@@ -19,7 +21,7 @@ from registry.headers import Header, read_alpha, read_header
 from registry.identify import Identity, identify
 from registry.places import Seen, seen_from
 from registry.scan_walk import PICKLES, SAFETENSORS, Problem
-from registry.sidecar_dialects import Sidecar
+from registry.sidecar_record import Sidecar
 
 MAX_VALUE = 32 << 10
 MAX_METADATA = 128 << 10
@@ -129,7 +131,7 @@ def read_beside(registry: Registry, seen: Seen) -> Reading:
 
 
 def _with_what_lies_beside(registry: Registry, reading: Reading, sha256: str | None) -> Reading:
-    sidecar, broken = sidecars.read([Path(beside) for beside in reading.seen.sidecars], sha256)
+    sidecar, broken = sidecars.read([Path(beside) for beside in reading.seen.sidecars], sha256, Path(reading.seen.path))
     return replace(
         reading,
         preview=read_preview(registry, reading.seen, reading.header),
@@ -154,18 +156,30 @@ def _from_file(registry: Registry, path: Path) -> ReadPreview:
 
 
 def _from_header(registry: Registry, metadata: Mapping[str, str]) -> ReadPreview | None:
-    for key in ("modelspec.thumbnail", "modelspec.preview_image"):
-        kind, comma, text = metadata.get(key, "").partition(";base64,")
-        if not comma or not kind.startswith("data:image/"):
-            continue
+    for name, text in _embedded(metadata):
         try:
             content = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
+            sha256 = blobs.store_bytes(registry, content, durable=False)
+            width, height = pictures.measure(blobs.path_of(registry, sha256))
+        except (binascii.Error, ValueError, DamagedFileError):
             continue
-        sha256 = blobs.store_bytes(registry, content, durable=False)
-        width, height = pictures.measure(blobs.path_of(registry, sha256))
-        return ReadPreview(sha256, f"thumbnail.{kind.removeprefix('data:image/')}", width, height, "header")
+        return ReadPreview(sha256, name, width, height, "header")
     return None
+
+
+def _embedded(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(name, base64) of the pictures in a header: the thumbnails of ModelSpec, then the covers of an old extension."""
+    for key in ("modelspec.thumbnail", "modelspec.preview_image"):
+        kind, comma, text = metadata.get(key, "").partition(";base64,")
+        if comma and kind.startswith("data:image/"):
+            yield f"thumbnail.{kind.removeprefix('data:image/')}", text
+    try:
+        covers = msgspec.json.decode(metadata.get("ssmd_cover_images", "[]"))
+    except (msgspec.DecodeError, RecursionError):
+        return
+    for cover in covers if isinstance(covers, list) else []:
+        if isinstance(cover, str):
+            yield "cover", cover.rpartition(";base64,")[2]
 
 
 def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from registry import changes, clock, ids, places, timestamps, unhashed
+from registry import changes, clock, ids, places, sidecar_store, timestamps, unhashed
 from registry.inherit import inheriting
 from registry.places import Known
 from registry.scan_facts import file_facts, header_facts, preview_changes, trigger_words
 from registry.scan_read import Reading
-from registry.scan_sidecar import sidecar_changes
+from registry.scan_sidecar import sidecar_changes, taken_away
 
 
 def write(
@@ -50,6 +51,8 @@ def write(
     if listed is not None:
         unhashed.forget(db, listed, ids.item_id(sha256))
         touched.add(listed)
+    beside = [(Path(problem.path), problem.reason) for problem in reading.broken]
+    sidecar_store.keep(db, reading.seen.path, sha256, reading.sidecar, beside)
     # Where a file lies is no change that syncs, and still part of what the lists show.
     return touched | {ids.item_id(content) for content in (sha256, left and left.sha256) if content}
 
@@ -79,7 +82,10 @@ def _said(
     elif is_new:
         yield from trigger_words(db, reading, version)
     if reading.sidecar is not None:
-        yield from sidecar_changes(db, reading.sidecar, version, is_new=is_new and not is_told)
+        before = None
+        if listed is not None and not is_told:
+            before = [*sidecar_store.rows_of(db, version), *taken_away(db, listed)]
+        yield from sidecar_changes(db, reading.sidecar, version, is_new=is_new and listed is None, before=before)
     if listed is not None:
         yield from unhashed.left_behind(db, listed, version)
     yield from held(db, sha256)

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import PurePath
 
 _PREVIEW_ENDINGS = (
@@ -40,6 +41,39 @@ def preview_of(model: str, pictures: Mapping[str, str]) -> str | None:
     return next((pictures[stem + ending] for ending in _PREVIEW_ENDINGS if stem + ending in pictures), None)
 
 
+_IDS = re.compile(r".*-mid_(\d{1,15})-vid_(\d{1,15})", re.DOTALL)
+_WHOLE_MODEL = re.compile(r"\d{1,15}-[\w .-]+\.json")
+_CIVITDL = "model_dict"
+MOST_WHOLE_MODELS = 4
+"""Whole models in one folder that may speak of any file there; where more lie together each file would read them all."""
+
+
+def ids_of(name: str) -> tuple[int, int] | None:
+    """Civitai's numbers of model and version, which civitdl writes into its files' names."""
+    found = _IDS.fullmatch(stem_of(name)) if "-vid_" in name else None
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def named_by_ids(model: str, names: Iterable[str]) -> dict[str, str]:
+    """Dialect to the name of what civitdl wrote beside the file ``model``, among a folder's ``names``."""
+    ids = ids_of(model)
+    if ids is None:
+        return {}
+    wanted = {"civitdl": f"{_CIVITDL}-mid_{ids[0]}-vid_{ids[1]}.json", "civitdl.csv": f"{stem_of(model)}.csv"}
+    present = names if isinstance(names, set | frozenset) else set(names)
+    return {dialect: name for dialect, name in wanted.items() if name in present}
+
+
+@lru_cache(maxsize=2)
+def whole_models(names: frozenset[str]) -> tuple[str, ...]:
+    """The names of a folder that go-civitai-downloader gives to its records, if they are few enough.
+
+    Asked of one folder for each of its models, and looked for once.
+    """
+    found = sorted(name for name in names if _WHOLE_MODEL.fullmatch(name))
+    return tuple(found) if len(found) <= MOST_WHOLE_MODELS else ()
+
+
 _MODELS = r"safetensors|sft|ckpt|pt|pth|bin|gguf|zip"
 _PICTURES = r"png|jpe?g|webp|avif|gif|jxl|mp4|webm"
 _BESIDE_STEM = re.compile(
@@ -59,11 +93,14 @@ class Beside:
         self._names = sorted(set(names))
         self._stems = Counter(stem for name in self._names if (stem := _stem_of_model(name)) is not None)
         self._sorted_stems = sorted(self._stems)
+        self._ids = Counter(ids_of(name) for name in self._names if _stem_of_model(name) is not None)
 
     def of(self, model: str) -> list[str]:
         """As :func:`companions_of`."""
         stem = stem_of(model)
         found = [model + ending for ending in _BESIDE_FILE if _has(self._names, model + ending)]
+        if (ids := ids_of(model)) is not None and self._ids[ids] <= 1:
+            found += named_by_ids(model, self._names).values()
         own = 1 if _has(self._names, model) and _stem_of_model(model) == stem else 0
         if self._stems[stem] > own:
             return found
@@ -73,6 +110,15 @@ class Beside:
             for name in _starting(self._names, stem)
             if name != model and _fits(name, stem) and not any(_fits(name, other) for other in longer)
         ]
+
+
+def has_longer_owner(name: str, stem: str, names: frozenset[str] | set[str]) -> bool:
+    """Whether a model with a longer stem than ``stem`` is among ``names``, to which the sidecar ``name`` belongs.
+
+    ``a.metadata.json`` is the plain ``.json`` of ``a.metadata.safetensors`` where that exists.
+    """
+    longer = stem_of(name)
+    return len(longer) > len(stem) and any(f"{longer}.{ending}" in names for ending in _MODELS.split("|"))
 
 
 def companions_of(model: str, names: Iterable[str]) -> list[str]:

@@ -1,83 +1,133 @@
-"""Reading the sidecar files beside a model, and making one of several that speak of it."""
+"""Reading the sidecar files beside a model: which they are, and what they say together."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from registry.sidecar_dialects import DIALECTS, Sidecar
-from registry.sidecar_names import stem_of
+from registry.sidecar_dialects import DIALECTS, Dialect
+from registry.sidecar_names import has_longer_owner, ids_of, named_by_ids, stem_of, whole_models
+from registry.sidecar_record import Beside, Part, Sidecar, together
 
 MAX_BYTES = 8 << 20
+_OF_STEM = tuple(dialect.ending for dialect in DIALECTS if dialect.ending and not dialect.of_file)
+_OF_FILE = next(dialect.ending for dialect in DIALECTS if dialect.of_file)
+_BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
 
 
 def find(model: str, names: Iterable[str]) -> tuple[str, ...]:
     """Which of a folder's ``names`` are sidecars of the file ``model``, the most trusted first."""
-    present = names if isinstance(names, set | frozenset) else set(names)
+    present = names if isinstance(names, frozenset) else frozenset(names)
     stem = stem_of(model)
-    return tuple(name for ending, _ in DIALECTS if (name := stem + ending) in present)
+    whole = whole_models(present)
+    # Most files have nothing beside them, and a scan asks of every one.
+    if (
+        not whole
+        and "-vid_" not in model
+        and model + _OF_FILE not in present
+        and present.isdisjoint([stem + ending for ending in _OF_STEM])
+    ):
+        return ()
+    named = named_by_ids(model, present)
+    found: list[str] = []
+    for dialect in DIALECTS:
+        if dialect.name == "go-civitai":
+            found += [name for name in whole if name != f"{stem}.json"]
+        elif not dialect.ending:
+            found += [named[dialect.name]] if dialect.name in named else []
+        elif (name := (model if dialect.of_file else stem) + dialect.ending) in present and not (
+            has_longer_owner(name, stem, present)
+        ):
+            found.append(name)
+    return tuple(found)
 
 
-def read(paths: Sequence[Path], sha256: str | None) -> tuple[Sidecar | None, list[tuple[Path, str]]]:
+def dialect_of(name: str, model: str = "") -> Dialect:
+    """What a file that :func:`find` found beside ``model`` is; without ``model`` its longest known ending tells."""
+    if model:
+        stem = stem_of(model)
+        for dialect in DIALECTS:
+            if dialect.ending and name == (model if dialect.of_file else stem) + dialect.ending:
+                return dialect
+        for known, wanted in named_by_ids(model, [name]).items():
+            if name == wanted:
+                return _BY_NAME[known]
+        return _BY_NAME["go-civitai"]
+    fitting = [dialect for dialect in DIALECTS if dialect.ending and name.endswith(dialect.ending)]
+    return max(fitting, key=lambda dialect: len(dialect.ending), default=_BY_NAME["go-civitai"])
+
+
+def read(
+    paths: Sequence[Path], sha256: str | None, model: Path | None = None
+) -> tuple[Sidecar | None, list[tuple[Path, str]]]:
     """(what the sidecars say together of the file with this hash, those that can't be read and why).
 
-    While the hash is not known (None) each is believed. Afterwards, one that names other files' hashes was left behind
-    by another file: of it only what a person wrote counts.
+    A sidecar that names other files' hashes was left behind by another file: of it only what a person wrote counts.
+    While the hash is not known yet (None, or a name that is no hash) it is believed provisionally. ``model`` is the file
+    that they lie beside: its name tells dialects apart, its time whether a noted hash is of it, and where civitdl wrote
+    Civitai's numbers into the name and nothing else tells them, the name itself is a sidecar.
     """
-    found: list[Sidecar] = []
+    if not is_hash(sha256):
+        sha256 = None
+    parts: list[Part] = []
     broken: list[tuple[Path, str]] = []
     for path in paths:
         try:
-            said = _read_one(path)
+            part = _read_one(path, sha256, model)
         except OSError as error:
             broken.append((path, f"can't be read ({error.strerror})"))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            broken.append((path, f"is no sidecar that can be understood ({error})"))
+        except (msgspec.DecodeError, RecursionError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            broken.append((path, f"is no sidecar that can be understood ({reason})"))
         else:
-            if said is not None:
-                found.append(_of_this_file(said, sha256))
-    return (_together(found) if found else None), broken
+            if part is not None:
+                parts.append(part)
+    ids = ids_of(model.name) if model else None
+    if model and ids and all(not part.said.model_number for part in parts):
+        said = Sidecar(version={"civitai_version_id": ids[1]}, model={"civitai_model_id": ids[0]})
+        parts.append(Part(model, "civitdl", said, ""))
+    return together(parts, sha256), broken
 
 
-def _read_one(path: Path) -> Sidecar | None:
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
-    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    doc = msgspec.json.decode(content) if content.strip() else {}
-    if not isinstance(doc, dict):
-        raise ValueError("it is no JSON object")
-    reader = next(reader for ending, reader in DIALECTS if path.name.endswith(ending))
-    return reader(doc)
+def is_hash(name: str | None) -> bool:
+    """Whether a file's name in the registry is its SHA-256."""
+    return name is not None and len(name) == 64
 
 
-def _of_this_file(said: Sidecar, sha256: str | None) -> Sidecar:
-    return said if sha256 is None or not said.hashes or sha256 in said.hashes else Sidecar(notes=said.notes)
-
-
-def _together(found: Sequence[Sidecar]) -> Sidecar:
-    """Each field from the most trusted that has it; words from all; of notes the longest."""
-    version: dict[str, object] = {}
-    model: dict[str, object] = {}
-    number = next((said.model_number for said in found if said.model_number), None)
-    for said in found:
-        # Facts of another model than the most trusted one's would describe two models as one.
-        if said.model_number in {None, number}:
-            version = {**said.version, **version}
-            model = {**said.model, **model}
-    return Sidecar(
-        version=version,
-        model=model,
-        trigger_words=_unique(word for said in found for word in said.trigger_words),
-        tags=_unique(tag.lower() for said in found for tag in said.tags),
-        notes=max((said.notes for said in found), key=len),
-        description=next((said.description for said in found if said.description), ""),
+def _read_one(path: Path, sha256: str | None, model: Path | None) -> Part | None:
+    dialect = dialect_of(path.name, model.name if model else "")
+    content = content_of(path)
+    beside = Beside(
+        model=model.name if model else "",
+        sha256=sha256,
+        ids=ids_of(model.name if model else path.name),
+        is_older=dialect.name == "sha256" and _is_older(path, model),
     )
+    said = dialect.read(content.removeprefix(b"\xef\xbb\xbf"), beside)
+    if said is None:
+        return None
+    is_of_other = sha256 is not None and bool(said.hashes) and sha256 not in said.hashes
+    return Part(path, dialect.name, said, hashlib.sha256(content).hexdigest(), is_of_other)
 
 
-def _unique(words: Iterable[str]) -> tuple[str, ...]:
-    found: dict[str, str] = {}
-    for word in words:
-        found.setdefault(word.casefold(), word)
-    return tuple(found.values())
+def content_of(path: Path) -> bytes:
+    """The bytes of a sidecar. Raises :class:`ValueError` for what is too large or no file, and :class:`OSError`."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is no file")
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
+    return content
+
+
+def _is_older(path: Path, model: Path | None) -> bool:
+    """Whether a note was written before the model that lies beside it, or may have been."""
+    return model is None or path.stat().st_mtime_ns < model.stat().st_mtime_ns

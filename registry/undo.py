@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from registry import changes, journal, moving, projection, takeback
+from registry import changes, journal, moving, projection, sidecar_reread, takeback, written
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
 from registry.fields import level_of
@@ -46,6 +46,10 @@ def undo(registry: Registry, number: int | None = None, *, force: bool = False) 
     the entry is taken back already.
     """
     entry = _wanted(registry, number)
+    if written.has_writes(registry.db, entry.id):
+        done, left = written.undo(registry, entry, force=force)
+        sidecar_reread.note_written(registry, written.paths_of(registry.db, entry.id))
+        return Undone(done, journal.entry(registry, entry.id), tuple(_kept_file(path) for path in left))
     moves = [(target, source) for source, target in reversed(journal.moves_of(registry.db, entry.id))]
     if moves:
         return moving.carry_out(registry, moves, lambda _: _undo(registry, entry.id, force=force, moves=moves))
@@ -77,8 +81,14 @@ def _undo(registry: Registry, number: int, *, force: bool, moves: Sequence[Move]
 def conflicts(registry: Registry, number: int | None = None) -> tuple[Entry, tuple[Kept, ...]]:
     """What :func:`undo` would take back, and what it would leave alone. Raises as it does."""
     entry = _wanted(registry, number)
+    if written.has_writes(registry.db, entry.id):
+        return entry, tuple(_kept_file(path) for path in written.changed_since(registry.db, entry.id))
     _, kept = _sorted(registry.db, journal.steps_of(registry.db, entry.id), force=False)
     return entry, tuple(kept)
+
+
+def _kept_file(path: str) -> Kept:
+    return Kept(path, path, "content", "was changed since, or can't be read")
 
 
 def _wanted(registry: Registry, number: int | None) -> Entry:

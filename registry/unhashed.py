@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
-from registry import changes, fields, ids, inherit, places, projection, scan_sidecar, settled, timestamps
+from registry import changes, fields, ids, inherit, places, projection, scan_sidecar, settled, sidecar_store, timestamps
 from registry.changes import FILE_FACTS, Change
 from registry.scan_facts import described_by, header_facts, preview_changes, trigger_words
 from registry.scan_read import Reading, has_more_to_tell
@@ -59,6 +60,8 @@ def describe(db: sqlite3.Connection, reading: Reading) -> set[str]:
     touched = {item}
     if reading.sidecar is not None:
         touched |= changes.record(db, scan_sidecar.sidecar_changes(db, reading.sidecar, item, is_new=True))
+    beside = [(Path(problem.path), problem.reason) for problem in reading.broken]
+    sidecar_store.keep(db, place.path, item, reading.sidecar, beside)
     touched |= changes.record(db, preview_changes(db, reading, item))
     told = _told_by(reading)
     db.execute(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry import library, roots, scan
+from registry import exchange_import, library, roots, scan
 from registry.database import Registry
 from registry.notifier import Notifier, folders_of
 from registry.places import Seen
@@ -115,6 +115,7 @@ class Watcher:
     def _hash_some(self) -> None:
         start = time.perf_counter()
         hash_files(self._registry, self._waiting.take(), set(), self._go_on, self._may_hash)
+        exchange_import.take_in_waiting(self._registry)
         self._tell_progress("hashing", self._waiting.taken, self._waiting.taken + len(self._waiting))
         if not self._waiting:
             self._tell(time.perf_counter() - start)

@@ -45,7 +45,7 @@ def find(home: Path) -> list[Installation]:
     """The programs in the usual places of this machine and of the person whose folder is ``home``; sorted by folder."""
     found: dict[str, Installation] = {}
     for base in _candidates(home):
-        preset = _program(base)
+        preset = program_in(base)
         real = os.path.realpath(base)
         if preset is None or real in found:
             continue
@@ -56,7 +56,8 @@ def find(home: Path) -> list[Installation]:
     return sorted(found.values(), key=lambda one: str(one.base))
 
 
-def _program(base: Path) -> str | None:
+def program_in(base: Path) -> str | None:
+    """The preset of the program that is installed in ``base``, if one is."""
     for preset, alternatives in _MARKS:
         if any(all((base / name).exists() for name in marks) for marks in alternatives):
             return preset

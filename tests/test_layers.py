@@ -37,7 +37,7 @@ def _loaded_after(statement: str) -> set[str]:
 
 def test_the_registry_loads_nothing_heavy_no_network_and_no_screen() -> None:
     modules = sorted(path.stem for path in (_HERE / "registry").glob("*.py"))
-    # The modules of tables bring sqlite-utils, which brings what it finds; they are loaded when a registry is created.
+    # The tables' modules bring sqlite-utils, which brings what it finds; they are loaded when a registry is created.
     names = [name for name in modules if name != "__init__" and not name.startswith("schema")]
     loaded = _loaded_after("\n".join(f"import registry.{name}" for name in names))
     assert not loaded & (_HEAVY | {"httpx", "textual", "starlette"})
@@ -56,6 +56,7 @@ told = {
     "verify": [], "facets": [], "view ls": [], "collection ls": [], "dupes": [], "journal": [], "undo": [], "watch": ["--until-eof"],
     "images ls": [], "images find": [], "images scan": [images], "images unmatched": [], "images uses": ["ink"],
     "organise": ["--template", "{base}/{model}", "--dry-run"], "rename": ["ink", "ink", "--dry-run"],
+    "sidecar read": [], "export": ["-o", home + "/all.jsonl"], "import": [home + "/all.jsonl", "--yes"],
 }
 heavy = {"torch", "diffusers", "transformers", "peft", "accelerate"}
 for words, more in told.items():

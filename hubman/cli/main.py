@@ -32,6 +32,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "organise": ("organise", "move and rename files by a template"),
     "rename": ("organise", "name a model, and its files with it"),
     "dupes": ("dupes", "files that are there more than once"),
+    "sidecar": ("sidecar", "what other programs noted beside the files: who said what, read, write"),
+    "import": ("exchange", "take over a whole installation of another program, or an exported file"),
+    "export": ("exchange", "everything that was said of models, as JSON Lines or CSV"),
     "journal": ("journal", "what was done to the library"),
     "undo": ("journal", "take back what was done"),
     "inspect": ("inspection", "what a file says of itself and why that is so, without a registry"),
@@ -56,6 +59,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Name to (module of :mod:`hubman.cli`, one-line help)."""
 
+_FUNCTIONS = {"import": "import_"}
+"""Commands whose name is a word of Python's."""
+
 
 class LazyGroup(click.Group):
     """Knows its commands by name and help, and imports one when it is called."""
@@ -69,7 +75,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"hubman.cli.{COMMANDS[cmd_name][0]}")
-        return cast("click.Command", getattr(module, cmd_name.replace("-", "_")))
+        return cast("click.Command", getattr(module, _FUNCTIONS.get(cmd_name, cmd_name.replace("-", "_"))))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx

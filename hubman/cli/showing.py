@@ -59,6 +59,8 @@ def _print_version(version: VersionRow, found: Lineage) -> None:
     output.say(f"version    {version.name or version.id[:8]}: {said}, {version.network_type}, rank {version.rank}")
     if version.trigger_words:
         output.say(f"  triggers {', '.join(version.trigger_words)}")
+    if version.negative_prompt:
+        output.say(f"  negative {version.negative_prompt}")
     if version.trigger_groups:
         output.say(f"  groups   {triggers.shown(version.trigger_groups)}")
     if version.strength is not None:
