@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from registry import clock
+from registry import clock, ids
 from registry.fields import SOURCES
 
 Change = list[Any]
@@ -47,14 +47,15 @@ def encode(change: Change) -> str:
 def record(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]:
     """Apply local changes and queue them for sync. Returns the touched items. Call inside a transaction.
 
-    Without a remote nothing is queued: adding one sends the whole state.
+    Without a remote nothing is queued: adding one sends the whole state. What is said of a file that has no name yet
+    is queued when it has one (:mod:`registry.unhashed`).
     """
     touched: set[str] = set()
     is_synced = db.execute("SELECT 1 FROM remotes").fetchone() is not None
     for change in changes:
         fitting = _fitting(change)
         touched |= apply(db, fitting)
-        if is_synced:
+        if is_synced and not is_local(fitting):
             db.execute("INSERT INTO outbox (change) VALUES (?)", (encode(fitting),))
     return touched
 
@@ -75,6 +76,11 @@ def apply(db: sqlite3.Connection, change: object) -> set[str]:
         return handler(db, *content)
     except (*_MALFORMED, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
         raise MalformedChangeError(f"{kind}: {error}") from error
+
+
+def is_local(change: Change) -> bool:
+    """Whether ``change`` speaks of an item that only this machine knows."""
+    return any(isinstance(part, str) and ids.is_provisional(part) for part in change[1:3])
 
 
 def stamp_of(change: Change) -> str | None:

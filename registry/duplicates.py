@@ -15,6 +15,7 @@ import msgspec
 
 from registry import changes, inherit, journal, library, moving, places, projection, timestamps, trash
 from registry.database import Registry
+from registry.ids import HASHED
 from registry.journal import Entry
 
 Kind = Literal["content", "tensors", "superseded"]
@@ -65,6 +66,7 @@ _DIFFERS: dict[Kind, str] = {
 _FROM = (
     "FROM places p JOIN files f ON f.sha256 = p.sha256 JOIN versions v ON v.id = f.version_id "
     "JOIN models m ON m.id = v.model_id WHERE p.state = 'present' AND m.deleted_at IS NULL AND f.damage IS NULL"
+    f" AND f.{HASHED}"
 )
 _HAS_TENSORS = " AND f.autov3 IS NOT NULL AND f.tensor_count > 0"
 

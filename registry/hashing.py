@@ -42,8 +42,8 @@ class FileHashes(msgspec.Struct, frozen=True, kw_only=True):
     crc32: str
 
 
-def hash_file(path: Path) -> FileHashes:
-    """Read ``path`` once and hash it in every way. Raises :class:`OSError`."""
+def hash_file(path: Path, wait: Callable[[], None] | None = None) -> FileHashes:
+    """Read ``path`` once and hash it in every way; ``wait`` is called before each piece. Raises :class:`OSError`."""
     whole, tensors, window, tree = hashlib.sha256(), hashlib.sha256(), hashlib.sha256(), blake3()
     crc = position = 0
     header_end: int | None = None
@@ -51,6 +51,8 @@ def hash_file(path: Path) -> FileHashes:
         size = os.fstat(file.fileno()).st_size
         buffer = memoryview(bytearray(min(CHUNK, max(size, 1))))
         while count := _fill(file.readinto, buffer):
+            if wait is not None:
+                wait()
             part = buffer[:count]
             if position == 0:
                 header_end = _header_end(part, size)

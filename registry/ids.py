@@ -17,9 +17,14 @@ def crockford32(digest: bytes, length: int) -> str:
     return "".join(_CROCKFORD[(number >> (bits - 5 * (i + 1))) & 31] for i in range(length))
 
 
-def item_id(sha256: str) -> str:
-    """The id of a version whose primary file has this SHA-256: ``i`` and 25 characters."""
-    return "i" + crockford32(hashlib.sha256(b"hub-item\0" + sha256.lower().encode()).digest(), 25)
+def item_id(content: str) -> str:
+    """The id of a version whose primary file has this SHA-256: ``i`` and 25 characters.
+
+    A file whose content has no name yet (:func:`is_provisional`) is its own item.
+    """
+    if is_provisional(content):
+        return content
+    return "i" + crockford32(hashlib.sha256(b"hub-item\0" + content.lower().encode()).digest(), 25)
 
 
 def civitai_model_id(number: int) -> str:
@@ -30,6 +35,26 @@ def civitai_model_id(number: int) -> str:
 def new_id() -> str:
     """A fresh ULID in lower case: for what exists only because a person made it."""
     return str(ULID()).lower()
+
+
+_PROVISIONAL = "u"
+
+
+def new_provisional_id() -> str:
+    """The name of a file that is listed and not hashed yet, in place of its SHA-256 and of its version's id.
+
+    It means nothing on another machine, so nothing that is said of it leaves this one.
+    """
+    return _PROVISIONAL + new_id()
+
+
+def is_provisional(text: str) -> bool:
+    """Whether ``text`` is such a name, or the id of a record that begins with one and a slash."""
+    return text[:1] == _PROVISIONAL and text[1:2].isdecimal() and (len(text) == 27 or text[27:28] == "/")
+
+
+HASHED = "sha256 < 'u'"
+"""The condition in SQL for rows whose ``sha256`` is one, and no provisional name."""
 
 
 def new_device_id() -> str:

@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from registry import ids
+
 PRESENT, MISSING, DAMAGED, OFFLINE = "present", "missing", "damaged", "offline"
 """``missing`` is gone though its folder can be looked at; ``offline`` lies on a drive that is away."""
 
@@ -36,8 +38,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Known:
-    """A place as it was found last. ``sha256`` is None for a file that could not be read; ``verified_at`` is when its
-    bytes were last found to be those.
+    """A place as it was found last. ``sha256`` is None for a file that could not be read, and a provisional name for one
+    that is listed and not hashed yet; ``verified_at`` is when its bytes were last found to be those.
     """
 
     path: str
@@ -53,6 +55,14 @@ class Known:
     @property
     def key(self) -> tuple[int, int, int]:
         return self.inode, self.size, self.mtime_ns
+
+    @property
+    def is_unhashed(self) -> bool:
+        return self.sha256 is not None and ids.is_provisional(self.sha256)
+
+    @property
+    def is_hashed(self) -> bool:
+        return self.sha256 is not None and not ids.is_provisional(self.sha256)
 
     @property
     def is_absent(self) -> bool:
@@ -96,12 +106,22 @@ def of_models(db: sqlite3.Connection, models: Sequence[str]) -> list[Known]:
     return sorted(found.values(), key=lambda place: place.path)
 
 
+def missing_with(db: sqlite3.Connection, sha256: str, autov3: str | None) -> Known | None:
+    """A place that lost this content, or its tensors under another header."""
+    row = db.execute(f"{_SELECT} WHERE sha256 = ? AND {_IS_MISSING}", (sha256,)).fetchone()
+    if row is None and autov3 is not None:
+        row = db.execute(f"{_SELECT} WHERE {_HAS_TENSORS} AND {_IS_MISSING}", (autov3,)).fetchone()
+    return Known(*row) if row else None
+
+
 def troubled(db: sqlite3.Connection) -> list[Known]:
     """The places that are missing, offline or damaged."""
     return [Known(*row) for row in db.execute(f"{_SELECT} WHERE state <> ? ORDER BY path", (PRESENT,))]
 
 
 _SELECT = "SELECT path, sha256, size, mtime_ns, device, inode, state, problem, verified_at FROM places"
+_HAS_TENSORS = "sha256 IN (SELECT sha256 FROM files WHERE autov3 = ?)"
+_IS_MISSING = "state = 'missing' ORDER BY path LIMIT 1"
 _OF_MODELS = f"""{_SELECT} WHERE sha256 IN
     (SELECT f.sha256 FROM files f JOIN versions v ON v.id = f.version_id WHERE v.model_id IN (%s))"""  # noqa: S608
 

@@ -50,6 +50,21 @@ def covering_root(registry: Registry, path: Path) -> Path | None:
     return next((root for root in roots if path.is_relative_to(root)), None)
 
 
+class Cover:
+    """The root of each of many files: asked once a folder. A file outside every root has its folder for one."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._roots = [f"{root}/" for root in (*all_roots(registry), absolute(registry.models_folder))]
+        self._known: dict[str, str] = {}
+
+    def __call__(self, path: str) -> str:
+        folder = os.path.dirname(path)  # noqa: PTH120 - paths stay texts here, for speed
+        if folder not in self._known:
+            root = next((root for root in self._roots if path.startswith(root)), folder)
+            self._known[folder] = root.rstrip("/") or "/"
+        return self._known[folder]
+
+
 def absolute(path: Path) -> Path:
     """``path`` from the root of the file system, ``..`` resolved and links kept as the person wrote them."""
     return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links

@@ -21,7 +21,8 @@ Watch = Callable[[str, int, int], None]
 
 @dataclass
 class Plan:
-    """``to_read`` are new or changed; ``moved`` are known by device, inode, size and time, and need no reading.
+    """``to_list`` are new; ``to_read`` are new or changed, or were never read to their end; ``moved`` are known by
+    device, inode, size and time, and need no reading.
 
     ``vanished`` are the places that are gone unless reading finds their content elsewhere, ``away`` those on a drive
     that is not connected, ``returned`` those that were away, or whose drive has another number than it had.
@@ -29,6 +30,7 @@ class Plan:
 
     known: dict[str, Known]
     paths: set[str]
+    to_list: list[Seen] = field(default_factory=list)
     to_read: list[Seen] = field(default_factory=list)
     moved: list[tuple[Known, Seen]] = field(default_factory=list)
     vanished: dict[str, Known] = field(default_factory=dict)
@@ -51,14 +53,17 @@ def look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None, *, reh
     shown = _with_previews(registry)
     for path, seen in found.files.items():
         place = known.get(path)
-        if rehash:
-            plan.to_read.append(seen)
-        elif place is not None and place.is_still(seen):
-            _take_known(plan, place, seen, shown)
-        elif place is None and (source := sources.pop((seen.device, seen.key), None)):
+        is_still = place is not None and place.is_still(seen)
+        source = sources.pop((seen.device, seen.key), None) if place is None else None
+        if source is not None:
             plan.moved.append((source, seen))
             del plan.vanished[source.path]
-        else:
+        elif place is not None and is_still:
+            _take_known(plan, place, seen, shown)
+        elif place is None or not place.is_hashed:
+            plan.to_list.append(seen)
+        held = place or source
+        if rehash or not (is_still or source) or (held is not None and held.is_unhashed):
             plan.to_read.append(seen)
     # First what was replaced in place: of equal files the one that inherits from its predecessor makes the version.
     # Then small files, so that the list fills quickly; the newest first among those of a size.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,8 +40,8 @@ class ReadPreview:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file turned out to be. ``hashes`` is None if it could not be read; ``problem`` says so or names damage;
-    ``broken`` are the sidecars that can't be understood.
+    """What a file turned out to be. ``hashes`` is None if it was not or could not be read; ``problem`` says so or names
+    damage; ``broken`` are the sidecars that can't be understood.
     """
 
     seen: Seen
@@ -51,6 +52,7 @@ class Reading:
     preview: ReadPreview | None = None
     sidecar: Sidecar | None = None
     broken: tuple[Problem, ...] = ()
+    is_unreadable: bool = False
 
     @property
     def format(self) -> str:
@@ -64,27 +66,22 @@ class ChangingFileError(HubError):
     """A file that somebody is still writing."""
 
 
-def read(registry: Registry, seen: Seen) -> Reading:
+def read(registry: Registry, seen: Seen, wait: Callable[[], None] | None = None) -> Reading:
     """Hash and identify one file and keep its picture; of ``registry`` only the folder of blobs is used.
 
-    Raises :class:`ChangingFileError` if the file changes meanwhile; every other trouble is part of the answer.
+    ``wait`` is called before each piece of the file, and may take its time. Raises :class:`ChangingFileError` if the
+    file changes meanwhile; every other trouble is part of the answer.
     """
     path = Path(seen.path)
     try:
-        hashes = hash_file(path)
+        hashes = hash_file(path, wait)
         reading = _identified(path, Reading(seen, hashes))
         now = seen_from(seen.path, path.stat())
     except OSError as error:
         return Reading(seen, problem=f"can't be read ({error.strerror})")
     if (now.key, hashes.size) != (seen.key, seen.size):
         raise ChangingFileError(f"{seen.path} is being written", "scan again when it is done")
-    sidecar, broken = sidecars.read([Path(beside) for beside in seen.sidecars], hashes.sha256)
-    return replace(
-        reading,
-        preview=read_preview(registry, seen, reading.header),
-        sidecar=sidecar,
-        broken=tuple(Problem(str(beside), reason) for beside, reason in broken),
-    )
+    return _with_what_lies_beside(registry, reading, hashes.sha256)
 
 
 def _identified(path: Path, bare: Reading) -> Reading:
@@ -94,7 +91,48 @@ def _identified(path: Path, bare: Reading) -> Reading:
         header = read_header(path)
     except DamagedFileError as error:
         return Reading(bare.seen, bare.hashes, problem=error.message)
-    return Reading(bare.seen, bare.hashes, header, identify(header, read_alpha(path, header)))
+    # One more reading for a number that no list shows can wait until the file is hashed.
+    alpha = read_alpha(path, header) if bare.hashes else None
+    return Reading(bare.seen, bare.hashes, header, identify(header, alpha))
+
+
+def first_look(seen: Seen) -> Reading:
+    """What the header of a file says. ``hashes`` is None; a file that can't be read has a problem and no header."""
+    try:
+        reading = _identified(Path(seen.path), Reading(seen))
+        if reading.format != "safetensors":
+            Path(seen.path).open("rb").close()
+    except OSError as error:
+        return Reading(seen, problem=f"can't be read ({error.strerror})", is_unreadable=True)
+    return reading
+
+
+def has_more_to_tell(look: Reading) -> bool:
+    """Whether anything lies beside or in the file that a first look passes over: sidecars and pictures."""
+    return bool(
+        look.seen.preview
+        or look.seen.sidecars
+        or (look.header and any(look.header.metadata.get(key) for key in EMBEDDED_PICTURES))
+    )
+
+
+def read_beside(registry: Registry, seen: Seen) -> Reading:
+    """What sidecars and pictures tell of a file that is not hashed yet; of ``registry`` only the folder of blobs is used."""
+    header = None
+    if seen.preview is None and Reading(seen).format == "safetensors":
+        with contextlib.suppress(OSError, DamagedFileError):
+            header = read_header(Path(seen.path))
+    return _with_what_lies_beside(registry, Reading(seen, header=header), None)
+
+
+def _with_what_lies_beside(registry: Registry, reading: Reading, sha256: str | None) -> Reading:
+    sidecar, broken = sidecars.read([Path(beside) for beside in reading.seen.sidecars], sha256)
+    return replace(
+        reading,
+        preview=read_preview(registry, reading.seen, reading.header),
+        sidecar=sidecar,
+        broken=tuple(Problem(str(beside), reason) for beside, reason in broken),
+    )
 
 
 def read_preview(registry: Registry, seen: Seen, header: Header | None) -> ReadPreview | None:

@@ -20,10 +20,11 @@ def find(model: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for ending, _ in DIALECTS if (name := stem + ending) in present)
 
 
-def read(paths: Sequence[Path], sha256: str) -> tuple[Sidecar | None, list[tuple[Path, str]]]:
+def read(paths: Sequence[Path], sha256: str | None) -> tuple[Sidecar | None, list[tuple[Path, str]]]:
     """(what the sidecars say together of the file with this hash, those that can't be read and why).
 
-    A sidecar that names other files' hashes was left behind by another file: of it only what a person wrote counts.
+    While the hash is not known (None) each is believed. Afterwards, one that names other files' hashes was left behind
+    by another file: of it only what a person wrote counts.
     """
     found: list[Sidecar] = []
     broken: list[tuple[Path, str]] = []
@@ -51,8 +52,8 @@ def _read_one(path: Path) -> Sidecar | None:
     return reader(doc)
 
 
-def _of_this_file(said: Sidecar, sha256: str) -> Sidecar:
-    return said if not said.hashes or sha256 in said.hashes else Sidecar(notes=said.notes)
+def _of_this_file(said: Sidecar, sha256: str | None) -> Sidecar:
+    return said if sha256 is None or not said.hashes or sha256 in said.hashes else Sidecar(notes=said.notes)
 
 
 def _together(found: Sequence[Sidecar]) -> Sidecar:

@@ -14,6 +14,7 @@ from hubman.civitai.records import RemoteModel
 from hubman.progress import Progress, Report
 from registry import library
 from registry.database import Registry
+from registry.ids import HASHED
 
 
 class Enriched(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +95,7 @@ def updates(registry: Registry, client: Civitai) -> list[Update]:
 
 def _hashes(registry: Registry) -> dict[str, str]:
     """SHA-256 of every file to its version's id."""
-    return {row[0]: row[1] for row in registry.db.execute("SELECT sha256, version_id FROM files")}
+    return {row[0]: row[1] for row in registry.db.execute(f"SELECT sha256, version_id FROM files WHERE {HASHED}")}  # noqa: S608 - a name of ours
 
 
 def _models(client: Civitai, numbers: Iterable[int]) -> dict[int, RemoteModel]:

@@ -10,9 +10,10 @@ from typing import Literal
 import msgspec
 
 from hubman.sync.policy import Policy, pinned
-from registry import blobs, timestamps
+from registry import blobs, ids, timestamps
 from registry.changes import Change
 from registry.database import Registry
+from registry.ids import HASHED
 
 Way = Literal["up", "down"]
 Kind = Literal["weights", "picture"]
@@ -89,7 +90,7 @@ def is_here(db: sqlite3.Connection, sha256: str) -> bool:
 def want_pinned(registry: Registry, repo: str, device: str) -> None:
     """Note the pinned versions' weights that are not here. Call inside a transaction."""
     for version in sorted(pinned(registry.db, device)):
-        rows = registry.db.execute("SELECT sha256 FROM files WHERE version_id = ?", (version,)).fetchall()
+        rows = registry.db.execute(f"SELECT sha256 FROM files WHERE version_id = ? AND {HASHED}", (version,)).fetchall()  # noqa: S608 - a name of ours
         add(registry.db, repo, "down", [Wanted(row[0], "weights") for row in rows if not is_here(registry.db, row[0])])
 
 
@@ -106,9 +107,10 @@ def want_everything(registry: Registry, device: str, policy: Policy) -> None:
 
 def known_blobs(db: sqlite3.Connection) -> Iterator[Wanted]:
     """Every blob that the state speaks of."""
-    yield from (Wanted(row[0], "weights") for row in db.execute("SELECT sha256 FROM files"))
+    yield from (Wanted(row[0], "weights") for row in db.execute(f"SELECT sha256 FROM files WHERE {HASHED}"))  # noqa: S608 - a name of ours
     for kind, record_id, body in db.execute("SELECT kind, id, body FROM records WHERE kind IN ('preview', 'run')"):
-        yield from blobs_of(["rec", kind, record_id, msgspec.json.decode(body)])
+        if not ids.is_provisional(record_id):
+            yield from blobs_of(["rec", kind, record_id, msgspec.json.decode(body)])
 
 
 def _version_of(db: sqlite3.Connection, sha256: str) -> str | None:

@@ -9,6 +9,7 @@ from itertools import islice
 
 import msgspec
 
+from registry import ids
 from registry.changes import FILE_FACTS, Change, encode
 
 _DOTS_IN_ONE = 1_000
@@ -23,10 +24,12 @@ def lines(db: sqlite3.Connection) -> Iterator[str]:
     for change in _of_devices(db):
         yield encode(change)
     said = (_of_files(db), _of_facts(db), _of_sets(db), _of_texts(db), _of_counters(db))
-    for _, change in heapq.merge(*said, key=lambda pair: pair[0]):
-        yield encode(change)
+    for item, change in heapq.merge(*said, key=lambda pair: pair[0]):
+        if not ids.is_provisional(item):
+            yield encode(change)
     for kind, record_id, body in db.execute("SELECT * FROM records"):
-        yield encode(["rec", kind, record_id, _decode(body)])
+        if not ids.is_provisional(record_id):
+            yield encode(["rec", kind, record_id, _decode(body)])
     # What the dots stood for is gone; that they were removed is all that matters.
     removed = (row[0] for row in db.execute("SELECT dot FROM removed_dots"))
     while dots := list(islice(removed, _DOTS_IN_ONE)):

@@ -24,7 +24,7 @@ def loras(registry: Registry, tmp_path: Path) -> Path:
 
 
 def _counts(result: ScanResult) -> dict[str, int]:
-    names = ("new", "changed", "moved", "missing", "damaged", "unchanged")
+    names = ("new", "changed", "moved", "missing", "damaged", "unchanged", "unhashed")
     return {name: getattr(result, name) for name in names if getattr(result, name)}
 
 
@@ -213,15 +213,17 @@ def test_a_file_without_permission_is_reported_and_read_when_it_can_be(
 ) -> None:
     write_model(loras / "a.safetensors", small_lora(), seed=1)
 
-    def refuse(_path: Path) -> FileHashes:
+    def refuse(_path: Path, *_: object) -> FileHashes:
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
         patch.setattr(scan_read, "hash_file", refuse)
+        patch.setattr(scan_read, "read_header", refuse)
         result = scan.scan(registry)
     assert _counts(result) == {"new": 1, "damaged": 1}
     assert "Permission denied" in result.problems[0].reason
-    assert _counts(scan.scan(registry)) == {"changed": 1}
+    assert _names(registry) == []
+    assert _counts(scan.scan(registry)) == {"unchanged": 1}
     assert _names(registry) == ["a"]
     with monkeypatch.context() as patch:
         patch.setattr(scan_read, "hash_file", refuse)
@@ -304,7 +306,7 @@ def test_a_file_that_is_being_written_waits_for_the_next_scan(
 ) -> None:
     path = write_model(loras / "a.safetensors", small_lora(), seed=1)
 
-    def write_on(read: Path) -> FileHashes:
+    def write_on(read: Path, *_: object) -> FileHashes:
         hashes = hash_file(read)
         with path.open("ab") as file:
             file.write(b"more")
@@ -313,9 +315,10 @@ def test_a_file_that_is_being_written_waits_for_the_next_scan(
     with monkeypatch.context() as patch:
         patch.setattr(scan_read, "hash_file", write_on)
         result = scan.scan(registry)
-    assert _counts(result) == {}
+    assert _counts(result) == {"new": 1, "unhashed": 1}
     assert result.problems[0].reason == "is being written"
-    assert _counts(scan.scan(registry)) == {"new": 1, "damaged": 1}
+    assert _names(registry) == ["a"]
+    assert _counts(scan.scan(registry)) == {"unchanged": 1, "damaged": 1}
 
 
 def test_a_scan_that_is_stopped_goes_on_where_it_was(registry: Registry, loras: Path) -> None:
@@ -328,8 +331,9 @@ def test_a_scan_that_is_stopped_goes_on_where_it_was(registry: Registry, loras: 
 
     with pytest.raises(KeyboardInterrupt):
         scan.scan(registry, stop)
-    assert len(_names(registry)) == 50
-    assert _counts(scan.scan(registry)) == {"new": 70, "unchanged": 50}
+    assert len(_names(registry)) == 120
+    assert registry.db.execute("SELECT count(*) FROM unhashed").fetchone()[0] == 70
+    assert _counts(scan.scan(registry)) == {"unchanged": 120}
 
 
 def test_progress_is_told_in_files(registry: Registry, loras: Path) -> None:
@@ -369,7 +373,7 @@ def test_one_file_is_indexed_at_once_and_found_by_every_later_scan(registry: Reg
 def test_a_file_that_cannot_be_read_is_not_indexed_alone(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_path: Path) -> FileHashes:
+    def refuse(_path: Path, *_: object) -> FileHashes:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(scan_read, "hash_file", refuse)

@@ -40,6 +40,8 @@ class Folders(RuleBasedStateMachine):
         """Contents that a scan may have met."""
         self.tags: dict[str, set[str]] = {}
         """What must be said of each content."""
+        self.said_before_hashing: dict[str, tuple[str, int]] = {}
+        """Tag to the path of the listed file that it was given to, and how often that had been written."""
         self.edits = self.seeds = 0
 
     @initialize()
@@ -165,6 +167,11 @@ class Folders(RuleBasedStateMachine):
             self.edits += 1
             tag = f"tag {self.edits}"
             library.update_set(self.registry, shown[pick].id, "tags", add=[tag])
+            if ids.is_provisional(shown[pick].id):
+                sql = "SELECT path FROM places WHERE sha256 = ?"
+                (path,) = self.registry.db.execute(sql, (shown[pick].id,)).fetchone()
+                self.said_before_hashing[tag] = path, self.written.get(path, 0)
+                return
             content = {ids.item_id(sha256): sha256 for sha256 in self.seen}[shown[pick].id]
             self.tags.setdefault(content, set()).add(tag)
 
@@ -181,6 +188,14 @@ class Folders(RuleBasedStateMachine):
         self.scanned = False
 
     @rule(edited=st.integers(0, 5))
+    def list_and_edit(self, edited: int) -> None:
+        """A scan that was stopped before it hashed a file."""
+        self.seen |= set(self._contents().values())
+        scan.scan(self.registry, hashing=False)
+        self.scanned = False
+        self.edit(edited)
+
+    @rule(edited=st.integers(0, 5))
     def scan_and_edit(self, edited: int) -> None:
         self.scan()
         self.edit(edited)
@@ -190,7 +205,15 @@ class Folders(RuleBasedStateMachine):
         before = self._contents()
         stats = {path: _stat(file) for path, file in self._files().items()}
         self._expect(before)
+        untouched = {
+            tag: before[path]
+            for tag, (path, count) in self.said_before_hashing.items()
+            if path in before and self.written.get(path, 0) == count
+        }
         result = scan.scan(self.registry)
+        for tag, content in untouched.items():
+            self.tags.setdefault(content, set()).add(tag)
+            del self.said_before_hashing[tag]
         assert self._contents() == before
         assert {path: _stat(file) for path, file in self._files().items()} == stats
         assert self.is_mounted or result.problems
@@ -215,10 +238,14 @@ class Folders(RuleBasedStateMachine):
     def _is_nas(self, path: str) -> bool:
         return path.startswith(str(self.home / "nas"))
 
+    def _all_tags(self) -> set[str]:
+        return {row[0] for row in self.registry.db.execute("SELECT value FROM set_members WHERE name = 'tags'")}
+
     # what must hold ---------------------------------------------------------------------------------------------------
 
     @invariant()
     def no_edit_is_lost(self) -> None:
+        assert set(self.said_before_hashing) <= self._all_tags()
         for content, tags in self.tags.items():
             rows = self.registry.db.execute(
                 "SELECT value FROM set_members WHERE item = ? AND name = 'tags'", (ids.item_id(content),)

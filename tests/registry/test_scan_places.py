@@ -127,7 +127,7 @@ def test_a_file_that_moves_to_another_drive_is_read_before_it_is_taken_for_the_s
     roots.add(registry, drive)
     read: list[str] = []
 
-    def note(file: Path) -> FileHashes:
+    def note(file: Path, *_: object) -> FileHashes:
         read.append(file.name)
         return hash_file(file)
 

@@ -1,0 +1,85 @@
+"""The first half of a scan: new files are listed by their headers, then told of by what lies beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+from registry import places, projection, roots, unhashed
+from registry.database import Registry
+from registry.places import Seen
+from registry.scan_plan import Watch
+from registry.scan_read import first_look, read_beside
+from registry.scan_walk import Problem
+from registry.scan_write import write
+
+_BATCH = 250
+"""Files in one transaction: the list grows by so many at once."""
+_Result = TypeVar("_Result")
+
+
+def list_files(registry: Registry, files: Sequence[Seen], watch: Watch) -> tuple[set[str], set[str]]:
+    """List new files; returns the paths (that are listed, that can't be read)."""
+    listed: set[str] = set()
+    unreadable: set[str] = set()
+    root_of = roots.Cover(registry)
+    watch("listing", 0, len(files))
+    for batch in _in_batches(first_look, files):
+        with registry.transaction() as db:
+            touched: set[str] = set()
+            for look in batch:
+                path = look.seen.path
+                if look.is_unreadable:
+                    unreadable.add(path)
+                    touched |= write(db, look, root_of(path))
+                    continue
+                listed.add(path)
+                touched.add(unhashed.put(db, look, root_of(path)))
+            projection.rebuild(db, touched)
+        watch("listing", len(listed) + len(unreadable), len(files))
+    return listed, unreadable
+
+
+def describe_files(registry: Registry, files: Sequence[Seen], watch: Watch) -> list[Problem]:
+    """Read what lies beside listed files that are not hashed yet; returns the sidecars that can't be understood."""
+    wanted = unhashed.undescribed(registry.db)
+    waiting = [seen for seen in files if seen.path in wanted]
+    problems: list[Problem] = []
+    done = 0
+    for batch in _in_batches(lambda seen: read_beside(registry, seen), waiting):
+        with registry.transaction() as db:
+            touched: set[str] = set()
+            for reading in batch:
+                problems += reading.broken
+                touched |= unhashed.describe(db, reading)
+            projection.rebuild(db, touched)
+        done += len(batch)
+        watch("describing", done, len(waiting))
+    return problems
+
+
+def forget_vanished(registry: Registry, files: Sequence[places.Known]) -> None:
+    """Forget listed files that are gone before they were hashed, unless a person said something of them."""
+    for start in range(0, len(files), _BATCH):
+        with registry.transaction() as db:
+            gone = [place for place in files[start : start + _BATCH] if place.sha256]
+            for place in gone:
+                places.forget(db, place.path)
+                unhashed.forget(db, place.sha256 or "")
+            projection.rebuild(db, {place.sha256 for place in gone if place.sha256})
+
+
+def _in_batches(look: Callable[[Seen], _Result], files: Sequence[Seen]) -> Iterator[list[_Result]]:
+    """Look in threads, at most two batches ahead of the writer."""
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "list") as pool:
+        starts = iter(range(0, len(files), _BATCH))
+        ahead = [pool.map(look, files[start : start + _BATCH]) for start in islice(starts, 2)]
+        try:
+            while ahead:
+                yield list(ahead.pop(0))
+                ahead += [pool.map(look, files[start : start + _BATCH]) for start in islice(starts, 1)]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
