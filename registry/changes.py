@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from registry import clock, ids
+from registry import clock, ids, settled
 from registry.fields import SOURCES
 
 Change = list[Any]
@@ -53,7 +53,7 @@ def record(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]:
     touched: set[str] = set()
     is_synced = db.execute("SELECT 1 FROM remotes").fetchone() is not None
     for change in changes:
-        fitting = _fitting(change)
+        fitting = _fitting(settled.redirected(db, change) if is_local(change) else change)
         touched |= apply(db, fitting)
         if is_synced and not is_local(fitting):
             db.execute("INSERT INTO outbox (change) VALUES (?)", (encode(fitting),))

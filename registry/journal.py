@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from registry import said, timestamps
+from registry import said, settled, timestamps
 from registry.database import Registry
 from registry.errors import NotFoundError
 from registry.said import Step
@@ -55,7 +55,7 @@ def write(
     entered, where it changed nothing.
     """
     with registry.transaction() as db:
-        before = said.of_all(db, items)
+        before = said.of_all(db, settled.all_of(db, list(items)))
         act()
         steps = said.steps(before, said.of_all(db, before))
         if not (steps or undoes or moves):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from registry import changes, inherit, projection, query, roots, views
+from registry import changes, ids, inherit, projection, query, roots, settled, views
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, Replaced, RunRow, VersionRow
@@ -90,6 +90,7 @@ def list_models(registry: Registry, text: str = "") -> list[ModelRow]:
 
 def show(registry: Registry, model: str) -> ModelDetail:
     """Everything known of the model with this id. Raises :class:`NotFoundError`."""
+    model = settled.model_of(registry.db, model)
     row = registry.db.execute("SELECT * FROM models WHERE id = ?", (model,)).fetchone()
     if row is None:
         raise NotFoundError(f"no model {model}", "hubman ls shows what is there")
@@ -116,6 +117,7 @@ def show(registry: Registry, model: str) -> ModelDetail:
 
 def version(registry: Registry, version_id: str) -> VersionRow:
     """Raises :class:`NotFoundError`."""
+    version_id = settled.version_of(registry.db, version_id)
     row = registry.db.execute("SELECT * FROM versions WHERE id = ?", (version_id,)).fetchone()
     if row is None:
         raise NotFoundError(f"no version {version_id}", "hubman ls shows what is there")
@@ -154,6 +156,7 @@ def _file(registry: Registry, row: sqlite3.Row) -> FileRow:
     )
     values: dict[str, Any] = {
         **dict(row),
+        "sha256": "" if ids.is_provisional(row["sha256"]) else row["sha256"],
         "metadata": msgspec.json.decode(row["metadata"]),
         "places": [Place(**place) for place in places],
     }
@@ -183,7 +186,7 @@ def resolve(registry: Registry, ref: str) -> tuple[str, str]:
 
     Raises :class:`NotFoundError` when nothing fits and :class:`UsageError` when several models do.
     """
-    text = ref.strip()
+    text = settled.version_of(registry.db, ref.strip())
     if not text:
         raise UsageError("an empty name means no model", "hubman ls shows what is there")
     wanted = {"ref": text, "low": text.lower(), "path": str(roots.absolute(Path(text)))}
@@ -221,17 +224,24 @@ def set_facts(registry: Registry, item: str, source: str, facts: Mapping[str, ob
     A version that comes to another model by its ``model`` fact takes along what the person said of the old one.
     """
     with registry.transaction() as db:
-        before = _model_of(db, item)
-        made = [
-            changes.set_field(db, item, source, field, value)
-            for field, value in facts.items()
-            if not _is_said(db, item, source, field, value)
-        ]
-        touched = changes.record(db, made) | {item}
-        after = _model_of(db, item)
-        if after != before:
-            touched |= changes.record(db, inherit.adopting(db, before, after))
-        projection.rebuild(db, touched)
+        targets = {field: settled.target_of(db, item, field) for field in facts}
+        for target in dict.fromkeys(targets.values()):
+            said = {field: value for field, value in facts.items() if targets[field] == target}
+            _set_facts(db, target, source, said)
+
+
+def _set_facts(db: sqlite3.Connection, item: str, source: str, facts: Mapping[str, object]) -> None:
+    before = _model_of(db, item)
+    made = [
+        changes.set_field(db, item, source, field, value)
+        for field, value in facts.items()
+        if not _is_said(db, item, source, field, value)
+    ]
+    touched = changes.record(db, made) | {item}
+    after = _model_of(db, item)
+    if after != before:
+        touched |= changes.record(db, inherit.adopting(db, before, after))
+    projection.rebuild(db, touched)
 
 
 def _model_of(db: sqlite3.Connection, version_id: str) -> str:
@@ -249,6 +259,7 @@ def _is_said(db: sqlite3.Connection, item: str, source: str, field: str, value: 
 
 def write_text(registry: Registry, item: str, field: str, value: str) -> None:
     with registry.transaction() as db:
+        item = settled.target_of(db, item, field)
         if projection.text_of(db, item, field) != value:
             projection.rebuild(db, changes.record(db, [changes.write_text(db, item, field, value)]))
 
@@ -258,6 +269,7 @@ def update_set(
 ) -> None:
     """Add to and remove from one of an item's sets (:data:`registry.fields.SETS`)."""
     with registry.transaction() as db:
+        item = settled.target_of(db, item, name)
         present = set(projection.members(db, item, name))
         made = [changes.remove_from_set(db, item, name, value) for value in dict.fromkeys(remove) if value in present]
         made += [changes.add_to_set(db, item, name, value) for value in dict.fromkeys(add) if value not in present]
@@ -265,6 +277,7 @@ def update_set(
 
 
 def replace_set(registry: Registry, item: str, name: str, values: Sequence[str]) -> None:
+    item = settled.target_of(registry.db, item, name)
     present = projection.members(registry.db, item, name)
     update_set(registry, item, name, add=values, remove=[value for value in present if value not in values])
 

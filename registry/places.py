@@ -114,6 +114,10 @@ def missing_with(db: sqlite3.Connection, sha256: str, autov3: str | None) -> Kno
     return Known(*row) if row else None
 
 
+def missing(db: sqlite3.Connection) -> list[Known]:
+    return [Known(*row) for row in db.execute(f"{_SELECT} WHERE state = 'missing'")]
+
+
 def troubled(db: sqlite3.Connection) -> list[Known]:
     """The places that are missing, offline or damaged."""
     return [Known(*row) for row in db.execute(f"{_SELECT} WHERE state <> ? ORDER BY path", (PRESENT,))]

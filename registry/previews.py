@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from registry import blobs, changes, library, pictures, projection, timestamps
+from registry import blobs, changes, library, pictures, projection, settled, timestamps
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
 
@@ -47,6 +47,7 @@ def add_preview(
 
 def add_known_preview(registry: Registry, version_id: str, sha256: str, body: Mapping[str, Any]) -> None:
     """List a stored picture with a version; a record that exists already stays as it is."""
+    version_id = settled.version_of(registry.db, version_id)
     record_id = f"{version_id}/{sha256}"
     with registry.transaction() as db:
         known = db.execute("SELECT 1 FROM records WHERE kind = 'preview' AND id = ?", (record_id,)).fetchone()

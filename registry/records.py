@@ -51,6 +51,7 @@ class FileRow(msgspec.Struct, frozen=True, kw_only=True):
     """A file by content. Hashes are lower-case hex, except CRC32 (upper case, as Civitai prints it)."""
 
     sha256: str
+    """Empty while the file is listed and not hashed yet."""
     version_id: str
     name: str
     size: int

@@ -7,11 +7,12 @@ all their bytes. A scan that is stopped keeps what it had written, and the next 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from registry import changes, ids, places, projection, timestamps, unhashed
+from registry import changes, ids, places, projection, settled, timestamps, unhashed
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
@@ -58,6 +59,27 @@ def scan(
     :class:`UsageError` for a given folder that is none.
     """
     watch = report or _silent
+    found = list_folders(registry, watch, roots, rehash=rehash)
+    done = hash_files(registry, found.to_hash, found.listed, watch, may_hash) if hashing else Hashed()
+    return _result(registry, found, done)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the first half of a scan found. ``to_hash`` is to be read to its end, ``listed`` are the paths of the files
+    that were listed just now.
+    """
+
+    plan: Plan
+    listed: set[str]
+    unreadable: set[str]
+    to_hash: list[Seen]
+
+
+def list_folders(
+    registry: Registry, watch: Watch, roots: Sequence[Path] | None = None, *, rehash: bool = False
+) -> Listing:
+    """The half of :func:`scan` that reads no file to its end: afterwards lists show what lies in the folders."""
     plan = look(registry, watch, roots, rehash=rehash)
     _move(registry, plan.moved)
     _miss(registry, plan.vanished)
@@ -65,14 +87,11 @@ def scan(
     listed, unreadable = list_files(registry, plan.to_list, watch)
     plan.problems += describe_files(registry, plan.to_read, watch)
     _attach_previews(registry, plan.without_preview)
-    done = Hashed()
-    if hashing:
-        files = [seen for seen in plan.to_read if seen.path not in unreadable]
-        done = hash_files(registry, files, listed, watch, may_hash)
-    return _result(registry, plan, listed | unreadable, done)
+    return Listing(plan, listed, unreadable, [seen for seen in plan.to_read if seen.path not in unreadable])
 
 
-def _result(registry: Registry, plan: Plan, first_seen: set[str], done: Hashed) -> ScanResult:
+def _result(registry: Registry, found: Listing, done: Hashed) -> ScanResult:
+    plan, first_seen = found.plan, found.listed | found.unreadable
     states = {places.MISSING: 0, places.OFFLINE: 0, places.DAMAGED: 0}
     problems = [*plan.problems, *done.problems]
     for place in places.troubled(registry.db):
@@ -111,6 +130,18 @@ def index_file(registry: Registry, path: Path) -> str:
     with registry.transaction() as db:
         projection.rebuild(db, write(db, reading, str(root)))
     return ids.item_id(reading.hashes.sha256)
+
+
+def hashed(registry: Registry, version_id: str) -> str:
+    """The version that this one is once its file is hashed, which is done here if need be: it may take long.
+
+    Raises what :func:`index_file` raises.
+    """
+    found = settled.version_of(registry.db, version_id)
+    if not ids.is_provisional(found):
+        return found
+    row = registry.db.execute("SELECT path FROM places WHERE sha256 = ?", (found,)).fetchone()
+    return index_file(registry, Path(row[0])) if row else found
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:

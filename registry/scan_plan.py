@@ -49,7 +49,8 @@ def look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None, *, reh
     known, found = _look(registry, watch, wanted)
     plan = Plan(known, set(known) | set(found.files), problems=found.problems)
     _sort_absent(plan, found)
-    sources = {(place.device, place.key): place for place in plan.vanished.values() if place.sha256}
+    gone = [*places.missing(registry.db), *plan.vanished.values()]
+    sources = {(place.device, place.key): place for place in gone if place.sha256 and place.path not in found.files}
     shown = _with_previews(registry)
     for path, seen in found.files.items():
         place = known.get(path)
@@ -57,7 +58,7 @@ def look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None, *, reh
         source = sources.pop((seen.device, seen.key), None) if place is None else None
         if source is not None:
             plan.moved.append((source, seen))
-            del plan.vanished[source.path]
+            plan.vanished.pop(source.path, None)
         elif place is not None and is_still:
             _take_known(plan, place, seen, shown)
         elif place is None or not place.is_hashed:

@@ -18,7 +18,7 @@ PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 """Executable when opened the way they are meant to be: hashed and listed, never opened."""
 _SUFFIXES = (*SAFETENSORS, *PICKLES, ".gguf")
 _BOUND_VAES = (".vae.pt", ".vae.safetensors")
-_SKIPPED_FOLDERS = {".lm-pending-delete", ".trash", ".download_cache", "__pycache__", ".git"}
+SKIPPED_FOLDERS = {".lm-pending-delete", ".trash", ".download_cache", "__pycache__", ".git"}
 _PIPELINE = "model_index.json"
 """A folder that has this file is one base model of many files, not a folder of models."""
 
@@ -119,19 +119,20 @@ def _take(found: Walk, folder: str, entries: list[os.DirEntry[str]], real: deque
         try:
             if entry.is_dir():
                 _take_folder(found, entry, real, linked)
-            elif _is_model(entry.name):
+            elif is_model(entry.name):
                 _take_file(found, folder, entry, names)
         except OSError as error:
             found.problems.append(Problem(printable(entry.path), f"can't be read ({error.strerror})"))
 
 
-def _is_model(name: str) -> bool:
+def is_model(name: str) -> bool:
+    """Whether a file of this name is listed as a model."""
     lower = name.lower()
     return lower.endswith(_SUFFIXES) and not lower.endswith(_BOUND_VAES) and not lower.startswith("._")
 
 
 def _take_folder(found: Walk, entry: os.DirEntry[str], real: deque[str], linked: list[str]) -> None:
-    if entry.name in _SKIPPED_FOLDERS:
+    if entry.name in SKIPPED_FOLDERS:
         return
     if not is_text(entry.name):
         _unread(found, entry.path, "has a name that is not UTF-8")

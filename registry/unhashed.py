@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from registry import changes, fields, ids, inherit, places, projection, scan_sidecar, timestamps
+from registry import changes, fields, ids, inherit, places, projection, scan_sidecar, settled, timestamps
 from registry.changes import FILE_FACTS, Change
 from registry.scan_facts import described_by, header_facts, preview_changes, trigger_words
 from registry.scan_read import Reading, has_more_to_tell
@@ -155,6 +155,7 @@ _OF_ITEM = ("facts", "set_members", "texts", "counters")
 def forget(db: sqlite3.Connection, item: str, successor: str | None = None) -> None:
     """Delete all that is kept of ``item``; the journal and the trash speak of its ``successor`` (a version) from now on."""
     if successor is not None:
+        settled.note(db, item, successor)
         _rename(db, item, successor)
     for table in _OF_ITEM:
         db.execute(f"DELETE FROM {table} WHERE item = ?", (item,))  # noqa: S608 - names of ours

@@ -53,7 +53,7 @@ def verify(registry: Registry, text: str = "", watch: Watch | None = None) -> Ve
 
     Raises :class:`UsageError` for a bad query.
     """
-    known = _wanted(registry, text)
+    known = [place for place in _wanted(registry, text) if not place.is_unhashed]
     here = [place for place in known if not place.is_absent]
     total, done, sound = sum(place.size for place in here), 0, 0
     findings: list[Finding] = []

@@ -43,12 +43,12 @@ class StackItem:
 
 def item_of(registry: Registry, model: str, strength: float | None = None) -> StackItem:
     """A model's newest version as an item, at its recommended strength, else 0.8. Raises ``HubError``."""
-    from registry import library
+    from registry import library, scan
 
     detail = library.show(registry, model)
     if not detail.versions:
         raise UsageError(f"{detail.name} has no file", "scan its folder again")
-    version = detail.versions[0]
+    version = library.version(registry, scan.hashed(registry, detail.versions[0].id))
     file = version.files[0]
     present = [place.path for place in file.places if place.state == "present"]
     recommended = version.strength if version.strength is not None else 0.8

@@ -11,7 +11,7 @@ from hubman.civitai.plan import Plan, PublishOptions
 from hubman.civitai.preflight import Finding, Material, PreflightError
 from hubman.civitai.sending import Sender
 from hubman.progress import Progress, Report
-from registry import library
+from registry import library, scan
 from registry.database import Registry
 
 __all__ = ["Publication", "PublishOptions", "prepare", "publish"]
@@ -38,6 +38,7 @@ def publish(
     With ``options.dry_run`` only the checks run. Raises :class:`PreflightError` naming all that stands in the way,
     and :class:`CivitaiError` for refusals, after which the same call goes on.
     """
+    version_id = scan.hashed(registry, version_id)
     material, made = prepare(registry, client, version_id, options, report=report)
     if options.dry_run:
         page = f"{client.site}/models/create"
@@ -53,6 +54,7 @@ def prepare(
     registry: Registry, client: Civitai, version_id: str, options: PublishOptions, *, report: Report
 ) -> tuple[Material, Plan]:
     """Check everything and compose what would be sent; nothing is sent. Raises :class:`PreflightError`."""
+    version_id = scan.hashed(registry, version_id)
     report(Progress(stage="check", message="account"))
     me = preflight.check_account(client)
     report(Progress(stage="check", message="model, file and pictures"))

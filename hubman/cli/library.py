@@ -12,7 +12,8 @@ from hubman.cli import output
 from hubman.progress import Progress
 from registry import library
 from registry.database import Registry
-from registry.records import ModelDetail, VersionRow
+from registry.errors import UsageError
+from registry.records import FileRow, ModelDetail, VersionRow
 
 
 def open_registry() -> Registry:
@@ -105,11 +106,20 @@ def root_ls(as_json: bool) -> None:
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--rehash", is_flag=True, help="Read every file again, changed or not.")
+@click.option("--no-hash", is_flag=True, help="Only list what is there; the next scan hashes it.")
 @output.json_option
-def scan(folders: tuple[Path, ...], rehash: bool, as_json: bool) -> None:
-    """Index new, changed, moved and missing files in FOLDERS, or in every root."""
+def scan(folders: tuple[Path, ...], rehash: bool, no_hash: bool, as_json: bool) -> None:
+    """Index new, changed, moved and missing files in FOLDERS, or in every root.
+
+    Everything is listed first, by the headers of the files; then all of it is hashed. That waits while a job trains or
+    draws, and can be stopped at any time: the next scan goes on.
+    """
+    from hubman.jobs.busy import may_hash
     from registry import roots
     from registry import scan as scanning
+
+    if rehash and no_hash:
+        raise UsageError("--rehash and --no-hash exclude each other", "give one of them")
 
     with open_registry() as registry, output.progress(quiet=as_json) as report:
         for folder in folders:
@@ -119,6 +129,8 @@ def scan(folders: tuple[Path, ...], rehash: bool, as_json: bool) -> None:
             lambda stage, done, total: report(Progress(stage=stage, done=done, total=total, unit="files")),
             roots=folders or None,
             rehash=rehash,
+            hashing=not no_hash,
+            may_hash=may_hash(registry),
         )
     if as_json:
         output.print_json(result)
@@ -126,6 +138,7 @@ def scan(folders: tuple[Path, ...], rehash: bool, as_json: bool) -> None:
     output.say(
         f"{result.new} new, {result.changed} changed, {result.moved} moved, {result.missing} missing, "
         f"{result.offline} offline, {result.damaged} damaged, {result.unchanged} unchanged"
+        + (f", {result.unhashed} not hashed yet" if result.unhashed else "")
     )
 
 
@@ -231,12 +244,16 @@ def _print_version(version: VersionRow) -> None:
     if version.published_url:
         output.say(f"  page     {version.published_url}")
     for file in version.files:
-        output.say(f"  file     {file.name}  {output.size(file.size)}  sha256 {file.sha256[:12]}")
+        output.say(f"  file     {file.name}  {output.size(file.size)}  {_hash(file)}")
         for place in file.places:
             verified = f", verified {place.verified_at[:10]}" if place.verified_at else ""
             output.say(f"           {place.path} ({place.problem or place.state}{verified})")
     for old in version.history:
         output.say(f"  replaced {old.path}  sha256 {old.sha256[:12]}  {old.at[:10]}")
+
+
+def _hash(file: FileRow) -> str:
+    return f"sha256 {file.sha256[:12]}" if file.sha256 else "not hashed yet"
 
 
 @click.command()

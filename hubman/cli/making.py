@@ -15,7 +15,7 @@ from hubman.cli.work import conclude, follow
 from hubman.jobs import store
 from hubman.jobs.records import Job
 from hubman.train.recipe import Kind
-from registry import library
+from registry import library, scan
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 
@@ -269,7 +269,7 @@ def _sweep(refs: list[str], prompt: str, strengths: str, as_json: bool, choices:
     from hubman.generate.axes import parse_floats
 
     with open_registry() as registry:
-        versions = [library.resolve(registry, ref)[1] for ref in refs]
+        versions = [scan.hashed(registry, library.resolve(registry, ref)[1]) for ref in refs]
     request = {
         "version_ids": versions,
         "prompt": prompt,

@@ -17,7 +17,7 @@ from hubman.generate.client import Engine
 from hubman.generate.curve import Curve, Suggestion, suggest_strength, write_csv
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.progress import Report
-from registry import ids, library, timestamps, usage
+from registry import ids, library, scan, timestamps, usage
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
 from registry.hashing import hash_file
@@ -42,7 +42,7 @@ def lora_use(registry: Registry, version_id: str, strength: float | None = None)
 
     Raises :class:`HubError` when its file is not on this machine.
     """
-    version = library.version(registry, version_id)
+    version = library.version(registry, scan.hashed(registry, version_id))
     model = library.show(registry, version.model_id)
     for file in version.files:
         for place in file.places:

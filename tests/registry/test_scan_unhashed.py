@@ -108,6 +108,36 @@ def test_what_was_done_meanwhile_can_still_be_undone(registry: Registry, loras: 
     assert journal.entries(registry)[0].models == (_version_of(path),)
 
 
+def test_who_still_holds_the_old_name_means_the_version_that_it_is(
+    registry: Registry, loras: Path, tmp_path: Path
+) -> None:
+    path = write_model(loras / "a.safetensors", small_lora())
+    item = _listed(registry)
+    edits.tag(registry, [item], add=["early"])
+    scan.scan(registry)
+    edits.edit(registry, item, item, {"rating": "3", "strength": "0.6", "notes": "late"})
+    edits.tag(registry, [item], add=["late"], remove=["early"])
+    picture = tmp_path / "p.png"
+    Image.new("RGB", (8, 8), "red").save(picture)
+    previews.add_preview(registry, item, picture)
+    assert library.resolve(registry, item) == (_version_of(path), _version_of(path))
+    detail = library.show(registry, item)
+    assert (detail.id, detail.rating, detail.notes, detail.tags) == (_version_of(path), 3, "late", ("late",))
+    assert (detail.versions[0].strength, len(detail.versions[0].previews)) == (0.6, 1)
+    assert registry.db.execute("SELECT 1 FROM facts WHERE item = ?", (item,)).fetchone() is None
+    undo.undo(registry)
+    assert library.show(registry, item).tags == ("early",)
+
+
+def test_a_verb_that_needs_the_hash_gets_it(registry: Registry, loras: Path) -> None:
+    path = write_model(loras / "a.safetensors", small_lora())
+    item = _listed(registry)
+    assert library.show(registry, item).versions[0].files[0].sha256 == ""
+    assert scan.hashed(registry, item) == _version_of(path)
+    assert scan.hashed(registry, item) == _version_of(path)
+    assert unhashed.count(registry.db) == 0
+
+
 def test_nothing_that_has_no_name_yet_leaves_this_machine(registry: Registry, loras: Path) -> None:
     registry.db.execute(
         "INSERT INTO remotes (name, kind, location, repo, part, added_at) VALUES ('nas', 'folder', '/x', 'r', 1, '')"

@@ -17,6 +17,7 @@ Stop = Callable[[], bool]
 
 def scan(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``folders`` (empty means every root), ``rehash``."""
+    from hubman.jobs.busy import may_hash
     from registry import scan as scanning
 
     report = stoppable(report, should_stop)
@@ -26,6 +27,7 @@ def scan(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dic
         lambda stage, done, total: report(Progress(stage=stage, done=done, total=total, unit="files")),
         roots=folders or None,
         rehash=bool(job.request.get("rehash", False)),
+        may_hash=may_hash(registry),
     )
     return plain(result)
 

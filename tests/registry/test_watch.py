@@ -1,0 +1,133 @@
+"""The index follows the folders while somebody watches them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from registry import ids, library, roots
+from registry.database import Registry
+from registry.hashing import hash_file
+from registry.notifier import folders_of
+from registry.watch import Checked, Watcher
+from tests.support.model_files import small_lora, write_model
+
+_PATIENCE_S = 30.0
+
+
+class Watched:
+    """A watcher in a thread of its own, and what it told."""
+
+    def __init__(self, home: Path, may_hash: Callable[[], bool] | None = None) -> None:
+        self.told: queue.SimpleQueue[Checked] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Watcher] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, args=(home, may_hash))
+        self._thread.start()
+        self.watcher = self._ready.get(timeout=_PATIENCE_S)
+
+    def _run(self, home: Path, may_hash: Callable[[], bool] | None) -> None:
+        with Registry(home) as registry:
+            watcher = Watcher(registry, self.told.put, lambda *_: None, may_hash)
+            self._ready.put(watcher)
+            watcher.run()
+
+    def wait_until(self, holds: Callable[[], object]) -> None:
+        """Read what is told until ``holds`` is true; fails when nothing is told for long."""
+        while not holds():
+            self.told.get(timeout=_PATIENCE_S)
+
+    def stop(self) -> None:
+        self.watcher.stop()
+        self._thread.join(_PATIENCE_S)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def loras(registry: Registry, tmp_path: Path) -> Path:
+    folder = tmp_path / "loras"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "keep.txt").write_text("so that the folder is never empty")
+    roots.add(registry, folder)
+    return folder
+
+
+@pytest.fixture
+def watched(registry: Registry, loras: Path) -> Iterator[Watched]:
+    found = Watched(registry.home)
+    yield found
+    found.stop()
+
+
+def _rows(registry: Registry) -> dict[str, str]:
+    return {row.name: row.flags for row in library.list_models(registry)}
+
+
+def _id_of(path: Path) -> str:
+    return ids.item_id(hash_file(path).sha256)
+
+
+def test_what_is_there_is_listed_and_hashed(registry: Registry, loras: Path, watched: Watched) -> None:
+    path = write_model(loras / "sub" / "late.safetensors", small_lora(), seed=1)
+    watched.wait_until(lambda: [row.id for row in library.list_models(registry)] == [_id_of(path)])
+
+
+def test_new_changed_renamed_and_deleted_files_are_followed(registry: Registry, loras: Path, watched: Watched) -> None:
+    watched.told.get(timeout=_PATIENCE_S)
+    path = write_model(loras / "a.safetensors", small_lora(), seed=1)
+    watched.wait_until(lambda: [row.id for row in library.list_models(registry)] == [_id_of(path)])
+    library.update_set(registry, _id_of(path), "tags", add=["mine"])
+    write_model(path, small_lora(), seed=2)
+    watched.wait_until(lambda: [row.id for row in library.list_models(registry)] == [_id_of(path)])
+    assert library.list_models(registry)[0].tags == ("mine",)
+    moved = path.rename(loras / "sub" / "b.safetensors")
+    watched.wait_until(lambda: _rows(registry) == {"b": ""})
+    moved.unlink()
+    watched.wait_until(lambda: _rows(registry) == {"b": "M"})
+
+
+def test_a_whole_folder_that_appears_and_goes_is_followed(
+    registry: Registry, loras: Path, tmp_path: Path, watched: Watched
+) -> None:
+    watched.told.get(timeout=_PATIENCE_S)
+    write_model(tmp_path / "outside" / "deep" / "a.safetensors", small_lora(), seed=1)
+    (tmp_path / "outside").rename(loras / "inside")
+    watched.wait_until(lambda: _rows(registry) == {"a": ""})
+    (loras / "inside").rename(tmp_path / "outside")
+    watched.wait_until(lambda: _rows(registry) == {"a": "M"})
+
+
+def test_a_root_that_is_added_is_watched_too(registry: Registry, tmp_path: Path, watched: Watched) -> None:
+    watched.told.get(timeout=_PATIENCE_S)
+    write_model(tmp_path / "more" / "a.safetensors", small_lora(), seed=1)
+    roots.add(registry, tmp_path / "more")
+    watched.wait_until(lambda: _rows(registry) == {"a": ""})
+
+
+def test_nothing_is_hashed_while_something_heavy_runs(registry: Registry, loras: Path) -> None:
+    write_model(loras / "a.safetensors", small_lora(), seed=1)
+    heavy = threading.Event()
+    heavy.set()
+    found = Watched(registry.home, lambda: not heavy.is_set())
+    try:
+        assert found.told.get(timeout=_PATIENCE_S).waiting == 1
+        write_model(loras / "b.safetensors", small_lora(), seed=2)
+        found.wait_until(lambda: _rows(registry) == {"a": "", "b": ""})
+        assert all(ids.is_provisional(row.id) for row in library.list_models(registry))
+        heavy.clear()
+        found.wait_until(lambda: not any(ids.is_provisional(row.id) for row in library.list_models(registry)))
+    finally:
+        found.stop()
+
+
+def test_changes_are_looked_at_in_the_folders_that_are_left(tmp_path: Path) -> None:
+    (tmp_path / "root" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    root = str(tmp_path / "root")
+    paths = [f"{root}/a/b/x.safetensors", f"{root}/a/gone/deep/y.safetensors", f"{tmp_path}/other/z.safetensors"]
+    assert folders_of(paths, [root]) == [tmp_path / "root" / "a"]
+    assert folders_of(paths[:1], [root]) == [tmp_path / "root" / "a" / "b"]
+    assert folders_of(paths[2:], [root]) == []
