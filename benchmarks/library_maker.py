@@ -64,7 +64,12 @@ def _template(base: str, checkpoint: str, keys: str, rank: int, modules: int) ->
     end = 0
     for name in [told, *(name for name in names if name != told)][:modules]:
         columns = real[f"{told}.lora_down.weight"][1][1] if name == told else _NARROW
-        shapes = (("alpha", []), ("lora_down.weight", [rank, columns]), ("lora_up.weight", [_NARROW, rank]))
+        shapes: tuple[tuple[str, list[int]], ...]
+        shapes = (
+            ("alpha", []),
+            ("lora_down.weight", [rank, columns]),
+            ("lora_up.weight", [_NARROW, rank]),
+        )
         for part, shape in shapes:
             size = 2 * math.prod(shape)
             header[f"{name}.{part}"] = {"dtype": "F16", "shape": shape, "data_offsets": [end, end + size]}
@@ -93,8 +98,10 @@ _SETTINGS = {
 
 def _metadata(template: _Template, name: str, draw: random.Random) -> dict[str, str]:
     images = draw.randint(15, 200)
-    tags = {f"{draw.choice(TAGS)} {word.lower()} {number}": draw.randint(1, images) for number, word in enumerate(WORDS * 3)}
-    folder = f"10_{name.split('_')[0]}"
+    tags = {
+        f"{draw.choice(TAGS)} {word.lower()} {number}": draw.randint(1, images) for number, word in enumerate(WORDS * 3)
+    }
+    folder = f"10_{name.split('_', maxsplit=1)[0]}"
     return {
         **_SETTINGS,
         "ss_output_name": name,
@@ -160,7 +167,9 @@ def make_library(folder: Path, count: int, *, seed: int = 0) -> None:
     """``count`` model files below ``folder``, about 45 KB of disk each."""
     draw = random.Random(seed)
     templates = [
-        _template(*draw.choice(_BASES), rank=draw.choice(_RANKS), modules=modules) for modules in _MODULES for _ in range(4)
+        _template(*draw.choice(_BASES), rank=draw.choice(_RANKS), modules=modules)
+        for modules in _MODULES
+        for _ in range(4)
     ]
     pictures = Pictures(seed)
     number = 0
