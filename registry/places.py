@@ -161,7 +161,7 @@ def missing_with(db: sqlite3.Connection, sha256: str, autov3: str | None) -> Kno
 
 
 def missing(db: sqlite3.Connection) -> list[Known]:
-    return [Known(*row) for row in db.execute(f"{_SELECT} WHERE state = 'missing'")]
+    return [Known(*row) for row in db.execute(f"{_SELECT} WHERE state = 'missing' AND state <> 'present'")]
 
 
 def troubled(db: sqlite3.Connection) -> list[Known]:
@@ -174,7 +174,7 @@ _SHOWN = "SELECT f.sha256 FROM files f WHERE EXISTS (SELECT 1 FROM previews p WH
 _STAMPS = f"""SELECT path, device, inode, size, mtime_ns, sha256 FROM places
     WHERE path >= ? AND path < ? AND state IN ('present', 'damaged') AND {ids.HASHED}"""  # noqa: S608
 # Each part has an index of its own: there are few such places, and the table is long.
-_WITHOUT_STAMP = f"""{_SELECT} WHERE sha256 IS NULL UNION {_SELECT} WHERE NOT {ids.HASHED}
+_WITHOUT_STAMP = f"""{_SELECT} WHERE sha256 IS NULL UNION {_SELECT} WHERE {ids.UNHASHED}
     UNION {_SELECT} WHERE state <> 'present' AND state <> 'damaged'"""
 _HAS_TENSORS = "sha256 IN (SELECT sha256 FROM files WHERE autov3 = ?)"
 _IS_MISSING = "state = 'missing' ORDER BY path LIMIT 1"
