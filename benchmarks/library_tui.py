@@ -16,7 +16,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -58,39 +58,36 @@ async def _until(condition: Callable[[], bool]) -> bool:
     return True
 
 
-async def empty(_home: Path) -> object:
+async def _empty(work: Callable[[App[Any]], Awaitable[object]]) -> None:
     app: App[None] = App()
     async with app.run_test(size=SIZE):
         await _painted(app)
-        return monotonic()
+        _tell(await work(app))
 
 
-async def bare(_home: Path) -> object:
-    app: App[None] = App()
-    async with app.run_test(size=SIZE):
-        await _painted(app)
-        return peak_memory()
+def _tell(found: object) -> NoReturn:
+    """Print and end at once: how long it takes to close is not measured."""
+    print(json.dumps(found))
+    sys.stdout.flush()
+    os._exit(0)
 
 
-async def _opened(home: Path, work: Callable[[App[Any]], Awaitable[object]]) -> object:
+async def _now(_app: App[Any]) -> float:
+    return monotonic()
+
+
+async def _peak_memory(_app: App[Any]) -> dict[str, int]:
+    return peak_memory()
+
+
+async def _opened(home: Path, work: Callable[[App[Any]], Awaitable[object]]) -> None:
     from tui.app import HubmanApp
 
     app, rows = HubmanApp(home), Rows()
     async with app.run_test(size=SIZE, message_hook=rows.hook):
         await rows.shown.wait()
         await _painted(app)
-        return await work(app)
-
-
-async def start(home: Path) -> object:
-    async def work(_app: App[Any]) -> object:
-        return monotonic()
-
-    return await _opened(home, work)
-
-
-async def cursor(home: Path) -> object:
-    return await _opened(home, _follow)
+        _tell(await work(app))
 
 
 async def _follow(app: App[Any]) -> list[float]:
@@ -128,10 +125,6 @@ async def _query(app: App[Any], text: str) -> None:
     await _painted(app)
 
 
-async def memory(home: Path) -> object:
-    return await _opened(home, _walk_through)
-
-
 async def _walk_through(app: App[Any]) -> object:
     """What a person does in some minutes: to the end, back by pages, a few queries, all facets, some pictures."""
     for query in ("", "has:preview", "base:sdxl sort:-size", "ink", ""):
@@ -151,15 +144,17 @@ def peak_memory() -> dict[str, int]:
     return {"peak": found["VmHWM"], "anonymous": found["RssAnon"], "files": found["RssFile"]}
 
 
-MEASURES: dict[str, Callable[[Path], Awaitable[object]]] = {
-    "empty": empty, "bare": bare, "start": start, "cursor": cursor, "memory": memory,
-}  # fmt: skip
+MEASURES: dict[str, Callable[[Path], Awaitable[None]]] = {
+    "empty": lambda _home: _empty(_now),
+    "bare": lambda _home: _empty(_peak_memory),
+    "start": lambda home: _opened(home, _now),
+    "cursor": lambda home: _opened(home, _follow),
+    "memory": lambda home: _opened(home, _walk_through),
+}
 
 
 async def _main(name: str, home: Path) -> None:
-    print(json.dumps(await MEASURES[name](home)))
-    sys.stdout.flush()
-    os._exit(0)
+    await MEASURES[name](home)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,9 @@ class HubScreen(Screen[None], Acting):
         except Exception as error:
             failed(f"{type(error).__name__}: {error}")
         else:
-            done(result)
+            # The app may have been closed meanwhile.
+            if self.is_attached:
+                done(result)
 
     def _call(self, work: Callable[[Registry], Result]) -> Result:
         return work(self.registry)
