@@ -219,21 +219,6 @@ class LibraryScreen(LibraryViews):
         picture = self.query_one(Picture)
         picture.path = path
         picture.set_class(path is None, "-none")
-        self._look_ahead()
-
-    def _look_ahead(self) -> None:
-        """Make the neighbours' thumbnails: for a large picture that takes longer than a key press may."""
-        if any(worker.group == "ahead" and worker.is_running for worker in self.workers):
-            return
-        near = (self.order.row(self.rows.cursor + step) for step in (1, 2, -1))
-        versions = [row.version_id for row in near if row is not None and row.preview]
-        if versions:
-            self.in_thread(
-                lambda registry: [_picture(registry, version) for version in versions],
-                lambda _: None,
-                group="ahead",
-                failed=lambda _: None,
-            )
 
     def do_left(self) -> None:
         self._step_version(-1)
