@@ -29,19 +29,22 @@ def drop_page_cache() -> str:
 
 
 def walk_and_stat(folder: Path) -> list[tuple[str, os.stat_result]]:
-    """The model files below ``folder``."""
+    """Every file below ``folder``, the pictures and sidecars among them: a check for changes is about those too."""
     return [
         (path, os.stat(path))  # noqa: PTH116 - the fastest way is the reference
         for inner, _, names in os.walk(folder)
         for name in names
-        if name.endswith(".safetensors")
         for path in (f"{inner}/{name}",)
     ]
 
 
+def _models(folder: Path) -> list[str]:
+    return [path for path, _ in walk_and_stat(folder) if path.endswith(".safetensors")]
+
+
 def read_headers(folder: Path) -> int:
     """Walk, stat and parse each header with the standard library, on two threads; how many tensors there are."""
-    return sum(_on_threads(_count_tensors, [path for path, _ in walk_and_stat(folder)]))
+    return sum(_on_threads(_count_tensors, _models(folder)))
 
 
 def _count_tensors(path: str) -> int:
@@ -52,7 +55,7 @@ def _count_tensors(path: str) -> int:
 
 def hash_files(folder: Path) -> int:
     """SHA-256 of the whole and of the tensors, BLAKE3 and CRC32 of each file, on two threads; the bytes read."""
-    return sum(_on_threads(_hash, [path for path, _ in walk_and_stat(folder)]))
+    return sum(_on_threads(_hash, _models(folder)))
 
 
 def _hash(path: str) -> int:
