@@ -96,9 +96,7 @@ class HubScreen(Screen[None], Acting):
         except Exception as error:
             failed(f"{type(error).__name__}: {error}")
         else:
-            # The app may have been closed meanwhile.
-            if self.is_attached:
-                done(result)
+            done(result)
 
     def _call(self, work: Callable[[Registry], Result]) -> Result:
         return work(self.registry)
