@@ -15,7 +15,7 @@ from types import TracebackType
 from registry import ids, words
 from registry.errors import HubError
 
-MIGRATIONS = ("m001_first", "m003_scan", "m004_journal", "m002_query", "m005_unhashed")
+MIGRATIONS = ("m001_first", "m003_scan", "m004_journal", "m002_query", "m005_unhashed", "m007_usage")
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
 BUSY_TIMEOUT_S = 5.0
@@ -137,6 +137,7 @@ def _migrate(db: sqlite3.Connection) -> None:
     from registry.schema import migrations
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
     from registry.schema_unhashed import m005_unhashed  # noqa: F401
+    from registry.schema_usage import m007_usage  # noqa: F401
 
     migrations.apply(Database(db))
     db.execute("INSERT OR IGNORE INTO meta VALUES ('device', ?), ('clock', '0')", (ids.new_device_id(),))

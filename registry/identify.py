@@ -2,223 +2,207 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 import msgspec
 
 from registry.headers import Header
-from registry.identify_base import architecture, base_model
-from registry.identify_modules import Module, modules
-from registry.identify_triggers import trigger_candidates
+from registry.identify_base import TINY_BASE_NAME, TINY_WIDTH, base_model
+from registry.identify_evidence import Evidence, Family
+from registry.identify_families import family
+from registry.identify_kinds import Kind, control_kind, kind
+from registry.identify_modules import Adapted
+from registry.identify_network import Alpha, Network, alpha, commonest, network, number
+from registry.identify_parts import naming, trained_parts
+from registry.identify_stated import prediction, settled, shortened, statements
+from registry.identify_triggers import triggers
+from registry.identify_unets import cross_attention
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """What a file is. ``reasons`` says of each finding why; ``guesses`` names those that are usage, not evidence.
 
-    ``architecture``: ``sd1 sd2 sdxl sd3 flux flux2 tiny`` or another family; ``base_model``: Civitai's exact name;
-    ``kind``: ``lora checkpoint embedding vae controlnet other``; ``network_type``: ``lora locon dora loha lokr glora
-    oft boft ia3 full norm``; ``format``: ``kohya lycoris diffusers peft transformer original checkpoint other`` (whose
-    names the tensors have); ``parts``: what is trained, such as ``unet te``. ``rank`` is the commonest among the
-    modules, ``ranks`` the least and the largest.
+    ``architecture``: ``sd1 sd2 sdxl sd3 flux flux2 chroma z-image qwen wan tiny`` or another family; ``variant``: which
+    member of it; ``base_model``: Civitai's exact name; ``kind``: ``lora`` or one of :class:`registry.identify_kinds.Kind`;
+    ``network_type``: ``lora locon dora loha lokr glora oft boft ia3 full norm``, and ``mix`` the modules by type where there
+    are several; ``format``: whose names the tensors have (:func:`registry.identify_parts.naming`); ``parts``: what is
+    trained or held, such as ``unet te``, and ``part_modules`` how many modules of it. ``rank`` and ``alpha`` are the
+    commonest among the modules, ``ranks`` and ``alphas`` the least and the largest, ``rank_modules`` the modules by rank.
+    ``contradictions`` are sentences: what the metadata says and the tensors don't.
     """
 
     kind: str
     format: str
     architecture: str | None = None
+    variant: str | None = None
     base_model: str | None = None
     network_type: str | None = None
+    mix: dict[str, int] = {}
+    features: tuple[str, ...] = ()
     rank: int | None = None
     ranks: tuple[int, int] | None = None
+    rank_modules: dict[int, int] = {}
     alpha: float | None = None
+    alphas: tuple[float, float] | None = None
     dtype: str | None = None
+    prediction: str | None = None
     parts: tuple[str, ...] = ()
+    part_modules: dict[str, int] = {}
     modules: int = 0
     trigger_candidates: tuple[str, ...] = ()
     title: str | None = None
     reasons: dict[str, str] = {}
     guesses: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
 
 
-def identify(header: Header, alpha: float | None = None) -> Identity:
-    """Identify a file; ``alpha`` is its alpha tensor's value if that was read (:func:`registry.headers.read_alpha`)."""
+def identify(header: Header, first_alpha: float | None = None, alphas: Iterable[float] = ()) -> Identity:
+    """Identify a file; ``first_alpha`` is its first alpha tensor's value if that was read
+    (:func:`registry.headers.read_alpha`), ``alphas`` all their values if all were.
+    """
     metadata = header.metadata
-    adapted = modules(header.tensors)
-    reasons: dict[str, str] = {}
-    family = architecture(adapted, header.tensors, metadata)
-    if family:
-        reasons["architecture"] = family.reason
-    base, is_stated = base_model(family.value if family else None, adapted, metadata)
-    if base:
-        reasons["base_model"] = base.reason
-    kind = "lora" if adapted else _kind(header, reasons)
-    ranks = Counter(module.rank for module in adapted if module.rank is not None)
-    rank = _rank(ranks, metadata, reasons)
+    adapted = Adapted(header)
+    control = control_kind(adapted)
+    by_tensors = _tiny(adapted, metadata) or (control.family if control else None) or family(adapted)
+    what = control or (Kind("lora") if adapted.layout.is_adapter else kind(adapted, by_tensors))
+    if what.family or what.value in _NO_DENOISER:
+        by_tensors = what.family
+    elif by_tensors and what.value not in _WHOLE:
+        by_tensors = Family(by_tensors.architecture, by_tensors.reason)
+    said = statements(metadata)
+    found, contradictions = settled(by_tensors, said)
+    base = base_model(found, metadata, said)
+    is_lora = what.value == "lora"
+    net = network(adapted) if is_lora else None
+    rank = _rank(net, metadata)
+    said_alpha = alpha(first_alpha, rank.value if rank else None, metadata, alphas) if is_lora else None
+    if rank and rank.contradiction:
+        contradictions += (rank.contradiction,)
+    if said_alpha and said_alpha.contradiction:
+        contradictions += (said_alpha.contradiction,)
+    return _identity(header, adapted, what, found, base, net, rank, said_alpha, contradictions)
+
+
+_NO_DENOISER = frozenset({"vae", "embedding", "upscaler", "text-encoder", "image-encoder", "motion"})
+_WHOLE = frozenset({"lora", "checkpoint"})
+"""Kinds that go with one member of a family, where there are several."""
+
+
+class _Rank(msgspec.Struct, frozen=True):
+    value: int
+    reason: str
+    contradiction: str | None = None
+
+
+def _identity(
+    header: Header, adapted: Adapted, what: Kind, found: Family | None, base: tuple[Evidence, bool] | None,
+    net: Network | None, rank: _Rank | None, said_alpha: Alpha | None, contradictions: tuple[str, ...],
+) -> Identity:  # fmt: skip
+    metadata, architecture = header.metadata, found.architecture if found else None
+    form = naming(adapted.layout, what.value, metadata)
+    dtype, said_dtype = _dtype(header)
+    predicts = prediction(metadata, header.tensors)
+    words = triggers(metadata)
+    parts = trained_parts(adapted.layout, architecture) if net else dict.fromkeys(what.parts, 0)
+    variant = what.variant or (found.variant if found else None)
+    reasons = {
+        "kind": what.reason or (f"it adapts {len(adapted.layout.modules)} modules of a model" if net else ""),
+        "format": form.reason,
+        "architecture": found.reason if found else "",
+        "variant": variant.reason if variant else "",
+        "base_model": base[0].reason if base else "",
+        "network_type": net.reason if net else "",
+        "rank": rank.reason if rank else "",
+        "alpha": said_alpha.reason if said_alpha else "",
+        "dtype": said_dtype,
+        "prediction": predicts.reason if predicts else "",
+        "trigger_candidates": "; ".join(f"{shortened(word)}: {reason}" for word, reason in words.items()),
+        "title": "modelspec.title says so" if (title := _title(metadata)) else "",
+    }
+    if net:
+        reasons |= {"parts": "the beginnings of the modules' names say so", **net.features}
     return Identity(
-        kind=kind,
-        format=_format([module.name for module in adapted] or list(header.tensors), kind),
-        architecture=family.value if family else None,
-        base_model=base.value if base else None,
-        network_type=_network_type(adapted, reasons) if adapted else None,
-        rank=rank if adapted else None,
-        ranks=(min(ranks), max(ranks)) if ranks else None,
-        alpha=_alpha(alpha, rank, metadata, reasons) if adapted else None,
-        dtype=_dtype(header),
-        parts=_parts(adapted, family.value if family else None),
-        modules=len(adapted),
-        trigger_candidates=trigger_candidates(metadata),
-        title=_title(metadata),
-        reasons=reasons,
-        guesses=("base_model",) if base and not is_stated else (),
+        kind=what.value,
+        format=form.value,
+        architecture=architecture,
+        variant=variant.value if variant else None,
+        base_model=base[0].value if base else None,
+        network_type=net.type if net else None,
+        mix=dict(net.mix) if net else {},
+        features=tuple(net.features) if net else (),
+        rank=rank.value if rank else None,
+        ranks=(min(net.ranks), max(net.ranks)) if net and net.ranks else None,
+        rank_modules=dict(sorted(net.ranks.items(), key=lambda item: -item[1])) if net else {},
+        alpha=said_alpha.value if said_alpha else None,
+        alphas=said_alpha.spread if said_alpha else None,
+        dtype=dtype,
+        prediction=predicts.value if predicts else None,
+        parts=tuple(parts),
+        part_modules=parts if net else {},
+        modules=len(adapted.layout.modules) if net else 0,
+        trigger_candidates=tuple(words),
+        title=title,
+        reasons={name: reason for name, reason in reasons.items() if reason},
+        guesses=tuple(
+            name
+            for name, is_one in (("architecture", found and found.is_guess), ("base_model", base and base[1]))
+            if is_one
+        ),
+        contradictions=contradictions,
     )
 
 
-def _kind(header: Header, reasons: dict[str, str]) -> str:
-    """What a file without an adapter is."""
-    names = header.tensors
-    for kind, markers in _KINDS:
-        found = next((name for name in names if name.startswith(markers)), None)
-        if found:
-            reasons["kind"] = f"it has a tensor {found}"
-            return kind
-    if 0 < len(names) <= 2 and all(len(tensor.shape) == 2 and max(tensor.shape) <= 8192 for tensor in names.values()):
-        reasons["kind"] = "it has one or two matrices, as embeddings do"
-        return "embedding"
-    return "other"
-
-
-_KINDS = (
-    ("controlnet", ("control_model.", "controlnet_cond_embedding.", "lllite_")),
-("checkpoint", (
-        "model.diffusion_model.", "double_blocks.", "single_blocks.", "joint_blocks.", "transformer_blocks.",
-        "model.double_blocks.", "model.joint_blocks.", "down_blocks.", "input_blocks.", "blocks.0.self_attn.",
-    )),
-    ("vae", ("first_stage_model.", "decoder.conv_in", "encoder.conv_in", "decoder.mid", "vae.")),
-    ("embedding", ("emb_params", "clip_l", "clip_g", "string_to_param", "<")),
-)  # fmt: skip
-
-
-def _network_type(adapted: list[Module], reasons: dict[str, str]) -> str:
-    present = Counter(part for module in adapted for part in module.parts)
-    for name, part in _TYPES:
-        if present[part]:
-            reasons["network_type"] = f"{present[part]} of {len(adapted)} modules have a {part}"
-            return name
-    if present["oft_blocks"] or present["oft_diag"]:
-        return "boft" if any(len(module.parts.get("oft_blocks", ())) == 4 for module in adapted) else "oft"
-    if present["down"]:
-        spatial = sum(module.is_spatial for module in adapted)
-        reasons["network_type"] = f"{spatial or 'none'} of {len(adapted)} modules adapt a convolution"
-        return "locon" if spatial else "lora"
-    return "full" if present["diff"] else "norm"
-
-
-_TYPES = (
-    ("dora", "dora_scale"), ("loha", "hada_w1_a"), ("lokr", "lokr_w1"), ("lokr", "lokr_w1_a"), ("glora", "glora_a1"),
-    ("ia3", "on_input"),
-)  # fmt: skip
-
-
-def _rank(ranks: Counter[int], metadata: Mapping[str, str], reasons: dict[str, str]) -> int | None:
-    if ranks:
-        # Linear layers and convolutions often differ: the commonest is the network's, the larger of equals.
-        rank = max(ranks, key=lambda value: (ranks[value], value))
-        reasons["rank"] = f"{ranks[rank]} of {ranks.total()} modules have rank {rank}"
-        return rank
-    stated = _number(metadata.get("ss_network_dim"))
-    return int(stated) if stated is not None and 0 < stated < 1 << 31 else None
-
-
-def _alpha(value: float | None, rank: int | None, metadata: Mapping[str, str], reasons: dict[str, str]) -> float | None:
-    if value is not None:
-        reasons["alpha"] = "its alpha tensor says so"
-        return value
-    for key in ("ss_network_alpha", "modelspec.network_alpha"):
-        if (stated := _number(metadata.get(key))) is not None:
-            reasons["alpha"] = f"{key} says so"
-            return stated
-    stated = _peft_alpha(metadata.get("lora_adapter_metadata", ""))
-    if stated is not None:
-        reasons["alpha"] = "lora_adapter_metadata says so"
-        return stated
-    if rank is not None:
-        reasons["alpha"] = "no alpha means the rank"
-    return None if rank is None else float(rank)
-
-
-def _peft_alpha(text: str) -> float | None:
-    try:
-        content = msgspec.json.decode(text) if text else {}
-    except (msgspec.DecodeError, RecursionError):
+def _tiny(adapted: Adapted, metadata: Mapping[str, str]) -> Family | None:
+    """The embedded base model, which says so itself."""
+    if metadata.get("ss_sd_model_name") != TINY_BASE_NAME:
         return None
-    entries = content.items() if isinstance(content, dict) else ()
-    return next((_number(value) for key, value in entries if key.endswith("lora_alpha")), None)
-
-
-def _number(text: object) -> float | None:
-    try:
-        value = float(text) if isinstance(text, str | int | float) else math.nan
-    except (ValueError, OverflowError):
+    cross = cross_attention(adapted)
+    if cross is None or cross[1] != TINY_WIDTH:
         return None
-    return value if math.isfinite(value) else None
+    return Family("tiny", f"cross-attention is {TINY_WIDTH} wide and the metadata names the embedded base model")
+
+
+def _rank(net: Network | None, metadata: Mapping[str, str]) -> _Rank | None:
+    if net is None:
+        return None
+    stated = number(metadata.get("ss_network_dim"))
+    dim = int(stated) if stated is not None and 0 < stated < 1 << 31 else None
+    common = commonest(net.ranks)
+    if common is None:
+        return _Rank(dim, "ss_network_dim says so; the shapes don't tell") if dim is not None else None
+    total = sum(net.ranks.values())
+    mixed = f", the others {min(net.ranks)} to {max(net.ranks)}: mixed" if len(net.ranks) > 1 else ""
+    contradiction = None
+    if dim is not None and dim not in net.ranks and net.type in _OF_STATED_RANK:
+        contradiction = f"ss_network_dim says {dim}, but no module has that rank: it was resized"
+    return _Rank(common, f"{net.ranks[common]} of {total} modules have rank {common}{mixed}", contradiction)
+
+
+_OF_STATED_RANK = frozenset({"lora", "locon", "dora"})
 
 
 _DTYPES = {"F16": "fp16", "BF16": "bf16", "F32": "fp32", "F64": "fp64", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
 
 
-def _dtype(header: Header) -> str | None:
+_TYPE = attrgetter("dtype")
+
+
+def _dtype(header: Header) -> tuple[str | None, str]:
     """The type that most of the bytes have."""
+    types = set(map(_TYPE, header.tensors.values()))
+    if not types:
+        return None, ""
+    if len(types) == 1:
+        name = types.pop()
+        return _DTYPES.get(name, name.lower()), f"all its tensors are {name}"
     sizes: Counter[str] = Counter()
     for tensor in header.tensors.values():
         sizes[tensor.dtype] += tensor.offsets[1] - tensor.offsets[0]
-    if not sizes:
-        return None
-    name = sizes.most_common(1)[0][0]
-    return _DTYPES.get(name, name.lower())
-
-
-_FORMATS = (
-    ("lora_", "kohya"), ("lycoris_", "lycoris"), ("base_model.model.", "peft"), ("unet.", "diffusers"),
-    ("text_encoder", "diffusers"), ("transformer.", "transformer"), ("diffusion_model.", "original"),
-    ("model.diffusion_model.", "original"),
-)  # fmt: skip
-
-
-def _starts(names: list[str]) -> Counter[str]:
-    """How often each beginning occurs, in so many characters as tell the families apart."""
-    return Counter(name[:24] for name in names)
-
-
-def _format(names: list[str], kind: str) -> str:
-    counts: Counter[str] = Counter()
-    for start, count in _starts(names).items():
-        counts.update({form: count for prefix, form in _FORMATS if start.startswith(prefix)})
-    if counts:
-        return counts.most_common(1)[0][0]
-    return "checkpoint" if kind == "checkpoint" else "other"
-
-
-_PARTS = (
-    ("te3", ("lora_te3_", "lycoris_te3_", "text_encoder_3.")),
-    ("te2", ("lora_te2_", "lycoris_te2_", "text_encoder_2.")),
-    ("te1", ("lora_te1_", "lycoris_te1_")),
-    ("te", ("lora_te_", "lycoris_te_", "lycoris_text_", "text_encoder.")),
-    ("transformer", ("transformer.", "lora_transformer_")),
-    ("unet", ("lora_unet_", "lycoris_unet_", "lycoris_", "unet.", "diffusion_model.", "base_model.model.")),
-)
-
-
-_UNETS = {"sd1", "sd2", "sdxl", "tiny", None}
-
-
-def _parts(adapted: list[Module], family: str | None) -> tuple[str, ...]:
-    names = _starts([module.name for module in adapted])
-    found = {next((part for part, starts in _PARTS if name.startswith(starts)), "other") for name in names}
-    if family not in _UNETS:
-        # Trainers write lora_unet_ whatever the denoiser is.
-        found = {"transformer" if part == "unet" else part for part in found}
-    return tuple(sorted(found, key=lambda part: (part != "unet", part)))
+    name, size = sizes.most_common(1)[0]
+    total = sizes.total()
+    return _DTYPES.get(name, name.lower()), f"{100 * size // total if total else 0} % of its bytes are {name}"
 
 
 def _title(metadata: Mapping[str, str]) -> str | None:

@@ -1,239 +1,139 @@
-"""Which architecture a file belongs to, and which base model it was made for.
+"""Which base model a file was made for, by Civitai's exact names.
 
-Names and shapes win over metadata, which people copy and tools get wrong; but only metadata tells Pony, Illustrious
-and NoobAI from SDXL, since their tensors are alike.
+Architecture and size follow from the tensors; Pony, Illustrious and NoobAI are SDXL to the last tensor, so only what the
+metadata says of the base lets one guess them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from registry.headers import TensorInfo
-from registry.identify_modules import Module
+from registry.identify_evidence import Evidence, Family
+from registry.identify_stated import Statement, shortened
 
 TINY_BASE_NAME = "hubman-tinybase"
 """``ss_sd_model_name`` of what is trained on the embedded base model."""
-_TINY_WIDTH = 128
+TINY_WIDTH = 128
 
-
-@dataclass(frozen=True)
-class Evidence:
-    """A finding and why it holds."""
-
-    value: str
-    reason: str
-
-
-_BY_CROSS_ATTENTION = {768: "sd1", 1024: "sd2", 1280: "sdxl", 2048: "sdxl"}
-
-
-def architecture(
-    adapted: list[Module], tensors: Mapping[str, TensorInfo], metadata: Mapping[str, str]
-) -> Evidence | None:
-    """``sd1 sd2 sdxl sd3 flux flux2 tiny`` or another family's name, with the evidence; None if nothing tells."""
-    names = [module.name for module in adapted] or list(tensors)
-    widths = _cross_attention_widths(adapted, tensors)
-    if _TINY_WIDTH in widths and metadata.get("ss_sd_model_name") == TINY_BASE_NAME:
-        return Evidence("tiny", f"cross-attention is {_TINY_WIDTH} wide and the metadata names the embedded base model")
-    return (
-        _transformer(adapted, names)
-        or _unet(names, widths)
-        or _text_encoders(adapted)
-        or _stated_architecture(metadata)
-    )
-
-
-def _cross_attention_widths(adapted: list[Module], tensors: Mapping[str, TensorInfo]) -> set[int]:
-    if adapted:
-        return {
-            width
-            for module in adapted
-            if module.name.endswith(("attn2_to_k", "attn2.to_k", "attn2_to_v", "attn2.to_v"))
-            and _is_unet(module.name) and (width := module.input_width)
-        }  # fmt: skip
-    return {
-        tensor.shape[1]
-        for name, tensor in tensors.items()
-        if name.endswith("attn2.to_k.weight") and len(tensor.shape) == 2
-    }
-
-
-def _is_unet(name: str) -> bool:
-    return re.search(r"(down|up|input|output)_blocks|mid_block|middle_block", name) is not None
-
-
-def _unet(names: list[str], widths: set[int]) -> Evidence | None:
-    for width in sorted(widths):
-        if width in _BY_CROSS_ATTENTION:
-            return Evidence(_BY_CROSS_ATTENTION[width], f"cross-attention takes {width} inputs")
-    if found := _first(r"(input|output)_blocks_\d|middle_block_\d", names):
-        return Evidence("sdxl", f"{found} is a block name that only SDXL files have")
-    if found := _first(r"(down|up|mid)_block.*transformer_blocks[._][1-9]", names):
-        return Evidence("sdxl", f"{found} is deeper than any block of SD 1 and 2")
-    return None
-
-
-def _transformer(adapted: list[Module], names: list[str]) -> Evidence | None:
-    """The diffusion transformers, by block names that no other family has."""
-    # Every block has such names, so a few dozen tell as much as thousands.
-    sample = names[:: len(names) // 50 + 1]
-    for marker, family in _MARKERS:
-        if found := _first(marker, sample):
-            return Evidence(family, f"{found} is a module of that family")
-    if _first(r"double_blocks|single_blocks", sample):
-        return _double_stream(adapted, names)
-    if _first(r"(^|[._])transformer_blocks[._]\d+[._]attn[._]", sample):
-        return _joint(adapted, names)
-    return None
-
-
-def _first(pattern: str, names: Iterable[str]) -> str | None:
-    """The first name that has ``pattern`` in it: one search through all of them, not one each."""
-    text = "\n".join(names)
-    found = re.search(pattern, text, re.MULTILINE)
-    if found is None:
-        return None
-    end = text.find("\n", found.end())
-    return text[text.rfind("\n", 0, found.end()) + 1 : end if end >= 0 else len(text)]
-
-
-def _joint(adapted: list[Module], names: list[str]) -> Evidence | None:
-    """Families that diffusers gives ``transformer_blocks`` with joint attention: depth and width tell them apart."""
-    depth = _highest(names, r"transformer_blocks[._](\d+)") + 1
-    if depth > 38:
-        return Evidence("qwen", f"it has {depth} joint blocks")
-    widths = {module.input_width for module in adapted if module.name.endswith(("to_q", "add_q_proj"))}
-    for width, family in ((1536, "sd3"), (2432, "sd3"), (3072, "flux")):
-        if width in widths:
-            return Evidence(family, f"its joint blocks are {width} wide")
-    return None
-
-
-_MARKERS = (
-    (r"joint_transformer_blocks", "auraflow"),
-    (r"joint_blocks", "sd3"),
-    (r"double_stream_blocks|single_stream_blocks", "hidream"),
-    (r"(^|[._])single_transformer_blocks", "flux"),
-    (r"transformer_blocks[._]\d+[._](img|txt)_mlp", "qwen"),
-    (r"(^|[._])blocks[._]\d+[._](self_attn|cross_attn)[._][qkvo]", "wan"),
-    (r"(^|[._])layers[._]\d+[._]attention[._]", "lumina"),
-)
-
-
-def _double_stream(adapted: list[Module], names: list[str]) -> Evidence:
-    """FLUX.1, FLUX.2 and HunyuanVideo share block names; width, depth and the size of the MLP tell them apart."""
-    if _highest(names, r"double_blocks[._](\d+)") == 19:
-        return Evidence("hunyuan-video", "it has 20 double blocks")
-    for module in adapted:
-        if re.search(r"img_attn[._]qkv$|single_blocks[._]\d+[._]linear1$", module.name):
-            width, out = module.input_width, module.output_width
-            if width in {4096, 6144} or (width and out == 9 * width):
-                return Evidence("flux2", f"{module.name} is {width} wide and puts out {out}")
-    return Evidence("flux", "it has double_blocks or single_blocks")
-
-
-def _highest(names: Iterable[str], pattern: str) -> int:
-    return max((int(found[1]) for name in names if (found := re.search(pattern, name))), default=-1)
-
-
-def _text_encoders(adapted: list[Module]) -> Evidence | None:
-    names = [module.name for module in adapted]
-    if any(name.startswith("lora_te3_") for name in names):
-        return None
-    if any(name.startswith(("lora_te2_", "text_encoder_2.")) for name in names):
-        return Evidence("sdxl", "it adapts a second text encoder")
-    for module in adapted:
-        if module.name.startswith(("lora_te_", "text_encoder.")) and module.name.endswith(("q_proj", "k_proj")):
-            family = {768: "sd1", 1024: "sd2"}.get(module.input_width or 0)
-            if family:
-                return Evidence(family, f"its text encoder is {module.input_width} wide")
-    return None
-
-
-_ARCHITECTURES = (
-    ("stable-diffusion-xl", "sdxl"), ("sdxl", "sdxl"), ("stable-diffusion-v1", "sd1"), ("sd_v1", "sd1"),
-    ("stable-diffusion-v2", "sd2"), ("sd_v2", "sd2"), ("stable-diffusion-3", "sd3"), ("sd3", "sd3"),
-    ("flux-2", "flux2"), ("flux2", "flux2"), ("flux", "flux"), ("chroma", "flux"), ("qwen", "qwen"), ("wan", "wan"),
-    ("hunyuan-video", "hunyuan-video"), ("hunyuan_video", "hunyuan-video"), ("hidream", "hidream"),
-    ("lumina", "lumina"), ("auraflow", "auraflow"), ("z-image", "lumina"), ("zimage", "lumina"),
+_SDXL_FAMILIES = (
+    (r"pony", "Pony"), (r"noob", "NoobAI"), (r"illustrious|ilxl|(^|[^a-z])il_?xl|wai.?(nsfw|ani|illu)", "Illustrious"),
 )  # fmt: skip
-
-
-def _stated_architecture(metadata: Mapping[str, str]) -> Evidence | None:
-    for key in ("modelspec.architecture", "ss_base_model_version"):
-        stated = metadata.get(key, "").lower()
-        for prefix, family in _ARCHITECTURES:
-            if stated.startswith(prefix):
-                return Evidence(family, f"{key} says {stated}; the tensors don't tell")
-    return None
-
-
-# base models, by Civitai's names ------------------------------------------------------------------------------------
-
 _NAMED = (
-    ("sdxl", r"pony", "Pony"), ("sdxl", r"illustrious|ilxl|(^|[^a-z])il_?xl|wai.?(nsfw|ani|illu)", "Illustrious"),
-    ("sdxl", r"noob", "NoobAI"), ("flux", r"schnell", "Flux.1 S"), ("flux", r"kontext", "Flux.1 Kontext"),
-    ("flux", r"krea", "Flux.1 Krea"), ("flux", r"chroma", "Chroma"), ("sd2", r"768|v2_v|_v$|v-pred", "SD 2.1 768"),
+    ("flux", r"schnell", "Flux.1 S"), ("flux", r"kontext", "Flux.1 Kontext"), ("flux", r"krea", "Flux.1 Krea"),
+    ("sd2", r"768|v2_v|_v$|v-pred", "SD 2.1 768"),
     ("sd1", r"(^|[^0-9])1[._-]4([^0-9]|$)", "SD 1.4"), ("sdxl", r"0[._]9([^0-9]|$)", "SDXL 0.9"),
-    ("sdxl", r"lightning", "SDXL Lightning"), ("sd3", r"3[._-]?5.?m|5-medium", "SD 3.5 Medium"),
-    ("sd3", r"3[._-]?5.?l|5-large", "SD 3.5 Large"), ("lumina", r"z-?image.?base", "ZImageBase"),
-    ("lumina", r"z-?image", "ZImageTurbo"), ("lumina", r"lumina", "Lumina"),
+    ("sdxl", r"lightning", "SDXL Lightning"), ("sdxl", r"hyper", "SDXL Hyper"), ("sdxl", r"playground", "Playground v2"),
+    ("sd3", r"(3[._-]?)?5.?m", "SD 3.5 Medium"), ("sd3", r"(3[._-]?)?5.?l", "SD 3.5 Large"),
+    ("z-image", r"z-?_?image.?base", "ZImageBase"), ("auraflow", r"pony", "Pony V7"),
+    ("flux2", r"9b.?base", "Flux.2 Klein 9B-base"), ("flux2", r"4b.?base", "Flux.2 Klein 4B-base"),
+    ("flux2", r"9b", "Flux.2 Klein 9B"), ("flux2", r"4b", "Flux.2 Klein 4B"), ("flux2", r"dev", "Flux.2 D"),
+    ("pixart", r"alpha|pixart.?a", "PixArt a"), ("pixart", r"sigma|pixart.?e", "PixArt E"), ("ltx2", r"2[._-]3", "LTXV 2.3"),
+    ("wan", r"2[._-]?2.*i2v|i2v.*2[._-]2|a14b.*i2v|i2v.*a14b", "Wan Video 2.2 I2V-A14B"),
+    ("wan", r"2[._-]?2.*(5b|ti2v)", "Wan Video 2.2 TI2V-5B"),
+    ("wan", r"2[._-]?2.*t2v|t2v.*2[._-]2|t2v.*a14b", "Wan Video 2.2 T2V-A14B"),
+    ("wan", r"i2v.*720|720.*i2v", "Wan Video 14B i2v 720p"), ("wan", r"i2v.*480|480.*i2v", "Wan Video 14B i2v 480p"),
+    ("wan", r"t2v.*14b|14b.*t2v", "Wan Video 14B t2v"), ("wan", r"1[._]3b", "Wan Video 1.3B t2v"),
+    ("qwen", r"qwen.?image.?2", "Qwen 2"),
 )  # fmt: skip
 """(architecture, pattern in what the metadata says of the base, Civitai's name)."""
 
 _USUAL = {
     "sd1": "SD 1.5", "sd2": "SD 2.1", "sdxl": "SDXL 1.0", "flux": "Flux.1 D", "qwen": "Qwen", "hidream": "HiDream",
-    "hunyuan-video": "Hunyuan Video", "auraflow": "AuraFlow", "tiny": "Other", "sd3": "SD 3",
+    "hunyuan-video": "Hunyuan Video", "hunyuan-dit": "Hunyuan 1", "auraflow": "AuraFlow", "tiny": "Other", "sd3": "SD 3",
+    "chroma": "Chroma", "kolors": "Kolors", "anima": "Anima", "cascade": "Stable Cascade", "lumina": "Lumina",
+    "z-image": "ZImageTurbo", "pixart": "PixArt E", "ltx": "LTXV", "ltx2": "LTXV2", "cogvideo": "CogVideoX", "mochi": "Mochi",
+    "svd": "SVD", "krea2": "Krea 2",
 }  # fmt: skip
-"""What an architecture's files are nearly always made for; :func:`_sized` knows the families of several sizes."""
+"""What an architecture's files are nearly always made for."""
+
+_ONLY = frozenset({"chroma", "kolors", "anima", "hidream", "mochi", "cogvideo", "hunyuan-dit", "krea2", "tiny"})
+"""Architectures that have one base model, so that it follows from the tensors."""
+
+_BY_VARIANT = {
+    ("flux2", "Klein 4B"): "Flux.2 Klein 4B", ("flux2", "Klein 9B"): "Flux.2 Klein 9B", ("flux2", "Dev"): "Flux.2 D",
+    ("wan", "1.3B"): "Wan Video 1.3B t2v", ("wan", "5B"): "Wan Video 2.2 TI2V-5B", ("sd3", "large"): "SD 3.5 Large",
+    ("sd3", "3.5 medium"): "SD 3.5 Medium", ("flux", "schnell"): "Flux.1 S", ("flux", "dev"): "Flux.1 D",
+}  # fmt: skip
+
+_LONGEST = 300
+"""Characters of an entry that are searched: a base's name is never longer, and some patterns take the square of it."""
+
+_HASHES = (
+    ("sdxl", "67ab2fd8ec", "Pony"), ("sdxl", "31e35c80fc", "SDXL 1.0"), ("sd1", "6ce0161689", "SD 1.5"),
+    ("sd1", "cc6cb27103", "SD 1.5"), ("sd1", "1a189f0be6", "SD 1.5"), ("sd1", "e1441589a6", "SD 1.5"),
+)  # fmt: skip
+"""(architecture, beginning of the SHA-256 of a base's published file, Civitai's name)."""
 
 _SAYING = (
-"ss_sd_model_name", "ss_base_model_version", "modelspec.architecture", "modelspec.implementation",
-    "modelspec.merged_from",
+    "ss_sd_model_name", "ss_base_model_version", "modelspec.architecture", "modelspec.implementation", "modelspec.merged_from",
 )  # fmt: skip
 
 
-def base_model(family: str | None, adapted: list[Module], metadata: Mapping[str, str]) -> tuple[Evidence | None, bool]:
-    """(Civitai's exact name with its reason, whether the metadata states it rather than usage suggesting it)."""
+def base_model(
+    family: Family | None, metadata: Mapping[str, str], stated: Sequence[Statement]
+) -> tuple[Evidence, bool] | None:
+    """(Civitai's exact name with its reason, whether it is a guess); None if nothing lets one say.
+
+    What only suggests itself, from a file's name or from what is usual, is a guess.
+    """
     if family is None:
-        return None, False
-    if family != "tiny":
-        for architecture_, pattern, name in _NAMED:
-            for key in _SAYING if architecture_ == family else ():
-                if re.search(pattern, metadata.get(key, "").lower()):
-                    return Evidence(name, f"{key} says {metadata[key]}"), True
-    sized = _sized(family, adapted)
-    if sized is not None:
-        return sized, True
-    usual = _USUAL.get(family)
+        return None
+    architecture = family.architecture
+    said = {key: text[:_LONGEST].lower() for key in _SAYING if (text := metadata.get(key))}
+    return (
+        _by_hash(architecture, metadata)
+        or _sdxl_family(architecture, said, metadata)
+        or _named(architecture, said)
+        or _by_variant(family)
+        or _usual(family, stated)
+    )
+
+
+def _by_variant(family: Family) -> tuple[Evidence, bool] | None:
+    name = _BY_VARIANT.get((family.architecture, family.variant.value)) if family.variant else None
+    return (Evidence(name, family.variant.reason), False) if name and family.variant else None
+
+
+def _usual(family: Family, stated: Sequence[Statement]) -> tuple[Evidence, bool] | None:
+    architecture = family.architecture
+    usual = _USUAL.get(architecture)
     if usual is None:
-        return None, False
-    stated = _stated_architecture(metadata)
-    if family == "tiny" or (stated is not None and stated.value == family):
-        return Evidence(usual, "tensors and metadata agree on the architecture"), True
-    return Evidence(usual, f"the usual base of the architecture {family}"), False
+        return None
+    if architecture in _ONLY:
+        return Evidence(usual, f"the base of {architecture}; {family.reason}"), False
+    if agreeing := next((one for one in stated if one.architecture == architecture), None):
+        return Evidence(usual, f"{agreeing}, and it is the usual base of {architecture}"), False
+    return Evidence(usual, f"the usual base of the architecture {architecture}"), True
 
 
-def _sized(family: str, adapted: list[Module]) -> Evidence | None:
-    """The base by the model's width, for families whose members differ in it."""
-    names = _BY_WIDTH.get(family, {})
-    for module in adapted if names else ():
-        width = module.input_width
-        if width in names and _is_hidden(module.name):
-            return Evidence(names[width], f"its blocks are {width} wide")
+def _by_hash(architecture: str, metadata: Mapping[str, str]) -> tuple[Evidence, bool] | None:
+    value = metadata.get("ss_new_sd_model_hash", "").lower()
+    for family, start, name in _HASHES:
+        if family == architecture and value.startswith(start):
+            return Evidence(name, f"ss_new_sd_model_hash {start}… is that of its published file"), False
     return None
 
 
-_BY_WIDTH: dict[str, dict[int | None, str]] = {
-    "flux2": {3072: "Flux.2 Klein 4B", 4096: "Flux.2 Klein 9B", 6144: "Flux.2 D"},
-    "wan": {1536: "Wan Video 1.3B t2v", 3072: "Wan Video 2.2 TI2V-5B"},
-    "sd3": {2432: "SD 3.5 Large"},
-    "lumina": {3840: "ZImageTurbo", 2304: "Lumina"},
-}
+def _sdxl_family(
+    architecture: str, said: Mapping[str, str], metadata: Mapping[str, str]
+) -> tuple[Evidence, bool] | None:
+    """Always a guess: a base may be named after what it is not, and is often a merge of several."""
+    if architecture != "sdxl":
+        return None
+    for pattern, name in _SDXL_FAMILIES:
+        for key, text in said.items():
+            if re.search(pattern, text):
+                return Evidence(name, f"a guess: {key} says {shortened(metadata[key])}; the tensors are SDXL's"), True
+    if '"score_9' in metadata.get("ss_tag_frequency", ""):
+        return Evidence("Pony", "a guess: its captions have score_9, a tag of Pony; the tensors are SDXL's"), True
+    return None
 
 
-def _is_hidden(name: str) -> bool:
-    """Whether the module reads the model's hidden state, so that its input width is the model's."""
-    return re.search(r"(qkv|to_q|attn[._]q|self_attn[._][kv]|linear1)$", name) is not None
+def _named(architecture: str, said: Mapping[str, str]) -> tuple[Evidence, bool] | None:
+    for family, pattern, name in _NAMED:
+        if family == architecture:
+            for key, text in said.items():
+                if re.search(pattern, text):
+                    return Evidence(name, f"{key} says {shortened(text)}"), False
+    return None

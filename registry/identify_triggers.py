@@ -15,37 +15,44 @@ _PLACEHOLDERS = {"img", "image", "images", "train", "training", "dataset", "data
 """Folder names that trainers' guides suggest and that say nothing."""
 
 
-def trigger_candidates(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """The stated phrase, the class tokens, the tags that lead nearly every caption: the likeliest first, each once.
+def triggers(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Word to reason: the stated phrase, the class tokens, the tags that lead nearly every caption: the likeliest first.
 
-    Empty if the metadata says nothing that can be read.
+    Each word once; empty if the metadata says nothing that can be read.
     """
-    found: dict[str, str] = {}
-    for word in _candidates(metadata):
+    found: dict[str, tuple[str, str]] = {}
+    for word, reason in _candidates(metadata):
         text = " ".join(word.split()).strip(" ,;")
         if text and len(text) <= 200 and text.isprintable():
-            found.setdefault(text.casefold(), text)
-    return tuple(found.values())[:MAX_CANDIDATES]
+            found.setdefault(text.casefold(), (text, reason))
+    return dict(list(found.values())[:MAX_CANDIDATES])
 
 
-def _candidates(metadata: Mapping[str, str]) -> Iterator[str]:
-    yield from re.split(r"[;,]", metadata.get("modelspec.trigger_phrase", ""))
+def _candidates(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for word in re.split(r"[;,]", metadata.get("modelspec.trigger_phrase", "")):
+        yield word, "modelspec.trigger_phrase says so"
     frequency = _object(metadata.get("ss_tag_frequency"))
-    yield from _class_tokens(metadata, _tags(frequency))
+    yield from _class_tokens(metadata, frequency)
     for counts in frequency.values():
-        yield from _leading_tag(counts)
+        for tag in _leading_tag(counts):
+            yield tag, "the first tag of nearly all captions in ss_tag_frequency"
 
 
-def _class_tokens(metadata: Mapping[str, str], tags: set[str]) -> Iterator[str]:
+def _class_tokens(metadata: Mapping[str, str], frequency: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Class tokens and folder names such as ``10_zxq style``, where the captions bear them out or there are none."""
     subsets = [subset for subset in _subsets(metadata) if not subset.get("is_reg")]
-    words = [subset["class_tokens"] for subset in subsets if isinstance(subset.get("class_tokens"), str)]
+    words = [
+        (subset["class_tokens"], "class tokens in ss_datasets")
+        for subset in subsets
+        if isinstance(subset.get("class_tokens"), str)
+    ]
     folders = (re.fullmatch(r"\d+_(.+)", folder) for folder in _object(metadata.get("ss_dataset_dirs")))
-    words += [folder[1] for folder in folders if folder]
-    for word in words:
+    words += [(folder[1], "the name of a folder in ss_dataset_dirs") for folder in folders if folder]
+    tags = _tags(frequency) if words else set()
+    for word, reason in words:
         known = word.casefold()
         if known not in _PLACEHOLDERS and (not tags or known in tags):
-            yield word
+            yield word, reason
 
 
 def _subsets(metadata: Mapping[str, str]) -> Iterator[dict[str, Any]]:

@@ -105,6 +105,9 @@ def _line(
     target = str(root.joinpath(*folders, stem + ending))
     if Path(source).is_symlink():
         return Line(model=model.id, name=model.name, source=source, target=target, conflict="it is a link")
+    if not file.sha256 and any("{hash8}" in part for part in parts):
+        why = "it has no hash yet: scan first"
+        return Line(model=model.id, name=model.name, source=source, target=target, conflict=why)
     moves = tuple(_along(one, source, target) for one in with_companions(source))
     return Line(model=model.id, name=model.name, source=source, target=target, moves=moves)
 

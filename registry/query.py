@@ -32,7 +32,8 @@ BUILT_IN_VIEWS = {
     "dupes": "is:dup",
     "updates": "is:update",
     "mine": "trained:here",
-    "untested": "is:untested",
+    "untested": "trained:here tested:never",
+    "stale": "is:stale",
 }
 """Ready-made queries by name."""
 

@@ -34,6 +34,20 @@ HAS = {
 }
 HAS |= {"previews": HAS["preview"], "triggers": HAS["trigger"], "note": HAS["notes"], "tag": HAS["tags"]}
 
+TESTED = "(l.uses > 0 OR l.id IN (SELECT w.model_id FROM sweeps s JOIN versions w ON w.id = s.version_id))"
+"""A picture was drawn with it, by whatever program."""
+
+STALE_DAYS = 90
+# A file that is here, though a newer one of its model for the same base model is here too.
+_SUPERSEDED = (
+    "SELECT v.model_id FROM (SELECT model_id FROM versions GROUP BY model_id HAVING count(*) > 1) several "
+    "CROSS JOIN versions v ON v.model_id = several.model_id JOIN versions n ON n.model_id = v.model_id "
+    "AND coalesce(n.base_model, '') = coalesce(v.base_model, '') AND (n.added_at, v.id) > (v.added_at, n.id) "
+    "JOIN files f ON f.version_id = v.id JOIN places p ON p.sha256 = f.sha256 AND p.state <> 'missing' "
+    "LEFT JOIN usage u ON u.sha256 = f.sha256 WHERE EXISTS "
+    "(SELECT 1 FROM files g JOIN places q ON q.sha256 = g.sha256 WHERE g.version_id = n.id AND q.state <> 'missing')"
+)
+
 IS = {
     "fav": "l.favourite",
     "missing": f"l.id IN ({_MODELS_OF_PLACES} WHERE p.state = 'missing' AND p.state <> 'present') "
@@ -49,9 +63,12 @@ IS = {
     "gone": "l.gone",
     "early": "l.early_until > :now",
     "update": "l.outdated",
-    "untested": "l.id NOT IN (SELECT w.model_id FROM sweeps s JOIN versions w ON w.id = s.version_id)",
+    "unhashed": "l.id IN (SELECT w.model_id FROM unhashed u JOIN versions w ON w.id = u.item)",
+    "untested": f"NOT {TESTED}",
+    "superseded": f"l.id IN ({_SUPERSEDED})",
+    "stale": f"l.id IN ({_SUPERSEDED} AND coalesce(u.last_at, f.added_at) < :long_ago)",
 }
-"""``:now`` stands for this moment."""
+"""``:now`` stands for this moment, ``:long_ago`` for that of :data:`STALE_DAYS` before."""
 IS |= {"favourite": IS["fav"], "favorite": IS["fav"], "broken": IS["damaged"], "duplicate": IS["dup"]}
 
 

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from registry import query_values, timestamps
 from registry.errors import UsageError
 from registry.listing import UNKNOWN, plain_base
-from registry.query_choices import HAS, IS, LICENCES, choice
+from registry.query_choices import HAS, IS, LICENCES, STALE_DAYS, TESTED, choice
 from registry.query_values import Parameters
 
 Compile = Callable[[str, Parameters], str]
@@ -85,12 +87,44 @@ def _added(text: str, values: Parameters) -> str:
     return query_values.when("l.added_at", text, values.now, values.bind)
 
 
+_COUNT = re.compile(r"(?:<=|>=|<|>|=)?\d{1,3}|\d{1,3}\.\.\d{0,3}|\.\.\d{1,3}")
+"""A number of pictures; four digits are a year."""
+
+
 def _used(text: str, values: Parameters) -> str:
     if text.lower() in {"never", "no"}:
         return "l.used_at IS NULL"
     if text.lower() in {"ever", "yes"}:
         return "l.used_at IS NOT NULL"
+    if _COUNT.fullmatch(text):
+        return query_values.compare("l.uses", query_values.number("used"), text, values.bind)
     return query_values.when("l.used_at", text, values.now, values.bind)
+
+
+def _used_with(text: str, values: Parameters) -> str:
+    """Models of which a picture was also drawn with another one that is called so."""
+    named = f"{values.contains('m.name', text)} OR {values.whole('m.alias', text)}"
+    return (
+        # In this order: few models were used, and only their names need to be looked at.
+        "l.id IN (SELECT v.model_id FROM image_resources o CROSS JOIN files g ON g.sha256 = o.sha256 "
+        "CROSS JOIN versions w ON w.id = g.version_id CROSS JOIN models m ON m.id = w.model_id "
+        "CROSS JOIN image_uses b ON b.resource = o.id CROSS JOIN image_uses a ON a.image = b.image "
+        "CROSS JOIN image_resources r ON r.id = a.resource CROSS JOIN files f ON f.sha256 = r.sha256 "
+        "CROSS JOIN versions v ON v.id = f.version_id "
+        f"WHERE ({named}) AND v.model_id <> m.id)"
+    )
+
+
+def _tested(text: str, _values: Parameters) -> str:
+    return choice("tested", text, {"never": f"NOT {TESTED}", "no": f"NOT {TESTED}", "yes": TESTED})
+
+
+def _is(text: str, values: Parameters) -> str:
+    condition = choice("is", text, IS)
+    for name, moment in (("now", values.now), ("long_ago", values.now - timedelta(days=STALE_DAYS))):
+        if f":{name}" in condition:
+            condition = condition.replace(f":{name}", values.bind(timestamps.of(moment)))
+    return condition
 
 
 def _trained(text: str, _values: Parameters) -> str:
@@ -128,8 +162,10 @@ FIELDS: dict[str, QueryField] = {
     "size": QueryField(_size, "size of the newest file, in kb, mb, gb", ">500mb"),
     "added": QueryField(_added, "an age or a date", "<30d"),
     "year": QueryField(_number("year", "l.year"), "the year in which it was added", "2026"),
-    "used": QueryField(_used, "never, ever, or when it was last drawn with", "never"),
+    "used": QueryField(_used, "never, ever, when it was last drawn with, or in how many pictures: <30d, >5", "never"),
     "uses": QueryField(_number("uses", "l.uses"), "pictures drawn with it", ">=10"),
+    "with": QueryField(_used_with, "a part of the name of a model that was used in the same picture", "ink"),
+    "tested": QueryField(_tested, "never or yes: whether any picture was drawn with it", "never"),
     "trained": QueryField(_trained, "here: made by a training of ours", "here"),
     "nsfw": QueryField(_nsfw, "highest browsing level: unrated, pg, pg13, r, x, xxx", "<=r"),
     "lic": QueryField(
@@ -141,8 +177,9 @@ FIELDS: dict[str, QueryField] = {
         lambda text, _: choice("has", text, HAS), "something is filled in: notes, preview, trigger…", "notes"
     ),
     "is": QueryField(
-        lambda text, values: choice("is", text, IS).replace(":now", values.bind(timestamps.of(values.now))),
-        "fav, missing, offline, elsewhere, dup, early, update, published, damaged, trash, gone (upstream), untested",
+        _is,
+        "fav, missing, offline, elsewhere, dup, early, update, published, damaged, trash, gone (upstream), untested, "
+        "superseded (a newer version is here too), stale (superseded, and not used for 90 days)",
         "fav",
     ),
 }

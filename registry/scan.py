@@ -6,13 +6,14 @@ all their bytes. A scan that is stopped keeps what it had written, and the next 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from registry import changes, ids, places, projection, settled, timestamps, unhashed
+from registry import changes, ids, places, projection, settled, timestamps, unhashed, usage_match
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
@@ -87,6 +88,7 @@ def list_folders(
     listed, unreadable = list_files(registry, plan.to_list, watch)
     plan.problems += describe_files(registry, plan.to_read, watch)
     _attach_previews(registry, plan.without_preview)
+    usage_match.appeared(registry, [place.sha256 for place, _ in plan.moved if place.sha256 and place.is_hashed])
     return Listing(plan, listed, unreadable, [seen for seen in plan.to_read if seen.path not in unreadable])
 
 
@@ -129,6 +131,7 @@ def index_file(registry: Registry, path: Path) -> str:
     root = folders.covering_root(registry, full) or full.parent
     with registry.transaction() as db:
         projection.rebuild(db, write(db, reading, str(root)))
+    usage_match.appeared(registry, [reading.hashes.sha256])
     return ids.item_id(reading.hashes.sha256)
 
 
@@ -142,6 +145,14 @@ def hashed(registry: Registry, version_id: str) -> str:
         return found
     row = registry.db.execute("SELECT path FROM places WHERE sha256 = ?", (found,)).fetchone()
     return index_file(registry, Path(row[0])) if row else found
+
+
+def hash_those_of(registry: Registry, size: int) -> None:
+    """Hash the listed files of ``size`` bytes: one of them may have the content that somebody looks for."""
+    sql = "SELECT p.path FROM unhashed u JOIN places p ON p.sha256 = u.item WHERE p.size = ? AND p.state = 'present'"
+    for (path,) in registry.db.execute(sql, (size,)).fetchall():
+        with contextlib.suppress(HubError):
+            index_file(registry, Path(path))
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:

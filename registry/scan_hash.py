@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from registry import places, projection, roots
+from registry import places, projection, roots, usage_match
 from registry.database import Registry
 from registry.hashing import NO_TENSORS
 from registry.places import Known, Seen
@@ -60,6 +60,7 @@ def hash_files(
         watch("reading", done, len(files))
         work.take(reading)
     work.write()
+    usage_match.appeared(registry, work.first)
     watch("reading", len(files), len(files))
     return work.done
 
@@ -73,7 +74,7 @@ class _Work:
         self._root_of = roots.Cover(registry)
         self._listed = listed
         self._batch: list[Reading] = []
-        self._first: set[str] = set()
+        self.first: set[str] = set()
 
     def take(self, reading: Reading | Problem) -> None:
         if isinstance(reading, Problem):
@@ -89,11 +90,11 @@ class _Work:
             touched: set[str] = set()
             for reading in self._batch:
                 sha256 = reading.hashes.sha256 if reading.hashes else ""
-                if sha256 not in self._first and not _is_known(db, sha256):
-                    self._first.add(sha256)
+                if sha256 not in self.first and not _is_known(db, sha256):
+                    self.first.add(sha256)
                 source = self._count(db, reading)
                 root = self._root_of(reading.seen.path)
-                touched |= write(db, reading, root, source, is_first=sha256 in self._first)
+                touched |= write(db, reading, root, source, is_first=sha256 in self.first)
             projection.rebuild(db, touched)
         self._batch = []
 

@@ -78,4 +78,4 @@ def _loads(moves: Sequence[Move]) -> dict[Path, list[Move]]:
 
 def _sha256(db: sqlite3.Connection, path: str) -> str | None:
     row = db.execute("SELECT sha256 FROM places WHERE path = ?", (path,)).fetchone()
-    return row[0] if row else None
+    return row[0] if row and row[0] and not ids.is_provisional(row[0]) else None

@@ -94,7 +94,7 @@ def swarm_paths(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-_SWARM = re.compile(r"\s*(ModelRoot|SD\w+Folder)\s*:\s*(.*\S)")
+_SWARM = re.compile(r"\s*(ModelRoot|OutputPath|SD\w+Folder)\s*:\s*(.*\S)")
 
 
 def invoke_models(folder: Path) -> Path:

@@ -17,7 +17,9 @@ _HEAVY = {"torch", "diffusers", "transformers", "peft", "accelerate", "numpy"}
 
 def _run(*command: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(_HERE)}
-    done = subprocess.run(command, cwd=_HERE, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=_HERE, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -51,7 +53,8 @@ told = {
     "search": ["--sandbox", "x"], "pull": ["--sandbox", "1"], "enrich": ["--sandbox"], "updates": [],
     "publish": ["ink", "--dry-run", "--sandbox"], "remote add": ["r", remote], "sync": ["r"], "remote check": ["r"],
     "dataset check": [images], "dataset show": [images], "job attach": ["x"],
-    "verify": [], "facets": [], "view ls": [], "collection ls": [], "dupes": [], "journal": [], "undo": [],
+    "verify": [], "facets": [], "view ls": [], "collection ls": [], "dupes": [], "journal": [], "undo": [], "watch": ["--until-eof"],
+    "images ls": [], "images find": [], "images scan": [images], "images unmatched": [], "images uses": ["ink"],
     "organise": ["--template", "{base}/{model}", "--dry-run"],
 }
 heavy = {"torch", "diffusers", "transformers", "peft", "accelerate"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
@@ -16,8 +16,12 @@ from hubman import config
 from tui import actions
 from tui.acting import Acting
 from tui.data import Data
-from tui.services.watch import Snapshot
+from tui.services.index_state import IndexState
+from tui.services.watch import Snapshot, written
 from tui.work import begin
+
+if TYPE_CHECKING:
+    from tui.services.indexer import Indexer
 
 
 def _library() -> Screen[Any]:
@@ -57,7 +61,10 @@ def _jobs() -> Screen[Any]:
 
 
 class HubmanApp(App[None], Acting):
-    """hubman in the terminal. ``poll`` is the number of seconds between looks at the jobs; 0 never looks."""
+    """hubman in the terminal. ``poll`` is the number of seconds between looks at the jobs; 0 never looks.
+
+    With ``watch`` the index is kept live by a process of its own.
+    """
 
     TITLE = "hubman"
     CSS_PATH = "app.tcss"
@@ -73,11 +80,17 @@ class HubmanApp(App[None], Acting):
     DEFAULT_MODE = "library"
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("app")]
 
-    def __init__(self, home: Path | None = None, *, poll: float = 0.2) -> None:
+    def __init__(self, home: Path | None = None, *, poll: float = 0.2, watch: bool = False) -> None:
         super().__init__()
         self.data = Data(home or config.home())
         self.jobs = Snapshot()
         self.jobs_changed: Signal[Snapshot] = Signal(self, "jobs")
+        self.registry_changed: Signal[None] = Signal(self, "registry")
+        self._written: tuple[int, ...] = ()
+        self.index = IndexState()
+        self.index_changed: Signal[IndexState] = Signal(self, "index")
+        self._watches = watch
+        self._indexer: Indexer | None = None
         self.own_keys: dict[str, str] = {}
         self._poll = poll
         self._polling = False
@@ -85,8 +98,12 @@ class HubmanApp(App[None], Acting):
 
     def on_mount(self) -> None:
         self._read_keys()
+        self._written = written(self.data.home)
         if self._poll:
             self.set_interval(self._poll, self._tick)
+        if self._watches:
+            # After the first paint: another interpreter starts beside this one.
+            self.call_after_refresh(lambda: begin(self, self._watch_folders, group="index"))
 
     def _read_keys(self) -> None:
         from tui import keymap
@@ -96,6 +113,20 @@ class HubmanApp(App[None], Acting):
             self.set_keymap(self.own_keys)
         for problem in problems:
             self.notify(problem, severity="warning", timeout=10, markup=False)
+
+    async def _watch_folders(self) -> None:
+        from tui.services.indexer import Indexer
+
+        def tell(state: IndexState) -> None:
+            self.index = state
+            self.index_changed.publish(state)
+
+        self._indexer = Indexer(self.data.home, tell)
+        await self._indexer.run()
+
+    async def on_unmount(self) -> None:
+        if self._indexer is not None:
+            await self._indexer.stop()
 
     # jobs ---------------------------------------------------------------------------------------------------------
 
@@ -114,20 +145,24 @@ class HubmanApp(App[None], Acting):
 
     async def _look(self) -> None:
         try:
-            found = await asyncio.to_thread(self._poll_jobs)
+            found, now = await asyncio.to_thread(self._poll_registry)
         except Exception as error:
             self.log.error(f"jobs: {error}")
         else:
             if found != self.jobs:
                 self.jobs = found
                 self.jobs_changed.publish(found)
+            if now != self._written:
+                self._written = now
+                self.registry_changed.publish(None)
         finally:
             self._polling = False
 
-    def _poll_jobs(self) -> Snapshot:
+    def _poll_registry(self) -> tuple[Snapshot, tuple[int, ...]]:
+        """The jobs, and what differs after anybody wrote to the registry."""
         from tui.services import watch
 
-        return watch.poll(self.data.registry, self.jobs)
+        return watch.poll(self.data.registry, self.jobs), written(self.data.home)
 
     # actions ------------------------------------------------------------------------------------------------------
 

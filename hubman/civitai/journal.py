@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
-from registry import ids, timestamps
+from registry import ids, locks, timestamps
 from registry.database import Registry
 from registry.errors import HubError
 
@@ -117,20 +115,11 @@ def model_on_site(registry: Registry, model_id: str, site: str) -> int:
     return int(row[0]) if row and row[0] else 0
 
 
-@contextlib.contextmanager
-def only_one(registry: Registry) -> Iterator[None]:
-    """Hold the right to publish from this registry; the system lets go of it however the process ends.
+def only_one(registry: Registry) -> AbstractContextManager[None]:
+    """The right to publish from this registry: two at a time could make duplicates.
 
-    Raises :class:`HubError` at once when another process has it: two at a time could make duplicates.
+    Raises :class:`HubError` on entry when another process has it.
     """
-    import fcntl
-
-    handle = os.open(registry.home / "publish.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HubError("another publication is running on this machine", "wait until it is done") from None
-        yield
-    finally:
-        os.close(handle)
+    return locks.only_one(
+        registry, "publish", HubError("another publication is running on this machine", "wait until it is done")
+    )

@@ -1,4 +1,4 @@
-"""The commands that look at the library: roots, scan, ls, show, inspect."""
+"""The commands that look at the library: roots, scan, ls, show."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import click
+import msgspec
 
 from hubman import config
 from hubman.cli import output
@@ -14,6 +15,7 @@ from registry import library
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.records import FileRow, ModelDetail, VersionRow
+from registry.usage_profile import Profile
 
 
 def open_registry() -> Registry:
@@ -213,12 +215,16 @@ def ls(query: tuple[str, ...], as_json: bool) -> None:
 @output.json_option
 def show(ref: str, as_json: bool) -> None:
     """Everything known of the model REF: an id, a name, an alias, a hash or a path."""
+    from registry import usage_profile
+
     with open_registry() as registry:
         model = library.show(registry, library.resolve(registry, ref)[0])
+        used = usage_profile.profile(registry, model.id)
     if as_json:
-        output.print_json(model)
-    else:
-        _print_model(model)
+        output.print_json({**msgspec.structs.asdict(model), "usage": used})
+        return
+    _print_model(model)
+    _print_usage(used)
 
 
 def _print_model(model: ModelDetail) -> None:
@@ -231,6 +237,21 @@ def _print_model(model: ModelDetail) -> None:
             output.say(f"{name:<10} {value}")
     for version in model.versions:
         _print_version(version)
+
+
+def _print_usage(used: Profile) -> None:
+    if not used.times:
+        output.say("used       never")
+        return
+    output.say(f"used       in {used.times} pictures, last on {(used.last_at or '')[:10]}")
+    if used.strengths:
+        found = used.strengths
+        output.say(f"  strength {found.low:g} to {found.high:g}, median {found.median:g}")
+    for label, companions in (("with", used.together), ("on", used.bases)):
+        if companions:
+            output.say(f"  {label:<8} {', '.join(f'{one.name} ({one.times})' for one in companions)}")
+    for prompt in used.prompts:
+        output.say(f"  prompt   {prompt[:200]}")
 
 
 def _print_version(version: VersionRow) -> None:
@@ -254,23 +275,3 @@ def _print_version(version: VersionRow) -> None:
 
 def _hash(file: FileRow) -> str:
     return f"sha256 {file.sha256[:12]}" if file.sha256 else "not hashed yet"
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@output.json_option
-def inspect(file: Path, as_json: bool) -> None:
-    """What a model FILE says of itself: architecture, type, rank, hashes, metadata. Needs no registry."""
-    from registry.inspection import inspect as look
-
-    found = look(file)
-    if as_json:
-        output.print_json(found)
-        return
-    for name, value in found.items():
-        if isinstance(value, dict):
-            output.say(f"{name}:")
-            for key, text in value.items():
-                output.say(f"  {key}: {str(text)[:200]}")
-        elif value not in (None, "", [], ()):
-            output.say(f"{name}: {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "run the whole loop on the embedded base model and the local sandbox"),
     "root": ("library", "the folders that are indexed"),
     "scan": ("library", "index new, changed, moved and missing files"),
+    "watch": ("watch", "keep the index live until it is stopped"),
     "verify": ("library", "read files again and tell which are no longer sound"),
     "ls": ("library", "list models that match a query"),
     "facets": ("query", "count the models that match a query, by base, type, tag and so on"),
@@ -31,7 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dupes": ("dupes", "files that are there more than once"),
     "journal": ("journal", "what was done to the library"),
     "undo": ("journal", "take back what was done"),
-    "inspect": ("library", "what a file says of itself, without a registry"),
+    "inspect": ("inspection", "what a file says of itself and why that is so, without a registry"),
+    "images": ("images", "what pictures say they were drawn with"),
     "search": ("civitai", "find models on Civitai"),
     "pull": ("civitai", "download from Civitai, verified and indexed"),
     "enrich": ("civitai", "ask Civitai about every file that is here"),
@@ -81,7 +83,7 @@ def cli(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         from tui.app import HubmanApp
 
-        HubmanApp().run()
+        HubmanApp(watch=True).run()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

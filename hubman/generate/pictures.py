@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from hubman.generate.files import replace_file
 from hubman.generate.infotext import Infotext, read, write
 from hubman.generate.request import DrawRequest
+from registry import exif
 from registry.errors import DamagedFileError
 
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
@@ -61,21 +62,12 @@ def read_info(path: Path) -> tuple[Infotext | None, Chunk | None]:
         raise DamagedFileError(f"{path} is not a picture that can be read ({error})") from error
     parameters = texts.get("parameters")
     if not isinstance(parameters, str) and isinstance(comment, bytes):
-        parameters = _user_comment(comment)
+        parameters = exif.user_comment(comment)
     try:
         chunk = msgspec.json.decode(texts.get("hubman", ""), type=Chunk)
     except (msgspec.MsgspecError, UnicodeEncodeError, TypeError):
         chunk = None
     return (read(parameters) if isinstance(parameters, str) else None), chunk
-
-
-def _user_comment(raw: bytes) -> str:
-    """EXIF's UserComment: eight bytes naming the code, then the text. Writers differ in the byte order of UNICODE."""
-    code, text = raw[:8], raw[8:]
-    if code.startswith(b"UNICODE"):
-        big_endian = text[:1] == b"\0" or text[:2] == b"\xfe\xff"
-        return text.decode("utf-16-be" if big_endian else "utf-16-le", "replace").lstrip("\ufeff")
-    return text.decode("utf-8", "replace").rstrip("\0")
 
 
 def is_finished(path: Path, key: str) -> bool:

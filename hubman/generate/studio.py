@@ -15,7 +15,10 @@ from hubman.generate import prompt as prompts
 from hubman.generate import sweep as sweeps
 from hubman.generate.client import Engine
 from hubman.generate.curve import Curve, Suggestion, suggest_strength, write_csv
+from hubman.generate.pictures import public
 from hubman.generate.request import DrawRequest, LoraUse
+from hubman.images import dialects
+from hubman.images.found import merged
 from hubman.progress import Report
 from registry import ids, library, scan, timestamps, usage
 from registry.database import Registry
@@ -204,10 +207,12 @@ def _write_down(registry: Registry, requests: Sequence[DrawRequest], folder: Pat
     hashes = [hash_file(path).sha256 for _, _, path in rows]
     with registry.transaction() as db:
         for (key, request, path), sha256 in zip(rows, hashes, strict=True):
+            at = timestamps.now()
+            usage.record(db, [_drawing(request, path, at)])
             known = db.execute("SELECT 1 FROM generations WHERE key = ? AND path = ?", (key, str(path))).fetchone()
             if known:
                 continue
-            generation, at = ids.new_id(), timestamps.now()
+            generation = ids.new_id()
             db.execute(
                 "INSERT INTO generations (id, key, path, sha256, sweep_id, request, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (generation, key, str(path), sha256, sweep_id, msgspec.json.encode(request).decode(), at),
@@ -216,4 +221,12 @@ def _write_down(registry: Registry, requests: Sequence[DrawRequest], folder: Pat
                 "INSERT OR IGNORE INTO generation_files VALUES (?, ?)",
                 [(generation, use.sha256) for use in request.loras],
             )
-            usage.add(db, [use.sha256 for use in request.loras], at)
+
+
+def _drawing(request: DrawRequest, path: Path, at: str) -> usage.Drawing:
+    """As a scan of the folder would read it from the picture."""
+    chunk = {"request": msgspec.json.decode(msgspec.json.encode(public(request)))}
+    found = dialects.own(chunk)
+    uses = merged(found.uses) if found else ()
+    key = usage.drawn_here(request.key())
+    return usage.Drawing(content=key, made_at=at, tool="hubman", path=str(path), uses=uses, prompt=request.prompt)

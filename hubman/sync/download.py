@@ -12,7 +12,7 @@ from hubman.sync import layout, queue
 from hubman.sync.partial import Partial, forget
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage, StorageError
-from registry import blobs, changes, clock, places, projection, roots, timestamps
+from registry import blobs, changes, clock, places, projection, roots, scan, timestamps
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError
 from registry.hashing import hash_file
@@ -89,6 +89,9 @@ def _weights(session: Session, sha256: str, folder: Path) -> int:
     registry, storage = session.registry, session.storage
     row = session.db.execute("SELECT name, size FROM files WHERE sha256 = ?", (sha256,)).fetchone()
     if row is None or queue.is_here(session.db, sha256):
+        return 0
+    scan.hash_those_of(registry, row["size"])
+    if queue.is_here(session.db, sha256):
         return 0
     key = f"sync:{session.repo}:{sha256}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -402,7 +402,14 @@ def test_views_are_saved_renamed_listed_and_removed(scanned: Path, capsys: pytes
     capsys.readouterr()
     assert run(["view", "ls", "--json"]) == 0
     views = json.loads(capsys.readouterr().out)
-    assert [view["name"] for view in views if view["built_in"]] == ["unused", "dupes", "updates", "mine", "untested"]
+    assert [view["name"] for view in views if view["built_in"]] == [
+        "unused",
+        "dupes",
+        "updates",
+        "mine",
+        "untested",
+        "stale",
+    ]
     assert views[-1] == {"name": "inks", "query": "ink -tag:old", "built_in": False}
     assert run(["ls", "@inks", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 1

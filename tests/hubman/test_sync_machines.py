@@ -10,7 +10,7 @@ import pytest
 
 from hubman.sync import policy, remotes
 from hubman.sync.run import sync
-from registry import blobs, clock, edits, library, projection
+from registry import blobs, clock, edits, library, projection, scan
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError, UsageError
 from tests.support.machines import Machine, WatchedStorage, index, quick_folder, settle, sha256_of
@@ -171,6 +171,24 @@ def test_an_unindexed_file_of_the_same_content_is_adopted(pair: tuple[Machine, M
     assert b.sync(storage=storage).downloaded == 0
     assert storage.counts["read_range"] == 0
     assert flags(b) == [""]
+
+
+def test_a_file_that_is_listed_and_not_hashed_is_adopted_under_any_name(pair: tuple[Machine, Machine]) -> None:
+    a, b = pair
+    a.add_lora("ink", seed=3)
+    a.sync()
+    b.registry.models_folder.mkdir(parents=True)
+    copy = b.registry.models_folder / "mine.safetensors"
+    copy.write_bytes((a.registry.models_folder / "ink.safetensors").read_bytes())
+    scan.scan(b.registry, hashing=False)
+    library.set_facts(b.registry, library.list_models(b.registry)[0].id, "user", {"rating": 5})
+    storage = WatchedStorage(b.remote)
+    assert b.sync(storage=storage).downloaded == 0
+    assert storage.counts["read_range"] == 0
+    assert [path.name for path in b.registry.models_folder.iterdir()] == ["mine.safetensors"]
+    assert [(row.rating, row.flags) for row in library.list_models(b.registry)] == [(5, "")]
+    settle(pair)
+    assert [row.rating for row in library.list_models(a.registry)] == [5]
 
 
 def test_another_file_of_the_same_name_is_left_alone(pair: tuple[Machine, Machine]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from registry.errors import DamagedFileError
-from registry.headers import Header, read_alpha, read_header
+from registry.headers import Header, read_alpha, read_alphas, read_header
 
 
 def _write(path: Path, header: Any, data: bytes = b"") -> Path:
@@ -73,6 +73,10 @@ def test_an_impossible_header_length_is_damage(tmp_path: Path, content: bytes, p
         ({"a": _tensor(0, 4), "b": _tensor(4, 2)}, 4, "out of line"),
         ({"a": _tensor(0, 4, "F32", [2])}, 4, "can't fill"),
         ({"a": _tensor(0, 4, "U8", [-2, -2])}, 4, "has the shape"),
+        ({"a": {"dtype": "U8", "shape": [4]}}, 4, "lacks its data_offsets"),
+        ({"a": {"dtype": "U8", "data_offsets": [0, 4]}}, 4, "lacks its shape"),
+        ({"a": {"shape": [4], "data_offsets": [0, 4]}}, 4, "lacks its dtype"),
+        ({"a": {}}, 0, "lacks its data_offsets"),
         (b'{"a":%(t)b,"a":%(t)b}' % {b"t": json.dumps(_tensor(0, 4)).encode()}, 4, "twice"),
     ],
 )  # fmt: skip
@@ -94,6 +98,19 @@ def test_a_type_that_is_newer_than_this_program_is_no_damage(tmp_path: Path) -> 
 def test_a_tensor_may_be_called_like_a_word_of_the_format(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.safetensors", {"data_offsets": _tensor(0, 4)}, bytes(4))
     assert list(read_header(path).tensors) == ["data_offsets"]
+
+
+def test_an_entry_of_the_metadata_may_be_called_like_a_field_of_a_tensor(tmp_path: Path) -> None:
+    metadata = {"shape": "[1]", "data_offsets": "x", "dtype": "y"}
+    path = _write(tmp_path / "a.safetensors", {"__metadata__": metadata, "a": _tensor(0, 4)}, bytes(4))
+    header = read_header(path)
+    assert (header.metadata, list(header.tensors)) == (metadata, ["a"])
+
+
+def test_all_alphas_are_read(tmp_path: Path) -> None:
+    tensors = {"a.alpha": _tensor(0, 4, "F32", []), "b.alpha": _tensor(4, 6, "F16", []), "c.alpha": _tensor(6, 8)}
+    path = _write(tmp_path / "a.safetensors", tensors, struct.pack("<f", 4.5) + struct.pack("<e", 2.0) + b"ab")
+    assert read_alphas(path, read_header(path)) == [4.5, 2.0]
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from registry import collecting, edits, library, projection, query, timestamps, usage
+from registry import collecting, edits, library, projection, query, timestamps
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.query_fields import FIELDS
 from registry.query_order import SORT_NAMES
 from registry.query_terms import QueryError
-from tests.support import library_factory
+from tests.support import drawings, library_factory
 from tests.support.library import add_entry
 
 _NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -283,8 +283,8 @@ def test_used_looks_at_the_pictures_made_with_any_version(registry: Registry) ->
     sha256 = registry.db.execute("SELECT sha256 FROM files").fetchone()[0]
     assert library.model_ids(registry, "@unused") == [item]
     with registry.transaction() as db:
-        usage.add(db, [sha256, sha256, "b" * 64], "2026-03-01T00:00:00.000Z")
-        usage.add(db, [sha256], timestamps.of(_NOW))
+        drawings.draw(db, sha256, sha256, "b" * 64, at="2026-03-01T00:00:00.000Z")
+        drawings.draw(db, sha256, at=timestamps.of(_NOW))
     assert library.model_ids(registry, "@unused") == []
     assert library.model_ids(registry, "used:2026-06 -used:<2026-06") == [item]
     library.set_facts(registry, item, "user", {"name": "another name"})
@@ -336,7 +336,7 @@ def test_usage_can_be_sorted_by_and_what_was_never_used_comes_last(registry: Reg
     with registry.transaction() as db:
         for item, at in ((first, "2026-01-01T00:00:00.000Z"), (last, "2026-02-01T00:00:00.000Z")):
             (sha256,) = db.execute("SELECT sha256 FROM files WHERE version_id = ?", (item,)).fetchone()
-            usage.add(db, [sha256], at)
+            drawings.draw(db, sha256, at=at)
     assert library.model_ids(registry, "sort:used") == [last, first, never]
     assert library.model_ids(registry, "sort:-used") == [first, last, never]
 

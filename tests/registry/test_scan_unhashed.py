@@ -17,6 +17,7 @@ from registry import (
     ids,
     journal,
     library,
+    organise,
     previews,
     projection,
     roots,
@@ -136,6 +137,24 @@ def test_a_verb_that_needs_the_hash_gets_it(registry: Registry, loras: Path) -> 
     assert scan.hashed(registry, item) == _version_of(path)
     assert scan.hashed(registry, item) == _version_of(path)
     assert unhashed.count(registry.db) == 0
+
+
+def test_a_query_finds_what_waits_for_its_hash(registry: Registry, loras: Path) -> None:
+    write_model(loras / "a.safetensors", small_lora(), seed=1)
+    scan.scan(registry)
+    write_model(loras / "b.safetensors", small_lora(), seed=2)
+    scan.scan(registry, hashing=False)
+    assert [row.name for row in library.list_models(registry, "is:unhashed")] == ["b"]
+
+
+def test_a_name_that_needs_the_hash_waits_for_it(registry: Registry, loras: Path) -> None:
+    write_model(loras / "a.safetensors", small_lora())
+    scan.scan(registry, hashing=False)
+    (line,) = organise.plan(registry, "{model} {hash8}", library.model_ids(registry))
+    assert line.conflict == "it has no hash yet: scan first"
+    scan.scan(registry)
+    (line,) = organise.plan(registry, "{model} {hash8}", library.model_ids(registry))
+    assert line.conflict == ""
 
 
 def test_nothing_that_has_no_name_yet_leaves_this_machine(registry: Registry, loras: Path) -> None:

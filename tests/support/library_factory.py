@@ -11,8 +11,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from registry import changes, ids, library, previews, projection, timestamps, usage
+from registry import changes, ids, library, previews, projection, timestamps
 from registry.database import Registry
+from tests.support import drawings
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BASES = ("SDXL 1.0", "SD 1.5", "Flux.1 D", "Pony", "Illustrious", None)
@@ -88,7 +89,8 @@ def _enriched(
         (place, sha256, number, state),
     )
     if draw.random() < 0.02:
-        usage.add(db, [sha256], timestamps.of(NOW - timedelta(hours=number)))
+        at = timestamps.of(NOW - timedelta(hours=number))
+        drawings.draw(db, sha256, at=at)
     said: list[tuple[str, object]] = [("nsfw_level", draw.choice((1, 2, 4, 8, 16)))]
     said += [("creator", f"creator {draw.randint(1, 400)}")] if draw.random() < 0.7 else []
     said += [("permissions", {"allowCommercialUse": draw.choice(USES)})] if draw.random() < 0.7 else []

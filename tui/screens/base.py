@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from registry.errors import HubError
 from tui.acting import Acting
+from tui.services.index_state import IndexState
 from tui.services.watch import Snapshot
 from tui.widgets.action_bar import ActionBar
 from tui.widgets.mode_bar import ModeBar
@@ -96,7 +97,9 @@ class HubScreen(Screen[None], Acting):
         except Exception as error:
             failed(f"{type(error).__name__}: {error}")
         else:
-            done(result)
+            # At the end of the app a screen loses what is in it before its workers end.
+            if self.is_running:
+                done(result)
 
     def _call(self, work: Callable[[Registry], Result]) -> Result:
         return work(self.registry)
@@ -129,10 +132,14 @@ class HubScreen(Screen[None], Acting):
 
     def on_screen_resume(self) -> None:
         self.hub.jobs_changed.subscribe(self, self._jobs_changed)
+        self.hub.index_changed.subscribe(self, self.show_index)
+        self.hub.registry_changed.subscribe(self, lambda _: self.show_changes())
         self._jobs_changed(self.hub.jobs)
+        self.show_index(self.hub.index)
 
     def on_screen_suspend(self) -> None:
-        self.hub.jobs_changed.unsubscribe(self)
+        for signal in (self.hub.jobs_changed, self.hub.index_changed, self.hub.registry_changed):
+            signal.unsubscribe(self)
 
     def _jobs_changed(self, snapshot: Snapshot) -> None:
         self.query_one(ModeBar).news = _news(snapshot)
@@ -140,6 +147,12 @@ class HubScreen(Screen[None], Acting):
 
     def show_jobs(self, snapshot: Snapshot) -> None:
         """Called when a job has moved while this screen is shown."""
+
+    def show_index(self, state: IndexState) -> None:
+        """Called when the folders were looked at while this screen is shown."""
+
+    def show_changes(self) -> None:
+        """Called when anybody, also another process, wrote to the registry while this screen is shown."""
 
     def refresh_actions(self) -> None:
         """To be called when what can be done has changed."""

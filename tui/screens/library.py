@@ -182,6 +182,9 @@ class LibraryScreen(LibraryViews):
             self.reload(facets=True)
         self._finished = ended
 
+    def show_changes(self) -> None:
+        self.reload(facets=True)
+
     # detail -------------------------------------------------------------------------------------------------------
 
     @on(RowList.Highlighted, "#models, #cards")

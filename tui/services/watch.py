@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hubman.jobs.records import Job
     from hubman.progress import Progress
     from registry.database import Registry
@@ -67,6 +70,16 @@ def poll(registry: Registry, before: Snapshot) -> Snapshot:
         last = found[-1] if found else seen.progress
         views.append(JobView(job, last, counted[-1] if counted else seen.counted, offset))
     return Snapshot(tuple(views))
+
+
+def written(home: Path) -> tuple[int, ...]:
+    """Numbers that are others after any process wrote to the registry: SQLite tells a connection only of itself."""
+    found: list[int] = []
+    for name in ("registry.db", "registry.db-wal"):
+        with contextlib.suppress(OSError):
+            status = (home / name).stat()
+            found += [status.st_mtime_ns, status.st_size]
+    return tuple(found)
 
 
 @dataclass(frozen=True)
