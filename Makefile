@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint bench bench-query clean
+.PHONY: demo test lint bench bench-query bench-library clean
 
 demo: $(STAMP)
 	$(BIN)/hubman demo
@@ -24,6 +24,9 @@ bench: $(STAMP)
 
 bench-query: $(STAMP)
 	$(BIN)/python benchmarks/library_query.py
+
+bench-library: $(STAMP)
+	$(BIN)/python benchmarks/library.py
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

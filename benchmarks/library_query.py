@@ -35,7 +35,7 @@ _TERMS = (
     "is:dup", "is:damaged", "is:elsewhere", "@unused", "@dupes", "@updates", "@mine", "@untested", "file:ink_wash", "folder:styles",
 )  # fmt: skip
 _ORDERS = ("", "", "", "sort:added", "sort:-size", "sort:rating", "sort:-used", "sort:base,-name")
-_FACETS = (
+FACETS = (
     "",
     "base:sdxl",
     "tag:style",
@@ -88,7 +88,7 @@ def measure(count: int, lines: list[str]) -> bool:
         library_factory.fill_fast(registry, count)
         print(f"{count:,} models, made in {perf_counter() - begin:.0f} s")
         rows = timed(first_rows, registry, lines)
-        counts = timed(facets.facets, registry, list(_FACETS))
+        counts = timed(facets.facets, registry, list(FACETS))
         to_rows, to_facets = BUDGETS.get(count, (None, None))
         p95 = quantiles((ms for ms, _ in rows), n=20)[-1]
         ok = report(f"first {PAGE} rows, p95", rows, p95, to_rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import sqlite3
@@ -101,16 +102,29 @@ class Registry:
 
 
 def _prepare(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
+    if not _is_current(db):
+        with _alone(db):
+            # A query walks some megabytes: fewer, larger reads make it a fifth faster. A file that exists keeps its own.
+            db.execute("PRAGMA page_size = 16384")
+            db.execute("PRAGMA journal_mode = WAL")
+            if not _is_current(db):
+                _migrate(db)
     # FULL, not NORMAL: a power cut must not roll back a change that was already sent under its number.
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
-    # A query walks some megabytes, more than a connection caches; mapped, all connections share what the system has.
-    db.execute("PRAGMA mmap_size = 268435456")
+    # Not mapped into memory: each connection's map counts as the process's, which for a large registry is hundreds of MB.
+    db.execute("PRAGMA mmap_size = 0")
     db.create_function("regexp", 2, _regexp, deterministic=True)
     db.create_function("is_near", 2, words.is_near, deterministic=True)
-    if not _is_current(db):
-        _migrate(db)
+
+
+@contextlib.contextmanager
+def _alone(db: sqlite3.Connection) -> Iterator[None]:
+    """One process at a time makes or migrates a registry: SQLite lets no other wait while a file becomes a WAL one."""
+    path = db.execute("PRAGMA database_list").fetchone()[2]
+    with Path(f"{path}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _regexp(pattern: str, text: str | None) -> bool:

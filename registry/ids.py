@@ -53,8 +53,8 @@ def is_provisional(text: str) -> bool:
     return text[:1] == _PROVISIONAL and text[1:2].isdecimal() and (len(text) == 27 or text[27:28] == "/")
 
 
-HASHED = "sha256 < 'u'"
-"""The condition in SQL for rows whose ``sha256`` is one, and no provisional name."""
+HASHED, UNHASHED = "sha256 < 'u'", "sha256 >= 'u'"
+"""The conditions in SQL for rows whose ``sha256`` is one, and for those where it is a provisional name."""
 
 
 def new_device_id() -> str:

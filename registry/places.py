@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from registry import ids
 
 PRESENT, MISSING, DAMAGED, OFFLINE = "present", "missing", "damaged", "offline"
 """``missing`` is gone though its folder can be looked at; ``offline`` lies on a drive that is away."""
+
+Stamp = tuple[str, int, int, int, int, str]
+"""(path, device, inode, size, mtime_ns, sha256). A plain row: there is one for each file, and making records of them would
+take longer than looking at the files.
+"""
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """What is known of files that need no further look while they keep their stamps; ``shown`` are the contents that
+    have a picture.
+    """
+
+    by_path: Mapping[str, Stamp]
+    shown: Set[str]
+
+
+NO_STAMPS = Stamps({}, frozenset())
 
 UNREAD = -1
 """The time of a place that could not be read: no file has it, so the next scan reads the file again."""
@@ -80,11 +98,39 @@ def seen_from(path: str, stat: os.stat_result, preview: str | None = None, sidec
     return Seen(path, stat.st_size, stat.st_mtime_ns, _signed(stat.st_dev), _signed(stat.st_ino), preview, sidecars)
 
 
-def known_under(db: sqlite3.Connection, folder: str) -> dict[str, Known]:
-    """The places in ``folder`` and below, by path."""
+def stamps_under(db: sqlite3.Connection, folders: Iterable[str]) -> Stamps:
+    """Of the hashed files in ``folders`` and below that were there at the last look: by what to tell a changed one."""
+    cursor = db.cursor()
+    cursor.row_factory = None
+    found: dict[str, Stamp] = {}
+    for folder in folders:
+        start = folder.rstrip("/") + "/"
+        found |= {row[0]: row for row in cursor.execute(_STAMPS, (start, start[:-1] + "0"))}
+    return Stamps(found, {sha256 for (sha256,) in cursor.execute(_SHOWN)})
+
+
+def without_stamp(db: sqlite3.Connection, folder: str) -> dict[str, Known]:
+    """The places in ``folder`` and below that :func:`stamps_under` leaves out."""
     start = folder.rstrip("/") + "/"
-    rows = db.execute(f"{_SELECT} WHERE path >= ? AND path < ?", (start, start[:-1] + "0"))
-    return {row[0]: Known(*row) for row in rows}
+    rows = db.execute(_WITHOUT_STAMP)
+    return {row[0]: Known(*row) for row in rows if row[0].startswith(start)}
+
+
+def known_of(db: sqlite3.Connection, paths: Sequence[str]) -> dict[str, Known]:
+    """The places at these paths, by path."""
+    found: dict[str, Known] = {}
+    for start in range(0, len(paths), 500):
+        part = paths[start : start + 500]
+        marks = ", ".join("?" for _ in part)
+        rows = db.execute(f"{_SELECT} WHERE path IN ({marks})", part)
+        found |= {row[0]: Known(*row) for row in rows}
+    return found
+
+
+def has_any_under(db: sqlite3.Connection, folder: str) -> bool:
+    start = folder.rstrip("/") + "/"
+    sql = "SELECT 1 FROM places WHERE path >= ? AND path < ? LIMIT 1"
+    return db.execute(sql, (start, start[:-1] + "0")).fetchone() is not None
 
 
 def known_at(db: sqlite3.Connection, path: str) -> Known | None:
@@ -115,7 +161,7 @@ def missing_with(db: sqlite3.Connection, sha256: str, autov3: str | None) -> Kno
 
 
 def missing(db: sqlite3.Connection) -> list[Known]:
-    return [Known(*row) for row in db.execute(f"{_SELECT} WHERE state = 'missing'")]
+    return [Known(*row) for row in db.execute(f"{_SELECT} WHERE state = 'missing' AND state <> 'present'")]
 
 
 def troubled(db: sqlite3.Connection) -> list[Known]:
@@ -124,6 +170,12 @@ def troubled(db: sqlite3.Connection) -> list[Known]:
 
 
 _SELECT = "SELECT path, sha256, size, mtime_ns, device, inode, state, problem, verified_at FROM places"
+_SHOWN = "SELECT f.sha256 FROM files f WHERE EXISTS (SELECT 1 FROM previews p WHERE p.version_id = f.version_id)"
+_STAMPS = f"""SELECT path, device, inode, size, mtime_ns, sha256 FROM places
+    WHERE path >= ? AND path < ? AND state IN ('present', 'damaged') AND {ids.HASHED}"""  # noqa: S608
+# Each part has an index of its own: there are few such places, and the table is long.
+_WITHOUT_STAMP = f"""{_SELECT} WHERE sha256 IS NULL UNION {_SELECT} WHERE {ids.UNHASHED}
+    UNION {_SELECT} WHERE state <> 'present' AND state <> 'damaged'"""
 _HAS_TENSORS = "sha256 IN (SELECT sha256 FROM files WHERE autov3 = ?)"
 _IS_MISSING = "state = 'missing' ORDER BY path LIMIT 1"
 _OF_MODELS = f"""{_SELECT} WHERE sha256 IN

@@ -44,6 +44,8 @@ def list_files(registry: Registry, files: Sequence[Seen], watch: Watch) -> tuple
 
 def describe_files(registry: Registry, files: Sequence[Seen], watch: Watch) -> list[Problem]:
     """Read what lies beside listed files that are not hashed yet; returns the sidecars that can't be understood."""
+    if not files:
+        return []
     wanted = unhashed.undescribed(registry.db)
     waiting = [seen for seen in files if seen.path in wanted]
     problems: list[Problem] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from registry import places
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import UsageError
-from registry.places import Known, Seen
+from registry.places import Known, Seen, Stamps
 from registry.scan_walk import Problem, Walk, walk
 
 Watch = Callable[[str, int, int], None]
@@ -46,12 +46,15 @@ def look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None, *, reh
 
     Raises :class:`UsageError` for a wanted folder that is none.
     """
-    known, found = _look(registry, watch, wanted)
-    plan = Plan(known, set(known) | set(found.files), problems=found.problems)
-    _sort_absent(plan, found)
+    known, stamps, found = _look(registry, watch, wanted, rehash=rehash)
+    paths = found.same.union(known, found.files)
+    plan = Plan(known, paths, unchanged=len(found.same), problems=found.problems)
+    _sort_absent(plan, found, stamps)
     gone = [*places.missing(registry.db), *plan.vanished.values()]
     sources = {(place.device, place.key): place for place in gone if place.sha256 and place.path not in found.files}
-    shown = _with_previews(registry)
+    for path, picture in found.pictured.items():
+        _, device, inode, size, mtime_ns, _ = stamps.by_path[path]
+        plan.without_preview.append(Seen(path, size, mtime_ns, device, inode, picture))
     for path, seen in found.files.items():
         place = known.get(path)
         is_still = place is not None and place.is_still(seen)
@@ -60,7 +63,7 @@ def look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None, *, reh
             plan.moved.append((source, seen))
             plan.vanished.pop(source.path, None)
         elif place is not None and is_still:
-            _take_known(plan, place, seen, shown)
+            _take_known(plan, place, seen, stamps.shown)
         elif place is None or not place.is_hashed:
             plan.to_list.append(seen)
         held = place or source
@@ -72,15 +75,17 @@ def look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None, *, reh
     return plan
 
 
-def _sort_absent(plan: Plan, found: Walk) -> None:
+def _sort_absent(plan: Plan, found: Walk, stamps: Stamps) -> None:
     """Tell what is gone from what can't be looked at now, and that from what lies on a drive that is away."""
     unread = tuple(f"{folder}/" for folder in found.unread)
     away = tuple(f"{folder}/" for folder in found.away)
+    absent = [path for path in plan.known if path not in found.files and not f"{path}/".startswith(unread)]
+    if not absent:
+        return
     devices = {plan.known[path].device for path in found.files if path in plan.known}
-    devices |= {seen.device for seen in found.files.values()}
-    for path, place in plan.known.items():
-        if path in found.files or f"{path}/".startswith(unread):
-            continue
+    devices |= {seen.device for seen in found.files.values()} | {stamps.by_path[path][1] for path in found.same}
+    for path in absent:
+        place = plan.known[path]
         if f"{path}/".startswith(away) or (place.device not in devices and _lies_elsewhere(place)):
             plan.away.append(path)
         else:
@@ -100,7 +105,7 @@ def _lies_elsewhere(place: Known) -> bool:
                 return False
 
 
-def _take_known(plan: Plan, place: Known, seen: Seen, shown: set[str]) -> None:
+def _take_known(plan: Plan, place: Known, seen: Seen, shown: Set[str]) -> None:
     if place.state == places.MISSING:
         plan.moved.append((place, seen))
         return
@@ -111,31 +116,33 @@ def _take_known(plan: Plan, place: Known, seen: Seen, shown: set[str]) -> None:
         plan.without_preview.append(seen)
 
 
-def _with_previews(registry: Registry) -> set[str]:
-    sql = "SELECT f.sha256 FROM files f WHERE EXISTS (SELECT 1 FROM previews p WHERE p.version_id = f.version_id)"
-    return {row[0] for row in registry.db.execute(sql)}
-
-
-def _look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None) -> tuple[dict[str, Known], Walk]:
-    """(places known in the scanned folders, what lies there now)."""
+def _look(
+    registry: Registry, watch: Watch, wanted: Sequence[Path] | None, *, rehash: bool
+) -> tuple[dict[str, Known], Stamps, Walk]:
+    """(places known in the scanned folders, but for the files found to be the same; stamps known there; what lies
+    there now). With ``rehash`` no file is the same.
+    """
+    db = registry.db
     scanned = _scanned(registry, wanted)
     roots = {str(root) for root in folders.all_roots(registry)}
-    known: dict[str, Known] = {} if wanted else places.all_known(registry.db)
-    away = []
-    for folder in scanned:
-        here = places.known_under(registry.db, folder)
-        known |= here
-        if _is_away(folder, known=bool(here), is_root=folder in roots):
-            away.append(folder)
+    away = [folder for folder in scanned if _is_away(registry, folder, is_root=folder in roots)]
+    looked = scanned if wanted else ["/"]
+    stamps = places.stamps_under(db, looked)
     beyond = [os.path.realpath(root) for root in sorted(roots.difference(scanned))]
     found = walk(
-        [folder for folder in scanned if folder not in away], beyond, lambda done, total: watch("looking", done, total)
+        [folder for folder in scanned if folder not in away],
+        beyond,
+        lambda done, total: watch("looking", done, total),
+        places.NO_STAMPS if rehash else stamps,
     )
+    known = places.known_of(db, list(stamps.by_path.keys() - found.same))
+    for folder in looked:
+        known |= places.without_stamp(db, folder)
     found.away += away
     found.problems += [Problem(folder, "is away: is its drive connected?") for folder in away]
     if not wanted:
         _look_at_strays(known, scanned, found)
-    return known, found
+    return known, stamps, found
 
 
 def _scanned(registry: Registry, wanted: Sequence[Path] | None) -> list[str]:
@@ -150,13 +157,13 @@ def _scanned(registry: Registry, wanted: Sequence[Path] | None) -> list[str]:
     return sorted({str(folder) for folder in found})
 
 
-def _is_away(folder: str, *, known: bool, is_root: bool) -> bool:
+def _is_away(registry: Registry, folder: str, *, is_root: bool) -> bool:
     """A root whose drive is not connected shows as no folder, as one that no longer answers, or as an empty one where
     it would be mounted.
     """
     try:
         with os.scandir(folder) as listing:
-            return is_root and known and next(listing, None) is None
+            return is_root and next(listing, None) is None and places.has_any_under(registry.db, folder)
     except OSError as error:
         return error.errno in _GONE
 

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from registry.places import Seen, seen_from
+from registry.places import NO_STAMPS, Seen, Stamps, seen_from
 from registry.roots import is_text, printable
-from registry.sidecar_names import may_be_preview, preview_of
+from registry.sidecar_names import may_be_preview, preview_of, stem_of, stems_shown_by
 from registry.sidecars import find as find_sidecars
 
 SAFETENSORS = (".safetensors", ".sft")
@@ -33,21 +33,30 @@ class Problem:
 
 @dataclass
 class Walk:
-    """What lies below some folders. ``unread`` are those whose content is unknown, so nothing there is missing, and
-    ``away`` those whose drive is not connected.
+    """What lies below some folders. ``same`` are the files that have the stamp they are known by, ``pictured`` those
+    of them that no picture shows though one lies beside them, ``files`` the others. ``unread`` are folders whose
+    content is unknown, so nothing there is missing, and ``away`` those whose drive is not connected.
     """
 
     files: dict[str, Seen] = field(default_factory=dict)
+    same: set[str] = field(default_factory=set)
+    pictured: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     away: list[str] = field(default_factory=list)
 
 
-def walk(folders: Sequence[str], beyond: Sequence[str] = (), watch: Callable[[int, int], None] | None = None) -> Walk:
+def walk(
+    folders: Sequence[str],
+    beyond: Sequence[str] = (),
+    watch: Callable[[int, int], None] | None = None,
+    known: Stamps = NO_STAMPS,
+) -> Walk:
     """List the model files below ``folders``, each once.
 
     Files in a folder that is also reached by a link are listed under its real path, in whichever of the folders that
     is; a link into one of the real paths ``beyond`` is not followed. ``watch`` is told of folders (done, known of).
+    ``known`` is what is known of files.
     """
     found = Walk()
     been: set[tuple[int, int]] = set()
@@ -64,12 +73,12 @@ def walk(folders: Sequence[str], beyond: Sequence[str] = (), watch: Callable[[in
                 continue
             been.add((identity.st_dev, identity.st_ino))
             with os.scandir(path) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+                entries = list(listing)
         except OSError as error:
             _unread(found, path, f"can't be read ({error.strerror})")
             continue
         links: list[str] = []
-        _take(found, path, entries, real, links)
+        _take(found, path, entries, known, real, links)
         linked.extend(link for link in links if not _leads_into(link, beyond))
     return found
 
@@ -111,18 +120,68 @@ def _unread(found: Walk, path: str, reason: str) -> None:
     found.problems.append(Problem(printable(path), reason))
 
 
-def _take(found: Walk, folder: str, entries: list[os.DirEntry[str]], real: deque[str], linked: list[str]) -> None:
-    names = _Names(entry.name for entry in entries)
-    if _PIPELINE in names.all:
+def _take(
+    found: Walk,
+    folder: str,
+    entries: list[os.DirEntry[str]],
+    known: Stamps,
+    real: deque[str],
+    linked: list[str],
+) -> None:
+    same, bare, others = _sort_known(entries, known)
+    if any(entry.name == _PIPELINE for entry in others):
         return
-    for entry in entries:
+    found.same.update(same)
+    if not others:
+        return
+    if bare:
+        _find_pictures(found, folder, bare, _Names(entry.name for entry in others))
+    names: _Names | None = None
+    for entry in sorted(others, key=lambda entry: entry.name):
         try:
             if entry.is_dir():
                 _take_folder(found, entry, real, linked)
             elif is_model(entry.name):
+                names = names or _Names(entry.name for entry in entries)
                 _take_file(found, folder, entry, names)
         except OSError as error:
             found.problems.append(Problem(printable(entry.path), f"can't be read ({error.strerror})"))
+
+
+def _sort_known(entries: list[os.DirEntry[str]], known: Stamps) -> tuple[list[str], list[str], list[os.DirEntry[str]]]:
+    """(paths of the files with their stamps, names of those of them that no picture shows, everything else). Most of
+    a library has its stamp: here each file costs little more than its stat.
+    """
+    same: list[str] = []
+    bare: list[str] = []
+    others: list[os.DirEntry[str]] = []
+    stamp_at, shown = known.by_path.get, known.shown
+    for entry in entries:
+        stamp = stamp_at(entry.path)
+        if stamp is None:
+            others.append(entry)
+            continue
+        path, device, inode, size, mtime_ns, sha256 = stamp
+        try:
+            now = entry.stat()
+        except OSError:
+            others.append(entry)
+            continue
+        if now.st_mtime_ns != mtime_ns or now.st_size != size or now.st_ino != inode or now.st_dev != device:
+            others.append(entry)
+            continue
+        same.append(path)
+        if sha256 not in shown:
+            bare.append(entry.name)
+    return same, bare, others
+
+
+def _find_pictures(found: Walk, folder: str, bare: list[str], names: _Names) -> None:
+    stems = {stem for picture in names.pictures for stem in stems_shown_by(picture)}
+    for name in bare if stems else ():
+        if stem_of(name).lower() in stems and (picture := preview_of(name, names.pictures)):
+            inside = folder.rstrip("/")
+            found.pictured[f"{inside}/{name}"] = f"{inside}/{picture}"
 
 
 def is_model(name: str) -> bool:

@@ -18,6 +18,7 @@ _PREVIEW_ENDINGS = (
 """In the order in which they are looked for; the first found is the preview."""
 
 _PREVIEW_KINDS = tuple({PurePath(f"stem{ending}").suffix for ending in _PREVIEW_ENDINGS})
+_PREVIEW_TAILS = tuple({stem for ending in _PREVIEW_ENDINGS if (stem := ending.rpartition(".")[0])})
 
 
 def stem_of(model: str) -> str:
@@ -27,6 +28,15 @@ def stem_of(model: str) -> str:
 
 def may_be_preview(name: str) -> bool:
     return name.lower().endswith(_PREVIEW_KINDS)
+
+
+def stems_shown_by(picture: str) -> Iterator[str]:
+    """The stems, in lower case, of the models that :func:`preview_of` may say a picture of this name shows."""
+    stem = stem_of(picture.lower())
+    yield stem
+    for tail in _PREVIEW_TAILS:
+        if stem.endswith(tail):
+            yield stem.removesuffix(tail)
 
 
 def preview_of(model: str, pictures: Mapping[str, str]) -> str | None:

@@ -439,7 +439,7 @@ async def test_the_sorted_column_is_marked(open_app: OpenApp, models: list[str])
     ("width", "shown"),
     [
         (80, {"Name", "Base"}),
-        (220, {"★", "Name", "Version", "Base", "Kind", "Rank", "Str", "Size", "Used", "Added"}),
+        (220, {"★", "Name", "Version", "Base", "Kind", "Rank", "Str", "Size", "Used", "Added", "Lic"}),
     ],
 )
 async def test_columns_follow_the_width(
