@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from registry.records import ModelRow
     from tui.detail_reading import Found
     from tui.looks import Looks
+    from tui.pictures import Tile
 
 
 class LibraryDetail(LibraryViews):
@@ -50,7 +51,15 @@ class LibraryDetail(LibraryViews):
         looks = self.hub.looks
         if self.has_class("-narrow"):
             looks = replace(looks, pictures=Pictures("off", "too few columns"))
-        self.in_thread(lambda registry: _read(registry, model, at, picture, looks), self._show_detail, group="detail")
+        shown = self.query_one(Picture)
+        size = shown.size
+
+        def read(registry: Registry) -> Found:
+            found = _read(registry, model, at, picture, looks)
+            shown.draw_ahead(found.tile, size)
+            return found
+
+        self.in_thread(read, self._show_detail, group="detail")
 
     def on_resize(self) -> None:
         if self.is_loaded:
@@ -62,6 +71,23 @@ class LibraryDetail(LibraryViews):
         self.shown, self.detail, self.version_at = found, found.model, found.at
         self._draw_detail()
         self.refresh_actions()
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Have the neighbours' pictures at hand: to shrink a large one takes longer than a key press may."""
+        if any(worker.group == "ahead" and worker.is_running for worker in self.workers):
+            return
+        near = (self.order.row(self.rows.cursor + step) for step in (1, 2, -1))
+        versions = [row.version_id for row in near if row is not None and row.preview]
+        shown, looks = self.query_one(Picture), self.hub.looks
+        size = shown.size
+
+        def draw(registry: Registry) -> None:
+            for version in versions:
+                shown.draw_ahead(_tile(registry, version, looks), size)
+
+        if versions and looks.has_pictures and not self.has_class("-narrow"):
+            self.in_thread(draw, lambda _: None, group="ahead", failed=lambda _: None)
 
     def _draw_detail(self) -> None:
         from tui.widgets.detail import describe
@@ -162,6 +188,12 @@ def _read(registry: Registry, model: str, at: int, picture: int, looks: Looks) -
     from tui.detail_reading import read
 
     return read(registry, model, at, picture, looks)
+
+
+def _tile(registry: Registry, version: str, looks: Looks) -> Tile:
+    from tui.pictures import of_version
+
+    return of_version(registry, version, looks, large=True)
 
 
 def _set_level(registry: Registry, version: str, number: int, level: int | None) -> None:

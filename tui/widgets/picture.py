@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
+from textual.geometry import Size
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.decoding import decoded
 from tui.looks import looks_of
-from tui.widgets.blocks import strips_of_source
+from tui.widgets.blocks import strips_at_hand, strips_of_source
 from tui.widgets.columns import cut
 from tui.widgets.tile import tile_line
 from tui.work import begin
@@ -72,8 +73,22 @@ class Picture(Widget):
             if self._real is not None:
                 self._real.clear()
                 self._real.display = False
+        elif (strips := self._at_hand(self.path)) is not None:
+            self.workers.cancel_group(self, "picture")
+            self._show(strips)
         else:
             begin(self, partial(self._decode, self.path), group="picture", exclusive=True)
+
+    def _at_hand(self, path: Path | bytes) -> list[Strip] | None:
+        """Lines that are there already are shown with what else changes, in one paint."""
+        if self._real is not None or not isinstance(path, Path):
+            return None
+        return strips_at_hand(path, self.size.width, self.size.height)
+
+    def draw_ahead(self, tile: Tile, size: Size) -> None:
+        """Have the lines of ``tile`` at hand when it is shown in a picture of that ``size``; for a thread."""
+        if tile.path is not None and self._real is None:
+            strips_of_source(tile.path, size.width, size.height)
 
     async def _decode(self, path: Path | bytes) -> None:
         if self._real is not None:
