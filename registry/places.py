@@ -133,6 +133,13 @@ def has_any_under(db: sqlite3.Connection, folder: str) -> bool:
     return db.execute(sql, (start, start[:-1] + "0")).fetchone() is not None
 
 
+def known_in(db: sqlite3.Connection, folder: str) -> list[Known]:
+    """The places in ``folder`` itself, by path."""
+    start = folder.rstrip("/") + "/"
+    sql = f"{_SELECT} WHERE path >= ? AND path < ? AND instr(substr(path, ?), '/') = 0 ORDER BY path"
+    return [Known(*row) for row in db.execute(sql, (start, start[:-1] + "0", len(start) + 1))]
+
+
 def known_at(db: sqlite3.Connection, path: str) -> Known | None:
     row = db.execute(f"{_SELECT} WHERE path = ?", (path,)).fetchone()
     return Known(*row) if row else None

@@ -75,10 +75,7 @@ def note_written(registry: Registry, paths: Iterable[str]) -> None:
     folders = {os.path.dirname(path) for path in written}  # noqa: PTH120 - paths stay texts here
     with registry.transaction() as db:
         inside = [
-            place
-            for folder in folders
-            for place in places.known_under(db, folder).values()
-            if os.path.dirname(place.path) == folder and place.sha256 and not place.is_absent  # noqa: PTH120
+            place for folder in folders for place in places.known_in(db, folder) if place.sha256 and not place.is_absent
         ]
         for place, beside in _beside(inside, []):
             known = db.execute("SELECT path FROM sidecars WHERE place = ?", (place.path,)).fetchall()
