@@ -32,7 +32,7 @@ def described_by(reading: Reading) -> dict[str, Any]:
             "rank": identity.rank,
             "alpha": identity.alpha,
             "dtype": identity.dtype,
-            "tensor_count": len(reading.header.tensors) if reading.header else 0,
+            "tensor_count": reading.tensor_count,
         }
     return facts
 

@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from registry import places, projection, roots, unhashed
 from registry.database import Registry
+from registry.lookers import first_looks
 from registry.places import Seen
 from registry.scan_plan import Watch
-from registry.scan_read import first_look, read_beside
+from registry.scan_read import read_beside
 from registry.scan_walk import Problem
 from registry.scan_write import write
 
@@ -26,7 +27,7 @@ def list_files(registry: Registry, files: Sequence[Seen], watch: Watch) -> tuple
     unreadable: set[str] = set()
     root_of = roots.Cover(registry)
     watch("listing", 0, len(files))
-    for batch in _in_batches(first_look, files):
+    for batch in first_looks(files):
         with registry.transaction() as db:
             touched: set[str] = set()
             for look in batch:

@@ -56,6 +56,8 @@ class Reading:
     sidecar: Sidecar | None = None
     broken: tuple[Problem, ...] = ()
     is_unreadable: bool = False
+    tensor_count: int = 0
+    has_picture_inside: bool = False
 
     @property
     def format(self) -> str:
@@ -98,27 +100,30 @@ def _identified(path: Path, bare: Reading) -> Reading:
         return Reading(bare.seen, bare.hashes, problem=error.message)
     # One more reading for a number that no list shows can wait until the file is hashed.
     alpha = read_alpha(path, header) if bare.hashes else None
-    return Reading(bare.seen, bare.hashes, header, identify(header, alpha))
+    return Reading(
+        bare.seen,
+        bare.hashes,
+        header,
+        identify(header, alpha),
+        tensor_count=len(header.tensors),
+        has_picture_inside=any(header.metadata.get(key) for key in EMBEDDED_PICTURES),
+    )
 
 
 def first_look(seen: Seen) -> Reading:
-    """What the header of a file says. ``hashes`` is None; a file that can't be read has a problem and no header."""
+    """What the header of a file says, without ``hashes`` and without the header itself, which nobody needs any more."""
     try:
         reading = _identified(Path(seen.path), Reading(seen))
         if reading.format != "safetensors":
             Path(seen.path).open("rb").close()
     except OSError as error:
         return Reading(seen, problem=f"can't be read ({error.strerror})", is_unreadable=True)
-    return reading
+    return replace(reading, header=None)
 
 
 def has_more_to_tell(look: Reading) -> bool:
     """Whether anything lies beside or in the file that a first look passes over: sidecars and pictures."""
-    return bool(
-        look.seen.preview
-        or look.seen.sidecars
-        or (look.header and any(look.header.metadata.get(key) for key in EMBEDDED_PICTURES))
-    )
+    return bool(look.seen.preview or look.seen.sidecars or look.has_picture_inside)
 
 
 def read_beside(registry: Registry, seen: Seen) -> Reading:
