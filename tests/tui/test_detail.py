@@ -8,6 +8,7 @@ from textual.strip import Strip
 
 from registry.lineage import Lineage, Relative
 from registry.records import FileRow, ModelDetail, Place, Replaced, VersionRow
+from registry.usage_profile import Companion, Profile, Strengths
 from tui.widgets.detail import About, describe
 from tui.widgets.strip_cache import StripCache
 from tui.widgets.tile import tile_line
@@ -55,6 +56,26 @@ def test_what_verify_found_stands_under_its_place() -> None:
     assert "NaN" in _line(lines, "found")
     assert _line(lines, "verified").endswith("ago")
     assert "(offline: its drive is away)" in "".join(lines)
+
+
+def test_how_pictures_used_it_is_told() -> None:
+    assert "in no picture that is known" in " ".join(_lines(About(_model())))
+    with_it = Companion(model_id="n", name="Line Weight", kind="lora", times=3)
+    usage = Profile(times=7, last_at=_AT, strengths=Strengths(low=0.4, median=0.7, high=0.9), together=(with_it,))
+    lines = _lines(About(_model(), usage=usage))
+    assert _line(lines, "used").split()[1:4] == ["in", "7", "pictures,"]
+    assert _line(lines, "at").endswith("0.4 to 0.9, mostly 0.7")
+    assert _line(lines, "with").endswith("Line Weight (3)")
+
+
+def test_what_sidecars_disagree_on_is_named() -> None:
+    assert not [line for line in _lines(About(_model())) if line.startswith("disputed")]
+    lines = _lines(About(_model(), disputed=("base_model", "strength")), 90)
+    assert "base model, strength" in _line(lines, "disputed")
+
+
+def test_a_file_that_is_not_hashed_says_so() -> None:
+    assert "not yet" in _line(_lines(About(_model())), "hash")
 
 
 def test_strength_has_its_range() -> None:

@@ -12,6 +12,7 @@ from textual.content import Content
 from registry import levels, licence
 from registry.lineage import Lineage
 from registry.records import FileRow, ModelDetail, Place, Replaced, VersionRow
+from registry.usage_profile import Profile
 from tui import formats
 
 _MUTED = "$foreground-muted"
@@ -46,6 +47,9 @@ class About(NamedTuple):
     """The highest level of pictures that are shown, in words."""
     picture: str = ""
     """Which picture is shown, such as ``2 of 3 · R``."""
+    usage: Profile = Profile()
+    disputed: tuple[str, ...] = ()
+    """The fields on which sidecars and other sources disagree."""
 
 
 def describe(about: About, width: int = 40) -> Content:
@@ -61,6 +65,10 @@ def describe(about: About, width: int = 40) -> Content:
         rows.append(Row("in", formats.one_line(", ".join(model.collections))))
     rows.append(_licence(model))
     rows.append(_nsfw(model, about))
+    rows += _usage(about.usage)
+    if about.disputed:
+        said = ", ".join(name.replace("_", " ") for name in about.disputed)
+        rows.append(Row("disputed", f"{said}: hubman sidecar show tells who says what", style="$text-warning"))
     if version is not None:
         rows += _lineage(version, about.lineage)
         rows += [row for file in version.files for row in _file(file)]
@@ -128,6 +136,20 @@ def _nsfw(model: ModelDetail, about: About) -> Row:
     return Row("nsfw", told + picture + shown, model.sources.get("nsfw_level"))
 
 
+def _usage(usage: Profile) -> Iterable[Row]:
+    """How pictures used it, whoever drew them."""
+    if not usage.times:
+        yield Row("used", "in no picture that is known: T draws some, hubman images add DIR counts others")
+        return
+    last = f", last {formats.age(usage.last_at)} ago".replace("now ago", "now") if usage.last_at else ""
+    yield Row("used", f"in {formats.count(usage.times, 'picture')}{last}")
+    if usage.strengths is not None and usage.strengths.high > usage.strengths.low:
+        found = usage.strengths
+        yield Row("at", f"{found.low:g} to {found.high:g}, mostly {found.median:g}")
+    if usage.together:
+        yield Row("with", formats.one_line(", ".join(f"{one.name} ({one.times})" for one in usage.together[:3])))
+
+
 def _lineage(version: VersionRow, lineage: Lineage) -> Iterable[Row]:
     said = [
         formats.one_line(lineage.run),
@@ -160,7 +182,7 @@ def _file(file: FileRow) -> Iterable[Row | None]:
         "file",
         f"{formats.one_line(file.name)} · {formats.size(file.size)}" + (f" · {file.dtype}" if file.dtype else ""),
     )
-    yield Row("hash", f"{file.autov2} {file.format}")
+    yield Row("hash", f"{file.autov2 or 'not yet: it is read when there is time'} {file.format}")
     if file.damage:
         yield Row("damage", formats.one_line(file.damage), style="$text-error")
     if not file.places:
