@@ -16,7 +16,7 @@ from registry.sidecar_names import may_be_preview
 _STEP_MS, _DEBOUNCE_MS = 400, 1600
 """A program that writes a file tells of it many times: a look waits until it pauses for a step, at most this long."""
 
-_SIDECARS = (".json", ".info", ".txt", ".md", ".sha256")
+_SIDECARS = (".json", ".info", ".txt", ".md", ".sha256", ".csv")
 
 
 class Notifier(threading.Thread):
@@ -55,11 +55,16 @@ class Notifier(threading.Thread):
             self.problem = f"the system does not tell of changes ({error}): hubman looks every quarter of an hour"
 
 
+def is_sidecar(path: str) -> bool:
+    """Whether a file of this name may be what another program noted beside a model."""
+    return path.lower().endswith(_SIDECARS)
+
+
 def _is_worth_a_look(change: watchfiles.Change, path: str) -> bool:
     folder, name = os.path.split(path)
     if not SKIPPED_FOLDERS.isdisjoint(folder.split("/")) or name in SKIPPED_FOLDERS:
         return False
-    if is_model(name) or may_be_preview(name) or name.lower().endswith(_SIDECARS):
+    if is_model(name) or may_be_preview(name) or is_sidecar(name):
         return True
     # What is gone can't be asked whether it was a folder.
     return (change is watchfiles.Change.deleted and "." not in name) or os.path.isdir(path)  # noqa: PTH112

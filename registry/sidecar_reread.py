@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -42,6 +43,22 @@ def at(registry: Registry, paths: Sequence[str]) -> Reread:
     return _reread(registry, [place for place in found if place], None)
 
 
+def edited(registry: Registry, paths: Iterable[str]) -> Reread:
+    """As :func:`reread`, of the files beside which these sidecars lie, or lay at the last look."""
+    return _reread(registry, _of_sidecars(registry.db, set(paths)), None)
+
+
+def _of_sidecars(db: sqlite3.Connection, wanted: set[str]) -> list[Known]:
+    folders = {os.path.dirname(path) for path in wanted}  # noqa: PTH120 - paths stay texts here
+    inside = [place for folder in folders for place in places.known_in(db, folder) if place.sha256]
+    found = []
+    for place, beside in _beside([place for place in inside if not place.is_absent], []):
+        known = db.execute("SELECT path FROM sidecars WHERE place = ?", (place.path,)).fetchall()
+        if wanted & {*beside, *(row[0] for row in known)}:
+            found.append(place)
+    return found
+
+
 def _reread(registry: Registry, found: Sequence[Known], report: Callable[[int, int], None] | None) -> Reread:
     known = [place for place in found if place.sha256 and not place.is_absent]
     problems: list[Problem] = []
@@ -71,17 +88,11 @@ def _reread(registry: Registry, found: Sequence[Known], report: Callable[[int, i
 
 def note_written(registry: Registry, paths: Iterable[str]) -> None:
     """Hubman wrote these sidecars, or put them back: what they say is known, and no news."""
-    written = set(paths)
-    folders = {os.path.dirname(path) for path in written}  # noqa: PTH120 - paths stay texts here
     with registry.transaction() as db:
-        inside = [
-            place for folder in folders for place in places.known_in(db, folder) if place.sha256 and not place.is_absent
-        ]
-        for place, beside in _beside(inside, []):
-            known = db.execute("SELECT path FROM sidecars WHERE place = ?", (place.path,)).fetchall()
-            if place.sha256 and written & {*beside, *(row[0] for row in known)}:
-                said, broken = _read(place, beside)
-                sidecar_store.keep(db, place.path, place.sha256, said, broken)
+        for place, beside in _beside(_of_sidecars(db, set(paths)), []):
+            assert place.sha256 is not None, "only known content was looked for"  # noqa: S101 - for the type checker
+            said, broken = _read(place, beside)
+            sidecar_store.keep(db, place.path, place.sha256, said, broken)
 
 
 def _read(place: Known, beside: Sequence[str]) -> tuple[Sidecar | None, list[tuple[Path, str]]]:

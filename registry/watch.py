@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry import exchange_import, library, roots, scan
+from registry import exchange_import, library, roots, scan, sidecar_reread
 from registry.database import Registry
-from registry.notifier import Notifier, folders_of
+from registry.notifier import Notifier, folders_of, is_sidecar
 from registry.places import Seen
 from registry.scan_hash import hash_files
 from registry.scan_plan import Watch
@@ -78,6 +78,7 @@ class Watcher:
                     looked_at = time.monotonic()
                 if changed := self._next_changes():
                     self._look(folders_of(changed, self._notifier.folders))
+                    self._reread(path for path in changed if is_sidecar(path))
                 elif self._waiting and self._may_hash():
                     self._hash_some()
         except _StoppedError:
@@ -111,6 +112,11 @@ class Watcher:
         found = scan.list_folders(self._registry, self._tell_progress, folders)
         self._waiting.add(found.to_hash)
         self._tell(time.perf_counter() - start)
+
+    def _reread(self, paths: Iterable[str]) -> None:
+        """Files beside which a sidecar was edited are the same; what it says may be news."""
+        if sidecar_reread.edited(self._registry, paths).models:
+            self._tell(0.0)
 
     def _hash_some(self) -> None:
         start = time.perf_counter()

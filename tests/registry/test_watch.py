@@ -102,6 +102,18 @@ def test_a_whole_folder_that_appears_and_goes_is_followed(
     watched.wait_until(lambda: _rows(registry) == {"a": "M"})
 
 
+def test_a_sidecar_that_is_written_edited_or_broken_is_followed(
+    registry: Registry, loras: Path, watched: Watched
+) -> None:
+    path = write_model(loras / "a.safetensors", small_lora(), seed=1)
+    watched.wait_until(lambda: [row.id for row in library.list_models(registry)] == [_id_of(path)])
+    (loras / "a.json").write_text('{"activation text": "inkwash", "preferred weight": 0.7}')
+    watched.wait_until(lambda: [row.strength for row in library.list_models(registry)] == [0.7])
+    (loras / "a.json").write_text("{ half")
+    (loras / "a.civitai.info").write_text('{"id": 5, "modelId": 9, "model": {"name": "Ink Wash"}}')
+    watched.wait_until(lambda: [row.name for row in library.list_models(registry)] == ["Ink Wash"])
+
+
 def test_a_root_that_is_added_is_watched_too(registry: Registry, tmp_path: Path, watched: Watched) -> None:
     watched.told.get(timeout=_PATIENCE_S)
     write_model(tmp_path / "more" / "a.safetensors", small_lora(), seed=1)
