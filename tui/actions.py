@@ -170,6 +170,7 @@ _ACTIONS = (
     Action("duplicates.back", "escape", "back", "Back to the library"),
     # what a file says of itself, over the library
     Action("metadata.filter", "slash", "search", "Search names and values"),
+    Action("metadata.sources", "i", "who says what", "What the file says, or who says what of the model"),
     Action("metadata.copy", "y", "copy", "Copy the value", "value"),
     Action("metadata.back", "escape", "back", "Back to the library"),
     # the publish form over the library

@@ -11,7 +11,7 @@ import pytest
 from textual.screen import Screen
 from textual.widgets import TextArea
 
-from registry import edits, library, roots
+from registry import edits, library, roots, sidecar_reread
 from registry.database import Registry
 from registry.records import ModelDetail
 from registry.scan import scan
@@ -139,6 +139,29 @@ async def test_metadata_is_searched_opened_and_never_shows_a_picture(
         assert '    "tag 299": 299' in app.screen.query_one(TextArea).text
         await press(pilot, "escape", "escape", "escape")
         assert _shows(app, LibraryScreen)
+
+
+async def test_who_says_what_of_a_model_is_shown_with_where_they_disagree(
+    open_app: OpenApp, home: Path, folder: Path
+) -> None:
+    (folder / "ink.metadata.json").write_text('{"base_model": "Pony", "notes": "from there"}')
+    (folder / "ink.civitai.info").write_text('{"id": 5, "modelId": 9, "baseModel": "SD 1.5"}')
+    (folder / "ink.json").write_text("{ torn")
+    with Registry(home) as registry:
+        sidecar_reread.reread(registry, library.model_ids(registry))
+    app = open_app()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "slash")
+        await write(pilot, "ink")
+        await press(pilot, "enter", "i", "i")
+        text = text_of(app)
+        assert "base model ≠" in text
+        assert "metadata.json ink.metadata.json: Pony" in " ".join(text.split())
+        assert "ink.json" in text
+        assert "can't be understood" in text
+        await press(pilot, "i")
+        assert "base model ≠" not in text_of(app)
 
 
 def test_values_are_laid_out_or_left_as_they_are() -> None:

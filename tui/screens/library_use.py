@@ -97,8 +97,8 @@ class LibraryUse(LibraryTrash):
     def do_metadata(self) -> None:
         from tui.screens.metadata import MetadataScreen
 
-        if self.version is not None and self.version.files:
-            self.app.push_screen(MetadataScreen(self.version.files[0]))
+        if self.detail is not None and self.version is not None and self.version.files:
+            self.app.push_screen(MetadataScreen(self.version.files[0], self.detail.id))
 
     def do_open(self) -> None:
         from tui.services import opening

@@ -1,9 +1,10 @@
-"""What a file says of itself: every name and value of its header, to be searched and read."""
+"""What a file says of itself, every name and value of its header; and who says what of its model. To be searched and read."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -20,6 +21,7 @@ from tui.widgets.rows import Cell, RowList
 if TYPE_CHECKING:
     from registry.database import Registry
     from registry.records import FileRow
+    from registry.sidecar_view import Saying
 
 Pair = tuple[str, str]
 CUT = 400
@@ -55,13 +57,15 @@ class MetadataScreen(HubScreen):
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("metadata")]
     AUTO_FOCUS = "PairList"
 
-    def __init__(self, file: FileRow) -> None:
+    def __init__(self, file: FileRow, model: str) -> None:
         super().__init__()
         self._file = file
+        self._model = model
+        self._shows_sources = False
         self._all: list[Pair] = []
 
     def body(self) -> Iterable[Widget]:
-        yield Static(formats.one_line(self._file.name), id="heading", classes="title", markup=False)
+        yield Static("", id="heading", classes="title", markup=False)
         with Horizontal(id="search-row"):
             yield Static("/", id="slash")
             yield Input(placeholder="search names and values", id="search")
@@ -69,9 +73,19 @@ class MetadataScreen(HubScreen):
         yield PairList()
 
     def on_mount(self) -> None:
-        file = self._file
+        self._read()
+
+    def _read(self) -> None:
+        file, model = self._file, self._model
+        said = "who says what (i: the file)" if self._shows_sources else "what the file says (i: who says what)"
+        self.query_one("#heading", Static).update(f"{formats.one_line(file.name)}: {said}")
         self.query_one(PairList).empty = "Reading …"
-        self.in_thread(lambda registry: _read(registry, file), self._show_all, group="read")
+        read = (lambda registry: _sources(registry, model)) if self._shows_sources else (lambda _: _header(file))
+        self.in_thread(read, self._show_all, group="read")
+
+    def do_sources(self) -> None:
+        self._shows_sources = not self._shows_sources
+        self._read()
 
     def _show_all(self, pairs: list[Pair]) -> None:
         self._all = pairs
@@ -90,7 +104,7 @@ class MetadataScreen(HubScreen):
 
         def show(found: list[Pair]) -> None:
             rows = self.query_one(PairList)
-            rows.empty = "Nothing matches." if self._all else "The file says nothing of itself."
+            rows.empty = "Nothing matches." if self._all else "Nobody says anything."
             rows.set_items(found, cursor=0)
             some = f"{len(found):,} of " if len(found) != len(self._all) else ""
             self.query_one("#count", Static).update(
@@ -153,8 +167,26 @@ def laid_out(value: str) -> str:
     return shown + (f"\n… {len(text) - WHOLE:,} characters more" if len(text) > WHOLE else "")
 
 
-def _read(registry: Registry, file: FileRow) -> list[Pair]:
+def _header(file: FileRow) -> list[Pair]:
     from registry import raw_metadata
 
-    del registry
     return raw_metadata.of_file(file)
+
+
+def _sources(registry: Registry, model: str) -> list[Pair]:
+    """A line a saying: ``▸`` before the value that is shown, ``≠`` after a field on which the sources disagree."""
+    from registry import sidecar_view
+
+    found = sidecar_view.provenance(registry, model)
+    lines = [
+        (f"{one.field.replace('_', ' ')}{' ≠' if one in found.conflicts else ''}", _saying(saying))
+        for one in found.fields
+        for saying in one.sayings
+    ]
+    return lines + [(Path(row.path).name, f"can't be understood: {row.problem}") for row in found.broken]
+
+
+def _saying(saying: Saying) -> str:
+    value = saying.value if isinstance(saying.value, str) else json.dumps(saying.value, ensure_ascii=False)
+    where = f"{saying.dialect} {Path(saying.path).name}" if saying.dialect else saying.source
+    return f"{'▸' if saying.is_shown else ' '} {where}: {value}" + (f"  ({saying.note})" if saying.note else "")
