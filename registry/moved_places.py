@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry import changes, ids, places, projection, roots, sidecar_store, timestamps, trash_folder
+from registry import changes, ids, places, projection, roots, sidecar_store, timestamps, trash_folder, unhashed
 from registry.database import Registry
 from registry.journal import Move
 from registry.scan_write import held
@@ -29,6 +29,7 @@ def note(registry: Registry, moves: Sequence[Move]) -> None:
     db = registry.db
     now = timestamps.now()
     touched: set[str] = set()
+    merged: set[str] = set()
     owner: str | None = None
     for source, target in moves:
         sidecar_store.move(db, source, target)
@@ -42,6 +43,7 @@ def note(registry: Registry, moves: Sequence[Move]) -> None:
         elif content.sha256 is not None:
             seen = places.seen_from(target, os.stat(target))  # noqa: PTH116 - paths stay texts here
             root = roots.covering_root(registry, Path(target)) or Path(target).parent
+            merged |= unhashed.make_way(db, target, content.sha256)
             places.put(
                 db,
                 seen,
@@ -55,7 +57,7 @@ def note(registry: Registry, moves: Sequence[Move]) -> None:
             touched.add(content.sha256)
     for sha256 in sorted(touched):
         changes.record(db, held(db, sha256))
-    projection.rebuild(db, [ids.item_id(sha256) for sha256 in touched])
+    projection.rebuild(db, {*merged, *(ids.item_id(sha256) for sha256 in touched)})
 
 
 def _leave(db: sqlite3.Connection, source: str) -> _Content:

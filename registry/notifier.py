@@ -66,8 +66,8 @@ def _is_worth_a_look(change: watchfiles.Change, path: str) -> bool:
         return False
     if is_model(name) or may_be_preview(name) or is_sidecar(name):
         return True
-    # What is gone can't be asked whether it was a folder.
-    return (change is watchfiles.Change.deleted and "." not in name) or os.path.isdir(path)  # noqa: PTH112
+    # What is gone can't be asked whether it was a folder, and many a folder has a dot in its name.
+    return change is watchfiles.Change.deleted or os.path.isdir(path)  # noqa: PTH112
 
 
 def folders_of(paths: Iterable[str], roots: Sequence[str]) -> list[Path]:

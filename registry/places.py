@@ -98,6 +98,15 @@ def seen_from(path: str, stat: os.stat_result, preview: str | None = None, sidec
     return Seen(path, stat.st_size, stat.st_mtime_ns, _signed(stat.st_dev), _signed(stat.st_ino), preview, sidecars)
 
 
+def is_unmoved(seen: Seen) -> bool:
+    """Whether the file still lies where it was seen, as it was."""
+    try:
+        now = seen_from(seen.path, os.stat(seen.path))  # noqa: PTH116 - paths stay texts here
+    except OSError:
+        return False
+    return (now.device, now.key) == (seen.device, seen.key)
+
+
 def stamps_under(db: sqlite3.Connection, folders: Iterable[str]) -> Stamps:
     """Of the hashed files in ``folders`` and below that were there at the last look: by what to tell a changed one."""
     cursor = db.cursor()
@@ -165,6 +174,12 @@ def missing_with(db: sqlite3.Connection, sha256: str, autov3: str | None) -> Kno
     if row is None and autov3 is not None:
         row = db.execute(f"{_SELECT} WHERE {_HAS_TENSORS} AND {_IS_MISSING}", (autov3,)).fetchone()
     return Known(*row) if row else None
+
+
+def with_inode(db: sqlite3.Connection, seen: Seen) -> list[Known]:
+    """The places of the file that has this inode, size and time on this device, but for its own."""
+    sql = f"{_SELECT} WHERE inode = ? AND size = ? AND mtime_ns = ? AND device = ? AND path <> ?"
+    return [Known(*row) for row in db.execute(sql, (seen.inode, seen.size, seen.mtime_ns, seen.device, seen.path))]
 
 
 def missing(db: sqlite3.Connection) -> list[Known]:

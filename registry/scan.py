@@ -7,6 +7,7 @@ all their bytes. A scan that is stopped keeps what it had written, and the next 
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from registry.errors import HubError, NotFoundError
 from registry.places import Known, Seen
 from registry.scan_facts import has_previews, preview_changes
 from registry.scan_hash import BATCH, Hashed, hash_files
-from registry.scan_list import describe_files, forget_vanished, list_files
+from registry.scan_list import describe_files, list_files
 from registry.scan_plan import Plan, Watch, look
 from registry.scan_read import Reading, read, read_preview
 from registry.scan_walk import Problem, look_at
@@ -182,6 +183,9 @@ def _move(registry: Registry, moved: list[tuple[Known, Seen]]) -> None:
             touched: set[str] = set()
             for place, seen in moved[start : start + BATCH]:
                 assert place.sha256 is not None, "only content that is known moves"  # noqa: S101 - for the type checker
+                if places.known_at(db, place.path) != place or not places.is_unmoved(seen):
+                    continue
+                touched |= unhashed.make_way(db, seen.path, place.sha256)
                 places.forget(db, place.path)
                 root = folders.covering_root(registry, Path(seen.path)) or Path(seen.path).parent
                 places.put(
@@ -200,21 +204,28 @@ def _move(registry: Registry, moved: list[tuple[Known, Seen]]) -> None:
 
 def _miss(registry: Registry, vanished: dict[str, Known]) -> None:
     lost = [place for place in vanished.values() if place.state != places.MISSING]
-    unsaid = {p.path: p for p in lost if p.is_unhashed and not unhashed.is_touched(registry.db, p.sha256 or "")}
-    forget_vanished(registry, list(unsaid.values()))
-    lost = [place for place in lost if place.path not in unsaid]
     now = timestamps.now()
     for start in range(0, len(lost), BATCH):
         with registry.transaction() as db:
             touched: set[str] = set()
             for place in lost[start : start + BATCH]:
-                if place.sha256 is None:
-                    places.forget(db, place.path)
-                    continue
-                places.mark_missing(db, place.path, now)
-                changes.record(db, held(db, place.sha256))
-                touched.add(ids.item_id(place.sha256))
+                # Another process may have found it elsewhere, or hashed it, since this one looked.
+                if places.known_at(db, place.path) == place:
+                    touched |= _lose(db, place, now)
             projection.rebuild(db, touched)
+
+
+def _lose(db: sqlite3.Connection, place: Known, now: str) -> set[str]:
+    if place.sha256 is None:
+        places.forget(db, place.path)
+        return set()
+    if place.is_unhashed and not unhashed.is_touched(db, place.sha256):
+        places.forget(db, place.path)
+        unhashed.forget(db, place.sha256)
+        return {place.sha256}
+    places.mark_missing(db, place.path, now)
+    changes.record(db, held(db, place.sha256))
+    return {ids.item_id(place.sha256)}
 
 
 def _mark_drives(registry: Registry, plan: Plan) -> None:

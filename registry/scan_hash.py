@@ -89,6 +89,9 @@ class _Work:
         with self._registry.transaction() as db:
             touched: set[str] = set()
             for reading in self._batch:
+                if not places.is_unmoved(reading.seen):
+                    # Moved, trashed or replaced while it was read: whoever looks next sees what it is now.
+                    continue
                 sha256 = reading.hashes.sha256 if reading.hashes else ""
                 if sha256 not in self.first and not _is_known(db, sha256):
                     self.first.add(sha256)

@@ -36,8 +36,9 @@ def list_files(registry: Registry, files: Sequence[Seen], watch: Watch) -> tuple
                     unreadable.add(path)
                     touched |= write(db, look, root_of(path))
                     continue
-                listed.add(path)
-                touched.add(unhashed.put(db, look, root_of(path)))
+                if places.is_unmoved(look.seen):
+                    listed.add(path)
+                    touched.add(unhashed.put(db, look, root_of(path)))
             projection.rebuild(db, touched)
         watch("listing", len(listed) + len(unreadable), len(files))
     return listed, unreadable
@@ -61,17 +62,6 @@ def describe_files(registry: Registry, files: Sequence[Seen], watch: Watch) -> l
         done += len(batch)
         watch("describing", done, len(waiting))
     return problems
-
-
-def forget_vanished(registry: Registry, files: Sequence[places.Known]) -> None:
-    """Forget listed files that are gone before they were hashed, unless a person said something of them."""
-    for start in range(0, len(files), _BATCH):
-        with registry.transaction() as db:
-            gone = [place for place in files[start : start + _BATCH] if place.sha256]
-            for place in gone:
-                places.forget(db, place.path)
-                unhashed.forget(db, place.sha256 or "")
-            projection.rebuild(db, {place.sha256 for place in gone if place.sha256})
 
 
 def _in_batches(look: Callable[[Seen], _Result], files: Sequence[Seen]) -> Iterator[list[_Result]]:

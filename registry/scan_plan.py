@@ -50,15 +50,14 @@ def look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None, *, reh
     paths = found.same.union(known, found.files)
     plan = Plan(known, paths, unchanged=len(found.same), problems=found.problems)
     _sort_absent(plan, found, stamps)
-    gone = [*places.missing(registry.db), *plan.vanished.values()]
-    sources = {(place.device, place.key): place for place in gone if place.sha256 and place.path not in found.files}
+    sources = _Sources(registry, plan, found, everywhere=wanted is None)
     for path, picture in found.pictured.items():
         _, device, inode, size, mtime_ns, _ = stamps.by_path[path]
         plan.without_preview.append(Seen(path, size, mtime_ns, device, inode, picture))
     for path, seen in found.files.items():
         place = known.get(path)
         is_still = place is not None and place.is_still(seen)
-        source = sources.pop((seen.device, seen.key), None) if place is None else None
+        source = sources.of(seen) if place is None else None
         if source is not None:
             plan.moved.append((source, seen))
             plan.vanished.pop(source.path, None)
@@ -73,6 +72,47 @@ def look(registry: Registry, watch: Watch, wanted: Sequence[Path] | None, *, reh
     # Then small files, so that the list fills quickly; the newest first among those of a size.
     plan.to_read.sort(key=lambda seen: (seen.path not in known, seen.size.bit_length(), -seen.mtime_ns))
     return plan
+
+
+class _Sources:
+    """Where files that are found under new names lay before: the places that lost theirs."""
+
+    def __init__(self, registry: Registry, plan: Plan, found: Walk, *, everywhere: bool) -> None:
+        self._db = registry.db
+        self._everywhere = everywhere
+        gone = {place.path: place for place in (*places.missing(self._db), *plan.vanished.values())}
+        lost = [place for place in gone.values() if place.sha256 and place.path not in found.files]
+        self._by_key = {(place.device, place.key): place for place in lost}
+        # A file that is hashed is known by its content wherever it turns up; one that is not must do with this.
+        self._by_name: dict[tuple[str, int, int], list[Known]] = {}
+        for place in lost:
+            if place.is_unhashed:
+                self._by_name.setdefault(_name_key(place), []).append(place)
+        self._taken: set[str] = set()
+
+    def of(self, seen: Seen) -> Known | None:
+        """The place from which the file ``seen`` came, each once."""
+        found = self._by_key.get((seen.device, seen.key)) or self._beyond(seen) or self._named(seen)
+        if found is None or found.path in self._taken:
+            return None
+        self._taken.add(found.path)
+        return found
+
+    def _beyond(self, seen: Seen) -> Known | None:
+        """A place outside the folders that were looked at whose file is not there any more."""
+        if self._everywhere:
+            return None
+        known = places.with_inode(self._db, seen)
+        return next((place for place in known if place.sha256 and not os.path.lexists(place.path)), None)
+
+    def _named(self, seen: Seen) -> Known | None:
+        """A listed file that was carried to another drive, or copied and deleted: its name, size and time came along."""
+        found = self._by_name.get(_name_key(seen), [])
+        return found[0] if len(found) == 1 else None
+
+
+def _name_key(file: Known | Seen) -> tuple[str, int, int]:
+    return os.path.basename(file.path), file.size, file.mtime_ns  # noqa: PTH119 - paths stay texts here
 
 
 def _sort_absent(plan: Plan, found: Walk, stamps: Stamps) -> None:

@@ -79,7 +79,7 @@ def _said(
     is_told = listed is not None and is_new and unhashed.was_told(db, listed, reading)
     if listed is not None:
         yield from unhashed.resaid(db, listed, version, with_told=is_told)
-    elif is_new:
+    if is_new and not is_told:
         yield from trigger_words(db, reading, version)
     if reading.sidecar is not None:
         before = None

@@ -17,7 +17,8 @@ def version_of(db: sqlite3.Connection, item: str) -> str:
     if not ids.is_provisional(item):
         return item
     row = db.execute("SELECT version FROM settled WHERE item = ?", (item,)).fetchone()
-    return str(row[0]) if row else item
+    # What it turned out to be may have been another listed file, which is hashed meanwhile.
+    return version_of(db, str(row[0])) if row else item
 
 
 def model_of(db: sqlite3.Connection, item: str) -> str:

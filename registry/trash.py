@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from registry import edits, journal, library, moving, places, roots, timestamps, trash_folder
+from registry import edits, journal, library, moving, places, roots, timestamps, trash_folder, unhashed
 from registry.database import Registry
 from registry.errors import HubError
 from registry.journal import Entry, Move
@@ -163,6 +163,7 @@ def _forget(registry: Registry, gone: Sequence[Trashed]) -> None:
         return
     with registry.transaction() as db:
         db.executemany("DELETE FROM trashed WHERE path = ?", [(file.path,) for file in gone])
+        unhashed.forget_lost(db)
         models = list(dict.fromkeys(file.model for file in gone if file.model))
         journal.note(registry, journal.FINAL, f"{len(gone)} files of the trash deleted for ever", models)
     trash_folder.drop_empty(file.path for file in gone)

@@ -29,9 +29,13 @@ def count(db: sqlite3.Connection) -> int:
 
 
 def put(db: sqlite3.Connection, look: Reading, root: str) -> str:
-    """List a file by its header; returns its item. One that is listed already keeps its name and what was said of it."""
+    """List a file by its header; returns its item. One that is listed already keeps its name and what was said of it,
+    and one that another process has hashed meanwhile stays as it is.
+    """
     before = places.known_at(db, look.seen.path)
-    known = before.sha256 if before and before.sha256 and ids.is_provisional(before.sha256) else None
+    if before is not None and before.is_hashed and before.is_still(look.seen):
+        return ids.item_id(before.sha256 or "")
+    known = before.sha256 if before and before.is_unhashed else None
     item = known or ids.new_provisional_id()
     places.put(db, look.seen, root=root, sha256=item, problem=look.problem, at=timestamps.now())
     row = {"size": look.seen.size, "autov2": "", "version_id": item, "metadata": "{}", **described_by(look)}
@@ -45,10 +49,55 @@ def put(db: sqlite3.Connection, look: Reading, root: str) -> str:
     sql = "INSERT INTO unhashed (item, is_described) VALUES (?, ?) ON CONFLICT DO UPDATE SET is_described = excluded.is_described"
     db.execute(sql, (item, not has_more_to_tell(look)))
     if known:
-        db.execute("DELETE FROM facts WHERE item = ? AND source <> 'user'", (item,))
+        _unsay(db, item)
     changes.record(db, header_facts(db, look, item))
     changes.record(db, trigger_words(db, look, item))
+    _tell(db, item, {_OF_HEADER: list(look.identity.trigger_candidates) if look.identity else []})
     return item
+
+
+_OF_HEADER = "words of the header"
+"""What :data:`Told` calls the trigger words that the header and no sidecar told."""
+
+
+def _unsay(db: sqlite3.Connection, item: str) -> None:
+    """Take back all that the file and what lies beside it told: both are others now."""
+    db.execute("DELETE FROM facts WHERE item = ? AND source <> 'user'", (item,))
+    row = db.execute("SELECT told FROM unhashed WHERE item = ?", (item,)).fetchone()
+    for name, values in _by_set(_decode_told(row[0]) if row else {}).items():
+        for value in values:
+            db.execute("DELETE FROM set_members WHERE item = ? AND name = ? AND value = ?", (item, name, value))
+            db.execute("DELETE FROM texts WHERE item = ? AND field = ? AND value = ?", (item, name, value))
+    db.execute(
+        "DELETE FROM records WHERE kind = 'preview' AND id >= ? AND id < ? AND "
+        "json_extract(body, '$.source') <> 'user'",
+        (f"{item}/", f"{item}0"),
+    )
+
+
+def _tell(db: sqlite3.Connection, item: str, told: Told) -> None:
+    db.execute("UPDATE unhashed SET told = ? WHERE item = ?", (msgspec.json.encode(told).decode(), item))
+
+
+def _by_set(told: Told) -> Told:
+    """What was told by the names of sets and texts."""
+    found = {name: values for name, values in told.items() if name != _OF_HEADER}
+    found["trigger_words"] = [*found.get("trigger_words", ()), *told.get(_OF_HEADER, ())]
+    return found
+
+
+def make_way(db: sqlite3.Connection, path: str, content: str) -> set[str]:
+    """Before ``content`` (a hash or a provisional name) is noted at ``path``: what was listed there is that content.
+
+    Another process may have listed a file between its move and the note of it. Returns the touched items.
+    """
+    before = places.known_at(db, path)
+    if before is None or not before.is_unhashed or before.sha256 == content:
+        return set()
+    item, version = before.sha256 or "", ids.item_id(content)
+    touched = changes.record(db, resaid(db, item, version, with_told=False))
+    forget(db, item, version)
+    return {*touched, item}
 
 
 def describe(db: sqlite3.Connection, reading: Reading) -> set[str]:
@@ -63,10 +112,9 @@ def describe(db: sqlite3.Connection, reading: Reading) -> set[str]:
     beside = [(Path(problem.path), problem.reason) for problem in reading.broken]
     sidecar_store.keep(db, place.path, item, reading.sidecar, beside)
     touched |= changes.record(db, preview_changes(db, reading, item))
-    told = _told_by(reading)
-    db.execute(
-        "UPDATE unhashed SET is_described = 1, told = ? WHERE item = ?", (msgspec.json.encode(told).decode(), item)
-    )
+    row = db.execute("UPDATE unhashed SET is_described = 1 WHERE item = ? RETURNING told", (item,)).fetchone()
+    of_header = _decode_told(row[0]).get(_OF_HEADER, []) if row else []
+    _tell(db, item, {**_told_by(reading), _OF_HEADER: of_header})
     return touched
 
 
@@ -87,12 +135,13 @@ def undescribed(db: sqlite3.Connection) -> set[str]:
 
 def was_told(db: sqlite3.Connection, item: str, reading: Reading) -> bool:
     """Whether ``reading``, which knows the hash, makes of the sidecars and the picture what was told of ``item``."""
-    return _told(db, item) == _told_by(reading)
+    told = _told(db, item)
+    return told is not None and {**told, _OF_HEADER: []} == {**_told_by(reading), _OF_HEADER: []}
 
 
 def resaid(db: sqlite3.Connection, item: str, version: str, *, with_told: bool) -> Iterator[Change]:
     """What was said here of ``item``, said of the version that it is; ``with_told`` also what its sidecars told."""
-    told = {} if with_told else _told(db, item) or {}
+    told = {} if with_told else _by_set(_told(db, item) or {})
     model = model_of(db, version)
     rows = db.execute("SELECT field, value, stamp FROM facts WHERE item = ? AND source = 'user'", (item,)).fetchall()
     for name, value, stamp in rows:
@@ -128,8 +177,8 @@ def _target(name: str, version: str, model: str) -> str:
 
 
 def _told(db: sqlite3.Connection, item: str) -> Told | None:
-    """What was told of ``item``; None while nobody has looked."""
-    row = db.execute("SELECT told FROM unhashed WHERE item = ? AND is_described", (item,)).fetchone()
+    """What the file and what lies beside it told of ``item``, as far as somebody has looked."""
+    row = db.execute("SELECT told FROM unhashed WHERE item = ?", (item,)).fetchone()
     return _decode_told(row[0]) if row else None
 
 
@@ -167,6 +216,17 @@ def forget(db: sqlite3.Connection, item: str, successor: str | None = None) -> N
     db.execute("DELETE FROM unhashed WHERE item = ?", (item,))
 
 
+def forget_lost(db: sqlite3.Connection) -> None:
+    """Forget the items of files that lie neither in a folder nor in the trash any more: they were deleted for ever."""
+    rows = db.execute(
+        "SELECT item FROM unhashed WHERE item NOT IN (SELECT sha256 FROM places WHERE sha256 IS NOT NULL) "
+        "AND item NOT IN (SELECT sha256 FROM trashed WHERE sha256 IS NOT NULL)"
+    ).fetchall()
+    for (item,) in rows:
+        forget(db, item)
+    projection.rebuild(db, {item for (item,) in rows})
+
+
 def _rename(db: sqlite3.Connection, item: str, version: str) -> None:
     model = model_of(db, version)
     for entry, number, name in db.execute(
@@ -195,5 +255,5 @@ def is_touched(db: sqlite3.Connection, item: str) -> bool:
     """Whether a person said something of ``item``: then it is kept though its file is gone."""
     if db.execute(_REMEMBERED, {"item": item}).fetchone():
         return True
-    told = _told(db, item) or {}
+    told = _by_set(_told(db, item) or {})
     return any(value not in told.get(name, ()) for name, value in db.execute(_SETS_AND_TEXTS, {"item": item}))

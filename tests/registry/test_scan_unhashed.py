@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from registry import (
     ids,
     journal,
     library,
+    moved_places,
     organise,
     previews,
     projection,
@@ -28,6 +30,8 @@ from registry import (
 )
 from registry.database import Registry
 from registry.hashing import hash_file
+from registry.scan_read import first_look
+from registry.scan_walk import look_at
 from tests.support.model_files import small_lora, write_model
 
 
@@ -299,3 +303,152 @@ def test_a_scan_that_is_stopped_while_it_waits_ends(registry: Registry, loras: P
         scan.scan(registry, stop, may_hash=lambda: False)
     assert unhashed.count(registry.db) == 1
     assert projection.members(registry.db, "nothing", "tags") == []
+
+
+# several processes, and files that move while they are looked at ------------------------------------------------------
+
+
+def _rows(registry: Registry) -> list[tuple[str, int, str]]:
+    return sorted((row.name, row.rating, row.flags) for row in library.list_models(registry))
+
+
+def test_a_file_that_another_process_found_under_its_new_name_is_the_same(registry: Registry, loras: Path) -> None:
+    path = write_model(loras / "a.safetensors", small_lora())
+    item = _listed(registry)
+    edits.edit(registry, item, item, {"rating": "4"})
+    (loras / "sub").mkdir()
+    path.rename(loras / "sub" / "b.safetensors")
+    with Registry(registry.home) as other:
+        scan.scan(other, hashing=False)
+        edits.tag(other, [row.id for row in library.list_models(other)], add=["seen"])
+    scan.scan(registry)
+    assert _rows(registry) == [("b", 4, "")]
+    assert library.list_models(registry)[0].tags == ("seen",)
+    assert unhashed.count(registry.db) == 0
+
+
+def test_a_place_that_was_listed_anew_gives_way_to_the_file_that_was_moved_there(
+    registry: Registry, loras: Path
+) -> None:
+    path = write_model(loras / "a.safetensors", small_lora())
+    item = _listed(registry)
+    edits.edit(registry, item, item, {"rating": "4"})
+    target = loras / "b.safetensors"
+    path.rename(target)
+    with registry.transaction() as db:
+        # As a scan in another process does between a move and the note of it.
+        phantom = unhashed.put(db, first_look(look_at(str(target))), str(loras))
+        projection.rebuild(db, {phantom})
+    edits.tag(registry, [phantom], add=["seen"])
+    with registry.transaction():
+        moved_places.note(registry, [(str(path), str(target))])
+    assert [(row.id, row.name, row.rating, row.tags) for row in library.list_models(registry)] == [
+        (item, "b", 4, ("seen",))
+    ]
+    assert library.show(registry, phantom).id == item
+    scan.scan(registry)
+    assert library.show(registry, phantom).id == _version_of(target)
+    assert _rows(registry) == [("b", 4, "")]
+
+
+@pytest.mark.parametrize("is_hashed", [False, True])
+def test_a_file_moved_into_the_one_folder_that_is_looked_at_keeps_what_was_said(
+    registry: Registry, loras: Path, is_hashed: bool
+) -> None:
+    path = write_model(loras / "one" / "a.safetensors", small_lora())
+    (loras / "two").mkdir()
+    scan.scan(registry, hashing=is_hashed)
+    edits.edit(registry, *library.resolve(registry, "a"), {"rating": "4"})
+    path.rename(loras / "two" / "b.safetensors")
+    scan.scan(registry, roots=[loras / "two"], hashing=False)
+    assert _rows(registry) == [("b", 4, "")]
+
+
+def test_a_listed_file_that_was_copied_and_deleted_keeps_what_was_said(registry: Registry, loras: Path) -> None:
+    path = write_model(loras / "one" / "a.safetensors", small_lora())
+    item = _listed(registry)
+    edits.edit(registry, item, item, {"rating": "4"})
+    (loras / "two").mkdir()
+    shutil.copy2(path, loras / "two" / "a.safetensors")
+    path.unlink()
+    scan.scan(registry, hashing=False)
+    assert _rows(registry) == [("a", 4, "")]
+    scan.scan(registry)
+    assert _rows(registry) == [("a", 4, "")]
+
+
+def test_an_edit_that_comes_while_a_vanished_file_is_forgotten_is_kept(registry: Registry, loras: Path) -> None:
+    path = write_model(loras / "a.safetensors", small_lora())
+    (loras / "keep.txt").write_text("the folder is not empty, so it is not taken for a drive that is away")
+    item = _listed(registry)
+    path.unlink()
+
+    def edit(stage: str, done: int, total: int) -> None:
+        if stage == "looking" and done == 0:
+            edits.edit(registry, item, item, {"rating": "4"})
+
+    scan.scan(registry, edit)
+    assert _rows(registry) == [("a", 4, "M")]
+
+
+def test_what_moved_while_it_was_hashed_is_left_for_the_next_look(registry: Registry, loras: Path) -> None:
+    path = write_model(loras / "a.safetensors", small_lora())
+    item = _listed(registry)
+    edits.edit(registry, item, item, {"rating": "4"})
+
+    def move(stage: str, done: int, _total: int) -> None:
+        if stage == "reading" and done == 0:
+            trash.trash_files(registry, [item])
+
+    scan.scan(registry, move)
+    assert library.list_models(registry) == []
+    undo.undo(registry)
+    scan.scan(registry)
+    assert _rows(registry) == [("a", 4, "")]
+    assert not path.is_symlink()
+
+
+def test_what_another_process_hashed_is_not_listed_anew(registry: Registry, loras: Path) -> None:
+    path = write_model(loras / "a.safetensors", small_lora())
+    look = first_look(look_at(str(path)))
+    scan.scan(registry)
+    with registry.transaction() as db:
+        assert unhashed.put(db, look, str(loras)) == _version_of(path)
+    assert [row.id for row in library.list_models(registry)] == [_version_of(path)]
+    assert unhashed.count(registry.db) == 0
+
+
+def test_a_word_of_the_header_that_a_person_took_away_does_not_come_back_with_a_copy(
+    registry: Registry, loras: Path
+) -> None:
+    path = write_model(loras / "a.safetensors", small_lora(), {"modelspec.trigger_phrase": "foo"})
+    scan.scan(registry)
+    library.replace_set(registry, _version_of(path), "trigger_words", ["bar"])
+    shutil.copy(path, loras / "copy.safetensors")
+    scan.scan(registry, hashing=False)
+    scan.scan(registry)
+    assert [row.trigger_words for row in library.list_models(registry)] == [("bar",)]
+
+
+def test_what_lay_beside_a_file_that_was_replaced_before_it_was_hashed_is_forgotten(
+    registry: Registry, loras: Path
+) -> None:
+    path = write_model(loras / "a.safetensors", small_lora(), {"modelspec.trigger_phrase": "foo"}, seed=1)
+    (loras / "a.metadata.json").write_text(json.dumps({"tags": ["old"], "notes": "A"}))
+    item = _listed(registry)
+    edits.tag(registry, [item], add=["mine"])
+    write_model(path, small_lora(rank=8), {"modelspec.trigger_phrase": "bar"}, seed=2)
+    (loras / "a.metadata.json").write_text(json.dumps({"tags": ["new"], "notes": "B"}))
+    scan.scan(registry)
+    detail = library.show(registry, _version_of(path))
+    assert (detail.tags, detail.notes) == (("mine", "new"), "B")
+    assert detail.versions[0].trigger_words == ("bar",)
+
+
+def test_what_is_deleted_for_ever_before_it_was_hashed_is_forgotten(registry: Registry, loras: Path) -> None:
+    write_model(loras / "a.safetensors", small_lora())
+    item = _listed(registry)
+    trash.trash_files(registry, [item])
+    trash.purge(registry, trash.listed(registry))
+    assert unhashed.count(registry.db) == 0
+    assert library.list_models(registry, "is:trash") == []
