@@ -122,16 +122,26 @@ def _take_model(registry: Registry, found: Plan, line: ModelLine, number: int) -
             matched.append((item, version))
     if not line.versions:
         found.unmatched.append(Unmatched(line=number, name=line.model, reason="it has no version"))
-    models = dict.fromkeys(library.version(registry, item).model_id for item, _ in matched)
-    for model in models:
+    models: dict[str, bool] = {}
+    for item, version in matched:
+        model = library.version(registry, item).model_id
+        models[model] = models.get(model, False) or _is_of_same_bytes(registry, item, version)
+    for model, is_same in models.items():
         name = library.show(registry, model).name
-        found.changes += _of_item(registry, model, name, "model", line)
+        changes = _of_item(registry, model, name, "model", line)
+        # A twin of other bytes that was put into the trash there says nothing of the one that was kept here.
+        found.changes += [change for change in changes if is_same or change.field != "deleted_at"]
         for path in line.collections:
             _want_collection(registry, found, path)
             if path not in library.show(registry, model).collections:
                 found.memberships.append((path, model))
     for item, version in matched:
         found.changes += _of_item(registry, item, line.model, "version", version)
+
+
+def _is_of_same_bytes(registry: Registry, item: str, version: VersionLine) -> bool:
+    hashes = {row[0] for row in registry.db.execute("SELECT sha256 FROM files WHERE version_id = ?", (item,))}
+    return any(file.sha256.lower() in hashes for file in version.files)
 
 
 def _want_collection(registry: Registry, found: Plan, path: str) -> None:

@@ -62,7 +62,8 @@ SELECT m.id, m.name, m.kind, m.rating, m.favourite, m.alias, m.creator, m.origin
     v.network_type, v.rank, v.strength, v.size,
     v.trigger_words, v.published_url, v.preview, v.is_damaged, m.tag_list AS tags, l.uses, l.used_at, l.duplicate, l.outdated,
     l.early_until,
-    (SELECT group_concat(p.state) FROM files f JOIN places p ON p.sha256 = f.sha256 WHERE f.version_id = v.id) AS states
+    (SELECT group_concat(p.state) FROM files f JOIN places p ON p.sha256 = f.sha256 WHERE f.version_id = v.id) AS states,
+    EXISTS (SELECT 1 FROM files f JOIN trashed t ON t.sha256 = f.sha256 WHERE f.version_id = v.id) AS in_trash
 FROM models m JOIN versions v ON v.id = m.version_id JOIN listing l ON l.number = m.search_id WHERE m.id IN (%s)
 """
 
@@ -82,7 +83,16 @@ def model_rows(registry: Registry, ids: Sequence[str]) -> list[ModelRow]:
 def _model_row(row: sqlite3.Row, now: str) -> ModelRow:
     values = dict(row)
     flags = _flags(values, now)
-    for name in ("states", "is_damaged", "published_url", "upstream_deleted", "duplicate", "outdated", "early_until"):
+    for name in (
+        "states",
+        "in_trash",
+        "is_damaged",
+        "published_url",
+        "upstream_deleted",
+        "duplicate",
+        "outdated",
+        "early_until",
+    ):
         del values[name]
     values["licence"] = _letters(values.pop("permissions"))
     values["tags"] = tuple(_decode_list(values["tags"]))
@@ -94,7 +104,15 @@ def _model_row(row: sqlite3.Row, now: str) -> ModelRow:
 
 def _flags(row: Mapping[str, Any], now: str) -> str:
     states = set((row["states"] or "").split(","))
-    absent = "R" if states == {""} else "" if {"present", "damaged"} & states else "O" if "offline" in states else "M"
+    absent = (
+        ("T" if row["in_trash"] else "R")
+        if states == {""}
+        else ""
+        if {"present", "damaged"} & states
+        else "O"
+        if "offline" in states
+        else "M"
+    )
     said = (
         ("!", row["is_damaged"] or "damaged" in states),
         (absent, absent),
@@ -183,10 +201,14 @@ def _of_version(registry: Registry, table: str, order: str, version_id: str) -> 
     return registry.db.execute(f"SELECT * FROM {table} WHERE version_id = ? ORDER BY {order}", (version_id,)).fetchall()  # noqa: S608
 
 
+_PLACES = """
+SELECT path, state, problem, seen_at, verified_at FROM places WHERE sha256 = :sha256
+UNION ALL SELECT path, 'trash', problem, at, NULL FROM trashed WHERE sha256 = :sha256 ORDER BY path
+"""
+
+
 def _file(registry: Registry, row: sqlite3.Row) -> FileRow:
-    places = registry.db.execute(
-        "SELECT path, state, problem, seen_at, verified_at FROM places WHERE sha256 = ? ORDER BY path", (row["sha256"],)
-    )
+    places = registry.db.execute(_PLACES, {"sha256": row["sha256"]})
     values: dict[str, Any] = {
         **dict(row),
         "sha256": "" if ids.is_provisional(row["sha256"]) else row["sha256"],

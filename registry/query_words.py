@@ -52,10 +52,38 @@ def regex(pattern: str, values: Parameters) -> str:
         raise UsageError(
             f"/{pattern}/ is no regular expression ({error})", "quote it to look for the text itself"
         ) from None
+    if _may_take_for_ever(pattern):
+        raise UsageError(
+            f"/{pattern}/ repeats what repeats or has choices, which can take for ever", "repeat something plain"
+        )
     found = f"l.name REGEXP {values.bind(pattern)}"
     literal = _literal(pattern)
     # SQLite looks for plain text a hundred times faster than it calls us, and leaves few names to be called for.
     return f"{values.contains('l.name', literal)} AND {found}" if literal else found
+
+
+_PIECE = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?:|\(|\)|\||[*+]|\{\d*,\d*\}", re.DOTALL)
+_REPEAT = re.compile(r"[*+]|\{\d*,\d*\}")
+
+
+def _may_take_for_ever(pattern: str) -> bool:
+    """Whether a group is repeated that itself repeats something or has choices: those try a number of ways that doubles
+    with each letter of a name.
+    """
+    inside = [False]
+    for piece in _PIECE.finditer(pattern):
+        text = piece[0]
+        if text.startswith("("):
+            inside.append(False)
+        elif text == ")" and len(inside) > 1:
+            is_repeated = _REPEAT.match(pattern, piece.end()) is not None
+            varies = inside.pop()
+            if varies and is_repeated:
+                return True
+            inside[-1] |= varies or is_repeated
+        elif text == "|" or _REPEAT.fullmatch(text):
+            inside[-1] = True
+    return False
 
 
 def _literal(pattern: str) -> str:

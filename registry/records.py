@@ -46,6 +46,7 @@ FLAGS = {
     "M": "file missing",
     "O": "its drive is away",
     "R": "on another machine",
+    "T": "in the trash folder of its drive",
     "D": "there is a duplicate of it",
     "U": "Civitai has a newer version",
     "E": "early access",
@@ -56,7 +57,7 @@ FLAGS = {
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a file lies on this machine. ``state``: ``present missing damaged``, or ``offline`` (its drive is away)."""
+    """Where a file lies on this machine. ``state``: ``present missing damaged``, ``offline`` (its drive is away), or ``trash``."""
 
     path: str
     state: str

@@ -47,7 +47,7 @@ def edit(words: tuple[str, ...], query: str | None, yes: bool, dry_run: bool, as
         output.say(f"saved {', '.join(pairs)}" + (f" of {len({one.model for one in plan})} models" if query else ""))
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("words", nargs=-1, required=True, metavar="[REF] [+TAG|-TAG]...", type=click.UNPROCESSED)
 @_bulk_options
 def tag(words: tuple[str, ...], query: str | None, yes: bool, dry_run: bool, as_json: bool) -> None:

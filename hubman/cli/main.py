@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +90,9 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context) -> None:
     """A terminal hub for LoRA models: train, test, publish and sync them. Without a command, the terminal UI."""
     if ctx.invoked_subcommand is None:
+        # In a browser another program draws what the app sends it.
+        if not (sys.stdin.isatty() and sys.stdout.isatty()) and "TEXTUAL_DRIVER" not in os.environ:
+            raise UsageError("the terminal UI needs a terminal", "hubman --help lists the commands that need none")
         from tui.app import HubmanApp
 
         HubmanApp(watch=True).run()

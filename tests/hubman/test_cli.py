@@ -69,6 +69,30 @@ def test_edits_and_tags_are_kept_and_found(scanned: Path, capsys: pytest.Capture
     assert (row["rating"], row["strength"], row["tags"]) == (4, 0.7, ["ink"])
 
 
+def test_a_tag_with_any_letter_can_be_taken_away(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["tag", "ink wash", "+hatching", "+inkwash"]) == 0
+    assert run(["tag", "ink wash", "+mine", "-hatching", "-inkwash"]) == 0
+    capsys.readouterr()
+    assert run(["ls", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["tags"] == ["mine"]
+
+
+def test_the_terminal_ui_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    assert "needs a terminal" in capsys.readouterr().err
+
+
+def test_what_lies_in_the_trash_is_not_said_to_be_on_another_machine(
+    scanned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["trash", "ink wash", "--files", "--yes", "--last-copy", "ink wash"]) == 0
+    capsys.readouterr()
+    assert run(["ls", "is:trash", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["flags"] == "T"
+    assert run(["show", "ink wash"]) == 0
+    assert "(trash)" in capsys.readouterr().out
+
+
 def test_a_trashed_model_is_hidden_until_restored(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["trash", "ink wash"]) == 0
     capsys.readouterr()

@@ -300,3 +300,18 @@ def test_any_table_makes_a_plan_or_says_why_not(registry: Registry, text: str, h
     except UsageError:
         return
     assert plan.changes == ()
+
+
+def test_a_twin_that_went_into_the_trash_elsewhere_takes_nobody_along(tmp_path: Path) -> None:
+    """The same tensors under another header were trashed there; the file that was kept here stays."""
+    with Registry(tmp_path / "there") as there, Registry(tmp_path / "here") as here:
+        write_model(tmp_path / "loras" / "kept.safetensors", small_lora(), seed=1)
+        write_model(tmp_path / "loras" / "twin.safetensors", small_lora(), {"modelspec.title": "Twin"}, seed=1)
+        _scan(there, tmp_path / "loras")
+        edits.trash(there, library.resolve(there, "Twin")[0])
+        content = _exported(there)
+        assert b"deleted_at" in b"".join(content)
+        (tmp_path / "loras" / "twin.safetensors").unlink()
+        _scan(here, tmp_path / "loras")
+        _take(here, content)
+        assert [row.name for row in library.list_models(here)] == ["kept"]

@@ -374,3 +374,15 @@ def test_a_copy_on_a_drive_that_is_away_is_still_a_copy(registry: Registry) -> N
         registry.db.execute(f"INSERT INTO places {copy}", (path, state))
         projection.rebuild(registry.db, [item])
         assert library.model_ids(registry, "is:dup") == expected, state
+
+
+@pytest.mark.parametrize("pattern", ["(x+x+)+y", "(a|aa)*b", "((ab)+c)*", r"(\w+\s?)+$", "(a{1,}){2,}"])
+def test_a_pattern_that_could_take_for_ever_is_refused(registry: Registry, pattern: str) -> None:
+    add_entry(registry, "x" * 200)
+    with pytest.raises(UsageError, match="take for ever"):
+        library.list_models(registry, f"/{pattern}/")
+
+
+@pytest.mark.parametrize("pattern", ["x+", "(ink|paint)", "(ab)+", r"v\d+$", "[(+]x", r"\(x+\)*", "x{2,3}", "(?:v)?x"])
+def test_plain_patterns_are_not_refused(registry: Registry, pattern: str) -> None:
+    assert library.list_models(registry, f"/{pattern}/") == []
