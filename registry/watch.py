@@ -65,6 +65,7 @@ class Watcher:
         self._looked_at = float("-inf")
         self._changed: set[str] = set()
         self._waiting = _Waiting()
+        self._hashed: set[str] = set()
         self._notifier = Notifier([], self._changes)
 
     def stop(self) -> None:
@@ -97,7 +98,7 @@ class Watcher:
             self._look(folders_of(self._changed, self._notifier.folders))
             self._reread(path for path in self._changed if is_sidecar(path))
             self._changed = set()
-        elif self._waiting and self._may_hash():
+        elif self._hashed or (self._waiting and self._may_hash()):
             self._hash_some()
 
     def _follow_roots(self) -> bool:
@@ -113,7 +114,7 @@ class Watcher:
 
     def _next_changes(self) -> set[str]:
         try:
-            if self._changed or (self._waiting and self._may_hash()):
+            if self._changed or self._hashed or (self._waiting and self._may_hash()):
                 return self._changes.get_nowait()
             return self._changes.get(timeout=_IDLE_S)
         except queue.Empty:
@@ -140,7 +141,9 @@ class Watcher:
         except sqlite3.OperationalError:
             self._waiting.put_back(files)
             raise
-        exchange_waiting.take_in_waiting(self._registry, [seen.path for seen in files])
+        self._hashed |= {seen.path for seen in files}
+        exchange_waiting.take_in_waiting(self._registry, self._hashed)
+        self._hashed = set()
         self._tell_progress("hashing", self._waiting.taken, self._waiting.taken + len(self._waiting))
         if not self._waiting:
             self._tell(time.perf_counter() - start)
