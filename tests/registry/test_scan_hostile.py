@@ -145,3 +145,26 @@ def test_a_pipe_is_no_picture_that_can_be_added(registry: Registry, tmp_path: Pa
     version = scan.index_file(registry, path)
     with pytest.raises(HubError):
         previews.add_preview(registry, version, tmp_path / "m" / name)
+
+
+def test_a_picture_put_beside_a_known_file_is_copied_before_others_have_to_wait(
+    registry: Registry, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "m" / "a.safetensors", small_lora(), seed=1)
+    roots.add(registry, tmp_path / "m")
+    scan.scan(registry)
+    Image.new("RGB", (8, 8)).save(tmp_path / "m" / "a.jpg")
+    copied_at_begin: list[bool] = []
+    copied_at_write: list[bool] = []
+
+    def look(statement: str) -> None:
+        is_copied = any(registry.blobs.glob("??/*"))
+        if statement == "BEGIN IMMEDIATE":
+            copied_at_begin.append(is_copied)
+        elif "INTO set_members" in statement:
+            copied_at_write.append(copied_at_begin[-1])
+
+    registry.db.set_trace_callback(look)
+    scan.scan(registry)
+    registry.db.set_trace_callback(None)
+    assert copied_at_write == [True]
