@@ -13,6 +13,7 @@ from typing import BinaryIO
 from registry import ids
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
+from registry.regular import open_regular
 
 _CHUNK = 1 << 20
 
@@ -38,7 +39,7 @@ def store(registry: Registry, source: Path, *, durable: bool = True) -> str:
     Not ``durable`` is several times faster and may lose the copy in a power cut: for what can be read again.
     """
     try:
-        with source.open("rb") as stream:
+        with open_regular(source) as stream:
             return _store(registry, stream, durable=durable)
     except OSError as error:
         raise HubError(f"{source} can't be kept ({error.strerror})", "check the path and the free space") from error

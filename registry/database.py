@@ -24,6 +24,7 @@ MIGRATIONS = (
     "m003_scan",
     "m004_journal",
     "m010_copies",
+    "m008_exchange",
     "m011_places",
     "m002_query",
     "m006_sidecars",
@@ -32,8 +33,13 @@ MIGRATIONS = (
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
-BUSY_TIMEOUT_S = 5.0
-"""How long a write waits for another process's before it gives up."""
+BUSY_TIMEOUT_S = 30.0
+"""How long a write waits for another process's before it gives up: an edit of a whole library takes a while."""
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether a write failed only because another process was writing for longer than :data:`BUSY_TIMEOUT_S`."""
+    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 class Registry:
@@ -149,6 +155,7 @@ def load_migrations() -> Migrations:
     """All of them; the modules of tables register their own, in this order."""
     from registry.schema import migrations
     from registry.schema_copies import m010_copies  # noqa: F401
+    from registry.schema_exchange import m008_exchange  # noqa: F401
     from registry.schema_places import m011_places  # noqa: F401
     from registry.schema_query import m002_query  # noqa: F401
     from registry.schema_sidecars import m006_sidecars  # noqa: F401

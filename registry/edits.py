@@ -137,6 +137,21 @@ def say(registry: Registry, item: str, facts: Mapping[str, object]) -> Entry | N
     return _set_all(registry, "edit", f"{names} of {{}}", [item], facts)
 
 
+def bring_back(registry: Registry, item: str, name: str, value: Any) -> Entry | None:
+    """Make a value that gave way to another one a person's word again: of a fact, a set (all its members) or a text."""
+
+    def act() -> None:
+        if name in fields.TEXTS:
+            library.write_text(registry, item, name, value or "")
+        elif name in fields.SETS:
+            library.replace_set(registry, item, name, value or [])
+        else:
+            library.set_facts(registry, item, "user", {name: value})
+
+    label = f"{name.replace('_', ' ')} of {names_of(registry, [item])}"
+    return journal.write(registry, "edit", label, [item], act)
+
+
 def show_first(registry: Registry, version_id: str, image: Path) -> Entry | None:
     """Make a picture the preview of a version. Raises as :func:`registry.previews.add_preview` does."""
 

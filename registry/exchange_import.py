@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
 
-from registry import collecting, exchange, exchange_match, journal, library, projection, timestamps, views
+from registry import clock, collecting, exchange, exchange_match, journal, library, projection, timestamps, views
 from registry.database import Registry
 from registry.errors import HubError, UsageError
 from registry.exchange import CollectionLine, Line, ModelLine, VersionLine, ViewLine
@@ -176,16 +177,25 @@ def carry_out(registry: Registry, found: Plan, label: str) -> Entry | None:
     """
     with registry.transaction() as db:
         now = timestamps.now()
-        for line in found.waiting:
-            encoded = msgspec.json.encode(line)
-            row = (hashlib.sha256(encoded).hexdigest(), encoded.decode(), now)
-            db.execute("INSERT OR REPLACE INTO imports_waiting VALUES (?, ?, ?)", row)
+        texts = [msgspec.json.encode(line) for line in found.waiting]
+        keys = [hashlib.sha256(text).hexdigest() for text in texts]
+        rows = [(key, text.decode(), now) for key, text in zip(keys, texts, strict=True)]
+        db.executemany("INSERT OR REPLACE INTO imports_waiting VALUES (?, ?, ?)", rows)
         _save_views(registry, found.views)
         for path in found.collections:
             if not collecting.exists(registry, path):
                 collecting.create(registry, path)
         items = dict.fromkeys([change.item for change in found.changes] + [model for _, model in found.memberships])
-        return journal.write(registry, "import", label, list(items), lambda: _apply(registry, found))
+        entry = journal.write(registry, "import", label, list(items), lambda: _apply(registry, found))
+        _note_read(db, keys)
+        return entry
+
+
+def _note_read(db: sqlite3.Connection, keys: Sequence[str]) -> None:
+    """What a person says from now on is later than what the waiting lines of ``keys`` say."""
+    now = clock.tick(db)
+    (entry,) = db.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
+    db.executemany("INSERT OR REPLACE INTO imports_read VALUES (?, ?, ?)", [(key, now, entry) for key in keys])
 
 
 def _save_views(registry: Registry, wanted: Mapping[str, str]) -> None:
@@ -221,35 +231,6 @@ def _replace_set(registry: Registry, change: Change) -> None:
     if change.field in ORDERED_SETS and stay != list(change.after)[: len(stay)]:
         library.update_set(registry, change.item, change.field, remove=change.before)
     library.replace_set(registry, change.item, change.field, change.after)
-
-
-def take_in_waiting(registry: Registry) -> int:
-    """Say of files that are here now what an import said of them before they were; returns of how many models.
-
-    Each import is one entry of the journal. What still finds no file goes on waiting.
-    """
-    rows = registry.db.execute("SELECT key, line FROM imports_waiting ORDER BY at, key").fetchall()
-    if not rows:
-        return 0
-    matched: list[tuple[str, str]] = []
-    for key, text in rows:
-        version = parse(text.encode())
-        assert isinstance(version, ModelLine), "only models wait"  # noqa: S101 - for the type checker
-        if exchange_match.version_of(registry.db, version.versions[0].files, version.versions[0].civitai_version_id):
-            matched.append((key, text))
-    if not matched:
-        return 0
-    with registry.transaction() as db:
-        found = plan(registry, (text.encode() for _, text in matched))
-        carry_out(registry, found, f"{len(matched)} models that an import knew")
-        db.executemany("DELETE FROM imports_waiting WHERE key = ?", [(key,) for key, _ in matched])
-    return len(matched)
-
-
-def waiting(registry: Registry) -> Sequence[str]:
-    """The names of the models that an import knows and that are not here yet."""
-    rows = registry.db.execute("SELECT line FROM imports_waiting ORDER BY at, key")
-    return [str(msgspec.json.decode(row[0])["model"]) for row in rows]
 
 
 def refuse(found: Plan) -> None:

@@ -1,4 +1,7 @@
-"""Finding the file of a line again: by its bytes, by its tensors, by Civitai's number, by a name and size that are unique."""
+"""Finding the file of a line again: by its bytes, by its tensors, by Civitai's number.
+
+Where the line tells no hash also by a name and size that are unique.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,19 @@ def version_of(db: sqlite3.Connection, files: Sequence[FileLine], civitai_versio
     return next((found for file in files if (found := _by_name(db, file))), None)
 
 
+def known_by(files: Sequence[FileLine], civitai_version_id: int | None) -> set[str | int]:
+    """All by which :func:`version_of` may know one of these files: hashes, sizes in bytes, and :func:`number`."""
+    found: set[str | int] = {number(civitai_version_id)}
+    for file in files:
+        found |= {file.sha256.lower() or file.size, (file.autov3 or "").lower()}
+    return found - {""}
+
+
+def number(civitai_version_id: int | None) -> str:
+    """Civitai's number of a version as no hash is written; empty for none."""
+    return "" if civitai_version_id is None else f"civitai:{civitai_version_id}"
+
+
 def _only(db: sqlite3.Connection, sql: str, value: str) -> str | None:
     rows = db.execute(f"SELECT id FROM versions WHERE id IN ({sql}) LIMIT 2", (value,)).fetchall()  # noqa: S608 - ours
     return rows[0][0] if len(rows) == 1 else None
@@ -30,7 +46,8 @@ def _only(db: sqlite3.Connection, sql: str, value: str) -> str | None:
 
 def _by_name(db: sqlite3.Connection, file: FileLine) -> str | None:
     """By the name under which it was seen first or lies now, together with its size."""
-    if not file.name or not 0 < file.size < 1 << 62:
+    # A file that has another hash is another one, and one that was not hashed yet will have its hash.
+    if file.sha256 or not file.name or not 0 < file.size < 1 << 62:
         return None
     names = {file.name, *(os.path.basename(path) for path in file.paths)}  # noqa: PTH119 - a text stays a text
     rows = db.execute(

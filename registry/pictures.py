@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from registry import ids
 from registry.errors import DamagedFileError
+from registry.regular import open_regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -64,16 +66,17 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     from PIL import Image
 
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DamagedFileError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB", "shrink the picture")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
-        with image:
-            if image.width * image.height > MAX_PIXELS:
-                size = f"{image.width}x{image.height}"
-                raise DamagedFileError(f"{path.name} unpacks to {size} pixels", "shrink the picture")
-            yield image
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise DamagedFileError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB", "shrink the picture")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                image = Image.open(file, formats=FORMATS)
+            with image:
+                if image.width * image.height > MAX_PIXELS:
+                    size = f"{image.width}x{image.height}"
+                    raise DamagedFileError(f"{path.name} unpacks to {size} pixels", "shrink the picture")
+                yield image
     except DamagedFileError:
         raise
     # Decoders of damaged data raise whatever they trip over.

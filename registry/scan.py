@@ -16,7 +16,7 @@ import msgspec
 
 from registry import (
     changes,
-    exchange_import,
+    exchange_waiting,
     ids,
     places,
     projection,
@@ -74,7 +74,7 @@ def scan(
     watch = report or _silent
     found = list_folders(registry, watch, roots, rehash=rehash)
     done = hash_files(registry, found.to_hash, found.listed, watch, may_hash) if hashing else Hashed()
-    exchange_import.take_in_waiting(registry)
+    exchange_waiting.take_in_waiting(registry)
     return _result(registry, found, done)
 
 
@@ -242,12 +242,19 @@ def _mark_drives(registry: Registry, plan: Plan) -> None:
 def _attach_previews(registry: Registry, files: list[Seen]) -> None:
     """Pictures that were put beside files which are known already."""
     for start in range(0, len(files), BATCH):
+        # Pictures are copied before anything is written: a film takes as long as nobody else should wait.
+        batch = [seen for seen in files[start : start + BATCH] if _bare_version(registry.db, seen)]
+        readings = [Reading(seen, preview=read_preview(registry, seen, None)) for seen in batch]
         with registry.transaction() as db:
             touched: set[str] = set()
-            for seen in files[start : start + BATCH]:
-                place = places.known_at(db, seen.path)
-                if place is None or place.sha256 is None or has_previews(db, ids.item_id(place.sha256)):
-                    continue
-                reading = Reading(seen, preview=read_preview(registry, seen, None))
-                touched |= changes.record(db, preview_changes(db, reading, ids.item_id(place.sha256)))
+            for reading in readings:
+                if version := _bare_version(db, reading.seen):
+                    touched |= changes.record(db, preview_changes(db, reading, version))
             projection.rebuild(db, touched)
+
+
+def _bare_version(db: sqlite3.Connection, seen: Seen) -> str | None:
+    """The version of a file that is known, if it shows no picture."""
+    place = places.known_at(db, seen.path)
+    version = ids.item_id(place.sha256) if place is not None and place.sha256 is not None else None
+    return None if version is None or has_previews(db, version) else version

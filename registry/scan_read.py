@@ -20,6 +20,7 @@ from registry.hashing import FileHashes, hash_file
 from registry.headers import Header, read_alpha, read_header
 from registry.identify import Identity, identify
 from registry.places import Seen, seen_from
+from registry.regular import open_regular
 from registry.scan_walk import PICKLES, SAFETENSORS, Problem
 from registry.sidecar_record import Sidecar
 
@@ -115,7 +116,7 @@ def first_look(seen: Seen) -> Reading:
     try:
         reading = _identified(Path(seen.path), Reading(seen))
         if reading.format != "safetensors":
-            Path(seen.path).open("rb").close()
+            open_regular(Path(seen.path)).close()
     except OSError as error:
         return Reading(seen, problem=f"can't be read ({error.strerror})", is_unreadable=True)
     return replace(reading, header=None)

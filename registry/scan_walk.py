@@ -110,9 +110,16 @@ class _Names:
 
 
 def _with_companions(folder: str, name: str, status: os.stat_result, names: _Names) -> Seen:
-    preview = preview_of(name, names.pictures)
+    preview = _picture(folder, name, names)
     beside = tuple(f"{folder}/{sidecar}" for sidecar in find_sidecars(name, names.all))
     return seen_from(f"{folder}/{name}", status, preview and f"{folder}/{preview}", beside)
+
+
+def _picture(folder: str, name: str, names: _Names) -> str | None:
+    """The picture that shows the model ``name``; a folder or a pipe that is called so is none."""
+    while (found := preview_of(name, names.pictures)) and not os.path.isfile(f"{folder}/{found}"):  # noqa: PTH113
+        del names.pictures[found.lower()]
+    return found
 
 
 def _unread(found: Walk, path: str, reason: str) -> None:
@@ -178,9 +185,9 @@ def _sort_known(entries: list[os.DirEntry[str]], known: Stamps) -> tuple[list[st
 
 def _find_pictures(found: Walk, folder: str, bare: list[str], names: _Names) -> None:
     stems = {stem for picture in names.pictures for stem in stems_shown_by(picture)}
+    inside = folder.rstrip("/")
     for name in bare if stems else ():
-        if stem_of(name).lower() in stems and (picture := preview_of(name, names.pictures)):
-            inside = folder.rstrip("/")
+        if stem_of(name).lower() in stems and (picture := _picture(inside, name, names)):
             found.pictured[f"{inside}/{name}"] = f"{inside}/{picture}"
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from registry.regular import open_regular
 from registry.sidecar_dialects import DIALECTS, Dialect
 from registry.sidecar_names import has_longer_owner, ids_of, named_by_ids, stem_of, whole_models
 from registry.sidecar_record import Beside, Part, Sidecar, together
@@ -116,12 +115,8 @@ def _read_one(path: Path, sha256: str | None, model: Path | None) -> Part | None
 
 
 def content_of(path: Path) -> bytes:
-    """The bytes of a sidecar. Raises :class:`ValueError` for what is too large or no file, and :class:`OSError`."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no file")
+    """The bytes of a sidecar. Raises :class:`ValueError` for what is too large, and :class:`OSError`."""
+    with open_regular(path) as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")

@@ -7,14 +7,15 @@ come and go, so everything is looked at again now and then.
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry import exchange_import, library, roots, scan, sidecar_reread
-from registry.database import Registry
+from registry import exchange_waiting, library, roots, scan, sidecar_reread
+from registry.database import Registry, is_busy
 from registry.notifier import Notifier, folders_of, is_sidecar
 from registry.places import Seen
 from registry.scan_hash import hash_files
@@ -61,7 +62,10 @@ class Watcher:
         self._may_hash = may_hash or (lambda: True)
         self._stopped = threading.Event()
         self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
+        self._looked_at = float("-inf")
+        self._changed: set[str] = set()
         self._waiting = _Waiting()
+        self._hashed: set[str] = set()
         self._notifier = Notifier([], self._changes)
 
     def stop(self) -> None:
@@ -70,21 +74,32 @@ class Watcher:
 
     def run(self) -> None:
         """Look at everything, then at what changes, hashing meanwhile; returns after :meth:`stop`."""
-        looked_at = float("-inf")
         try:
             while not self._stopped.is_set():
-                if self._follow_roots() or time.monotonic() - looked_at > LOOK_AGAIN_S:
-                    self._look(None)
-                    looked_at = time.monotonic()
-                if changed := self._next_changes():
-                    self._look(folders_of(changed, self._notifier.folders))
-                    self._reread(path for path in changed if is_sidecar(path))
-                elif self._waiting and self._may_hash():
-                    self._hash_some()
+                try:
+                    self._step()
+                except sqlite3.OperationalError as error:
+                    if not is_busy(error):
+                        raise
+                    # Somebody writes for long. What could not be written is still wanted.
+                    self._stopped.wait(_IDLE_S)
         except _StoppedError:
             pass
         finally:
             self._notifier.stop()
+
+    def _step(self) -> None:
+        if self._follow_roots() or time.monotonic() - self._looked_at > LOOK_AGAIN_S:
+            self._looked_at = float("-inf")
+            self._look(None)
+            self._looked_at = time.monotonic()
+        self._changed |= self._next_changes()
+        if self._changed:
+            self._look(folders_of(self._changed, self._notifier.folders))
+            self._reread(path for path in self._changed if is_sidecar(path))
+            self._changed = set()
+        elif self._hashed or (self._waiting and self._may_hash()):
+            self._hash_some()
 
     def _follow_roots(self) -> bool:
         """Watch the roots that are there; returns whether they are others than before."""
@@ -99,7 +114,7 @@ class Watcher:
 
     def _next_changes(self) -> set[str]:
         try:
-            if self._waiting and self._may_hash():
+            if self._changed or self._hashed or (self._waiting and self._may_hash()):
                 return self._changes.get_nowait()
             return self._changes.get(timeout=_IDLE_S)
         except queue.Empty:
@@ -120,8 +135,15 @@ class Watcher:
 
     def _hash_some(self) -> None:
         start = time.perf_counter()
-        hash_files(self._registry, self._waiting.take(), set(), self._go_on, self._may_hash)
-        exchange_import.take_in_waiting(self._registry)
+        files = self._waiting.take()
+        try:
+            hash_files(self._registry, files, set(), self._go_on, self._may_hash)
+        except sqlite3.OperationalError:
+            self._waiting.put_back(files)
+            raise
+        self._hashed |= {seen.path for seen in files}
+        exchange_waiting.take_in_waiting(self._registry, self._hashed)
+        self._hashed = set()
         self._tell_progress("hashing", self._waiting.taken, self._waiting.taken + len(self._waiting))
         if not self._waiting:
             self._tell(time.perf_counter() - start)
@@ -156,6 +178,11 @@ class _Waiting:
         self._files |= {seen.path: seen for seen in files}
         ordered = sorted(self._files.values(), key=lambda seen: (seen.size.bit_length(), -seen.mtime_ns))
         self._files = {seen.path: seen for seen in ordered}
+
+    def put_back(self, files: Sequence[Seen]) -> None:
+        """They were taken and nothing was done with them."""
+        self.taken -= len(files)
+        self.add(files)
 
     def take(self) -> list[Seen]:
         """A few files, at least one."""

@@ -55,5 +55,5 @@ def bring_back(registry: Registry, edit_id: int) -> None:
     if found is None:
         raise NotFoundError("this edit has been dealt with already", "look at the list again")
     with registry.transaction():
-        edits.say(registry, found.item, {found.field: found.lost})
+        edits.bring_back(registry, found.item, found.field, found.lost)
         dismiss(registry, edit_id)

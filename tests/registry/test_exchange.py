@@ -13,7 +13,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry import collecting, edits, exchange, exchange_csv, exchange_import, library, roots, scan, views
+from hubman.sync import lost
+from registry import (
+    collecting,
+    edits,
+    exchange,
+    exchange_csv,
+    exchange_import,
+    exchange_waiting,
+    library,
+    roots,
+    scan,
+    views,
+)
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.records import ModelDetail
@@ -90,9 +102,9 @@ def test_a_round_trip_loses_nothing_whichever_comes_first(
         plan = _take(two, content)
         assert bool(plan.unmatched) != scan_first
         if not scan_first:
-            assert len(exchange_import.waiting(two)) == 2
+            assert len(exchange_waiting.waiting(two)) == 2
             _scan(two, loras)
-        assert exchange_import.waiting(two) == []
+        assert exchange_waiting.waiting(two) == []
         assert _all(two) == _but_seen(two, _all(one))
         assert exchange_import.plan(two, content).is_empty, "a second import has nothing to change"
         assert _exported(two) == content
@@ -136,16 +148,14 @@ def test_a_file_is_known_by_hash_then_tensors_then_number_then_name_and_size(lor
             {"files": [file]},
             {"files": [exchange.FileLine(sha256="0" * 64, autov3=file.autov3)]},
             {"files": [nothing], "civitai_version_id": 51},
-            {"files": [exchange.FileLine(sha256="0" * 64, name="a.safetensors", size=file.size)]},
+            {"files": [exchange.FileLine(name="a.safetensors", size=file.size)]},
         ]
         for number, how in enumerate(known):
             version = exchange.VersionLine(said={"version_name": f"v{number}"}, **how)  # type: ignore[arg-type]
             plan = _take(one, list(exchange.encode([exchange.ModelLine(model="x", versions=[version])])))
             assert plan.unmatched == []
             assert library.version(one, a.id).name == f"v{number}"
-        version = exchange.VersionLine(
-            files=[exchange.FileLine(sha256="0" * 64, name="a.safetensors", size=file.size + 1)]
-        )
+        version = exchange.VersionLine(files=[exchange.FileLine(name="a.safetensors", size=file.size + 1)])
         plan = exchange_import.plan(one, exchange.encode([exchange.ModelLine(model="Gone", versions=[version])]))
         assert [(miss.line, miss.name) for miss in plan.unmatched] == [(1, "Gone")]
 
@@ -156,8 +166,88 @@ def test_a_name_and_size_that_two_files_have_means_neither(tmp_path: Path) -> No
     with Registry(tmp_path / "one") as one:
         _scan(one, tmp_path / "m")
         size = (tmp_path / "m" / "1" / "a.safetensors").stat().st_size
-        version = exchange.VersionLine(files=[exchange.FileLine(sha256="0" * 64, name="a.safetensors", size=size)])
+        version = exchange.VersionLine(files=[exchange.FileLine(name="a.safetensors", size=size)])
         assert exchange_import.plan(one, exchange.encode([exchange.ModelLine(model="x", versions=[version])])).unmatched
+
+
+def test_what_has_another_hash_is_another_file_whatever_it_is_called(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_model(tmp_path / str(number) / "a.safetensors", small_lora(), seed=number)
+    with Registry(tmp_path / "one") as one, Registry(tmp_path / "two") as two:
+        _scan(one, tmp_path / "1")
+        (model,) = library.model_ids(one)
+        edits.edit(one, model, model, {"notes": "of the first"})
+        roots.add(two, tmp_path / "2")
+        scan.scan(two, hashing=False)
+        assert _take(two, _exported(one)).unmatched, "a file without a hash may have any"
+        scan.scan(two)
+        assert _take(two, _exported(one)).unmatched
+        assert library.show(two, library.model_ids(two)[0]).notes is None
+        assert exchange_waiting.waiting(two) == ["a"]
+
+
+def _waiting_for(one: Registry, two: Registry, loras: Path) -> str:
+    """An import of ``one`` waits in ``two``, where the files are listed and not hashed; returns the model ``b`` there."""
+    _scan(one, loras)
+    (b,) = [row.id for row in library.list_models(one) if row.name == "b"]
+    said = {"notes": "theirs", "rating": "5", "creator": "me", "tags": "x, y"}
+    edits.edit(one, b, b, said)
+    _take(two, _exported(one))
+    roots.add(two, loras)
+    scan.scan(two, hashing=False)
+    return next(row.id for row in library.list_models(two) if row.name == "b")
+
+
+def test_what_was_edited_since_the_import_was_read_stays_and_the_rest_comes(loras: Path, tmp_path: Path) -> None:
+    with Registry(tmp_path / "one") as one, Registry(tmp_path / "two") as two:
+        listed = _waiting_for(one, two, loras)
+        edits.edit(two, listed, listed, {"notes": "mine", "rating": "2", "tags": "z"})
+        edits.edit(two, listed, listed, {"creator": "somebody"})
+        undo(two)
+        scan.scan(two)
+        b = library.show(two, library.resolve(two, "b")[0])
+        assert (b.notes, b.rating, b.tags, b.creator) == ("mine", 2, ("z",), "me")
+        found = {edit.field: edit for edit in lost.unseen(two)}
+        assert {name: (edit.kept, edit.lost) for name, edit in found.items()} == {
+            "notes": ("mine", "theirs"),
+            "rating": (2, 5),
+            "tags": (["z"], ["x", "y"]),
+        }
+        for edit in found.values():
+            lost.bring_back(two, edit.id)
+        b = library.show(two, b.id)
+        assert (b.notes, b.rating, b.tags) == ("theirs", 5, ("x", "y"))
+
+
+def test_a_line_that_another_process_takes_in_meanwhile_is_taken_in_once(loras: Path, tmp_path: Path) -> None:
+    with Registry(tmp_path / "one") as one, Registry(tmp_path / "two") as two:
+        _waiting_for(one, two, loras)
+        home = two.home
+        for path in sorted(loras.glob("*.safetensors")):
+            scan.index_file(two, path)
+
+        def meanwhile(statement: str) -> None:
+            if statement == "BEGIN IMMEDIATE":
+                two.db.set_trace_callback(None)
+                with Registry(home) as other:
+                    assert exchange_waiting.take_in_waiting(other) == 2
+                    model = library.resolve(other, "b")[0]
+                    edits.edit(other, model, model, {"notes": "newer"})
+
+        two.db.set_trace_callback(meanwhile)
+        assert exchange_waiting.take_in_waiting(two) == 0
+        assert library.show(two, library.resolve(two, "b")[0]).notes == "newer"
+
+
+def test_only_the_files_that_are_asked_for_are_taken_in(loras: Path, tmp_path: Path) -> None:
+    with Registry(tmp_path / "one") as one, Registry(tmp_path / "two") as two:
+        _waiting_for(one, two, loras)
+        for path in sorted(loras.glob("*.safetensors")):
+            scan.index_file(two, path)
+        assert exchange_waiting.take_in_waiting(two, []) == 0
+        assert exchange_waiting.take_in_waiting(two, [str(loras / "b.safetensors")]) == 1
+        assert library.show(two, library.resolve(two, "b")[0]).notes == "theirs"
+        assert exchange_waiting.take_in_waiting(two) == 1
 
 
 def test_collections_and_views_travel_too(loras: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import tracemalloc
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from registry import library, roots, scan, scan_read
+from registry import library, previews, roots, scan, scan_read
 from registry.database import Registry
-from registry.errors import DamagedFileError
+from registry.errors import DamagedFileError, HubError
 from registry.headers import read_header
 from registry.identify import identify
 from tests.support.model_files import small_lora, write_model
@@ -120,3 +122,49 @@ def test_hostile_metadata_costs_nothing_but_itself(tmp_path: Path, metadata: dic
     header = read_header(write_model(tmp_path / "a.safetensors", small_lora(), metadata))
     assert identify(header).network_type == "lora"
     scan_read.kept_metadata(header.metadata)
+
+
+@pytest.mark.parametrize("ending", [".png", ".mp4", ".json"])
+def test_a_pipe_that_is_called_like_a_picture_or_a_sidecar_is_not_waited_for(
+    registry: Registry, tmp_path: Path, ending: str
+) -> None:
+    write_model(tmp_path / "m" / "a.safetensors", small_lora(), seed=1)
+    os.mkfifo(tmp_path / "m" / f"a{ending}")
+    Image.new("RGB", (8, 8)).save(tmp_path / "m" / "a.jpg")
+    roots.add(registry, tmp_path / "m")
+    scan.scan(registry, hashing=False)
+    scan.scan(registry)
+    (row,) = library.list_models(registry)
+    assert [picture.name for picture in library.show(registry, row.id).versions[0].previews] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.mp4"])
+def test_a_pipe_is_no_picture_that_can_be_added(registry: Registry, tmp_path: Path, name: str) -> None:
+    path = write_model(tmp_path / "m" / "a.safetensors", small_lora(), seed=1)
+    os.mkfifo(tmp_path / "m" / name)
+    version = scan.index_file(registry, path)
+    with pytest.raises(HubError):
+        previews.add_preview(registry, version, tmp_path / "m" / name)
+
+
+def test_a_picture_put_beside_a_known_file_is_copied_before_others_have_to_wait(
+    registry: Registry, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "m" / "a.safetensors", small_lora(), seed=1)
+    roots.add(registry, tmp_path / "m")
+    scan.scan(registry)
+    Image.new("RGB", (8, 8)).save(tmp_path / "m" / "a.jpg")
+    copied_at_begin: list[bool] = []
+    copied_at_write: list[bool] = []
+
+    def look(statement: str) -> None:
+        is_copied = any(registry.blobs.glob("??/*"))
+        if statement == "BEGIN IMMEDIATE":
+            copied_at_begin.append(is_copied)
+        elif "INTO set_members" in statement:
+            copied_at_write.append(copied_at_begin[-1])
+
+    registry.db.set_trace_callback(look)
+    scan.scan(registry)
+    registry.db.set_trace_callback(None)
+    assert copied_at_write == [True]

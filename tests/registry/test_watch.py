@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from registry import ids, library, roots
+from registry import database, ids, library, roots
 from registry.database import Registry
 from registry.hashing import hash_file
 from registry.notifier import folders_of
@@ -22,7 +22,13 @@ _PATIENCE_S = 30.0
 class Watched:
     """A watcher in a thread of its own, and what it told."""
 
-    def __init__(self, home: Path, may_hash: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        may_hash: Callable[[], bool] | None = None,
+        progress: Callable[[str, int, int], None] = lambda *_: None,
+    ) -> None:
+        self._progress = progress
         self.told: queue.SimpleQueue[Checked] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[Watcher] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, args=(home, may_hash))
@@ -31,7 +37,7 @@ class Watched:
 
     def _run(self, home: Path, may_hash: Callable[[], bool] | None) -> None:
         with Registry(home) as registry:
-            watcher = Watcher(registry, self.told.put, lambda *_: None, may_hash)
+            watcher = Watcher(registry, self.told.put, self._progress, may_hash)
             self._ready.put(watcher)
             watcher.run()
 
@@ -133,6 +139,23 @@ def test_nothing_is_hashed_while_something_heavy_runs(registry: Registry, loras:
         assert all(ids.is_provisional(row.id) for row in library.list_models(registry))
         heavy.clear()
         found.wait_until(lambda: not any(ids.is_provisional(row.id) for row in library.list_models(registry)))
+    finally:
+        found.stop()
+
+
+def test_a_registry_that_another_process_holds_for_long_is_tried_again(
+    registry: Registry, loras: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_model(loras / "a.safetensors", small_lora(), seed=1)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0)
+    looks: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with registry.transaction():
+        found = Watched(registry.home, progress=lambda stage, done, _: looks.put(f"{stage} {done}"))
+        for _ in range(2):
+            while looks.get(timeout=_PATIENCE_S) != "looking 0":
+                pass
+    try:
+        found.wait_until(lambda: [row.id for row in library.list_models(registry)] == [_id_of(path)])
     finally:
         found.stop()
 

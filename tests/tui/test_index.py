@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry import library, roots
+from registry import library, locks, roots
 from registry.database import Registry
+from registry.errors import HubError
 from tests.support.model_files import small_lora, write_model
 from tui.app import HubmanApp
 from tui.screens.library import LibraryScreen
 from tui.services.index_state import IndexState, told
+from tui.services.indexer import Indexer
 
 _PATIENCE_S = 30.0
 
@@ -44,6 +46,32 @@ async def test_files_that_come_while_the_app_is_open_are_listed(home: Path, tmp_
         write_model(folder / "late.safetensors", small_lora(), seed=1)
         await _until(lambda: app.index.models == 1 and app.index.waiting == 0)
         await _until(lambda: _names(app) == ["late"])
+
+
+async def test_a_watcher_that_ends_is_named_and_started_again(home: Path, tmp_path: Path) -> None:
+    with Registry(home) as registry:
+        roots.add(registry, tmp_path)
+    (home / "watch.lock").mkdir()
+    app = HubmanApp(home, poll=0.05, watch=True)
+    async with app.run_test():
+        await _until(lambda: "watch.lock" in app.index.problem)
+        (home / "watch.lock").rmdir()
+        await _until(lambda: app.index.checked_at is not None and not app.index.problem)
+
+
+async def test_a_second_app_watches_when_the_first_ends(home: Path, tmp_path: Path) -> None:
+    with Registry(home) as registry:
+        roots.add(registry, tmp_path)
+        busy = HubError("taken", "wait")
+        with locks.only_one(registry, "watch", busy):
+            states: list[IndexState] = []
+            indexer = Indexer(home, states.append)
+            running = asyncio.create_task(indexer.run())
+            await _until(lambda: bool(states))
+            assert states == [IndexState()], "that another one watches is no problem"
+        await _until(lambda: states[-1].checked_at is not None)
+        await indexer.stop()
+        await running
 
 
 async def test_what_another_process_says_is_shown(home: Path, models: list[str]) -> None:
