@@ -25,6 +25,7 @@ MIGRATIONS = (
     "m004_journal",
     "m010_copies",
     "m002_query",
+    "m009_settling",
     "m006_sidecars",
     "m005_unhashed",
     "m007_usage",
@@ -149,6 +150,7 @@ def load_migrations() -> Migrations:
     from registry.schema import migrations
     from registry.schema_copies import m010_copies  # noqa: F401
     from registry.schema_query import m002_query  # noqa: F401
+    from registry.schema_settling import m009_settling  # noqa: F401
     from registry.schema_sidecars import m006_sidecars  # noqa: F401
     from registry.schema_unhashed import m005_unhashed  # noqa: F401
     from registry.schema_usage import m007_usage  # noqa: F401
