@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry import exchange_import, library, roots, scan, sidecar_reread
+from registry import exchange_import, library, roots, scan, sidecar_reread, usage_match
 from registry.database import Registry
 from registry.notifier import Notifier, folders_of, is_sidecar
 from registry.places import Seen
@@ -62,6 +62,7 @@ class Watcher:
         self._stopped = threading.Event()
         self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
         self._waiting = _Waiting()
+        self._appeared: set[str] = set()
         self._notifier = Notifier([], self._changes)
 
     def stop(self) -> None:
@@ -85,6 +86,7 @@ class Watcher:
             pass
         finally:
             self._notifier.stop()
+            self._match_usage()
 
     def _follow_roots(self) -> bool:
         """Watch the roots that are there; returns whether they are others than before."""
@@ -120,11 +122,18 @@ class Watcher:
 
     def _hash_some(self) -> None:
         start = time.perf_counter()
-        hash_files(self._registry, self._waiting.take(), set(), self._go_on, self._may_hash)
+        done = hash_files(self._registry, self._waiting.take(), set(), self._go_on, self._may_hash)
+        self._appeared |= done.first
         exchange_import.take_in_waiting(self._registry)
         self._tell_progress("hashing", self._waiting.taken, self._waiting.taken + len(self._waiting))
         if not self._waiting:
+            self._match_usage()
             self._tell(time.perf_counter() - start)
+
+    def _match_usage(self) -> None:
+        """Once for all that was hashed: to look at the pictures' names anew takes half a second in a large library."""
+        usage_match.appeared(self._registry, self._appeared)
+        self._appeared = set()
 
     def _go_on(self, _stage: str, _done: int, _total: int) -> None:
         if self._stopped.is_set():
