@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 import msgspec
 
-from registry import edits, ids, journal, library, timestamps
+from registry import edits, ids, journal, library, settled, timestamps
 from registry.collection_tree import NAME, PARENT, PREFIX, REMOVED, SEPARATOR, above
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
@@ -82,6 +82,7 @@ def create(registry: Registry, path: str) -> Entry | None:
 
 def put(registry: Registry, path: str, models: Sequence[str]) -> Entry | None:
     """Put models into a collection. Raises :class:`NotFoundError`."""
+    models = settled.models_of(registry.db, models)
     collection = find(registry, path)
 
     def act() -> None:
@@ -95,6 +96,7 @@ def put(registry: Registry, path: str, models: Sequence[str]) -> Entry | None:
 
 def take_out(registry: Registry, path: str, models: Sequence[str]) -> Entry | None:
     """Take models out of a collection, not of those below it. Raises :class:`NotFoundError`."""
+    models = settled.models_of(registry.db, models)
     collection = find(registry, path)
 
     def act() -> None:

@@ -27,6 +27,7 @@ MIGRATIONS = (
     "m008_exchange",
     "m011_places",
     "m002_query",
+    "m009_settling",
     "m006_sidecars",
     "m005_unhashed",
     "m007_usage",
@@ -158,6 +159,7 @@ def load_migrations() -> Migrations:
     from registry.schema_exchange import m008_exchange  # noqa: F401
     from registry.schema_places import m011_places  # noqa: F401
     from registry.schema_query import m002_query  # noqa: F401
+    from registry.schema_settling import m009_settling  # noqa: F401
     from registry.schema_sidecars import m006_sidecars  # noqa: F401
     from registry.schema_unhashed import m005_unhashed  # noqa: F401
     from registry.schema_usage import m007_usage  # noqa: F401

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from registry import fields, journal, library, previews, timestamps, triggers
+from registry import fields, journal, library, previews, settled, timestamps, triggers
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.journal import Entry
@@ -31,7 +31,7 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 def newest_of(registry: Registry, models: Sequence[str]) -> list[Target]:
-    """The models with their newest versions; ids of models that are not there are left out."""
+    """The models with their newest versions, each once; ids of models that are not there are left out."""
     return [(row.id, row.version_id) for row in library.model_rows(registry, models)]
 
 
@@ -47,6 +47,7 @@ def edit_all(registry: Registry, targets: Sequence[Target], assignments: Mapping
     anything is written.
     """
     parsed = {name: _parse(name, value) for name, value in assignments.items()}
+    targets = _now(registry, targets)
 
     def act() -> None:
         for model, version in targets:
@@ -60,28 +61,28 @@ def edit_all(registry: Registry, targets: Sequence[Target], assignments: Mapping
 
 def edit_each(registry: Registry, rows: Sequence[tuple[Target, Mapping[str, str]]], label: str) -> Entry | None:
     """As :func:`edit_all`, with other texts for each target, all one entry of the journal. Raises as it does."""
-    parsed = [(target, {name: _parse(name, value) for name, value in texts.items()}) for target, texts in rows]
+    now = [(target, texts) for targeted, texts in rows for target in _now(registry, [targeted])]
+    parsed = [(target, {name: _parse(name, value) for name, value in texts.items()}) for target, texts in now]
 
     def act() -> None:
         for (model, version), values in parsed:
             for name, value in values.items():
                 _assign(registry, model if fields.level_of(name) == "model" else version, name, value)
 
-    return journal.write(registry, "import", label, _items([target for target, _ in rows]), act)
+    return journal.write(registry, "import", label, _items([target for target, _ in now]), act)
 
 
 def plan_edit(registry: Registry, targets: Sequence[Target], assignments: Mapping[str, str]) -> list[Planned]:
-    """What :func:`edit_all` would change, field by field. Raises as it does."""
+    """What :func:`edit_all` would change, field by field. Raises as it does, and :class:`NotFoundError`."""
     for name, value in assignments.items():
         _parse(name, value)
     found = []
-    for model, version_id in targets:
-        detail = library.show(registry, model)
-        version = next(version for version in detail.versions if version.id == version_id)
+    for model, version_id in _now(registry, targets):
+        detail, version = library.show(registry, model), library.version(registry, version_id)
         for name, value in assignments.items():
             before, after = shown(name, detail, version), value.strip()
             if before != after:
-                found.append(Planned(model, detail.name, name, before, after))
+                found.append(Planned(detail.id, detail.name, name, before, after))
     return found
 
 
@@ -90,6 +91,7 @@ def tag(
 ) -> Entry | None:
     """Add and remove tags of all models."""
     added, removed = list(add), list(remove)
+    models = settled.models_of(registry.db, models)
 
     def act() -> None:
         for model in models:
@@ -123,12 +125,14 @@ def set_words(registry: Registry, version_id: str, said: Sequence[Trigger]) -> E
 
 def trash(registry: Registry, *models: str) -> Entry | None:
     """Put models into the trash: hidden from lists on every machine, their files untouched."""
-    return _set_all(registry, "trash", "{} put into the trash", models, {"deleted_at": timestamps.now()})
+    now = settled.models_of(registry.db, models)
+    return _set_all(registry, "trash", "{} put into the trash", now, {"deleted_at": timestamps.now()})
 
 
 def restore(registry: Registry, *models: str) -> Entry | None:
     """Take models out of the trash."""
-    return _set_all(registry, "restore", "{} taken out of the trash", models, {"deleted_at": None})
+    now = settled.models_of(registry.db, models)
+    return _set_all(registry, "restore", "{} taken out of the trash", now, {"deleted_at": None})
 
 
 def say(registry: Registry, item: str, facts: Mapping[str, object]) -> Entry | None:
@@ -182,9 +186,17 @@ def names_of(registry: Registry, items: Sequence[str]) -> str:
     """One model (or version) by its model's name, several by their number."""
     if len(items) != 1:
         return f"{len(items)} models"
+    item = settled.version_of(registry.db, items[0])
     sql = "SELECT name FROM models WHERE id = :item OR id = (SELECT model_id FROM versions WHERE id = :item) LIMIT 1"
-    row = registry.db.execute(sql, {"item": items[0]}).fetchone()
+    row = registry.db.execute(sql, {"item": item}).fetchone()
     return str(row[0]) if row else items[0]
+
+
+def _now(registry: Registry, targets: Sequence[Target]) -> list[Target]:
+    """``targets`` as they are now, each once."""
+    now = settled.now_of(registry.db, [item for target in targets for item in target])
+    found = [(now.get(model, (model, ""))[0], now.get(version, ("", version))[1]) for model, version in targets]
+    return list(dict.fromkeys(found))
 
 
 def _items(targets: Sequence[Target]) -> list[str]:

@@ -37,6 +37,9 @@ def new_id() -> str:
     return str(ULID()).lower()
 
 
+VIEW = "view/"
+"""How the id of a saved query begins; its name follows."""
+
 _PROVISIONAL = "u"
 
 

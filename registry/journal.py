@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from registry import said, settled, timestamps
+from registry import collection_tree, ids, said, settled, timestamps
 from registry.database import Registry
 from registry.errors import NotFoundError
 from registry.said import Step
@@ -21,6 +21,9 @@ Move = tuple[str, str]
 
 FINAL = "purge"
 """The verb that can't be taken back."""
+
+_MADE_BY_A_PERSON = (collection_tree.PREFIX, ids.VIEW)
+"""How the ids of what comes to be by being edited begin."""
 
 KEPT = 2000
 """Entries that are kept; older ones are forgotten."""
@@ -52,10 +55,14 @@ def write(
     """Do ``act``, which may change what is said of ``items`` and of nothing else, and enter it.
 
     ``moves`` are files that have been moved as a part of it. All in one transaction. Returns None, with nothing
-    entered, where it changed nothing.
+    entered, where it changed nothing. Raises :class:`NotFoundError` for a model or version that nobody knows (any more):
+    nobody would ever see what is said of it.
     """
     with registry.transaction() as db:
-        before = said.of_all(db, settled.all_of(db, list(items)))
+        wanted = settled.all_of(db, list(items))
+        if undoes is None:
+            _refuse_unknown(db, wanted)
+        before = said.of_all(db, wanted)
         act()
         steps = said.steps(before, said.of_all(db, before))
         if not (steps or undoes or moves):
@@ -66,6 +73,13 @@ def write(
         rows = [(entry.id, number, *move) for number, move in enumerate(moves)]
         db.executemany("INSERT INTO journal_moves VALUES (?, ?, ?, ?)", rows)
         return entry
+
+
+def _refuse_unknown(db: sqlite3.Connection, items: Iterable[str]) -> None:
+    sql = "SELECT 1 FROM versions WHERE id = :item UNION ALL SELECT 1 FROM models WHERE id = :item"
+    for item in items:
+        if not item.startswith(_MADE_BY_A_PERSON) and db.execute(sql, {"item": item}).fetchone() is None:
+            raise NotFoundError(f"no model {item}", "hubman ls shows what is there")
 
 
 def note(registry: Registry, verb: str, label: str, models: Sequence[str], *, undoes: Entry | None = None) -> Entry:
@@ -79,7 +93,7 @@ def _enter(db: sqlite3.Connection, verb: str, label: str, models: Sequence[str],
     is_undo = undoes is not None and not undoes.is_undo
     row = (timestamps.now(), verb, label, msgspec.json.encode(models).decode(), undoes.id if undoes else None, is_undo)
     sql = "INSERT INTO journal (at, verb, label, models, undoes, is_undo) VALUES (?, ?, ?, ?, ?, ?) RETURNING *"
-    entry = _entry(db.execute(sql, row).fetchone())
+    entry = _entry(db, db.execute(sql, row).fetchone())
     if undoes is not None:
         db.execute("UPDATE journal SET undone_by = ? WHERE id = ?", (entry.id, undoes.id))
     db.execute("DELETE FROM journal WHERE id <= ?", (entry.id - KEPT,))
@@ -113,7 +127,8 @@ def _models_of(db: sqlite3.Connection, items: Iterable[str]) -> list[str]:
 
 def entries(registry: Registry, limit: int = 100) -> list[Entry]:
     """The last ``limit`` entries, the newest first."""
-    return [_entry(row) for row in registry.db.execute("SELECT * FROM journal ORDER BY id DESC LIMIT ?", (limit,))]
+    rows = registry.db.execute("SELECT * FROM journal ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+    return [_entry(registry.db, row) for row in rows]
 
 
 def entry(registry: Registry, number: int) -> Entry:
@@ -121,14 +136,14 @@ def entry(registry: Registry, number: int) -> Entry:
     row = registry.db.execute("SELECT * FROM journal WHERE id = ?", (number,)).fetchone()
     if row is None:
         raise NotFoundError(f"the journal has no entry {number}", "hubman journal lists what was done")
-    return _entry(row)
+    return _entry(registry.db, row)
 
 
 def last(registry: Registry) -> Entry | None:
     """What ``undo`` takes back: the newest entry that is in force and takes nothing back itself."""
     sql = "SELECT * FROM journal WHERE undone_by IS NULL AND is_undo = 0 AND verb <> ? ORDER BY id DESC LIMIT 1"
     row = registry.db.execute(sql, (FINAL,)).fetchone()
-    return _entry(row) if row else None
+    return _entry(registry.db, row) if row else None
 
 
 def steps_of(db: sqlite3.Connection, number: int) -> list[Step]:
@@ -150,6 +165,8 @@ def moves_of(db: sqlite3.Connection, number: int) -> list[Move]:
 _decode_sayings = msgspec.json.Decoder(list[said.Saying]).decode
 
 
-def _entry(row: sqlite3.Row) -> Entry:
-    values = {**dict(row), "models": msgspec.json.decode(row["models"]), "is_undo": bool(row["is_undo"])}
+def _entry(db: sqlite3.Connection, row: sqlite3.Row) -> Entry:
+    # A bulk edit names all models in one text: to write it anew for each file that is hashed would take a day.
+    models = settled.models_of(db, msgspec.json.decode(row["models"]))
+    values = {**dict(row), "models": models, "is_undo": bool(row["is_undo"])}
     return msgspec.convert(values, Entry)

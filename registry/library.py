@@ -41,11 +41,12 @@ def checked_at(registry: Registry) -> str:
 
 def bytes_of(registry: Registry, ids: Iterable[str]) -> int:
     """The sizes of the newest versions of these models in sum."""
+    models = settled.models_of(registry.db, ids)
     sql = (
         "SELECT coalesce(sum(v.size), 0) FROM json_each(?) j JOIN models m ON m.id = j.value "
         "JOIN versions v ON v.id = m.version_id"
     )
-    return int(registry.db.execute(sql, (msgspec.json.encode(list(ids)).decode(),)).fetchone()[0])
+    return int(registry.db.execute(sql, (msgspec.json.encode(models).decode(),)).fetchone()[0])
 
 
 def _ids(registry: Registry, text: str, limit: int) -> list[str]:
@@ -69,7 +70,11 @@ FROM models m JOIN versions v ON v.id = m.version_id JOIN listing l ON l.number 
 
 
 def model_rows(registry: Registry, ids: Sequence[str]) -> list[ModelRow]:
-    """The rows of these models, in the order of ``ids``; unknown ids are left out."""
+    """The rows of these models, in the order of ``ids``; unknown ids are left out.
+
+    A provisional id gives the row of the model that it is now, which may be that of another one too: each comes once.
+    """
+    ids = settled.models_of(registry.db, ids)
     found: dict[str, ModelRow] = {}
     now = timestamps.now()
     for start in range(0, len(ids), 500):

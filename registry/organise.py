@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from registry import ids, journal, moving, places, roots
+from registry import ids, journal, moving, places, roots, settled
 from registry.copying import standing_folder
 from registry.database import Registry
 from registry.errors import HubError, UsageError
@@ -67,7 +67,9 @@ def plan(registry: Registry, template: str, models: Sequence[str], *, into: Path
     parts = _parts(template)
     top = _indexed(registry, into) if into is not None else None
     read: Folders = {}
-    rows = registry.db.execute(_FILES, (msgspec.json.encode(list(models)).decode(), places.PRESENT))
+    rows = registry.db.execute(
+        _FILES, (msgspec.json.encode(settled.models_of(registry.db, models)).decode(), places.PRESENT)
+    )
     lines = [_line(registry, parts, row, top, read) for row in rows]
     return checked(lines)
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from registry import ids
+from registry import ids, settled
 
 PRESENT, MISSING, DAMAGED, OFFLINE = "present", "missing", "damaged", "offline"
 """``missing`` is gone though its folder can be looked at; ``offline`` lies on a drive that is away."""
@@ -161,6 +161,7 @@ def all_known(db: sqlite3.Connection) -> dict[str, Known]:
 def of_models(db: sqlite3.Connection, models: Sequence[str]) -> list[Known]:
     """The places of all versions of these models, by path."""
     found: dict[str, Known] = {}
+    models = settled.models_of(db, models)
     for start in range(0, len(models), 500):
         part = models[start : start + 500]
         marks = ", ".join("?" for _ in part)

@@ -68,6 +68,7 @@ def remove_preview(registry: Registry, version_id: str, sha256: str) -> None:
 
 def choose_cover(registry: Registry, version_id: str, sha256: str) -> None:
     """Put one of a version's pictures first. Raises :class:`NotFoundError` for a picture that it does not show."""
+    version_id = settled.version_of(registry.db, version_id)
     if sha256 not in projection.members(registry.db, version_id, "previews"):
         raise NotFoundError(f"the version does not show picture {sha256[:12]}", "add it first")
     library.set_facts(registry, version_id, "user", {"cover": sha256})
@@ -78,6 +79,7 @@ def set_level(registry: Registry, version_id: str, sha256: str, level: int | Non
 
     Raises :class:`NotFoundError` for a picture that the version does not show.
     """
+    version_id = settled.version_of(registry.db, version_id)
     if sha256 not in projection.members(registry.db, version_id, "previews"):
         raise NotFoundError(f"the version does not show picture {sha256[:12]}", "add it first")
     library.set_facts(registry, version_id, "user", {levels.field_of(sha256): level})
@@ -96,7 +98,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 def shown(registry: Registry, version_id: str, number: int = 0) -> Shown | None:
     """Picture ``number`` of a version, the last one if there are fewer; None if it has none."""
-    rows = registry.db.execute(_SHOWN, (version_id,)).fetchall()
+    rows = registry.db.execute(_SHOWN, (settled.version_of(registry.db, version_id),)).fetchall()
     if not rows:
         return None
     at = max(0, min(number, len(rows) - 1))

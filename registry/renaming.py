@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from registry import edits, journal, library, moving, organise, places
+from registry import edits, journal, library, moving, organise, places, settled
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.journal import Entry
@@ -21,10 +21,10 @@ def plan(registry: Registry, model: str, version: str, name: str) -> list[Line]:
     stem = safe_part(name, fallback="")
     if not stem:
         raise UsageError(f"no file can be called {name!r}", "use letters or digits")
-    detail = library.show(registry, model)
+    detail, version = library.show(registry, model), settled.version_of(registry.db, version)
     read: Folders = {}
     found = [
-        organise.line_to(model, detail.name, place.path, Path(place.path).parent, stem, read)
+        organise.line_to(detail.id, detail.name, place.path, Path(place.path).parent, stem, read)
         for one in detail.versions
         if one.id == version
         for file in one.files
@@ -43,6 +43,7 @@ def rename(registry: Registry, model: str, name: str, lines: list[Line] | None =
     name = " ".join(name.split())
     if not name:
         raise UsageError("an empty name is no name", "write what the model is to be called")
+    (model,) = settled.models_of(registry.db, [model])
     moves = [move for line in lines or () if not line.conflict for move in line.moves]
     label = f"{edits.names_of(registry, [model])} named {name}" + (" with its files" if moves else "")
 

@@ -74,6 +74,7 @@ def scan(
     watch = report or _silent
     found = list_folders(registry, watch, roots, rehash=rehash)
     done = hash_files(registry, found.to_hash, found.listed, watch, may_hash) if hashing else Hashed()
+    usage_match.appeared(registry, done.first)
     exchange_waiting.take_in_waiting(registry)
     return _result(registry, found, done)
 

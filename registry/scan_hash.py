@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from registry import places, projection, roots, usage_match
+from registry import places, projection, roots
 from registry.database import Registry
 from registry.hashing import NO_TENSORS
 from registry.places import Known, Seen
@@ -34,7 +34,8 @@ _PAUSE_S = 0.5
 @dataclass
 class Hashed:
     """What came of hashing files. ``moved`` are those of which the content is known from a place that lost it, among
-    them the ``returned`` that this scan took for new.
+    them the ``returned`` that this scan took for new. ``first`` are the SHA-256s that were not known before:
+    :func:`registry.usage_match.appeared` is to hear of them, once for many files.
     """
 
     changed: int = 0
@@ -42,6 +43,7 @@ class Hashed:
     moved: int = 0
     returned: int = 0
     problems: list[Problem] = field(default_factory=list)
+    first: set[str] = field(default_factory=set)
 
 
 def hash_files(
@@ -60,7 +62,6 @@ def hash_files(
         watch("reading", done, len(files))
         work.take(reading)
     work.write()
-    usage_match.appeared(registry, work.first)
     watch("reading", len(files), len(files))
     return work.done
 
@@ -74,7 +75,6 @@ class _Work:
         self._root_of = roots.Cover(registry)
         self._listed = listed
         self._batch: list[Reading] = []
-        self.first: set[str] = set()
 
     def take(self, reading: Reading | Problem) -> None:
         if isinstance(reading, Problem):
@@ -93,11 +93,11 @@ class _Work:
                     # Moved, trashed or replaced while it was read: whoever looks next sees what it is now.
                     continue
                 sha256 = reading.hashes.sha256 if reading.hashes else ""
-                if sha256 not in self.first and not _is_known(db, sha256):
-                    self.first.add(sha256)
+                if sha256 not in self.done.first and not _is_known(db, sha256):
+                    self.done.first.add(sha256)
                 source = self._count(db, reading)
                 root = self._root_of(reading.seen.path)
-                touched |= write(db, reading, root, source, is_first=sha256 in self.first)
+                touched |= write(db, reading, root, source, is_first=sha256 in self.done.first)
             projection.rebuild(db, touched)
         self._batch = []
 

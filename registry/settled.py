@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
+
+import msgspec
 
 from registry import fields, ids
 
@@ -30,6 +33,28 @@ def model_of(db: sqlite3.Connection, item: str) -> str:
 def model_of_version(db: sqlite3.Connection, version: str) -> str:
     row = db.execute("SELECT model_id FROM versions WHERE id = ?", (version,)).fetchone()
     return str(row[0]) if row else version
+
+
+_NOW = """
+SELECT j.value, coalesce(s.version, j.value), coalesce(v.model_id, s.version, j.value) FROM json_each(?) j
+    LEFT JOIN settled s ON s.item = j.value LEFT JOIN versions v ON v.id = coalesce(s.version, j.value)
+"""
+
+
+def now_of(db: sqlite3.Connection, items: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """What the provisional names among ``items`` are now: (model, version)."""
+    held = [item for item in items if ids.is_provisional(item)]
+    if not held:
+        return {}
+    rows = db.execute(_NOW, (msgspec.json.encode(held).decode(),))
+    return {item: (model, version) for item, version, model in rows}
+
+
+def models_of(db: sqlite3.Connection, models: Iterable[str]) -> list[str]:
+    """The models that these are now, in their order, each once: several files may turn out to be one."""
+    asked = list(models)
+    now = now_of(db, asked)
+    return list(dict.fromkeys(now[model][0] if model in now else model for model in asked))
 
 
 def target_of(db: sqlite3.Connection, item: str, name: str) -> str:

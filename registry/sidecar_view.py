@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from registry import library, projection, sidecar_store
+from registry import library, projection, settled, sidecar_store
 from registry.database import Registry
 from registry.fields import FIELDS, SETS, SOURCES, TEXTS
 from registry.listing import plain_base
@@ -80,7 +80,7 @@ class _Out:
 def provenance(registry: Registry, model: str) -> Provenance:
     """Every field of a model and its versions, with every source. Raises :class:`registry.errors.NotFoundError`."""
     detail = library.show(registry, model)
-    db = registry.db
+    db, model = registry.db, detail.id
     rows = {version.id: sidecar_store.rows_of(db, version.id) for version in detail.versions}
     everything = [row for of_version in rows.values() for row in of_version]
     number = _number_of(db, model)
@@ -103,7 +103,7 @@ def conflicts(registry: Registry, models: Sequence[str]) -> list[Provenance]:
     """Those of these models whose sources disagree where no person said what holds."""
     sql = "SELECT DISTINCT v.model_id FROM sidecars s JOIN files f ON f.sha256 = s.sha256 JOIN versions v ON v.id = f.version_id"
     told = {row[0] for row in registry.db.execute(sql)}
-    found = (provenance(registry, model) for model in models if model in told)
+    found = (provenance(registry, model) for model in settled.models_of(registry.db, models) if model in told)
     return [one for one in found if one.conflicts]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from registry import edits, journal, library, moving, places, roots, timestamps, trash_folder, unhashed
+from registry import edits, journal, library, moving, places, roots, settled, timestamps, trash_folder, unhashed
 from registry.database import Registry
 from registry.errors import HubError
 from registry.journal import Entry, Move
@@ -36,7 +36,7 @@ def files_of(registry: Registry, models: Sequence[str]) -> list[str]:
     )
     found: dict[str, None] = {}
     read: Folders = {}
-    for model in models:
+    for model in settled.models_of(registry.db, models):
         for (path,) in registry.db.execute(sql, (model, places.MISSING)):
             found |= dict.fromkeys(with_companions(path, read))
     return list(found)
@@ -75,7 +75,9 @@ def last_copies(registry: Registry, models: Sequence[str]) -> list[str]:
         "JOIN files f ON f.version_id = v.id JOIN places p ON p.sha256 = f.sha256 WHERE p.state = ? "
         "GROUP BY f.sha256 HAVING count(DISTINCT p.device || ':' || p.inode) > 1 ORDER BY m.name"
     )
-    rows = registry.db.execute(sql, (msgspec.json.encode(list(models)).decode(), places.PRESENT))
+    rows = registry.db.execute(
+        sql, (msgspec.json.encode(settled.models_of(registry.db, models)).decode(), places.PRESENT)
+    )
     return list(dict.fromkeys(row[0] for row in rows))
 
 
@@ -99,6 +101,7 @@ def trash_files(registry: Registry, models: Sequence[str]) -> Entry | None:
 
     Raises :class:`HubError`, with nothing moved, when a file can't be.
     """
+    models = settled.models_of(registry.db, models)
     label = f"{edits.names_of(registry, models)} and its files put into the trash"
     return _with_files(registry, "trash", label, models, plan(registry, models), timestamps.now())
 
@@ -108,6 +111,7 @@ def restore(registry: Registry, models: Sequence[str]) -> Entry | None:
 
     Raises :class:`HubError`, with nothing moved, where something else lies there now.
     """
+    models = settled.models_of(registry.db, models)
     sql = "SELECT path, original FROM trashed WHERE model = ? ORDER BY at, length(path), path"
     moves = [(row[0], row[1]) for model in models for row in registry.db.execute(sql, (model,))]
     label = f"{edits.names_of(registry, models)} taken out of the trash"

@@ -9,12 +9,24 @@ of the version that the file turned out to be, with the stamps that it had, so t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
 
-from registry import changes, fields, ids, inherit, places, projection, scan_sidecar, settled, sidecar_store, timestamps
+from registry import (
+    changes,
+    fields,
+    ids,
+    inherit,
+    places,
+    projection,
+    scan_sidecar,
+    settled,
+    settled_steps,
+    sidecar_store,
+    timestamps,
+)
 from registry.changes import FILE_FACTS, Change
 from registry.scan_facts import described_by, header_facts, preview_changes, trigger_words
 from registry.scan_read import Reading, has_more_to_tell
@@ -140,32 +152,57 @@ def was_told(db: sqlite3.Connection, item: str, reading: Reading) -> bool:
 
 
 def resaid(db: sqlite3.Connection, item: str, version: str, *, with_told: bool) -> Iterator[Change]:
-    """What was said here of ``item``, said of the version that it is; ``with_told`` also what its sidecars told."""
+    """What was said here of ``item``, said of the version that it is; ``with_told`` also what its sidecars told.
+
+    What was said of it as a model, before it was taken for a version of another, that other one was told then, and a
+    person may have taken it back since: it is not said again.
+    """
     told = {} if with_told else _by_set(_told(db, item) or {})
+    levels = ("version", None) if _is_adopted(db, item) else ("version", "model", None)
+    yield from _resaid(db, item, version, told, levels)
+    yield from _pictures(db, item, version, told)
+
+
+def _resaid(
+    db: sqlite3.Connection, item: str, version: str, told: Told, levels: Collection[str | None]
+) -> Iterator[Change]:
     model = model_of(db, version)
     rows = db.execute("SELECT field, value, stamp FROM facts WHERE item = ? AND source = 'user'", (item,)).fetchall()
     for name, value, stamp in rows:
-        _keep_loser(db, _target(name, version, model), name, value, stamp)
-        yield ["set", _target(name, version, model), f"user.{name}", msgspec.json.decode(value), stamp]
-    yield from _pictures(db, item, version, told)
+        target = _target(name, version, model)
+        if fields.level_of(name) in levels:
+            _keep_loser(db, target, name, value, stamp)
+            yield ["set", target, f"user.{name}", msgspec.json.decode(value), stamp]
     rows = db.execute("SELECT name, value, dot FROM set_members WHERE item = ? ORDER BY dot", (item,)).fetchall()
     for name, value, dot in rows:
         target = _target(name, version, model)
-        if value not in told.get(name, ()) and value not in projection.members(db, target, name):
+        is_news = value not in told.get(name, ()) and value not in projection.members(db, target, name)
+        if is_news and fields.level_of(name) in levels:
             yield ["add", target, name, value, dot]
     rows = db.execute("SELECT field, value, dot FROM texts WHERE item = ? ORDER BY dot", (item,)).fetchall()
     for name, value, dot in rows:
         target = _target(name, version, model)
-        if value not in told.get(name, ()) and value not in (projection.text_of(db, target, name) or ""):
+        is_news = value not in told.get(name, ()) and value not in (projection.text_of(db, target, name) or "")
+        if is_news and fields.level_of(name) in levels:
             yield ["txt", target, name, value, dot, []]
 
 
+def _is_adopted(db: sqlite3.Connection, item: str) -> bool:
+    return model_of(db, item) != item
+
+
 def left_behind(db: sqlite3.Connection, item: str, version: str) -> Iterator[Change]:
-    """What a person said of the model that ``item`` was taken for, where nothing else is a version of that model."""
+    """What a person said of the model that ``item`` was taken for and is no version of; where that model has other
+    versions only what was said before of ``item`` itself.
+    """
     model, taken_for = model_of(db, version), model_of(db, item)
+    if taken_for in {model, item}:
+        return
     others = db.execute("SELECT 1 FROM versions WHERE model_id = ? AND id NOT IN (?, ?)", (taken_for, item, version))
-    if taken_for not in {model, item} and others.fetchone() is None:
+    if others.fetchone() is None:
         yield from inherit.adopting(db, taken_for, model)
+    else:
+        yield from _resaid(db, item, version, _by_set(_told(db, item) or {}), ("model",))
 
 
 def model_of(db: sqlite3.Connection, version: str) -> str:
@@ -229,12 +266,7 @@ def forget_lost(db: sqlite3.Connection) -> None:
 
 def _rename(db: sqlite3.Connection, item: str, version: str) -> None:
     model = model_of(db, version)
-    for entry, number, name in db.execute(
-        "SELECT entry, number, name FROM journal_steps WHERE item = ?", (item,)
-    ).fetchall():
-        target = _target(name, version, model)
-        db.execute("UPDATE journal_steps SET item = ? WHERE entry = ? AND number = ?", (target, entry, number))
-        db.execute("UPDATE journal SET models = replace(models, ?, ?) WHERE id = ?", (item, model, entry))
+    settled_steps.rename(db, item, lambda name: _target(name, version, model))
     db.execute("UPDATE trashed SET model = ? WHERE model = ?", (model, item))
     db.execute(
         "UPDATE trashed SET sha256 = (SELECT sha256 FROM files WHERE version_id = ?) WHERE sha256 = ?", (version, item)

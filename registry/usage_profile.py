@@ -9,6 +9,7 @@ from statistics import median
 
 import msgspec
 
+from registry import settled
 from registry.database import Registry
 
 _TOGETHER = 5
@@ -84,6 +85,7 @@ WHERE u.resource IN ({_RESOURCES}) GROUP BY i.id ORDER BY i.made_at DESC, i.id D
 
 def profile(registry: Registry, model: str) -> Profile:
     """How the model with this id was used; all empty if it never was."""
+    (model,) = settled.models_of(registry.db, [model])
     db, mine = registry.db, {"model": model}
     times, first_at, last_at = db.execute(
         f"SELECT count(*), min(made_at), max(made_at) FROM images WHERE id IN ({_IMAGES})", mine
@@ -122,6 +124,7 @@ def _prompts(registry: Registry, model: str) -> tuple[str, ...]:
 
 def pictures(registry: Registry, model: str, most: int = -1) -> list[PictureUse]:
     """The pictures in which the model with this id was used, the latest first; at most so many unless negative."""
+    (model,) = settled.models_of(registry.db, [model])
     found = []
     for row in registry.db.execute(_PICTURES, {"model": model, "most": most}):
         values = dict(row)

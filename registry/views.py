@@ -11,12 +11,11 @@ import sqlite3
 
 import msgspec
 
-from registry import changes, journal
+from registry import changes, ids, journal
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from registry.query import BUILT_IN_VIEWS, compile_query
 
-_ITEM = "view/"
 _FIELD = "query"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _LONGEST = 2000
@@ -26,9 +25,9 @@ def own(registry: Registry) -> dict[str, str]:
     """A person's own views: name to query line, by name."""
     rows = registry.db.execute(
         "SELECT item, value FROM facts WHERE item >= ? AND item < ? AND field = ? AND source = 'user' ORDER BY item",
-        (_ITEM, _ITEM[:-1] + "0", _FIELD),
+        (ids.VIEW, ids.VIEW[:-1] + "0", _FIELD),
     )
-    found = {item.removeprefix(_ITEM): msgspec.json.decode(value) for item, value in rows}
+    found = {item.removeprefix(ids.VIEW): msgspec.json.decode(value) for item, value in rows}
     # What another machine sends may be anything.
     return {name: line for name, line in found.items() if isinstance(line, str) and _NAME.fullmatch(name)}
 
@@ -46,7 +45,7 @@ def save(registry: Registry, name: str, line: str) -> str:
         raise UsageError(f"@{known} is longer than {_LONGEST} characters", "split it into several views")
     with registry.transaction() as db:
         compile_query(line, views={**own(registry), known: line})
-        journal.write(registry, "view", f"view @{known}", [_ITEM + known], lambda: _say(db, known, line))
+        journal.write(registry, "view", f"view @{known}", [ids.VIEW + known], lambda: _say(db, known, line))
     return known
 
 
@@ -70,7 +69,7 @@ def rename(registry: Registry, old: str, new: str) -> str:
                 if follows != line:
                     _say(db, after if name == before else name, follows)
 
-        items = [_ITEM + name for name in (*views, after)]
+        items = [ids.VIEW + name for name in (*views, after)]
         journal.write(registry, "view", f"view @{before} as @{after}", items, act)
     return after
 
@@ -80,7 +79,7 @@ def remove(registry: Registry, name: str) -> str:
     known = _free(name)
     with registry.transaction() as db:
         _require(own(registry), known)
-        journal.write(registry, "view", f"no view @{known}", [_ITEM + known], lambda: _say(db, known, None))
+        journal.write(registry, "view", f"no view @{known}", [ids.VIEW + known], lambda: _say(db, known, None))
     return known
 
 
@@ -105,4 +104,4 @@ def _require(views: dict[str, str], name: str) -> None:
 
 
 def _say(db: sqlite3.Connection, name: str, line: str | None) -> None:
-    changes.record(db, [changes.set_field(db, _ITEM + name, "user", _FIELD, line)])
+    changes.record(db, [changes.set_field(db, ids.VIEW + name, "user", _FIELD, line)])

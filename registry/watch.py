@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry import exchange_waiting, library, roots, scan, sidecar_reread
+from registry import exchange_waiting, library, roots, scan, sidecar_reread, usage_match
 from registry.database import Registry, is_busy
 from registry.notifier import Notifier, folders_of, is_sidecar
 from registry.places import Seen
@@ -66,6 +66,7 @@ class Watcher:
         self._changed: set[str] = set()
         self._waiting = _Waiting()
         self._hashed: set[str] = set()
+        self._appeared: set[str] = set()
         self._notifier = Notifier([], self._changes)
 
     def stop(self) -> None:
@@ -87,6 +88,7 @@ class Watcher:
             pass
         finally:
             self._notifier.stop()
+            self._match_usage()
 
     def _step(self) -> None:
         if self._follow_roots() or time.monotonic() - self._looked_at > LOOK_AGAIN_S:
@@ -137,16 +139,23 @@ class Watcher:
         start = time.perf_counter()
         files = self._waiting.take()
         try:
-            hash_files(self._registry, files, set(), self._go_on, self._may_hash)
+            done = hash_files(self._registry, files, set(), self._go_on, self._may_hash)
         except sqlite3.OperationalError:
             self._waiting.put_back(files)
             raise
+        self._appeared |= done.first
         self._hashed |= {seen.path for seen in files}
         exchange_waiting.take_in_waiting(self._registry, self._hashed)
         self._hashed = set()
         self._tell_progress("hashing", self._waiting.taken, self._waiting.taken + len(self._waiting))
         if not self._waiting:
+            self._match_usage()
             self._tell(time.perf_counter() - start)
+
+    def _match_usage(self) -> None:
+        """Once for all that was hashed: to look at the pictures' names anew takes half a second in a large library."""
+        usage_match.appeared(self._registry, self._appeared)
+        self._appeared = set()
 
     def _go_on(self, _stage: str, _done: int, _total: int) -> None:
         if self._stopped.is_set():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from registry.records import ModelDetail, VersionRow
 from tui import formats
@@ -55,6 +55,17 @@ class Combo:
         if not reason:
             self.parts = [*self.parts, part]
         return reason
+
+    def renamed(self, now: Mapping[str, tuple[str, str]]) -> None:
+        """Hold by their ids of now, (model, version), the parts whose files were hashed meanwhile."""
+        self.parts = [
+            replace(
+                part,
+                model=now.get(part.model, (part.model, ""))[0],
+                version=now.get(part.version, ("", part.version))[1],
+            )
+            for part in self.parts
+        ]
 
     def clear(self) -> Sequence[Part]:
         """Empty it; returns what was in it."""

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from registry import database, ids, library, roots
+from registry import database, ids, library, roots, usage
 from registry.database import Registry
 from registry.hashing import hash_file
 from registry.notifier import folders_of
+from registry.usage import Drawing, Used
 from registry.watch import Checked, Watcher
 from tests.support.model_files import small_lora, write_model
 
@@ -79,6 +80,21 @@ def _id_of(path: Path) -> str:
 def test_what_is_there_is_listed_and_hashed(registry: Registry, loras: Path, watched: Watched) -> None:
     path = write_model(loras / "sub" / "late.safetensors", small_lora(), seed=1)
     watched.wait_until(lambda: [row.id for row in library.list_models(registry)] == [_id_of(path)])
+
+
+def test_pictures_that_name_a_file_count_for_it_once_all_is_hashed(
+    registry: Registry, loras: Path, watched: Watched
+) -> None:
+    watched.told.get(timeout=_PATIENCE_S)
+    drawing = Drawing(
+        content="c", path="/x", made_at="2026-01-01T00:00:00.000Z", tool="a1111", uses=(Used(kind="lora", name="a"),)
+    )
+    with registry.transaction() as db:
+        usage.record(db, [drawing])
+    path = write_model(loras / "a.safetensors", small_lora(), seed=1)
+    watched.wait_until(lambda: [row.id for row in library.list_models(registry)] == [_id_of(path)])
+    watched.stop()
+    assert [row.uses for row in library.list_models(registry)] == [1]
 
 
 def test_new_changed_renamed_and_deleted_files_are_followed(registry: Registry, loras: Path, watched: Watched) -> None:

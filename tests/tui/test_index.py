@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from registry import library, locks, roots
 from registry.database import Registry
 from registry.errors import HubError
+from registry.scan import scan
 from tests.support.model_files import small_lora, write_model
+from tests.support.screens import press, settle
 from tui.app import HubmanApp
 from tui.screens.library import LibraryScreen
 from tui.services.index_state import IndexState, told
@@ -82,6 +84,36 @@ async def test_what_another_process_says_is_shown(home: Path, models: list[str])
             library.set_facts(registry, models[0], "user", {"name": "Renamed Elsewhere"})
         await _until(lambda: "Renamed Elsewhere" in _names(app))
         await pilot.pause()
+
+
+async def test_marks_a_range_and_the_combo_follow_files_that_are_hashed(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "loras"
+    with Registry(home) as registry:
+        for seed, name in enumerate("abcd"):
+            write_model(folder / f"{name}.safetensors", small_lora(), seed=seed)
+        roots.add(registry, folder)
+        scan(registry, hashing=False)
+        old = library.model_ids(registry)
+    app = HubmanApp(home, poll=0)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, LibraryScreen)
+        await press(pilot, "x", "space", "j", "v", "j")
+        assert screen.order.marks == {old[0], old[2], old[3]}
+        with Registry(home) as registry:
+            scan(registry)
+            now = library.model_ids(registry)
+        screen.reload()
+        await settle(pilot)
+        assert screen.order.marks == {now[0], now[2], now[3]}
+        assert [(part.model, part.version) for part in app.combo.parts] == [(now[0], now[0])]
+        assert screen.current is not None
+        assert screen.current.id == now[3]
+        await press(pilot, "k")
+        assert screen.order.marks == {now[0], now[2]}
+        await press(pilot, "escape")
+        assert screen.order.marks == {now[0]}
 
 
 _LINES = [

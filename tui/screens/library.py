@@ -50,6 +50,8 @@ class Found(NamedTuple):
     ids: list[str]
     total: int
     checked_at: str
+    now: dict[str, tuple[str, str]]
+    """What the ids of files that waited for their hash, among those that the screen held, are now: (model, version)."""
 
 
 class LibraryScreen(LibraryMarks):
@@ -101,6 +103,7 @@ class LibraryScreen(LibraryMarks):
     def reload(self, *, facets: bool = False, to: str | None = None) -> None:
         """Read the list again (and the facets, after a change); the cursor stays on its model, or goes to ``to``."""
         text, keep = self._query, to or (self.current.id if self.current else None)
+        held = [*self.held(), *([keep] if keep else [])]
 
         def show(found: Found) -> None:
             self._show_ids(found, keep)
@@ -108,12 +111,17 @@ class LibraryScreen(LibraryMarks):
                 self._count_facets(text)
 
         self.in_thread(
-            lambda registry: _ids(registry, text), show, group="ids", failed=self._refuse, refused=self._refuse_query
+            lambda registry: _ids(registry, text, held),
+            show,
+            group="ids",
+            failed=self._refuse,
+            refused=self._refuse_query,
         )
 
     def _search(self, text: str) -> None:
         """Show the first rows of another query, then all of them, then the facets; a newer query stops the rest."""
         keep = self.current.id if self.current else None
+        held = [*self.held(), *([keep] if keep else [])]
 
         def show(found: Found) -> None:
             if text.strip():
@@ -126,7 +134,7 @@ class LibraryScreen(LibraryMarks):
             self.reload(facets=True, to=keep)
 
         self.in_thread(
-            lambda registry: _first_ids(registry, text),
+            lambda registry: _first_ids(registry, text, held),
             show,
             group="ids",
             failed=self._refuse,
@@ -142,10 +150,12 @@ class LibraryScreen(LibraryMarks):
 
     def _show_ids(self, found: Found, keep: str | None, *, more: bool = False) -> None:
         self._refuse("")
-        ids, total, self._checked_at = found
+        ids, total, self._checked_at, now = found
         self._total, self.is_loaded = total, True
-        if ids != self.order.ids:
+        self.rename(now)
+        if ids != [now[model][0] if model in now else model for model in self.order.ids]:
             self._range_from = None
+        keep = now[keep][0] if keep in now else keep
         self._more = more
         self.order.show(ids, more=more)
         rows = self.rows
@@ -357,16 +367,23 @@ def _rows(registry: Registry, ids: Sequence[str]) -> list[ModelRow]:
     return library.model_rows(registry, ids)
 
 
-def _ids(registry: Registry, text: str) -> Found:
+def _ids(registry: Registry, text: str, held: Sequence[str]) -> Found:
     from registry import library
 
-    return Found(library.model_ids(registry, text), library.count(registry), library.checked_at(registry))
+    return _found(registry, library.model_ids(registry, text), held)
 
 
-def _first_ids(registry: Registry, text: str) -> Found:
+def _first_ids(registry: Registry, text: str, held: Sequence[str]) -> Found:
     from registry import library
 
-    return Found(library.first_ids(registry, text, FIRST), library.count(registry), library.checked_at(registry))
+    return _found(registry, library.first_ids(registry, text, FIRST), held)
+
+
+def _found(registry: Registry, ids: list[str], held: Sequence[str]) -> Found:
+    from registry import library, settled
+
+    now = settled.now_of(registry.db, held)
+    return Found(ids, library.count(registry), library.checked_at(registry), now)
 
 
 def _facets(registry: Registry, text: str) -> dict[str, list[tuple[str, int]]]:

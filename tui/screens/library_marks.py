@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -32,6 +32,19 @@ class LibraryMarks(LibraryDetail):
         if need == "hits" and not self._last_query:
             return "there was no query yet (/ writes one)"
         return super().lacks(need)
+
+    def held(self) -> list[str]:
+        """All ids that outlive a reading of the list."""
+        ranged = () if self._range_from is None else self.order.ids
+        parts = [one for part in self.hub.combo.parts for one in (part.model, part.version)]
+        return list({*self.order.marks, *self._before_range, *ranged, *parts})
+
+    def rename(self, now: Mapping[str, tuple[str, str]]) -> None:
+        """Hold what was hashed meanwhile by its ids of now, (model, version)."""
+        if now:
+            self.order.marks = {_model(now, model) for model in self.order.marks}
+            self._before_range = frozenset(_model(now, model) for model in self._before_range)
+            self.hub.combo.renamed(now)
 
     # marks --------------------------------------------------------------------------------------------------------
 
@@ -113,6 +126,10 @@ class LibraryMarks(LibraryDetail):
                 self.rows.cursor = at
 
         self.in_thread(lambda registry: _hit(registry, text, ids, start, by), go, group="hit")
+
+
+def _model(now: Mapping[str, tuple[str, str]], held: str) -> str:
+    return now[held][0] if held in now else held
 
 
 def _hit(registry: Registry, text: str, ids: Sequence[str], start: int, by: int) -> int | None:
