@@ -82,7 +82,8 @@ async def test_h_and_l_choose_the_version_that_actions_are_about(open_app: OpenA
         shown = text_of(app)
         assert any(line.strip() in shown for line in set(older) - set(newer)), "the detail follows"
         await press(pilot, "y")
-        assert app.clipboard.endswith(f":{other.strength:g}>")
+        assert app.clipboard == f"<lora:old:{other.strength:g}>", "another version goes by its own file's name"
+        assert f"<lora:old:{other.strength:g}>" in shown
         await press(pilot, "s", "end", "ctrl+u")
         await write(pilot, "0.35")
         await press(pilot, "enter")
@@ -90,10 +91,27 @@ async def test_h_and_l_choose_the_version_that_actions_are_about(open_app: OpenA
         await press(pilot, "T")
         assert isinstance(app.screen, GenerateScreen)
         (item,) = app.screen.query_one(StackList)._items
-        assert (item.version_id, item.strength) == (other.id, 0.35)
+        assert (item.version_id, item.strength, item.tag) == (other.id, 0.35, "<lora:old:0.35>")
         await press(pilot, "1", "right", "left", "left")
         assert _screen(app).version is not None
         assert _screen(app).version == _stored(home, "ink").versions[0]
+
+
+async def test_an_alias_of_a_person_is_the_newest_versions_alone(
+    open_app: OpenApp, home: Path, folder: Path
+) -> None:
+    with Registry(home) as registry:
+        ink, version = library.resolve(registry, "ink")
+        edits.edit(registry, ink, version, {"alias": "wash"})
+    app = open_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "y")
+        assert app.clipboard == "<lora:wash:0.7>"
+        await press(pilot, "l", "Y")
+        assert app.clipboard.endswith("<lora:old:0.4>")
+        await press(pilot, "w", "Y")
+        assert app.clipboard.endswith("<lora:old:0.4>")
 
 
 async def test_t_prepares_a_sweep_over_the_known_range(open_app: OpenApp, home: Path, folder: Path) -> None:

@@ -48,11 +48,12 @@ class LibraryUse(LibraryTrash):
     async def _copy(self, *, with_words: bool) -> None:
         if self.detail is None or self.version is None:
             return
-        from registry import triggers
+        from registry import prompt_name, triggers
 
         version = self.version
         words = triggers.copied(version.trigger_words, version.trigger_groups) if with_words else []
-        await self.copy_text(", ".join([*words, formats.lora_tag(self.detail.alias, version.strength)]))
+        tag = formats.lora_tag(prompt_name.of(self.detail, version), version.strength)
+        await self.copy_text(", ".join([*words, tag]))
 
     async def copy_text(self, text: str) -> None:
         """Put ``text`` on the terminal's clipboard and, where there is a program for it, the system's; say which."""
