@@ -114,6 +114,57 @@ async def test_an_alias_of_a_person_is_the_newest_versions_alone(
         assert app.clipboard.endswith("<lora:old:0.4>")
 
 
+async def test_h_and_l_step_through_the_epochs_of_a_training(open_app: OpenApp, home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "loras"
+    for epoch, name in enumerate(("ink-000001", "ink-000002", "ink"), 1):
+        said = {"ss_output_name": "ink", "ss_session_id": "7", "ss_epoch": str(epoch)}
+        write_model(folder / f"{name}.safetensors", small_lora(), said, seed=epoch)
+    with Registry(home) as registry:
+        roots.add(registry, folder)
+        scan(registry)
+        first, second, last = (library.resolve(registry, name)[0] for name in ("ink-000001", "ink-000002", "ink"))
+    app = open_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        screen = _screen(app)
+        screen.rows.cursor = screen.order.ids.index(first)
+        await settle(pilot)
+        seen = []
+        for key in ("l", "l", "h"):
+            await press(pilot, key)
+            assert screen.current is not None
+            assert screen.detail is not None
+            assert screen.detail.id == screen.current.id
+            seen.append(screen.current.id)
+        assert seen == [second, last, second]
+        await press(pilot, "h", "h")
+        assert notes_of(app)[-1] == "this is the first epoch that is here"
+        screen.set_query("file:000001")
+        await settle(pilot)
+        await press(pilot, "l")
+        assert notes_of(app)[-1].startswith("epoch 2, ink-000002 is not in this list")
+        assert screen.current is not None
+        assert screen.current.id == first
+
+
+@pytest.mark.parametrize("width", [100, 120, 160])
+async def test_q_goes_from_any_pane_to_the_list_before_it_quits(
+    open_app: OpenApp, home: Path, folder: Path, width: int
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(width, 40)) as pilot:
+        await settle(pilot)
+        screen = _screen(app)
+        for pane in ("enter", "f"):
+            await press(pilot, pane)
+            assert app.focused is not screen.rows
+            await press(pilot, "q")
+            assert app.is_running
+            assert app.focused is screen.rows
+        await press(pilot, "q")
+        assert app._exit
+
+
 async def test_t_prepares_a_sweep_over_the_known_range(open_app: OpenApp, home: Path, folder: Path) -> None:
     with Registry(home) as registry:
         ink, version = library.resolve(registry, "ink")

@@ -300,8 +300,8 @@ class LibraryScreen(LibraryMarks):
         return not self.has_class("-wide") and (self.has_class("-detail") or self.has_class("-facets"))
 
     def leave(self) -> bool:
-        """``q`` closes a pane that hides the list, and a range; else it quits."""
-        if self._range_from is None and not self._is_pane_open:
+        """``q`` drops a range and goes back to the list; from the list it quits."""
+        if self._range_from is None and not self._is_pane_open and self.focused in (None, self.rows):
             return False
         self.do_back()
         return True
