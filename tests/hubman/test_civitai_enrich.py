@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hubman.civitai.client import Civitai
-from hubman.civitai.enrich import Enriched, enrich, updates
+from hubman.civitai.enrich import Enriched, enrich, not_on_civitai, updates
 from hubman.civitai.errors import UnavailableError
 from hubman.progress import silent
 from hubman.sandbox import Fault, Seeded, seed_model
@@ -68,6 +68,16 @@ def test_a_site_that_is_down_deletes_nothing(site: Bench, client: Civitai, regis
     with pytest.raises(UnavailableError):
         enrich(registry, client, report=silent)
     assert not library.show(registry, library.version(registry, version_id).model_id).upstream_deleted
+
+
+def test_what_civitai_does_not_know_is_named(site: Bench, client: Civitai, registry: Registry, tmp_path: Path) -> None:
+    known, _seeded = _indexed(site, registry, tmp_path, 1, "Harbor")
+    enrich(registry, client, report=silent)
+    own = index_file(registry, write_lora(tmp_path / "own.safetensors", seed=9))
+    model = library.version(registry, known).model_id
+    assert not_on_civitai(registry) == ["own"]
+    assert not_on_civitai(registry, [model]) == []
+    assert not_on_civitai(registry, [library.version(registry, own).model_id]) == ["own"]
 
 
 def test_newer_versions_are_news_until_they_are_here(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui import formats
 from tui.screens.library_trash import LibraryTrash
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from registry.database import Registry
     from registry.journal import Entry
@@ -227,9 +227,7 @@ class LibraryUse(LibraryTrash):
             return
         self._updates = ""
         if view.job.state == "done":
-            count = len((view.job.result or {}).get("updates", ()))
-            newer = f"{formats.count(count, 'model')} with a newer version: @updates shows them, + pulls"
-            self.say(newer if count else "all are at the newest version that Civitai has")
+            self.say(_updates_words(view.job.result or {}))
         elif view.job.error:
             self.complain(view.job.error)
 
@@ -238,6 +236,21 @@ def _carry_out(registry: Registry, lines: Sequence[Line], watch: Watch) -> Entry
     from registry import organise
 
     return organise.carry_out(registry, lines, watch)
+
+
+def _updates_words(result: Mapping[str, Any]) -> str:
+    """What came of asking for updates, and of which models Civitai knows nothing."""
+    count, asked, unknown = len(result.get("updates", ())), result.get("asked", 0), result.get("unknown", 0)
+    parts = []
+    if count:
+        parts.append(f"{formats.count(count, 'model')} with a newer version: @updates shows them, + pulls")
+    elif asked:
+        parts.append("all that Civitai knows are at the newest version that it has")
+    if unknown:
+        names = [formats.one_line(name) for name in result.get("names", ())]
+        more = f" and {unknown - len(names):,} more" if unknown > len(names) else ""
+        parts.append(f"not known on Civitai: {', '.join(names)}{more}")
+    return "; ".join(parts) or "there is no model to ask for"
 
 
 def _check_ref(text: str) -> None:
