@@ -88,7 +88,12 @@ def _beside(registry: Registry, *files: dict[str, Any]) -> list[list[str]]:
     """The epochs' names that each of these LoRAs in one folder is said to have."""
     traits = {"architecture": "sdxl", "rank": 16, "network_type": "lora"}
     added = [
-        add_entry(registry, one["name"], place=f"/m/{one['name']}.safetensors", **traits | {key: one[key] for key in one if key != "name"})
+        add_entry(
+            registry,
+            one["name"],
+            place=f"/m/{one['name']}.safetensors",
+            **traits | {key: one[key] for key in one if key != "name"},
+        )
         for one in files
     ]
     return [[relative.name for relative in _of(registry, version).epochs] for version in added]

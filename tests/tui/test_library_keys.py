@@ -97,9 +97,7 @@ async def test_h_and_l_choose_the_version_that_actions_are_about(open_app: OpenA
         assert _screen(app).version == _stored(home, "ink").versions[0]
 
 
-async def test_an_alias_of_a_person_is_the_newest_versions_alone(
-    open_app: OpenApp, home: Path, folder: Path
-) -> None:
+async def test_an_alias_of_a_person_is_the_newest_versions_alone(open_app: OpenApp, home: Path, folder: Path) -> None:
     with Registry(home) as registry:
         ink, version = library.resolve(registry, "ink")
         edits.edit(registry, ink, version, {"alias": "wash"})
@@ -369,6 +367,31 @@ async def test_what_came_of_asking_is_told_once(open_app: OpenApp, home: Path, f
         assert told == ["2 models with a newer version: @updates shows them, + pulls"]
 
 
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"updates": [], "asked": 0, "unknown": 1, "names": ["ink"]}, "not known on Civitai: ink"),
+        (
+            {"updates": [], "asked": 2, "unknown": 5, "names": ["clay", "ink", "old"]},
+            "all that Civitai knows are at the newest version that it has; not known on Civitai: clay, ink, old and 2 more",
+        ),
+        ({"updates": [], "asked": 2, "unknown": 0}, "all that Civitai knows are at the newest version that it has"),
+    ],
+)
+async def test_models_that_civitai_does_not_know_are_named(
+    open_app: OpenApp, home: Path, folder: Path, result: dict[str, object], said: str
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        with Registry(home) as registry:
+            job = fake_job(registry, "updates", "ask", {}, state="done", result=result)
+        _screen(app)._updates = job.id
+        app.poll_soon()
+        await settle(pilot)
+        assert said in notes_of(app)
+
+
 async def test_r_renames_the_model_alone_or_with_its_files(open_app: OpenApp, home: Path, folder: Path) -> None:
     app = open_app()
     async with app.run_test(size=(120, 30)) as pilot:
@@ -508,6 +531,8 @@ async def test_the_sorted_column_is_marked(open_app: OpenApp, models: list[str])
     ("width", "shown"),
     [
         (80, {"Name", "Base"}),
+        (150, {"★", "Name", "Version", "Base", "Kind", "Rank", "Added"}),
+        (160, {"★", "Name", "Version", "Base", "Kind", "Rank", "Size", "Added"}),
         (220, {"★", "Name", "Version", "Base", "Kind", "Rank", "Str", "Size", "Used", "Added", "Lic"}),
     ],
 )
@@ -520,6 +545,8 @@ async def test_columns_follow_the_width(
         rows = _screen(app).query_one(ModelList)
         header = rows.render_line(0).text.replace("▴", " ")
         assert set(header.split()) == shown
+        if "Version" in shown:
+            assert header.index("Version") - header.index("Name") > 24, "the name keeps its room"
 
 
 async def test_q_goes_back_from_a_pane_or_a_screen_over_the_library_and_then_quits(
