@@ -116,14 +116,15 @@ class ModelList(RowList[ModelRow]):
 
     def cells(self, item: ModelRow) -> Sequence[Cell]:
         marked = item.id in self.order.marks
-        name = looks_of(self).name(item.id, formats.one_line(item.name)) + (
+        looks = looks_of(self)
+        name = looks.name(item.id, formats.one_line(item.name)) + (
             f"  ({item.versions})" if item.versions > 1 else ""
         )
         return (
             self._mark(item),
             (formats.stars(item.rating), "warn"),
             (name, "mark" if marked else "muted" if set(item.flags) & set("MO") else ""),
-            (formats.one_line(item.version_name), "muted"),
+            ("" if looks.is_private else formats.one_line(item.version_name), "muted"),
             (item.base_model or "?", "muted"),
             (item.network_type or item.kind, "muted"),
             (str(item.rank) if item.rank else "", "muted"),
