@@ -86,7 +86,7 @@ def test_epochs_of_one_training_are_a_group(registry: Registry) -> None:
 
 def _beside(registry: Registry, *files: dict[str, Any]) -> list[list[str]]:
     """The epochs' names that each of these LoRAs in one folder is said to have."""
-    traits = {"architecture": "sdxl", "rank": 16, "network_type": "lora"}
+    traits: dict[str, Any] = {"architecture": "sdxl", "rank": 16, "network_type": "lora"}
     added = [
         add_entry(
             registry,

@@ -163,6 +163,23 @@ async def test_q_goes_from_any_pane_to_the_list_before_it_quits(
         assert app._exit
 
 
+async def test_the_footer_of_the_trash_says_that_d_brings_back(open_app: OpenApp, home: Path, folder: Path) -> None:
+    app = open_app()
+    async with app.run_test(size=(160, 40)) as pilot:
+        await settle(pilot)
+        assert "d trash" in text_of(app).splitlines()[-1]
+        await press(pilot, "d", "enter")
+        _screen(app).set_query("is:trash")
+        await settle(pilot)
+        footer = text_of(app).splitlines()[-1]
+        assert "d bring back" in footer
+        assert "d trash" not in footer
+        await press(pilot, "d")
+        _screen(app).set_query("")
+        await settle(pilot)
+        assert "d trash" in text_of(app).splitlines()[-1]
+
+
 async def test_t_prepares_a_sweep_over_the_known_range(open_app: OpenApp, home: Path, folder: Path) -> None:
     with Registry(home) as registry:
         ink, version = library.resolve(registry, "ink")

@@ -75,6 +75,7 @@ class LibraryScreen(LibraryMarks):
         self._finished: frozenset[str] | None = None
         self._checked_at = ""
         self._speed = library_status.Speed()
+        self._ticks = 0
 
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="query-row"):
@@ -92,7 +93,7 @@ class LibraryScreen(LibraryMarks):
 
     def on_mount(self) -> None:
         if self.hub.polls:
-            self.set_interval(10, self.show_status)
+            self.set_interval(1, self._show_age)
         # The panes are painted first; what fills them needs imports and the disk.
         self.call_after_refresh(self.reload, facets=True)
 
@@ -179,6 +180,13 @@ class LibraryScreen(LibraryMarks):
         seconds = library_status.seconds_since(self._checked_at, self.hub.index, monotonic())
         said = library_status.line(self._total, seconds, marked, self.marked_bytes, others=others)
         self.query_one("#status", Static).update(said)
+
+    def _show_age(self) -> None:
+        """Called each second; the line is drawn again where it would tell another age."""
+        self._ticks += 1
+        seconds = library_status.seconds_since(self._checked_at, self.hub.index, monotonic())
+        if library_status.is_due(self._ticks, seconds):
+            self.show_status()
 
     def _refuse(self, reason: str) -> None:
         """Say what is wrong with the query; the last good list stays."""
