@@ -117,9 +117,7 @@ class ModelList(RowList[ModelRow]):
     def cells(self, item: ModelRow) -> Sequence[Cell]:
         marked = item.id in self.order.marks
         looks = looks_of(self)
-        name = looks.name(item.id, formats.one_line(item.name)) + (
-            f"  ({item.versions})" if item.versions > 1 else ""
-        )
+        name = looks.name(item.id, formats.one_line(item.name)) + (f"  ({item.versions})" if item.versions > 1 else "")
         return (
             self._mark(item),
             (formats.stars(item.rating), "warn"),
