@@ -93,7 +93,7 @@ _ACTIONS = (
         "library.trash",
         "d",
         "trash",
-        "Put the marked models, or this one, into the trash; in its view, bring them back",
+        "Put the marked, or this, into the trash; there: bring back",
         "model",
     ),
     Action(
