@@ -6,6 +6,7 @@ What hubman recorded itself counts more than what the header says: the keys ``ss
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -141,42 +142,94 @@ def _whole(text: object) -> int | None:
     return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 12 else None
 
 
-# epochs of one training: kohya's scripts write ``NAME-000002`` beside ``NAME``, others ``NAME_epoch_2``, ``NAME-step500``
+# epochs of one training: kohya's scripts write ``NAME-000002`` and ``NAME-step00000500`` beside ``NAME``, ai-toolkit
+# ``NAME_000000500`` (steps), others ``NAME_epoch_2`` or ``NAME_e2``
 _TAIL = re.compile(r"(?i)[-_. ](?:\d{3,10}|(?:e|epoch|step|s)[-_]?\d{1,10}|last|final)$")
+_EPOCH = re.compile(r"(?i)[-_. ](?:e|epoch)[-_]?(\d{1,10})$|-(0\d{5})$")
+_STEP = re.compile(r"(?i)[-_. ](?:step|s)[-_]?(\d{1,10})$|[-_](0\d{6,9})$")
 _MOST = 400
 """Files beside it that are looked at."""
 
 _BESIDE = "SELECT path, sha256 FROM places WHERE path >= ? AND path < ? AND sha256 IS NOT NULL ORDER BY path LIMIT ?"
 _SAID = """
-SELECT v.id, v.model_id, m.name, json_extract(f.metadata, '$.ss_session_id') AS session,
-    json_extract(f.metadata, '$.ss_epoch') AS epoch
+SELECT v.id, v.model_id, m.name, f.architecture, f.rank, f.network_type, f.metadata
 FROM files f JOIN versions v ON v.id = f.version_id JOIN models m ON m.id = v.model_id WHERE f.sha256 = ?
 """
 
 
+class _State(msgspec.Struct, frozen=True):
+    """What a file tells of the training that it is a state of, and of how far that had come."""
+
+    relative: Relative
+    step: int | None
+    session: str
+    traits: tuple[object, ...]
+    """What all states of a training have in common: what is trained, how large, and under which name."""
+
+    @property
+    def is_numbered(self) -> bool:
+        return self.relative.epoch is not None or self.step is not None
+
+    @property
+    def order(self) -> tuple[float, float, str]:
+        epoch, step = self.relative.epoch, self.step
+        return (math.inf if epoch is None else epoch, math.inf if step is None else step, self.relative.name)
+
+    def is_of_run(self, other: _State) -> bool:
+        """A session that both name decides; without one the traits do."""
+        if self.session and other.session:
+            return self.session == other.session
+        return self.traits == other.traits
+
+
 def _epochs(registry: Registry, version: VersionRow, file: FileRow) -> tuple[Relative, ...]:
-    session = file.metadata.get("ss_session_id")
-    found: dict[str, Relative] = {}
+    found: dict[str, _State] = {}
     for place in file.places:
-        for sha256 in _beside(registry, PurePath(place.path)):
-            row = registry.db.execute(_SAID, (sha256,)).fetchone()
-            if row is not None and (row["session"] or None) == session:
-                found[row["id"]] = Relative(
-                    version_id=row["id"], model_id=row["model_id"], name=row["name"], epoch=_whole(row["epoch"])
-                )
+        path = PurePath(place.path)
+        own = _state(registry, file.sha256, path)
+        if own is None or not own.is_numbered:
+            continue
+        states = (_state(registry, sha256, other) for other, sha256 in _beside(registry, path))
+        found |= {one.relative.version_id: one for one in states if one and one.is_numbered and own.is_of_run(one)}
     if set(found) <= {version.id}:
         return ()
-    return tuple(sorted(found.values(), key=lambda one: (one.epoch is None, one.epoch or 0, one.name)))
+    return tuple(one.relative for one in sorted(found.values(), key=lambda one: one.order))
 
 
-def _beside(registry: Registry, path: PurePath) -> list[str]:
-    """The files in the same folder whose names differ only in the number of an epoch or step."""
+def _state(registry: Registry, sha256: str, path: PurePath) -> _State | None:
+    row = registry.db.execute(_SAID, (sha256,)).fetchone()
+    if row is None:
+        return None
+    metadata: dict[str, str] = msgspec.json.decode(row["metadata"])
+    epoch, step = _whole(metadata.get("ss_epoch")), _whole(metadata.get("ss_steps"))
+    relative = Relative(
+        version_id=row["id"],
+        model_id=row["model_id"],
+        name=row["name"],
+        epoch=_numbered(_EPOCH, path.stem) if epoch is None else epoch,
+    )
+    output = _TAIL.sub("", metadata.get("ss_output_name", ""))
+    return _State(
+        relative,
+        _numbered(_STEP, path.stem) if step is None else step,
+        metadata.get("ss_session_id", ""),
+        (row["architecture"], row["rank"], row["network_type"], output),
+    )
+
+
+def _numbered(pattern: re.Pattern[str], stem: str) -> int | None:
+    match = pattern.search(stem)
+    return int(next(filter(None, match.groups()))) if match else None
+
+
+def _beside(registry: Registry, path: PurePath) -> list[tuple[PurePath, str]]:
+    """The files in the same folder whose names differ only in the number of an epoch or step, with their SHA-256."""
     stem = _TAIL.sub("", path.stem)
     start = str(path.parent / stem)
     rows = registry.db.execute(_BESIDE, (start, start + "\U0010ffff", _MOST))
     names = ((PurePath(other), sha256) for other, sha256 in rows)
     return [
-        sha256
+        (other, sha256)
         for other, sha256 in names
         if other.parent == path.parent and other.suffix == path.suffix and _TAIL.sub("", other.stem) == stem
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.dom import DOMNode
 
-from tui.actions import ACTIONS
+from tui.actions import ACTIONS, Action
 
 
 class Acting(DOMNode):
@@ -22,6 +22,10 @@ class Acting(DOMNode):
     def why_not(self, action_id: str) -> str:
         need = ACTIONS[action_id].needs
         return self.lacks(need) if need else ""
+
+    def label_of(self, action: Action) -> str:
+        """What the footer calls an action now."""
+        return action.label
 
     async def action_act(self, action_id: str) -> None:
         reason = self.why_not(action_id)

@@ -89,7 +89,13 @@ _ACTIONS = (
     Action("library.strength", "s", "strength", "Set the recommended strength", "model", footer=False),
     Action("library.undo", "z", "undo", "Undo the last change", "undo"),
     Action("library.journal", "Z", "journal", "Show what was done, to undo any of it", footer=False),
-    Action("library.trash", "d", "trash", "Put the marked models, or this one, into the trash", "model"),
+    Action(
+        "library.trash",
+        "d",
+        "trash",
+        "Put the marked, or this, into the trash; there: bring back",
+        "model",
+    ),
     Action(
         "library.organise", "m", "move", "Move and rename files by a template, the plan first", "model", footer=False
     ),

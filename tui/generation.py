@@ -48,18 +48,19 @@ def item_of(registry: Registry, model: str, strength: float | None = None, versi
 
     Raises ``HubError``.
     """
-    from registry import library, scan, triggers
+    from registry import library, prompt_name, scan, triggers
 
     detail = library.show(registry, model)
     if not detail.versions:
         raise UsageError(f"{detail.name} has no file", "scan its folder again")
     chosen = next((one.id for one in detail.versions if one.id == version_id), detail.versions[0].id)
     version = library.version(registry, scan.hashed(registry, chosen))
+    name = prompt_name.of(library.show(registry, version.model_id), version)
     file = version.files[0]
     present = [place.path for place in file.places if place.state == "present"]
     recommended = version.strength if version.strength is not None else 0.8
     return StackItem(
-        version.id, detail.alias, file.sha256, present[0] if present else "", recommended if strength is None else strength,
+        version.id, name, file.sha256, present[0] if present else "", recommended if strength is None else strength,
         version.strength_min, version.strength_max, version.trigger_words,
         tuple(triggers.copied(version.trigger_words, version.trigger_groups)),
     )  # fmt: skip
@@ -74,15 +75,15 @@ def sweep_strengths(item: StackItem) -> str:
 
 def take_tags(registry: Registry, prompt: str) -> tuple[str, list[StackItem], list[str]]:
     """A prompt without its ``<lora:…>`` tags, the LoRAs that they name, and what could not be understood."""
-    from registry import library
+    from registry import prompt_name
 
     cut = cut_tags(prompt)
     found: list[StackItem] = []
     problems = [lint.message for lint in cut.lints]
     for tag in cut.tags:
         try:
-            model, _ = library.resolve(registry, tag.name)
-            found.append(item_of(registry, model, tag.unet))
+            model, version = prompt_name.find(registry, tag.name)
+            found.append(item_of(registry, model, tag.unet, version))
         except HubError as error:
             problems.append(str(error))
     return cut.text.strip(" ,"), found, problems

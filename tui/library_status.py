@@ -71,6 +71,11 @@ def seconds_since(checked_at: str, state: IndexState, now: float) -> float | Non
     return min(ages, default=None)
 
 
+def is_due(ticks: int, seconds: float | None) -> bool:
+    """Whether the age is to be shown again after so many seconds on a clock: at first each second, then each ten."""
+    return ticks % 10 == 0 or (seconds is not None and seconds < 11)
+
+
 def line(total: int, seconds: float | None, marked: int, marked_bytes: int, *, others: tuple[str, ...] = ()) -> str:
     """The parts that have something to say, the most pressing first: a narrow screen cuts the end.
 

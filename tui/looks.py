@@ -102,11 +102,12 @@ def _redacted_version(version: VersionRow, number: int) -> VersionRow:
         trigger_words=("hidden",),
         published_url=None,
         previews=(),
-        history=tuple(Replaced(sha256=old.sha256, path="hidden", at=old.at) for old in version.history),
+        history=tuple(Replaced(sha256="hidden", path="hidden", at=old.at) for old in version.history),
         files=tuple(
             hidden(
                 file,
                 name=f"file {at}",
+                autov2="hidden",
                 metadata={},
                 places=tuple(Place(path="hidden", state=p.state, verified_at=p.verified_at) for p in file.places),
             )

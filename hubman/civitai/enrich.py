@@ -98,6 +98,14 @@ def updates(registry: Registry, client: Civitai, models: Collection[str] | None 
     return sorted(found, key=lambda update: update.name.lower())
 
 
+def not_on_civitai(registry: Registry, models: Collection[str] | None = None) -> list[str]:
+    """The names of the models of the library, or of those of ``models``, of which no page on Civitai is known."""
+    rows = registry.db.execute(
+        "SELECT id, name FROM models WHERE civitai_id IS NULL AND deleted_at IS NULL ORDER BY name COLLATE NOCASE, id"
+    )
+    return [row["name"] for row in rows if models is None or row["id"] in models]
+
+
 def _hashes(registry: Registry) -> dict[str, str]:
     """SHA-256 of every file to its version's id."""
     return {row[0]: row[1] for row in registry.db.execute(f"SELECT sha256, version_id FROM files WHERE {HASHED}")}  # noqa: S608 - a name of ours

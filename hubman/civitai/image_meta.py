@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hubman import __version__
+from registry import prompt_name
 from registry.errors import DamagedFileError
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def _use(item: object) -> Use | None:
 def _is_own(use: Use, material: Material) -> bool:
     if use.sha256:
         return material.file.sha256.startswith(use.sha256)
-    names = {material.model.alias, material.model.name, PurePath(material.file.name).stem}
+    called = prompt_name.of(material.model, material.version)
+    names = {called, material.model.alias, material.model.name, PurePath(material.file.name).stem}
     return use.name in names
 
 

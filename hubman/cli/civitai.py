@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,20 +134,28 @@ def enrich(use_sandbox: bool, as_json: bool) -> None:
 @output.json_option
 def updates(refs: tuple[str, ...], as_json: bool) -> None:
     """List newer versions of what is here, or of the models REF."""
+    from hubman.civitai.enrich import not_on_civitai
     from hubman.civitai.enrich import updates as find_updates
     from hubman.civitai.session import connect
 
     with open_registry() as registry, connect(config.home()) as client:
         models = {library.resolve(registry, ref)[0] for ref in refs}
         found = find_updates(registry, client, models or None)
+        unknown = not_on_civitai(registry, models or None)
     if as_json:
         output.print_json(found)
         return
-    if not found:
+    if not found and len(unknown) < (len(models) or library.count(registry)):
         click.echo("everything that Civitai knows is at its newest version", err=True)
+    if unknown:
+        click.echo(f"not known on Civitai: {output.clean(_some(unknown))}", err=True)
     output.table(
         [(u.name, u.have, u.newest, u.base_model, u.ref) for u in found], ("name", "here", "newest", "base", "pull")
     )
+
+
+def _some(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 @click.command()

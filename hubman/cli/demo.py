@@ -53,4 +53,4 @@ def demo(headless: bool, keep: Path | None, as_json: bool) -> None:
     if not (headless or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
         from tui.app import HubmanApp
 
-        HubmanApp(Path(result.home)).run()
+        HubmanApp(Path(result.home), watch=True).run()

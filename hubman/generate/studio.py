@@ -20,7 +20,7 @@ from hubman.generate.request import DrawRequest, LoraUse
 from hubman.images import dialects
 from hubman.images.found import merged
 from hubman.progress import Report
-from registry import ids, library, scan, timestamps, usage
+from registry import ids, library, prompt_name, scan, timestamps, usage
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
 from registry.hashing import hash_file
@@ -53,7 +53,7 @@ def lora_use(registry: Registry, version_id: str, strength: float | None = None)
                 chosen = version.strength if version.strength is not None else DEFAULT_STRENGTH
                 return LoraUse(
                     path=place.path,
-                    name=_tag_name(model.alias or model.name),
+                    name=_tag_name(prompt_name.of(model, version)),
                     sha256=file.sha256,
                     strength=chosen if strength is None else strength,
                     trigger_words=version.trigger_words,
@@ -68,7 +68,7 @@ def _tag_name(text: str) -> str:
 def find_lora(registry: Registry, name: str) -> LoraUse:
     """The LoRA that ``<lora:name:…>`` means. Raises :class:`NotFoundError`."""
     try:
-        return lora_use(registry, library.resolve(registry, name)[1])
+        return lora_use(registry, prompt_name.find(registry, name)[1])
     except NotFoundError as error:
         raise NotFoundError(
             f"the prompt names a LoRA {name} that is not in the library", "hubman ls shows what is there"

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from hubman.civitai.client import Civitai
-from hubman.civitai.enrich import Enriched, enrich, updates
+from hubman.civitai.enrich import Enriched, enrich, not_on_civitai, updates
 from hubman.civitai.errors import UnavailableError
+from hubman.jobs.handlers import collection
 from hubman.progress import silent
 from hubman.sandbox import Fault, Seeded, seed_model
 from registry import library
 from registry.database import Registry
 from registry.scan import index_file
 from tests.support.civitai import Bench, bench, quick_registry, write_lora
+from tests.support.jobs import fake_job
 
 
 @pytest.fixture
@@ -70,6 +72,16 @@ def test_a_site_that_is_down_deletes_nothing(site: Bench, client: Civitai, regis
     assert not library.show(registry, library.version(registry, version_id).model_id).upstream_deleted
 
 
+def test_what_civitai_does_not_know_is_named(site: Bench, client: Civitai, registry: Registry, tmp_path: Path) -> None:
+    known, _seeded = _indexed(site, registry, tmp_path, 1, "Harbor")
+    enrich(registry, client, report=silent)
+    own = index_file(registry, write_lora(tmp_path / "own.safetensors", seed=9))
+    model = library.version(registry, known).model_id
+    assert not_on_civitai(registry) == ["own"]
+    assert not_on_civitai(registry, [model]) == []
+    assert not_on_civitai(registry, [library.version(registry, own).model_id]) == ["own"]
+
+
 def test_newer_versions_are_news_until_they_are_here(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
@@ -96,3 +108,12 @@ def test_newer_versions_are_news_until_they_are_here(
     index_file(registry, newer)
     enrich(registry, client, report=silent)
     assert updates(registry, client) == []
+
+
+def test_the_job_tells_what_civitai_was_not_asked_about(registry: Registry, tmp_path: Path) -> None:
+    own = index_file(registry, write_lora(tmp_path / "own.safetensors", seed=9))
+    model = library.version(registry, own).model_id
+    for models in ([model], []):
+        job = fake_job(registry, "updates", "ask", {"models": models}, state="running")
+        found = collection.updates(registry, job, silent, lambda: False)
+        assert found == {"updates": [], "asked": 0, "unknown": 1, "names": ["own"]}

@@ -477,6 +477,13 @@ def test_a_negated_term_is_no_option(scanned: Path, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_models_that_civitai_does_not_know_are_named(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["updates", "ink wash"]) == 0
+    said = capsys.readouterr().err
+    assert "not known on Civitai: ink wash" in said
+    assert "newest version" not in said
+
+
 def test_views_are_saved_renamed_listed_and_removed(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["view", "save", "mine-inks", "ink", "-tag:old"]) == 0
     assert run(["view", "rename", "mine-inks", "inks"]) == 0

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -81,6 +82,63 @@ def test_epochs_of_one_training_are_a_group(registry: Registry) -> None:
         assert [one.version_id for one in _of(registry, version).epochs] == [first, second, last]
     assert [one.epoch for one in _of(registry, last).epochs] == [1, 2, 3]
     assert _of(registry, add_entry(registry, "alone", place="/m/alone.safetensors")).epochs == ()
+
+
+def _beside(registry: Registry, *files: dict[str, Any]) -> list[list[str]]:
+    """The epochs' names that each of these LoRAs in one folder is said to have."""
+    traits: dict[str, Any] = {"architecture": "sdxl", "rank": 16, "network_type": "lora"}
+    added = [
+        add_entry(
+            registry,
+            one["name"],
+            place=f"/m/{one['name']}.safetensors",
+            **traits | {key: one[key] for key in one if key != "name"},
+        )
+        for one in files
+    ]
+    return [[relative.name for relative in _of(registry, version).epochs] for version in added]
+
+
+def test_numbers_alone_make_no_epochs(registry: Registry) -> None:
+    assert _beside(registry, {"name": "style_001"}, {"name": "style_002"}, {"name": "style"}) == [[], [], []]
+    dated = {"name": "look_20241101"}, {"name": "look_20241201"}
+    assert _beside(registry, *dated) == [[], []]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"rank": 8},
+        {"architecture": "sd1"},
+        {"network_type": "lokr"},
+        {"metadata": {"ss_output_name": "another"}},
+        {"metadata": {"ss_output_name": "ink", "ss_session_id": "8"}},
+    ],
+)
+def test_what_differs_in_what_was_trained_is_no_epoch(registry: Registry, other: dict[str, Any]) -> None:
+    said = {"ss_output_name": "ink", "ss_session_id": "7"}
+    first = {"name": "ink-000001", "metadata": said if "8" in str(other) else {"ss_output_name": "ink"}}
+    second = {"name": "ink-000002", "metadata": {"ss_output_name": "ink"}, **other}
+    assert _beside(registry, first, second) == [[], []]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("ink-000001", "ink-000002"),
+        ("ink_epoch_2", "ink_epoch_10"),
+        ("ink-step00000500", "ink-step00001000"),
+        ("ink_000000500", "ink_000001000"),
+    ],
+)
+def test_epochs_and_steps_in_names_are_in_order(registry: Registry, names: tuple[str, str]) -> None:
+    assert _beside(registry, *({"name": name} for name in reversed(names))) == [list(names)] * 2
+
+
+def test_the_last_one_without_a_number_in_its_name_tells_its_epoch(registry: Registry) -> None:
+    last = {"name": "ink", "metadata": {"ss_output_name": "ink", "ss_epoch": "2"}}
+    first = {"name": "ink-000001", "metadata": {"ss_output_name": "ink", "ss_epoch": "1"}}
+    assert _beside(registry, last, first) == [["ink-000001", "ink"]] * 2
 
 
 def test_what_took_its_place_is_told(registry: Registry) -> None:

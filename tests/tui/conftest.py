@@ -8,9 +8,11 @@ import pytest
 
 from hubman.jobs import store
 from hubman.jobs.records import Job
-from registry import database
+from registry import database, edits, library, roots
 from registry.database import Registry
+from registry.scan import scan
 from tests.support import library_factory
+from tests.support.model_files import small_lora, write_model
 from tui import formats
 from tui.app import HubmanApp
 
@@ -67,3 +69,21 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     jobs: list[Job] = []
     monkeypatch.setattr(store, "spawn", lambda _registry, job: jobs.append(job))
     return jobs
+
+
+@pytest.fixture
+def folder(tmp_path: Path, home: Path) -> Path:
+    """Three LoRAs of real files; ``ink`` has a sidecar and another version, ``old``."""
+    folder = tmp_path / "loras"
+    for seed, name in enumerate(("clay", "ink", "old"), 1):
+        write_model(folder / f"{name}.safetensors", small_lora(), {"ss_output_name": name}, seed=seed)
+    (folder / "ink.json").write_text("{}")
+    with Registry(home) as registry:
+        roots.add(registry, folder)
+        scan(registry)
+        ink, version = library.resolve(registry, "ink")
+        _, old = library.resolve(registry, "old")
+        library.set_facts(registry, old, "user", {"model": ink, "version_name": "v1", "strength": 0.4})
+        said = {"name": "ink", "version_name": "v2", "strength": "0.7", "trigger_words": "inkwash, paper"}
+        edits.edit(registry, ink, version, said)
+    return folder

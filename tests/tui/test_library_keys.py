@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hubman.jobs.records import Job
-from registry import edits, library, roots
+from registry import edits, library
 from registry.database import Registry
 from registry.records import ModelDetail
 from registry.scan import scan
@@ -16,34 +16,14 @@ from tests.support.jobs import fake_job
 from tests.support.model_files import small_lora, write_model
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tui.app import HubmanApp
-from tui.screens.generate import GenerateScreen
 from tui.screens.library import LibraryScreen
 from tui.screens.publish import PublishScreen
-from tui.widgets.detail import About, describe
 from tui.widgets.dialogs import Ask, Choose, Confirm, Options
 from tui.widgets.facets import FacetList
 from tui.widgets.model_list import ModelList
 from tui.widgets.stack import StackList
 
 OpenApp = Callable[[], HubmanApp]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, home: Path) -> Path:
-    """Three LoRAs of real files; ``ink`` has a sidecar and another version, ``old``."""
-    folder = tmp_path / "loras"
-    for seed, name in enumerate(("clay", "ink", "old"), 1):
-        write_model(folder / f"{name}.safetensors", small_lora(), {"ss_output_name": name}, seed=seed)
-    (folder / "ink.json").write_text("{}")
-    with Registry(home) as registry:
-        roots.add(registry, folder)
-        scan(registry)
-        ink, version = library.resolve(registry, "ink")
-        _, old = library.resolve(registry, "old")
-        library.set_facts(registry, old, "user", {"model": ink, "version_name": "v1", "strength": 0.4})
-        said = {"name": "ink", "version_name": "v2", "strength": "0.7", "trigger_words": "inkwash, paper"}
-        edits.edit(registry, ink, version, said)
-    return folder
 
 
 def _screen(app: HubmanApp) -> LibraryScreen:
@@ -65,35 +45,6 @@ async def test_pages_are_walked_by_ctrl_d_and_ctrl_u(open_app: OpenApp, models: 
         assert rows.cursor == rows._page() > 1
         await press(pilot, "ctrl+u")
         assert rows.cursor == 0
-
-
-async def test_h_and_l_choose_the_version_that_actions_are_about(open_app: OpenApp, home: Path, folder: Path) -> None:
-    app = open_app()
-    async with app.run_test(size=(120, 40)) as pilot:
-        await settle(pilot)
-        screen = _screen(app)
-        await press(pilot, "j")
-        newest, other = _stored(home, "ink").versions
-        assert screen.version == newest
-        await press(pilot, "l")
-        assert screen.version == other
-        assert screen.detail is not None
-        newer, older = (describe(About(screen.detail, at)).plain.splitlines() for at in (0, 1))
-        shown = text_of(app)
-        assert any(line.strip() in shown for line in set(older) - set(newer)), "the detail follows"
-        await press(pilot, "y")
-        assert app.clipboard.endswith(f":{other.strength:g}>")
-        await press(pilot, "s", "end", "ctrl+u")
-        await write(pilot, "0.35")
-        await press(pilot, "enter")
-        assert [version.strength for version in _stored(home, "ink").versions] == [newest.strength, 0.35]
-        await press(pilot, "T")
-        assert isinstance(app.screen, GenerateScreen)
-        (item,) = app.screen.query_one(StackList)._items
-        assert (item.version_id, item.strength) == (other.id, 0.35)
-        await press(pilot, "1", "right", "left", "left")
-        assert _screen(app).version is not None
-        assert _screen(app).version == _stored(home, "ink").versions[0]
 
 
 async def test_t_prepares_a_sweep_over_the_known_range(open_app: OpenApp, home: Path, folder: Path) -> None:
@@ -300,6 +251,31 @@ async def test_what_came_of_asking_is_told_once(open_app: OpenApp, home: Path, f
         assert told == ["2 models with a newer version: @updates shows them, + pulls"]
 
 
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"updates": [], "asked": 0, "unknown": 1, "names": ["ink"]}, "not known on Civitai: ink"),
+        (
+            {"updates": [], "asked": 2, "unknown": 5, "names": ["clay", "ink", "old"]},
+            "all that Civitai knows are at the newest version that it has; not known on Civitai: clay, ink, old and 2 more",
+        ),
+        ({"updates": [], "asked": 2, "unknown": 0}, "all that Civitai knows are at the newest version that it has"),
+    ],
+)
+async def test_models_that_civitai_does_not_know_are_named(
+    open_app: OpenApp, home: Path, folder: Path, result: dict[str, object], said: str
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        with Registry(home) as registry:
+            job = fake_job(registry, "updates", "ask", {}, state="done", result=result)
+        _screen(app)._updates = job.id
+        app.poll_soon()
+        await settle(pilot)
+        assert said in notes_of(app)
+
+
 async def test_r_renames_the_model_alone_or_with_its_files(open_app: OpenApp, home: Path, folder: Path) -> None:
     app = open_app()
     async with app.run_test(size=(120, 30)) as pilot:
@@ -439,6 +415,8 @@ async def test_the_sorted_column_is_marked(open_app: OpenApp, models: list[str])
     ("width", "shown"),
     [
         (80, {"Name", "Base"}),
+        (150, {"★", "Name", "Version", "Base", "Kind", "Rank", "Added"}),
+        (160, {"★", "Name", "Version", "Base", "Kind", "Rank", "Size", "Added"}),
         (220, {"★", "Name", "Version", "Base", "Kind", "Rank", "Str", "Size", "Used", "Added", "Lic"}),
     ],
 )
@@ -451,6 +429,8 @@ async def test_columns_follow_the_width(
         rows = _screen(app).query_one(ModelList)
         header = rows.render_line(0).text.replace("▴", " ")
         assert set(header.split()) == shown
+        if "Version" in shown:
+            assert header.index("Version") - header.index("Name") > 24, "the name keeps its room"
 
 
 async def test_q_goes_back_from_a_pane_or_a_screen_over_the_library_and_then_quits(

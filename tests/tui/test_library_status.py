@@ -57,6 +57,12 @@ def test_the_disk_was_checked_when_a_scan_or_the_watcher_looked_last() -> None:
     assert library_status.seconds_since(at, IndexState(checked_at=40.0), 50.0) == 0.0
 
 
+def test_a_young_age_is_told_each_second_and_an_old_one_now_and_then() -> None:
+    assert all(library_status.is_due(tick, tick + 0.5) for tick in range(1, 11))
+    assert [tick for tick in range(1, 41) if library_status.is_due(tick, 60.0 + tick)] == [10, 20, 30, 40]
+    assert not library_status.is_due(3, None)
+
+
 def test_the_line_says_what_the_watching_does() -> None:
     assert library_status.index_words(IndexState()) == ""
     assert library_status.index_words(IndexState(stage="listing", done=3, total=1000)) == "listing 3 of 1,000"

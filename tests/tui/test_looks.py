@@ -107,6 +107,21 @@ async def test_nothing_that_would_show_a_word_opens_in_privacy_mode(open_app: Op
             assert not any(SECRET in note for note in notes_of(app)), action.id
 
 
+async def test_the_hash_is_hidden_and_an_undo_is_told_without_its_name(
+    open_app: OpenApp, home: Path, secrets: list[str]
+) -> None:
+    with Registry(home) as registry:
+        (file,) = library.show(registry, secrets[0]).versions[0].files
+    app = open_app()
+    async with app.run_test(size=(120, 60)) as pilot:
+        await settle(pilot)
+        assert file.autov2 in text_of(app)
+        await press(pilot, "X")
+        assert file.autov2 not in text_of(app)
+        await press(pilot, "b", "z")
+        assert notes_of(app)[-1] == "one change undone"
+
+
 async def test_a_model_keeps_its_number_and_the_query_is_not_readable(open_app: OpenApp, secrets: list[str]) -> None:
     app = open_app()
     async with app.run_test(size=(160, 48)) as pilot:

@@ -138,8 +138,9 @@ class HubScreen(Screen[None], Acting):
             reason = "that did not work; without privacy mode (X) it says why"
         self.notify(reason, severity="error", timeout=8, markup=False)
 
-    def say(self, text: str) -> None:
-        self.notify("done" if self.hub.looks.is_private else text, timeout=3, markup=False)
+    def say(self, text: str, *, private: str = "done") -> None:
+        """Tell what was done; ``private`` takes its place in privacy mode, and may hold no name."""
+        self.notify(private if self.hub.looks.is_private else text, timeout=3, markup=False)
 
     # jobs ---------------------------------------------------------------------------------------------------------
 

@@ -77,6 +77,7 @@ class LibraryScreen(LibraryMarks):
         self._finished: frozenset[str] | None = None
         self._checked_at = ""
         self._speed = library_status.Speed()
+        self._ticks = 0
 
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="query-row"):
@@ -94,7 +95,7 @@ class LibraryScreen(LibraryMarks):
 
     def on_mount(self) -> None:
         if self.hub.polls:
-            self.set_interval(10, self.show_status)
+            self.set_interval(1, self._show_age)
         # The panes are painted first; what fills them needs imports and the disk.
         self.call_after_refresh(self.reload, facets=True)
 
@@ -189,6 +190,13 @@ class LibraryScreen(LibraryMarks):
         seconds = library_status.seconds_since(self._checked_at, self.hub.index, monotonic())
         said = library_status.line(self._total, seconds, marked, self.marked_bytes, others=others)
         self.query_one("#status", Static).update(said)
+
+    def _show_age(self) -> None:
+        """Called each second; the line is drawn again where it would tell another age."""
+        self._ticks += 1
+        seconds = library_status.seconds_since(self._checked_at, self.hub.index, monotonic())
+        if library_status.is_due(self._ticks, seconds):
+            self.show_status()
 
     def _refuse(self, reason: str) -> None:
         """Say what is wrong with the query; the last good list stays."""
@@ -310,8 +318,8 @@ class LibraryScreen(LibraryMarks):
         return not self.has_class("-wide") and (self.has_class("-detail") or self.has_class("-facets"))
 
     def leave(self) -> bool:
-        """``q`` closes a pane that hides the list, and a range; else it quits."""
-        if self._range_from is None and not self._is_pane_open:
+        """``q`` drops a range and goes back to the list; from the list it quits."""
+        if self._range_from is None and not self._is_pane_open and self.focused in (None, self.rows):
             return False
         self.do_back()
         return True

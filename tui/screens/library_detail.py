@@ -10,6 +10,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Input, Static
 
 from hubman.terminal import Pictures
+from tui import formats
 from tui.pictures import NONE
 from tui.screens.library_views import LibraryViews
 from tui.widgets.facets import FacetList
@@ -17,7 +18,10 @@ from tui.widgets.picture import Picture
 from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from registry.database import Registry
+    from registry.lineage import Relative
     from registry.records import ModelRow
     from tui.detail_reading import Found
     from tui.looks import Looks
@@ -128,9 +132,27 @@ class LibraryDetail(LibraryViews):
         self._step_version(1)
 
     def _step_version(self, by: int) -> None:
-        if self.detail is not None:
-            self.version_at = max(0, min(self.version_at + by, len(self.detail.versions) - 1))
-            self._read_detail(self.detail.id)
+        """To another version; of a model that has one only, to another epoch of its training."""
+        if self.detail is None:
+            return
+        epochs = self.shown.lineage.epochs if self.shown is not None and self.shown.model.id == self.detail.id else ()
+        if len(self.detail.versions) == 1 and epochs:
+            self._step_epoch(epochs, by)
+            return
+        self.version_at = max(0, min(self.version_at + by, len(self.detail.versions) - 1))
+        self._read_detail(self.detail.id)
+
+    def _step_epoch(self, epochs: Sequence[Relative], by: int) -> None:
+        at = next((at for at, one in enumerate(epochs) if self.version and one.version_id == self.version.id), 0) + by
+        if not 0 <= at < len(epochs):
+            self.say(f"this is the {'last' if by > 0 else 'first'} epoch that is here")
+            return
+        other = epochs[at]
+        if other.model_id in self.order.ids:
+            self.rows.cursor = self.order.ids.index(other.model_id)
+            return
+        which = f"epoch {other.epoch}, " if other.epoch is not None else ""
+        self.say(f"{which}{formats.one_line(other.name)} is not in this list: a query without filters shows it")
 
     def do_next_picture(self) -> None:
         self._step_picture(1)

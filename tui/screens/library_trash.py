@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from registry.database import Registry
     from registry.journal import Entry
     from registry.undo import Undone
+    from tui.actions import Action
 
 
 class _Load(NamedTuple):
@@ -31,6 +32,10 @@ class LibraryTrash(LibraryEdits):
         if need == "undo" and not (self.is_loaded and _can_undo(self.registry)):
             return "nothing to undo"
         return super().lacks(need)
+
+    def label_of(self, action: Action) -> str:
+        is_out = action.id == "library.trash" and self.detail is not None and self.detail.deleted_at is not None
+        return "bring back" if is_out else super().label_of(action)
 
     def do_trash(self) -> None:
         """Into the trash, with files or without; of models that are in it, out of it."""
@@ -110,7 +115,8 @@ class LibraryTrash(LibraryEdits):
 
     def _undone(self, undone: Undone) -> None:
         self.reload(facets=True)
-        self.say(f"{'undone' if undone.entry.is_undo else 'done again'}: {undone.entry.label}")
+        what = "undone" if undone.entry.is_undo else "done again"
+        self.say(f"{what}: {undone.entry.label}", private=f"one change {what}")
         if undone.kept:
             first, others = undone.kept[0], len(undone.kept) - 1
             more = f", and {formats.count(others, 'other field')}" if others else ""

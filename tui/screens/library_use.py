@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui import formats
 from tui.screens.library_trash import LibraryTrash
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from registry.database import Registry
     from registry.journal import Entry
@@ -48,11 +48,12 @@ class LibraryUse(LibraryTrash):
     async def _copy(self, *, with_words: bool) -> None:
         if self.detail is None or self.version is None:
             return
-        from registry import triggers
+        from registry import prompt_name, triggers
 
         version = self.version
         words = triggers.copied(version.trigger_words, version.trigger_groups) if with_words else []
-        await self.copy_text(", ".join([*words, formats.lora_tag(self.detail.alias, version.strength)]))
+        tag = formats.lora_tag(prompt_name.of(self.detail, version), version.strength)
+        await self.copy_text(", ".join([*words, tag]))
 
     async def copy_text(self, text: str) -> None:
         """Put ``text`` on the terminal's clipboard and, where there is a program for it, the system's; say which."""
@@ -226,9 +227,7 @@ class LibraryUse(LibraryTrash):
             return
         self._updates = ""
         if view.job.state == "done":
-            count = len((view.job.result or {}).get("updates", ()))
-            newer = f"{formats.count(count, 'model')} with a newer version: @updates shows them, + pulls"
-            self.say(newer if count else "all are at the newest version that Civitai has")
+            self.say(_updates_words(view.job.result or {}))
         elif view.job.error:
             self.complain(view.job.error)
 
@@ -237,6 +236,21 @@ def _carry_out(registry: Registry, lines: Sequence[Line], watch: Watch) -> Entry
     from registry import organise
 
     return organise.carry_out(registry, lines, watch)
+
+
+def _updates_words(result: Mapping[str, Any]) -> str:
+    """What came of asking for updates, and of which models Civitai knows nothing."""
+    count, asked, unknown = len(result.get("updates", ())), result.get("asked", 0), result.get("unknown", 0)
+    parts = []
+    if count:
+        parts.append(f"{formats.count(count, 'model')} with a newer version: @updates shows them, + pulls")
+    elif asked:
+        parts.append("all that Civitai knows are at the newest version that it has")
+    if unknown:
+        names = [formats.one_line(name) for name in result.get("names", ())]
+        more = f" and {unknown - len(names):,} more" if unknown > len(names) else ""
+        parts.append(f"not known on Civitai: {', '.join(names)}{more}")
+    return "; ".join(parts) or "there is no model to ask for"
 
 
 def _check_ref(text: str) -> None:

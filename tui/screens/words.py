@@ -123,7 +123,10 @@ class WordsScreen(ModalScreen[list[Trigger] | None], Acting):
         await self._copy()
 
     async def do_copy_tag(self) -> None:
-        await self._copy(formats.lora_tag(self._model.alias, self._version.strength))
+        from registry import prompt_name
+
+        name = prompt_name.of(self._model, self._version)
+        await self._copy(formats.lora_tag(name, self._version.strength))
 
     async def _copy(self, *more: str) -> None:
         words = [one.word for one in self._said if one.is_required]

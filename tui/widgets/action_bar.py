@@ -9,6 +9,7 @@ from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.acting import Acting
 from tui.actions import ACTIONS, Action, of_scope
 from tui.widgets.columns import cut
 
@@ -32,7 +33,11 @@ class ActionBar(Widget):
     def _spans(self) -> list[tuple[Action, str, str]]:
         """(action, key, label) of what fits, help always among them."""
         shown = [action for action in of_scope(self._scope) if action.footer]
-        spans = [(action, self._key(action), action.label) for action in [*shown, ACTIONS["app.help"]]]
+        screen = self.screen
+        spans = [
+            (action, self._key(action), screen.label_of(action) if isinstance(screen, Acting) else action.label)
+            for action in [*shown, ACTIONS["app.help"]]
+        ]
         while len(spans) > 1 and sum(_width(span) for span in spans) > self.size.width - 1:
             del spans[-2]
         return spans

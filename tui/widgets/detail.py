@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from textual.content import Content
 
-from registry import levels, licence
+from registry import levels, licence, prompt_name
 from registry.lineage import Lineage
 from registry.records import FileRow, ModelDetail, Place, Replaced, VersionRow
 from registry.usage_profile import Profile
@@ -118,8 +118,8 @@ def _version(model: ModelDetail, version: VersionRow, at: int, width: int) -> It
     bar = formats.strength_bar(version.strength, version.strength_min, version.strength_max, 16 if width >= WIDE else 8)
     yield Row("strength", bar, sources.get("strength"))
     if model.alias:
-        tag = f"<lora:{formats.one_line(model.alias)}:{formats.strength(version.strength) or '0.8'}>"
-        yield Row("alias", tag, model.sources.get("alias", "file"))
+        tag = formats.lora_tag(formats.one_line(prompt_name.of(model, version)), version.strength)
+        yield Row("alias", tag, "user" if prompt_name.is_alias(model, version) else "file")
     if version.published_url:
         yield Row("site", formats.one_line(version.published_url), sources.get("published_url"))
 

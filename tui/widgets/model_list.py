@@ -70,16 +70,16 @@ class ModelList(RowList[ModelRow]):
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("", 1),
         Column("★", 5, drop=3),
-        Column("Name", 22, grow=True),
-        Column("Version", 8, drop=10),
+        Column("Name", 24, grow=True),
+        Column("Version", 8, drop=7),
         Column("Base", 11, drop=1),
-        Column("Kind", 7, drop=7),
-        Column("Rank", 4, drop=6, right=True),
-        Column("Str", 4, drop=5, right=True),
-        Column("Size", 8, drop=9, right=True),
-        Column("Used", 6, drop=8, right=True),
+        Column("Kind", 7, drop=6),
+        Column("Rank", 4, drop=5, right=True),
+        Column("Str", 4, drop=9, right=True),
+        Column("Size", 8, drop=8, right=True),
+        Column("Used", 6, drop=10, right=True),
         Column("Added", 6, drop=4, right=True),
-        Column("Lic", 5, drop=9),
+        Column("Lic", 5, drop=11),
         Column("", 3, drop=2),
     )
     SORTS: ClassVar[dict[str, tuple[str, bool]]] = {
@@ -116,14 +116,13 @@ class ModelList(RowList[ModelRow]):
 
     def cells(self, item: ModelRow) -> Sequence[Cell]:
         marked = item.id in self.order.marks
-        name = looks_of(self).name(item.id, formats.one_line(item.name)) + (
-            f"  ({item.versions})" if item.versions > 1 else ""
-        )
+        looks = looks_of(self)
+        name = looks.name(item.id, formats.one_line(item.name)) + (f"  ({item.versions})" if item.versions > 1 else "")
         return (
             self._mark(item),
             (formats.stars(item.rating), "warn"),
             (name, "mark" if marked else "muted" if set(item.flags) & set("MO") else ""),
-            (formats.one_line(item.version_name), "muted"),
+            ("" if looks.is_private else formats.one_line(item.version_name), "muted"),
             (item.base_model or "?", "muted"),
             (item.network_type or item.kind, "muted"),
             (str(item.rank) if item.rank else "", "muted"),

@@ -10,6 +10,7 @@ import msgspec
 
 from hubman.jobs.records import Job
 from hubman.progress import Progress, Report, stoppable
+from registry import library
 from registry.database import Registry
 
 Stop = Callable[[], bool]
@@ -44,15 +45,23 @@ def pull(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dic
 
 
 def updates(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: ``models`` (empty means all), optional ``site``. Result: ``updates``, one for each that has a newer version."""
+    """Request: ``models`` (empty means all), optional ``site``.
+
+    Result: ``updates``, one for each that has a newer version; ``asked``, of how many models Civitai has a page;
+    ``unknown``, how many it knows nothing of, and ``names`` of the first of these.
+    """
+    from hubman.civitai.enrich import not_on_civitai
     from hubman.civitai.enrich import updates as find_updates
     from hubman.civitai.session import connect
 
     del should_stop
     report(Progress(stage="ask Civitai"))
     with connect(registry.home, job.request.get("site")) as client:
-        found = find_updates(registry, client, job.request.get("models") or None)
-    return {"updates": [plain(one) for one in found]}
+        models = job.request.get("models") or None
+        found = find_updates(registry, client, models)
+    unknown = not_on_civitai(registry, models)
+    asked = (len(set(models)) if models else library.count(registry)) - len(unknown)
+    return {"updates": [plain(one) for one in found], "asked": asked, "unknown": len(unknown), "names": unknown[:3]}
 
 
 def publish(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
