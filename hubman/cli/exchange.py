@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hubman.cli import output
+from hubman.cli.arguments import GivenPath
 from hubman.cli.library import open_registry
 from hubman.progress import Progress
 from registry import exchange, exchange_csv, exchange_import, library, program_import
@@ -21,7 +22,7 @@ from registry.errors import HubError, UsageError
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", "csv"]), help="jsonl loses nothing, csv is for spreadsheets."
 )
-@click.option("-o", "--output", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write FILE instead.")
+@click.option("-o", "--output", "target", type=GivenPath(), help="Write FILE instead.")
 @output.json_option
 def export(query: tuple[str, ...], form: str | None, target: Path | None, as_json: bool) -> None:
     """Write everything that a person can edit of the models that match QUERY, or of all, with what their files are known by.
@@ -43,6 +44,10 @@ def export(query: tuple[str, ...], form: str | None, target: Path | None, as_jso
     if target is None:
         click.echo(content, nl=False)
         return
+    if not target.parent.is_dir():
+        raise HubError(f"{target.parent} is no folder", "make it, or name a file in one that is there")
+    if target.is_dir():
+        raise HubError(f"{target} is a folder", "name a file in it")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)
@@ -56,7 +61,7 @@ def export(query: tuple[str, ...], form: str | None, target: Path | None, as_jso
 
 
 @click.command("import")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=GivenPath())
 @click.option("--yes", is_flag=True, help="Carry the plan out without asking.")
 @click.option("--dry-run", is_flag=True, help="Show what would be taken, and take nothing.")
 @output.json_option
