@@ -24,6 +24,7 @@ MIGRATIONS = (
     "m003_scan",
     "m004_journal",
     "m010_copies",
+    "m012_made",
     "m011_places",
     "m002_query",
     "m006_sidecars",
@@ -149,6 +150,7 @@ def load_migrations() -> Migrations:
     """All of them; the modules of tables register their own, in this order."""
     from registry.schema import migrations
     from registry.schema_copies import m010_copies  # noqa: F401
+    from registry.schema_made import m012_made  # noqa: F401
     from registry.schema_places import m011_places  # noqa: F401
     from registry.schema_query import m002_query  # noqa: F401
     from registry.schema_sidecars import m006_sidecars  # noqa: F401
