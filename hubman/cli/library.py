@@ -170,10 +170,15 @@ def verify(query: tuple[str, ...], as_json: bool) -> int:
         for path in found.changed:
             output.say(f"{path} has changed or gone since the last scan: hubman scan looks at it")
         output.say(
-            f"{found.sound} sound, {len(found.findings)} not, {len(found.changed)} changed, {found.absent} not here, "
+            f"{found.sound - found.unopened} sound, {_unopened(found.unopened)}{len(found.findings)} not, "
+            f"{len(found.changed)} changed, {found.absent} not here, "
             f"{output.size(found.size)} read"
         )
     return 1 if found.findings else 0
+
+
+def _unopened(count: int) -> str:
+    return f"{count} with the right hash (not opened), " if count else ""
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})

@@ -576,3 +576,27 @@ def test_export_names_the_folder_that_was_typed(tmp_path: Path, capsys: pytest.C
     )
     assert run(["export", "-o", str(tmp_path)]) == 1
     assert f"{tmp_path} is a folder" in capsys.readouterr().err
+
+
+def test_what_is_not_known_of_a_file_is_not_shown_as_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "loras"
+    folder.mkdir()
+    (folder / "old.pt").write_bytes(b"a pickle")
+    (folder / "cut.safetensors").write_bytes(b"\x10")
+    assert run(["scan", str(folder)]) == 0
+    capsys.readouterr()
+    for name, reason in (("old", "a pickle, which is never opened"), ("cut", "its header can't be read")):
+        assert run(["show", name]) == 0
+        shown = capsys.readouterr().out
+        assert f": unknown base, {reason}\n" in shown
+        assert "None" not in shown
+    assert run(["verify", "old"]) == 0
+    assert capsys.readouterr().out.startswith("0 sound, 1 with the right hash (not opened), 0 not,")
+
+
+def test_a_trash_without_files_says_where_the_models_are(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trash", "ink wash"]) == 0
+    capsys.readouterr()
+    assert run(["trash", "ls"]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, "hubman ls is:trash" in shown.err) == ("", True)
