@@ -55,13 +55,13 @@ def undo(registry: Registry, number: int | None = None, *, force: bool = False) 
         made = moving.missing_folders(moves)
 
         def finish(db: sqlite3.Connection) -> Undone:
-            done = _undo(registry, entry.id, force=force, moves=moves)
-            journal.note_folders(db, done.entry.id, made)
-            return done
+            undone = _undo(registry, entry.id, force=force, moves=moves)
+            journal.note_folders(db, undone.entry.id, made)
+            return undone
 
-        done = moving.carry_out(registry, moves, finish)
+        undone = moving.carry_out(registry, moves, finish)
         moving.drop_folders(journal.folders_of(registry.db, entry.id))
-        return done
+        return undone
     return _undo(registry, entry.id, force=force)
 
 
