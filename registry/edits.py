@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from registry import fields, journal, library, previews, settled, timestamps, triggers
+from registry import edit_checks, fields, journal, library, previews, settled, timestamps, triggers
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.journal import Entry
@@ -50,6 +50,7 @@ def edit_all(registry: Registry, targets: Sequence[Target], assignments: Mapping
     targets = _now(registry, targets)
 
     def act() -> None:
+        edit_checks.check(registry, [(target, parsed) for target in targets])
         for model, version in targets:
             for name, value in parsed.items():
                 _assign(registry, model if fields.level_of(name) == "model" else version, name, value)
@@ -65,6 +66,7 @@ def edit_each(registry: Registry, rows: Sequence[tuple[Target, Mapping[str, str]
     parsed = [(target, {name: _parse(name, value) for name, value in texts.items()}) for target, texts in now]
 
     def act() -> None:
+        edit_checks.check(registry, parsed)
         for (model, version), values in parsed:
             for name, value in values.items():
                 _assign(registry, model if fields.level_of(name) == "model" else version, name, value)
@@ -74,13 +76,14 @@ def edit_each(registry: Registry, rows: Sequence[tuple[Target, Mapping[str, str]
 
 def plan_edit(registry: Registry, targets: Sequence[Target], assignments: Mapping[str, str]) -> list[Planned]:
     """What :func:`edit_all` would change, field by field. Raises as it does, and :class:`NotFoundError`."""
-    for name, value in assignments.items():
-        _parse(name, value)
+    parsed = {name: _parse(name, value) for name, value in assignments.items()}
+    edit_checks.check(registry, [(target, parsed) for target in _now(registry, targets)])
     found = []
     for model, version_id in _now(registry, targets):
         detail, version = library.show(registry, model), library.version(registry, version_id)
         for name, value in assignments.items():
-            before, after = shown(name, detail, version), value.strip()
+            before = shown(name, detail, version)
+            after = fields.shown(name, parsed[name]) if name in fields.FIELDS else value.strip()
             if before != after:
                 found.append(Planned(detail.id, detail.name, name, before, after))
     return found
@@ -235,8 +238,4 @@ def shown(name: str, model: ModelDetail, version: VersionRow) -> str:
         return ""
     if name == "trigger_groups":
         return triggers.shown(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return ", ".join(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return ", ".join(value) if isinstance(value, tuple) else fields.shown(name, value)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from registry.errors import UsageError
+from registry.listing import LEVELS, highest_bit
 
 SOURCES = ("user", "training", "civitai", "sidecar", "header", "file", "guess")
 """Who said it, the most trusted first: the shown value is the first source's that has one."""
+
+KINDS = (
+    "lora", "checkpoint", "embedding", "vae", "controlnet", "t2i-adapter", "ip-adapter", "upscaler", "text-encoder",
+    "image-encoder", "motion", "other",
+)  # fmt: skip
+"""What a model can be: what :mod:`registry.identify_kinds` tells apart."""
 
 Level = Literal["model", "version", "collection"]
 Type = Literal["text", "int", "real", "bool", "json"]
@@ -114,11 +122,45 @@ def parse(field: Field, text: str) -> Any:
             raise UsageError(f"{field.name} can't be {text!r}", "say yes or no")
         return text.lower() in {"yes", "true", "1"}
     if field.type == "text":
-        return text
+        return _parse_text(field.name, text)
+    if field.name == "nsfw_level" and text.lower().replace("-", "") in LEVELS:
+        return LEVELS[text.lower().replace("-", "")]
     try:
         number = int(text) if field.type == "int" else float(text)
     except ValueError:
-        raise UsageError(f"{field.name} can't be {text!r}", "give a number") from None
+        raise UsageError(f"{field.name} can't be {text!r}", _wanted(field.name)) from None
     if not field.low <= number <= field.high:
         raise UsageError(f"{field.name} can't be {number:g}", f"it goes from {field.low:g} to {field.high:g}")
     return number
+
+
+def shown(name: str, value: Any) -> str:
+    """A fact as a person reads it, and as :func:`parse` takes it."""
+    if value is None:
+        return ""
+    if name == "nsfw_level":
+        # A model's number has a bit for each level of its pictures; the highest counts.
+        return next((level for level, bit in LEVELS.items() if bit == highest_bit(value)), str(value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+_BREAKS_TAG = frozenset("<>:,\r\n")
+
+
+def _parse_text(name: str, text: str) -> str:
+    if name == "kind":
+        if text.lower() not in KINDS:
+            near = get_close_matches(text.lower(), KINDS, 1, 0.5)
+            raise UsageError(
+                f"kind can't be {text!r}", f"did you mean {near[0]}?" if near else f"use one of {', '.join(KINDS)}"
+            )
+        return text.lower()
+    if name == "alias" and not _BREAKS_TAG.isdisjoint(text):
+        raise UsageError(f"alias can't be {text!r}", "<, >, :, commas and line breaks would break the tag in a prompt")
+    return text
+
+
+def _wanted(name: str) -> str:
+    return f"use one of {', '.join(LEVELS)}" if name == "nsfw_level" else "give a number"

@@ -97,7 +97,7 @@ def _enter(db: sqlite3.Connection, verb: str, label: str, models: Sequence[str],
     if undoes is not None:
         db.execute("UPDATE journal SET undone_by = ? WHERE id = ?", (entry.id, undoes.id))
     db.execute("DELETE FROM journal WHERE id <= ?", (entry.id - KEPT,))
-    for table in ("journal_steps", "journal_moves", "journal_writes"):
+    for table in ("journal_steps", "journal_moves", "journal_writes", "journal_folders"):
         db.execute(f"DELETE FROM {table} WHERE entry <= ?", (entry.id - KEPT,))  # noqa: S608 - names of ours
     return entry
 
@@ -160,6 +160,17 @@ def moves_of(db: sqlite3.Connection, number: int) -> list[Move]:
     """The files that an entry moved."""
     rows = db.execute("SELECT source, target FROM journal_moves WHERE entry = ? ORDER BY number", (number,))
     return [(row[0], row[1]) for row in rows]
+
+
+def note_folders(db: sqlite3.Connection, number: int, folders: Iterable[str]) -> None:
+    """Keep that an entry made these folders."""
+    db.executemany("INSERT OR IGNORE INTO journal_folders VALUES (?, ?)", [(number, folder) for folder in folders])
+
+
+def folders_of(db: sqlite3.Connection, number: int) -> list[str]:
+    """The folders that an entry made, the outer ones first."""
+    rows = db.execute("SELECT path FROM journal_folders WHERE entry = ? ORDER BY path", (number,))
+    return [row[0] for row in rows]
 
 
 _decode_sayings = msgspec.json.Decoder(list[said.Saying]).decode

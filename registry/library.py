@@ -256,7 +256,7 @@ def resolve(registry: Registry, ref: str) -> tuple[str, str]:
         if len(models) == 1:
             return found[0][0], found[0][1]
         if models:
-            names = ", ".join(sorted(f"{row[2]} ({row[0][:8]})" for row in found)[:4])
+            names = ", ".join(sorted({f"{row[2]} ({row[0][:8]})" for row in found})[:4])
             raise UsageError(f"{text} means {len(models)} models: {names}", "use the id")
     raise NotFoundError(f"no model called {text}", "hubman ls shows what is there; hubman scan finds new files")
 

@@ -51,7 +51,7 @@ def carry_out(
         _put_back_all(registry)
         check(moves)
         copying.check_room(moves)
-        made = _missing_folders(moves) + trash_folder.manifests(moves)
+        made = missing_folders(moves) + trash_folder.manifests(moves)
         number = _begin(registry, moves, made)
         try:
             copies = _move(registry, moves, number, watch)
@@ -114,13 +114,20 @@ def _begin(registry: Registry, moves: Sequence[Move], made: Sequence[str]) -> in
         )
 
 
-def _missing_folders(moves: Sequence[Move]) -> list[str]:
-    """The folders that have to be made, the outer ones first."""
+def missing_folders(moves: Sequence[Move]) -> list[str]:
+    """The folders that :func:`carry_out` has to make, the outer ones first."""
     missing: dict[str, None] = {}
     for _, target in moves:
         above = [folder for folder in Path(target).parents if not os.path.lexists(folder)]
         missing |= dict.fromkeys(str(folder) for folder in reversed(above))
     return list(missing)
+
+
+def drop_folders(folders: Sequence[str]) -> None:
+    """Remove those of these folders in which nothing is left; the outer ones come first."""
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
 
 
 def _move(registry: Registry, moves: Sequence[Move], number: int, watch: Watch) -> list[Copied]:

@@ -41,7 +41,11 @@ FIELDS = (
     "name",
     "original",
 )
-"""``name`` is the file's present name without its ending, ``original`` the one under which it was first seen."""
+"""``name`` is the file's present name without its ending, ``original`` the one under which it was first seen.
+
+``model`` is the latter too where nobody named the model: called after its file, it would take in what a template adds
+each time anew.
+"""
 
 UNKNOWN = "unknown"
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -109,8 +113,13 @@ def carry_out(registry: Registry, lines: Sequence[Line], watch: Watch | None = N
     models = list(dict.fromkeys(line.model for line in sound))
     label = f"{len(sound)} files organised"
 
-    def finish(_: object) -> Entry | None:
-        return journal.write(registry, "organise", label, models, lambda: None, moves=moves)
+    made = moving.missing_folders(moves)
+
+    def finish(db: sqlite3.Connection) -> Entry | None:
+        entry = journal.write(registry, "organise", label, models, lambda: None, moves=moves)
+        if entry is not None:
+            journal.note_folders(db, entry.id, made)
+        return entry
 
     return moving.carry_out(registry, moves, finish, *([watch] if watch else []))
 
@@ -133,7 +142,9 @@ def _parts(template: str) -> list[str]:
 
 # One statement for all: asked model by model, fifty thousand take half a minute.
 _FILES = """
-SELECT m.id AS model, m.name, m.kind, m.creator, m.tag_list, v.name AS version, v.base_model, v.network_type, v.rank,
+SELECT m.id AS model, m.name, json_extract(m.sources, '$.name') IS NOT NULL AS is_named,
+    (SELECT name FROM files WHERE version_id = m.version_id ORDER BY added_at, sha256 LIMIT 1) AS first_file,
+    m.kind, m.creator, m.tag_list, v.name AS version, v.base_model, v.network_type, v.rank,
     v.trigger_words, f.sha256, f.name AS file, f.added_at, p.path,
     (SELECT json_extract(body, '$.name') FROM records WHERE kind = 'run' AND id = v.id) AS run
 FROM json_each(?) j JOIN models m ON m.id = j.value JOIN versions v ON v.model_id = m.id
@@ -167,7 +178,7 @@ def _values(row: sqlite3.Row) -> dict[str, str]:
         "base": row["base_model"],
         "type": row["network_type"] or row["kind"],
         "creator": row["creator"],
-        "model": row["name"],
+        "model": row["name"] if row["is_named"] else stem_of(row["first_file"]),
         "version": row["version"],
         "tag": next(iter(_texts(row["tag_list"])), None),
         "trigger": next(iter(_texts(row["trigger_words"])), None),

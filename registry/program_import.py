@@ -11,7 +11,18 @@ from typing import Any
 
 import msgspec
 
-from registry import library, scan, scan_walk, sidecar_store, sidecar_view, sidecars, webui_search, webuis
+from registry import (
+    image_folders,
+    library,
+    scan,
+    scan_walk,
+    sidecar_store,
+    sidecar_view,
+    sidecars,
+    webui_outputs,
+    webui_search,
+    webuis,
+)
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.scan_plan import Watch
@@ -58,7 +69,12 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     program: str
     base: Path
     folders: tuple[ModelFolder, ...]
-    models: int
+    files: int
+    """Model files in the folders: a plan knows no more."""
+    models: int | None = None
+    """Models that those files are; several files may be one. None in a plan."""
+    pictures: tuple[Path, ...] = ()
+    """The folders of pictures that the program draws into; they are watched after it."""
     scanned: scan.ScanResult | None = None
     dialects: tuple[Dialect, ...] = ()
     conflicts: tuple[Conflicting, ...] = ()
@@ -82,7 +98,8 @@ def look(base: Path) -> Imported:
         program=program,
         base=base,
         folders=tuple(folders),
-        models=len(found.files),
+        files=len(found.files),
+        pictures=tuple(_pictures(program, base)),
         dialects=tuple(_dialects(told)),
         broken=(*broken, *found.problems),
         left_out=(*_left_out(base, folders), *_unplaced(told)),
@@ -91,7 +108,7 @@ def look(base: Path) -> Imported:
 
 
 def take_over(registry: Registry, base: Path, watch: Watch | None = None) -> Imported:
-    """Index the model folders of the program in ``base`` with all that their sidecars say.
+    """Index the model folders of the program in ``base`` with all that their sidecars say, and watch its pictures.
 
     Nothing in them is changed. Raises :class:`UsageError` for a folder that holds no installation.
     """
@@ -103,11 +120,16 @@ def take_over(registry: Registry, base: Path, watch: Watch | None = None) -> Imp
     }
     told = [(row.dialect, row.path, row.said) for row in rows.values() if row.problem is None]
     models = _models_below(registry, folders)
+    pictures = _pictures(program, base)
+    with registry.transaction():
+        watched = tuple(dict.fromkeys(image_folders.add(registry, one) for one in pictures))
     return Imported(
         program=program,
         base=base,
         folders=tuple(folders),
+        files=_files_below(registry, folders),
         models=len(models),
+        pictures=watched,
         scanned=result,
         dialects=tuple(_dialects(told)),
         conflicts=tuple(
@@ -133,6 +155,22 @@ def _installation(base: Path) -> tuple[str, list[ModelFolder]]:
     raise UsageError(
         f"{base} holds no program that is known", f"give the folder of one of {known}, or use hubman root add"
     )
+
+
+def _pictures(program: str, base: Path) -> list[Path]:
+    try:
+        return webui_outputs.outputs(program, base)
+    except UsageError:
+        return []
+
+
+def _files_below(registry: Registry, folders: Sequence[ModelFolder]) -> int:
+    found: set[str] = set()
+    for folder in folders:
+        start = f"{str(folder.path).rstrip('/')}/"
+        sql = "SELECT path FROM places WHERE path >= ? AND path < ? AND state <> 'missing'"
+        found |= {row[0] for row in registry.db.execute(sql, (start, start[:-1] + "0"))}
+    return len(found)
 
 
 def _models_below(registry: Registry, folders: Sequence[ModelFolder]) -> list[str]:

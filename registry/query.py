@@ -22,7 +22,8 @@ from difflib import get_close_matches
 
 from registry import query_words
 from registry.errors import UsageError
-from registry.query_fields import FIELDS
+from registry.query_choices import HAS, IS
+from registry.query_fields import FIELDS, SYNONYMS
 from registry.query_order import DEFAULT_ORDER, SORT_NAMES, one_order
 from registry.query_terms import QueryError, Term, readable, terms
 from registry.query_values import Parameters
@@ -78,14 +79,18 @@ class Query:
         return replace(self, conditions=tuple(c for c in self.conditions if c.field != name))
 
 
-def compile_query(text: str, now: datetime | None = None, views: Mapping[str, str] | None = None) -> Query:
+def compile_query(
+    text: str, now: datetime | None = None, views: Mapping[str, str] | None = None, *, name: str = ""
+) -> Query:
     """Compile a query line; ``now`` is what ages are counted from, ``views`` are a person's own, by name.
+
+    ``name`` is that of the view whose line it is, if it is one's.
 
     Models in the trash are left out unless the line says ``is:trash``. Raises :class:`QueryError` naming the part
     that makes no sense.
     """
     values = Parameters(now or datetime.now(UTC))
-    found = _Line(readable(text), values, {**(views or {}), **BUILT_IN_VIEWS}).compiled()
+    found = _Line(readable(text), values, {**(views or {}), **BUILT_IN_VIEWS}, (name,) if name else ()).compiled()
     shown = Condition("l.deleted" if found.trash else "NOT l.deleted")
     return Query((shown, *found.conditions), values.bound, ", ".join([*found.order, DEFAULT_ORDER]))
 
@@ -104,8 +109,12 @@ class _Line:
 
     def compiled(self) -> _Line:
         words: list[str] = []
-        for term in terms(self.text):
+        for typed in terms(self.text):
+            term = replace(typed, field=SYNONYMS.get(typed.field, typed.field))
             self._count(term)
+            if term.is_open:
+                error = UsageError("the quote is not closed", 'write another " at its end')
+                raise QueryError(error, self.text, self.text.index('"', term.start), term.end)
             if not (term.field or term.regex or term.typo or term.negated or _is_view(term)) and (
                 query_words.has_token(term.value)
             ):
@@ -143,9 +152,10 @@ class _Line:
         name = term.value[1:].lower()
         line = self.views.get(name)
         if line is None:
-            raise self._wrong(term, UsageError(f"there is no view {term.value}", _near_view(name, self.views)))
+            others = {known: line for known, line in self.views.items() if known not in self.inside}
+            raise self._wrong(term, UsageError(f"there is no view {term.value}", _near_view(name, others)))
         if name in self.inside:
-            raise self._wrong(term, UsageError(f"the view @{name} refers to itself", "save it anew without that"))
+            raise self._wrong(term, UsageError(f"the view @{name} can't name itself", "leave that out of its line"))
         try:
             found = _Line(readable(line), self.values, self.views, (*self.inside, name)).compiled()
         except QueryError as error:
@@ -221,6 +231,10 @@ def _word(text: str, values: Parameters) -> str:
 
 
 def _near_field(name: str) -> str:
+    if name in HAS:
+        return f"has:{name} finds what has it, words without a field look in names, files, triggers, tags and notes"
+    if name in IS:
+        return f"did you mean is:{name}?"
     near = get_close_matches(name, [*FIELDS, "sort"], 1, 0.5)
     return f"did you mean {near[0]}:?" if near else f"fields are {', '.join(sorted([*FIELDS, 'sort']))}"
 

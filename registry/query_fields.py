@@ -67,6 +67,24 @@ def _collection(text: str, values: Parameters) -> str:
     )
 
 
+_HASHES = ("sha256", "autov1", "autov3", "blake3")
+
+
+def _hash(text: str, values: Parameters) -> str:
+    """Models with a file one of whose hashes begins so; AutoV2 is the beginning of SHA-256."""
+    digits = text.lower().removeprefix("=").removesuffix("*")
+    if not re.fullmatch(r"[0-9a-f]+", digits):
+        raise UsageError(f"hash can't be {text!r}", "give the first hex digits, for example hash:4feec281")
+    begins = values.bind(digits)
+    # A letter after f ends what begins so. A file without a hash yet has a stand-in for one, which is no hex.
+    ends = [f"(f.{name} >= {begins} AND f.{name} < {begins} || 'g')" for name in _HASHES]
+    crc = f"(f.crc32 >= upper({begins}) AND f.crc32 < upper({begins}) || 'G')"
+    return (
+        "l.id IN (SELECT w.model_id FROM files f JOIN versions w ON w.id = f.version_id "
+        f"WHERE {' OR '.join([*ends, crc])})"
+    )
+
+
 def _number(name: str, column: str) -> Compile:
     return lambda text, values: query_values.compare(column, query_values.number(name), text, values.bind)
 
@@ -148,6 +166,7 @@ FIELDS: dict[str, QueryField] = {
     "name": QueryField(_contains("l.name"), "a part of the name", "ink"),
     "alias": QueryField(_whole("l.alias"), "its name in prompts", "inkwash"),
     "file": QueryField(lambda text, values: values.one_contains("l.files", text), "a part of a file's name", "ink_v2"),
+    "hash": QueryField(_hash, "how a hash of a file begins: SHA-256, AutoV1 to 3, BLAKE3, CRC32", "4feec281"),
     "folder": QueryField(
         lambda text, values: values.one_contains("l.folders", text), "a part of a file's folder here", "styles/"
     ),
@@ -184,3 +203,6 @@ FIELDS: dict[str, QueryField] = {
     ),
 }
 """Every field of the query line but ``sort``, with its help."""
+
+SYNONYMS = {"algo": "type"}
+"""Other words for fields."""

@@ -23,6 +23,8 @@ class Term:
     quoted: bool = False
     regex: bool = False
     typo: bool = False
+    is_open: bool = False
+    """Its quote is not closed."""
     start: int = dataclasses.field(default=0, compare=False)
     end: int = dataclasses.field(default=0, compare=False)
     value_at: int = dataclasses.field(default=0, compare=False)
@@ -54,7 +56,7 @@ _TERM = re.compile(
     r"""\s* (?P<term> (?P<no>-(?=\S))?
     (?: /(?P<regex> (?:[^/\\\s] | \\.) (?:[^/\\] | \\.)* )/ (?=\s|$)
       | (?P<typo>~(?=[^\s~]))?
-        (?: (?P<field>[A-Za-z_]+) : (?P<op><=|>=|<|>|=)? )? (?: "(?P<quoted>[^"]*)"? | (?P<plain>[^\s"]*) )
+        (?: (?P<field>[A-Za-z_]+) : (?P<op><=|>=|<|>|=)? )? (?: "(?P<quoted>[^"]*)(?P<closed>")? | (?P<plain>[^\s"]*) )
     ))""",
     re.VERBOSE,
 )
@@ -77,7 +79,7 @@ def terms(text: str) -> Iterator[Term]:
             continue
         position = found.end()
         term = _term(found)
-        if term.field or (term.value and term.value != "-"):
+        if term.field or term.is_open or (term.value and term.value != "-"):
             yield term
 
 
@@ -98,6 +100,7 @@ def _term(found: re.Match[str]) -> Term:
         negated,
         quoted,
         typo=bool(found["typo"]),
+        is_open=quoted and found["closed"] is None,
         start=start,
         end=end,
         value_at=at,

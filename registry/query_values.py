@@ -114,10 +114,16 @@ def compare(column: str, read: Callable[[str], float], text: str, bind: Bind) ->
     """``>=4``, ``4`` or ``2..4`` (ends included, either may be missing) as a condition."""
     low, dots, high = text.partition("..")
     if dots:
+        if low and high and read(low) > read(high):
+            raise _reversed(low, high)
         ends = [f"{column} {sign} {bind(read(end))}" for sign, end in ((">=", low), ("<=", high)) if end]
         return " AND ".join(ends) or f"{column} IS NOT NULL"
     operator, value = split_operator(text)
     return f"{column} {operator or '='} {bind(read(value))}"
+
+
+def _reversed(low: str, high: str) -> UsageError:
+    return UsageError(f"nothing lies in {low}..{high}", f"the lower end goes first: {high}..{low}")
 
 
 def split_operator(text: str) -> tuple[str, str]:
@@ -147,6 +153,7 @@ def when(column: str, text: str, now: datetime, bind: Bind) -> str:
 
 
 def _between(column: str, low: str, high: str, now: datetime, bind: Bind) -> str:
+    _check_rises(low, high)
     ends = []
     for value, is_low in ((low, True), (high, False)):
         if not value:
@@ -159,6 +166,19 @@ def _between(column: str, low: str, high: str, now: datetime, bind: Bind) -> str
             first, after = _span(value, value)
             ends.append(f"{column} >= {bind(first)}" if is_low else f"{column} < {bind(after)}")
     return " AND ".join(ends) or f"{column} IS NOT NULL"
+
+
+def _check_rises(low: str, high: str) -> None:
+    """Raises :class:`UsageError` for two ages or two dates of which the later one stands first."""
+    if not (low and high):
+        return
+    ages = _age(low), _age(high)
+    if ages[0] is not None and ages[1] is not None:
+        is_reversed = ages[0] > ages[1]
+    else:
+        is_reversed = ages == (None, None) and _span(low, low)[0] >= _span(high, high)[1]
+    if is_reversed:
+        raise _reversed(low, high)
 
 
 def _age(text: str) -> float | None:

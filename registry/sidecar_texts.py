@@ -47,6 +47,8 @@ def markdown(content: bytes, _beside: Beside) -> Sidecar:
     """
     text = _text(content).replace("\r\n", "\n")
     match = re.match(r"---[ \t]*\n(.*?)\n---[ \t]*(?:\n|$)", text, re.DOTALL)
+    if match is None and re.match(r"---(?:\s|$)", text):
+        raise ValueError("it begins as a front matter that does not end with a line of ---")
     if match is None:
         return Sidecar(notes=values.prose(text))
     front = _front(match[1])
@@ -110,6 +112,8 @@ def _front(text: str) -> values.Document:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark else ""
         raise ValueError(f"{getattr(error, 'problem', None) or error}{where}") from error
+    if found is not None and not isinstance(found, dict):
+        raise ValueError("its front matter is no table of names and values")
     return values.mapping(found)
 
 

@@ -52,7 +52,16 @@ def undo(registry: Registry, number: int | None = None, *, force: bool = False) 
         return Undone(done, journal.entry(registry, entry.id), tuple(_kept_file(path) for path in left))
     moves = [(target, source) for source, target in reversed(journal.moves_of(registry.db, entry.id))]
     if moves:
-        return moving.carry_out(registry, moves, lambda _: _undo(registry, entry.id, force=force, moves=moves))
+        made = moving.missing_folders(moves)
+
+        def finish(db: sqlite3.Connection) -> Undone:
+            undone = _undo(registry, entry.id, force=force, moves=moves)
+            journal.note_folders(db, undone.entry.id, made)
+            return undone
+
+        undone = moving.carry_out(registry, moves, finish)
+        moving.drop_folders(journal.folders_of(registry.db, entry.id))
+        return undone
     return _undo(registry, entry.id, force=force)
 
 

@@ -38,10 +38,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """``changed`` are files that are others than at the last scan, or gone: no judgement, until they are scanned.
-    ``absent`` counts those that were missing or offline already.
+    ``absent`` counts those that were missing or offline already. ``unopened`` are those of the sound ones of which only
+    the hash was looked at: what is in a pickle can't be told without running it.
     """
 
     sound: int = 0
+    unopened: int = 0
     absent: int = 0
     size: int = 0
     findings: tuple[Finding, ...] = ()
@@ -55,7 +57,7 @@ def verify(registry: Registry, text: str = "", watch: Watch | None = None) -> Ve
     """
     known = [place for place in _wanted(registry, text) if not place.is_unhashed]
     here = [place for place in known if not place.is_absent]
-    total, done, sound = sum(place.size for place in here), 0, 0
+    total, done, sound, unopened = sum(place.size for place in here), 0, 0, 0
     findings: list[Finding] = []
     changed: list[str] = []
     batch: list[tuple[Known, Finding | None]] = []
@@ -68,6 +70,7 @@ def verify(registry: Registry, text: str = "", watch: Watch | None = None) -> Ve
             continue
         finding = _judged(place, found)
         sound += finding is None
+        unopened += finding is None and not place.path.lower().endswith(SAFETENSORS)
         findings += [finding] if finding else []
         batch.append((place, finding))
         if len(batch) >= _BATCH:
@@ -77,7 +80,12 @@ def verify(registry: Registry, text: str = "", watch: Watch | None = None) -> Ve
     if watch is not None:
         watch(total, total)
     return Verified(
-        sound=sound, absent=len(known) - len(here), size=done, findings=tuple(findings), changed=tuple(changed)
+        sound=sound,
+        unopened=unopened,
+        absent=len(known) - len(here),
+        size=done,
+        findings=tuple(findings),
+        changed=tuple(changed),
     )
 
 

@@ -44,7 +44,7 @@ def save(registry: Registry, name: str, line: str) -> str:
     if len(line) > _LONGEST:
         raise UsageError(f"@{known} is longer than {_LONGEST} characters", "split it into several views")
     with registry.transaction() as db:
-        compile_query(line, views={**own(registry), known: line})
+        compile_query(line, views={**own(registry), known: line}, name=known)
         journal.write(registry, "view", f"view @{known}", [ids.VIEW + known], lambda: _say(db, known, line))
     return known
 

@@ -31,8 +31,8 @@ def _bulk_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def edit(words: tuple[str, ...], query: str | None, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Change fields of the model REF, or of all that ``--query`` finds, such as ``rating=5 notes="for client A"``.
 
-    An empty value takes an edit back. Fields of versions are changed of the newest one. Changes to what a query finds
-    are shown first.
+    An empty value takes an edit back. ``nsfw_level`` is pg, pg13, r, x or xxx. Fields of versions are changed of the
+    newest one. Changes to what a query finds are shown first.
     """
     with open_registry() as registry:
         targets, rest = _targets(registry, words, query)

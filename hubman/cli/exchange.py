@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hubman.cli import output
+from hubman.cli.arguments import GivenPath
 from hubman.cli.library import open_registry
 from hubman.progress import Progress
 from registry import exchange, exchange_csv, exchange_import, library, program_import
@@ -21,7 +22,7 @@ from registry.errors import HubError, UsageError
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", "csv"]), help="jsonl loses nothing, csv is for spreadsheets."
 )
-@click.option("-o", "--output", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write FILE instead.")
+@click.option("-o", "--output", "target", type=GivenPath(), help="Write FILE instead.")
 @output.json_option
 def export(query: tuple[str, ...], form: str | None, target: Path | None, as_json: bool) -> None:
     """Write everything that a person can edit of the models that match QUERY, or of all, with what their files are known by.
@@ -43,6 +44,10 @@ def export(query: tuple[str, ...], form: str | None, target: Path | None, as_jso
     if target is None:
         click.echo(content, nl=False)
         return
+    if not target.parent.is_dir():
+        raise HubError(f"{target.parent} is no folder", "make it, or name a file in one that is there")
+    if target.is_dir():
+        raise HubError(f"{target} is a folder", "name a file in it")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)
@@ -56,14 +61,15 @@ def export(query: tuple[str, ...], form: str | None, target: Path | None, as_jso
 
 
 @click.command("import")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=GivenPath())
 @click.option("--yes", is_flag=True, help="Carry the plan out without asking.")
 @click.option("--dry-run", is_flag=True, help="Show what would be taken, and take nothing.")
 @output.json_option
 def import_(path: Path, yes: bool, dry_run: bool, as_json: bool) -> int:
     """Take over PATH: the folder of A1111, Forge, ComfyUI, InvokeAI, StabilityMatrix or SwarmUI, or a file of ``hubman export``.
 
-    Of a program its model folders are indexed and all sidecars read; nothing in it is changed. A file's plan is shown
+    Of a program its model folders are indexed, all sidecars read and its pictures watched; nothing in it is changed. That
+    is no entry of the journal: ``hubman root rm`` and ``hubman images rm`` end it. A file's plan is shown
     first; ``hubman undo`` takes it back. Exit status 1 if a line finds no file here: those of JSON Lines wait until a
     scan finds it.
     """
@@ -147,9 +153,12 @@ def _program(base: Path, *, dry_run: bool, as_json: bool) -> int:
     if as_json:
         output.print_json(found)
         return 0
-    output.say(f"{found.program} in {found.base}: {found.models} models in {len(found.folders)} folders")
+    models = "" if found.models is None else f", {found.models} models"
+    output.say(f"{found.program} in {found.base}: {found.files} model files{models}, in {len(found.folders)} folders")
     for folder in found.folders:
         output.say(f"  {folder.path}" + (f" ({folder.kind})" if folder.kind != "any" else ""))
+    for pictures in found.pictures:
+        output.say(f"  {pictures} (pictures{'' if found.is_plan else '; hubman images scan looks at them'})")
     for dialect in found.dialects:
         fields = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in dialect.fields.items())
         output.say(f"{dialect.dialect}: {dialect.files} read ({fields or 'they say nothing'})")
@@ -161,4 +170,5 @@ def _program(base: Path, *, dry_run: bool, as_json: bool) -> int:
         output.say(f"not taken: {left.count} {left.what}: {left.reason}")
     if found.scanned:
         output.say(f"{found.scanned.new} new, {found.scanned.unchanged} known before, {found.scanned.damaged} damaged")
+        output.say("hubman undo does not take this back: hubman root rm and hubman images rm end it, folder by folder")
     return 0

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from hubman.cli import output
+from hubman.cli.arguments import GivenPath
 from hubman.cli.library import open_registry
 from hubman.progress import Progress
 from registry.usage_match import Unmatched
@@ -28,7 +29,7 @@ def images() -> None:
 
 
 @images.command("add")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=GivenPath())
 @click.option(
     "--preset",
     metavar="PROGRAM",
@@ -77,7 +78,7 @@ def images_find(as_json: bool) -> None:
 
 
 @images.command("rm")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=GivenPath())
 @click.option("--forget", is_flag=True, help="Count the pictures that lie only there no more.")
 @output.json_option
 def images_rm(folder: Path, forget: bool, as_json: bool) -> None:
@@ -110,7 +111,7 @@ def images_ls(as_json: bool) -> None:
 
 
 @images.command("scan")
-@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("folders", nargs=-1, type=GivenPath())
 @output.json_option
 def images_scan(folders: tuple[Path, ...], as_json: bool) -> None:
     """Look at new and changed pictures in FOLDERS, which are watched from then on, or in all that are.

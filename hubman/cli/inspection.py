@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from hubman.cli import output
+from hubman.cli.arguments import GivenPath
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=GivenPath())
 @output.json_option
 def inspect(file: Path, as_json: bool) -> None:
     """What a model FILE says of itself, and what says so: architecture, type, rank, training. Needs no registry."""

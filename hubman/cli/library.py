@@ -9,6 +9,7 @@ import click
 
 from hubman import config
 from hubman.cli import output
+from hubman.cli.arguments import GivenPath
 from hubman.progress import Progress
 from registry import library
 from registry.database import Registry
@@ -25,7 +26,7 @@ def root() -> None:
 
 
 @root.command("add")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=GivenPath())
 @click.option(
     "--preset",
     metavar="PROGRAM",
@@ -77,7 +78,7 @@ def root_find(as_json: bool) -> None:
 
 
 @root.command("rm")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=GivenPath())
 def root_rm(folder: Path) -> None:
     """Stop indexing FOLDER. Its files and what is known of them stay."""
     from registry import roots
@@ -103,7 +104,7 @@ def root_ls(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("folders", nargs=-1, type=GivenPath())
 @click.option("--rehash", is_flag=True, help="Read every file again, changed or not.")
 @click.option("--no-hash", is_flag=True, help="Only list what is there; the next scan hashes it.")
 @output.json_option
@@ -169,10 +170,15 @@ def verify(query: tuple[str, ...], as_json: bool) -> int:
         for path in found.changed:
             output.say(f"{path} has changed or gone since the last scan: hubman scan looks at it")
         output.say(
-            f"{found.sound} sound, {len(found.findings)} not, {len(found.changed)} changed, {found.absent} not here, "
+            f"{found.sound - found.unopened} sound, {_unopened(found.unopened)}{len(found.findings)} not, "
+            f"{len(found.changed)} changed, {found.absent} not here, "
             f"{output.size(found.size)} read"
         )
     return 1 if found.findings else 0
+
+
+def _unopened(count: int) -> str:
+    return f"{count} with the right hash (not opened), " if count else ""
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})

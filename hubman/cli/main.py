@@ -110,6 +110,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         result: Any = cli.main(arguments, prog_name="hubman", standalone_mode=False)
     except click.exceptions.Exit as request:
         return request.exit_code
+    except click.exceptions.NoArgsIsHelpError as request:
+        request.show()
+        return request.exit_code
     except BrokenPipeError:
         return 1
     except (click.Abort, KeyboardInterrupt):

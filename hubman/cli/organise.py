@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hubman.cli import output
+from hubman.cli.arguments import GivenPath
 from hubman.cli.library import open_registry
 from hubman.progress import Progress
 from registry import library, renaming
@@ -21,7 +22,7 @@ from registry.organise import Line
 @click.option("--query", default="", help="Only models that this query finds.")
 @click.option(
     "--into",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     help="Move them into this indexed folder, also on another drive, instead of their own.",
 )
 @click.option("--yes", is_flag=True, help="Move without asking.")

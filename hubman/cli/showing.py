@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 import msgspec
 
@@ -53,10 +55,7 @@ def _print_model(model: ModelDetail) -> None:
 
 
 def _print_version(version: VersionRow, found: Lineage) -> None:
-    base = version.base_model or "unknown base"
-    source = version.sources.get("base_model")
-    said = f"{base} ({source})" if source else base
-    output.say(f"version    {version.name or version.id[:8]}: {said}, {version.network_type}, rank {version.rank}")
+    output.say(f"version    {version.name or version.id[:8]}: {', '.join(_known(version))}")
     if version.trigger_words:
         output.say(f"  triggers {', '.join(version.trigger_words)}")
     if version.negative_prompt:
@@ -76,6 +75,21 @@ def _print_version(version: VersionRow, found: Lineage) -> None:
             output.say(f"           {place.path} ({_state(place)})")
     for old in version.history:
         output.say(f"  replaced {old.path}  sha256 {old.sha256[:12]}  {old.at[:10]}")
+
+
+def _known(version: VersionRow) -> Iterator[str]:
+    """What is known of a version, and why that is all."""
+    base, source = version.base_model or "unknown base", version.sources.get("base_model")
+    yield f"{base} ({source})" if source else base
+    if version.network_type:
+        yield version.network_type
+    if version.rank is not None:
+        yield f"rank {version.rank}"
+    file = version.files[0] if version.files else None
+    if file is not None and file.format == "pickle":
+        yield "a pickle, which is never opened"
+    elif file is not None and file.damage:
+        yield "its header can't be read"
 
 
 def _hash(file: FileRow) -> str:

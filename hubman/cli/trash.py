@@ -75,6 +75,8 @@ def ls(as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
+    if not found:
+        click.echo("no files are in the trash; hubman ls is:trash lists the models that are", err=True)
     output.table(
         [
             (

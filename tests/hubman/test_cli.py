@@ -567,3 +567,67 @@ def test_doctor_names_a_wrong_setting(home: Path, capsys: pytest.CaptureFixture[
     assert "sixl" in found["settings"]["what"]
     assert "quadrant blocks" in found["pictures"]["what"]
     assert found["video"]["ok"]
+
+
+@pytest.mark.parametrize(
+    "words", [["root", "add", ""], ["root", "rm", ""], ["scan", ""], ["images", "add", ""], ["import", ""]]
+)
+def test_an_empty_path_is_not_the_current_folder(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == 2
+    assert "an empty name is no path" in capsys.readouterr().err
+    assert run(["root", "ls"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("group", ["collection", "sidecar", "images", "preview", "view", "root", "remote"])
+def test_a_group_without_a_command_shows_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([group]) == 2
+    shown = capsys.readouterr()
+    assert run([group, "--help"]) == 0
+    assert (shown.out + shown.err).strip() == capsys.readouterr().out.strip()
+
+
+def test_a_model_with_several_files_is_named_once_where_a_name_means_several(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Registry(home) as registry:
+        first, second = (add_entry(registry, "ink", content=content) for content in "ab")
+        third = add_entry(registry, "ink", content="c", facts={"model": first})
+        assert library.version(registry, third).model_id == first
+    assert run(["show", "ink"]) == 2
+    names = ", ".join(f"ink ({model[:8]})" for model in sorted((first, second)))
+    assert f"ink means 2 models: {names}: use the id" in capsys.readouterr().err
+
+
+def test_export_names_the_folder_that_was_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", "-o", str(tmp_path / "nope" / "x")]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"hubman: {tmp_path}/nope is no folder: make it, or name a file in one that is there\n"
+    )
+    assert run(["export", "-o", str(tmp_path)]) == 1
+    assert f"{tmp_path} is a folder" in capsys.readouterr().err
+
+
+def test_what_is_not_known_of_a_file_is_not_shown_as_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "loras"
+    folder.mkdir()
+    (folder / "old.pt").write_bytes(b"a pickle")
+    (folder / "cut.safetensors").write_bytes(b"\x10")
+    assert run(["scan", str(folder)]) == 0
+    capsys.readouterr()
+    for name, reason in (("old", "a pickle, which is never opened"), ("cut", "its header can't be read")):
+        assert run(["show", name]) == 0
+        shown = capsys.readouterr().out
+        assert f": unknown base, {reason}\n" in shown
+        assert "None" not in shown
+    assert run(["verify", "old"]) == 0
+    assert capsys.readouterr().out.startswith("0 sound, 1 with the right hash (not opened), 0 not,")
+
+
+def test_a_trash_without_files_says_where_the_models_are(scanned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trash", "ink wash"]) == 0
+    capsys.readouterr()
+    assert run(["trash", "ls"]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, "hubman ls is:trash" in shown.err) == ("", True)

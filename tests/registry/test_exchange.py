@@ -28,6 +28,7 @@ from registry import (
 )
 from registry.database import Registry
 from registry.errors import UsageError
+from registry.fields import KINDS
 from registry.records import ModelDetail
 from registry.undo import undo
 from tests.support.model_files import small_lora, write_model
@@ -65,10 +66,12 @@ def _take(registry: Registry, content: list[bytes]) -> exchange_import.Plan:
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).map(str.strip).filter(bool)
+# Several models can't have one, and some characters would break the tag in a prompt.
+_ALIAS = st.uuids().map(str)
 _EDITS = st.fixed_dictionaries(
     {},
     optional={
-        "name": _TEXT, "creator": _TEXT, "alias": _TEXT, "kind": _TEXT, "version_name": _TEXT, "base_model": _TEXT,
+        "name": _TEXT, "creator": _TEXT, "alias": _ALIAS, "kind": st.sampled_from(KINDS), "version_name": _TEXT, "base_model": _TEXT,
         "negative_prompt": _TEXT, "rating": st.integers(0, 5).map(str), "favourite": st.sampled_from(["yes", "no"]),
         "strength": st.integers(-30, 30).map(lambda n: str(n / 10)), "nsfw_level": st.sampled_from(["1", "8"]),
         "notes": st.text(st.characters(exclude_categories=["Cs"]), max_size=20),

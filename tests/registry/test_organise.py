@@ -169,3 +169,29 @@ def test_no_name_chooses_a_path(name: str) -> None:
     assert not set(part) & set('/\\:*?"<>|\x00')
     assert len(part.encode()) <= MAX_BYTES
     assert safe_part(part, fallback="unknown") == part
+
+
+def test_a_model_that_nobody_named_keeps_the_name_under_which_it_came(registry: Registry, tmp_path: Path) -> None:
+    write_model(tmp_path / "loras" / "x.safetensors", small_lora(), seed=1)
+    roots.add(registry, tmp_path / "loras")
+    scan(registry)
+    organise.carry_out(registry, _plan(registry, "{model}-{hash8}"))
+    scan(registry)
+    assert _plan(registry, "{model}-{hash8}") == [], "the same template again has nothing to do"
+    model, version = library.resolve(registry, library.model_ids(registry)[0])
+    edits.edit(registry, model, version, {"name": "Ink"})
+    (line,) = _plan(registry, "{model}")
+    assert Path(line.target).name == "Ink.safetensors", "a name that a person gave counts"
+
+
+def test_an_undo_leaves_no_folder_that_was_made_and_every_other(registry: Registry, folder: Path) -> None:
+    (folder / "SDXL").mkdir()
+    entry = organise.carry_out(registry, _plan(registry, "{base}/{creator}/{model}"))
+    assert entry is not None
+    (folder / "SDXL" / "mori" / "mine.txt").touch()
+    undone = undo(registry)
+    assert {path.name for path in folder.rglob("*") if path.is_dir()} == {"SDXL", "mori"}, "but those that are in use"
+    (folder / "SDXL" / "mori" / "mine.txt").unlink()
+    (folder / "SDXL" / "mori").rmdir()
+    undo(registry, undo(registry, undone.entry.id).entry.id)
+    assert {path.name for path in folder.rglob("*") if path.is_dir()} == {"SDXL"}, "also when it was done again"

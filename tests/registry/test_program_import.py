@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from registry import library, program_import, roots
+from registry import image_folders, library, program_import, roots
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.program_import import Imported
@@ -51,7 +52,7 @@ _EXPECTED = {
 
 def test_an_installation_is_taken_over_with_a_report_of_what_came_from_where(registry: Registry, comfy: Path) -> None:
     found = program_import.take_over(registry, comfy)
-    assert (found.program, found.models, found.is_plan) == ("comfyui", 3, False)
+    assert (found.program, found.files, found.models, found.is_plan) == ("comfyui", 3, 3, False)
     assert [folder.path for folder in found.folders] == [comfy / "models" / "loras"]
     assert _dialects(found) == _EXPECTED
     assert [(one.name, one.fields) for one in found.conflicts] == [("Ink", ("name",))]
@@ -75,13 +76,25 @@ def test_an_installation_is_taken_over_with_a_report_of_what_came_from_where(reg
 
 def test_a_plan_tells_the_same_and_takes_nothing(registry: Registry, comfy: Path) -> None:
     found = program_import.look(comfy)
-    assert (found.program, found.models, found.is_plan, found.scanned) == ("comfyui", 3, True, None)
+    assert (found.program, found.files, found.is_plan, found.scanned) == ("comfyui", 3, True, None)
     assert _dialects(found) == _EXPECTED
     assert [Path(one.path).name for one in found.broken] == ["c.civitai.info"]
     assert roots.all_roots(registry) == []
     before = sorted(path.name for path in comfy.rglob("*"))
     program_import.take_over(registry, comfy)
     assert sorted(path.name for path in comfy.rglob("*")) == before, "nothing in the installation changes"
+
+
+def test_a_plan_counts_as_the_import_and_both_tell_of_the_pictures(registry: Registry, comfy: Path) -> None:
+    shutil.copy(comfy / "models/loras/a.safetensors", comfy / "models/loras/copy of a.safetensors")
+    (comfy / "output").mkdir()
+    plan = program_import.look(comfy)
+    found = program_import.take_over(registry, comfy)
+    assert (plan.files, plan.models) == (4, None)
+    assert (found.files, found.models) == (4, 3)
+    assert plan.pictures == found.pictures == (comfy / "output",)
+    assert [one.path for one in image_folders.all_folders(registry)] == [comfy / "output"]
+    assert program_import.take_over(registry, comfy).pictures == (comfy / "output",)
 
 
 @pytest.mark.parametrize(

@@ -386,3 +386,42 @@ def test_a_pattern_that_could_take_for_ever_is_refused(registry: Registry, patte
 @pytest.mark.parametrize("pattern", ["x+", "(ink|paint)", "(ab)+", r"v\d+$", "[(+]x", r"\(x+\)*", "x{2,3}", "(?:v)?x"])
 def test_plain_patterns_are_not_refused(registry: Registry, pattern: str) -> None:
     assert library.list_models(registry, f"/{pattern}/") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "says", "start"),
+    [
+        ('ink "open', "the quote is not closed", 4),
+        ('-trigger:"red hair', "the quote is not closed", 9),
+        ('"', "the quote is not closed", 0),
+        ("strength:1..0.6", r"nothing lies in 1..0.6: the lower end goes first: 0.6..1", 9),
+        ("rank:32..16", "the lower end goes first: 16..32", 5),
+        ("added:30d..7d", "the lower end goes first: 7d..30d", 6),
+        ("added:2026-03..2025", "the lower end goes first: 2025..2026-03", 6),
+        ("notes:x", "has:notes finds what has it", 0),
+        ("fav:yes", "did you mean is:fav", 0),
+        ("hash:xyz", "give the first hex digits", 5),
+    ],
+)
+def test_what_can_find_nothing_is_a_mistake_with_its_place(shelf: Registry, line: str, says: str, start: int) -> None:
+    with pytest.raises(QueryError, match=says) as caught:
+        library.model_ids(shelf, line)
+    assert caught.value.start == start
+
+
+def test_ranges_of_one_point_and_of_dates_that_lie_in_one_another_are_sound(shelf: Registry) -> None:
+    for line in ("rank:8..8", "added:7d..7d", "added:2026-03..2026", "added:2026..2026-03"):
+        library.model_ids(shelf, line)
+
+
+def test_a_model_is_found_by_how_a_hash_of_its_file_begins(registry: Registry) -> None:
+    ink = add_entry(registry, "ink", autov3="ab12" * 16, crc32="0FF1CE00", blake3="ff99" * 16)
+    add_entry(registry, "clay", autov3="ab13" * 16)
+    sha256 = library.show(registry, ink).versions[0].files[0].sha256
+    for text in (sha256, sha256[:10].upper(), "ab12", "0ff1ce", "ff9*", "=" + sha256):
+        assert library.model_ids(registry, f"hash:{text}") == [ink], text
+    assert len(library.model_ids(registry, "hash:ab1")) == 2
+
+
+def test_algo_is_another_word_for_the_type(shelf: Registry) -> None:
+    assert _names(shelf, "algo:loha") == _names(shelf, "type:loha") == [RED]

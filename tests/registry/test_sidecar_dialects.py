@@ -215,6 +215,8 @@ def test_markdown_with_a_front_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "front",
     [
+        ": : :",
+        "only words",
         "a: &x [1]\nb: *x",
         "a: [",
         "a: !!python/object:os.system x",
@@ -233,6 +235,19 @@ def test_a_front_matter_that_is_none_is_told_in_one_line(tmp_path: Path, front: 
         assert "\n" not in broken[0][1]
     else:
         assert front.startswith("a: !!python"), "a tag is a text like another"
+
+
+@pytest.mark.parametrize("text", ["--- : : :", "---\na: b\nno end", "---", "---\r\nx: [\r\n---\r\n"])
+def test_a_front_matter_that_does_not_end_is_broken_and_no_note(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.md").write_bytes(text.encode())
+    said, broken = sidecars.read([tmp_path / "a.md"], OWN)
+    assert said is None
+    assert "front matter" in broken[0][1] or "in line" in broken[0][1]
+
+
+def test_dashes_that_are_no_front_matter_are_notes(tmp_path: Path) -> None:
+    for text in ("----\na rule", "a\n---\nb", "---x"):
+        assert _fields(_read(tmp_path, "a.md", text.encode())) == {"notes": text}
 
 
 def test_civitdl_tells_the_version_by_its_names(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ def test_a_view_stands_for_its_line_also_inside_others_and_negated(registry: Reg
         ("", "ink", "can't be called"),
         ("good", "  ", "empty query"),
         ("good", "raing:4", "did you mean rating:?"),
-        ("good", "@good", "refers to itself"),
+        ("good", "@good", "the view @good can't name itself: leave"),
+        ("a1", "@b1", r"there is no view @b1: use one of @dupes, @mine"),
         ("good", "ink " * 600, "longer than"),
     ],
 )
@@ -44,7 +45,7 @@ def test_a_view_that_makes_no_sense_is_refused(registry: Registry, name: str, li
 def test_views_that_call_each_other_in_a_circle_or_without_end_are_refused(registry: Registry) -> None:
     views.save(registry, "a", "ink")
     views.save(registry, "b", "@a")
-    with pytest.raises(UsageError, match="refers to itself"):
+    with pytest.raises(UsageError, match="can't name itself"):
         views.save(registry, "a", "-@b")
     views.save(registry, "v0", "is:fav")
     for number in range(1, 7):
