@@ -111,7 +111,7 @@ def test_a_program_is_taken_over(tmp_path: Path, loras: Path, capsys: pytest.Cap
     (base / "modules").mkdir()
     loras.rename(base / "models" / "Lora")
     plan = _json(capsys, "import", str(base), "--dry-run")
-    assert (plan["program"], plan["models"], plan["is_plan"]) == ("a1111", 1, True)
+    assert (plan["program"], plan["files"], plan["is_plan"]) == ("a1111", 1, True)
     assert run(["import", str(base)]) == 0
     out = capsys.readouterr().out
     assert "a1111 in" in out
