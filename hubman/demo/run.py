@@ -29,6 +29,7 @@ from registry import library
 from registry.database import Registry
 from registry.errors import HubError
 from registry.hashing import hash_file
+from registry.records import ModelRow
 
 STYLE, MOTIF = "pastel", "watcher"
 TRIGGERS = {STYLE: "softpal", MOTIF: "goggly"}
@@ -359,7 +360,7 @@ def _sync(loop: Loop) -> Outcome:
     with Registry(loop.stage.second_home) as second:
         remotes.add(second, "demo", str(loop.stage.remote))
         result = sync(second, "demo", report=loop.stage.report)
-        here, there = (library.list_models(each) for each in (loop.registry, second))
+        here, there = (_listed(each) for each in (loop.registry, second))
         files = [
             place.path
             for row in there
@@ -376,6 +377,11 @@ def _sync(loop: Loop) -> Outcome:
         f"{len(there)} models listed identically, {result.downloaded} files brought over",
         {"models": len(there), "files": len(files)},
     )
+
+
+def _listed(registry: Registry) -> list[ModelRow]:
+    """The list, but for the pictures that were drawn with each model: every machine counts those that it has."""
+    return [msgspec.structs.replace(row, uses=0, used_at=None) for row in library.list_models(registry)]
 
 
 def _sample_hash() -> str:
