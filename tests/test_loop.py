@@ -76,8 +76,10 @@ def test_the_second_home_is_a_registry_of_its_own(report: dict[str, Any]) -> Non
         ).stdout
         for home in ("home", "second_home")
     ]
-    assert listed[0] == listed[1]
-    assert len(json.loads(listed[0])) == 3
+    # The pictures that were drawn with a model each machine counts for itself.
+    here, there = ([{**row, "uses": 0, "used_at": None} for row in json.loads(text)] for text in listed)
+    assert here == there
+    assert len(here) == 3
 
 
 def test_nothing_outside_its_folder_is_touched(report: dict[str, Any]) -> None:
