@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import median, quantiles
 from time import monotonic, perf_counter
@@ -172,7 +172,7 @@ def _bare_pictures(home: Path) -> float:
             image.convert("RGB").thumbnail((320, 320))
 
     paths = sorted(path for path in (home / "blobs").glob("*/*") if path.is_file())[:60]
-    return median(seconds(lambda path=path: shrink(path)) for path in paths) * 1000  # type: ignore[misc]
+    return median(seconds(partial(shrink, path)) for path in paths) * 1000
 
 
 def memory(bench: Bench) -> Iterator[Measure]:

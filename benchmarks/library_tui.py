@@ -14,9 +14,10 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -24,6 +25,9 @@ from textual import events
 from textual.app import App
 from textual.message import Message
 from textual.widget import Widget
+
+if TYPE_CHECKING:
+    from textual.widgets import Input
 
 SIZE = (120, 40)
 PRESSES = 60
@@ -99,7 +103,7 @@ async def _follow(app: App[Any]) -> list[float]:
     for _ in range(PRESSES):
         before, begin = _look(picture), perf_counter()
         app.post_message(events.Key("j", "j"))
-        await _until(lambda before=before: _look(picture) != before)  # type: ignore[misc]
+        await _until(partial(_has_changed, picture, before))
         await _painted(app)
         times.append((perf_counter() - begin) * 1000)
         # A person looks before the next press; what the last one began must not count for it.
@@ -113,13 +117,21 @@ def _look(picture: Widget) -> list[Any]:
     return [(segment.text, segment.style) for segment in line] if len({one.style for one in line}) > 3 else []
 
 
-async def _query(app: App[Any], text: str) -> None:
+def _has_changed(picture: Widget, before: list[Any]) -> bool:
+    return _look(picture) != before
+
+
+def _query_line(app: App[Any]) -> Input:
+    # Imported here: the widgets take long, and the empty app that is the reference does without.
     from textual.widgets import Input
 
+    return app.screen.query_one("#query", Input)
+
+
+async def _query(app: App[Any], text: str) -> None:
     hits = app.screen.query_one("#hits")
     before = str(hits.render())
-    field = app.screen.query_one("#query", Input)
-    field.value = text
+    _query_line(app).value = text
     await _until(lambda: (now := str(hits.render())) != before and "+" not in now)
     app.screen.query_one("#models").focus()
     await _painted(app)
@@ -128,7 +140,7 @@ async def _query(app: App[Any], text: str) -> None:
 async def _walk_through(app: App[Any]) -> object:
     """What a person does in some minutes: to the end, back by pages, a few queries, all facets, some pictures."""
     for query in ("", "has:preview", "base:sdxl sort:-size", "ink", ""):
-        if query or app.screen.query_one("#query").value:  # type: ignore[attr-defined]
+        if query or _query_line(app).value:
             await _query(app, query)
         for key in ("G", *["pageup"] * 20, "g", *["j"] * 40):
             app.post_message(events.Key(key, key if len(key) == 1 else None))

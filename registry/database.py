@@ -156,15 +156,15 @@ def _is_current(db: sqlite3.Connection) -> bool:
 def load_migrations() -> Migrations:
     """All of them; the modules of tables register their own, in this order."""
     from registry.schema import migrations
-    from registry.schema_copies import m010_copies  # noqa: F401
-    from registry.schema_exchange import m008_exchange  # noqa: F401
-    from registry.schema_made import m012_made  # noqa: F401
-    from registry.schema_places import m011_places  # noqa: F401
-    from registry.schema_query import m002_query  # noqa: F401
-    from registry.schema_settling import m009_settling  # noqa: F401
-    from registry.schema_sidecars import m006_sidecars  # noqa: F401
-    from registry.schema_unhashed import m005_unhashed  # noqa: F401
-    from registry.schema_usage import m007_usage  # noqa: F401
+    from registry.schema_copies import m010_copies  # noqa: F401 - registers itself
+    from registry.schema_exchange import m008_exchange  # noqa: F401 - registers itself
+    from registry.schema_made import m012_made  # noqa: F401 - registers itself
+    from registry.schema_places import m011_places  # noqa: F401 - registers itself
+    from registry.schema_query import m002_query  # noqa: F401 - registers itself
+    from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
+    from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself
+    from registry.schema_unhashed import m005_unhashed  # noqa: F401 - registers itself
+    from registry.schema_usage import m007_usage  # noqa: F401 - registers itself
 
     return migrations
 

@@ -10,7 +10,7 @@ import msgspec
 
 from registry import roots, timestamps, usage
 from registry.database import Registry
-from registry.errors import NotFoundError, UsageError
+from registry.errors import NotFoundError
 
 
 class ImageFolder(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,13 +25,9 @@ class ImageFolder(msgspec.Struct, frozen=True, kw_only=True):
 def add(registry: Registry, folder: Path) -> Path:
     """Watch ``folder`` from the next scan on; returns the watched folder that covers it, which may be one above it.
 
-    A watched folder below it becomes part of it. Raises :class:`UsageError` for what is no folder.
+    A watched folder below it becomes part of it. Raises what :func:`registry.roots.checked` raises.
     """
-    path = roots.absolute(folder)
-    if not path.is_dir():
-        raise UsageError(f"{folder} is no folder", "give a folder that exists")
-    if not roots.is_text(str(path)):
-        raise UsageError(f"{roots.printable(str(path))} has a name that is not UTF-8", "rename the folder")
+    path = roots.checked(folder)
     with registry.transaction() as db:
         known = _paths(db)
         covering = next((one for one in known if path.is_relative_to(one)), None)

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from registry.database import Registry
 from registry.errors import HubError
 
+WATCHED = "something else keeps this index live already"
+"""What a second watcher of one registry says, and those who start one look for: it is no failure."""
+
 
 @contextlib.contextmanager
 def only_one(registry: Registry, name: str, busy: HubError) -> Iterator[None]:

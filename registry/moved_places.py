@@ -11,6 +11,7 @@ from pathlib import Path
 from registry import changes, ids, places, projection, roots, sidecar_store, timestamps, trash_folder, unhashed
 from registry.database import Registry
 from registry.journal import Move
+from registry.places import Seen
 from registry.scan_write import held
 
 
@@ -29,7 +30,7 @@ def note(registry: Registry, moves: Sequence[Move]) -> None:
     db = registry.db
     now = timestamps.now()
     touched: set[str] = set()
-    merged: set[str] = set()
+    moved: set[str] = set()
     owner: str | None = None
     for source, target in moves:
         sidecar_store.move(db, source, target)
@@ -42,22 +43,26 @@ def note(registry: Registry, moves: Sequence[Move]) -> None:
             db.execute("INSERT OR REPLACE INTO trashed VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         elif content.sha256 is not None:
             seen = places.seen_from(target, os.stat(target))  # noqa: PTH116 - paths stay texts here
-            root = roots.covering_root(registry, Path(target)) or Path(target).parent
-            merged |= unhashed.make_way(db, target, content.sha256)
-            places.put(
-                db,
-                seen,
-                root=str(root),
-                sha256=content.sha256,
-                problem=content.problem,
-                at=now,
-                verified_at=content.verified_at,
-            )
+            touched |= lay(registry, seen, content.sha256, content.problem, content.verified_at)
         if content.sha256 is not None:
-            touched.add(content.sha256)
-    for sha256 in sorted(touched):
+            moved.add(content.sha256)
+    for sha256 in sorted(moved):
         changes.record(db, held(db, sha256))
-    projection.rebuild(db, {*merged, *(ids.item_id(sha256) for sha256 in touched)})
+    projection.rebuild(db, {*touched, *(ids.item_id(sha256) for sha256 in moved)})
+
+
+def lay(registry: Registry, seen: Seen, sha256: str, problem: str | None, verified_at: str | None) -> set[str]:
+    """Note that a known content lies at ``seen`` now; returns the items to be rebuilt. Call inside a transaction.
+
+    ``sha256`` may be a provisional name. What else was listed there meanwhile is that content.
+    """
+    db = registry.db
+    touched = unhashed.make_way(db, seen.path, sha256)
+    root = roots.covering_root(registry, Path(seen.path)) or Path(seen.path).parent
+    at = timestamps.now()
+    places.put(db, seen, root=str(root), sha256=sha256, problem=problem, at=at, verified_at=verified_at)
+    changes.record(db, held(db, sha256))
+    return {*touched, ids.item_id(sha256)}
 
 
 def _leave(db: sqlite3.Connection, source: str) -> _Content:

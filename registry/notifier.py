@@ -67,7 +67,7 @@ def _is_worth_a_look(change: watchfiles.Change, path: str) -> bool:
     if is_model(name) or may_be_preview(name) or is_sidecar(name):
         return True
     # What is gone can't be asked whether it was a folder, and many a folder has a dot in its name.
-    return change is watchfiles.Change.deleted or os.path.isdir(path)  # noqa: PTH112
+    return change is watchfiles.Change.deleted or os.path.isdir(path)  # noqa: PTH112 - paths stay texts here
 
 
 def folders_of(paths: Iterable[str], roots: Sequence[str]) -> list[Path]:
@@ -76,7 +76,7 @@ def folders_of(paths: Iterable[str], roots: Sequence[str]) -> list[Path]:
     for path in paths:
         folder = path
         while folder not in {"", "/"} and not os.path.isdir(folder):  # noqa: PTH112 - paths stay texts here
-            folder = os.path.dirname(folder)  # noqa: PTH120
+            folder = os.path.dirname(folder)  # noqa: PTH120 - paths stay texts here
         if any(f"{folder}/".startswith(f"{root.rstrip('/')}/") for root in roots):
             found.add(folder)
     return [Path(one) for one in sorted(found) if not any(_is_above(other, one) for other in found)]

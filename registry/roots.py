@@ -15,11 +15,7 @@ def add(registry: Registry, folder: Path) -> Path:
 
     A root below ``folder`` becomes part of it. Raises :class:`UsageError` for what is no folder.
     """
-    path = absolute(folder)
-    if not path.is_dir():
-        raise UsageError(f"{folder} is no folder", "give a folder that exists")
-    if not is_text(str(path)):
-        raise UsageError(f"{printable(str(path))} has a name that is not UTF-8", "rename the folder")
+    path = checked(folder)
     covering = covering_root(registry, path)
     if covering is not None:
         return covering
@@ -29,6 +25,16 @@ def add(registry: Registry, folder: Path) -> Path:
                 db.execute("DELETE FROM roots WHERE path = ?", (str(root),))
                 db.execute("UPDATE places SET root = ? WHERE root = ?", (str(path), str(root)))
         db.execute("INSERT INTO roots VALUES (?, ?)", (str(path), timestamps.now()))
+    return path
+
+
+def checked(folder: Path) -> Path:
+    """``folder``, absolute. Raises :class:`UsageError` for what is no folder, or has a name that fits into no database."""
+    path = absolute(folder)
+    if not path.is_dir():
+        raise UsageError(f"{folder} is no folder", "give a folder that exists")
+    if not is_text(str(path)):
+        raise UsageError(f"{printable(str(path))} has a name that is not UTF-8", "rename the folder")
     return path
 
 

@@ -29,6 +29,7 @@ from registry import (
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
+from registry.moved_places import lay
 from registry.places import Known, Seen
 from registry.scan_facts import has_previews, preview_changes
 from registry.scan_hash import BATCH, Hashed, hash_files
@@ -178,7 +179,6 @@ def _silent(_stage: str, _done: int, _total: int) -> None:
 
 def _move(registry: Registry, moved: list[tuple[Known, Seen]]) -> None:
     """Places of files whose inode, size and time are known: moved within their file system, or back."""
-    now = timestamps.now()
     for start in range(0, len(moved), BATCH):
         with registry.transaction() as db:
             touched: set[str] = set()
@@ -186,20 +186,8 @@ def _move(registry: Registry, moved: list[tuple[Known, Seen]]) -> None:
                 assert place.sha256 is not None, "only content that is known moves"  # noqa: S101 - for the type checker
                 if places.known_at(db, place.path) != place or not places.is_unmoved(seen):
                     continue
-                touched |= unhashed.make_way(db, seen.path, place.sha256)
                 places.forget(db, place.path)
-                root = folders.covering_root(registry, Path(seen.path)) or Path(seen.path).parent
-                places.put(
-                    db,
-                    seen,
-                    root=str(root),
-                    sha256=place.sha256,
-                    problem=place.problem,
-                    at=now,
-                    verified_at=place.verified_at,
-                )
-                changes.record(db, held(db, place.sha256))
-                touched.add(ids.item_id(place.sha256))
+                touched |= lay(registry, seen, place.sha256, place.problem, place.verified_at)
             projection.rebuild(db, touched)
 
 
@@ -220,10 +208,6 @@ def _lose(db: sqlite3.Connection, place: Known, now: str) -> set[str]:
     if place.sha256 is None:
         places.forget(db, place.path)
         return set()
-    if place.is_unhashed and not unhashed.is_touched(db, place.sha256):
-        places.forget(db, place.path)
-        unhashed.forget(db, place.sha256)
-        return {place.sha256}
     places.mark_missing(db, place.path, now)
     changes.record(db, held(db, place.sha256))
     return {ids.item_id(place.sha256)}

@@ -92,14 +92,20 @@ class _Work:
                 if not places.is_unmoved(reading.seen):
                     # Moved, trashed or replaced while it was read: whoever looks next sees what it is now.
                     continue
-                sha256 = reading.hashes.sha256 if reading.hashes else ""
-                if sha256 not in self.done.first and not _is_known(db, sha256):
-                    self.done.first.add(sha256)
                 source = self._count(db, reading)
                 root = self._root_of(reading.seen.path)
-                touched |= write(db, reading, root, source, is_first=sha256 in self.done.first)
+                touched |= write(db, reading, root, source, is_first=self._is_first(db, reading))
             projection.rebuild(db, touched)
         self._batch = []
+
+    def _is_first(self, db: sqlite3.Connection, reading: Reading) -> bool:
+        """Whether this scan is the first to see the content, here or in another place."""
+        if reading.hashes is None:
+            return False
+        sha256 = reading.hashes.sha256
+        if not db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone():
+            self.done.first.add(sha256)
+        return sha256 in self.done.first
 
     def _count(self, db: sqlite3.Connection, reading: Reading) -> Known | None:
         """Where the file lay before, if it was moved."""
@@ -118,10 +124,6 @@ class _Work:
         self.done.moved += source is not None
         self.done.returned += source is not None and reading.seen.path in self._listed
         return source
-
-
-def _is_known(db: sqlite3.Connection, sha256: str) -> bool:
-    return db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
 
 class _Gate:

@@ -36,8 +36,12 @@ def model_of_version(db: sqlite3.Connection, version: str) -> str:
 
 
 _NOW = """
-SELECT j.value, coalesce(s.version, j.value), coalesce(v.model_id, s.version, j.value) FROM json_each(?) j
-    LEFT JOIN settled s ON s.item = j.value LEFT JOIN versions v ON v.id = coalesce(s.version, j.value)
+WITH RECURSIVE known(item, version) AS (
+    SELECT value, value FROM json_each(?)
+    UNION ALL SELECT k.item, s.version FROM known k JOIN settled s ON s.item = k.version
+)
+SELECT k.item, k.version, coalesce(v.model_id, k.version) FROM known k LEFT JOIN versions v ON v.id = k.version
+    WHERE NOT EXISTS (SELECT 1 FROM settled s WHERE s.item = k.version)
 """
 
 

@@ -106,7 +106,7 @@ def _beside(known: Sequence[Known], problems: list[Problem]) -> Iterator[tuple[K
         folders[os.path.dirname(place.path)].append(place)  # noqa: PTH120 - paths stay texts here
     for folder, inside in folders.items():
         try:
-            names = frozenset(name for name in os.listdir(folder) if is_text(name))  # noqa: PTH208
+            names = frozenset(name for name in os.listdir(folder) if is_text(name))  # noqa: PTH208 - paths stay texts here
         except OSError as error:
             problems.append(Problem(folder, f"can't be read ({error.strerror})"))
             continue

@@ -121,7 +121,7 @@ def _beside(
 def _known(model: ModelDetail, version: VersionRow, file: FileRow, path: Path, rows: Sequence[Row]) -> Known | None:
     try:
         status = path.stat()
-        names = os.listdir(path.parent)  # noqa: PTH208
+        names = os.listdir(path.parent)  # noqa: PTH208 - paths stay texts here
     except OSError:
         return None
     decided = {

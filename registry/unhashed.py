@@ -271,21 +271,3 @@ def _rename(db: sqlite3.Connection, item: str, version: str) -> None:
     db.execute(
         "UPDATE trashed SET sha256 = (SELECT sha256 FROM files WHERE version_id = ?) WHERE sha256 = ?", (version, item)
     )
-
-
-_REMEMBERED = """
-SELECT 1 FROM facts WHERE item = :item AND source = 'user'
-UNION ALL SELECT 1 FROM journal_steps WHERE item = :item UNION ALL SELECT 1 FROM trashed WHERE sha256 = :item
-"""
-_SETS_AND_TEXTS = """
-SELECT name, value FROM set_members WHERE item = :item AND name <> 'trigger_words'
-UNION ALL SELECT field, value FROM texts WHERE item = :item
-"""
-
-
-def is_touched(db: sqlite3.Connection, item: str) -> bool:
-    """Whether a person said something of ``item``: then it is kept though its file is gone."""
-    if db.execute(_REMEMBERED, {"item": item}).fetchone():
-        return True
-    told = _by_set(_told(db, item) or {})
-    return any(value not in told.get(name, ()) for name, value in db.execute(_SETS_AND_TEXTS, {"item": item}))

@@ -6,6 +6,7 @@ come and go, so everything is looked at again now and then.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -88,6 +89,8 @@ class Watcher:
             pass
         finally:
             self._notifier.stop()
+        with contextlib.suppress(sqlite3.OperationalError):
+            # A registry that is busy at the end is matched by the next scan of pictures.
             self._match_usage()
 
     def _step(self) -> None:

@@ -82,7 +82,7 @@ def _stabilitymatrix(base: Path) -> Iterator[Path]:
     yield base / "Images"
     packages = base / "Packages"
     try:
-        names = sorted(os.listdir(packages))  # noqa: PTH208
+        names = sorted(os.listdir(packages))  # noqa: PTH208 - paths stay texts here
     except OSError:
         return
     for name in names:

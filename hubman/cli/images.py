@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from hubman.cli import output
-from hubman.cli.arguments import GivenPath
+from hubman.cli.arguments import GivenPath, preset_option
 from hubman.cli.library import open_registry
 from hubman.progress import Progress
 from registry.usage_match import Unmatched
@@ -30,11 +30,7 @@ def images() -> None:
 
 @images.command("add")
 @click.argument("folder", type=GivenPath())
-@click.option(
-    "--preset",
-    metavar="PROGRAM",
-    help="FOLDER is where a1111, forge, comfyui, invokeai, stabilitymatrix or swarmui is.",
-)
+@preset_option
 @output.json_option
 def images_add(folder: Path, preset: str | None, as_json: bool) -> None:
     """Watch FOLDER, or the folders of pictures of the program in it; then run ``hubman images scan``."""

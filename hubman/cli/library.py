@@ -9,7 +9,7 @@ import click
 
 from hubman import config
 from hubman.cli import output
-from hubman.cli.arguments import GivenPath
+from hubman.cli.arguments import GivenPath, preset_option
 from hubman.progress import Progress
 from registry import library
 from registry.database import Registry
@@ -27,11 +27,7 @@ def root() -> None:
 
 @root.command("add")
 @click.argument("folder", type=GivenPath())
-@click.option(
-    "--preset",
-    metavar="PROGRAM",
-    help="FOLDER is where a1111, forge, comfyui, invokeai, stabilitymatrix or swarmui is.",
-)
+@preset_option
 @output.json_option
 def root_add(folder: Path, preset: str | None, as_json: bool) -> None:
     """Index FOLDER, or the model folders of the program in it, from now on; then run ``hubman scan``."""

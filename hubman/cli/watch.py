@@ -13,12 +13,13 @@ import msgspec
 
 from hubman.cli import output
 from hubman.cli.library import open_registry
+from registry import locks
 from registry.errors import HubError
 
 if TYPE_CHECKING:
     from registry.watch import Checked
 
-_BUSY = HubError("something else keeps this index live already", "such as an open TUI; nothing is left to do")
+_BUSY = HubError(locks.WATCHED, "such as an open TUI; nothing is left to do")
 
 
 @click.command()
@@ -31,7 +32,6 @@ def watch(until_eof: bool, as_json: bool) -> None:
     a line: a look at the disk has ``models``, work under way has ``stage``.
     """
     from hubman.jobs.busy import may_hash
-    from registry import locks
     from registry.watch import Watcher
 
     with open_registry() as registry, locks.only_one(registry, "watch", _BUSY):

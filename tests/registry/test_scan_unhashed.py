@@ -24,6 +24,7 @@ from registry import (
     projection,
     roots,
     scan,
+    settled,
     trash,
     undo,
     unhashed,
@@ -242,17 +243,15 @@ def test_a_listed_file_that_is_renamed_or_changed_keeps_what_was_said(registry: 
     assert [(row.id, row.tags) for row in library.list_models(registry)] == [(_version_of(path), ("mine",))]
 
 
-def test_a_listed_file_that_vanishes_is_forgotten_unless_something_was_said(registry: Registry, loras: Path) -> None:
-    said = write_model(loras / "said.safetensors", small_lora(), {"ss_tag_frequency": '{"1_x": {"x": 3}}'}, seed=1)
-    silent = write_model(loras / "silent.safetensors", small_lora(), {"ss_tag_frequency": '{"1_x": {"x": 3}}'}, seed=2)
+def test_a_listed_file_that_vanishes_is_kept_and_flagged(registry: Registry, loras: Path) -> None:
+    path = write_model(loras / "a.safetensors", small_lora())
     (loras / "keep.txt").write_text("the folder is not empty, so it is not taken for a drive that is away")
-    scan.scan(registry, hashing=False)
-    edits.tag(registry, [library.resolve(registry, "said")[0]], add=["mine"])
-    said.unlink()
-    silent.unlink()
+    item = _listed(registry)
+    edits.tag(registry, [item], add=["mine"])
+    path.unlink()
     assert scan.scan(registry).missing == 1
-    assert [(row.name, row.tags, row.flags) for row in library.list_models(registry)] == [("said", ("mine",), "M")]
-    assert registry.db.execute("SELECT count(*) FROM files").fetchone()[0] == 1
+    assert [(row.name, row.tags, row.flags) for row in library.list_models(registry)] == [("a", ("mine",), "M")]
+    assert [row.name for row in library.list_models(registry, "is:missing is:unhashed")] == ["a"]
 
 
 def test_a_file_in_the_trash_keeps_what_was_said_of_it(registry: Registry, loras: Path) -> None:
@@ -348,6 +347,7 @@ def test_a_place_that_was_listed_anew_gives_way_to_the_file_that_was_moved_there
     assert library.show(registry, phantom).id == item
     scan.scan(registry)
     assert library.show(registry, phantom).id == _version_of(target)
+    assert settled.models_of(registry.db, [phantom, item, "m1"]) == [_version_of(target), "m1"]
     assert _rows(registry) == [("b", 4, "")]
 
 
@@ -377,7 +377,7 @@ def test_a_listed_file_that_was_copied_and_deleted_keeps_what_was_said(registry:
     assert _rows(registry) == [("a", 4, "")]
 
 
-def test_an_edit_that_comes_while_a_vanished_file_is_forgotten_is_kept(registry: Registry, loras: Path) -> None:
+def test_an_edit_that_comes_while_a_file_vanishes_is_kept(registry: Registry, loras: Path) -> None:
     path = write_model(loras / "a.safetensors", small_lora())
     (loras / "keep.txt").write_text("the folder is not empty, so it is not taken for a drive that is away")
     item = _listed(registry)

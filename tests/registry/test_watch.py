@@ -118,7 +118,6 @@ def test_a_whole_folder_that_appears_and_goes_is_followed(
     write_model(tmp_path / "outside" / "deep" / "a.safetensors", small_lora(), seed=1)
     (tmp_path / "outside").rename(loras / "SD 1.5")
     here = loras / "SD 1.5" / "deep" / "a.safetensors"
-    # What is gone before it was hashed is forgotten, so that comes first.
     watched.wait_until(lambda: [row.id for row in library.list_models(registry)] == [_id_of(here)])
     (loras / "SD 1.5").rename(tmp_path / "outside")
     watched.wait_until(lambda: _rows(registry) == {"a": "M"})

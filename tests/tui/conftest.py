@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +77,9 @@ def folder(tmp_path: Path, home: Path) -> Path:
     """Three LoRAs of real files; ``ink`` has a sidecar and another version, ``old``."""
     folder = tmp_path / "loras"
     for seed, name in enumerate(("clay", "ink", "old"), 1):
-        write_model(folder / f"{name}.safetensors", small_lora(), {"ss_output_name": name}, seed=seed)
+        path = write_model(folder / f"{name}.safetensors", small_lora(), {"ss_output_name": name}, seed=seed)
+        # Of two files of one millisecond the id would choose the newer version.
+        os.utime(path, (1_700_000_000 - seed, 1_700_000_000 - seed))
     (folder / "ink.json").write_text("{}")
     with Registry(home) as registry:
         roots.add(registry, folder)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from registry.database import Registry
     from registry.lineage import Relative
-    from registry.records import ModelRow
     from tui.detail_reading import Found
     from tui.looks import Looks
     from tui.pictures import Tile
@@ -33,10 +32,6 @@ class LibraryDetail(LibraryViews):
 
     HIDES_ITSELF = True
     shown: Found | None = None
-
-    @property
-    def rows(self) -> RowList[ModelRow]:
-        raise NotImplementedError
 
     @on(RowList.Highlighted, "#models, #cards")
     def _follow_cursor(self) -> None:

@@ -9,14 +9,14 @@ from textual.widgets import Input
 
 from registry.errors import UsageError
 from tui import formats
-from tui.screens.base import HubScreen, Result
-from tui.widgets.model_list import ModelOrder
+from tui.screens.base import Result
+from tui.screens.library_base import LibraryBase
 
 if TYPE_CHECKING:
     from registry.database import Registry
     from registry.edits import Planned, Target
     from registry.journal import Entry
-    from registry.records import ModelDetail, ModelRow, VersionRow
+    from registry.records import VersionRow
     from registry.triggers import Trigger
 
 LONG = frozenset(("notes", "description", "changelog"))
@@ -28,21 +28,8 @@ PLAN_LINES = 12
 """Lines of a plan that a question shows."""
 
 
-class LibraryEdits(HubScreen):
-    """The changing half of the library screen; the showing half is :class:`tui.screens.library.LibraryScreen`."""
-
-    order: ModelOrder
-    detail: ModelDetail | None
-    version_at: int
-    is_loaded: bool = False
-    """Whether the list was read: before that nothing here may open the registry, for the first paint's sake."""
-
-    def reload(self, *, facets: bool = False, to: str | None = None) -> None:
-        raise NotImplementedError
-
-    @property
-    def current(self) -> ModelRow | None:
-        raise NotImplementedError
+class LibraryEdits(LibraryBase):
+    """What is changed of one model, or of all that are marked."""
 
     def lacks(self, need: str) -> str:
         if need == "model" and self.detail is None:

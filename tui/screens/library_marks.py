@@ -12,7 +12,6 @@ from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
     from registry.database import Registry
-    from registry.records import ModelRow
 
 
 class LibraryMarks(LibraryDetail):
@@ -23,10 +22,6 @@ class LibraryMarks(LibraryDetail):
     _range_from: int | None = None
     _before_range: frozenset[str] = frozenset()
     marked_bytes: int = 0
-
-    @property
-    def rows(self) -> RowList[ModelRow]:
-        raise NotImplementedError
 
     def lacks(self, need: str) -> str:
         if need == "hits" and not self._last_query:

@@ -90,9 +90,6 @@ class LibraryUse(LibraryTrash):
             self.say(f"combo: {words}  (4 draws it)" if words else "the combo is empty")
         self.show_status()
 
-    def show_status(self) -> None:
-        raise NotImplementedError
-
     # looking ------------------------------------------------------------------------------------------------------
 
     def do_metadata(self) -> None:

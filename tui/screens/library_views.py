@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 class LibraryViews(LibraryUse):
     """``F`` and what follows from it. A view is picked by putting its name into the query line."""
 
-    _query: str
-
-    def set_query(self, text: str) -> None:
-        raise NotImplementedError
-
     def do_views(self) -> None:
         self.in_thread(_own, self._choose_view, group="views")
 

@@ -11,10 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from registry import locks
 from tui.services.index_state import IndexState, told
-
-BUSY = "keeps this index live already"
-"""Told by a process that ends since another one watches: no problem, and it may end some day."""
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 120.0
 _LONGEST_PROBLEM = 200
@@ -38,7 +36,7 @@ class Indexer:
                 return
             if state.checked_at is not None:
                 pause = _FIRST_PAUSE_S
-            self._tell(replace(state, stage="", problem="" if BUSY in said else said))
+            self._tell(replace(state, stage="", problem="" if locks.WATCHED in said else said))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
