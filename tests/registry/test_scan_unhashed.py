@@ -301,7 +301,6 @@ def test_a_scan_that_is_stopped_while_it_waits_ends(registry: Registry, loras: P
     with pytest.raises(KeyboardInterrupt):
         scan.scan(registry, stop, may_hash=lambda: False)
     assert unhashed.count(registry.db) == 1
-    assert projection.members(registry.db, "nothing", "tags") == []
 
 
 # several processes, and files that move while they are looked at ------------------------------------------------------
@@ -392,7 +391,7 @@ def test_an_edit_that_comes_while_a_file_vanishes_is_kept(registry: Registry, lo
 
 
 def test_what_moved_while_it_was_hashed_is_left_for_the_next_look(registry: Registry, loras: Path) -> None:
-    path = write_model(loras / "a.safetensors", small_lora())
+    write_model(loras / "a.safetensors", small_lora())
     item = _listed(registry)
     edits.edit(registry, item, item, {"rating": "4"})
 
@@ -405,7 +404,6 @@ def test_what_moved_while_it_was_hashed_is_left_for_the_next_look(registry: Regi
     undo.undo(registry)
     scan.scan(registry)
     assert _rows(registry) == [("a", 4, "")]
-    assert not path.is_symlink()
 
 
 def test_what_another_process_hashed_is_not_listed_anew(registry: Registry, loras: Path) -> None:

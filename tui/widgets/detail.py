@@ -139,7 +139,7 @@ def _nsfw(model: ModelDetail, about: About) -> Row:
 def _usage(usage: Profile) -> Iterable[Row]:
     """How pictures used it, whoever drew them."""
     if not usage.times:
-        yield Row("used", "in no picture that is known: T draws some, hubman images add DIR counts others")
+        yield Row("used", "in no picture that is known here")
         return
     last = f", last {formats.age(usage.last_at)} ago".replace("now ago", "now") if usage.last_at else ""
     yield Row("used", f"in {formats.count(usage.times, 'picture')}{last}")
