@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from hubman.jobs import store
 from hubman.jobs.records import Job
-from registry import database, edits, library, roots
+from registry import edits, library, roots
 from registry.database import Registry
 from registry.scan import scan
 from tests.support import library_factory
@@ -36,14 +35,6 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
     monkeypatch.setattr(formats, "now", lambda: library_factory.NOW)
     monkeypatch.setattr("os.fsync", lambda _: None)
-    prepare = database._prepare
-
-    def prepare_quickly(db: sqlite3.Connection) -> None:
-        db.execute("PRAGMA synchronous = OFF")
-        prepare(db)
-        db.execute("PRAGMA synchronous = OFF")
-
-    monkeypatch.setattr(database, "_prepare", prepare_quickly)
 
 
 @pytest.fixture
