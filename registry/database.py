@@ -28,6 +28,7 @@ MIGRATIONS = (
     "m012_made",
     "m011_places",
     "m002_query",
+    "m015_row_order",
     "m009_settling",
     "m006_sidecars",
     "m005_unhashed",
@@ -161,6 +162,7 @@ def load_migrations() -> Migrations:
     from registry.schema_made import m012_made  # noqa: F401 - registers itself
     from registry.schema_places import m011_places  # noqa: F401 - registers itself
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
+    from registry.schema_row_order import m015_row_order  # noqa: F401 - registers itself
     from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself
     from registry.schema_unhashed import m005_unhashed  # noqa: F401 - registers itself

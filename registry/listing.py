@@ -181,7 +181,12 @@ def _texts(encoded: str) -> list[str]:
     return [" ".join(value.split()) for value in msgspec.json.decode(encoded, type=list[str])]
 
 
-def _listed(values: Iterable[str]) -> str:
-    """Values between line feeds, so that ``LIKE`` can ask for a whole one, its beginning or a part of it."""
+def _listed(values: Iterable[str]) -> bytes:
+    """Values between line feeds, so that ``instr`` can ask for a whole one, its beginning or a part of it."""
     joined = "\n".join(value.replace("\n", " ") for value in values)
-    return f"\n{joined}\n" if joined else ""
+    return folded(f"\n{joined}\n") if joined else b""
+
+
+def folded(text: str) -> bytes:
+    """``text`` without its case, as the listing's lists hold it."""
+    return text.casefold().encode("utf-8", "replace")
