@@ -151,7 +151,7 @@ def _is(text: str, values: Parameters) -> str:
 
 
 def _trained(text: str, _values: Parameters) -> str:
-    trained = "(l.origin = 'trained' OR l.run IS NOT NULL)"
+    trained = "(l.origin = 'trained' OR l.recorded)"
     return choice("trained", text, {"here": trained, "yes": trained, "no": f"NOT {trained}"})
 
 
