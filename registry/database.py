@@ -36,7 +36,7 @@ MIGRATIONS = (
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
-BUSY_TIMEOUT_S = 30.0
+BUSY_TIMEOUT_S = 120.0
 """How long a write waits for another process's before it gives up: an edit of a whole library takes a while."""
 
 
