@@ -15,6 +15,7 @@ from registry import prompt_name
 from registry.errors import DamagedFileError
 
 if TYPE_CHECKING:
+    from hubman.civitai.form import VersionPart
     from hubman.civitai.preflight import Material
 
 _TEXTS = {"prompt": "prompt", "negativePrompt": "negativePrompt", "negative_prompt": "negativePrompt",
@@ -31,6 +32,40 @@ class Composed(msgspec.Struct, frozen=True, kw_only=True):
     strength: float | None
 
 
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    """The LoRA that is published: the names that a picture may call it by, its hashes and its recommended strength."""
+
+    name: str
+    """Its file's, without suffix."""
+    names: frozenset[str]
+    sha256: str
+    autov3: str = ""
+    strength: float | None = None
+
+
+def own(part: VersionPart) -> Own:
+    stem = PurePath(part.file.name).stem
+    return Own(
+        name=stem,
+        names=frozenset({stem, part.prompt_name}),
+        sha256=part.file.sha256,
+        autov3=part.file.autov3,
+        strength=part.strength,
+    )
+
+
+def own_of(material: Material) -> Own:
+    model, stem = material.model, PurePath(material.file.name).stem
+    called = prompt_name.of(model, material.version)
+    return Own(
+        name=stem,
+        names=frozenset({called, model.alias, model.name, stem}),
+        sha256=material.file.sha256,
+        autov3=material.file.autov3 or "",
+        strength=material.version.strength,
+    )
+
+
 class Use(msgspec.Struct, frozen=True, kw_only=True):
     """A LoRA in a picture; ``sha256`` may be empty, or only its beginning."""
 
@@ -39,18 +74,18 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
 
 
-def compose(generation: Mapping[str, Any], material: Material, *, path: Path) -> Composed:
+def compose(generation: Mapping[str, Any], lora: Own, *, path: Path) -> Composed:
     """Civitai's keys from a preview's generation data, or from the picture's own where it has none."""
     known = dict(generation) if generation.get("prompt") else {**_from_picture(path), **generation}
     meta = _known_fields(known)
     used = uses(known)
-    own = next((use for use in used if _is_own(use, material)), None)
+    mine = next((use for use in used if _is_own(use, lora)), None)
     if meta:
         # Without it Civitai takes a picture that names versions for one made by its own generator.
         meta["Version"] = f"hubman {__version__}"
-        others = [use for use in used if use is not own]
-        meta["resources"] = [_resource(_own_use(own, material)), *(_resource(use) for use in others)]
-    return Composed(meta=meta, strength=own.weight if own else None)
+        others = [use for use in used if use is not mine]
+        meta["resources"] = [_resource(_own_use(mine, lora)), *(_resource(use) for use in others)]
+    return Composed(meta=meta, strength=mine.weight if mine else None)
 
 
 def linked(meta: Mapping[str, Any], version_id: int, strength: float | None) -> dict[str, Any]:
@@ -112,19 +147,15 @@ def _use(item: object) -> Use | None:
     return Use(name=name, weight=1.0 if weight is None else float(weight), sha256=str(item.get("sha256", "")).lower())
 
 
-def _is_own(use: Use, material: Material) -> bool:
+def _is_own(use: Use, lora: Own) -> bool:
     if use.sha256:
-        return material.file.sha256.startswith(use.sha256)
-    called = prompt_name.of(material.model, material.version)
-    names = {called, material.model.alias, material.model.name, PurePath(material.file.name).stem}
-    return use.name in names
+        return lora.sha256.startswith(use.sha256) or (bool(lora.autov3) and lora.autov3.startswith(use.sha256))
+    return use.name in lora.names
 
 
-def _own_use(own: Use | None, material: Material) -> Use:
-    strength = material.version.strength
-    weight = own.weight if own else 1.0 if strength is None else strength
-    name = PurePath(material.file.name).stem
-    return Use(name=name, weight=weight, sha256=material.file.sha256)
+def _own_use(mine: Use | None, lora: Own) -> Use:
+    weight = mine.weight if mine else 1.0 if lora.strength is None else lora.strength
+    return Use(name=lora.name, weight=weight, sha256=lora.sha256)
 
 
 def _resource(use: Use) -> dict[str, Any]:

@@ -173,7 +173,9 @@ def _training_fields(run: RunRow) -> dict[str, Any]:
 
 
 def _picture(material: Material, preview: Preview) -> Picture:
-    composed = image_meta.compose(preview.generation, material, path=material.picture_paths[preview.sha256])
+    composed = image_meta.compose(
+        preview.generation, image_meta.own_of(material), path=material.picture_paths[preview.sha256]
+    )
     return Picture(
         sha256=preview.sha256,
         name=preview.name,

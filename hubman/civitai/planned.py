@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from hubman.civitai.form import PublishForm
+
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """One picture to show. ``sha256`` names it in the blob store; ``meta`` still lacks the link to the new version."""
@@ -59,3 +61,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[PlannedVersion, ...]
     civitai_model_id: int = 0
     published_at: str = ""
+    form: PublishForm | None = None
+    """What it was made from: the next form of these versions takes what was typed from here."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from hubman.civitai import contract, image_meta, journal
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import AccountError, ScopeError
+from hubman.civitai.finding import Finding, PreflightError
 from hubman.civitai.records import Me
 from registry import library, pictures, previews
 from registry.database import Registry
-from registry.errors import DamagedFileError, HubError, NotFoundError
+from registry.errors import DamagedFileError, NotFoundError
 from registry.hashing import hash_file
 from registry.headers import read_header
 from registry.records import FileRow, ModelDetail, Preview, RunRow, VersionRow
@@ -22,17 +23,11 @@ from registry.records import FileRow, ModelDetail, Preview, RunRow, VersionRow
 if TYPE_CHECKING:
     from hubman.civitai.plan import PublishOptions
 
+__all__ = ["Finding", "Material", "PreflightError", "check_account", "gather", "mime_type"]
+
 _LARGEST_IMAGE = 50 << 20
 _MAX_IMAGES = 20
 """Civitai's form takes so many pictures in a post."""
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that stands in the way (``error``), or that may be better (``warning``)."""
-
-    level: Literal["error", "warning"]
-    message: str
-    hint: str = ""
 
 
 class Material(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,16 +48,6 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def errors(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.level == "error"]
-
-
-class PreflightError(HubError):
-    """Some check failed; ``findings`` holds all of them."""
-
-    def __init__(self, findings: list[Finding]) -> None:
-        first, *others = findings
-        more = f" (and {len(others)} more: {'; '.join(other.message for other in others)})" if others else ""
-        super().__init__(first.message + more, first.hint)
-        self.findings = findings
 
 
 class _Notes:
@@ -238,7 +223,7 @@ def _pictures(
 
 def _check_meta(material: Material, notes: _Notes) -> None:
     composed = [
-        image_meta.compose(preview.generation, material, path=material.picture_paths[preview.sha256])
+        image_meta.compose(preview.generation, image_meta.own_of(material), path=material.picture_paths[preview.sha256])
         for preview in material.pictures
     ]
     if material.pictures and not any(item.meta for item in composed):
