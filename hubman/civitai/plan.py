@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from hubman.civitai import describe, image_meta
+from hubman.civitai.planned import Picture, Plan, PlannedFile, PlannedVersion
 from hubman.civitai.preflight import Material
 from registry.records import Preview, RunRow
 
@@ -52,52 +53,28 @@ class PublishOptions(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the previews to show, in order; empty: those that the version shows."""
 
 
-class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """One picture to show. ``sha256`` names it in the blob store."""
-
-    sha256: str
-    name: str
-    width: int
-    height: int
-    strength: float | None
-    meta: dict[str, Any]
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the site is told, but for the ids that it gives."""
-
-    site: str
-    path: str
-    file_name: str
-    sha256: str
-    size: int
-    model: dict[str, Any]
-    version: dict[str, Any]
-    file_metadata: dict[str, Any]
-    post_title: str
-    pictures: tuple[Picture, ...]
-    civitai_model_id: int = 0
-    """The model to add a version to; 0 makes a new one."""
-
-
 def make(material: Material, options: PublishOptions, *, site: str, civitai_model_id: int) -> Plan:
     """Compose what will be sent from checked ``material``."""
     version, file = material.version, material.file
     name = (options.name or material.model.name).strip()
     version_name = (options.version_name or version.name or "v1.0").strip()
-    return Plan(
-        site=site,
+    metadata = {"format": "SafeTensor", "size": "full", "fp": _FP.get(file.dtype or "")}
+    sent = PlannedFile(
         path=str(material.path),
-        file_name=file.name,
+        name=file.name,
         sha256=file.sha256,
         size=file.size,
-        model=_model_fields(material, options, name),
-        version=_version_fields(material, version_name),
-        file_metadata={"format": "SafeTensor", "size": "full", "fp": _FP.get(file.dtype or "")},
+        metadata={key: value for key, value in metadata.items() if value},
+    )
+    planned = PlannedVersion(
+        version_id=version.id,
+        fields=_version_fields(material, version_name),
+        files=(sent,),
         post_title=f"{name} - {version_name} Showcase",
         pictures=tuple(_picture(material, preview) for preview in material.pictures),
-        civitai_model_id=civitai_model_id,
     )
+    model = _model_fields(material, options, name)
+    return Plan(site=site, model=model, versions=(planned,), civitai_model_id=civitai_model_id)
 
 
 def _model_fields(material: Material, options: PublishOptions, name: str) -> dict[str, Any]:

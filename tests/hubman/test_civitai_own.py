@@ -86,5 +86,6 @@ def test_a_killed_publication_under_another_name_makes_nothing_twice(
         publish(registry, client, version_id, options=PublishOptions(), report=die)
     renamed = {"model": {"name": "Another"}, "version": {"version_name": "v9"}}[step]
     assert publish_now(registry, client, version_id, **renamed).status == "published"
-    the_only_one(site)
-    assert not site.sandbox.models_named("Another")
+    version = the_only_one(site, name=renamed.get("name", NAME))
+    assert version["name"] == renamed.get("version_name", "v1.0")
+    assert len(site.sandbox.models_named(NAME)) == (step == "version")

@@ -44,9 +44,9 @@ def publish_now(registry: Registry, client: Civitai, version_id: str, **options:
     return publish(registry, client, version_id, options=PublishOptions(**options), report=silent)
 
 
-def the_only_one(site: Bench, *, status: str = "Published") -> dict[str, Any]:
-    """The one model there is, with one version, one file, one post and two different pictures."""
-    models = site.sandbox.models_named(NAME)
+def the_only_one(site: Bench, *, status: str = "Published", name: str = NAME) -> dict[str, Any]:
+    """The one model of this name, with one version, one file, one post and two different pictures."""
+    models = site.sandbox.models_named(name)
     assert [model["status"] for model in models] == [status]
     assert len(models[0]["versions"]) == 1
     version: dict[str, Any] = models[0]["versions"][0]
