@@ -9,7 +9,6 @@ from typing import Any
 
 from hubman.civitai import lenient, owned, uploads, wire
 from hubman.civitai.errors import AnswerLostError, CivitaiError, MissingError, NotOwnerError, UnavailableError
-from hubman.civitai.file_slice import FileSlice
 from hubman.civitai.owned import EditVersion, OwnedModel, Post
 from hubman.civitai.reading import Reading, items_of, trpc_data
 from hubman.civitai.records import DraftModel, Id, ImageSlot
@@ -122,16 +121,15 @@ class Civitai(Reading):
             self._transport, path, name=name, sha256=sha256, kind=kind, state=state, save=save, report=report
         )
 
-    def upload_image(self, path: Path, *, name: str, mime_type: str) -> str:
+    def upload_image(self, data: bytes, *, name: str, mime_type: str) -> str:
         """Send a picture's bytes; returns its media key for :meth:`add_image`."""
         response = self._transport.call("POST", IMAGE_UPLOAD, what="an image upload", json={"filename": name})
         slot = lenient.decode(ImageSlot, read_json(response), "image-upload")
         if not slot.id or not slot.upload_url:
             raise CivitaiError("Civitai offers no place for the image", "run the same command again")
-        size = path.stat().st_size
         self._transport.call(
-            "PUT", slot.upload_url, what="an image", content=FileSlice(path, 0, size),
-            headers={"Content-Type": mime_type, "Content-Length": str(size)}, accept=frozenset({200, 201, 204}),
+            "PUT", slot.upload_url, what="an image", content=data, headers={"Content-Type": mime_type},
+            accept=frozenset({200, 201, 204}),
         )  # fmt: skip
         return slot.id
 

@@ -88,9 +88,9 @@ class DryRun(Civitai):
         self._add("POST", "/api/upload/complete", uploads.complete_body(state))
         return state
 
-    def upload_image(self, path: Path, *, name: str, mime_type: str) -> str:
+    def upload_image(self, data: bytes, *, name: str, mime_type: str) -> str:
         self._add("POST", IMAGE_UPLOAD, {"filename": name})
-        self._add("PUT", "IMAGE", f"{path.stat().st_size} bytes of {name} ({mime_type})")
+        self._add("PUT", "IMAGE", f"{len(data)} bytes of {name} ({mime_type})")
         self._made += 1
         return f"00000000-0000-4000-8000-{self._made:012d}"
 

@@ -117,7 +117,7 @@ class Journal:
                 [(self.id, name) for name in names],
             )
 
-    def close(self, state: State, *, model_id: int, version_id: int, post_id: int, file_id: int, url: str) -> None:
+    def close(self, state: State, *, model_id: int, version_id: int, post_id: int, url: str, file_id: int = 0) -> None:
         """Write down how far the publication came."""
         with self._registry.transaction() as db:
             db.execute(
@@ -164,7 +164,7 @@ class Rehearsed(Journal):
         for name in names:
             self._steps.pop(name, None)
 
-    def close(self, state: State, *, model_id: int, version_id: int, post_id: int, file_id: int, url: str) -> None:
+    def close(self, state: State, *, model_id: int, version_id: int, post_id: int, url: str, file_id: int = 0) -> None:
         """Nothing came of it."""
 
     def _update(self, name: str, state: str, answer: dict[str, Any]) -> None:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import msgspec
 
-from hubman.civitai import handoff, journal, plan, preflight, releasing, send_page
+from hubman.civitai import handoff, journal, preflight, releasing, send_page
 from hubman.civitai.client import Civitai
 from hubman.civitai.dry_run import DryRun, Request
 from hubman.civitai.errors import CivitaiError
-from hubman.civitai.plan import PublishOptions
+from hubman.civitai.finding import Finding, PreflightError
+from hubman.civitai.form import PublishForm
 from hubman.civitai.planned import Plan
-from hubman.civitai.preflight import Finding, Material, PreflightError
 from hubman.civitai.send_post import left_over
 from hubman.civitai.sending import Draft, Sender
 from hubman.civitai.verifying import Difference
-from hubman.progress import Progress, Report
-from registry import library, scan
+from hubman.progress import Progress, Report, silent, stoppable
+from registry import library
 from registry.database import Registry
 
-__all__ = ["Publication", "PublishOptions", "prepare", "publish", "send"]
+__all__ = ["Publication", "publish", "send"]
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,40 +47,32 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def publish(
-    registry: Registry, client: Civitai, version_id: str, *, options: PublishOptions, report: Report
+    registry: Registry,
+    client: Civitai,
+    form: PublishForm,
+    *,
+    accept: Collection[str] = (),
+    draft: bool = False,
+    dry_run: bool = False,
+    edit: bool = False,
+    replace: bool = False,
+    report: Report = silent,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Publication:
-    """Publish a local version on the client's site, or go on with it where it was cut off.
+    """Publish the versions of a form on the client's site as one model, or go on where it was cut off.
 
-    With ``options.draft`` everything is sent but nothing made public; the same call without it publishes that draft.
-    With ``options.dry_run`` only the checks run. Raises :class:`PreflightError` naming all that stands in the way,
-    and :class:`CivitaiError` for refusals, after which the same call goes on.
+    ``draft`` sends everything but makes nothing public that is not; the same call without it publishes that draft.
+    ``dry_run`` sends nothing and tells the requests. ``edit`` changes a page as far as the form was changed since it was
+    sent; ``replace`` also puts other bytes in the place of a file that is public. Raises :class:`PreflightError` naming
+    all that stands in the way, :class:`CancelledError` where ``should_stop`` says so, and :class:`CivitaiError` for
+    refusals, after which the same call goes on.
     """
-    version_id = scan.hashed(registry, version_id)
-    material, made = prepare(registry, client, version_id, options, report=report)
-    done = send(registry, client, made, draft=options.draft, dry_run=options.dry_run, report=report)
-    return msgspec.structs.replace(done, findings=material.findings)
-
-
-def prepare(
-    registry: Registry, client: Civitai, version_id: str, options: PublishOptions, *, report: Report
-) -> tuple[Material, Plan]:
-    """Check everything and compose what would be sent; nothing is sent. Raises :class:`PreflightError`."""
-    version_id = scan.hashed(registry, version_id)
-    report(Progress(stage="check", message="account"))
-    me = preflight.check_account(client)
-    report(Progress(stage="check", message="model, file and pictures"))
-    material = preflight.gather(registry, client, version_id, options, account=me.username)
-    if not journal.begun(registry, version_id, client.site):
-        known = client.by_hash_ids([material.file.sha256])
-        if known:
-            page = f"{client.site}/models/{known[0].model_id}?modelVersionId={known[0].model_version_id}"
-            exists = Finding(level="error", message="Civitai has this very file already", hint=f"see {page}")
-            material = msgspec.structs.replace(material, findings=(exists, *material.findings))
-    report(Progress(stage="check", data={"findings": msgspec.to_builtins(material.findings)}))
-    if material.errors:
-        raise PreflightError(material.errors)
-    model_id = options.civitai_model_id or journal.model_on_site(registry, material.model.id, client.site)
-    return material, plan.make(material, options, site=client.site, civitai_model_id=model_id)
+    report = stoppable(report, should_stop)
+    checked = preflight.prepare(registry, client, form, accept=accept, report=report)
+    if checked.plan is None:
+        raise PreflightError(checked.blocking)
+    done = send(registry, client, checked.plan, draft=draft, dry_run=dry_run, edit=edit, replace=replace, report=report)
+    return msgspec.structs.replace(done, findings=checked.findings)
 
 
 def send(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hubman.civitai import blurhash, image_meta
+import msgspec
+
+from hubman.civitai import blurhash, image_clean, image_meta
 from hubman.civitai.journal import fingerprint
 from hubman.civitai.planned import Picture, PlannedVersion
-from hubman.civitai.preflight import mime_type
 from hubman.civitai.steps import Answer, Steps
 from registry import previews
 from registry.database import Registry
@@ -17,15 +18,29 @@ ADD = "add "
 ORDER = "order"
 
 
-def send_image(steps: Steps, registry: Registry, picture: Picture) -> str:
-    """Send a picture's bytes; returns its media key. Sent twice it would only leave bytes that nobody sees."""
+class Uploaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture's bytes as they were sent. ``key`` is the site's media key; ``size`` counts bytes."""
+
+    key: str
+    size: int = 0
+    mime: str = "image/png"
+
+
+def send_image(steps: Steps, registry: Registry, version: PlannedVersion, picture: Picture, number: int) -> Uploaded:
+    """Send a picture's bytes: of its metadata only how it was made, with a link to version ``number``.
+
+    Sent twice it would only leave bytes that nobody sees; but under another key the post would show it twice, so what
+    was sent stays, also where a person says other things of it later.
+    """
 
     def send() -> Answer:
-        path = previews.blob_path(registry, picture.sha256)
-        key = steps.client.upload_image(path, name=picture.name, mime_type=mime_type(path) or "image/png")
-        return {"key": key}
+        told = image_meta.infotext(_meta(version, picture, number) or {})
+        data = image_clean.cleaned(previews.blob_path(registry, picture.sha256).read_bytes(), told)
+        mime = image_clean.mime_type(data) or "image/png"
+        key = steps.client.upload_image(data, name=picture.name, mime_type=mime)
+        return {"key": key, "size": len(data), "mime": mime}
 
-    return str(steps.once(f"image {picture.sha256}", picture.sha256, send)["key"])
+    return msgspec.convert(steps.once(f"image {picture.sha256}", picture.sha256, send), Uploaded)
 
 
 def send_post(steps: Steps, version: PlannedVersion, model_id: int, version_id: int, *, fresh: bool) -> int:
@@ -47,7 +62,7 @@ def send_post(steps: Steps, version: PlannedVersion, model_id: int, version_id: 
 
 
 def send_pictures(
-    steps: Steps, registry: Registry, version: PlannedVersion, post_id: int, version_id: int, keys: dict[str, str]
+    steps: Steps, registry: Registry, version: PlannedVersion, post_id: int, version_id: int, keys: dict[str, Uploaded]
 ) -> list[int]:
     """Every picture in the post, in the plan's order; returns their ids."""
     found = [
@@ -73,7 +88,7 @@ def _send_picture(
     index: int,
     post_id: int,
     version_id: int,
-    keys: dict[str, str],
+    keys: dict[str, Uploaded],
 ) -> int:
     name = ADD + picture.sha256
     meta = _meta(version, picture, version_id)
@@ -104,19 +119,20 @@ def _meta(version: PlannedVersion, picture: Picture, version_id: int) -> dict[st
     return image_meta.linked(picture.meta, version_id, strength) or None
 
 
-def _image_fields(registry: Registry, picture: Picture, key: str, index: int) -> dict[str, Any]:
+def _image_fields(registry: Registry, picture: Picture, sent: Uploaded, index: int) -> dict[str, Any]:
     from PIL import Image
 
     path = previews.blob_path(registry, picture.sha256)
     with Image.open(path) as image:
         code = blurhash.encode(image)
-    size = path.stat().st_size
+    # An older hubman noted no size, and sent the picture as it is.
+    size = sent.size or path.stat().st_size
     return {
-        "url": key,
+        "url": sent.key,
         "name": picture.name,
         "index": index,
         "type": "image",
-        "mimeType": mime_type(path) or "image/png",
+        "mimeType": sent.mime,
         "width": picture.width,
         "height": picture.height,
         "sizeKB": round(size / 1024),

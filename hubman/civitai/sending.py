@@ -110,7 +110,10 @@ class Sender:
 
     def _send_showcase(self, version: PlannedVersion, model_id: int, number: int, files: tuple[int, ...]) -> Sent:
         steps = self._steps[version.version_id]
-        keys = {picture.sha256: send_post.send_image(steps, self.registry, picture) for picture in version.pictures}
+        keys = {
+            picture.sha256: send_post.send_image(steps, self.registry, version, picture, number)
+            for picture in version.pictures
+        }
         try:
             post_id = send_post.send_post(steps, version, model_id, number, fresh=steps.is_fresh(VERSION))
         except PostLimitError as error:
