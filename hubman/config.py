@@ -35,6 +35,8 @@ class Settings:
     """The highest level of pictures that are shown uncovered: one of :data:`NSFW`."""
     privacy: bool = False
     """Whether the TUI starts in privacy mode."""
+    archive_images: bool = False
+    """Whether ``enrich`` keeps the example pictures of every version, also where there are pictures already."""
 
 
 _CHOICES = {"pictures": PICTURES, "nsfw": NSFW}
@@ -66,6 +68,11 @@ def settings(folder: Path, environ: Mapping[str, str] | None = None) -> tuple[Se
         else:
             values_of[name] = parsed
     return Settings(**values_of), problems
+
+
+def is_set(folder: Path, name: str) -> bool:
+    """Whether a person chose the setting ``name``, rather than its default standing."""
+    return bool(os.environ.get(f"HUBMAN_{name.upper()}", "").strip()) or name in _file(folder / FILE)[0]
 
 
 def _file(path: Path) -> tuple[dict[str, Any], list[str]]:

@@ -18,9 +18,14 @@ from hubman.civitai.wire import Json
 from hubman.progress import Report, silent
 
 LORA_TYPES = ("LORA", "LoCon", "DoRA")
-_HASHES_AT_ONCE = 1000
-_MODELS_AT_ONCE = 100
+HASHES_AT_ONCE = 2500
+"""Of the 10,000 that by-hash/ids takes: a larger request is slow to answer, and a lost one is asked again whole."""
+MODELS_AT_ONCE = 100
+_PAGES_OF_IDS, _PAGES_OF_CREATOR = 3, 20
+"""Pages that are followed at most: a site that ignores what was asked for would have a million models to tell of."""
 Params = Sequence[tuple[str, str]]
+Raw = Mapping[str, Any]
+"""An answer as it came."""
 
 
 class Reading:
@@ -82,8 +87,8 @@ class Reading:
     def by_hash_ids(self, sha256s: list[str]) -> tuple[HashMatch, ...]:
         """Which of these SHA-256 hashes Civitai knows; any number of them, in no order."""
         found: list[HashMatch] = []
-        for start in range(0, len(sha256s), _HASHES_AT_ONCE):
-            batch = [value.upper() for value in sha256s[start : start + _HASHES_AT_ONCE]]
+        for start in range(0, len(sha256s), HASHES_AT_ONCE):
+            batch = [value.upper() for value in sha256s[start : start + HASHES_AT_ONCE]]
             response = self._transport.call("POST", "/api/v1/model-versions/by-hash/ids", what="hashes", json=batch)
             found.extend(lenient.decode_list(HashMatch, read_json(response), "hashes"))
         return tuple(found)
@@ -134,14 +139,50 @@ class Reading:
 
     def models(self, numbers: Sequence[int]) -> Iterator[RemoteModel]:
         """Those of these models that are public, in no order; a hundred a request."""
-        for start in range(0, len(numbers), _MODELS_AT_ONCE):
-            batch = numbers[start : start + _MODELS_AT_ONCE]
-            params = [("ids", ",".join(map(str, batch))), ("nsfw", "true"), ("limit", str(_MODELS_AT_ONCE))]
-            page = self._page(self._get("/api/v1/models", what="models", params=params))
-            yield from page.items
-            while page.next_page:
-                page = self.search(next_page=page.next_page)
-                yield from page.items
+        return (model_from(raw) for raw in self.models_raw(numbers))
+
+    def models_raw(self, numbers: Sequence[int]) -> Iterator[Raw]:
+        """As :meth:`models`, each answer as it came."""
+        for start in range(0, len(numbers), MODELS_AT_ONCE):
+            batch = numbers[start : start + MODELS_AT_ONCE]
+            params = [("ids", ",".join(map(str, batch))), ("nsfw", "true"), ("limit", str(MODELS_AT_ONCE))]
+            yield from self._pages_raw(params, most=_PAGES_OF_IDS)
+
+    def models_of_raw(self, creator: str) -> Iterator[Raw]:
+        """The public models of a creator, the newest first, each answer as it came; a hundred a request."""
+        params = [("username", creator), ("sort", "Newest"), ("nsfw", "true"), ("limit", str(MODELS_AT_ONCE))]
+        yield from self._pages_raw(params, most=_PAGES_OF_CREATOR)
+
+    def _pages_raw(self, params: Params, *, most: int) -> Iterator[Raw]:
+        raw = self._get("/api/v1/models", what="models", params=params)
+        for _ in range(most):
+            yield from _records(items_of(raw))
+            metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
+            following = metadata.get("nextPage") if isinstance(metadata, Mapping) else None
+            following = self._own_page(str(following or ""))
+            if not following:
+                return
+            raw = self._get(following)
+
+    def model_raw(self, model_id: int) -> Raw:
+        """As :meth:`model`, the answer as it came. Raises :class:`MissingError` where the site says that it has none."""
+        raw = self._get(f"/api/v1/models/{model_id}", what=f"model {model_id}")
+        return raw if isinstance(raw, Mapping) else {}
+
+    def version_raw(self, version_id: int) -> Raw:
+        """As :meth:`model_version`, the answer as it came."""
+        raw = self._get(f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
+        return raw if isinstance(raw, Mapping) else {}
+
+    def versions_by_hash_raw(self, sha256s: Sequence[str]) -> list[Raw]:
+        """The versions that hold these at most 100 files, each answer as it came.
+
+        In no order, those that are not found left out, and the address of the download wrong (the contract, 2.6): a
+        version is recognised by its files' hashes, and its file fetched by its number.
+        """
+        batch = [value.upper() for value in sha256s]
+        response = self._transport.call("POST", "/api/v1/model-versions/by-hash", what="hashes", json=batch)
+        return _records(read_json(response))
 
     def enums(self) -> Enums:
         """The site's lists at this moment; the bundled ones where it doesn't tell."""
@@ -199,6 +240,11 @@ def trpc_data(body: bytes, procedure: str) -> Json:
 def items_of(raw: Json) -> Json:
     """The list in an answer that may wrap it."""
     return raw.get("items") if isinstance(raw, Mapping) else raw
+
+
+def _records(raw: Json) -> list[Raw]:
+    """The objects in a list that may hold anything, such as ``null``."""
+    return [item for item in raw if isinstance(item, Mapping)] if isinstance(raw, list) else []
 
 
 def _names(raw: Json) -> tuple[str, ...]:

@@ -121,6 +121,8 @@ class RemoteVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     images: tuple[RemoteImage, ...] = ()
     model: ModelRef = ModelRef()
     settings: dict[str, Any] = {}
+    is_gone: bool = False
+    """It left its model's page. The site never says so; the archive does."""
 
     @property
     def primary_file(self) -> RemoteFile | None:
@@ -163,6 +165,11 @@ def model_from(raw: object) -> RemoteModel:
         literal = raw["allowCommercialUse"].strip("{}")
         raw = {**raw, "allowCommercialUse": [word.strip(' "') for word in literal.split(",") if word.strip()]}
     return lenient.decode(RemoteModel, raw, "model")
+
+
+def version_from(raw: object) -> RemoteVersion:
+    """A version from its JSON, by itself or inside a model's."""
+    return lenient.decode(RemoteVersion, raw, "version")
 
 
 class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
