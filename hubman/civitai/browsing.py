@@ -14,7 +14,7 @@ from hubman.civitai.pages import Pages, every
 from hubman.civitai.reading import Reading, items_of
 from hubman.civitai.records import Enums, ModelPage, RemoteModel
 from hubman.civitai.search import ModelSearch
-from hubman.civitai.search_names import Names
+from hubman.civitai.search_names import Names, named
 from hubman.civitai.wire import Json
 
 
@@ -77,7 +77,7 @@ class Browsing(Reading):
     def names(self) -> Names:
         """The types and base models that a search line may name."""
         lists = self.enums()
-        return Names(lists.model_types, lists.base_models)
+        return named(lists.model_types, lists.active_base_models, lists.base_models)
 
 
 def _listing(what: str, query: str, limit: int) -> str:
