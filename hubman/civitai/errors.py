@@ -58,6 +58,14 @@ class RateLimitError(CivitaiError):
     """Too many requests."""
 
 
+class BusyError(RateLimitError):
+    """The limiter of this machine lets no further request out for ``wait`` seconds: it was never sent."""
+
+    def __init__(self, message: str, hint: str = "", *, wait: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.wait = wait
+
+
 class PostLimitError(RateLimitError):
     """The account's number of posts for today is used up."""
 
@@ -68,6 +76,18 @@ class RegionError(CivitaiError):
 
 class UnavailableError(CivitaiError):
     """The site did not answer usefully, also after retries."""
+
+
+class CircuitOpenError(UnavailableError):
+    """The site failed several times in a row and is not asked for ``wait`` seconds: the request was never sent."""
+
+    def __init__(self, message: str, hint: str = "", *, wait: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.wait = wait
+
+
+class PageError(UnavailableError):
+    """A web page came in place of data: something in front of the site refuses programs, or it is down."""
 
 
 class AnswerLostError(UnavailableError):

@@ -121,6 +121,8 @@ class RemoteVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     images: tuple[RemoteImage, ...] = ()
     model: ModelRef = ModelRef()
     settings: dict[str, Any] = {}
+    as_of: str = msgspec.field(default="", name="as_of")
+    """When the site said this, in ISO 8601, if it could not be asked now; empty for a fresh answer."""
 
     @property
     def primary_file(self) -> RemoteFile | None:
@@ -151,25 +153,35 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     tags: Names = ()
     stats: Stats = Stats()
     versions: tuple[RemoteVersion, ...] = msgspec.field(default=(), name="modelVersions")
+    as_of: str = msgspec.field(default="", name="as_of")
+    """As of :class:`RemoteVersion`."""
 
     @property
     def creator(self) -> str:
         return self.owner.username
 
 
-def model_from(raw: object) -> RemoteModel:
+def model_from(raw: object, *, as_of: str = "") -> RemoteModel:
     """A model from its JSON. Permissions come as a list or as a Postgres literal such as ``{Image,RentCivit}``."""
     if isinstance(raw, dict) and isinstance(raw.get("allowCommercialUse"), str):
         literal = raw["allowCommercialUse"].strip("{}")
         raw = {**raw, "allowCommercialUse": [word.strip(' "') for word in literal.split(",") if word.strip()]}
-    return lenient.decode(RemoteModel, raw, "model")
+    model = lenient.decode(RemoteModel, raw, "model")
+    versions = tuple(msgspec.structs.replace(version, as_of=as_of) for version in model.versions)
+    return msgspec.structs.replace(model, versions=versions, as_of=as_of)
+
+
+def version_from(raw: object, *, as_of: str = "") -> RemoteVersion:
+    """A version from its own JSON, which tells of its model too."""
+    return msgspec.structs.replace(lenient.decode(RemoteVersion, raw, "version"), as_of=as_of)
 
 
 class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a search. ``next_page`` is the URL of the following one, empty at the end."""
+    """One page of a search. ``next_page`` is the URL of the following one, empty at the end; ``as_of`` as of a model."""
 
     items: tuple[RemoteModel, ...] = ()
     next_page: str = ""
+    as_of: str = ""
 
 
 class HashMatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
