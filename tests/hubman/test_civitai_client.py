@@ -120,9 +120,11 @@ def test_waits_grow_and_end_without_a_told_time(site: Bench, client: Civitai) ->
 
 def test_a_html_page_of_a_cdn_is_no_sentence(site: Bench, client: Civitai) -> None:
     site.sandbox.settings.faults = [Fault("/api/v1/me", status=403, body="<html>Checking your browser</html>")]
-    with pytest.raises(errors.ForbiddenError) as caught:
+    with pytest.raises(errors.PageError) as caught:
         client.me()
     assert "<html>" not in str(caught.value)
+    assert "in a browser" in str(caught.value)
+    assert site.asked("/me") == 1
 
 
 def test_an_unreachable_site_is_named_without_its_key() -> None:
