@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from hubman.civitai import auth, contract, downloads, lenient, wire
-from hubman.civitai.downloads import Downloaded
+from hubman.civitai.downloads import Downloaded, Wish
 from hubman.civitai.errors import MissingError, TokenError, UnavailableError
 from hubman.civitai.records import Enums, HashMatch, Me, ModelPage, RemoteModel, RemoteVersion, Tag, model_from
 from hubman.civitai.transport import Sleep, Transport, read_json
@@ -165,9 +166,13 @@ class Reading:
     def download(
         self, version_id: int, dest: Path, *, file_id: int = 0, sha256: str = "", size: int = 0, report: Report = silent
     ) -> Downloaded:
-        """A version's file to ``dest``: resumed, and verified when ``sha256`` is known. See :func:`downloads.fetch`."""
-        url = f"/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")
-        return downloads.fetch(self._transport, url, dest, sha256=sha256, size=size, report=report)
+        """A version's file to ``dest``: resumed, and verified when ``sha256`` is known. See :func:`downloads.fetching`."""
+        url = download_url(version_id, file_id)
+        return downloads.fetch(self._transport, Wish(url=url, dest=dest, sha256=sha256, size=size), report)
+
+    def downloading(self, wish: Wish, report: Report) -> AbstractContextManager[Downloaded]:
+        """See :func:`downloads.fetching`."""
+        return downloads.fetching(self._transport, wish, report)
 
     def categories(self) -> tuple[Tag, ...]:
         """The category tags; a model has exactly one."""
@@ -194,6 +199,11 @@ def trpc_data(body: bytes, procedure: str) -> Json:
         return wire.parse_answer(body).data
     except wire.WireError as error:
         raise UnavailableError(f"Civitai's answer to {procedure} can't be read ({error})", "try again later") from error
+
+
+def download_url(version_id: int, file_id: int = 0) -> str:
+    """The path of a version's file, the site's choice unless ``file_id`` names one."""
+    return f"/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")
 
 
 def items_of(raw: Json) -> Json:
