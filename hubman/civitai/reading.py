@@ -9,16 +9,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
-from hubman.civitai import auth, contract, downloads, lenient, wire
+from hubman.civitai import auth, downloads, lenient, wire
 from hubman.civitai.downloads import Downloaded, Wish
-from hubman.civitai.errors import MissingError, TokenError, UnavailableError
-from hubman.civitai.records import Enums, HashMatch, Me, ModelPage, RemoteModel, RemoteVersion, Tag, model_from
+from hubman.civitai.errors import TokenError, UnavailableError
+from hubman.civitai.paging import following
+from hubman.civitai.records import HashMatch, Me, ModelPage, RemoteModel, RemoteVersion, Tag, model_from
 from hubman.civitai.transport import Sleep, Transport, read_json
 from hubman.civitai.wire import Json
 from hubman.progress import Report, silent
 
-LORA_TYPES = ("LORA", "LoCon", "DoRA")
 _HASHES_AT_ONCE = 1000
 _MODELS_AT_ONCE = 100
 Params = Sequence[tuple[str, str]]
@@ -89,72 +90,16 @@ class Reading:
             found.extend(lenient.decode_list(HashMatch, read_json(response), "hashes"))
         return tuple(found)
 
-    def search(
-        self,
-        query: str = "",
-        *,
-        types: tuple[str, ...] = LORA_TYPES,
-        base_models: tuple[str, ...] = (),
-        limit: int = 20,
-        nsfw: bool = False,
-        sort: str = "",
-        next_page: str = "",
-    ) -> ModelPage:
-        """One page of at most ``limit`` (1 to 100) models.
-
-        With ``next_page`` from the page before, everything else is ignored. Pages may be short or empty before the
-        last one: the end is an empty ``next_page``, and :meth:`search_all` follows them.
-        """
-        params = [("limit", str(limit)), ("nsfw", "true" if nsfw else "false")]
-        params += [("types", kind) for kind in types] + [("baseModels", name) for name in base_models]
-        params += [(key, value) for key, value in (("query", query), ("sort", sort)) if value]
-        raw = self._get(next_page) if next_page else self._get("/api/v1/models", what="models", params=params)
-        return self._page(raw)
-
-    def _page(self, raw: Json) -> ModelPage:
-        metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
-        following = str(metadata.get("nextPage") or "") if isinstance(metadata, Mapping) else ""
-        items = items_of(raw)
-        models = (
-            tuple(model_from(item) for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
-        )
-        return ModelPage(items=models, next_page=self._own_page(following))
-
-    def search_all(
-        self, query: str = "", *, limit: int = 100, types: tuple[str, ...] = LORA_TYPES
-    ) -> Iterator[RemoteModel]:
-        """At most ``limit`` models, following pages as far as needed."""
-        page = self.search(query, types=types, limit=min(limit, 100))
-        left = limit
-        while True:
-            yield from page.items[:left]
-            left -= len(page.items)
-            if left <= 0 or not page.next_page:
-                return
-            page = self.search(next_page=page.next_page)
-
     def models(self, numbers: Sequence[int]) -> Iterator[RemoteModel]:
         """Those of these models that are public, in no order; a hundred a request."""
         for start in range(0, len(numbers), _MODELS_AT_ONCE):
             batch = numbers[start : start + _MODELS_AT_ONCE]
-            params = [("ids", ",".join(map(str, batch))), ("nsfw", "true"), ("limit", str(_MODELS_AT_ONCE))]
-            page = self._page(self._get("/api/v1/models", what="models", params=params))
+            wanted = {"ids": ",".join(map(str, batch)), "nsfw": "true", "limit": _MODELS_AT_ONCE}
+            page = self._models_at("/api/v1/models?" + urlencode(wanted))
             yield from page.items
             while page.next_page:
-                page = self.search(next_page=page.next_page)
+                page = self._models_at(page.next_page)
                 yield from page.items
-
-    def enums(self) -> Enums:
-        """The site's lists at this moment; the bundled ones where it doesn't tell."""
-        try:
-            raw = self._get("/api/v1/enums", what="lists")
-        except (MissingError, UnavailableError):
-            raw = {}
-        lists = raw if isinstance(raw, Mapping) else {}
-        return Enums(
-            active_base_models=_names(lists.get("ActiveBaseModel")) or contract.enum_values("ActiveBaseModel"),
-            model_types=_names(lists.get("ModelType")) or contract.enum_values("ModelType"),
-        )
 
     def media(self, url: str, *, limit: int = 64 << 20) -> bytes:
         """The bytes of a picture; the key is not sent unless the site itself serves it.
@@ -188,9 +133,16 @@ class Reading:
     def _get(self, url: str, *, what: str = "the next page", params: Params = ()) -> Json:
         return read_json(self._transport.call("GET", url, what=what, params=list(params) or None))
 
-    def _own_page(self, url: str) -> str:
-        """``nextPage`` as the site gave it, if it leads to the site itself."""
-        return url if url and self._transport.is_own(url) else ""
+    def _models_at(self, url: str) -> ModelPage:
+        raw = self._get(url, what="models")
+        items = items_of(raw)
+        models = (
+            tuple(model_from(item) for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
+        )
+        return ModelPage(items=models, next_page=self._following(raw, url))
+
+    def _following(self, raw: Json, asked: str) -> str:
+        return following(raw, asked, self._transport.is_own)
 
 
 def trpc_data(body: bytes, procedure: str) -> Json:
@@ -209,7 +161,3 @@ def download_url(version_id: int, file_id: int = 0) -> str:
 def items_of(raw: Json) -> Json:
     """The list in an answer that may wrap it."""
     return raw.get("items") if isinstance(raw, Mapping) else raw
-
-
-def _names(raw: Json) -> tuple[str, ...]:
-    return tuple(str(name) for name in raw if isinstance(name, str)) if isinstance(raw, list) else ()

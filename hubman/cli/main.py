@@ -41,6 +41,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("inspection", "what a file says of itself and why that is so, without a registry"),
     "images": ("images", "what pictures say they were drawn with"),
     "search": ("searching", "find models on Civitai"),
+    "creators": ("searching", "find creators on Civitai"),
+    "examples": ("searching", "pictures on Civitai of a version, with their prompts"),
     "pull": ("pulling", "download from Civitai, verified and indexed"),
     "enrich": ("enriching", "ask Civitai about every file that is here"),
     "updates": ("enriching", "newer versions of what is here"),
