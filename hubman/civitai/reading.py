@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +15,7 @@ import httpx
 
 from hubman.civitai import auth, downloads, lenient, wire
 from hubman.civitai.answers import Answer, NoAnswers
-from hubman.civitai.downloads import Downloaded
+from hubman.civitai.downloads import Downloaded, Wish
 from hubman.civitai.errors import CivitaiError, RateLimitError, TokenError, UnavailableError
 from hubman.civitai.media_cache import NoMedia
 from hubman.civitai.paging import following
@@ -143,9 +144,13 @@ class Reading:
     def download(
         self, version_id: int, dest: Path, *, file_id: int = 0, sha256: str = "", size: int = 0, report: Report = silent
     ) -> Downloaded:
-        """A version's file to ``dest``: resumed, and verified when ``sha256`` is known. See :func:`downloads.fetch`."""
-        url = f"/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")
-        return downloads.fetch(self._transport, url, dest, sha256=sha256, size=size, report=report)
+        """A version's file to ``dest``: resumed, and verified when ``sha256`` is known. See :func:`downloads.fetching`."""
+        url = download_url(version_id, file_id)
+        return downloads.fetch(self._transport, Wish(url=url, dest=dest, sha256=sha256, size=size), report)
+
+    def downloading(self, wish: Wish, report: Report) -> AbstractContextManager[Downloaded]:
+        """See :func:`downloads.fetching`."""
+        return downloads.fetching(self._transport, wish, report)
 
     def categories(self) -> tuple[Tag, ...]:
         """The category tags; a model has exactly one."""
@@ -209,6 +214,11 @@ def trpc_data(body: bytes, procedure: str) -> Json:
         return wire.parse_answer(body).data
     except wire.WireError as error:
         raise UnavailableError(f"Civitai's answer to {procedure} can't be read ({error})", "try again later") from error
+
+
+def download_url(version_id: int, file_id: int = 0) -> str:
+    """The path of a version's file, the site's choice unless ``file_id`` names one."""
+    return f"/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")
 
 
 def items_of(raw: Json) -> Json:
