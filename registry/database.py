@@ -28,6 +28,7 @@ MIGRATIONS = (
     "m014_follow",
     "m012_made",
     "m011_places",
+    "m013_pulls",
     "m002_query",
     "m009_settling",
     "m006_sidecars",
@@ -162,6 +163,7 @@ def load_migrations() -> Migrations:
     from registry.schema_follow import m014_follow  # noqa: F401 - registers itself
     from registry.schema_made import m012_made  # noqa: F401 - registers itself
     from registry.schema_places import m011_places  # noqa: F401 - registers itself
+    from registry.schema_pulls import m013_pulls  # noqa: F401 - registers itself
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
     from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself

@@ -8,8 +8,9 @@ from datetime import timedelta
 from hubman.civitai import facts
 from hubman.civitai.asking import Asking
 from hubman.civitai.errors import MissingError
-from hubman.civitai.reading import MODELS_AT_ONCE, Raw
+from hubman.civitai.reading import MODELS_AT_ONCE
 from hubman.civitai.records import RemoteModel, model_from
+from hubman.civitai.whole import Raw
 from hubman.progress import Progress
 from registry import archive, library, timestamps
 from registry.database import Registry

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hubman.civitai.allowance import Allowance
-from hubman.civitai.reading import Reading
+from hubman.civitai.client import Civitai
 from hubman.progress import Report
 from registry import upstream_hashes
 from registry.database import Registry
@@ -21,7 +21,7 @@ class Asking:
     """
 
     registry: Registry
-    client: Reading
+    client: Civitai
     report: Report
     versions: Sequence[str] | None
     now: str

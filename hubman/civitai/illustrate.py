@@ -8,8 +8,8 @@ from hubman.civitai import pictures
 from hubman.civitai.asking import Asking
 from hubman.civitai.errors import MissingError
 from hubman.civitai.pictures import Wanted
-from hubman.civitai.reading import Raw
 from hubman.civitai.records import version_from
+from hubman.civitai.whole import Raw
 from hubman.progress import Progress
 from registry import archive, upstream_hashes
 from registry.upstream_hashes import Known

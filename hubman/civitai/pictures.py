@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from hubman.civitai.errors import CivitaiError, MissingError
-from hubman.civitai.pull import sized
+from hubman.civitai.media_urls import still
 from hubman.civitai.reading import Reading
 from hubman.civitai.records import RemoteImage
 from registry import previews
@@ -19,7 +19,6 @@ from registry.database import Registry
 from registry.errors import DamagedFileError
 
 _log = logging.getLogger(__name__)
-_SUFFIXES = {"image": ".jpg", "video": ".mp4"}
 _WIDTH = 1200
 
 
@@ -33,9 +32,16 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def chosen(images: Sequence[RemoteImage], wanted: Wanted) -> list[RemoteImage]:
-    """The first pictures that are wanted. One whose level nobody told is left out where there is a highest one."""
-    fitting = [image for image in images if image.type == "image" and image.url and _is_fit(image, wanted)]
+    """The first pictures that are wanted, and videos, of which the first frame comes.
+
+    One whose level nobody told is left out where there is a highest one.
+    """
+    fitting = [image for image in images if _address(image) and _is_fit(image, wanted)]
     return fitting[: wanted.count]
+
+
+def _address(image: RemoteImage) -> str:
+    return still(image.url, image.type, width=_WIDTH) if image.url else ""
 
 
 def _is_fit(image: RemoteImage, wanted: Wanted) -> bool:
@@ -55,7 +61,7 @@ def fetch(registry: Registry, client: Reading, version_id: str, images: Sequence
         if name in there:
             continue
         try:
-            content = client.media(sized(image.url, _WIDTH))
+            content = client.media(_address(image))
             _keep(registry, version_id, content, image, name=name, position=position)
         except (MissingError, DamagedFileError) as error:
             _log.warning("picture %s is left out: %s", name, error)
@@ -81,7 +87,7 @@ def _keep(registry: Registry, version_id: str, content: bytes, image: RemoteImag
             source="civitai",
             position=position,
             nsfw_level=image.nsfw_level,
-            name=f"{name}{_SUFFIXES[image.type]}",
+            name=path.name,
         )
 
 

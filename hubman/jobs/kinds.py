@@ -18,6 +18,7 @@ _HANDLERS = {
     "scan": "hubman.jobs.handlers.collection:scan",
     "pull": "hubman.jobs.handlers.collection:pull",
     "enrich": "hubman.jobs.handlers.collection:enrich",
+    "downloads": "hubman.jobs.handlers.pulling:drain",
     "updates": "hubman.jobs.handlers.collection:updates",
     "publish": "hubman.jobs.handlers.collection:publish",
     "sync": "hubman.jobs.handlers.collection:sync",

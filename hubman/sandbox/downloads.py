@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from hubman.sandbox import scan, shapes
 from hubman.sandbox.accounts import Caller, caller_of
+from hubman.sandbox.public import is_public, primary, public_files
 from hubman.sandbox.store import Doc
 from hubman.sandbox.trpc import key_of
 from hubman.sandbox.uploads import MODEL_BUCKET
@@ -62,26 +63,28 @@ def _choose(request: Request) -> str:
         if version is None or model is None:
             raise _RefusedError(404, error="File not found")
         caller = caller_of(key_of(request))
-        _check_access(version, model, caller)
-        file = _pick(shapes.public_files(world, version["id"]), wanted)
+        _check_access(world, version, model, caller)
+        file = _pick(public_files(world.files(version["id"])), wanted)
         world.store.put("version", {**version, "downloads": version.get("downloads", 0) + 1})
     return world.signed(f"/{MODEL_BUCKET}/{file['key']}", name=file["name"])
 
 
-def _check_access(version: Doc, model: Doc, caller: Caller | None) -> None:
+def _check_access(world: World, version: Doc, model: Doc, caller: Caller | None) -> None:
     mine = caller is not None and caller.user.id == model["userId"]
     if model["mode"] == "Archived":
         raise _RefusedError(410, error="Model archived, not available for download")
-    if not mine and (version["status"] != "Published" or not shapes.is_public(model) or model["poi"]):
+    hidden = version["status"] != "Published" or not is_public(model) or model["mode"] == "TakenDown" or model["poi"]
+    if not mine and hidden:
         raise _RefusedError(404, error="File not found")
-    if version.get("downloadsDisabled") and not mine:
+    if (version.get("downloadsDisabled") or version["usageControl"] != "Download") and not mine:
         raise _RefusedError(401, error="Unauthorized", message=_DISABLED)
     if version["requireAuth"] and caller is None:
         raise _RefusedError(401, error="Unauthorized", message=_LOGIN)
-    if version.get("earlyAccessUntil") and not mine:
-        deadline = version["earlyAccessUntil"]
+    deadline = shapes.gated_until(world, version)
+    if (deadline or version.get("paidForever")) and not mine:
         message = "This asset is in Early Access. You can purchase access to it on the model page."
-        raise _RefusedError(403, error="Early Access", deadline=deadline, message=message)
+        known = {"deadline": deadline} if deadline else {}
+        raise _RefusedError(403, error="Early Access", **known, message=message)
 
 
 def _pick(files: list[Doc], wanted: dict[str, Any]) -> Doc:
@@ -100,7 +103,7 @@ def _pick(files: list[Doc], wanted: dict[str, Any]) -> Doc:
             weight for key, weight in _WEIGHTS.items() if file["metadata"].get(key) == wanted.get(key, _PREFERRED[key])
         )
 
-    best = max([shapes.primary(files), *files], key=score)
+    best = max([primary(files), *files], key=score)
     if any(key in wanted and best["metadata"].get(key) != wanted[key] for key in _WEIGHTS):
         raise _RefusedError(404, error="File not found")
     return best

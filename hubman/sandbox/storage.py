@@ -6,12 +6,13 @@ It refuses every request that carries a key: a client that forwards its key to w
 from __future__ import annotations
 
 import hashlib
-import secrets
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from hubman.sandbox import blobs
 from hubman.sandbox.uploads import part_key
 from hubman.sandbox.world import World
 
@@ -63,10 +64,7 @@ def _put_media(world: World, request: Request, body: bytes, etag: str) -> Respon
 
 
 def _write(world: World, key: str, body: bytes) -> None:
-    target = world.blob_path(key)
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
-    temporary.write_bytes(body)
-    temporary.replace(target)
+    blobs.write(world.blob_path(key), body)
 
 
 async def _get(request: Request) -> Response:
@@ -74,8 +72,8 @@ async def _get(request: Request) -> Response:
     if refusal := _check(request):
         return refusal
     world: World = request.app.state.world
-    path = world.blob_path(request.path_params["key"])
-    if not path.exists():
+    path = await run_in_threadpool(blobs.find, world, request.path_params["key"])
+    if path is None:
         return _refuse(404, "NoSuchKey", "The specified key does not exist.")
     return FileResponse(path, media_type="application/octet-stream", filename=request.query_params.get("name"))
 

@@ -12,7 +12,8 @@ from registry.scan import index_file
 from tests.support.civitai import Bench, bench, write_lora, write_png
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tui.app import HubmanApp
-from tui.screens.civitai import CivitaiScreen, HitList
+from tui.screens.civitai import CivitaiScreen
+from tui.widgets.hit_list import HitList
 from tui.screens.publish import PublishScreen
 from tui.widgets.picture import Picture
 
