@@ -16,7 +16,7 @@ KEY_VARIABLE = "CIVITAI_API_KEY"
 _SERVICE = "hubman"
 _ACCOUNT = "civitai"
 _CIVITAI = ("civitai.com", "civitai.red", "www.civitai.com", "www.civitai.red")
-NO_KEYRING = f"set {KEY_VARIABLE} instead, for example in the profile of your shell"
+_INSTEAD = f"set {KEY_VARIABLE} in the profile of your shell; hubman whoami tells whether it works"
 
 
 def site_url() -> str:
@@ -83,15 +83,30 @@ def _kept() -> Key:
         return Key()
 
 
-def store_api_key(key: str) -> None:
-    """Keep ``key`` in the system keyring; raises :class:`HubError` where there is none."""
+def check_keyring(page: str) -> None:
+    """Raises :class:`HubError` where keys can't be stored, before anyone makes one on ``page`` in vain."""
     import keyring
     from keyring.errors import KeyringError
 
     try:
-        keyring.set_password(_SERVICE, _account(), str(clean_key(key)))
+        keyring.get_password(_SERVICE, _account())
     except KeyringError:
-        raise HubError("this machine has no usable keyring", NO_KEYRING) from None
+        raise HubError("this machine has no usable keyring", f"make a key on {page} and {_INSTEAD}") from None
+
+
+def store_api_key(key: str) -> None:
+    """Keep ``key`` in the system keyring; raises :class:`HubError` where there is none, or one that keeps nothing."""
+    import keyring
+    from keyring.errors import KeyringError
+
+    cleaned = str(clean_key(key))
+    try:
+        keyring.set_password(_SERVICE, _account(), cleaned)
+        if keyring.get_password(_SERVICE, _account()) == cleaned:
+            return
+    except KeyringError:
+        pass
+    raise HubError("this machine has no usable keyring", _INSTEAD)
 
 
 def forget_api_key() -> bool:

@@ -52,8 +52,8 @@ def load_lane(db: sqlite3.Connection, name: str) -> Lane:
 class Unlimited:
     """The limiter of a client that shares with nobody: every request may go at once."""
 
-    def request(self, url: str, *, patience: float = PATIENCE, patient: bool = True) -> Permit:
-        del url, patience, patient
+    def request(self, url: str, *, patience: float = PATIENCE, until_closed: float = PATIENCE) -> Permit:
+        del url, patience, until_closed
         return Permit()
 
 
@@ -78,11 +78,11 @@ class Limiter(Unlimited):
     def close(self) -> None:
         self._ledger.close()
 
-    def request(self, url: str, *, patience: float = PATIENCE, patient: bool = True) -> Permit:
+    def request(self, url: str, *, patience: float = PATIENCE, until_closed: float = PATIENCE) -> Permit:
         """Wait until a request to ``url`` may be sent; a context manager that counts it as in flight.
 
-        Raises :class:`CircuitOpenError` at once while the site is failing, unless ``patient``, and
-        :class:`BusyError` when the turn does not come within ``patience`` seconds.
+        Raises at once :class:`CircuitOpenError` when the site fails and is not asked for longer than ``until_closed``
+        seconds, and :class:`BusyError` when the turn does not come within ``patience`` seconds.
         """
         lanes = self._lanes(url)
         deadline = self._clock() + patience
@@ -92,7 +92,8 @@ class Limiter(Unlimited):
             if isinstance(got, Permit):
                 return got
             wait, why = got
-            if (wait.reason == "circuit" and not patient) or now + wait.seconds > deadline:
+            is_too_long = wait.reason == "circuit" and wait.seconds > until_closed
+            if is_too_long or now + wait.seconds > deadline:
                 raise _refusal(lanes[0], wait, why)
             self._sleep(wait.seconds)
 

@@ -15,7 +15,7 @@ import httpx
 from hubman.civitai import auth, contract, downloads, lenient, wire
 from hubman.civitai.answers import Answer, NoAnswers
 from hubman.civitai.downloads import Downloaded
-from hubman.civitai.errors import MissingError, RateLimitError, TokenError, UnavailableError
+from hubman.civitai.errors import CivitaiError, MissingError, RateLimitError, TokenError, UnavailableError
 from hubman.civitai.media_cache import NoMedia
 from hubman.civitai.records import (
     Enums,
@@ -202,7 +202,7 @@ class Reading:
             return kept
         try:
             content = downloads.fetch_small(self._transport, url, limit=limit)
-        except (UnavailableError, RateLimitError):
+        except CivitaiError:
             if kept is None or len(kept) > limit:
                 raise
             return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from hubman.civitai import contract, lenient
 
 Names = tuple[str, ...]
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class Me(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -55,7 +57,7 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def sha256(self) -> str:
         """Lower-case hex, or empty when not scanned yet."""
         value = str(self.hashes.get("SHA256", "")).lower()
-        return value if len(value) == 64 else ""
+        return value if _SHA256.fullmatch(value) else ""
 
     @property
     def size(self) -> int:
@@ -81,7 +83,7 @@ class RemoteImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         if self.id:
             return self.id
         stem = self.url.rsplit("/", 1)[-1].split(".", 1)[0]
-        return int(stem) if stem.isascii() and stem.isdigit() else 0
+        return int(stem) if stem.isascii() and stem.isdigit() and len(stem) < 19 else 0
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

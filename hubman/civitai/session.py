@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from hubman import logs
 from hubman.civitai import auth
 from hubman.civitai.client import Civitai
 from hubman.civitai.shared import Shared
@@ -40,6 +41,7 @@ def connect(home: Path, site: str | None = None) -> Civitai:
     It shares its limits and what it has seen with all processes of ``home``. The personal key is sent only to the
     configured site. Raises :class:`HubError` when no sandbox runs.
     """
+    logs.keep(home)
     shared = Shared(home)
     if site is None or site == auth.site_url():
         return Civitai.from_environment(shared)

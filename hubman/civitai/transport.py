@@ -40,6 +40,7 @@ _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _TRIES = 5
 _REDIRECTS = 5
 _LONGEST_WAIT = 60.0
+_ONE_TRIAL = 16.0
 
 
 class Transport:
@@ -123,7 +124,9 @@ class Transport:
         for attempt in range(1, tries + 1):
             last = attempt == tries
             try:
-                response = self._send(method, url, headers, patience=patience, patient=attempt > 1, **options)
+                # Whoever just saw the site fail waits for one trial; whoever comes later is told at once.
+                until_closed = 0.0 if attempt == 1 else _ONE_TRIAL
+                response = self._send(method, url, headers, patience=patience, until_closed=until_closed, **options)
             except httpx.TransportError as error:
                 self._after_failure(error, what=what, repeatable=repeatable, last=last)
                 self._pause(attempt, what, _reason(error), None)
@@ -150,13 +153,13 @@ class Transport:
         headers: Mapping[str, str] | None,
         *,
         patience: float,
-        patient: bool,
+        until_closed: float,
         **options: Json,
     ) -> httpx.Response:
         """One request and its answer; reads are followed to where the site moved them, but never to other sites."""
         url = self._absolute(url)
         for _ in range(_REDIRECTS):
-            with self._limiter.request(url, patience=patience, patient=patient) as permit, _watched(permit):
+            with self._limiter.request(url, patience=patience, until_closed=until_closed) as permit, _watched(permit):
                 response = self._http.request(method, url, headers=headers, auth=self._auth(url), **options)
                 permit.answered(response.status_code, told=retry_after(response), is_page=is_page(response))
             if response.status_code not in _REDIRECTED or method != "GET":
