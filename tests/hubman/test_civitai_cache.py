@@ -187,6 +187,7 @@ def test_a_tag_is_sent_back_and_304_is_the_same_answer_again(tmp_path: Path) -> 
         assert (again.name, again.as_of) == ("answer 1", "")
         assert site.asked == [{}, {"If-None-Match": 'W/"abc"'}]
         # It was true then: that is its age from now on.
+        then = clock.now.isoformat(timespec="seconds")
         with mock.patch.object(httpx.Client, "request", side_effect=httpx.ConnectError("down")):
             assert client.model(5).as_of == then
 
