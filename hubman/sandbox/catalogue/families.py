@@ -160,6 +160,8 @@ def _set_access(model: Doc, newest: Doc, place: int, today: datetime) -> None:
         67: (newest, {"usageControl": "Generation"}),
         53: (newest, {"earlyAccessUntil": iso(today + timedelta(days=1 + place % 14))}),
         107: (newest, {"paidForever": True}),
+        127: (newest, {"refused": "You do not have access to download this file"}),
+        131: (newest, {"refused": "Forbidden"}),
     }
     for every, (doc, values) in marks.items():
         if place % every == every // 2:

@@ -82,6 +82,7 @@ def _ground(world: World, n: int, seed: int) -> Ground:
     today = datetime.combine(world.now().date(), datetime.min.time(), UTC)
     people = max(5, min(n // 10, 300))
     users = [_user(which) for which in range(people)]
+    world.creators.clear()
     world.store.put_many("user", users, [None] * people)
     categories = [tags.named(world, name)["id"] for name in tags.CATEGORIES]
     return Ground(
