@@ -31,7 +31,14 @@ def _json(shop: Bench, path: str, **more: Any) -> Any:
 
 
 def _models(shop: Bench, query: str = "", **more: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _json(shop, f"models?nsfw=true&{query}", **more)["items"]
+    """The models that ``query`` finds; with a limit in it, one page of them."""
+    found: list[dict[str, Any]] = []
+    path = f"models?nsfw=true&{query}"
+    while path:
+        page = _json(shop, path, **more)
+        found += page["items"]
+        following = "" if "limit=" in query else page["metadata"].get("nextPage", "")
+        path = following.partition("/api/v1/")[2]
     return found
 
 
