@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "creators": ("searching", "find creators on Civitai"),
     "examples": ("searching", "pictures on Civitai of a version, with their prompts"),
     "pull": ("pulling", "download from Civitai, verified and indexed"),
+    "queue": ("queueing", "downloads that wait, run and have ended"),
     "enrich": ("enriching", "ask Civitai about every file that is here"),
     "updates": ("enriching", "newer versions of what is here"),
     "publish": ("publishing", "publish a model on Civitai, or resume a broken publication"),
