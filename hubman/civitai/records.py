@@ -160,6 +160,8 @@ class RemoteVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     download_url: str = ""
     model: ModelRef = ModelRef()
     settings: dict[str, Any] = {}
+    is_gone: bool = False
+    """It left its model's page. The site never says so; the archive does."""
     as_of: str = msgspec.field(default="", name="as_of")
     """When the site said this, in ISO 8601, if it could not be asked now; empty for a fresh answer."""
 
