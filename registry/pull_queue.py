@@ -19,8 +19,9 @@ State = Literal["queued", "running", "paused", "done", "failed"]
 class PullItem(msgspec.Struct, frozen=True, kw_only=True):
     """A download. ``done`` and ``total`` are bytes; ``position`` is its place from 1, 0 once it has ended.
 
-    ``error`` says why it failed or waits. ``version_id`` is the version in the library, and ``path`` its file, once
-    done. ``site`` and ``into`` are None for the usual ones. ``choice`` is what the verb keeps of the wishes.
+    ``error`` says why it failed or waits. Once done, ``version_id`` is the version in the library, ``path`` its file and
+    ``verified`` whether Civitai vouches for its SHA-256. ``site`` and ``into`` are None for the usual ones; ``choice`` is
+    what the verb keeps of the wishes.
     """
 
     id: int
@@ -34,6 +35,7 @@ class PullItem(msgspec.Struct, frozen=True, kw_only=True):
     version_id: str
     path: str
     sha256: str
+    verified: bool
     site: str | None
     into: str | None
     tries: int
@@ -188,12 +190,15 @@ def claim(registry: Registry, pid: int, started: float | None, at_end: Callable[
         return int(row[0])
 
 
-def progress(registry: Registry, number: int, *, title: str, done: int, total: int) -> bool:
+def progress(
+    registry: Registry, number: int, *, done: int | None = None, total: int | None = None, title: str | None = None
+) -> bool:
     """Note how far a download is; False when it was paused or removed meanwhile."""
     with registry.transaction() as db:
         found = db.execute(
-            "UPDATE pulls SET title = ?, done = ?, total = ? WHERE id = ? AND state = 'running'",
-            (title, done, total, number),
+            "UPDATE pulls SET done = coalesce(?, done), total = coalesce(?, total), title = coalesce(?, title) "
+            "WHERE id = ? AND state = 'running'",
+            (done, total, title, number),
         )
         return found.rowcount == 1
 
@@ -207,6 +212,7 @@ class Got(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     remote_version: int
     remote_file: int
+    verified: bool
 
 
 def finish(registry: Registry, number: int, got: Got) -> None:
@@ -214,8 +220,8 @@ def finish(registry: Registry, number: int, got: Got) -> None:
     with registry.transaction() as db:
         db.execute(
             "UPDATE pulls SET state = 'done', error = '', version_id = ?, path = ?, sha256 = ?, done = ?, total = ?, "
-            "remote_version = ?, remote_file = ?, pid = NULL, finished_at = ? WHERE id = ?",
-            (got.version_id, str(got.path), got.sha256, got.size, got.size, got.remote_version, got.remote_file,
+            "remote_version = ?, remote_file = ?, verified = ?, pid = NULL, finished_at = ? WHERE id = ?",
+            (got.version_id, str(got.path), got.sha256, got.size, got.size, got.remote_version, got.remote_file, got.verified,
              timestamps.now(), number),
         )  # fmt: skip
 
@@ -228,12 +234,13 @@ def fail(registry: Registry, number: int, why: str) -> None:
         )
 
 
-def put_back(registry: Registry, number: int, why: str) -> None:
-    """Queue a running item again, behind the others: what was in its way may pass."""
+def put_back(registry: Registry, number: int, why: str, *, first: bool = False) -> None:
+    """Queue a running item again, behind the others or where it was: what was in its way may pass."""
+    position = "position" if first else "(SELECT max(position) + 1 FROM pulls)"
     with registry.transaction() as db:
         db.execute(
-            "UPDATE pulls SET state = 'queued', error = ?, pid = NULL, "
-            "position = (SELECT max(position) + 1 FROM pulls) WHERE id = ? AND state = 'running'",
+            f"UPDATE pulls SET state = 'queued', error = ?, pid = NULL, position = {position} "  # noqa: S608 - fixed texts
+            "WHERE id = ? AND state = 'running'",
             (why, number),
         )
 
@@ -261,5 +268,5 @@ def _item(row: sqlite3.Row, position: int) -> PullItem:
     return PullItem(
         id=row["id"], ref=row["ref"], title=row["title"], state=row["state"], position=position, done=row["done"],
         total=row["total"], error=row["error"], version_id=row["version_id"], path=row["path"], sha256=row["sha256"],
-        site=row["site"], into=row["folder"], tries=row["tries"], choice=msgspec.json.decode(row["choice"]),
+        verified=bool(row["verified"]), site=row["site"], into=row["folder"], tries=row["tries"], choice=msgspec.json.decode(row["choice"]),
     )  # fmt: skip

@@ -14,7 +14,7 @@ CREATE TABLE pulls (
     folder TEXT, choice TEXT NOT NULL, state TEXT NOT NULL, position INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0,
     total INTEGER NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '', tries INTEGER NOT NULL DEFAULT 0,
     remote_version INTEGER NOT NULL DEFAULT 0, remote_file INTEGER NOT NULL DEFAULT 0, sha256 TEXT NOT NULL DEFAULT '',
-    path TEXT NOT NULL DEFAULT '', version_id TEXT NOT NULL DEFAULT '', pid INTEGER, pid_started REAL,
+    verified INTEGER NOT NULL DEFAULT 0, path TEXT NOT NULL DEFAULT '', version_id TEXT NOT NULL DEFAULT '', pid INTEGER, pid_started REAL,
     added_at TEXT NOT NULL, finished_at TEXT,
     CHECK (state IN ('queued', 'running', 'paused', 'done', 'failed'))
 );

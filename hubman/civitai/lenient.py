@@ -90,7 +90,7 @@ def _convert(kind: object, raw: object, where: str) -> object:
 def _convert_scalar(kind: object, raw: object, where: str) -> object:
     try:
         value = msgspec.convert(raw, typing.cast("type[object]", kind), strict=False)
-    except (msgspec.ValidationError, OverflowError):
+    except (msgspec.ValidationError, ValueError, OverflowError, RecursionError):
         return _refuse(where, raw)
     return value if _is_storable(value) else _refuse(where, raw)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import time
@@ -211,7 +212,7 @@ class Transport:
         return from_answer(response.status_code, scrub(said(response)), what=what)
 
     def _auth(self, url: str) -> httpx.Auth | None:
-        return Bearer(self._token) if self._token and self.is_own(url) else None
+        return Bearer(self._token) if self._token and _origin(url) in self._own else None
 
     def _absolute(self, url: str) -> str:
         return web_address(self.site + url if url.startswith("/") else url)
@@ -234,7 +235,7 @@ def _watched(permit: Permit) -> Iterator[None]:
 def web_address(url: str) -> str:
     """``url`` if a request can be sent there; raises :class:`CivitaiError` for anything else that a site may say."""
     try:
-        parts = httpx.URL(url)
+        parts = _parsed(url)
         if parts.scheme in {"http", "https"} and parts.host and (parts.port is None or parts.port < 1 << 16):
             return url
     except (httpx.InvalidURL, ValueError):
@@ -310,10 +311,15 @@ def _reason(error: httpx.TransportError) -> str:
     return scrub(str(error)) or type(error).__name__
 
 
+@functools.lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
 def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    default = 443 if parts.scheme == "https" else 80
-    return (parts.scheme, parts.hostname or "", parts.port or default)
+    """Where a request to ``url`` really goes: as the HTTP library reads the address, not as another parser would."""
+    parts = _parsed(url)
+    return (parts.scheme, parts.host, parts.port or (443 if parts.scheme == "https" else 80))
 
 
 def _host(url: str) -> str:

@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "creators": ("searching", "find creators on Civitai"),
     "examples": ("searching", "pictures on Civitai of a version, with their prompts"),
     "pull": ("pulling", "download from Civitai, verified and indexed"),
+    "queue": ("queueing", "downloads that wait, run and have ended"),
     "enrich": ("enriching", "ask Civitai about the files that are here"),
     "updates": ("enriching", "newer versions of what is here, and what is new of those you follow"),
     "follow": ("following", "follow a creator or a model on Civitai"),

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from hubman.sandbox import (
     accounts,
+    control,
     downloads,
     files,
     models,
@@ -31,7 +32,8 @@ from hubman.sandbox import (
 )
 from hubman.sandbox import versions as versions_module
 from hubman.sandbox.catalogue.seeding import Catalogue, seed_catalogue, seed_hashes
-from hubman.sandbox.faults import Faults
+from hubman.sandbox.faults.middleware import Faults
+from hubman.sandbox.sending import Connection
 from hubman.sandbox.settings import Settings
 from hubman.sandbox.store import Doc
 from hubman.sandbox.world import World
@@ -66,9 +68,18 @@ class Sandbox:
         """Method, path and status of what was asked so far, on both hosts."""
         return list(self.world.requests)
 
+    @property
+    def struck(self) -> list[tuple[str, str, str]]:
+        """Kind, method and path of every fault that happened so far, on both hosts; those set one by one are ``fault``."""
+        return list(self.world.struck)
+
     def token(self, name: str = "creator") -> str:
         """A key: one of :data:`hubman.sandbox.accounts.TOKEN_NAMES`."""
         return accounts.token(name)
+
+    def holds(self) -> dict[str, int]:
+        """How many models, versions, files and images there are, drafts included."""
+        return self.world.holds()
 
     def models_named(self, name: str) -> list[Doc]:
         """Every model of this name in any state but deleted, with its ``versions``: shows whether one came twice."""
@@ -99,7 +110,7 @@ class Sandbox:
         self.world.site = f"http://{_HOST}:{site.getsockname()[1]}"
         self.world.storage = f"http://{_HOST}:{store.getsockname()[1]}"
         routes: list[BaseRoute] = [
-            _TRPC, *rest.ROUTES, *uploads.ROUTES, *downloads.ROUTES, *pages.ROUTES,
+            _TRPC, *rest.ROUTES, *uploads.ROUTES, *downloads.ROUTES, *pages.ROUTES, *control.ROUTES,
         ]  # fmt: skip
         self._servers = [_server(self.world, routes), _server(self.world, list(storage.ROUTES))]
         self._thread = threading.Thread(target=self._serve, args=((site, store),), name="sandbox", daemon=True)
@@ -164,7 +175,7 @@ def _server(world: World, routes: list[BaseRoute]) -> _Server:
     app = Starlette(routes=routes)
     app.state.world = world
     config = uvicorn.Config(
-        Faults(app, world), http="h11", loop="asyncio", lifespan="off", log_config=None, access_log=False,
+        Faults(app, world), http=Connection, loop="asyncio", lifespan="off", log_config=None, access_log=False,
         date_header=False, timeout_graceful_shutdown=1,
     )  # fmt: skip
     # Cut connections are the sandbox's business, not news.

@@ -141,6 +141,9 @@ class Store:
         sql = "SELECT doc FROM things WHERE kind = ? ORDER BY rowid DESC LIMIT ?"
         return [_read(row[0]) for row in self.sql(sql, (kind, most))]
 
+    def count(self, kind: str) -> int:
+        return int(self.sql("SELECT count(*) FROM things WHERE kind = ?", (kind,))[0][0])
+
     def in_state(self, kind: str, state: str) -> list[Doc]:
         """Those whose status, scan or ingestion is ``state``."""
         sql = "SELECT doc FROM things WHERE kind = ? AND state = ? ORDER BY rowid"

@@ -27,10 +27,14 @@ class World:
         self.settings = settings
         self.site = ""
         self.storage = ""
-        self.requests: deque[tuple[str, str, int]] = deque(maxlen=10_000)
+        self.requests: deque[tuple[str, str, int]] = deque(maxlen=100_000)
         """Method, path and status of what was asked, oldest first."""
+        self.creators: dict[int, Doc] = {}
+        """A copy of who was looked up so far."""
         self.tag_names: dict[int, str] = {}
         """A copy of the tags that were made so far; see :func:`hubman.sandbox.tags.names`."""
+        self.struck: deque[tuple[str, str, str]] = deque(maxlen=100_000)
+        """Kind, method and path of what went wrong on purpose, oldest first."""
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lag: dict[tuple[str, int], int] = {}
         # Signs addresses of this process's own storage only; nothing depends on its being secret.
@@ -94,9 +98,14 @@ class World:
 
     def creator(self, user_id: int) -> Doc:
         """``id``, ``username`` and ``image`` (an address or None) of whoever has this id."""
-        return self.store.get("user", user_id) or {
-            "id": user_id, "username": accounts.user(user_id).username, "image": None,
-        }  # fmt: skip
+        if user_id not in self.creators:
+            plain = {"id": user_id, "username": accounts.user(user_id).username, "image": None}
+            self.creators[user_id] = self.store.get("user", user_id) or plain
+        return self.creators[user_id]
+
+    def holds(self) -> dict[str, int]:
+        """How many models, versions, files and images there are, drafts included."""
+        return {f"{kind}s": self.store.count(kind) for kind in ("model", "version", "file", "image")}
 
     def users(self) -> list[Doc]:
         """Everybody, as :meth:`creator` shows one."""

@@ -296,7 +296,10 @@ def test_downloads_are_refused_for_their_reasons(
     response = site.get(f"/api/download/models/{seeded.version_id}")
     assert (response.status_code, response.json()["error"]) == (status, error)
     browser = site.get(f"/api/download/models/{seeded.version_id}", **{"User-Agent": "Mozilla/5.0"})
-    assert browser.headers["Content-Type"].startswith("text/plain")
+    if fields == {"requireAuth": True}:
+        assert (browser.status_code, browser.headers["Location"].partition("?")[0]) == (307, "/login")
+    else:
+        assert browser.headers["Content-Type"].startswith("text/plain")
 
 
 def test_an_archived_model_can_not_be_downloaded(site: Bench, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,20 +14,18 @@ if TYPE_CHECKING:
 class Link:
     """Keeps connections open between requests. ``site`` is as :func:`hubman.civitai.session.connect` takes it."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, home: Path, connect: Callable[[Path, str | None], Civitai] | None = None) -> None:
+        self._home, self._connect = home, connect or _connect
         self._lock = threading.Lock()
         self._clients: dict[str | None, Civitai] = {}
         self._dropped: list[Civitai] = []
 
     def client(self, site: str | None) -> Civitai:
         """Raises ``HubError`` when there is no such site."""
-        from hubman.civitai.session import connect
-
         with self._lock:
             found = self._clients.get(site)
             if found is None:
-                found = self._clients[site] = connect(self._home, site)
+                found = self._clients[site] = self._connect(self._home, site)
             return found
 
     def forget(self) -> None:
@@ -40,3 +39,10 @@ class Link:
         self.forget()
         for client in self._dropped:
             client.close()
+
+
+def _connect(home: Path, site: str | None) -> Civitai:
+    # Imported when first asked: it loads the HTTP library.
+    from hubman.civitai.session import connect
+
+    return connect(home, site)

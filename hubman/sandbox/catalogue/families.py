@@ -101,7 +101,7 @@ def _model(ground: Ground, place: int, chance: random.Random, kind: str, name: s
         "allowDerivatives": place % 3 != 0,
         "allowDifferentLicense": place % 5 != 0,
         "supportsGeneration": chance.random() < 0.5,
-        "stats": {count: int(fame * chance.randrange(1, 400) / 3**n) for n, count in enumerate(_COUNTS)},
+        "stats": {count: int(fame * 400 * chance.random() / 3**n) for n, count in enumerate(_COUNTS)},
     }
 
 
@@ -160,6 +160,8 @@ def _set_access(model: Doc, newest: Doc, place: int, today: datetime) -> None:
         67: (newest, {"usageControl": "Generation"}),
         53: (newest, {"earlyAccessUntil": iso(today + timedelta(days=1 + place % 14))}),
         107: (newest, {"paidForever": True}),
+        127: (newest, {"refused": "You do not have access to download this file"}),
+        131: (newest, {"refused": "Forbidden"}),
     }
     for every, (doc, values) in marks.items():
         if place % every == every // 2:
