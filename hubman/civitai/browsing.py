@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from hubman.civitai import contract, image_search, lenient, search
 from hubman.civitai.browse_records import CreatorPage, ListedCreator, ListedTag, TagPage
-from hubman.civitai.errors import CivitaiError
+from hubman.civitai.errors import MissingError, RateLimitError, UnavailableError
 from hubman.civitai.image_records import ImagePage, images_from
 from hubman.civitai.image_search import ImageSearch
 from hubman.civitai.pages import Pages, every
@@ -63,7 +63,7 @@ class Browsing(Reading):
         """The site's lists at this moment; the bundled ones where it doesn't tell."""
         try:
             raw, _ = self._get("/api/v1/enums", what="lists")
-        except CivitaiError:
+        except (MissingError, RateLimitError, UnavailableError):
             raw = {}
         lists = raw if isinstance(raw, Mapping) else {}
         return Enums(
