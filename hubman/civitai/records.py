@@ -220,6 +220,7 @@ class OwnedModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     id: int = 0
     name: str = ""
     status: str = ""
+    user: Creator = Creator()
     versions: tuple[OwnedVersion, ...] = msgspec.field(default=(), name="modelVersions")
 
 

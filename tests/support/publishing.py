@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from hubman.civitai.client import Civitai
+from hubman.civitai.form import PublishForm
+from hubman.civitai.form_edit import changed
+from hubman.civitai.form_fill import filled
 from hubman.civitai.publish import Publication, PublishOptions, publish
 from hubman.progress import silent
 from registry import edits, library, previews
@@ -55,3 +58,12 @@ def the_only_one(site: Bench, *, status: str = "Published") -> dict[str, Any]:
     assert len(pictures) == 2
     assert len({site.sandbox.world.blob_path(picture["url"]).read_bytes() for picture in pictures}) == 2
     return version
+
+
+ANSWERS = {"nsfw": "no", "poi": "no", "minor": "no"}
+"""What every form asks a person."""
+
+
+def form_of(registry: Registry, *version_ids: str, **assignments: str) -> PublishForm:
+    """A filled form in which every question is answered."""
+    return changed(filled(registry, version_ids), {**ANSWERS, **assignments})
