@@ -13,7 +13,8 @@ from hubman.civitai.client import Civitai
 from hubman.civitai.errors import AccountError, MissingError, NotOwnerError, ScopeError
 from hubman.civitai.finding import Finding
 from hubman.civitai.form import PublishForm
-from hubman.civitai.records import Me, OwnedModel
+from hubman.civitai.owned import OwnedModel
+from hubman.civitai.records import Me
 from registry import timestamps
 from registry.database import Registry
 

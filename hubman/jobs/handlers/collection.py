@@ -65,15 +65,17 @@ def updates(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
 
 
 def publish(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: ``version_id``, ``options`` (of :class:`hubman.civitai.publish.PublishOptions`), optional ``site``."""
-    from hubman.civitai.publish import PublishOptions
-    from hubman.civitai.publish import publish as publish_version
+    """Request: ``form`` (a :class:`hubman.civitai.form.PublishForm`), optional ``accept``, ``draft``, ``edit``, ``site``."""
+    from hubman.civitai.form import PublishForm
+    from hubman.civitai.publish import publish as publish_form
     from hubman.civitai.session import connect
 
-    options = msgspec.convert(job.request.get("options", {}), PublishOptions)
+    form = msgspec.convert(job.request["form"], PublishForm)
+    choices = {name: bool(job.request.get(name, False)) for name in ("draft", "edit")}
+    accept = job.request.get("accept", ())
     with connect(registry.home, job.request.get("site")) as client:
-        watch = stoppable(report, should_stop)
-        return plain(publish_version(registry, client, job.request["version_id"], options=options, report=watch))
+        done = publish_form(registry, client, form, accept=accept, **choices, report=report, should_stop=should_stop)
+    return plain(done)
 
 
 def sync(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
