@@ -17,7 +17,7 @@ from registry.errors import UsageError
 
 if TYPE_CHECKING:
     from hubman.civitai.form import PublishForm, VersionPart
-    from hubman.civitai.preflight import Material
+    from hubman.civitai.preflight_old import Material
 
 FILE = "description.md"
 """A person's own template, beside ``config.toml``."""

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hubman import __version__
+from hubman.generate.infotext import Infotext, write
 from registry import prompt_name
 from registry.errors import DamagedFileError
 
 if TYPE_CHECKING:
     from hubman.civitai.form import VersionPart
-    from hubman.civitai.preflight import Material
+    from hubman.civitai.preflight_old import Material
 
 _TEXTS = {"prompt": "prompt", "negativePrompt": "negativePrompt", "negative_prompt": "negativePrompt",
           "negative": "negativePrompt", "sampler": "sampler", "Model": "Model"}  # fmt: skip
 _NUMBERS = {"steps": "steps", "seed": "seed", "cfgScale": "cfgScale", "cfg_scale": "cfgScale", "cfg": "cfgScale",
             "clipSkip": "clipSkip", "clip_skip": "clipSkip"}  # fmt: skip
+_FIELDS = {"steps": "Steps", "sampler": "Sampler", "cfgScale": "CFG scale", "seed": "Seed", "Size": "Size"}
 _TAG = re.compile(r"<lora:([^:<>]{1,200}):(-?[0-9.]{1,10})[^<>]{0,100}>")
 
 
@@ -85,6 +87,8 @@ def compose(generation: Mapping[str, Any], lora: Own, *, path: Path) -> Composed
         meta["Version"] = f"hubman {__version__}"
         others = [use for use in used if use is not mine]
         meta["resources"] = [_resource(_own_use(mine, lora)), *(_resource(use) for use in others)]
+        if hashes := _hashes(lora, known):
+            meta["hashes"] = hashes
     return Composed(meta=meta, strength=mine.weight if mine else None)
 
 
@@ -96,6 +100,40 @@ def linked(meta: Mapping[str, Any], version_id: int, strength: float | None) -> 
     return {**meta, "civitaiResources": [{"type": "lora", "modelVersionId": version_id, "weight": weight}]}
 
 
+def infotext(meta: Mapping[str, Any]) -> str:
+    """The text that A1111 would write for ``meta``; empty without ``steps``, by which readers know such a text."""
+    if "steps" not in meta:
+        return ""
+    hashes = meta.get("hashes", {})
+    loras = {name.removeprefix("lora:"): value for name, value in hashes.items() if name.startswith("lora:")}
+    named = {
+        **{name: meta.get(key) for key, name in _FIELDS.items()},
+        "Model hash": hashes.get("model"),
+        "Model": meta.get("Model"),
+        "Clip skip": meta.get("clipSkip"),
+        "Lora hashes": ", ".join(f"{name}: {value}" for name, value in loras.items()) or None,
+        "Version": meta.get("Version"),
+    }
+    told = {"Hashes": hashes, "Civitai resources": meta.get("civitaiResources")}
+    return write(
+        Infotext(
+            prompt=str(meta.get("prompt", "")),
+            negative=str(meta.get("negativePrompt", "")),
+            fields={
+                name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in named.items() if value
+            },
+            json_fields={name: value for name, value in told.items() if value},
+        )
+    )
+
+
+def _hashes(lora: Own, known: Mapping[str, Any]) -> dict[str, str]:
+    """By name as A1111 writes them: AutoV3 of the LoRA, 12 digits, as the site shows it, and the checkpoint's AutoV2."""
+    found = {f"lora:{lora.name}": lora.autov3[:12]} if lora.autov3 else {}
+    base = str(known.get("Model hash", "")).lower()
+    return {"model": base, **found} if re.fullmatch(r"[0-9a-f]{10,64}", base) else found
+
+
 def _known_fields(known: Mapping[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for key, name in _TEXTS.items():
@@ -105,13 +143,19 @@ def _known_fields(known: Mapping[str, Any]) -> dict[str, Any]:
         number = _number(known.get(key))
         if number is not None:
             fields.setdefault(name, number)
-    if "Model" not in fields and isinstance(known.get("base"), str) and known["base"]:
-        # A path of this machine says its last part only.
-        fields["Model"] = PurePath(known["base"]).stem
+    base = fields.get("Model") or known.get("base")
+    if isinstance(base, str) and base:
+        fields["Model"] = _file_name(base)
     width, height = _number(known.get("width")), _number(known.get("height"))
     if width and height:
         fields["Size"] = f"{width:g}x{height:g}"
     return fields if "prompt" in fields else {}
+
+
+def _file_name(text: str) -> str:
+    """The last part of what may be a path of this machine, without the suffix of a model file."""
+    last = re.split(r"[\\/]", text.rstrip("\\/"))[-1]
+    return re.sub(r"(?i)\.(safetensors|sft|ckpt|gguf|pth?|bin)$", "", last) or last
 
 
 def _number(value: object) -> float | int | None:
@@ -143,7 +187,7 @@ def _use(item: object) -> Use | None:
     if not isinstance(item, Mapping):
         return None
     weight = _number(item.get("weight", item.get("strength", 1.0)))
-    name = str(item.get("name") or PurePath(str(item.get("path", ""))).stem)
+    name = _file_name(str(item.get("name") or item.get("path", "")))
     return Use(name=name, weight=1.0 if weight is None else float(weight), sha256=str(item.get("sha256", "")).lower())
 
 
@@ -174,7 +218,7 @@ def _from_picture(path: Path) -> dict[str, Any]:
     if info is None:
         return {}
     keys = {"Steps": "steps", "Sampler": "sampler", "CFG scale": "cfgScale", "Seed": "seed", "Clip skip": "clipSkip",
-            "Model": "Model"}  # fmt: skip
+            "Model": "Model", "Model hash": "Model hash"}  # fmt: skip
     known: dict[str, Any] = {ours: info.fields[theirs] for theirs, ours in keys.items() if theirs in info.fields}
     if info.size:
         known.update(width=info.size[0], height=info.size[1])

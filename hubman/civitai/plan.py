@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hubman.civitai import describe, image_meta
-from hubman.civitai.preflight import Material
+from hubman.civitai.preflight_old import Material
 from registry.records import Preview, RunRow
 
 _FP = {

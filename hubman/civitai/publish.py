@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from hubman.civitai import journal, plan, preflight
+from hubman.civitai import journal, plan
+from hubman.civitai import preflight_old as preflight
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import CivitaiError
 from hubman.civitai.plan import Plan, PublishOptions
-from hubman.civitai.preflight import Finding, Material, PreflightError
+from hubman.civitai.preflight_old import Finding, Material, PreflightError
 from hubman.civitai.sending import Sender
 from hubman.progress import Progress, Report
 from registry import library, scan

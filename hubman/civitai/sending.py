@@ -12,7 +12,7 @@ from hubman.civitai import blurhash, image_meta, journal
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import AnswerLostError, CivitaiError, MissingError, RejectedError
 from hubman.civitai.plan import Picture, Plan
-from hubman.civitai.preflight import mime_type
+from hubman.civitai.preflight_old import mime_type
 from hubman.civitai.records import OwnedModel, OwnedVersion
 from hubman.civitai.uploads import UploadState
 from hubman.progress import Progress, Report

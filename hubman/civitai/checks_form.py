@@ -1,0 +1,210 @@
+"""The rules that the form alone keeps or breaks: Civitai's, and those of its own web form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from hubman.civitai import contract, form_base, markdown
+from hubman.civitai.finding import Finding
+from hubman.civitai.form import GUESS, PublishForm, VersionPart
+from hubman.civitai.form_fields import ANSWERS
+
+_SOON = timedelta(minutes=60)
+"""A post with a date before now + 60 minutes is public at once, whatever the version's date."""
+_MATURE = 4
+"""The least bit of a picture's level that is mature: R."""
+
+
+def error(code: str, message: str, hint: str, *, field: str = "", part: VersionPart | None = None) -> Finding:
+    where = part.version_id if part else ""
+    return Finding(level="error", code=code, message=message, hint=hint, field=field, version_id=where)
+
+
+def warning(
+    code: str, message: str, hint: str, *, field: str = "", part: VersionPart | None = None, is_harmless: bool = True
+) -> Finding:
+    where = part.version_id if part else ""
+    return Finding(
+        level="warning", code=code, message=message, hint=hint, field=field, version_id=where, is_harmless=is_harmless
+    )
+
+
+def of_model(form: PublishForm, categories: tuple[str, ...], now: datetime) -> Iterator[Finding]:
+    """The rules of ``model.upsert``."""
+    if form.kind != "lora":
+        yield error("kind", f"{form.name} is a {form.kind}; only LoRAs can be published", "publish it in a browser")
+    elif form.type not in {"LORA", "LoCon", "DoRA"}:
+        yield warning(
+            "type",
+            f"a LoRA is published as {form.type}",
+            "its type is LORA, LoCon or DoRA",
+            field="type",
+            is_harmless=False,
+        )
+    if not form.name.strip():
+        yield error("name", "the model has no name", "give one with --name", field="name")
+    if not markdown.to_html(form.description):
+        yield error("description", "the page says nothing of the model", "describe it: hubman edit, or --description",
+                    field="description")  # fmt: skip
+    yield from _category(form, categories)
+    yield from _answers(form)
+    yield from _schedule(form, now)
+    yield from _early_access(form)
+
+
+def _category(form: PublishForm, categories: tuple[str, ...]) -> Iterator[Finding]:
+    offered = f"choose one with --category: {', '.join(categories)}"
+    chosen = form.category.strip().lower()
+    others = [tag for tag in form.tags if tag.strip().lower() in categories and tag.strip().lower() != chosen]
+    if chosen and chosen not in categories:
+        yield error("category-unknown", f"Civitai has no category {form.category}", offered, field="category")
+    elif not chosen and len(others) > 1:
+        named = ", ".join(others)
+        yield error(
+            "category-several", f"the tags {named} are all categories, and a model has one", offered, field="category"
+        )
+    elif not chosen:
+        yield error("category-missing", "no category is set", offered, field="category")
+    if chosen in categories and others:
+        hint = f"they are left out: a model has one category, and {chosen} is chosen"
+        yield warning("category-others", f"the tags {', '.join(others)} are categories too", hint, field="tags")
+
+
+def _answers(form: PublishForm) -> Iterator[Finding]:
+    asked = {
+        "nsfw": "is it meant for mature content?",
+        "poi": "does it depict a real person?",
+        "minor": "does it depict somebody under age?",
+    }
+    for name in ANSWERS:
+        if getattr(form, name) is None:
+            yield error(
+                f"{name}-unanswered", f"not answered yet: {asked[name]}", f"say --{name} or --no-{name}", field=name
+            )
+    refused = "Civitai refuses it; one of the two answers is wrong, or it can't be published there"
+    rules = (
+        ("nsfw-poi", form.nsfw and form.poi, "mature content must not depict a real person"),
+        ("nsfw-minor", form.nsfw and form.minor, "mature content must not depict a minor"),
+        ("nsfw-sfw-only", form.nsfw and form.sfw_only, "a model can't be both mature and safe for work only"),
+    )
+    yield from (error(code, message, refused, field="nsfw") for code, broken, message in rules if broken)
+    mature = [picture for part in form.parts for picture in part.pictures if picture.nsfw_level >= _MATURE]
+    if mature and (form.poi or form.minor or form.sfw_only):
+        who = "a real person" if form.poi else "somebody under age" if form.minor else "safe content only"
+        yield error("pictures-mature", f"{len(mature)} pictures are mature, and the model is for {who}",
+                    "take them out", field="pictures")  # fmt: skip
+    elif mature and form.nsfw is False:
+        yield warning("nsfw-pictures", f"{len(mature)} pictures are mature, and the model is said not to be",
+                      "say --nsfw, or take them out", field="nsfw", is_harmless=False)  # fmt: skip
+
+
+def _schedule(form: PublishForm, now: datetime) -> Iterator[Finding]:
+    if form.published_at is None:
+        return
+    try:
+        at = datetime.fromisoformat(form.published_at).astimezone(UTC)
+    except ValueError:
+        yield error("schedule", f"{form.published_at!r} is no time", "give one such as 2027-01-31T18:00, or +2d",
+                    field="published_at")  # fmt: skip
+        return
+    if at <= now:
+        yield warning("schedule-past", f"{at:%Y-%m-%d %H:%M} UTC is over: it becomes public at once", "give a later time",
+                      field="published_at", is_harmless=False)  # fmt: skip
+    elif at < now + _SOON:
+        yield warning("schedule-soon", "it is scheduled within the hour: its pictures become public at once",
+                      "give a time that is an hour away at least", field="published_at", is_harmless=False)  # fmt: skip
+
+
+def _early_access(form: PublishForm) -> Iterator[Finding]:
+    if not form.early_access_days and not form.early_access_price:
+        return
+    if not form.early_access_days or form.early_access_price < 100:
+        yield error("early-access", "early access wants days and a price of at least 100 Buzz", "set both, or 0 for none",
+                    field="early_access_days")  # fmt: skip
+    for part in form.parts:
+        if part.base_model in contract.enum_values("NonCommercialBaseModel"):
+            yield error("base-monetised", f"the licence of {part.base_model} forbids to earn with it",
+                        "turn early access off", field="early_access_days", part=part)  # fmt: skip
+
+
+def of_part(form: PublishForm, part: VersionPart, active: tuple[str, ...]) -> Iterator[Finding]:
+    """The rules of ``modelVersion.upsert``."""
+    if not part.name.strip():
+        yield error(
+            "version-name", "a version has no name", "give one with --version-name", field="version_name", part=part
+        )
+    yield from _base_model(form, part, active)
+    yield from _triggers(part)
+    yield from _strength(part)
+
+
+def _base_model(form: PublishForm, part: VersionPart, active: tuple[str, ...]) -> Iterator[Finding]:
+    name, architecture = part.base_model, part.file.architecture
+    may_be = form_base.candidates(architecture) or active
+    if not name:
+        some = " or ".join(may_be[:4])
+        yield error("base-missing", "the base model is unknown", f"name it with --base-model: {some}", field="base_model",
+                    part=part)  # fmt: skip
+        return
+    if name in contract.enum_values("DeprecatedBaseModel"):
+        yield error("base-refused", f"Civitai takes no new models for {name}", "its licence forbids it; publish it elsewhere",
+                    field="base_model", part=part)  # fmt: skip
+    elif name not in active and name not in contract.base_models():
+        near = form_base.near(name, active)
+        hint = f"did you mean {' or '.join(near)}?" if near else "name one with --base-model"
+        yield error("base-unknown", f"Civitai knows no base model {name!r}", hint, field="base_model", part=part)
+    elif part.sources.get("base_model") == GUESS:
+        others = ", ".join(one for one in form_base.candidates(architecture) if one != name)
+        hint = f"say it: --base-model {name!r}" + (f", or one of {others}" if others else "")
+        yield error("base-guessed", f"that its base is {name} is only a guess", hint, field="base_model", part=part)
+    elif name not in active:
+        yield warning("base-hidden", f"Civitai no longer offers {name} for new models", "name another, if it is true",
+                      field="base_model", part=part, is_harmless=False)  # fmt: skip
+    if form_base.contradicts(name, architecture):
+        yield warning("base-other", f"its weights are {architecture}'s, and {name} is another family",
+                      f"it may be {' or '.join(may_be[:3])}", field="base_model", part=part, is_harmless=False)  # fmt: skip
+    if form.nsfw and name in contract.enum_values("NsfwRestrictedBaseModel"):
+        yield error("base-nsfw", f"the licence of {name} forbids mature models", "publish it without --nsfw, if that is true",
+                    field="nsfw", part=part)  # fmt: skip
+
+
+def _triggers(part: VersionPart) -> Iterator[Finding]:
+    if not part.trained_words and not part.no_trigger_words:
+        yield error("triggers-missing", "no trigger words are set",
+                    "set trigger_words with hubman edit, or say that it needs none: --no-trigger-words",
+                    field="trained_words", part=part)  # fmt: skip
+    elif part.trained_words and part.no_trigger_words:
+        yield error("triggers-none", "it has trigger words and is said to need none", "say one of the two",
+                    field="no_trigger_words", part=part)  # fmt: skip
+
+
+def _strength(part: VersionPart) -> Iterator[Finding]:
+    low, high, best = part.strength_min, part.strength_max, part.strength
+    if low is not None and high is not None and low >= high:
+        yield error("strength-range", f"the smallest strength {low:g} is not below the largest {high:g}",
+                    "correct strength_min or strength_max", field="strength_min", part=part)  # fmt: skip
+    elif best is not None and ((low is not None and best < low) or (high is not None and best > high)):
+        yield error("strength-outside", f"the strength {best:g} lies outside of its own range",
+                    "correct strength, strength_min or strength_max", field="strength", part=part)  # fmt: skip
+    if best is None:
+        yield warning("strength-missing", "no strength is recommended", "a sweep finds one: hubman sweep", field="strength",
+                      part=part)  # fmt: skip
+
+
+def of_all_parts(form: PublishForm) -> Iterator[Finding]:
+    """What versions of one model must not have in common."""
+    seen: set[str] = set()
+    for part in form.parts:
+        name = part.name.strip().lower()
+        if name in seen:
+            yield error("version-twice", f"two versions are called {part.name}", "name them apart", field="version_name",
+                        part=part)  # fmt: skip
+        seen.add(name)
+    files: dict[str, VersionPart] = {}
+    for part in form.parts:
+        weights = part.file.autov3 or part.file.sha256
+        if weights in files:
+            yield error("weights-twice", f"{part.name} and {files[weights].name} are the same weights", "leave one out",
+                        part=part)  # fmt: skip
+        files[weights] = part
