@@ -44,7 +44,7 @@ def begun(registry: Registry, version_ids: Sequence[str], site: str) -> Begun:
     """What was sent of these versions to ``site`` so far."""
     from hubman.civitai import publications
 
-    found = [one for one in map(lambda version: publications.of(registry, version, site), version_ids) if one]
+    found = [one for one in (publications.of(registry, version, site) for version in version_ids) if one]
     if not found:
         return Begun()
     states = {one.state for one in found}
@@ -88,7 +88,9 @@ def checklist(form: PublishForm, known: Begun, *, hub: bool, draft: bool, ended:
 
 
 def _is_of(name: str, starts: Iterable[str]) -> bool:
-    return any(name == start.rstrip() or name.startswith(start if start.endswith(" ") else f"{start} ") for start in starts)
+    return any(
+        name == start.rstrip() or name.startswith(start if start.endswith(" ") else f"{start} ") for start in starts
+    )
 
 
 def _totals(form: PublishForm, *, hub: bool) -> dict[str, int]:

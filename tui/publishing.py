@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from hubman.civitai.finding import Finding
-    from hubman.civitai.form import PublishForm
+    from hubman.civitai.form import FormPicture, PublishForm
     from registry.database import Registry
 
 Where = Literal["civitai", "sandbox", "hf"]
@@ -18,9 +18,26 @@ PLACES: Mapping[Where, str] = {
     "hf": "the Hugging Face Hub",
 }
 _OF_CIVITAI = frozenset(
-    ("type", "sfw_only", "attach_training_data", "published_at", "early_access_days", "early_access_price", "civitai_model_id")
+    (
+        "type",
+        "sfw_only",
+        "attach_training_data",
+        "published_at",
+        "early_access_days",
+        "early_access_price",
+        "civitai_model_id",
+    )
 )
 """Fields that the Hub has no place for."""
+
+_LABELS = {
+    "nsfw": "mature content", "poi": "a real person", "minor": "somebody under age", "sfw_only": "for safe content only",
+    "trained_words": "trigger words", "no_trigger_words": "needs no words", "allow_no_credit": "use without credit",
+    "allow_derivatives": "merges", "allow_different_license": "other terms", "commercial_use": "earning with it",
+    "version_description": "what is new", "attach_training_data": "attach training data", "strip": "strip the header",
+    "civitai_model_id": "add to model", "published_at": "public from",
+}  # fmt: skip
+"""Fields by other names than their own, where those say little."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +94,38 @@ class Draft:
     def accepting(self, codes: Sequence[str]) -> Draft:
         return replace(self, accepted=self.accepted | set(codes))
 
+    def with_level(self, sha256: str, level: int) -> Draft:
+        """With a picture's level as a person has just said it to the library."""
+        return replace(self, form=_with_pictures(self.form, lambda one: _levelled(one, sha256, level)), findings=None)
+
+    def with_new_pictures(self, fresh: PublishForm) -> Draft:
+        """With what the library has got since: new pictures are offered, and shown where nobody chose any."""
+        import msgspec
+
+        parts = []
+        for part, now in zip(self.form.parts, fresh.parts, strict=True):
+            chosen = part.pictures if part.sources.get("pictures") == "you" else now.pictures
+            parts.append(msgspec.structs.replace(part, offered=now.offered, pictures=chosen))
+        return replace(self, form=msgspec.structs.replace(self.form, parts=tuple(parts)), findings=None)
+
+
+def _with_pictures(form: PublishForm, change: Callable[[FormPicture], FormPicture]) -> PublishForm:
+    import msgspec
+
+    parts = [
+        msgspec.structs.replace(
+            part, pictures=tuple(map(change, part.pictures)), offered=tuple(map(change, part.offered))
+        )
+        for part in form.parts
+    ]
+    return msgspec.structs.replace(form, parts=tuple(parts))
+
+
+def _levelled(picture: FormPicture, sha256: str, level: int) -> FormPicture:
+    import msgspec
+
+    return msgspec.structs.replace(picture, nsfw_level=level) if picture.sha256 == sha256 else picture
+
 
 @dataclass(frozen=True)
 class Line:
@@ -104,9 +153,11 @@ def lines(draft: Draft) -> list[Line]:
 
 def _target_lines(draft: Draft) -> list[Line]:
     target = draft.target
-    rows = [Line("to", "destination", PLACES[target.where])]
+    rows = [Line("to", "destination", place(target))]
     if target.where == "hf":
-        rows.append(Line("repo", "repository", target.repo or "made from the name", "you" if target.repo else "default"))
+        rows.append(
+            Line("repo", "repository", target.repo or "made from the name", "you" if target.repo else "default")
+        )
     return [*rows, Line("draft", "draft", "yes: only you see it" if target.draft else "no")]
 
 
@@ -142,10 +193,24 @@ def _line(form: PublishForm, name: str, problems: Mapping[tuple[str, str], str])
     state = problems.get((plain, version)) or problems.get((plain, "")) or ""
     if not number:
         state = state or next((worst for (of, _), worst in problems.items() if of == plain), "")
-    label = plain.replace("_", " ")
+    label = label_of(plain)
     if number:
         label = f"{form.parts[int(number) - 1].name}: {label}"
     return Line(name, label, value(form, name), form_edit.source_of(form, name), _known_state(state))
+
+
+def label_of(field_name: str) -> str:
+    """What a field is called on the screen."""
+    return _LABELS.get(field_name, field_name.replace("_", " "))
+
+
+def place(target: Target) -> str:
+    """Where it goes, as a person reads it: a site of another address than Civitai's own by that."""
+    if target.where != "civitai":
+        return PLACES[target.where]
+    from tui.civitai_search import site_name
+
+    return site_name(None)
 
 
 def _known_state(state: str) -> Literal["", "missing", "warning"]:
@@ -180,6 +245,11 @@ def line_of(draft: Draft, found: Finding) -> str:
         if part.version_id == found.version_id and f"{number}.{found.field}" in names:
             return f"{number}.{found.field}"
     return found.field if found.field in names else next((n for n in names if n.endswith(f".{found.field}")), "")
+
+
+def hint(found: Finding) -> str:
+    """What to do about a finding, where that is not an option of the command line."""
+    return "" if "--" in found.hint else found.hint
 
 
 def choices(draft: Draft, name: str) -> tuple[str, ...]:

@@ -58,11 +58,6 @@ class Licence(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
     name: str = ""
 
-    @property
-    def is_restricted(self) -> bool:
-        """Whether it forbids what the Hub's open licences allow, such as selling."""
-        return "non-commercial" in self.name or "research" in self.name
-
 
 def repository(base_model: str) -> str:
     """The base model's repository, or an empty text."""

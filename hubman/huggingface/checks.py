@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hubman.civitai import checks_pictures, preflight
 from hubman.civitai.finding import Finding
 from hubman.civitai.form import PublishForm
-from hubman.huggingface import bases, card
+from hubman.huggingface import bases
 from hubman.huggingface.client import Account, Repository
+from registry.database import Registry
+
+_OF_CIVITAI = frozenset({
+    "base-hidden", "base-monetised", "base-refused", "base-unknown", "category-missing", "category-others", "category-several",
+    "category-unknown", "early-access", "pictures-many", "pictures-missing", "schedule", "schedule-past", "schedule-soon",
+    "schema", "training-data", "type",
+})  # fmt: skip
+"""Rules of Civitai's alone; all others hold wherever a LoRA is published."""
+
+
+def of_form(registry: Registry, form: PublishForm) -> list[Finding]:
+    """What holds wherever it is published: the file is whole, its header tells nothing, licences allow it, all is answered."""
+    return [one for one in preflight.findings(registry, None, form) if one.code not in _OF_CIVITAI]
 
 
 def of_page(
@@ -36,27 +50,18 @@ def _repository(repo: str, found: Repository | None, *, is_ours: bool) -> Iterat
 
 
 def _licence(form: PublishForm) -> Iterator[Finding]:
-    for part in {part.base_model: part for part in form.parts}.values():
-        base, licence = part.base_model, bases.licence(part.base_model)
-        if not licence.id:
-            message = f"the licence of {base or 'an unknown base model'} is not known"
-            hint = "the card tells none: name the base model, or write the licence into the description"
-            yield _warning("hub-licence", message, hint, "base_model")
-        elif licence.is_restricted and "Sell" in form.permissions.commercial_use:
-            message = f"the licence of {base} forbids selling, and the card says that others may"
-            yield _warning("base-licence", message, "set commercial use to none", "commercial_use")
-        if base and not bases.repository(base):
+    for base in dict.fromkeys(part.base_model for part in form.parts if part.base_model):
+        if not bases.licence(base).id:
+            hint = "the card tells none: write the licence into the description"
+            yield _warning("hub-licence", f"the licence of {base} is not known", hint, "base_model")
+        if not bases.repository(base):
             message = f"the Hub has no base model {base} to link"
             yield _warning("hub-base", message, "the page is found by its tags only", "base_model")
 
 
 def _gallery(form: PublishForm) -> Iterator[Finding]:
-    shown = [picture for part in form.parts for picture in part.pictures]
-    if not shown:
-        yield _warning("pictures", "there is no picture to show", "draw some in Generate, V takes one", "pictures")
-    elif not any(card.prompt_of(picture)[0] for picture in shown):
-        hint = "show at least one with a prompt"
-        yield _warning("picture-meta", "no picture says what it was drawn with", hint, "pictures")
+    if not any(checks_pictures.usable(part) for part in form.parts):
+        yield _warning("hub-pictures", "there is no picture to show", "draw some in Generate, V takes one", "pictures")
 
 
 def _error(code: str, message: str, hint: str) -> Finding:

@@ -7,12 +7,13 @@ from pathlib import Path, PurePath
 
 import msgspec
 
-from hubman.civitai.form import FormPicture, PublishForm
+from hubman.civitai import checks_pictures, image_clean, image_meta
+from hubman.civitai.form import FormPicture, PublishForm, VersionPart
 from hubman.huggingface import card, names
 from hubman.huggingface.client import Upload
 
 README = "README.md"
-_SUFFIXES = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,9 +39,9 @@ def compose(form: PublishForm, repo: str) -> Page:
         for part in form.parts
     ]
     # The newest version's pictures come first in the gallery.
-    shown = [picture for part in reversed(form.parts) for picture in part.pictures]
-    pictures = [_picture(picture, number) for number, picture in enumerate(shown, 1)]
-    gallery = [card.Shown(name=sent.name, picture=known) for sent, known in zip(pictures, shown, strict=True)]
+    shown = [(part, picture) for part in reversed(form.parts) for picture in checks_pictures.usable(part)]
+    pictures = [_picture(part, picture, number) for number, (part, picture) in enumerate(shown, 1)]
+    gallery = [card.Shown(name=sent.name, picture=known) for sent, (_, known) in zip(pictures, shown, strict=True)]
     text = card.compose(form, files, gallery, repo=repo)
     readme = _of_bytes(README, text.encode())
     return Page(repo=repo, uploads=(*weights, *pictures, readme), files=files, readme=text)
@@ -67,11 +68,12 @@ def _file_names(form: PublishForm) -> dict[str, str]:
     return found
 
 
-def _picture(picture: FormPicture, number: int) -> Upload:
-    content = Path(picture.path).read_bytes()
-    suffix = next(
-        (ending for head, ending in _SUFFIXES.items() if content.startswith(head)), PurePath(picture.name).suffix
-    )
+def _picture(part: VersionPart, picture: FormPicture, number: int) -> Upload:
+    """With nothing in it but how it was drawn."""
+    path = Path(picture.path)
+    meta = image_meta.compose(picture.generation, image_meta.own(part), path=path).meta
+    content = image_clean.cleaned(path.read_bytes(), image_meta.infotext(meta) if meta else "")
+    suffix = _SUFFIXES.get(image_clean.mime_type(content) or "", PurePath(picture.name).suffix)
     return _of_bytes(f"images/{number:02}-{picture.sha256[:8]}{suffix}", content)
 
 

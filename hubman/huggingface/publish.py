@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from hubman.civitai import finding, journal
+from hubman.civitai import finding, journal, stripping
 from hubman.civitai.finding import Finding, PreflightError
 from hubman.civitai.form import PublishForm
 from hubman.huggingface import checks, page
@@ -37,7 +37,6 @@ def publish(
     hub: Hub,
     form: PublishForm,
     *,
-    findings: Collection[Finding] = (),
     accept: Collection[str] = (),
     repo: str = "",
     draft: bool = False,
@@ -46,12 +45,11 @@ def publish(
 ) -> HubPublication:
     """Put a form's versions into one repository, with their pictures and a model card.
 
-    ``findings`` are those of the checks that no site matters for; the Hub's own are made here, and ``accept`` names the
-    warnings that a person answers for. Raises :class:`PreflightError` naming all that stands in the way, and
+    ``accept`` names the warnings that a person answers for. Raises :class:`PreflightError` naming all that stands in the way, and
     :class:`HubError` for refusals, after which the same call goes on. A dry run only tells.
     """
     found, checked = prepare(registry, hub, form, repo=repo, report=report)
-    told = finding.accepted([*findings, *checked], accept)
+    told = finding.accepted(checked, accept)
     names = tuple(upload.name for upload in found.uploads)
     url = f"{hub.site}/{found.repo}"
     if dry_run:
@@ -70,14 +68,20 @@ def publish(
 def prepare(
     registry: Registry, hub: Hub, form: PublishForm, *, repo: str = "", report: Report
 ) -> tuple[Page, list[Finding]]:
-    """The page as it would be sent, and the Hub's own findings; nothing is sent."""
+    """The page as it would be sent, with copies made where the form wants less in a header, and every finding.
+
+    Nothing is sent.
+    """
     report(Progress(stage="check", message="account"))
     account = hub.account()
     target = page.repository(form, account.name, repo or repository_of(registry, form.model_id, hub.site))
     report(Progress(stage="check", message=target))
     there = hub.repository(target)
     is_ours = repository_of(registry, form.model_id, hub.site) == target
-    return page.compose(form, target), checks.of_page(form, repo=target, account=account, found=there, is_ours=is_ours)
+    found = checks.of_page(form, repo=target, account=account, found=there, is_ours=is_ours)
+    told = sorted([*found, *checks.of_form(registry, form)], key=lambda one: one.level)
+    is_sound = not any(one.level == "error" for one in told)
+    return page.compose(stripping.with_copies(registry, form) if is_sound else form, target), told
 
 
 def repository_of(registry: Registry, model_id: str, site: str) -> str:

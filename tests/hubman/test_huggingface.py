@@ -23,6 +23,7 @@ from hubman.civitai.form import FormFile, PublishForm, VersionPart
 from hubman.cli.main import run
 from hubman.huggingface import auth, bases, card, errors, names
 from hubman.huggingface.client import Hub
+from hubman.huggingface.page import compose
 from hubman.huggingface.publish import HubPublication, publish
 from hubman.progress import Progress, silent, stoppable
 from registry import library, previews
@@ -36,6 +37,7 @@ from tests.support.publishing import NAME, make_version
 # The Hub's library says this of httpx's successor, which is nothing that this project can change.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 REPO = "mara/Harbor-Style"
+ANSWERS = {"nsfw": "no", "poi": "no", "minor": "no"}
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +74,8 @@ def version_id(registry: Registry, tmp_path: Path) -> str:
 def put(
     registry: Registry, hub: Hub, *version_ids: str, told: dict[str, str] | None = None, **options: Any
 ) -> HubPublication:
-    form = form_edit.changed(form_fill.filled(registry, version_ids), told or {})
-    return publish(registry, hub, form, **{"report": silent, **options})
+    form = form_edit.changed(form_fill.filled(registry, version_ids), ANSWERS | (told or {}))
+    return publish(registry, hub, form, **{"report": silent, "accept": ("harmless",), **options})
 
 
 def front_of(readme: bytes) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def test_several_versions_share_a_repository(
 ) -> None:
     other = index_file(registry, write_lora(tmp_path / "more" / "harbor.safetensors", seed=5))
     library.set_facts(registry, other, "user", {"base_model": "SD 1.5", "version_name": "v2.0"})
-    put(registry, hub, version_id, other, accept=("hub-base",))
+    put(registry, hub, version_id, other, told={"trained_words": "hrbr"})
     files = [name for name in site.repos[REPO].files if name.endswith(".safetensors")]
     assert sorted(files) == ["v1.0-1-harbor.safetensors", "v2.0-2-harbor.safetensors"]
     page = f"{site.url}/{REPO}"
@@ -222,17 +224,13 @@ def test_somebody_s_own_repository_is_replaced_only_when_that_was_accepted(
         put(other, hub, make_version(other, tmp_path / "b"))
     with pytest.raises(PreflightError, match="is there already"):
         put(registry, hub, version_id, accept=("harmless",))
-    assert put(registry, hub, version_id, accept=("hub-exists",)).status == "published"
+    assert put(registry, hub, version_id, accept=("harmless", "hub-exists")).status == "published"
     assert put(registry, hub, version_id, repo="Other.Name").repo == "mara/Other.Name"
 
 
 def _read_only(site: HubServer, registry: Registry, version: str) -> dict[str, str]:
     site.role = "read"
     return {}
-
-
-def _restricted(site: HubServer, registry: Registry, version: str) -> dict[str, str]:
-    return {"base_model": "Flux.1 D"}
 
 
 def _no_pictures(site: HubServer, registry: Registry, version: str) -> dict[str, str]:
@@ -249,9 +247,9 @@ def _plain_picture(site: HubServer, registry: Registry, version: str) -> dict[st
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_read_only, "may only read"), (_restricted, "forbids selling"), (_no_pictures, "no picture"),
-        (_plain_picture, "no picture says"), (lambda *_: {"base_model": "Pony"}, "no base model Pony"),
-        (lambda *_: {"base_model": "Other"}, "licence of Other is not known"),
+        (_read_only, "may only read"), (_no_pictures, "no picture to show"), (_plain_picture, "no picture says"),
+        (lambda *_: {"base_model": "Pony"}, "no base model Pony"), (lambda *_: {"base_model": "Other"}, "licence of Other is not known"),
+        (lambda *_: {"base_model": "Flux.1 D"}, "Non-Commercial"), (lambda *_: {"poi": ""}, "real person"),
     ],
 )  # fmt: skip
 def test_what_stands_in_the_way_is_told_before_the_first_byte(
@@ -264,7 +262,7 @@ def test_what_stands_in_the_way_is_told_before_the_first_byte(
 ) -> None:
     told = spoil(site, registry, version_id)
     with pytest.raises(PreflightError, match=message):
-        put(registry, hub, version_id, told=told)
+        put(registry, hub, version_id, told=told, accept=())
     assert site.repos == {}
 
 
@@ -276,10 +274,25 @@ def test_another_s_name_is_not_taken(hub: Hub, registry: Registry, version_id: s
 
 def test_a_file_that_changed_since_is_not_sent(hub: Hub, registry: Registry, version_id: str) -> None:
     path = Path(library.version(registry, version_id).files[0].places[0].path)
-    form = form_fill.filled(registry, [version_id])
+    page = compose(form_fill.filled(registry, [version_id]), REPO)
     path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(PreflightError, match="has changed since"):
+        put(registry, hub, version_id)
     with pytest.raises(HubError, match="has changed since"):
-        publish(registry, hub, form, report=silent)
+        hub.send(REPO, page.uploads[0], lambda *_: None)
+
+
+def test_a_copy_whose_header_tells_nothing_is_what_is_sent(
+    site: HubServer, hub: Hub, registry: Registry, tmp_path: Path
+) -> None:
+    path = write_lora(tmp_path / "told.safetensors", metadata={"ss_sd_model_name": "/home/someone/sd.safetensors"})
+    version = index_file(registry, path)
+    told = {"base_model": "SD 1.5", "trained_words": "ink", "description": "Ink.", "name": "Ink"}
+    with pytest.raises(PreflightError, match="/home/someone"):
+        put(registry, hub, version, told=told)
+    put(registry, hub, version, told={**told, "strip": "yes"})
+    assert b"/home/someone" not in site.repos["mara/Ink"].files["told.safetensors"]
+    assert b"/home/someone" in path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -414,17 +427,12 @@ def test_a_card_s_front_matter_reads_back(name: str, words: list[str], text: str
 
 
 @pytest.mark.parametrize(
-    ("base", "licence", "is_restricted"),
-    [
-        ("SDXL 1.0", "openrail++", False),
-        ("Flux.1 S", "apache-2.0", False),
-        ("Flux.1 D", "other", True),
-        ("Other", "", False),
-    ],
+    ("base", "licence"),
+    [("SDXL 1.0", "openrail++"), ("Flux.1 S", "apache-2.0"), ("Flux.1 D", "other"), ("Other", "")],
 )
-def test_the_licence_of_the_base_model_is_the_card_s(base: str, licence: str, is_restricted: bool) -> None:
+def test_the_licence_of_the_base_model_is_the_card_s(base: str, licence: str) -> None:
     found = bases.licence(base)
-    assert (found.id, found.is_restricted, bool(found.name)) == (licence, is_restricted, licence == "other")
+    assert (found.id, bool(found.name)) == (licence, licence == "other")
 
 
 def test_a_token_goes_to_nobody_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,7 +212,6 @@ def _made(picture: FormPicture) -> str:
         return "It does not say how it was made: Civitai shows it without a link to the model."
     names = ("prompt", "negative", "negativePrompt", "sampler", "steps", "cfg", "cfgScale", "seed")
     lines = [f"{name}: {formats.one_line(str(told[name]))}" for name in names if told.get(name) not in (None, "")]
-    for one in told.get("loras") or ():
-        if isinstance(one, dict):
-            lines.append(f"lora: {formats.one_line(str(one.get('name', '')))} {one.get('strength', '')}".rstrip())
+    loras = [one for one in told.get("loras") or () if isinstance(one, dict)]
+    lines += [f"lora: {formats.one_line(str(one.get('name', '')))} {one.get('strength', '')}".rstrip() for one in loras]
     return "\n".join(lines)

@@ -129,9 +129,7 @@ class Choose(Question[str]):
     """One of several options; answers its key. ``verbs`` are keys that choose it for something else (``verb``)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", "Cancel", show=False)]
-    DEFAULT_CSS = (
-        FRAME.format(name="Choose") + "Choose Options { height: auto; max-height: 24; background: $surface; }"
-    )
+    DEFAULT_CSS = FRAME.format(name="Choose") + "Choose Options { height: auto; max-height: 24; background: $surface; }"
 
     def __init__(
         self, title: str, options: Sequence[Option], *, at: str = "", verbs: Mapping[str, str] | None = None

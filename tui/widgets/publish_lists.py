@@ -86,7 +86,7 @@ class ShownList(RowList[Shown]):
         return (
             (str(place) if place else "○", "good" if place else "muted"),
             (formats.one_line(picture.name), style),
-            (f"{picture.width}×{picture.height}", "muted"),
+            (f"{picture.width}x{picture.height}", "muted"),
             (level, "muted"),
             (said, "muted" if prompt else "warn"),
         )
