@@ -12,12 +12,10 @@ import msgspec
 
 from hubman import __version__
 from hubman.generate.infotext import Infotext, write
-from registry import prompt_name
 from registry.errors import DamagedFileError
 
 if TYPE_CHECKING:
     from hubman.civitai.form import VersionPart
-    from hubman.civitai.preflight_old import Material
 
 _TEXTS = {"prompt": "prompt", "negativePrompt": "negativePrompt", "negative_prompt": "negativePrompt",
           "negative": "negativePrompt", "sampler": "sampler", "Model": "Model"}  # fmt: skip
@@ -53,18 +51,6 @@ def own(part: VersionPart) -> Own:
         sha256=part.file.sha256,
         autov3=part.file.autov3,
         strength=part.strength,
-    )
-
-
-def own_of(material: Material) -> Own:
-    model, stem = material.model, PurePath(material.file.name).stem
-    called = prompt_name.of(model, material.version)
-    return Own(
-        name=stem,
-        names=frozenset({called, model.alias, model.name, stem}),
-        sha256=material.file.sha256,
-        autov3=material.file.autov3 or "",
-        strength=material.version.strength,
     )
 
 

@@ -102,7 +102,7 @@ def _send(
     sender.send(private=draft, message=f"{form.name}: {', '.join(part.name for part in form.parts)}")
     if not draft:
         sender.make_public()
-    log.close("draft" if draft else "published", model_id=0, version_id=0, post_id=0, url=url)
+    log.close("draft" if draft else "published", model_id=0, version_id=0, post_id=0, file_id=0, url=url)
     if not draft:
         with registry.transaction():
             for version in form.version_ids:

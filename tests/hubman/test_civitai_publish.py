@@ -13,9 +13,8 @@ import pytest
 
 from hubman.civitai import blurhash, errors
 from hubman.civitai.client import Civitai
-from hubman.civitai.plan import expand_uses
-from hubman.civitai.preflight import PreflightError
-from hubman.civitai.publish import PublishOptions, publish
+from hubman.civitai.finding import PreflightError
+from hubman.civitai.form_plan import expand_uses
 from hubman.progress import Progress
 from hubman.sandbox import Fault, seed_model
 from registry import library, previews
@@ -51,7 +50,7 @@ def version_id(registry: Registry, tmp_path: Path) -> str:
 
 def test_one_call_publishes_everything(site: Bench, client: Civitai, registry: Registry, version_id: str) -> None:
     heard: list[Progress] = []
-    done = publish(registry, client, version_id, options=PublishOptions(), report=heard.append)
+    done = publish_now(registry, client, version_id, report=heard.append)
     version = the_only_one(site)
     assert (done.status, done.version_id) == ("published", version["id"])
     assert done.url == f"{site.sandbox.url}/models/{done.model_id}?modelVersionId={done.version_id}"
@@ -217,7 +216,7 @@ def test_mature_content_rules_are_checked(
     client: Civitai, registry: Registry, version_id: str, flag: str, message: str
 ) -> None:
     with pytest.raises(PreflightError, match=message):
-        publish_now(registry, client, version_id, **{"nsfw": True, flag: True})
+        publish_now(registry, client, version_id, **{"nsfw": "yes", flag: "yes"})
 
 
 def test_every_problem_is_named_at_once(client: Civitai, registry: Registry, version_id: str) -> None:
@@ -402,8 +401,8 @@ _PUBLISH_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
 from hubman.civitai.client import Civitai
-from hubman.civitai.publish import PublishOptions, publish
 from registry.database import Registry
+from tests.support.publishing import publish_now
 
 home, site, token, version, step, state = sys.argv[1:]
 
@@ -412,7 +411,7 @@ def die(progress):
         os.kill(os.getpid(), signal.SIGKILL)
 
 with Registry(Path(home)) as registry, Civitai(site, token) as client:
-    publish(registry, client, version, options=PublishOptions(), report=die)
+    publish_now(registry, client, version, report=die)
 """
 
 

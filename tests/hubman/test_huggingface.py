@@ -37,6 +37,7 @@ from tests.support.publishing import NAME, make_version
 # The Hub's library says this of httpx's successor, which is nothing that this project can change.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 REPO = "mara/Harbor-Style"
+SAID = ["--set", "nsfw=no", "--set", "poi=no", "--set", "minor=no"]
 ANSWERS = {"nsfw": "no", "poi": "no", "minor": "no"}
 
 
@@ -359,7 +360,7 @@ def test_the_command_publishes_and_says_where(
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert run(["publish", NAME, "--to", "hf", "--repo", "ink", "--dry-run"]) == 0
     assert f"dry-run: {site.url}/mara/ink\n  harbor.safetensors\n" in capsys.readouterr().out
-    assert run(["publish", NAME, "--to", "hf", "--repo", "ink", "--yes"]) == 0
+    assert run(["publish", NAME, "--to", "hf", "--repo", "ink", "--yes", *SAID]) == 0
     assert f"published: {site.url}/mara/ink\n" in capsys.readouterr().out
     assert run(["show", NAME]) == 0
     assert f"hub      {site.url}/mara/ink" in capsys.readouterr().out

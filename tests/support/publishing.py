@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from hubman.civitai.client import Civitai
-from hubman.civitai.publish import Publication, PublishOptions, publish
-from hubman.progress import silent
+from hubman.civitai.finding import HARMLESS
+from hubman.civitai.form import PublishForm
+from hubman.civitai.form_edit import changed
+from hubman.civitai.form_fill import filled
+from hubman.civitai.publish import Publication, publish
 from registry import edits, library, previews
 from registry.database import Registry
 from registry.scan import index_file
@@ -40,13 +43,27 @@ def make_version(registry: Registry, folder: Path) -> str:
     return version_id
 
 
-def publish_now(registry: Registry, client: Civitai, version_id: str, **options: Any) -> Publication:
-    return publish(registry, client, version_id, options=PublishOptions(**options), report=silent)
+ANSWERS = {"nsfw": "no", "poi": "no", "minor": "no"}
+"""What every form asks a person."""
+_WAYS = frozenset({"draft", "dry_run", "edit", "replace", "report", "should_stop"})
 
 
-def the_only_one(site: Bench, *, status: str = "Published") -> dict[str, Any]:
-    """The one model there is, with one version, one file, one post and two different pictures."""
-    models = site.sandbox.models_named(NAME)
+def form_of(registry: Registry, *version_ids: str, **assignments: str) -> PublishForm:
+    """A filled form in which every question is answered."""
+    return changed(filled(registry, version_ids), {**ANSWERS, **assignments})
+
+
+def publish_now(registry: Registry, client: Civitai, *version_ids: str, **given: Any) -> Publication:
+    """Publish with ways of :func:`publish` and fields of the form, in any mixture."""
+    ways = {name: value for name, value in given.items() if name in _WAYS}
+    fields = {name: value for name, value in given.items() if name not in _WAYS}
+    form = form_of(registry, *version_ids, **fields)
+    return publish(registry, client, form, accept=[HARMLESS], **ways)
+
+
+def the_only_one(site: Bench, *, status: str = "Published", name: str = NAME) -> dict[str, Any]:
+    """The one model of this name, with one version, one file, one post and two different pictures."""
+    models = site.sandbox.models_named(name)
     assert [model["status"] for model in models] == [status]
     assert len(models[0]["versions"]) == 1
     version: dict[str, Any] = models[0]["versions"][0]

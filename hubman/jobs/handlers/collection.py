@@ -83,9 +83,9 @@ def publish(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
     from hubman.civitai.publish import publish as publish_form
     from hubman.civitai.session import connect
 
-    choices = {name: bool(job.request.get(name, False)) for name in ("draft", "edit")}
+    flags = {name: bool(job.request.get(name, False)) for name in ("draft", "edit")}
     with connect(registry.home, job.request.get("site")) as client:
-        done = publish_form(registry, client, form, accept=accept, **choices, report=report, should_stop=should_stop)
+        done = publish_form(registry, client, form, accept=accept, **flags, report=report, should_stop=should_stop)
     return plain(done)
 
 
