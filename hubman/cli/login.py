@@ -8,8 +8,14 @@ from hubman.cli import output
 
 
 @click.command()
-def login() -> None:
-    """Store a Civitai API key in the system's keyring, after asking the site whether it works."""
+@click.option(
+    "--to", type=click.Choice(["civitai", "hf"]), default="civitai", help="Whose: Civitai's, or the Hugging Face Hub's."
+)
+def login(to: str) -> None:
+    """Store a Civitai API key, or a Hugging Face token, in the system's keyring, after asking the site whether it works."""
+    if to == "hf":
+        _login_to_hub()
+        return
     from hubman.civitai import auth
     from hubman.civitai.client import Civitai
 
@@ -20,3 +26,14 @@ def login() -> None:
         me = client.me()
     auth.store_api_key(key)
     output.say(f"hello {me.username}; the key is in the system's keyring")
+
+
+def _login_to_hub() -> None:
+    from hubman.huggingface import auth
+    from hubman.huggingface.client import Hub
+
+    output.say(f"Make a token with the right to write on {auth.endpoint()}/settings/tokens/new?tokenType=write")
+    token = click.prompt("Token", hide_input=True).strip()
+    account = Hub(auth.endpoint(), token).account()
+    auth.store_token(token)
+    output.say(f"hello {account.name}; the token is in the system's keyring")

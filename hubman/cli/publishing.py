@@ -10,6 +10,7 @@ import click
 from hubman import config
 from hubman.cli import output
 from hubman.cli.library import open_registry
+from hubman.cli.publishing_hub import hub_options, publish_on_hub
 from hubman.cli.site import sandbox_option, site_of
 from registry import library
 from registry.errors import UsageError
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 @click.option("--set", "assigned", metavar="FIELD=VALUE", multiple=True, help="Any field of the form; may be repeated.")
 @click.option("--accept", metavar="CODE", multiple=True, help="Take responsibility for a warning; may be repeated.")
 @click.option("--yes", is_flag=True, help="Publish without asking, accepting warnings that harm nobody else.")
+@hub_options
 @sandbox_option
 @output.json_option
 def publish(
-    refs: tuple[str, ...], draft: bool, dry_run: bool, edit: bool, unpublish: bool, replace_file: bool,
+    refs: tuple[str, ...], to: str, repo: str, draft: bool, dry_run: bool, edit: bool, unpublish: bool, replace_file: bool,
     assigned: tuple[str, ...], accept: tuple[str, ...], yes: bool, use_sandbox: bool, as_json: bool, **choices: Any,
 ) -> None:  # fmt: skip
     """Publish the models REF on Civitai as versions of one page; the same command goes on with a broken publication."""
@@ -49,6 +51,15 @@ def publish(
 
     if draft + dry_run + unpublish > 1 or (unpublish and (edit or replace_file)):
         raise UsageError("these options exclude each other", "say one of --draft, --dry-run, --unpublish")
+    if to == "hf":
+        if edit or unpublish or replace_file or use_sandbox:
+            raise UsageError("the Hugging Face Hub has no such option", "publish again: what changed is sent")
+        accepted = (*accept, *([HARMLESS] if yes else []))
+        publish_on_hub(
+            refs, _assignments(assigned, choices), repo=repo, draft=draft, dry_run=dry_run, accept=accepted, ask=not yes,
+            as_json=as_json,
+        )  # fmt: skip
+        return
     with open_registry() as registry, connect(config.home(), site_of(use_sandbox)) as client:
         versions = [library.resolve(registry, ref)[1] for ref in refs]
         if unpublish:
