@@ -26,6 +26,7 @@ MIGRATIONS = (
     "m010_copies",
     "m008_exchange",
     "m014_follow",
+    "m021_hub",
     "m012_made",
     "m011_places",
     "m016_publishing",
@@ -163,6 +164,7 @@ def load_migrations() -> Migrations:
     from registry.schema_copies import m010_copies  # noqa: F401 - registers itself
     from registry.schema_exchange import m008_exchange  # noqa: F401 - registers itself
     from registry.schema_follow import m014_follow  # noqa: F401 - registers itself
+    from registry.schema_hub import m021_hub  # noqa: F401 - registers itself
     from registry.schema_made import m012_made  # noqa: F401 - registers itself
     from registry.schema_places import m011_places  # noqa: F401 - registers itself
     from registry.schema_publishing import m016_publishing  # noqa: F401 - registers itself

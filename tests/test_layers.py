@@ -12,7 +12,7 @@ import pytest
 from hubman.civitai import session
 
 _HERE = Path(__file__).parent.parent
-_HEAVY = {"torch", "diffusers", "transformers", "peft", "accelerate", "numpy"}
+_HEAVY = {"torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "huggingface_hub"}
 
 
 def _run(*command: str) -> str:
@@ -59,7 +59,7 @@ told = {
     "organise": ["--template", "{base}/{model}", "--dry-run"], "rename": ["ink", "ink", "--dry-run"],
     "sidecar read": [], "export": ["-o", home + "/all.jsonl"], "import": [home + "/all.jsonl", "--yes"],
 }
-heavy = {"torch", "diffusers", "transformers", "peft", "accelerate"}
+heavy = {"torch", "diffusers", "transformers", "peft", "accelerate", "huggingface_hub"}
 for words, more in told.items():
     status = run([*words.split(), *more])
     found = heavy & set(sys.modules)

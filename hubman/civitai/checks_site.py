@@ -13,6 +13,7 @@ from hubman.civitai.client import Civitai
 from hubman.civitai.errors import AccountError, MissingError, NotOwnerError, ScopeError
 from hubman.civitai.finding import Finding
 from hubman.civitai.form import PublishForm
+from hubman.civitai.owned import OwnedModel
 from hubman.civitai.records import Me
 from registry import timestamps
 from registry.database import Registry
@@ -67,7 +68,7 @@ def of(registry: Registry, client: Civitai, form: PublishForm, account: str) -> 
             yield error("file-on-site", "Civitai has this very file already", f"see {page}", part=part)
     for part in new:
         yield from _same_weights(registry, form, part.version_id)
-    yield from _joined(client, form)
+    yield from _joined(client, form, account)
     yield from _posts(registry, client.site, len(new))
 
 
@@ -86,15 +87,14 @@ WHERE f.autov3 = ? AND v.id <> ? AND v.civitai_id IS NOT NULL
 """
 
 
-def _joined(client: Civitai, form: PublishForm) -> Iterator[Finding]:
+def _joined(client: Civitai, form: PublishForm, account: str) -> Iterator[Finding]:
     """A model that the versions are to be added to."""
     if not form.civitai_model_id:
         return
-    where = f"{client.site}/models/{form.civitai_model_id}"
-    try:
-        model = client.owned_model(form.civitai_model_id)
-    except (MissingError, NotOwnerError):
-        yield error("model-foreign", f"there is no model {form.civitai_model_id} of yours", f"see {where}",
+    model = _owned(client, form.civitai_model_id, account)
+    if model is None:
+        page = f"{client.site}/models/{form.civitai_model_id}"
+        yield error("model-foreign", f"there is no model {form.civitai_model_id} of yours", f"see {page}",
                     field="civitai_model_id")  # fmt: skip
         return
     if model.status == "Deleted":
@@ -104,6 +104,15 @@ def _joined(client: Civitai, form: PublishForm) -> Iterator[Finding]:
         if part.name.strip().lower() in taken:
             yield warning("version-on-site", f"{model.name} has a version {part.name} already", "give this one another name",
                           field="version_name", part=part)  # fmt: skip
+
+
+def _owned(client: Civitai, number: int, account: str) -> OwnedModel | None:
+    """Other people's public models are shown too."""
+    try:
+        model = client.owned_model(number)
+    except (MissingError, NotOwnerError):
+        return None
+    return None if model.user.username and model.user.username != account else model
 
 
 def _posts(registry: Registry, site: str, needed: int) -> Iterator[Finding]:

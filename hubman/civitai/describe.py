@@ -79,7 +79,7 @@ def filled(text: str, known: Mapping[str, str]) -> str:
         if names and not any(known[name] for name in names):
             continue
         lines.append(_NAME.sub(lambda match: known.get(match[1], match[0]), line))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(_without_empty_sections(lines))).strip() + "\n" if lines else ""
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(_without_empty_sections(lines))).strip()
 
 
 def _without_empty_sections(lines: list[str]) -> list[str]:

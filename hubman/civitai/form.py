@@ -88,6 +88,8 @@ class VersionPart(msgspec.Struct, frozen=True, kw_only=True):
     """All pictures that may be chosen."""
     dataset: str = ""
     """The folder that it was trained on, where this machine has it."""
+    base_path: str = ""
+    """The base model that it was trained on, likewise."""
     prompt_name: str = ""
     """What prompts call it: the NAME of ``<lora:NAME:0.8>``."""
     facts: dict[str, str] = {}

@@ -19,8 +19,12 @@ _ON_SITE = {
 }  # fmt: skip
 
 
+class _Permissions(Permissions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person writes it too: a word that is misspelt must not pass for the default."""
+
+
 class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    permissions: Permissions | None = None
+    permissions: _Permissions | None = None
 
 
 def permissions(home: Path, model: ModelDetail) -> tuple[Permissions, str]:
@@ -38,7 +42,8 @@ def read(home: Path) -> Permissions | None:
     """The saved permissions, or None. Raises :class:`UsageError`."""
     path = home / FILE
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=_Saved).permissions
+        saved = msgspec.toml.decode(path.read_bytes(), type=_Saved).permissions
+        return None if saved is None else Permissions(**msgspec.structs.asdict(saved))
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:

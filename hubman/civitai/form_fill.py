@@ -79,10 +79,11 @@ def _model(registry: Registry, model: ModelDetail, parts: list[VersionPart]) -> 
 def _part(registry: Registry, model: ModelDetail, version: VersionRow) -> VersionPart:
     file, path = file_here(version)
     told, said = _base(version, file)
-    training, from_training = form_training.settings(library.run_of(registry, version.id), file)
+    run, past = library.run_of(registry, version.id), lineage.of(registry, version)
+    training, from_training = form_training.settings(run, file)
     shown = _pictures(registry, version)
     words = tuple(dict.fromkeys(word.strip() for word in version.trigger_words if word.strip()))
-    known = {
+    known: dict[str, Any] = {
         "strength": version.strength,
         "strength_min": version.strength_min,
         "strength_max": version.strength_max,
@@ -96,9 +97,10 @@ def _part(registry: Registry, model: ModelDetail, version: VersionRow) -> Versio
         trained_words=words,
         pictures=shown,
         offered=shown,
-        dataset=lineage.of(registry, version).dataset_path,
+        dataset=past.dataset_path,
+        base_path=past.base_path,
         prompt_name=prompt_name.of(model, version),
-        facts=form_training.facts(library.run_of(registry, version.id), file),
+        facts=form_training.facts(run, file),
         **known,
         **training,
         sources={

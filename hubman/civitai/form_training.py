@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
+from typing import Any
 
 from registry.records import FileRow, RunRow
 from registry.training_settings import training_settings
@@ -12,12 +13,12 @@ _RANGES = {"steps": (0, 2**31 - 1), "epochs": (0, 100_000), "clip_skip": (1, 12)
 _ENTRIES = {"steps": ("ss_steps",), "epochs": ("ss_epoch", "ss_num_epochs"), "clip_skip": ("ss_clip_skip",)}
 
 
-def settings(run: RunRow | None, file: FileRow) -> tuple[dict[str, int], dict[str, str]]:
+def settings(run: RunRow | None, file: FileRow) -> tuple[dict[str, Any], dict[str, str]]:
     """(``steps``, ``epochs`` and ``clip_skip`` as far as they are known, their sources).
 
     The header of this very file counts first: another epoch of the same training was trained for less long.
     """
-    values: dict[str, int] = {}
+    values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     recorded: dict[str, object] = {} if run is None else {**run.recipe, "steps": run.steps}
     for name, (low, high) in _RANGES.items():

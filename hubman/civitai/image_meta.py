@@ -64,7 +64,8 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
 def compose(generation: Mapping[str, Any], lora: Own, *, path: Path) -> Composed:
     """Civitai's keys from a preview's generation data, or from the picture's own where it has none."""
-    known = dict(generation) if generation.get("prompt") else {**_from_picture(path), **generation}
+    is_whole = generation.get("prompt") and "steps" in generation
+    known = dict(generation) if is_whole else {**_from_picture(path), **generation}
     meta = _known_fields(known)
     used = uses(known)
     mine = next((use for use in used if _is_own(use, lora)), None)
@@ -106,7 +107,9 @@ def infotext(meta: Mapping[str, Any]) -> str:
             prompt=str(meta.get("prompt", "")),
             negative=str(meta.get("negativePrompt", "")),
             fields={
-                name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in named.items() if value
+                name: f"{value:g}" if isinstance(value, float) else str(value)
+                for name, value in named.items()
+                if value is not None
             },
             json_fields={name: value for name, value in told.items() if value},
         )
@@ -198,14 +201,20 @@ def _from_picture(path: Path) -> dict[str, Any]:
     from hubman.generate.pictures import read_info
 
     try:
-        info, _chunk = read_info(path)
+        info, chunk = read_info(path)
     except DamagedFileError:
         return {}
     if info is None:
         return {}
+    drawn = (
+        []
+        if chunk is None
+        else [{"name": use.name, "strength": use.strength, "sha256": use.sha256} for use in chunk.request.loras]
+    )
     keys = {"Steps": "steps", "Sampler": "sampler", "CFG scale": "cfgScale", "Seed": "seed", "Clip skip": "clipSkip",
             "Model": "Model", "Model hash": "Model hash"}  # fmt: skip
     known: dict[str, Any] = {ours: info.fields[theirs] for theirs, ours in keys.items() if theirs in info.fields}
     if info.size:
         known.update(width=info.size[0], height=info.size[1])
+    known |= {"loras": drawn} if drawn else {}
     return {**known, "prompt": info.prompt, "negativePrompt": info.negative}

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from hubman.civitai import lenient
-from hubman.civitai.records import Id, Names
+from hubman.civitai.records import Creator, Id, Names
 
 
 class NamedTag(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -48,6 +48,7 @@ class OwnedModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     allow_derivatives: bool | None = None
     allow_different_license: bool | None = None
     tags_on_models: tuple[TagOnModel, ...] = ()
+    user: Creator = Creator()
     versions: tuple[OwnedVersion, ...] = msgspec.field(default=(), name="modelVersions")
 
     @property

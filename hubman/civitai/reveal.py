@@ -46,10 +46,10 @@ _SECRET = re.compile(
     r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY|xox[abpr]-[\w-]{10,}|https?://[^\s/:@]+:[^\s/@]+@"
     r"|(?i:bearer\s+[a-z0-9._-]{16,})"
 )
-_SECRET_NAME = re.compile(r"(?i)(api_?key|token(?!_)|secret|passw|credential|wandb_api)")
+_SECRET_NAME = re.compile(r"(?i)(^|[._-])(api_?keys?|access_?keys?|token|secret\w*|passw\w*|credentials?)$")
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _PROMPT_NAME = re.compile(r"(?i)(^|[._])(prompt|prompts|sample_prompts?|workflow|negative_prompt|parameters)$")
-_CAPTIONS = frozenset({"ss_tag_frequency", "ss_datasets", "tag_frequency"})
+_CAPTIONS = frozenset({"ss_tag_frequency", "tag_frequency"})
 _OWN_USER = 3
 """A user's name that is shorter is found in too many words."""
 
@@ -84,7 +84,7 @@ def _entry(name: str, value: str, public: Collection[str]) -> Iterator[Revealed]
     if _PROMPT_NAME.search(name) and value.strip() not in {"", "None", "null", "[]", "{}"}:
         if value.strip() not in public:
             yield Revealed(name=name, kind="prompt", shown=_short(value))
-    elif name in _CAPTIONS and ('"' in value):
+    elif name in _CAPTIONS or '"tag_frequency"' in value:
         yield Revealed(name=name, kind="captions", shown=_short(value))
 
 

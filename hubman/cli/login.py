@@ -14,12 +14,18 @@ from registry.errors import UsageError
 
 
 @click.command()
+@click.option(
+    "--to", type=click.Choice(["civitai", "hf"]), default="civitai", help="Whose: Civitai's, or the Hugging Face Hub's."
+)
 @output.json_option
-def login(as_json: bool) -> None:
-    """Store a Civitai API key in the system's keyring, after asking the site whether it works.
+def login(to: str, as_json: bool) -> None:
+    """Store a Civitai API key, or a Hugging Face token, in the system's keyring, after asking the site whether it works.
 
     The key is typed or pasted unseen, or read from standard input.
     """
+    if to == "hf":
+        _login_to_hub(as_json=as_json)
+        return
     from hubman.civitai import auth, permissions
     from hubman.civitai.client import Civitai
     from hubman.civitai.shared import Shared
@@ -90,3 +96,17 @@ def logout(as_json: bool) -> None:
     if remains:
         output.say(f"${auth.KEY_VARIABLE} is still set: unset it too")
     output.say(f"to revoke it everywhere: {auth.site_url()}/user/account")
+
+
+def _login_to_hub(*, as_json: bool) -> None:
+    from hubman.huggingface import auth
+    from hubman.huggingface.client import Hub
+
+    output.say(f"Make a token with the right to write on {auth.endpoint()}/settings/tokens/new?tokenType=write")
+    token = click.prompt("Token", hide_input=True).strip()
+    account = Hub(auth.endpoint(), token).account()
+    auth.store_token(token)
+    if as_json:
+        output.print_json({"stored": "keyring", "name": account.name})
+        return
+    output.say(f"hello {account.name}; the token is in the system's keyring")

@@ -81,6 +81,8 @@ def _print_version(version: VersionRow, found: Lineage) -> None:
         output.say(f"  strength {version.strength:g}{_range(version)}")
     if version.published_url:
         output.say(f"  page     {version.published_url}")
+    if version.hub_url:
+        output.say(f"  hub      {version.hub_url}")
     _print_lineage(found)
     for file in version.files:
         output.say(f"  file     {file.name}  {output.size(file.size)}  {_hash(file)}")

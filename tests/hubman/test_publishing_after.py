@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,13 @@ def client(site: Bench) -> Iterator[Civitai]:
 def registry(tmp_path: Path) -> Iterator[Registry]:
     with quick_registry(tmp_path / "home") as opened:
         yield opened
+
+
+class _Terminal(io.StringIO):
+    """Where a person types."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def _shown(site: Bench) -> list[str]:
@@ -221,18 +230,15 @@ def test_one_command_and_one_answer_make_a_page(
     monkeypatch.setenv("HUBMAN_HOME", str(registry.home))
     monkeypatch.setenv("HUBMAN_CIVITAI_URL", site.sandbox.url)
     monkeypatch.setenv("CIVITAI_API_KEY", site.sandbox.token())
-    asked: list[str] = []
-
-    def answer(text: str, **_: object) -> bool:
-        asked.append(text)
-        return True
-
-    monkeypatch.setattr("click.confirm", answer)
-    known = ["--set", "poi=no", "--set", "minor=no", "--no-nsfw", "--accept", "harmless"]
-    assert main.run(["publish", NAME, *known]) == 0
-    assert asked == [f"Make public {NAME} on {site.sandbox.url}?"]
+    # A second question would find no answer.
+    with monkeypatch.context() as terminal:
+        terminal.setattr("sys.stdin", _Terminal("y\n"))
+        terminal.setattr(sys.stdout, "isatty", lambda: True)
+        assert main.run(["publish", NAME, "--set", "poi=no", "--set", "minor=no", "--no-nsfw"]) == 0
     the_only_one(site)
-    assert "published: http" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.count(" [y/N]") == 1
+    assert "published: http" in told
     # What was answered once is known: a change of the page asks for nothing more.
     assert main.run(["publish", NAME, "--edit", "--json", "--name", "Harbour", "--accept", "harmless"]) == 0
     assert json.loads(capsys.readouterr().out)["status"] == "published"
