@@ -6,12 +6,14 @@ It refuses every request that carries a key: a client that forwards its key to w
 from __future__ import annotations
 
 import hashlib
-import secrets
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from hubman.sandbox import blobs, media
+from hubman.sandbox.sending import FileAnswer
 from hubman.sandbox.uploads import part_key
 from hubman.sandbox.world import World
 
@@ -37,36 +39,35 @@ async def _put(request: Request) -> Response:
     if refusal := _check(request):
         return refusal
     world: World = request.app.state.world
-    body = await request.body()
-    etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
     if "partNumber" not in request.query_params:
-        return _put_media(world, request, body, etag)
-    number = int(request.query_params["partNumber"])
+        body = await request.body()
+        return _put_media(world, request, body, f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
+    upload_id, number = request.query_params.get("uploadId", ""), int(request.query_params["partNumber"])
+    received = world.blob_path(part_key(upload_id, number))
+    digest, length = await blobs.receive(received, request.stream())
+    etag = f'"{digest}"'
     with world.store.transaction():
-        upload = world.store.get("upload", request.query_params.get("uploadId", ""))
+        upload = world.store.get("upload", upload_id)
         if upload is None or upload["state"] != "open":
+            received.unlink(missing_ok=True)
             return _refuse(404, "NoSuchUpload", "The upload does not exist")
-        _write(world, part_key(upload["id"], number), body)
-        upload["parts"][str(number)] = {"etag": etag, "size": len(body)}
+        upload["parts"][str(number)] = {"etag": etag, "size": length}
         world.store.put("upload", upload)
     return Response(status_code=200, headers={"ETag": etag})
 
 
 def _put_media(world: World, request: Request, body: bytes, etag: str) -> Response:
     key = request.path_params["key"]
-    media = world.store.get("media", key)
-    if media is None:
+    offered = world.store.get("media", key)
+    if offered is None:
         return _refuse(404, "NoSuchKey", "The key was not offered")
     _write(world, key, body)
-    world.store.put("media", {**media, "mimeType": request.headers.get("Content-Type", media["mimeType"])})
+    world.store.put("media", {**offered, "mimeType": request.headers.get("Content-Type", offered["mimeType"])})
     return Response(status_code=200, headers={"ETag": etag})
 
 
 def _write(world: World, key: str, body: bytes) -> None:
-    target = world.blob_path(key)
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
-    temporary.write_bytes(body)
-    temporary.replace(target)
+    blobs.write(world.blob_path(key), body)
 
 
 async def _get(request: Request) -> Response:
@@ -74,22 +75,23 @@ async def _get(request: Request) -> Response:
     if refusal := _check(request):
         return refusal
     world: World = request.app.state.world
-    path = world.blob_path(request.path_params["key"])
-    if not path.exists():
+    path = await run_in_threadpool(blobs.find, world, request.path_params["key"])
+    if path is None:
         return _refuse(404, "NoSuchKey", "The specified key does not exist.")
-    return FileResponse(path, media_type="application/octet-stream", filename=request.query_params.get("name"))
+    return FileAnswer(path, media_type="application/octet-stream", name=request.query_params.get("name"))
 
 
 async def _media(request: Request) -> Response:
-    """A picture. Sizes asked for in the address are ignored: the original answers."""
+    """A picture or video, in the size that the address asks for."""
     if "Authorization" in request.headers:
         return _refuse(400, "InvalidArgument", "Only one auth mechanism allowed")
     world: World = request.app.state.world
-    key = request.path_params["key"]
-    media, path = world.store.get("media", key), world.blob_path(key)
-    if media is None or not path.exists():
+    wanted, _, name = request.path_params["rest"].rpartition("/")
+    found = await run_in_threadpool(media.find, world, request.path_params["key"], wanted, name)
+    if found is None:
         return PlainTextResponse("Not Found", 404)
-    return FileResponse(path, media_type=media["mimeType"])
+    path, media_type = found
+    return FileAnswer(path, media_type=media_type)
 
 
 ROUTES = [
