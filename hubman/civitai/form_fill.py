@@ -49,7 +49,7 @@ def filled(registry: Registry, version_ids: Sequence[str], *, name: str = "") ->
 
 
 def _model(registry: Registry, model: ModelDetail, parts: list[VersionPart]) -> PublishForm:
-    permissions, said = form_defaults.permissions(registry.home, model)
+    permissions, said = form_defaults.permissions(registry.home, model, [part.base_model for part in parts])
     category, tags = categories.split(model.tags)
     network = parts[0].file.network_type.lower()
     return PublishForm(

@@ -28,7 +28,7 @@ from hubman.civitai import (
 )
 from hubman.civitai.form import FormFile, Permissions, PublishForm, VersionPart
 from hubman.civitai.form_fields import FIELDS
-from registry import edits, identify_base, library, previews
+from registry import edits, identify_base, library, previews, undo
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.scan import index_file
@@ -121,7 +121,7 @@ def test_what_was_typed_is_there_again_in_the_next_form(registry: Registry, tmp_
 def test_permissions_are_the_site_s_else_the_saved_else_the_usual(registry: Registry, tmp_path: Path) -> None:
     version_id = make_version(registry, tmp_path)
     chosen = Permissions(allow_derivatives=False, commercial_use=("Image",))
-    form_defaults.save(registry.home, chosen)
+    form_defaults.save(registry, chosen)
     form = form_fill.filled(registry, [version_id])
     assert (form.permissions, form_edit.source_of(form, "commercial_use")) == (chosen, "saved")
     told = {"allowNoCredit": False, "allowDerivatives": True, "allowDifferentLicense": True}
@@ -232,6 +232,22 @@ def test_pictures_are_chosen_in_order(registry: Registry, tmp_path: Path) -> Non
     form = form_edit.changed(form, {"pictures": f"{second.sha256[:8]}, {first.sha256[:8]}"})
     assert form.parts[0].pictures == (second, first)
     assert form_edit.changed(form, {"pictures": first.sha256}).parts[0].pictures == (first,)
+
+
+def test_permissions_keep_to_the_base_model_s_licence_unless_somebody_says_otherwise(
+    registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    library.set_facts(registry, version_id, "user", {"base_model": "Flux.1 D"})
+    form = form_fill.filled(registry, [version_id])
+    assert (form.permissions.commercial_use, form_edit.source_of(form, "commercial_use")) == (("Image",), "base model")
+
+
+def test_saved_permissions_can_be_taken_back(registry: Registry) -> None:
+    form_defaults.save(registry, Permissions(allow_no_credit=False))
+    form_defaults.save(registry, Permissions(commercial_use=()))
+    undo.undo(registry)
+    assert form_defaults.read(registry.home) == Permissions(allow_no_credit=False)
 
 
 # the description ------------------------------------------------------------------------------------------------------
