@@ -9,6 +9,7 @@ from hubman.civitai import contract, form_base, markdown
 from hubman.civitai.finding import Finding
 from hubman.civitai.form import GUESS, PublishForm, VersionPart
 from hubman.civitai.form_fields import ANSWERS
+from hubman.civitai.form_plan import trimmed
 
 _SOON = timedelta(minutes=60)
 """A post with a date before now + 60 minutes is public at once, whatever the version's date."""
@@ -42,13 +43,14 @@ def of_model(form: PublishForm, categories: tuple[str, ...], now: datetime) -> I
             field="type",
             is_harmless=False,
         )
-    if not form.name.strip():
+    if not trimmed(form.name):
         yield error("name", "the model has no name", "give one with --name", field="name")
     if not markdown.to_html(form.description):
         yield error("description", "the page says nothing of the model", "describe it: hubman edit, or --description",
                     field="description")  # fmt: skip
     yield from _category(form, categories)
     yield from _answers(form)
+    yield from _unrated(form)
     yield from _schedule(form, now)
     yield from _early_access(form)
 
@@ -99,6 +101,14 @@ def _answers(form: PublishForm) -> Iterator[Finding]:
                       "say --nsfw, or take them out", field="nsfw", is_harmless=False)  # fmt: skip
 
 
+def _unrated(form: PublishForm) -> Iterator[Finding]:
+    """Pictures of which nobody said how mature they are, where none may be."""
+    count = sum(picture.nsfw_level == 0 for part in form.parts for picture in part.pictures)
+    if count and (form.poi or form.minor or form.sfw_only):
+        yield warning("pictures-unrated", f"nobody said how mature {count} of the pictures are, and none may be",
+                      "rate them in the detail pane, or look at them once more", field="pictures")  # fmt: skip
+
+
 def _schedule(form: PublishForm, now: datetime) -> Iterator[Finding]:
     if form.published_at is None:
         return
@@ -130,7 +140,7 @@ def _early_access(form: PublishForm) -> Iterator[Finding]:
 
 def of_part(form: PublishForm, part: VersionPart, active: tuple[str, ...]) -> Iterator[Finding]:
     """The rules of ``modelVersion.upsert``."""
-    if not part.name.strip():
+    if not trimmed(part.name):
         yield error(
             "version-name", "a version has no name", "give one with --version-name", field="version_name", part=part
         )
@@ -196,7 +206,7 @@ def of_all_parts(form: PublishForm) -> Iterator[Finding]:
     """What versions of one model must not have in common."""
     seen: set[str] = set()
     for part in form.parts:
-        name = part.name.strip().lower()
+        name = trimmed(part.name).lower()
         if name in seen:
             yield error("version-twice", f"two versions are called {part.name}", "name them apart", field="version_name",
                         part=part)  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 
 from hubman.civitai import categories, describe, form_base, form_defaults, form_edit, form_training, image_meta
 from hubman.civitai.form import GUESS, LAST, TEMPLATE, YOU, FormFile, FormPicture, PublishForm, VersionPart
-from registry import library, lineage, previews, prompt_name, scan
+from registry import library, lineage, previews, prompt_name, scan, timestamps
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from registry.fields import SOURCES
@@ -204,36 +205,54 @@ def _named(part: VersionPart) -> dict[str, str]:
 
 
 _FORMS = """
-SELECT json_extract(plan, '$.form') FROM publications WHERE version_id IN (SELECT value FROM json_each(?))
-ORDER BY created_at DESC, id DESC
+SELECT json_extract(p.plan, '$.form'), p.version_id IN (SELECT value FROM json_each(?1)) AS same
+FROM publications p JOIN versions v ON v.id = p.version_id
+WHERE same OR v.model_id = ?2 ORDER BY same DESC, p.created_at DESC, p.id DESC
 """
+_OF_MODEL = frozenset(
+    {
+        "name",
+        "type",
+        "category",
+        "tags",
+        "description",
+        "nsfw",
+        "poi",
+        "minor",
+        "sfw_only",
+        "strip",
+        *form_defaults.NAMES,
+    }
+)
+"""What holds of a model's next version too. What costs money or gives something away has to be said each time."""
 
 
 def _as_last_time(registry: Registry, form: PublishForm) -> PublishForm:
-    """With what was typed into the last form that any of these versions was sent with."""
-    rows = registry.db.execute(_FORMS, (msgspec.json.encode(form.version_ids).decode(),))
-    found = next((row[0] for row in rows if row[0]), None)
-    if found is None:
-        return form
+    """With what was typed into the last form of any of these versions, else of another version of the model."""
+    rows = registry.db.execute(_FORMS, (msgspec.json.encode(form.version_ids).decode(), form.model_id))
+    found, is_same = next(((row[0], bool(row[1])) for row in rows if row[0]), ("", False))
     try:
         last = msgspec.json.decode(found, type=PublishForm)
     except msgspec.MsgspecError:
-        # Written by another version of hubman: it has to be typed again.
+        # There is none, or another version of hubman wrote it: it has to be typed again.
         return form
-    return _with_typed(form, last)
+    typed = [name for name in _typed(last.sources) if is_same or name in _OF_MODEL]
+    return _with_typed(form, last, typed)
 
 
-def _with_typed(form: PublishForm, last: PublishForm) -> PublishForm:
-    typed = _typed(last.sources)
-    names = set(typed) & set(PublishForm.__struct_fields__) - {"published_at"}
-    changes: dict[str, Any] = {name: getattr(last, name) for name in names}
+def _with_typed(form: PublishForm, last: PublishForm, typed: Sequence[str]) -> PublishForm:
+    if "published_at" in typed and not _is_ahead(last.published_at):
+        typed = [name for name in typed if name != "published_at"]
+    changes: dict[str, Any] = {name: getattr(last, name) for name in typed if name not in form_defaults.NAMES}
     permissions = {name: getattr(last.permissions, name) for name in typed if name in form_defaults.NAMES}
     changes["permissions"] = msgspec.structs.replace(form.permissions, **permissions)
-    if last.published_at and "published_at" in typed:
-        changes["published_at"] = last.published_at
     parts = [_part_with_typed(part, last) for part in form.parts]
     said = {**form.sources, **dict.fromkeys(typed, LAST)}
     return msgspec.structs.replace(form, **changes, parts=tuple(parts), sources=said)
+
+
+def _is_ahead(at: str | None) -> bool:
+    return at is not None and timestamps.parse(at) > datetime.now(UTC)
 
 
 def _part_with_typed(part: VersionPart, last: PublishForm) -> VersionPart:

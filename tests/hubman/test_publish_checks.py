@@ -79,7 +79,8 @@ def test_a_good_form_passes_every_check(world: World) -> None:
 
 
 TYPED = [
-    ({"name": ""}, "name"), ({"category": "stile"}, "category-unknown"), ({"category": "", "tags": "ink"}, "category-missing"),
+    ({"name": ""}, "name"),
+    ({"name": "\ufeff"}, "name"), ({"category": "stile"}, "category-unknown"), ({"category": "", "tags": "ink"}, "category-missing"),
     ({"category": "", "tags": "style, character"}, "category-several"), ({"nsfw": ""}, "nsfw-unanswered"),
     ({"poi": ""}, "poi-unanswered"), ({"minor": ""}, "minor-unanswered"), ({"nsfw": "yes", "poi": "yes"}, "nsfw-poi"),
     ({"nsfw": "yes", "minor": "yes"}, "nsfw-minor"), ({"nsfw": "yes", "sfw_only": "yes"}, "nsfw-sfw-only"),
@@ -165,6 +166,7 @@ WARNED: list[tuple[Callable[[World], PublishForm], str, bool]] = [
     (lambda w: _and(w, picture(write_bytes(w.folder / "cut.png", png()[:40]))), "picture-left-out", True),
     (lambda w: _and(w, picture(write_bytes(w.folder / "v.mp4", b"x"))), "picture-left-out", True),
     (lambda w: _silent(w.form), "pictures-silent", False),
+    (lambda w: replace(w.form, poi=True), "pictures-unrated", True),
 ]  # fmt: skip
 
 

@@ -102,20 +102,44 @@ def test_several_versions_make_one_form_with_a_part_each(registry: Registry, tmp
         form_edit.changed(form, {"4.strength": "1"})
 
 
-def test_what_was_typed_is_there_again_in_the_next_form(registry: Registry, tmp_path: Path) -> None:
-    version_id = make_version(registry, tmp_path)
-    form = form_of(registry, version_id, name="Typed", strength="0.75", commercial_use="none")
+def sent(registry: Registry, form: PublishForm) -> None:
+    """As if the form had been sent."""
     plan = msgspec.json.encode(form_plan.plan(form, site="s")).decode()
     with registry.transaction() as db:
         db.execute(
             "INSERT INTO publications (id, version_id, site, plan, state, created_at) VALUES ('p', ?, 's', ?, 'open', '')",
-            (version_id, plan),
+            (form.version_ids[0], plan),
         )
+
+
+def test_what_was_typed_is_there_again_in_the_next_form(registry: Registry, tmp_path: Path) -> None:
+    version_id = make_version(registry, tmp_path)
+    later = "2999-01-01T00:00+00:00"
+    sent(
+        registry,
+        form_of(registry, version_id, name="Typed", strength="0.75", commercial_use="none", published_at=later),
+    )
     again = form_fill.filled(registry, [version_id])
     assert (again.name, again.nsfw, again.parts[0].strength) == ("Typed", False, 0.75)
     assert again.permissions.commercial_use == ()
     assert form_edit.source_of(again, "nsfw") == "last time"
     assert "Strength: 0.75" in again.description
+    assert again.published_at is not None
+    sent_long_ago = "UPDATE publications SET plan = replace(plan, '2999', '2020')"
+    registry.db.execute(sent_long_ago)
+    assert form_fill.filled(registry, [version_id]).published_at is None
+
+
+def test_a_model_s_next_version_knows_the_answers_and_gives_nothing_away(registry: Registry, tmp_path: Path) -> None:
+    first = make_version(registry, tmp_path)
+    giving = {"attach_training_data": "yes", "early_access_days": "7", "early_access_price": "500", "strength": "0.75"}
+    form = form_of(registry, first, **giving)
+    sent(registry, form)
+    second = index_file(registry, write_lora(tmp_path / "models" / "harbor2.safetensors", seed=5))
+    library.set_facts(registry, second, "user", {"model": form.model_id})
+    again = form_fill.filled(registry, [second])
+    assert (again.nsfw, again.poi, again.minor) == (False, False, False)
+    assert (again.attach_training_data, again.early_access_days, again.parts[0].strength) == (False, 0, None)
 
 
 def test_permissions_are_the_site_s_else_the_saved_else_the_usual(registry: Registry, tmp_path: Path) -> None:
