@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hubman.civitai import reveal
-from hubman.civitai.checks_form import error, warning
-from hubman.civitai.finding import Finding
+from hubman.civitai.finding import Finding, error, warning
 from hubman.civitai.form import PublishForm, VersionPart
 from registry.errors import DamagedFileError
 from registry.headers import read_header

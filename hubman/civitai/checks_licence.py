@@ -9,8 +9,7 @@ from pathlib import PurePath
 import msgspec
 
 from hubman.civitai import contract, form_defaults
-from hubman.civitai.checks_form import error, warning
-from hubman.civitai.finding import Finding
+from hubman.civitai.finding import Finding, error, warning
 from hubman.civitai.form import PublishForm, VersionPart
 from registry import library, licence, lineage, prompt_name
 from registry.database import Registry

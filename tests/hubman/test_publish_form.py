@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -24,7 +23,6 @@ from hubman.civitai import (
     form_edit,
     form_fill,
     form_plan,
-    markdown,
 )
 from hubman.civitai.form import FormFile, Permissions, PublishForm, VersionPart
 from hubman.civitai.form_fields import FIELDS
@@ -33,6 +31,7 @@ from registry.database import Registry
 from registry.errors import UsageError
 from registry.scan import index_file
 from tests.support.civitai import quick_registry, write_lora, write_png
+from tests.support.kept_html import text_of_kept
 from tests.support.publishing import NAME, form_of, make_version
 
 NOW = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
@@ -274,95 +273,6 @@ def test_saved_permissions_can_be_taken_back(registry: Registry) -> None:
     assert form_defaults.read(registry.home) == Permissions(allow_no_credit=False)
 
 
-# the description ------------------------------------------------------------------------------------------------------
-
-
-def test_an_own_template_is_used_and_what_is_typed_replaces_it(registry: Registry, tmp_path: Path) -> None:
-    (registry.home / describe.FILE).write_text(
-        "# {name}\n\nUse {triggers} at {strength_best}.\n\n## Data\n\n{images} images\n"
-    )
-    form = form_of(registry, make_version(registry, tmp_path))
-    assert form.description == "# Harbor Style\n\nUse `hrbr style` at 0.8."
-    changed = form_edit.changed(form, {"strength": "0.6", "trained_words": "a`b, c"})
-    assert "Use ``a`b``, `c` at 0.6." in changed.description
-    typed = form_edit.changed(changed, {"description": "All of {triggers} is mine."})
-    assert typed.description == "All of {triggers} is mine."
-    assert form_edit.changed(typed, {"strength": "0.5"}).description == typed.description
-    assert form_edit.changed(typed, {"description": ""}).description == changed.description
-    (registry.home / describe.FILE).write_text("{nothing}")
-    with pytest.raises(UsageError, match="nothing"):
-        form_of(registry, form.version_ids[0])
-
-
-@pytest.mark.parametrize(
-    ("text", "html"),
-    [
-        ("", ""), ("a\n\nb", "<p>a</p><p>b</p>"), ("a\nb", "<p>a<br>b</p>"), ("# Title", "<p><strong>Title</strong></p>"),
-        ("**b** *i* ~~s~~ `c<d`", "<p><strong>b</strong> <em>i</em> <s>s</s> <code>c&lt;d</code></p>"),
-        ("- a\n- b", "<ul><li>a</li><li>b</li></ul>"), ("1. a\n2. b", "<ol><li>a</li><li>b</li></ol>"),
-        ("- a\n  - b\n- c", "<ul><li>a<ul><li>b</li></ul></li><li>c</li></ul>"), ("snake_case_word", "<p>snake_case_word</p>"),
-        ("2 * 3 * 4", "<p>2 * 3 * 4</p>"), ("**open", "<p>**open</p>"), ("\\*a\\*", "<p>*a*</p>"),
-        ("[x](https://e.org/?a=1&b)", '<p><a href="https://e.org/?a=1&amp;b">x</a></p>'),
-        ("[x](javascript:alert)", "<p>[x](javascript:alert)</p>"), ("![p](https://e.org/x.png)", '<p><a href="https://e.org/x.png">p</a></p>'),
-        ("see https://e.org/a.", '<p>see <a href="https://e.org/a">https://e.org/a</a>.</p>'),
-        ("<script>x</script>", "<p>&lt;script&gt;x&lt;/script&gt;</p>"), ("```\n<b>\n```", "<pre><code>&lt;b&gt;</code></pre>"),
-        ("> said\n> so", "<p><em>said<br>so</em></p>"), ("a\n---\nb", "<p>a</p><p>b</p>"), ("``a`b``", "<p><code>a`b</code></p>"),
-    ],
-)  # fmt: skip
-def test_markdown_becomes_the_html_that_civitai_keeps(text: str, html: str) -> None:
-    assert markdown.to_html(text) == html
-
-
-class _Tags(html.parser.HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in markdown.TAGS
-        assert [name for name, _ in attrs] == (["href"] if tag == "a" else [])
-        assert all(str(value).lower().startswith(("http://", "https://", "mailto:")) for _, value in attrs)
-        if tag != "br":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-_MARKED = st.lists(
-    st.sampled_from(
-        ["**", "*", "_", "__", "~~", "`", "``", "\n", "\n\n", "- ", "  - ", "1. ", "# ", "> ", "```", "<b>", "</p>", "&amp;", "[a](",
-         "https://e.org/", ")", "](", "![", "word", " ", "    ", "\\", "<script>", '"', "\x00", "\u202e", "猫"]
-    ),
-    max_size=40,
-).map("".join)  # fmt: skip
-
-
-@given(_MARKED | st.text(max_size=200))
-@settings(max_examples=100, deadline=None)
-def test_any_text_makes_well_formed_html_with_allowed_tags_only(text: str) -> None:
-    reader = _Tags()
-    reader.feed(markdown.to_html(text))
-    reader.close()
-    assert reader.open == []
-
-
-@given(st.text(max_size=60))
-@settings(max_examples=50, deadline=None)
-def test_what_is_escaped_or_code_says_itself(text: str) -> None:
-    line = " ".join("".join(sign for sign in text if sign.isprintable() or sign.isspace()).split())
-    for told in (markdown.escaped(line), markdown.code(line) if line else ""):
-        reader = _Tags()
-        reader.feed(markdown.to_html(f"x{told}x"))
-        reader.close()
-        if told:
-            assert "".join(reader.text.split()) == "".join(f"x{line}x".split())
-
-
 # every form is one that Civitai takes ---------------------------------------------------------------------------------
 
 _ANY = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(str.strip)
@@ -414,10 +324,7 @@ def test_whatever_a_form_says_is_input_that_civitai_s_schemas_take(form: Publish
     assert plan.model["allowCommercialUse"] is not None, "left out, it would allow to sell"
     assert all(version.fields["usageControl"] == "Download" for version in plan.versions)
     assert all("earlyAccessGoalConfig" not in version.fields for version in plan.versions)
-    reader = _Tags()
-    reader.feed(plan.model["description"] or "")
-    reader.close()
-    assert reader.open == []
+    text_of_kept(plan.model["description"] or "")
     assert msgspec.json.decode(msgspec.json.encode(form), type=PublishForm) == form
 
 
