@@ -21,7 +21,7 @@ def of_part(form: PublishForm, part: VersionPart) -> Iterator[Finding]:
     path = Path(part.file.path)
     if path.suffix.lower() not in {".safetensors", ".sft"}:
         yield error(
-            "file-format", f"{path.name} is not a safetensors file", "convert it first: hubman convert", part=part
+            "file-format", f"{path.name} is not a safetensors file", "convert it to safetensors first", part=part
         )
         return
     try:

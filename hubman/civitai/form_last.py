@@ -43,7 +43,7 @@ def as_last_time(registry: Registry, form: PublishForm) -> PublishForm:
     try:
         last = msgspec.json.decode(found, type=PublishForm)
     except msgspec.MsgspecError:
-        # There is none, or another version of hubman wrote it: it has to be typed again.
+        # There is none, or it was written by another version of hubman: it has to be typed again.
         return form
     typed = [name for name in _typed(last.sources) if is_same or name in _OF_MODEL]
     return _with_typed(form, last, typed)
@@ -73,7 +73,8 @@ def _part_with_typed(part: VersionPart, last: PublishForm) -> VersionPart:
     changes = {renamed.get(name, name): getattr(before, renamed.get(name, name)) for name in typed}
     if "pictures" in changes:
         offered = {picture.sha256: picture for picture in part.offered}
-        changes["pictures"] = tuple(offered[one.sha256] for one in before.pictures if one.sha256 in offered)
+        kept = [one for one in before.pictures if one.sha256 in offered]
+        changes["pictures"] = tuple(msgspec.structs.replace(offered[one.sha256], caption=one.caption) for one in kept)
     return msgspec.structs.replace(part, **changes, sources={**part.sources, **dict.fromkeys(typed, LAST)})
 
 

@@ -255,6 +255,9 @@ def test_pictures_are_chosen_in_order(registry: Registry, tmp_path: Path) -> Non
     form = form_edit.changed(form, {"pictures": f"{second.sha256[:8]}, {first.sha256[:8]}"})
     assert form.parts[0].pictures == (second, first)
     assert form_edit.changed(form, {"pictures": first.sha256}).parts[0].pictures == (first,)
+    told = form_edit.changed(form, {"pictures": f"{first.sha256[:8]} A boat at dawn"})
+    assert [picture.caption for picture in told.parts[0].pictures] == ["A boat at dawn"]
+    assert form_edit.changed(told, {"pictures": form_edit.text_of(told, "pictures")}) == told
 
 
 def test_permissions_keep_to_the_base_model_s_licence_unless_somebody_says_otherwise(
