@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from hubman.civitai import checks_site, contract, form_edit, preflight
 from hubman.civitai.client import Civitai
 from hubman.civitai.finding import HARMLESS, Finding, accepted, blocking
 from hubman.civitai.form import FormPicture, Permissions, PublishForm
+from hubman.cli.main import COMMANDS
 from hubman.sandbox import seed_model
 from registry import edits, library, timestamps
 from registry.database import Registry
@@ -78,7 +80,8 @@ def test_a_good_form_passes_every_check(world: World) -> None:
 
 
 TYPED = [
-    ({"name": ""}, "name"), ({"category": "stile"}, "category-unknown"), ({"category": "", "tags": "ink"}, "category-missing"),
+    ({"name": ""}, "name"),
+    ({"name": "\ufeff"}, "name"), ({"category": "stile"}, "category-unknown"), ({"category": "", "tags": "ink"}, "category-missing"),
     ({"category": "", "tags": "style, character"}, "category-several"), ({"nsfw": ""}, "nsfw-unanswered"),
     ({"poi": ""}, "poi-unanswered"), ({"minor": ""}, "minor-unanswered"), ({"nsfw": "yes", "poi": "yes"}, "nsfw-poi"),
     ({"nsfw": "yes", "minor": "yes"}, "nsfw-minor"), ({"nsfw": "yes", "sfw_only": "yes"}, "nsfw-sfw-only"),
@@ -164,6 +167,7 @@ WARNED: list[tuple[Callable[[World], PublishForm], str, bool]] = [
     (lambda w: _and(w, picture(write_bytes(w.folder / "cut.png", png()[:40]))), "picture-left-out", True),
     (lambda w: _and(w, picture(write_bytes(w.folder / "v.mp4", b"x"))), "picture-left-out", True),
     (lambda w: _silent(w.form), "pictures-silent", False),
+    (lambda w: replace(w.form, poi=True), "pictures-unrated", True),
 ]  # fmt: skip
 
 
@@ -305,6 +309,42 @@ def test_a_merge_keeps_to_its_parents_licence(
         assert found[code].level == level
     if code == "parent-credit":
         assert "parent-credit" not in world.found(form_edit.changed(form, {"description": "With work by Ann."}))
+
+
+def test_a_parent_is_known_by_its_whole_name_and_one_s_own_forbids_nothing(
+    world: World, merged: tuple[str, PublishForm]
+) -> None:
+    model, form = merged
+    library.set_facts(world.registry, model, "civitai", {"permissions": OPEN | {"allowDerivatives": False}})
+    library.set_facts(world.registry, model, "training", {"origin": "trained"})
+    assert not any(name.startswith("parent") for name in world.found(form))
+    library.set_facts(world.registry, model, "training", {"origin": None})
+    assert "parent-forbids" in world.found(form)
+    edits.edit(world.registry, model, library.show(world.registry, model).versions[0].id, {"name": "Parents of all"})
+    header = {"modelspec.merged_from": "Parents"}
+    child = index_file(world.registry, write_lora(world.folder / "m3.safetensors", seed=24, metadata=header))
+    assert world.found(form_of(world.registry, child))["parent-unknown"].message.startswith(
+        "it was merged from Parents"
+    )
+
+
+def test_every_code_is_told_in_the_documentation() -> None:
+    root = Path(__file__).parents[2]
+    sources = [path.read_text() for path in (root / "hubman" / "civitai").glob("checks_*.py")]
+    sources.append((root / "hubman" / "civitai" / "preflight.py").read_text())
+    calls = re.compile(r"(?:error|warning)\(\s*f?\"([a-z{}-]+)\"")
+    codes = {code for text in sources for code in calls.findall(text)} - {"{name}-unanswered"}
+    told = set(re.findall(r"[a-z][a-z-]+", (root / "docs" / "publishing.md").read_text()))
+    assert {*codes, "header-secret", "header-private", "header-prompt", "poi-unanswered"} <= told
+    assert len(codes) > 40
+
+
+def test_what_a_hint_says_to_run_is_a_command() -> None:
+    folder = Path(__file__).parents[2] / "hubman" / "civitai"
+    text = " ".join(path.read_text() for path in [*folder.glob("checks_*.py"), *folder.glob("form_*.py")])
+    named = set(re.findall(r"hubman ([a-z-]+)", text))
+    assert named >= {"scan", "edit", "sweep", "publish"}
+    assert named <= set(COMMANDS)
 
 
 def test_a_parent_that_nobody_knows_is_told(world: World) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from hubman.civitai import form_defaults
+from hubman.civitai import form_defaults, form_fill
+from hubman.cli import publish_form
 from hubman.cli.main import run
 from registry import library
 from registry.database import Registry
@@ -90,8 +92,24 @@ def test_the_form_is_shown_with_its_sources_and_civitai_s_tags(site: Bench, caps
     assert all(one["accepted"] for one in found["findings"])
 
 
-def test_permissions_are_saved_for_the_next_time(site: Bench, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert site
+def test_a_person_is_asked_what_only_a_person_knows(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Registry(home) as registry:
+        version = make_version(registry, tmp_path)
+        library.set_facts(registry, version, "user", {"base_model": None})
+        library.set_facts(registry, version, "guess", {"base_model": "SD 1.4"})
+        form = form_fill.filled(registry, [version])
+    with CliRunner().isolation(input="y\nn\nn\nSD 1.5\n"):
+        answered = publish_form.asked(form)
+        assert publish_form.asked(answered) == answered
+    assert (answered.nsfw, answered.poi, answered.minor) == (True, False, False)
+    assert (answered.parts[0].base_model, answered.parts[0].sources["base_model"]) == ("SD 1.5", "you")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("site")
+def test_permissions_are_saved_for_the_next_time(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saving = ["publish", "harbor", *ANSWERED, "--commercial-use", "image", "--save-permissions", "--dry-run", "--json"]
     assert run(saving) == 0
     saved = form_defaults.read(home)
@@ -102,8 +120,9 @@ def test_permissions_are_saved_for_the_next_time(site: Bench, home: Path, capsys
     assert told(capsys)["form"]["permissions"]["commercial_use"] == ["Image"]
 
 
+@pytest.mark.usefixtures("site")
 def test_what_the_header_reveals_is_shown_and_stripped(
-    site: Bench, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header = {"ss_network_module": "networks.lora", "ss_sd_model_name": "/home/ann/base.safetensors"}
     with Registry(home) as registry:
@@ -130,12 +149,10 @@ def test_what_the_header_reveals_is_shown_and_stripped(
     assert "--strip" in out
     assert run(["publish", "harbor", "--reveals", "--json"]) == 0
     assert told(capsys) == []
-    assert site
 
 
-def test_versions_are_named_by_a_query_too(
-    site: Bench, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("site")
+def test_versions_are_named_by_a_query_too(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Registry(home) as registry:
         index_file(registry, write_lora(tmp_path / "models" / "second.safetensors", seed=4))
     assert run(["publish", "harbor", "--query", "second", "--check", "--json"]) == 1
@@ -144,4 +161,3 @@ def test_versions_are_named_by_a_query_too(
     assert run(["publish", "--check"]) == 2
     assert run(["publish", "harbor", "--all-epochs", "--check"]) == 1
     assert run(["publish", "harbor", "--set", "strength", "--check"]) == 2
-    assert site

@@ -350,7 +350,7 @@ class PublishScreen(HubScreen):
         if self._draft is not None:
             permissions = self._draft.form.permissions
             self.change(
-                lambda registry: form_defaults.save(registry.home, permissions),
+                lambda registry: form_defaults.save(registry, permissions),
                 lambda path: self.say(f"these permissions are the default from now on ({path.name})"),
             )
 
