@@ -42,12 +42,14 @@ class PublishScreen(HubScreen):
 
     def __init__(self, version_ids: Sequence[str], name: str = "") -> None:
         super().__init__()
-        self._version_ids, self._name = tuple(version_ids), name
+        self._version_ids, self._page_name = tuple(version_ids), name
         self._draft: Draft | None = None
         self._begun = Begun()
         self._problem = ""
         self._is_first = True
-        self._drew = False
+        self._drawing = ""
+        """The job that draws pictures for the page, until they are here."""
+        self._drawn = ""
 
     def body(self) -> Iterable[Widget]:
         yield Static("", id="heading", classes="title", markup=False)
@@ -64,7 +66,7 @@ class PublishScreen(HubScreen):
         self.query_one(FormList).empty = "Reading what is known …"
         self.query_one(FindingList).empty = "Checking …"
         self._show()
-        versions, name = self._version_ids, self._name
+        versions, name = self._version_ids, self._page_name
         self.in_thread(
             lambda registry: publishing.read(registry, versions, name), self._filled, group="read", failed=self._failed
         )
@@ -101,8 +103,8 @@ class PublishScreen(HubScreen):
             return Content("Publish")
         name = formats.one_line(draft.form.name) or "a model without a name"
         versions = f" in {len(draft.form.parts)} versions" if len(draft.form.parts) > 1 else ""
-        state = self._state(draft)
-        return Content.assemble(f"Publish {name}{versions} on {publishing.place(draft.target)}  ", state)
+        title = f"Publish {name}{versions} on {publishing.place(draft.target)}  "
+        return Content.assemble(title, self._state(draft), (f"  {self._drawn}", "$text-accent"))
 
     def _state(self, draft: Draft) -> tuple[str, str]:
         if draft.problem:
@@ -190,13 +192,18 @@ class PublishScreen(HubScreen):
 
         self.in_thread(work, self._checked, group="check", failed=self._unchecked)
 
-    def on_screen_resume(self) -> None:
-        super().on_screen_resume()
-        # Pictures may have been drawn meanwhile.
-        if self._draft is not None and self._drew:
-            self._drew = False
-            versions, name = self._version_ids, self._name
+    def _follow_drawing(self, snapshot: Snapshot) -> None:
+        view = snapshot.of(self._drawing) if self._drawing else None
+        if view is None:
+            return
+        self._drawn = f"drawing pictures {view.share or 0:.0%}"
+        if view.job.ended:
+            self._drawing = self._drawn = ""
+            if view.job.error:
+                self.complain(view.job.error)
+            versions, name = self._version_ids, self._page_name
             self.in_thread(lambda registry: publishing.read(registry, versions, name), self._read_again, group="read")
+        self.query_one("#heading", Static).update(self._heading())
 
     def _read_again(self, form: PublishForm) -> None:
         if self._draft is not None:
@@ -237,6 +244,7 @@ class PublishScreen(HubScreen):
         """A publication of these versions that another screen or terminal began as a job is shown instead."""
         from tui.screens import publish_run
 
+        self._follow_drawing(snapshot)
         job = publish_run.running_job(snapshot, self._version_ids)
         if job is not None and self._draft is not None and self.app.screen is self:
             self._watch(job)
@@ -324,8 +332,12 @@ class PublishScreen(HubScreen):
         else:
             from tui.screens import publish_edit
 
-            self._drew = True
-            publish_edit.draw_examples(self, draft)
+            publish_edit.draw_examples(self, draft, found.version_id if found else "", self._drawing_begun)
+
+    def _drawing_begun(self, job: str) -> None:
+        self._drawing = job
+        self.say("pictures are being drawn; they come into the form")
+        self.hub.poll_soon()
 
     # where it goes ------------------------------------------------------------------------------------------------
 

@@ -206,6 +206,18 @@ class PublishRunScreen(HubScreen):
         self.dismiss()
 
 
+def of_job(job: Job) -> PublishRunScreen:
+    """The screen of a job that publishes, whoever began it."""
+    import msgspec
+
+    from hubman.civitai.form import PublishForm
+
+    request = job.request
+    where: publishing.Where = "hf" if request.get("to") == "hf" else "sandbox" if request.get("site") else "civitai"
+    target = publishing.Target(where, bool(request.get("draft")), str(request.get("repo") or ""))
+    return PublishRunScreen(job.id, msgspec.convert(request["form"], PublishForm), target)
+
+
 def running_job(snapshot: Snapshot, version_ids: Sequence[str]) -> str | None:
     """The job that publishes just these versions now, whoever began it."""
     for view in snapshot.active:
