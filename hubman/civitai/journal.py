@@ -49,7 +49,10 @@ def fingerprint(inputs: object) -> str:
 class Journal:
     """The publication of one version on one site: the one that is open, else a new one."""
 
-    def __init__(self, registry: Registry, version_id: str, site: str, plan: bytes = b"{}") -> None:
+    def __init__(
+        self, registry: Registry, version_id: str, site: str, plan: bytes = b"{}", *, keep_plan: bool = False
+    ) -> None:
+        """``keep_plan`` leaves the plan of what is there already as it is."""
         self._registry = registry
         with registry.transaction() as db:
             row = db.execute(
@@ -62,7 +65,7 @@ class Journal:
                     "INSERT INTO publications (id, version_id, site, plan, state, created_at) VALUES (?, ?, ?, ?, 'open', ?)",
                     (self.id, version_id, site, plan.decode(), timestamps.now()),
                 )
-            else:
+            elif not keep_plan:
                 db.execute("UPDATE publications SET plan = ? WHERE id = ?", (plan.decode(), self.id))
 
     def steps(self) -> dict[str, Step]:
@@ -223,6 +226,12 @@ def model_on_site(registry: Registry, model_id: str, site: str) -> int:
         ORDER BY p.created_at LIMIT 1"""
     row = registry.db.execute(sql, (model_id, site)).fetchone()
     return int(row[0]) if row and row[0] else 0
+
+
+def hand_over(registry: Registry, old: str, new: str, site: str) -> None:
+    """What was sent as version ``old`` of the library is version ``new`` from now on."""
+    with registry.transaction() as db:
+        db.execute("UPDATE publications SET version_id = ? WHERE version_id = ? AND site = ?", (new, old, site))
 
 
 def posts_since(registry: Registry, site: str, window: timedelta) -> list[datetime]:

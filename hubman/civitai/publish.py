@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from hubman.civitai import handoff, journal, preflight, releasing, send_page
+from hubman.civitai import adopting, after, handoff, journal, preflight, releasing, send_page
 from hubman.civitai.client import Civitai
 from hubman.civitai.dry_run import DryRun, Request
 from hubman.civitai.errors import CivitaiError
@@ -20,6 +20,7 @@ from hubman.civitai.verifying import Difference
 from hubman.progress import Progress, Report, silent, stoppable
 from registry import library
 from registry.database import Registry
+from registry.errors import HubError
 
 __all__ = ["Publication", "publish", "send"]
 
@@ -68,6 +69,13 @@ def publish(
     refusals, after which the same call goes on.
     """
     report = stoppable(report, should_stop)
+    for version_id in form.version_ids:
+        if replace and not after.take_place(registry, client.site, version_id):
+            raise HubError(
+                f"no file that {form.part(version_id).file.name} replaced is published", "publish it as a new version"
+            )
+        if edit:
+            adopting.adopt(registry, client, form, version_id)
     checked = preflight.prepare(registry, client, form, accept=accept, report=report)
     if checked.plan is None:
         raise PreflightError(checked.blocking)
@@ -98,7 +106,7 @@ def send(
         logs = {v.version_id: journal.Journal(registry, v.version_id, client.site, written) for v in made.versions}
 
         def journals(version_id: str) -> journal.Journal:
-            return logs.get(version_id) or journal.Journal(registry, version_id, client.site)
+            return logs.get(version_id) or journal.Journal(registry, version_id, client.site, keep_plan=True)
 
         sender = Sender(registry, client, made, journals, report, edit=edit, replace=replace)
         with _hand_off(sender):

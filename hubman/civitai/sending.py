@@ -105,7 +105,10 @@ class Sender:
         fresh = self.lead.is_fresh(MODEL)
         number = send_page.send_version(steps, version, model_id, among_others=among_others, fresh=fresh)
         may_replace = self._replace or number not in public
-        files = [send_files.send_file(steps, file, number, may_replace=may_replace) for file in version.files]
+        files = [
+            send_files.send_file(steps, file, number, may_replace=may_replace, mend=self._replace)
+            for file in version.files
+        ]
         return number, tuple(files)
 
     def _send_showcase(self, version: PlannedVersion, model_id: int, number: int, files: tuple[int, ...]) -> Sent:
@@ -185,7 +188,7 @@ def _missing(version: PlannedVersion, sent: Sent, there: EditVersion, post: Post
         name
         for file, number in zip(version.files, sent.files, strict=True)
         if number not in files
-        for name in send_files.names(file)
+        for name in send_files.step_names(file.kind)
     ]
     images = [(picture.sha256, number) for picture, number in zip(version.pictures, sent.images, strict=True)]
     if post is None:

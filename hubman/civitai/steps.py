@@ -7,7 +7,7 @@ from typing import Any
 
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import AnswerLostError, CivitaiError, MissingError
-from hubman.civitai.journal import Journal, Step, fingerprint
+from hubman.civitai.journal import Journal, fingerprint
 from hubman.progress import Progress, Report
 
 Answer = dict[str, Any]
@@ -94,10 +94,13 @@ class Steps:
             return
         sent = step.answer.get("sent") or {}
         differing = {key: value for key, value in inputs.items() if key not in sent or sent[key] != value}
-        gone = {key: None for key in sent if key not in inputs}
+        differing |= {key: None for key in sent if key not in inputs}
+        if not differing:
+            self.log.finish(name, {**step.answer, "sent": inputs}, inputs=mark)
+            return
         self.log.begin(f"change {name}", {}, inputs=mark)
         self.tell(f"change {name}", "started")
-        change({**gone, **differing})
+        change(differing)
         self.tell(f"change {name}", "sent")
         self.log.finish(name, {**step.answer, "sent": inputs}, inputs=mark)
         self.log.finish(f"change {name}", {})
@@ -137,7 +140,3 @@ class Steps:
             if wait:
                 self.client.wait(wait)
         return 0
-
-
-def done(step: Step | None) -> bool:
-    return step is not None and step.is_done

@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "enrich": ("enriching", "ask Civitai about every file that is here"),
     "updates": ("enriching", "newer versions of what is here"),
     "publish": ("publishing", "publish a model on Civitai, or resume a broken publication"),
+    "stats": ("stats", "downloads, ratings and comments of what you published"),
     "login": ("login", "store a Civitai API key in the system's keyring"),
     "sandbox": ("sandbox", "run a local Civitai to rehearse against"),
     "dataset": ("making", "check and caption training images"),
