@@ -38,8 +38,8 @@ class DryRun(Civitai):
     """Reads through another session; everything that would change something ends up in :attr:`requests`."""
 
     def __init__(self, client: Civitai) -> None:
-        self.site, self.is_rehearsal = client.site, client.is_rehearsal
-        self._transport = client._transport
+        # The same session, seen from another side: its connections, its limits, its key.
+        vars(self).update(vars(client))
         self.requests: list[Request] = []
         self._made = _FIRST_ID
         self._files: dict[int, list[OwnedFile]] = {}
