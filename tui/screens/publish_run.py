@@ -31,7 +31,6 @@ class PublishRunScreen(HubScreen):
     wants_form: bool = False
 
     SCOPE = "publishing"
-    MODE = "library"
     CSS_PATH = "publish_run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("publishing")]
     AUTO_FOCUS = "#steps"
