@@ -90,6 +90,7 @@ class PublishScreen(HubScreen):
         else:
             lines = publishing.lines(draft)
             names = [line.name for line in lines]
+            to = to or (rows.current.name if rows.current else "")
             rows.set_items(lines, cursor=names.index(to) if to in names else None)
             found.empty = self._nothing_found(draft)
             found.set_items(draft.told)
@@ -108,7 +109,7 @@ class PublishScreen(HubScreen):
     def _state(self, draft: Draft) -> tuple[str, str]:
         if draft.problem:
             return "can't be checked", "$text-error"
-        if draft.findings is None:
+        if not draft.is_checked:
             return "checking …", "$text-muted"
         if draft.blocking:
             return f"{formats.count(draft.blocking, 'thing')} to settle", "$text-warning"
@@ -117,7 +118,7 @@ class PublishScreen(HubScreen):
     def _nothing_found(self, draft: Draft) -> str:
         if draft.problem:
             return f"{draft.problem}\n\nc    checks again\nb    goes elsewhere"
-        if draft.findings is None:
+        if not draft.is_checked:
             return "Checking …"
         return "Every check is passed.\n\np    publishes"
 
@@ -170,7 +171,7 @@ class PublishScreen(HubScreen):
         return lacking[need]
 
     def _why_not_ready(self, draft: Draft) -> str:
-        if draft.problem or draft.findings is None:
+        if draft.problem or not draft.is_checked:
             return "it is not checked yet; c checks again"
         return f"{formats.count(draft.blocking, 'thing')} to settle first: errors are corrected, warnings accepted (a)"
 
@@ -180,7 +181,7 @@ class PublishScreen(HubScreen):
         draft = self.draft
         if draft is None:
             return
-        self.draft = replace(draft, findings=None, problem="")
+        self.draft = replace(draft, is_checked=False, problem="")
         self._show()
         form, target = draft.form, draft.target
 
@@ -212,10 +213,9 @@ class PublishScreen(HubScreen):
         if self.draft is None:
             return
         found, self._begun = result
-        self.draft = replace(self.draft, findings=found)
+        self.draft = replace(self.draft, findings=found, is_checked=True)
         is_first, self._is_first = self._is_first, False
-        missing = next((line.name for line in publishing.lines(self.draft) if line.state), "")
-        self._show(missing if is_first else "")
+        self._show(self._missing() if is_first else "")
         if is_first and self.draft.is_ready and self.app.screen is self:
             self.do_publish()
 
@@ -224,14 +224,17 @@ class PublishScreen(HubScreen):
             self.draft = replace(self.draft, problem=reason)
             self._show()
 
-    def _changed(self, draft: Draft, to: str = "") -> None:
+    def _changed(self, draft: Draft) -> None:
         self._is_first = False
         self.draft = draft
-        self._show(to)
         self.do_check()
 
+    def _missing(self) -> str:
+        """The first row that wants something."""
+        return next((line.name for line in publishing.lines(self.draft) if line.state), "") if self.draft else ""
+
     def assign(self, name: str, text: str) -> None:
-        """A field as it was typed; the cursor goes on to what is missing next."""
+        """A field as it was typed."""
         if self.draft is None:
             return
         try:
@@ -270,6 +273,7 @@ class PublishScreen(HubScreen):
             self._go_to(draft=answer == "yes")
         elif name:
             self.assign(name, answer)
+            self._show(self._missing())
 
     @on(RowList.Chosen, "#form")
     def _line_opened(self) -> None:
@@ -352,8 +356,7 @@ class PublishScreen(HubScreen):
     def _go_to(self, **changes: object) -> None:
         if self.draft is not None:
             target: Target = replace(self.draft.target, **changes)  # type: ignore[arg-type]
-            line = self.query_one(FormList).current
-            self._changed(self.draft.going_to(target), line.name if line else "")
+            self._changed(self.draft.going_to(target))
 
     def do_save(self) -> None:
         """The permissions as they are now are those of every model to come."""
