@@ -107,7 +107,9 @@ def infotext(meta: Mapping[str, Any]) -> str:
             prompt=str(meta.get("prompt", "")),
             negative=str(meta.get("negativePrompt", "")),
             fields={
-                name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in named.items() if value
+                name: f"{value:g}" if isinstance(value, float) else str(value)
+                for name, value in named.items()
+                if value is not None
             },
             json_fields={name: value for name, value in told.items() if value},
         )

@@ -69,6 +69,7 @@ def publish(
     refusals, after which the same call goes on.
     """
     report = stoppable(report, should_stop)
+    report(Progress(stage="check", message="account"))
     for version_id in form.version_ids:
         if replace and not after.take_place(registry, client.site, version_id):
             raise HubError(

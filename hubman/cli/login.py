@@ -14,10 +14,12 @@ from registry.errors import UsageError
 
 
 @click.command()
-@click.option("--to", type=click.Choice(["civitai", "hf"]), default="civitai", help="hf: a Hugging Face token instead.")
+@click.option(
+    "--to", type=click.Choice(["civitai", "hf"]), default="civitai", help="Whose: Civitai's, or the Hugging Face Hub's."
+)
 @output.json_option
 def login(to: str, as_json: bool) -> None:
-    """Store a Civitai API key in the system's keyring, after asking the site whether it works.
+    """Store a Civitai API key, or a Hugging Face token, in the system's keyring, after asking the site whether it works.
 
     The key is typed or pasted unseen, or read from standard input.
     """

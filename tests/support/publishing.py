@@ -23,9 +23,9 @@ GENERATION: dict[str, Any] = {
 }  # fmt: skip
 
 
-def make_version(registry: Registry, folder: Path) -> str:
-    """A trained LoRA with all that a publication wants."""
-    path = write_lora(folder / "models" / "harbor.safetensors")
+def make_version(registry: Registry, folder: Path, *, name: str = NAME, seed: int = 0) -> str:
+    """A trained LoRA with all that a publication wants; another ``seed`` makes another one."""
+    path = write_lora(folder / "models" / f"harbor{seed or ''}.safetensors", seed=seed)
     version_id = index_file(registry, path)
     model = library.version(registry, version_id).model_id
     edits.edit(
@@ -33,7 +33,7 @@ def make_version(registry: Registry, folder: Path) -> str:
         model,
         version_id,
         {
-            "name": NAME, "description": "Boats <& more>\n\nSecond.", "tags": "style,ink", "trigger_words": "hrbr style",
+            "name": name, "description": "Boats <& more>\n\nSecond.", "tags": "style,ink", "trigger_words": "hrbr style",
             "strength": "0.8", "strength_min": "0.5", "strength_max": "1", "base_model": "SD 1.5", "version_name": "v1.0",
         },
     )  # fmt: skip
@@ -61,6 +61,23 @@ def publish_now(registry: Registry, client: Civitai, *version_ids: str, **given:
     return publish(registry, client, form, accept=[HARMLESS], **ways)
 
 
+def add_version(registry: Registry, folder: Path, first: str, *, name: str = "v2.0", seed: int = 5) -> str:
+    """A further version of the model that ``first`` is of."""
+    version_id = make_version(registry, folder, seed=seed)
+    model = library.version(registry, first).model_id
+    library.set_facts(registry, version_id, "user", {"model": model, "version_name": name})
+    return version_id
+
+
+def held_bytes(site: Bench, version: dict[str, Any]) -> bytes:
+    """What the site holds as the version's file."""
+    return site.sandbox.world.blob_path(version["files"][0]["key"]).read_bytes()
+
+
+def local_bytes(registry: Registry, version_id: str) -> bytes:
+    return Path(library.version(registry, version_id).files[0].places[0].path).read_bytes()
+
+
 def the_only_one(site: Bench, *, status: str = "Published", name: str = NAME) -> dict[str, Any]:
     """The one model of this name, with one version, one file, one post and two different pictures."""
     models = site.sandbox.models_named(name)
@@ -68,6 +85,7 @@ def the_only_one(site: Bench, *, status: str = "Published", name: str = NAME) ->
     assert len(models[0]["versions"]) == 1
     version: dict[str, Any] = models[0]["versions"][0]
     assert (version["status"], len(version["files"]), len(version["posts"])) == (status, 1, 1)
+    assert not site.sandbox.unknown_keys
     pictures = version["posts"][0]["images"]
     assert len(pictures) == 2
     assert len({site.sandbox.world.blob_path(picture["url"]).read_bytes() for picture in pictures}) == 2
