@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from registry import changes, projection
+from registry import changes, projection, timestamps
 from registry.database import Registry
 from registry.hashing import FileHashes
 from registry.records import FileRow
@@ -18,5 +18,9 @@ def known_as(registry: Registry, file: FileRow, hashes: FileHashes, *, name: str
     facts = {fact: told[fact] for fact in changes.FILE_FACTS if told.get(fact) is not None}
     own = {key: value for key, value in msgspec.structs.asdict(hashes).items() if key != "sha256" and value is not None}
     with registry.transaction() as db:
-        change = ["file", hashes.sha256, {**facts, **own, "name": name, "metadata": metadata}]
+        change = [
+            "file",
+            hashes.sha256,
+            {**facts, **own, "name": name, "metadata": metadata, "added_at": timestamps.now()},
+        ]
         projection.rebuild(db, changes.record(db, [change]))

@@ -42,14 +42,16 @@ def split(tags: Iterable[str], names: Sequence[str] = FALLBACK) -> tuple[str, tu
 def suggested(client: Civitai, words: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
     """Tags that models on Civitai have and that contain one of the words, the most used first; asks once a word.
 
-    Raises :class:`CivitaiError` when the site can't be asked.
+    None where the site doesn't tell: what is only offered stops nothing.
     """
     wanted = list(dict.fromkeys(word.strip().lower() for word in words if len(word.strip()) > 2))[:_ASKED]
     found: dict[str, None] = {}
     for word in wanted:
         query = {"query": word, "entityType": ["Model"], "unlisted": False, "sort": "Most Models", "limit": 20}
-        for tag in lenient.decode_list(Tag, items_of(client.query("tag.getAll", query)), "tag"):
-            name = tag.name.strip().lower()
-            if re.search(rf"\b{re.escape(word)}\b", name):
-                found[name] = None
+        try:
+            tags = lenient.decode_list(Tag, items_of(client.query("tag.getAll", query)), "tag")
+        except CivitaiError:
+            break
+        names = (tag.name.strip().lower() for tag in tags)
+        found |= dict.fromkeys(name for name in names if re.search(rf"\b{re.escape(word)}\b", name))
     return tuple(name for name in found if name not in {*FALLBACK, *taken})

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 import msgspec
 
-from hubman.civitai import contract
+from hubman.civitai import contract, form_defaults
 from hubman.civitai.checks_form import error, warning
 from hubman.civitai.finding import Finding
 from hubman.civitai.form import PublishForm, VersionPart
@@ -17,27 +17,24 @@ from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from registry.records import ModelDetail
 
-_FOR_NOTHING = re.compile(r"(?i)non.?commercial|\bNC\b|research")
-"""Licences of base models that forbid to earn with what is made from them, by their names."""
-
 
 def of_part(registry: Registry, form: PublishForm, part: VersionPart, account: str) -> Iterator[Finding]:
-    """``account`` is the user that publishes: one's own models forbid nothing."""
+    """``account`` is the user that publishes: one's own models, and those that were trained here, forbid nothing."""
     yield from _base(form, part)
     for name, model in parents(registry, part):
         if model is None:
             yield warning("parent-unknown", f"it was merged from {name}, whose licence is not known here",
                           "see on its page whether merges of it may be published", part=part, is_harmless=False)  # fmt: skip
-        elif not account or model.creator != account:
+        elif model.origin != "trained" and (not account or model.creator != account):
             yield from _parent(form, part, model)
 
 
 def _base(form: PublishForm, part: VersionPart) -> Iterator[Finding]:
-    record = contract.base_models().get(part.base_model)
     earns = [use for use in form.permissions.commercial_use if use != "Image"]
-    if record is not None and record.license and earns and _FOR_NOTHING.search(record.license):
-        yield warning("base-licence", f"{record.name} is under the {record.license}, and others may {_said(earns)} yours",
-                      "say --commercial-use none", field="commercial_use", part=part, is_harmless=False)  # fmt: skip
+    if earns and form_defaults.is_for_nothing(part.base_model):
+        terms = contract.base_models()[part.base_model].license
+        yield warning("base-licence", f"{part.base_model} is under the {terms}, and others may {_said(earns)} yours",
+                      "say --commercial-use image, or none", field="commercial_use", part=part, is_harmless=False)  # fmt: skip
 
 
 def _said(uses: list[str]) -> str:
@@ -104,10 +101,17 @@ def _merged(text: str) -> list[tuple[str, str]]:
 
 
 def _by_name(registry: Registry, name: str) -> ModelDetail | None:
+    """The model that goes by exactly this name: what is only like it would be accused without reason."""
+    stem = re.sub(r"(?i)\.(safetensors|sft)$", "", PurePath(name.replace("\\", "/")).name)
     try:
-        model, _ = prompt_name.find(
-            registry, re.sub(r"(?i)\.(safetensors|sft)$", "", PurePath(name.replace("\\", "/")).name)
-        )
+        model_id, version_id = prompt_name.find(registry, stem)
     except (NotFoundError, UsageError):
         return None
-    return library.show(registry, model)
+    model, version = library.show(registry, model_id), library.version(registry, version_id)
+    names = {
+        model.name,
+        model.alias,
+        prompt_name.of(model, version),
+        *(PurePath(one.name).stem for one in version.files),
+    }
+    return model if stem.lower() in {one.lower() for one in names} else None

@@ -7,11 +7,9 @@ known, :func:`hubman.civitai.form_edit.changed` takes what a person types, :mod:
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-
-Destination = Literal["civitai", "hf"]
 
 YOU = "you"
 """The source of what was typed into this form."""
@@ -63,6 +61,8 @@ class FormPicture(msgspec.Struct, frozen=True, kw_only=True):
     nsfw_level: int = 0
     caption: str = ""
     generation: dict[str, Any] = {}
+    links: dict[str, int] = {}
+    """The site's version ids of the other models in it, by the hashes that ``generation`` has of them."""
 
 
 class VersionPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +130,6 @@ class PublishForm(msgspec.Struct, frozen=True, kw_only=True):
     """Buzz for a download during early access; 0: no early access."""
     strip: bool = False
     """Send a copy whose header tells nothing of this machine or its owner."""
-    destination: Destination = "civitai"
     civitai_model_id: int = 0
     """A model of one's own on the site to add the versions to; 0 makes a new one."""
     creator: str = ""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from hubman.civitai import contract
 from hubman.civitai.form import Permissions
+from registry import written
+from registry.database import Registry
 from registry.errors import UsageError
 from registry.records import ModelDetail
 
@@ -27,15 +32,30 @@ class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     permissions: _Permissions | None = None
 
 
-def permissions(home: Path, model: ModelDetail) -> tuple[Permissions, str]:
+FOR_NOTHING = re.compile(r"(?i)non.?commercial|\bNC\b|research")
+"""Licences of base models that forbid to earn with what is made from them, by their names."""
+
+
+def permissions(home: Path, model: ModelDetail, bases: Iterable[str]) -> tuple[Permissions, str]:
     """(permissions, source): what the page has already, else the saved ones, else those of Civitai's own form.
 
-    Raises :class:`UsageError` for a ``publish.toml`` that can't be read.
+    The latter within what the licence of the base models allows. Raises :class:`UsageError` for a ``publish.toml`` that
+    can't be read.
     """
     if known := _known(model):
         return known, "civitai"
     saved = read(home)
-    return (saved, "saved") if saved is not None else (Permissions(), "default")
+    if saved is not None:
+        return saved, "saved"
+    if any(is_for_nothing(base) for base in bases):
+        return Permissions(commercial_use=("Image",)), "base model"
+    return Permissions(), "default"
+
+
+def is_for_nothing(base: str) -> bool:
+    """Whether the licence of a base model forbids to earn with the model itself; its pictures are another matter."""
+    record = contract.base_models().get(base)
+    return record is not None and bool(record.license and FOR_NOTHING.search(record.license))
 
 
 def read(home: Path) -> Permissions | None:
@@ -50,16 +70,14 @@ def read(home: Path) -> Permissions | None:
         raise UsageError(f"{path.name} can't be read ({error})", f"mend it, or remove {path}") from error
 
 
-def save(home: Path, chosen: Permissions) -> Path:
-    """Make ``chosen`` the default from now on; returns the file."""
-    lines = ["[permissions]"]
-    for name in NAMES:
-        value = getattr(chosen, name)
-        told = msgspec.json.encode(value).decode()  # JSON's booleans and lists of texts are TOML's
-        lines.append(f"{name} = {told}")
-    path = home / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def save(registry: Registry, chosen: Permissions) -> Path:
+    """Make ``chosen`` the default from now on, which ``hubman undo`` takes back; returns the file."""
+    # JSON's booleans and lists of texts are TOML's.
+    lines = [f"{name} = {msgspec.json.encode(getattr(chosen, name)).decode()}" for name in NAMES]
+    path = registry.home / FILE
+    text = "\n".join(["[permissions]", *lines, ""])
+    if written.content_of(str(path)) != text.encode():
+        written.carry_out(registry, "permissions", "permissions to publish with", (), [(str(path), text.encode())])
     return path
 
 

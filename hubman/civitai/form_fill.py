@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hubman.civitai import categories, describe, form_base, form_defaults, form_edit, form_training
+from hubman.civitai import categories, describe, form_base, form_defaults, form_edit, form_training, image_meta
 from hubman.civitai.form import GUESS, LAST, TEMPLATE, YOU, FormFile, FormPicture, PublishForm, VersionPart
 from registry import library, lineage, previews, prompt_name, scan
 from registry.database import Registry
@@ -49,7 +49,7 @@ def filled(registry: Registry, version_ids: Sequence[str], *, name: str = "") ->
 
 
 def _model(registry: Registry, model: ModelDetail, parts: list[VersionPart]) -> PublishForm:
-    permissions, said = form_defaults.permissions(registry.home, model)
+    permissions, said = form_defaults.permissions(registry.home, model, [part.base_model for part in parts])
     category, tags = categories.split(model.tags)
     network = parts[0].file.network_type.lower()
     return PublishForm(
@@ -171,7 +171,19 @@ def _picture(registry: Registry, preview: Preview) -> FormPicture:
         height=preview.height,
         nsfw_level=preview.nsfw_level,
         generation=preview.generation,
+        links=_links(registry, preview.generation),
     )
+
+
+_ON_SITE = """
+SELECT v.civitai_id FROM files f JOIN versions v ON v.id = f.version_id
+WHERE f.sha256 >= ?1 AND f.sha256 < ?1 || 'g' AND v.civitai_id IS NOT NULL
+"""
+
+
+def _links(registry: Registry, generation: Mapping[str, Any]) -> dict[str, int]:
+    rows = {digest: registry.db.execute(_ON_SITE, (digest,)).fetchone() for digest in image_meta.hashes(generation)}
+    return {digest: int(row[0]) for digest, row in rows.items() if row}
 
 
 def _distinct(parts: list[VersionPart]) -> list[VersionPart]:

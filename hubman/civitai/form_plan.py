@@ -111,7 +111,9 @@ def _version(form: PublishForm, part: VersionPart, extra: Mapping[str, PlannedFi
 
 
 def _picture(part: VersionPart, picture: FormPicture) -> Picture:
-    composed = image_meta.compose(picture.generation, image_meta.own(part), path=Path(picture.path))
+    composed = image_meta.compose(
+        picture.generation, image_meta.own(part), path=Path(picture.path), links=picture.links
+    )
     return Picture(
         sha256=picture.sha256,
         name=picture.name,

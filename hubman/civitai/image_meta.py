@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hubman import __version__
-from hubman.generate.infotext import Infotext, write
+from hubman.generate.infotext import EMPTY_HASH, Infotext, write
 from registry.errors import DamagedFileError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _TEXTS = {"prompt": "prompt", "negativePrompt": "negativePrompt", "negative_prom
 _NUMBERS = {"steps": "steps", "seed": "seed", "cfgScale": "cfgScale", "cfg_scale": "cfgScale", "cfg": "cfgScale",
             "clipSkip": "clipSkip", "clip_skip": "clipSkip"}  # fmt: skip
 _FIELDS = {"steps": "Steps", "sampler": "Sampler", "cfgScale": "CFG scale", "seed": "Seed", "Size": "Size"}
+_HASH = re.compile(r"[0-9a-f]{10,64}")
 _TAG = re.compile(r"<lora:([^:<>]{1,200}):(-?[0-9.]{1,10})[^<>]{0,100}>")
 
 
@@ -62,7 +63,9 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
 
 
-def compose(generation: Mapping[str, Any], lora: Own, *, path: Path) -> Composed:
+def compose(
+    generation: Mapping[str, Any], lora: Own, *, path: Path, links: Mapping[str, int] | None = None
+) -> Composed:
     """Civitai's keys from a preview's generation data, or from the picture's own where it has none."""
     is_whole = generation.get("prompt") and "steps" in generation
     known = dict(generation) if is_whole else {**_from_picture(path), **generation}
@@ -76,6 +79,8 @@ def compose(generation: Mapping[str, Any], lora: Own, *, path: Path) -> Composed
         meta["resources"] = [_resource(_own_use(mine, lora)), *(_resource(use) for use in others)]
         if hashes := _hashes(lora, known):
             meta["hashes"] = hashes
+        if linked_to := _linked(known, others, links or {}):
+            meta["civitaiResources"] = linked_to
     return Composed(meta=meta, strength=mine.weight if mine else None)
 
 
@@ -84,7 +89,22 @@ def linked(meta: Mapping[str, Any], version_id: int, strength: float | None) -> 
     if not meta:
         return {}
     weight = 1.0 if strength is None else strength
-    return {**meta, "civitaiResources": [{"type": "lora", "modelVersionId": version_id, "weight": weight}]}
+    own_link = {"type": "lora", "modelVersionId": version_id, "weight": weight}
+    return {**meta, "civitaiResources": [*meta.get("civitaiResources", []), own_link]}
+
+
+def hashes(known: Mapping[str, Any]) -> list[str]:
+    """Hashes of the models in generation data: SHA-256, or its beginning of ten digits or more."""
+    told = [use.sha256 for use in uses(known)] + [str(known.get("Model hash", "")).lower()]
+    return [digest for digest in told if _HASH.fullmatch(digest) and not digest.startswith(EMPTY_HASH[:10])]
+
+
+def _linked(known: Mapping[str, Any], others: list[Use], links: Mapping[str, int]) -> list[dict[str, Any]]:
+    """By id, the other models that the site has: the checkpoint first."""
+    base = links.get(str(known.get("Model hash", "")).lower())
+    found: list[dict[str, Any]] = [{"type": "checkpoint", "modelVersionId": base}] if base else []
+    shown = [use for use in others if use.sha256 in links]
+    return found + [{"type": "lora", "modelVersionId": links[use.sha256], "weight": use.weight} for use in shown]
 
 
 def infotext(meta: Mapping[str, Any]) -> str:
@@ -120,7 +140,7 @@ def _hashes(lora: Own, known: Mapping[str, Any]) -> dict[str, str]:
     """By name as A1111 writes them: AutoV3 of the LoRA, 12 digits, as the site shows it, and the checkpoint's AutoV2."""
     found = {f"lora:{lora.name}": lora.autov3[:12]} if lora.autov3 else {}
     base = str(known.get("Model hash", "")).lower()
-    return {"model": base, **found} if re.fullmatch(r"[0-9a-f]{10,64}", base) else found
+    return {"model": base, **found} if _HASH.fullmatch(base) else found
 
 
 def _known_fields(known: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,7 +214,8 @@ def _own_use(mine: Use | None, lora: Own) -> Use:
 def _resource(use: Use) -> dict[str, Any]:
     """``hash`` is AutoV2, the first 10 digits of SHA-256, by which Civitai finds a scanned file."""
     resource: dict[str, Any] = {"type": "lora", "name": use.name, "weight": use.weight}
-    return {**resource, "hash": use.sha256[:10]} if len(use.sha256) >= 10 else resource
+    is_known = _HASH.fullmatch(use.sha256) and not use.sha256.startswith(EMPTY_HASH[:10])
+    return {**resource, "hash": use.sha256[:10]} if is_known else resource
 
 
 def _from_picture(path: Path) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def publish(
         versions = versions_of(registry, refs, query, epochs=epochs)
         form = form_edit.changed(form_fill.filled(registry, versions), typed) if not unpublish else None
         if form is not None and save_permissions:
-            form_defaults.save(registry.home, form.permissions)
+            form_defaults.save(registry, form.permissions)
         if form is not None and reveals:
             show_reveals(form, as_json=as_json)
             return

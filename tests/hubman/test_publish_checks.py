@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -305,6 +306,34 @@ def test_a_merge_keeps_to_its_parents_licence(
         assert found[code].level == level
     if code == "parent-credit":
         assert "parent-credit" not in world.found(form_edit.changed(form, {"description": "With work by Ann."}))
+
+
+def test_a_parent_is_known_by_its_whole_name_and_one_s_own_forbids_nothing(
+    world: World, merged: tuple[str, PublishForm]
+) -> None:
+    model, form = merged
+    library.set_facts(world.registry, model, "civitai", {"permissions": OPEN | {"allowDerivatives": False}})
+    library.set_facts(world.registry, model, "training", {"origin": "trained"})
+    assert not any(name.startswith("parent") for name in world.found(form))
+    library.set_facts(world.registry, model, "training", {"origin": None})
+    assert "parent-forbids" in world.found(form)
+    edits.edit(world.registry, model, library.show(world.registry, model).versions[0].id, {"name": "Parents of all"})
+    header = {"modelspec.merged_from": "Parents"}
+    child = index_file(world.registry, write_lora(world.folder / "m3.safetensors", seed=24, metadata=header))
+    assert world.found(form_of(world.registry, child))["parent-unknown"].message.startswith(
+        "it was merged from Parents"
+    )
+
+
+def test_every_code_is_told_in_the_documentation() -> None:
+    root = Path(__file__).parents[2]
+    sources = [path.read_text() for path in (root / "hubman" / "civitai").glob("checks_*.py")]
+    sources.append((root / "hubman" / "civitai" / "preflight.py").read_text())
+    calls = re.compile(r"(?:error|warning)\(\s*f?\"([a-z{}-]+)\"")
+    codes = {code for text in sources for code in calls.findall(text)} - {"{name}-unanswered"}
+    told = set(re.findall(r"[a-z][a-z-]+", (root / "docs" / "publishing.md").read_text()))
+    assert {*codes, "header-secret", "header-private", "header-prompt", "poi-unanswered"} <= told
+    assert len(codes) > 40
 
 
 def test_a_parent_that_nobody_knows_is_told(world: World) -> None:

@@ -90,8 +90,8 @@ def test_the_form_is_shown_with_its_sources_and_civitai_s_tags(site: Bench, caps
     assert all(one["accepted"] for one in found["findings"])
 
 
-def test_permissions_are_saved_for_the_next_time(site: Bench, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert site
+@pytest.mark.usefixtures("site")
+def test_permissions_are_saved_for_the_next_time(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saving = ["publish", "harbor", *ANSWERED, "--commercial-use", "image", "--save-permissions", "--dry-run", "--json"]
     assert run(saving) == 0
     saved = form_defaults.read(home)
@@ -102,8 +102,9 @@ def test_permissions_are_saved_for_the_next_time(site: Bench, home: Path, capsys
     assert told(capsys)["form"]["permissions"]["commercial_use"] == ["Image"]
 
 
+@pytest.mark.usefixtures("site")
 def test_what_the_header_reveals_is_shown_and_stripped(
-    site: Bench, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header = {"ss_network_module": "networks.lora", "ss_sd_model_name": "/home/ann/base.safetensors"}
     with Registry(home) as registry:
@@ -130,12 +131,10 @@ def test_what_the_header_reveals_is_shown_and_stripped(
     assert "--strip" in out
     assert run(["publish", "harbor", "--reveals", "--json"]) == 0
     assert told(capsys) == []
-    assert site
 
 
-def test_versions_are_named_by_a_query_too(
-    site: Bench, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("site")
+def test_versions_are_named_by_a_query_too(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Registry(home) as registry:
         index_file(registry, write_lora(tmp_path / "models" / "second.safetensors", seed=4))
     assert run(["publish", "harbor", "--query", "second", "--check", "--json"]) == 1
@@ -144,4 +143,3 @@ def test_versions_are_named_by_a_query_too(
     assert run(["publish", "--check"]) == 2
     assert run(["publish", "harbor", "--all-epochs", "--check"]) == 1
     assert run(["publish", "harbor", "--set", "strength", "--check"]) == 2
-    assert site

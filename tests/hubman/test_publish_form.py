@@ -28,11 +28,11 @@ from hubman.civitai import (
 )
 from hubman.civitai.form import FormFile, Permissions, PublishForm, VersionPart
 from hubman.civitai.form_fields import FIELDS
-from registry import edits, identify_base, library
+from registry import edits, identify_base, library, previews, undo
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.scan import index_file
-from tests.support.civitai import quick_registry, write_lora
+from tests.support.civitai import quick_registry, write_lora, write_png
 from tests.support.publishing import NAME, form_of, make_version
 
 NOW = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
@@ -121,7 +121,7 @@ def test_what_was_typed_is_there_again_in_the_next_form(registry: Registry, tmp_
 def test_permissions_are_the_site_s_else_the_saved_else_the_usual(registry: Registry, tmp_path: Path) -> None:
     version_id = make_version(registry, tmp_path)
     chosen = Permissions(allow_derivatives=False, commercial_use=("Image",))
-    form_defaults.save(registry.home, chosen)
+    form_defaults.save(registry, chosen)
     form = form_fill.filled(registry, [version_id])
     assert (form.permissions, form_edit.source_of(form, "commercial_use")) == (chosen, "saved")
     told = {"allowNoCredit": False, "allowDerivatives": True, "allowDifferentLicense": True}
@@ -132,6 +132,16 @@ def test_permissions_are_the_site_s_else_the_saved_else_the_usual(registry: Regi
     library.set_facts(registry, form.model_id, "civitai", {"permissions": {}})
     with pytest.raises(UsageError, match=form_defaults.FILE):
         form_fill.filled(registry, [version_id])
+
+
+def test_a_picture_s_other_models_are_known_by_their_ids_on_the_site(registry: Registry, tmp_path: Path) -> None:
+    version_id = make_version(registry, tmp_path)
+    other = index_file(registry, write_lora(tmp_path / "m" / "other.safetensors", seed=7))
+    library.set_facts(registry, other, "civitai", {"civitai_version_id": 55})
+    sha256 = library.version(registry, other).files[0].sha256
+    told = {"prompt": "p", "loras": [{"name": "other", "sha256": sha256}, {"name": "x", "sha256": "0" * 64}]}
+    previews.add_preview(registry, version_id, write_png(tmp_path / "g.png", "green"), generation=told)
+    assert form_fill.filled(registry, [version_id]).parts[0].pictures[-1].links == {sha256: 55}
 
 
 # base models ----------------------------------------------------------------------------------------------------------
@@ -222,6 +232,22 @@ def test_pictures_are_chosen_in_order(registry: Registry, tmp_path: Path) -> Non
     form = form_edit.changed(form, {"pictures": f"{second.sha256[:8]}, {first.sha256[:8]}"})
     assert form.parts[0].pictures == (second, first)
     assert form_edit.changed(form, {"pictures": first.sha256}).parts[0].pictures == (first,)
+
+
+def test_permissions_keep_to_the_base_model_s_licence_unless_somebody_says_otherwise(
+    registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    library.set_facts(registry, version_id, "user", {"base_model": "Flux.1 D"})
+    form = form_fill.filled(registry, [version_id])
+    assert (form.permissions.commercial_use, form_edit.source_of(form, "commercial_use")) == (("Image",), "base model")
+
+
+def test_saved_permissions_can_be_taken_back(registry: Registry) -> None:
+    form_defaults.save(registry, Permissions(allow_no_credit=False))
+    form_defaults.save(registry, Permissions(commercial_use=()))
+    undo.undo(registry)
+    assert form_defaults.read(registry.home) == Permissions(allow_no_credit=False)
 
 
 # the description ------------------------------------------------------------------------------------------------------

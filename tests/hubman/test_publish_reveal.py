@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from hubman.civitai import form_edit, preflight, reveal, stripping
+from hubman.civitai import form_edit, form_fill, preflight, reveal, stripping
 from hubman.civitai.form import PublishForm
+from hubman.civitai.publish import publish
+from hubman.train.architectures.base import Identity
+from hubman.train.metadata import Origin, metadata
+from hubman.train.recipe import Recipe
 from registry import library, previews
 from registry.database import Registry
 from registry.headers import read_header
@@ -65,6 +69,19 @@ def test_this_machine_s_user_is_found_as_a_word(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("getpass.getuser", lambda: "annika")
     assert [one.kind for one in reveal.of({"a": "made by Annika today"})] == ["user"]
     assert reveal.of({"a": "annikas"}) == ()
+
+
+def test_what_was_trained_here_reveals_nothing() -> None:
+    recipe = Recipe(base="/home/ann/base.safetensors", dataset="/home/ann/pictures", output="ink", trigger="ink")
+    identity = Identity("base", "sd_v1", False, "stable-diffusion-v1/lora", "diffusers", "epsilon", "")
+    origin = Origin(
+        recipe=recipe, identity=identity, captions=["ink, a boat"], sizes=[(512, 512)], dataset_fingerprint="f" * 64,
+        batches_per_pass=1, step=10, epoch=1, started_at=1.0, finished_at=2.0, sample_prompt="ink, a boat",
+    )  # fmt: skip
+    found = reveal.of(metadata(origin), public={"ink, a boat"})
+    assert {one.kind for one in found} == {"captions"}
+    recipe_text = json.loads(metadata(origin)["hubman.recipe"])
+    assert "ann" not in json.dumps(recipe_text)
 
 
 def revealing(registry: Registry, folder: Path) -> PublishForm:
@@ -139,3 +156,20 @@ def test_the_copy_is_what_is_sent(site: Bench, registry: Registry, tmp_path: Pat
     meta = plan.versions[0].pictures[0].meta
     assert meta["resources"][0]["hash"] == sent.sha256[:10]
     assert meta["hashes"] == {"lora:ink": form.parts[0].file.autov3[:12]}
+
+
+def test_a_stripped_publication_is_the_model_s_own_and_goes_on_with_the_same_copy(
+    site: Bench, registry: Registry, tmp_path: Path
+) -> None:
+    form = form_edit.changed(revealing(registry, tmp_path), {"strip": "yes"})
+    with site.client() as client:
+        draft = publish(registry, client, form, draft=True)
+        done = publish(registry, client, form_fill.filled(registry, form.version_ids))
+        assert (done.status, done.version_id) == ("published", draft.version_id)
+        file = client.model_version(done.version_id).files[0]
+    assert len(site.sandbox.models_named(form.name)[0]["versions"][0]["files"]) == 1
+    known = library.file_by_hash(registry, file.sha256)
+    assert known is not None
+    assert known.version_id == form.parts[0].version_id
+    assert library.version(registry, known.version_id).files[0].sha256 == form.parts[0].file.sha256
+    assert library.version(registry, known.version_id).published_url == done.url

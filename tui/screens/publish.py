@@ -365,7 +365,7 @@ class PublishScreen(HubScreen):
         if self.draft is not None:
             permissions = self.draft.form.permissions
             self.change(
-                lambda registry: form_defaults.save(registry.home, permissions),
+                lambda registry: form_defaults.save(registry, permissions),
                 lambda path: self.say(f"these permissions are the default from now on ({path.name})"),
             )
 
