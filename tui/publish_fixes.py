@@ -21,7 +21,7 @@ class Fix:
 
 
 _STRIP = Fix("send a copy whose header does not tell it; your file stays as it is", {"strip": "yes"})
-_PICTURES = Fix("draw example pictures in Generate, at the recommended strength")
+_PICTURES = Fix("draw example pictures at the recommended strength, from the captions")
 _FIXES = {
     "header-secret": _STRIP,
     "header-private": _STRIP,

@@ -83,7 +83,8 @@ def checklist(form: PublishForm, known: Begun, *, hub: bool, draft: bool, ended:
         done = sum(1 for state in mine if state == "done")
         total = max(totals.get(label, len(form.parts)), len(mine))
         state: State = "done" if ended or (mine and done >= total) else "runs" if mine else "waits"
-        lines.append(Step(label, state, total if ended else done, total))
+        shown_total = total if totals.get(label) else len(form.parts) if label not in totals else 1
+        lines.append(Step(label, state, shown_total if ended else min(done, shown_total), shown_total))
     return lines
 
 

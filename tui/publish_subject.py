@@ -14,9 +14,8 @@ def newest(registry: Registry, models: Sequence[str], collection: str = "") -> l
 
     For a thread.
     """
-    from registry import edits, library
-    from tui import query_text
+    from registry import collecting, edits, library
 
-    found = library.model_ids(registry, query_text.toggle("", "collection", collection)) if collection else models
+    found = collecting.members(registry, collection) if collection else models
     versions = [library.version(registry, version) for _, version in edits.newest_of(registry, found)]
     return [version.id for version in sorted(versions, key=lambda one: (one.added_at, one.id))]

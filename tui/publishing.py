@@ -61,8 +61,9 @@ class Draft:
     form: PublishForm
     target: Target = Target()
     accepted: frozenset[str] = frozenset()
-    findings: tuple[Finding, ...] | None = None
-    """None: not checked yet since it was changed."""
+    findings: tuple[Finding, ...] = ()
+    is_checked: bool = False
+    """Whether the findings are of the form as it is now; until then those of the fields that did not change are shown."""
     problem: str = ""
     """Why the checks could not be made."""
 
@@ -71,7 +72,7 @@ class Draft:
         """The findings with what was accepted, those that stand in the way first."""
         from hubman.civitai import finding
 
-        told = finding.accepted(self.findings or (), self.accepted)
+        told = finding.accepted(self.findings, self.accepted)
         return tuple(sorted(told, key=lambda one: (not one.is_blocking, one.level != "error")))
 
     @property
@@ -80,23 +81,28 @@ class Draft:
 
     @property
     def is_ready(self) -> bool:
-        return self.findings is not None and not self.problem and not self.blocking
+        return self.is_checked and not self.problem and not self.blocking
 
     def changed(self, assignments: Mapping[str, str]) -> Draft:
         """With fields as they were typed. Raises ``UsageError``."""
         from hubman.civitai import form_edit
 
-        return replace(self, form=form_edit.changed(self.form, assignments), findings=None, problem="")
+        fields = {name.rpartition(".")[2] for name in assignments}
+        left = tuple(one for one in self.findings if one.field not in fields)
+        form = form_edit.changed(self.form, assignments)
+        return replace(self, form=form, findings=left, is_checked=False, problem="")
 
     def going_to(self, target: Target) -> Draft:
-        return replace(self, target=target, findings=None, problem="")
+        return replace(self, target=target, is_checked=False, problem="")
 
     def accepting(self, codes: Sequence[str]) -> Draft:
         return replace(self, accepted=self.accepted | set(codes))
 
     def with_level(self, sha256: str, level: int) -> Draft:
         """With a picture's level as a person has just said it to the library."""
-        return replace(self, form=_with_pictures(self.form, lambda one: _levelled(one, sha256, level)), findings=None)
+        return replace(
+            self, form=_with_pictures(self.form, lambda one: _levelled(one, sha256, level)), is_checked=False
+        )
 
     def with_new_pictures(self, fresh: PublishForm) -> Draft:
         """With what the library has got since: new pictures are offered, and shown where nobody chose any."""
@@ -106,7 +112,7 @@ class Draft:
         for part, now in zip(self.form.parts, fresh.parts, strict=True):
             chosen = part.pictures if part.sources.get("pictures") == "you" else now.pictures
             parts.append(msgspec.structs.replace(part, offered=now.offered, pictures=chosen))
-        return replace(self, form=msgspec.structs.replace(self.form, parts=tuple(parts)), findings=None)
+        return replace(self, form=msgspec.structs.replace(self.form, parts=tuple(parts)), is_checked=False)
 
 
 def _with_pictures(form: PublishForm, change: Callable[[FormPicture], FormPicture]) -> PublishForm:
@@ -270,10 +276,14 @@ def choices(draft: Draft, name: str) -> tuple[str, ...]:
 
 def read(registry: Registry, version_ids: Sequence[str], name: str) -> PublishForm:
     """The form as far as it can be filled in; for a thread. Raises ``HubError``."""
+    import importlib
+
     from hubman.civitai import contract, form_fill
 
-    # Some megabytes of JSON: read here, so that no key press waits for them.
+    # Some megabytes of JSON, and what asks for fields: loaded here, so that no key press waits for them.
     contract.base_models()
+    for module in ("widgets.picking", "screens.publish_edit", "screens.publish_pictures", "screens.publish_text"):
+        importlib.import_module(f"tui.{module}")
     return form_fill.filled(registry, version_ids, name=name)
 
 

@@ -47,12 +47,25 @@ def login(to: str, as_json: bool) -> None:
         output.say(f"${auth.KEY_VARIABLE} is set and wins over the keyring: unset it to use the new key")
 
 
-def _ask(page: str) -> str:
+def _login_to_hub(*, as_json: bool) -> None:
+    from hubman.huggingface import auth
+    from hubman.huggingface.client import Hub
+
+    token = _ask(f"{auth.endpoint()}/settings/tokens/new?tokenType=write", "Make a token with the right to write")
+    account = Hub(auth.endpoint(), token).account()
+    auth.store_token(token)
+    if as_json:
+        output.print_json({"stored": "keyring", "account": account})
+        return
+    output.say(f"hello {account.name}; the token is in the system's keyring")
+
+
+def _ask(page: str, told: str = "Make a key with the scope Creator") -> str:
     from hubman.civitai import auth
 
     if not sys.stdin.isatty():
         return _given(auth.clean_key(sys.stdin.readline()))
-    click.echo(f"Make a key with the scope Creator on {output.clean(page)}", err=True)
+    click.echo(f"{told} on {output.clean(page)}", err=True)
     return _given(auth.clean_key(click.prompt("Key", hide_input=True, err=True)))
 
 
@@ -96,17 +109,3 @@ def logout(as_json: bool) -> None:
     if remains:
         output.say(f"${auth.KEY_VARIABLE} is still set: unset it too")
     output.say(f"to revoke it everywhere: {auth.site_url()}/user/account")
-
-
-def _login_to_hub(*, as_json: bool) -> None:
-    from hubman.huggingface import auth
-    from hubman.huggingface.client import Hub
-
-    output.say(f"Make a token with the right to write on {auth.endpoint()}/settings/tokens/new?tokenType=write")
-    token = click.prompt("Token", hide_input=True).strip()
-    account = Hub(auth.endpoint(), token).account()
-    auth.store_token(token)
-    if as_json:
-        output.print_json({"stored": "keyring", "name": account.name})
-        return
-    output.say(f"hello {account.name}; the token is in the system's keyring")

@@ -71,13 +71,8 @@ def publish(
         raise UsageError("these options exclude each other", "say one of --draft, --dry-run, --unpublish")
     typed = assignments(assigned, choices)
     accepted = (*accept, *([HARMLESS] if yes or draft or dry_run else []))
-    if to == "hf":
-        if edit or unpublish or replace_file or use_sandbox:
-            raise UsageError("the Hugging Face Hub has no such option", "publish again: what changed is sent")
-        publish_on_hub(
-            refs, typed, repo=repo, draft=draft, dry_run=dry_run, accept=accepted, ask=not yes, as_json=as_json
-        )
-        return
+    if to == "hf" and (edit or unpublish or replace_file or use_sandbox):
+        raise UsageError("the Hugging Face Hub has no such option", "publish again: what changed is sent")
     with open_registry() as registry:
         versions = versions_of(registry, refs, query, epochs=epochs)
         form = form_edit.changed(form_fill.filled(registry, versions), typed) if not unpublish else None
@@ -88,6 +83,12 @@ def publish(
             return
         if form is not None and make_pictures:
             draw_pictures(registry, form, make_pictures, base, as_json=as_json)
+            return
+        if form is not None and to == "hf":
+            only_told = dry_run or only_check
+            publish_on_hub(
+                registry, form, repo=repo, draft=draft, dry_run=only_told, accept=accepted, ask=not yes, as_json=as_json
+            )
             return
         with connect(config.home(), site_of(use_sandbox)) as client:
             if form is None:

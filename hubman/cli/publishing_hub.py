@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from hubman.cli import output
-from hubman.cli.library import open_registry
-from registry import library
+
+if TYPE_CHECKING:
+    from hubman.civitai.form import PublishForm
+    from registry.database import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,8 +24,8 @@ def hub_options(command: F) -> F:
 
 
 def publish_on_hub(
-    refs: Sequence[str],
-    assignments: Mapping[str, str],
+    registry: Registry,
+    form: PublishForm,
     *,
     repo: str,
     draft: bool,
@@ -32,25 +34,19 @@ def publish_on_hub(
     ask: bool,
     as_json: bool,
 ) -> None:
-    """Publish the models in one repository and print where; raises ``HubError``."""
-    from hubman.civitai import form_edit, form_fill
+    """Publish a form in one repository and print where; raises ``HubError``."""
     from hubman.huggingface import publish as hub_publish
     from hubman.huggingface.client import Hub
     from hubman.progress import silent
 
     hub = Hub.from_environment()
-    with open_registry() as registry:
-        versions = [library.resolve(registry, ref)[1] for ref in refs]
-        form = form_edit.changed(form_fill.filled(registry, versions), assignments)
-        if ask and not (draft or dry_run or as_json):
-            page, _ = hub_publish.prepare(registry, hub, form, repo=repo, report=silent)
-            click.confirm(
-                f"Make {output.clean(form.name)} public as {output.clean(page.repo)} on {hub.site}?", abort=True
-            )
-        with output.progress(quiet=as_json) as report:
-            done = hub_publish.publish(
-                registry, hub, form, accept=accept, repo=repo, draft=draft, dry_run=dry_run, report=report
-            )
+    if ask and not (draft or dry_run or as_json):
+        page, _ = hub_publish.prepare(registry, hub, form, repo=repo, report=silent)
+        click.confirm(f"Make {output.clean(form.name)} public as {output.clean(page.repo)} on {hub.site}?", abort=True)
+    with output.progress(quiet=as_json) as report:
+        done = hub_publish.publish(
+            registry, hub, form, accept=accept, repo=repo, draft=draft, dry_run=dry_run, report=report
+        )
     if as_json:
         output.print_json(done)
         return

@@ -35,19 +35,20 @@ class PublishScreen(HubScreen):
     """
 
     SCOPE = "publish"
-    MODE = "library"
     CSS_PATH = "publish.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("publish")]
     AUTO_FOCUS = "#form"
 
     def __init__(self, version_ids: Sequence[str], name: str = "") -> None:
         super().__init__()
-        self._version_ids, self._name = tuple(version_ids), name
-        self._draft: Draft | None = None
+        self._version_ids, self._page_name = tuple(version_ids), name
+        self.draft: Draft | None = None
         self._begun = Begun()
         self._problem = ""
         self._is_first = True
-        self._drew = False
+        self._drawing = ""
+        """The job that draws pictures for the page, until they are here."""
+        self._drawn = ""
 
     def body(self) -> Iterable[Widget]:
         yield Static("", id="heading", classes="title", markup=False)
@@ -64,13 +65,13 @@ class PublishScreen(HubScreen):
         self.query_one(FormList).empty = "Reading what is known …"
         self.query_one(FindingList).empty = "Checking …"
         self._show()
-        versions, name = self._version_ids, self._name
+        versions, name = self._version_ids, self._page_name
         self.in_thread(
             lambda registry: publishing.read(registry, versions, name), self._filled, group="read", failed=self._failed
         )
 
     def _filled(self, form: PublishForm) -> None:
-        self._draft = Draft(form)
+        self.draft = Draft(form)
         self.do_check()
 
     def _failed(self, reason: str) -> None:
@@ -80,7 +81,7 @@ class PublishScreen(HubScreen):
     # what is shown ------------------------------------------------------------------------------------------------
 
     def _show(self, to: str = "") -> None:
-        draft = self._draft
+        draft = self.draft
         self.query_one("#heading", Static).update(self._heading())
         rows, found = self.query_one(FormList), self.query_one(FindingList)
         if draft is None:
@@ -89,6 +90,7 @@ class PublishScreen(HubScreen):
         else:
             lines = publishing.lines(draft)
             names = [line.name for line in lines]
+            to = to or (rows.current.name if rows.current else "")
             rows.set_items(lines, cursor=names.index(to) if to in names else None)
             found.empty = self._nothing_found(draft)
             found.set_items(draft.told)
@@ -96,18 +98,18 @@ class PublishScreen(HubScreen):
         self.refresh_actions()
 
     def _heading(self) -> Content:
-        draft = self._draft
+        draft = self.draft
         if draft is None:
             return Content("Publish")
         name = formats.one_line(draft.form.name) or "a model without a name"
         versions = f" in {len(draft.form.parts)} versions" if len(draft.form.parts) > 1 else ""
-        state = self._state(draft)
-        return Content.assemble(f"Publish {name}{versions} on {publishing.place(draft.target)}  ", state)
+        title = f"Publish {name}{versions} on {publishing.place(draft.target)}  "
+        return Content.assemble(title, self._state(draft), (f"  {self._drawn}", "$text-accent"))
 
     def _state(self, draft: Draft) -> tuple[str, str]:
         if draft.problem:
             return "can't be checked", "$text-error"
-        if draft.findings is None:
+        if not draft.is_checked:
             return "checking …", "$text-muted"
         if draft.blocking:
             return f"{formats.count(draft.blocking, 'thing')} to settle", "$text-warning"
@@ -116,14 +118,14 @@ class PublishScreen(HubScreen):
     def _nothing_found(self, draft: Draft) -> str:
         if draft.problem:
             return f"{draft.problem}\n\nc    checks again\nb    goes elsewhere"
-        if draft.findings is None:
+        if not draft.is_checked:
             return "Checking …"
         return "Every check is passed.\n\np    publishes"
 
     @on(RowList.Highlighted)
     def _explain(self) -> None:
         """What the row under the cursor is, and what to do about the finding under the other."""
-        draft = self._draft
+        draft = self.draft
         line = self.query_one(FormList).current
         self.query_one("#help", Static).update(_help(draft, line) if draft and line else "")
         self.query_one("#what", Static).update(self._what() if draft else "")
@@ -132,19 +134,19 @@ class PublishScreen(HubScreen):
     def _what(self) -> Content:
         found = self.query_one(FindingList).current
         parts: list[Content | tuple[str, str]] = []
-        if found is not None and self._draft is not None:
+        if found is not None and self.draft is not None:
             parts.append((f"{formats.one_line(found.message)}\n", ""))
             if hint := publishing.hint(found):
                 parts.append((f"{formats.one_line(hint)}\n", "$text-muted"))
             if _is_question(found.field):
                 parts += [("y", "bold $text-accent"), ("  yes    ", ""), ("n", "bold $text-accent"), ("  no\n", "")]
-            fix = publish_fixes.of(self._draft, found)
+            fix = publish_fixes.of(self.draft, found)
             if fix is not None:
                 parts += [("f", "bold $text-accent"), (f"  {fix.label}\n", "")]
             if found.level == "warning":
                 said = ("accepted\n", "$text-success") if found.accepted else ("  accept it as it is\n", "")
                 parts += [said] if found.accepted else [("a", "bold $text-accent"), said]
-            if publishing.line_of(self._draft, found):
+            if publishing.line_of(self.draft, found):
                 parts += [("enter", "bold $text-accent"), ("  goes to the field\n", "")]
         if self._begun.is_cut_off:
             done = sum(1 for _, state in self._begun.steps if state == "done")
@@ -154,7 +156,7 @@ class PublishScreen(HubScreen):
         return Content.assemble(*parts)
 
     def lacks(self, need: str) -> str:
-        draft = self._draft
+        draft = self.draft
         if draft is None:
             return self._problem or "what is known is still being read"
         found = self.query_one(FindingList).current
@@ -169,17 +171,17 @@ class PublishScreen(HubScreen):
         return lacking[need]
 
     def _why_not_ready(self, draft: Draft) -> str:
-        if draft.problem or draft.findings is None:
+        if draft.problem or not draft.is_checked:
             return "it is not checked yet; c checks again"
         return f"{formats.count(draft.blocking, 'thing')} to settle first: errors are corrected, warnings accepted (a)"
 
     # checks -------------------------------------------------------------------------------------------------------
 
     def do_check(self) -> None:
-        draft = self._draft
+        draft = self.draft
         if draft is None:
             return
-        self._draft = replace(draft, findings=None, problem="")
+        self.draft = replace(draft, is_checked=False, problem="")
         self._show()
         form, target = draft.form, draft.target
 
@@ -190,46 +192,53 @@ class PublishScreen(HubScreen):
 
         self.in_thread(work, self._checked, group="check", failed=self._unchecked)
 
-    def on_screen_resume(self) -> None:
-        super().on_screen_resume()
-        # Pictures may have been drawn meanwhile.
-        if self._draft is not None and self._drew:
-            self._drew = False
-            versions, name = self._version_ids, self._name
+    def _follow_drawing(self, snapshot: Snapshot) -> None:
+        view = snapshot.of(self._drawing) if self._drawing else None
+        if view is None:
+            return
+        self._drawn = f"drawing pictures {view.share or 0:.0%}"
+        if view.job.ended:
+            self._drawing = self._drawn = ""
+            if view.job.error:
+                self.complain(view.job.error)
+            versions, name = self._version_ids, self._page_name
             self.in_thread(lambda registry: publishing.read(registry, versions, name), self._read_again, group="read")
+        self.query_one("#heading", Static).update(self._heading())
 
     def _read_again(self, form: PublishForm) -> None:
-        if self._draft is not None:
-            self._changed(self._draft.with_new_pictures(form))
+        if self.draft is not None:
+            self._changed(self.draft.with_new_pictures(form))
 
     def _checked(self, result: tuple[tuple[Finding, ...], Begun]) -> None:
-        if self._draft is None:
+        if self.draft is None:
             return
         found, self._begun = result
-        self._draft = replace(self._draft, findings=found)
+        self.draft = replace(self.draft, findings=found, is_checked=True)
         is_first, self._is_first = self._is_first, False
-        missing = next((line.name for line in publishing.lines(self._draft) if line.state), "")
-        self._show(missing if is_first else "")
-        if is_first and self._draft.is_ready and self.app.screen is self:
+        self._show(self._missing() if is_first else "")
+        if is_first and self.draft.is_ready and self.app.screen is self:
             self.do_publish()
 
     def _unchecked(self, reason: str) -> None:
-        if self._draft is not None:
-            self._draft = replace(self._draft, problem=reason)
+        if self.draft is not None:
+            self.draft = replace(self.draft, problem=reason)
             self._show()
 
-    def _changed(self, draft: Draft, to: str = "") -> None:
+    def _changed(self, draft: Draft) -> None:
         self._is_first = False
-        self._draft = draft
-        self._show(to)
+        self.draft = draft
         self.do_check()
 
+    def _missing(self) -> str:
+        """The first row that wants something."""
+        return next((line.name for line in publishing.lines(self.draft) if line.state), "") if self.draft else ""
+
     def assign(self, name: str, text: str) -> None:
-        """A field as it was typed; the cursor goes on to what is missing next."""
-        if self._draft is None:
+        """A field as it was typed."""
+        if self.draft is None:
             return
         try:
-            self._changed(self._draft.changed({name: text}))
+            self._changed(self.draft.changed({name: text}))
         except HubError as error:
             self.complain(str(error))
 
@@ -237,8 +246,9 @@ class PublishScreen(HubScreen):
         """A publication of these versions that another screen or terminal began as a job is shown instead."""
         from tui.screens import publish_run
 
+        self._follow_drawing(snapshot)
         job = publish_run.running_job(snapshot, self._version_ids)
-        if job is not None and self._draft is not None and self.app.screen is self:
+        if job is not None and self.draft is not None and self.app.screen is self:
             self._watch(job)
 
     # fields -------------------------------------------------------------------------------------------------------
@@ -247,8 +257,8 @@ class PublishScreen(HubScreen):
         """The name of the row under the cursor, or of the finding's, where it is a yes or no."""
         findings, line = self.query_one(FindingList), self.query_one(FormList).current
         name = line.name if line else ""
-        if findings.has_focus and findings.current is not None and self._draft is not None:
-            name = publishing.line_of(self._draft, findings.current)
+        if findings.has_focus and findings.current is not None and self.draft is not None:
+            name = publishing.line_of(self.draft, findings.current)
         return name if name == "draft" or _is_question(name.rpartition(".")[2]) else ""
 
     def do_yes(self) -> None:
@@ -263,6 +273,7 @@ class PublishScreen(HubScreen):
             self._go_to(draft=answer == "yes")
         elif name:
             self.assign(name, answer)
+            self._show(self._missing())
 
     @on(RowList.Chosen, "#form")
     def _line_opened(self) -> None:
@@ -272,29 +283,29 @@ class PublishScreen(HubScreen):
         from tui.screens import publish_edit
 
         line = self.query_one(FormList).current
-        if line is None or self._draft is None:
+        if line is None or self.draft is None:
             return
         if line.name == "to":
             self.do_site()
         elif line.name == "draft":
             self.do_draft()
         elif line.name == "repo":
-            publish_edit.ask_repo(self, self._draft.target, lambda repo: self._go_to(repo=repo))
+            publish_edit.ask_repo(self, self.draft.target, lambda repo: self._go_to(repo=repo))
         elif _is_question(line.field):
             self.assign(line.name, "no" if line.value == "yes" else "yes")
         else:
-            publish_edit.ask(self, self._draft, line.name, self.assign, self._levelled)
+            publish_edit.ask(self, self.draft, line.name, self.assign, self._levelled)
 
     def _levelled(self, sha256: str, level: int) -> None:
-        if self._draft is not None:
-            self._changed(self._draft.with_level(sha256, level))
+        if self.draft is not None:
+            self._changed(self.draft.with_level(sha256, level))
 
     # findings -----------------------------------------------------------------------------------------------------
 
     @on(RowList.Chosen, "#findings")
     def _finding_opened(self) -> None:
         found = self.query_one(FindingList).current
-        name = publishing.line_of(self._draft, found) if found and self._draft else ""
+        name = publishing.line_of(self.draft, found) if found and self.draft else ""
         if name:
             self._show(name)
             self.query_one(FormList).focus()
@@ -305,17 +316,17 @@ class PublishScreen(HubScreen):
             self._accept([found.code])
 
     def do_accept_all(self) -> None:
-        draft = self._draft
+        draft = self.draft
         if draft is not None:
             self._accept([one.code for one in draft.told if one.level == "warning" and one.is_harmless])
 
     def _accept(self, codes: Sequence[str]) -> None:
-        if self._draft is not None:
-            self._draft = self._draft.accepting(codes)
+        if self.draft is not None:
+            self.draft = self.draft.accepting(codes)
             self._show()
 
     def do_fix(self) -> None:
-        draft, found = self._draft, self.query_one(FindingList).current
+        draft, found = self.draft, self.query_one(FindingList).current
         fix = publish_fixes.of(draft, found) if draft and found else None
         if draft is None or fix is None:
             return
@@ -324,31 +335,35 @@ class PublishScreen(HubScreen):
         else:
             from tui.screens import publish_edit
 
-            self._drew = True
-            publish_edit.draw_examples(self, draft)
+            publish_edit.draw_examples(self, draft, found.version_id if found else "", self._drawing_begun)
+
+    def _drawing_begun(self, job: str) -> None:
+        self._drawing = job
+        self.say("pictures are being drawn; they come into the form")
+        self.hub.poll_soon()
 
     # where it goes ------------------------------------------------------------------------------------------------
 
     def do_site(self) -> None:
-        if self._draft is not None:
+        if self.draft is not None:
             places = list(publishing.PLACES)
-            self._go_to(where=places[(places.index(self._draft.target.where) + 1) % len(places)])
+            self._go_to(where=places[(places.index(self.draft.target.where) + 1) % len(places)])
 
     def do_draft(self) -> None:
-        if self._draft is not None:
-            self._go_to(draft=not self._draft.target.draft)
+        if self.draft is not None:
+            self._go_to(draft=not self.draft.target.draft)
 
     def _go_to(self, **changes: object) -> None:
-        if self._draft is not None:
-            target: Target = replace(self._draft.target, **changes)  # type: ignore[arg-type]
-            self._changed(self._draft.going_to(target))
+        if self.draft is not None:
+            target: Target = replace(self.draft.target, **changes)  # type: ignore[arg-type]
+            self._changed(self.draft.going_to(target))
 
     def do_save(self) -> None:
         """The permissions as they are now are those of every model to come."""
         from hubman.civitai import form_defaults
 
-        if self._draft is not None:
-            permissions = self._draft.form.permissions
+        if self.draft is not None:
+            permissions = self.draft.form.permissions
             self.change(
                 lambda registry: form_defaults.save(registry, permissions),
                 lambda path: self.say(f"these permissions are the default from now on ({path.name})"),
@@ -359,7 +374,7 @@ class PublishScreen(HubScreen):
     def do_publish(self) -> None:
         from tui.widgets.dialogs import Confirm
 
-        draft = self._draft
+        draft = self.draft
         if draft is None:
             return
 
@@ -378,9 +393,9 @@ class PublishScreen(HubScreen):
     def _watch(self, job: str) -> None:
         from tui.screens.publish_run import PublishRunScreen
 
-        if self._draft is None:
+        if self.draft is None:
             return
-        run = PublishRunScreen(job, self._draft.form, self._draft.target)
+        run = PublishRunScreen(job, self.draft.form, self.draft.target)
 
         def left(_: object) -> None:
             # To be corrected: back to the form. Else there is nothing more to say here.

@@ -105,15 +105,13 @@ def ask_repo(screen: PublishScreen, target: Target, done: Callable[[str], None])
     screen.app.push_screen(Ask("repository", target.repo, hint=hint, check=check), answered)
 
 
-def draw_examples(screen: PublishScreen, draft: Draft) -> None:
-    """Over to Generate with the LoRA on the stack; V there makes a cell a picture of it."""
-    chosen: list[tuple[str, str | None]] = [(draft.form.model_id, part.version_id) for part in draft.form.parts[:1]]
+def draw_examples(screen: PublishScreen, draft: Draft, version_id: str, begun: Callable[[str], None]) -> None:
+    """Start drawing pictures of a version; ``begun`` hears of the job. Where that can't be, Generate is the place."""
+    part = next((part for part in draft.form.parts if part.version_id == version_id), draft.form.parts[-1])
 
-    async def go() -> None:
-        from tui.screens.generate import GenerateScreen
+    def work(registry: Registry) -> str:
+        from hubman.civitai import showcase
 
-        await screen.app.switch_mode("generate")
-        if isinstance(screen.app.screen, GenerateScreen):
-            screen.app.screen.take_versions(chosen, to_sweep=False)
+        return showcase.start(registry, part).id
 
-    screen.run_worker(go())
+    screen.change(work, begun)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tui.app import HubmanApp
     from tui.screens.base import HubScreen
 
+_WIDTHS = [(0, "-narrow"), (100, "-wide")]
+
 
 class PublishPicturesScreen(ModalScreen[tuple[str, ...] | None], Acting):
     """Answers the SHA-256 of the pictures to show, in order; None where nothing was changed.
@@ -34,7 +36,7 @@ class PublishPicturesScreen(ModalScreen[tuple[str, ...] | None], Acting):
 
     SCOPE = "shown"
     CSS_PATH = "publish_pictures.tcss"
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (100, "-wide")]
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("shown")]
 
     def __init__(self, part: VersionPart, set_level: Callable[[FormPicture, str], None]) -> None:

@@ -31,7 +31,6 @@ class PublishRunScreen(HubScreen):
     wants_form: bool = False
 
     SCOPE = "publishing"
-    MODE = "library"
     CSS_PATH = "publish_run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("publishing")]
     AUTO_FOCUS = "#steps"
@@ -204,6 +203,18 @@ class PublishRunScreen(HubScreen):
 
     def do_back(self) -> None:
         self.dismiss()
+
+
+def of_job(job: Job) -> PublishRunScreen:
+    """The screen of a job that publishes, whoever began it."""
+    import msgspec
+
+    from hubman.civitai.form import PublishForm
+
+    request = job.request
+    where: publishing.Where = "hf" if request.get("to") == "hf" else "sandbox" if request.get("site") else "civitai"
+    target = publishing.Target(where, bool(request.get("draft")), str(request.get("repo") or ""))
+    return PublishRunScreen(job.id, msgspec.convert(request["form"], PublishForm), target)
 
 
 def running_job(snapshot: Snapshot, version_ids: Sequence[str]) -> str | None:

@@ -11,12 +11,14 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static, TextArea
 
+_WIDTHS = [(0, "-narrow"), (110, "-wide")]
+
 
 class PublishTextScreen(ModalScreen[str | None]):
     """Answers the text as it was left, or None. In few columns the text and its preview take turns."""
 
     CSS_PATH = "publish_text.tcss"
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", "Save", show=False, priority=True),
         Binding("f4", "preview", "Preview", show=False, priority=True),

@@ -81,6 +81,12 @@ class PickOne(_Listed):
 
     def __init__(self, title: str, suggestions: Sequence[str], *, at: str = "", hint: str = "") -> None:
         super().__init__(title, "", suggestions, hint=f"{hint}; now {at}" if at else hint)
+        self._at = at
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        if self._at in self._suggestions:
+            self.query_one(Options).cursor = self._suggestions.index(self._at)
 
     def wanted(self) -> str:
         return self.query_one(Input).value.strip()
