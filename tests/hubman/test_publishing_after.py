@@ -24,6 +24,7 @@ from tests.support.publishing import (
     GENERATION,
     NAME,
     add_version,
+    held,
     held_bytes,
     local_bytes,
     make_version,
@@ -128,7 +129,7 @@ def test_a_broken_file_is_sent_again_in_its_place(
     for _ in range(2):
         site.sandbox.world.blob_path(the_only_one(site)["files"][0]["key"]).write_bytes(b"broken")
         store = site.sandbox.world.store
-        store.put("file", {**store.get("file", before["id"]), "virusScanResult": "Error"})
+        store.put("file", {**held(site, "file", before["id"]), "virusScanResult": "Error"})
         assert publish_now(registry, client, version_id, edit=True, replace=True).differences == ()
         found = the_only_one(site)
         assert held_bytes(site, found) == local_bytes(registry, version_id)
@@ -217,7 +218,7 @@ def test_downloads_and_ratings_come_back_into_the_library(
     done = publish_now(registry, client, version_id)
     store = site.sandbox.world.store
     counts = {"downloadCount": 512, "thumbsUpCount": 40, "thumbsDownCount": 2, "commentCount": 7}
-    store.put("model", {**store.get("model", done.model_id), "stats": counts})
+    store.put("model", {**held(site, "model", done.model_id), "stats": counts})
     (found,) = stats.pull(registry, client)
     assert (found.model_downloads, found.liked, found.disliked, found.comments) == (512, 40, 2, 7)
     assert civitai_stats.of_model(registry, library.version(registry, version_id).model_id) == (found,)
