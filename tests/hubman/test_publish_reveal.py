@@ -87,7 +87,8 @@ def test_what_was_trained_here_reveals_nothing() -> None:
 def revealing(registry: Registry, folder: Path) -> PublishForm:
     version_id = index_file(registry, write_lora(folder / "m" / "ink.safetensors", metadata=HEADER))
     for colour in ("red", "blue", "green"):
-        previews.add_preview(registry, version_id, write_png(folder / f"{colour}.png", colour), generation=GENERATION)
+        told = GENERATION | {"loras": [{"name": "ink", "strength": 0.7}]}
+        previews.add_preview(registry, version_id, write_png(folder / f"{colour}.png", colour), generation=told)
     return form_of(registry, version_id, category="style", base_model="SD 1.5", trained_words="ink", strength="0.8")
 
 
