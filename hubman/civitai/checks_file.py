@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hubman.civitai import reveal
-from hubman.civitai.checks_form import error, warning
-from hubman.civitai.finding import Finding
+from hubman.civitai.finding import Finding, error, warning
 from hubman.civitai.form import PublishForm, VersionPart
 from registry.errors import DamagedFileError
 from registry.headers import read_header
@@ -22,7 +21,7 @@ def of_part(form: PublishForm, part: VersionPart) -> Iterator[Finding]:
     path = Path(part.file.path)
     if path.suffix.lower() not in {".safetensors", ".sft"}:
         yield error(
-            "file-format", f"{path.name} is not a safetensors file", "convert it first: hubman convert", part=part
+            "file-format", f"{path.name} is not a safetensors file", "convert it to safetensors first", part=part
         )
         return
     try:

@@ -1,33 +1,20 @@
-"""The rules that the form alone keeps or breaks: Civitai's, and those of its own web form."""
+"""The rules that the form alone keeps or breaks: Civitai's, and those of its own web form. Versions: ``checks_version``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from hubman.civitai import contract, form_base, markdown
-from hubman.civitai.finding import Finding
-from hubman.civitai.form import GUESS, PublishForm, VersionPart
+from hubman.civitai import contract, markdown
+from hubman.civitai.finding import Finding, error, warning
+from hubman.civitai.form import PublishForm
 from hubman.civitai.form_fields import ANSWERS
+from hubman.civitai.form_plan import trimmed
 
 _SOON = timedelta(minutes=60)
 """A post with a date before now + 60 minutes is public at once, whatever the version's date."""
 _MATURE = 4
 """The least bit of a picture's level that is mature: R."""
-
-
-def error(code: str, message: str, hint: str, *, field: str = "", part: VersionPart | None = None) -> Finding:
-    where = part.version_id if part else ""
-    return Finding(level="error", code=code, message=message, hint=hint, field=field, version_id=where)
-
-
-def warning(
-    code: str, message: str, hint: str, *, field: str = "", part: VersionPart | None = None, is_harmless: bool = True
-) -> Finding:
-    where = part.version_id if part else ""
-    return Finding(
-        level="warning", code=code, message=message, hint=hint, field=field, version_id=where, is_harmless=is_harmless
-    )
 
 
 def of_model(form: PublishForm, categories: tuple[str, ...], now: datetime) -> Iterator[Finding]:
@@ -42,13 +29,14 @@ def of_model(form: PublishForm, categories: tuple[str, ...], now: datetime) -> I
             field="type",
             is_harmless=False,
         )
-    if not form.name.strip():
+    if not trimmed(form.name):
         yield error("name", "the model has no name", "give one with --name", field="name")
     if not markdown.to_html(form.description):
         yield error("description", "the page says nothing of the model", "describe it: hubman edit, or --description",
                     field="description")  # fmt: skip
     yield from _category(form, categories)
     yield from _answers(form)
+    yield from _unrated(form)
     yield from _schedule(form, now)
     yield from _early_access(form)
 
@@ -99,6 +87,14 @@ def _answers(form: PublishForm) -> Iterator[Finding]:
                       "say --nsfw, or take them out", field="nsfw", is_harmless=False)  # fmt: skip
 
 
+def _unrated(form: PublishForm) -> Iterator[Finding]:
+    """Pictures of which nobody said how mature they are, where none may be."""
+    count = sum(picture.nsfw_level == 0 for part in form.parts for picture in part.pictures)
+    if count and (form.poi or form.minor or form.sfw_only):
+        yield warning("pictures-unrated", f"nobody said how mature {count} of the pictures are, and none may be",
+                      "rate them in the detail pane, or look at them once more", field="pictures")  # fmt: skip
+
+
 def _schedule(form: PublishForm, now: datetime) -> Iterator[Finding]:
     if form.published_at is None:
         return
@@ -126,85 +122,3 @@ def _early_access(form: PublishForm) -> Iterator[Finding]:
         if part.base_model in contract.enum_values("NonCommercialBaseModel"):
             yield error("base-monetised", f"the licence of {part.base_model} forbids to earn with it",
                         "turn early access off", field="early_access_days", part=part)  # fmt: skip
-
-
-def of_part(form: PublishForm, part: VersionPart, active: tuple[str, ...]) -> Iterator[Finding]:
-    """The rules of ``modelVersion.upsert``."""
-    if not part.name.strip():
-        yield error(
-            "version-name", "a version has no name", "give one with --version-name", field="version_name", part=part
-        )
-    yield from _base_model(form, part, active)
-    yield from _triggers(part)
-    yield from _strength(part)
-
-
-def _base_model(form: PublishForm, part: VersionPart, active: tuple[str, ...]) -> Iterator[Finding]:
-    name, architecture = part.base_model, part.file.architecture
-    may_be = form_base.candidates(architecture) or active
-    if not name:
-        some = " or ".join(may_be[:4])
-        yield error("base-missing", "the base model is unknown", f"name it with --base-model: {some}", field="base_model",
-                    part=part)  # fmt: skip
-        return
-    if name in contract.enum_values("DeprecatedBaseModel"):
-        yield error("base-refused", f"Civitai takes no new models for {name}", "its licence forbids it; publish it elsewhere",
-                    field="base_model", part=part)  # fmt: skip
-    elif name not in active and name not in contract.base_models():
-        near = form_base.near(name, active)
-        hint = f"did you mean {' or '.join(near)}?" if near else "name one with --base-model"
-        yield error("base-unknown", f"Civitai knows no base model {name!r}", hint, field="base_model", part=part)
-    elif part.sources.get("base_model") == GUESS:
-        others = ", ".join(one for one in form_base.candidates(architecture) if one != name)
-        hint = f"say it: --base-model {name!r}" + (f", or one of {others}" if others else "")
-        yield error("base-guessed", f"that its base is {name} is only a guess", hint, field="base_model", part=part)
-    elif name not in active:
-        yield warning("base-hidden", f"Civitai no longer offers {name} for new models", "name another, if it is true",
-                      field="base_model", part=part, is_harmless=False)  # fmt: skip
-    if form_base.contradicts(name, architecture):
-        yield warning("base-other", f"its weights are {architecture}'s, and {name} is another family",
-                      f"it may be {' or '.join(may_be[:3])}", field="base_model", part=part, is_harmless=False)  # fmt: skip
-    if form.nsfw and name in contract.enum_values("NsfwRestrictedBaseModel"):
-        yield error("base-nsfw", f"the licence of {name} forbids mature models", "publish it without --nsfw, if that is true",
-                    field="nsfw", part=part)  # fmt: skip
-
-
-def _triggers(part: VersionPart) -> Iterator[Finding]:
-    if not part.trained_words and not part.no_trigger_words:
-        yield error("triggers-missing", "no trigger words are set",
-                    "set trigger_words with hubman edit, or say that it needs none: --no-trigger-words",
-                    field="trained_words", part=part)  # fmt: skip
-    elif part.trained_words and part.no_trigger_words:
-        yield error("triggers-none", "it has trigger words and is said to need none", "say one of the two",
-                    field="no_trigger_words", part=part)  # fmt: skip
-
-
-def _strength(part: VersionPart) -> Iterator[Finding]:
-    low, high, best = part.strength_min, part.strength_max, part.strength
-    if low is not None and high is not None and low >= high:
-        yield error("strength-range", f"the smallest strength {low:g} is not below the largest {high:g}",
-                    "correct strength_min or strength_max", field="strength_min", part=part)  # fmt: skip
-    elif best is not None and ((low is not None and best < low) or (high is not None and best > high)):
-        yield error("strength-outside", f"the strength {best:g} lies outside of its own range",
-                    "correct strength, strength_min or strength_max", field="strength", part=part)  # fmt: skip
-    if best is None:
-        yield warning("strength-missing", "no strength is recommended", "a sweep finds one: hubman sweep", field="strength",
-                      part=part)  # fmt: skip
-
-
-def of_all_parts(form: PublishForm) -> Iterator[Finding]:
-    """What versions of one model must not have in common."""
-    seen: set[str] = set()
-    for part in form.parts:
-        name = part.name.strip().lower()
-        if name in seen:
-            yield error("version-twice", f"two versions are called {part.name}", "name them apart", field="version_name",
-                        part=part)  # fmt: skip
-        seen.add(name)
-    files: dict[str, VersionPart] = {}
-    for part in form.parts:
-        weights = part.file.autov3 or part.file.sha256
-        if weights in files:
-            yield error("weights-twice", f"{part.name} and {files[weights].name} are the same weights", "leave one out",
-                        part=part)  # fmt: skip
-        files[weights] = part

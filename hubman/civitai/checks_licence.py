@@ -9,8 +9,7 @@ from pathlib import PurePath
 import msgspec
 
 from hubman.civitai import contract, form_defaults
-from hubman.civitai.checks_form import error, warning
-from hubman.civitai.finding import Finding
+from hubman.civitai.finding import Finding, error, warning
 from hubman.civitai.form import PublishForm, VersionPart
 from registry import library, licence, lineage, prompt_name
 from registry.database import Registry
@@ -55,7 +54,7 @@ def _parent(form: PublishForm, part: VersionPart, model: ModelDetail) -> Iterato
         yield warning("parent-credit", f"{model.name} wants its creator to be named",
                       f"name {model.creator or 'them'} in the description", field="description", part=part)  # fmt: skip
     if not licence.is_known(model.permissions):
-        yield warning("parent-unknown", f"what {model.name} allows is not known here", "hubman updates asks Civitai",
+        yield warning("parent-unknown", f"what {model.name} allows is not known here", "hubman enrich asks Civitai",
                       part=part, is_harmless=False)  # fmt: skip
 
 

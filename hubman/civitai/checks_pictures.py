@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hubman.civitai import image_meta
-from hubman.civitai.checks_form import error, warning
-from hubman.civitai.finding import Finding
+from hubman.civitai.finding import Finding, error, warning
 from hubman.civitai.form import FormPicture, VersionPart
 from hubman.civitai.image_clean import cleaned, mime_type
 from registry.errors import DamagedFileError

@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from hubman.civitai import categories, contract, journal
-from hubman.civitai.checks_form import error, warning
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import AccountError, MissingError, NotOwnerError, ScopeError
-from hubman.civitai.finding import Finding
+from hubman.civitai.finding import Finding, error, warning
 from hubman.civitai.form import PublishForm
 from hubman.civitai.owned import OwnedModel
 from hubman.civitai.records import Me

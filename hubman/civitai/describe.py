@@ -116,8 +116,9 @@ def values(form: PublishForm) -> dict[str, str]:
         "strength_max": _number(part.strength_max),
     }
     is_told = any(facts.get(name) for name in _TRAINING)
+    base = part.base_model if part.base_model != "Other" else part.facts.get("checkpoint") or part.base_model
     # Alone the base model says nothing that the page does not say by itself.
-    return {**known, "base": markdown.escaped(part.base_model) if is_told else ""}
+    return {**known, "base": markdown.escaped(base) if is_told else ""}
 
 
 def _facts(part: VersionPart) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from hubman.civitai.form import VersionPart
 from registry.errors import HubError
 
 HARMLESS = "harmless"
@@ -33,6 +34,22 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_blocking(self) -> bool:
         return self.level == "error" or not self.accepted
+
+
+def error(code: str, message: str, hint: str, *, field: str = "", part: VersionPart | None = None) -> Finding:
+    """Something that has to be mended."""
+    where = part.version_id if part else ""
+    return Finding(level="error", code=code, message=message, hint=hint, field=field, version_id=where)
+
+
+def warning(
+    code: str, message: str, hint: str, *, field: str = "", part: VersionPart | None = None, is_harmless: bool = True
+) -> Finding:
+    """Something that a person may take responsibility for."""
+    where = part.version_id if part else ""
+    return Finding(
+        level="warning", code=code, message=message, hint=hint, field=field, version_id=where, is_harmless=is_harmless
+    )
 
 
 class PreflightError(HubError):

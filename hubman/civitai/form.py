@@ -60,6 +60,7 @@ class FormPicture(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     nsfw_level: int = 0
     caption: str = ""
+    """In words, for sites that show one."""
     generation: dict[str, Any] = {}
     links: dict[str, int] = {}
     """The site's version ids of the other models in it, by the hashes that ``generation`` has of them."""

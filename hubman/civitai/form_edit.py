@@ -50,7 +50,7 @@ def value_of(form: PublishForm, name: str) -> Any:
         return getattr(form, field)
     part = form.parts[_numbers(form, field, number)[0] if number else 0]
     if field == "pictures":
-        return tuple(picture.sha256[:12] for picture in part.pictures)
+        return tuple(f"{picture.sha256[:12]} {picture.caption}".strip() for picture in part.pictures)
     return getattr(part, _OF_PART.get(field, field))
 
 
@@ -109,10 +109,11 @@ def _of_part(part: VersionPart, field: str, value: Any) -> VersionPart:
 
 def _chosen(part: VersionPart, wanted: tuple[str, ...]) -> tuple[FormPicture, ...]:
     chosen = []
-    for start in wanted:
+    for told in wanted:
+        start, _, caption = told.partition(" ")
         found = [picture for picture in part.offered if picture.sha256.startswith(start.lower())]
         if len(found) != 1:
             problem = "no picture" if not found else "more than one picture"
-            raise UsageError(f"{problem} begins with {start}", "hubman images shows what it has")
-        chosen += found
+            raise UsageError(f"{problem} begins with {start}", "hubman publish REF --check shows what it has")
+        chosen += [msgspec.structs.replace(one, caption=caption.strip() or one.caption) for one in found]
     return tuple(chosen)

@@ -54,7 +54,7 @@ _LIST = (
     FormField("epochs", "count", "version", "epochs that it was trained for", low=0, high=100_000),
     FormField("steps", "count", "version", "steps that it was trained for", low=0, high=2**31 - 1),
     FormField("clip_skip", "count", "version", "which of the text encoder's last layers is read", low=1, high=12),
-    FormField("pictures", "words", "version", "the pictures to show, in order: the beginnings of their SHA-256"),
+    FormField("pictures", "words", "version", "pictures to show, in order: how their SHA-256 begins, and a caption if you like"),
     FormField("nsfw", "answer", "model", "is it meant for mature content?"),
     FormField("poi", "answer", "model", "does it depict a real person?"),
     FormField("minor", "answer", "model", "does it depict somebody under age?"),

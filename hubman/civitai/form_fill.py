@@ -8,8 +8,17 @@ from typing import Any
 
 import msgspec
 
-from hubman.civitai import categories, describe, form_base, form_defaults, form_edit, form_training, image_meta
-from hubman.civitai.form import GUESS, LAST, TEMPLATE, YOU, FormFile, FormPicture, PublishForm, VersionPart
+from hubman.civitai import (
+    categories,
+    describe,
+    form_base,
+    form_defaults,
+    form_edit,
+    form_last,
+    form_training,
+    image_meta,
+)
+from hubman.civitai.form import GUESS, TEMPLATE, YOU, FormFile, FormPicture, PublishForm, VersionPart
 from registry import library, lineage, previews, prompt_name, scan
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
@@ -45,7 +54,7 @@ def filled(registry: Registry, version_ids: Sequence[str], *, name: str = "") ->
     form = _model(registry, models[0], _distinct(parts))
     if name:
         form = msgspec.structs.replace(form, name=name, sources={**form.sources, "name": YOU})
-    return form_edit.refreshed(_as_last_time(registry, form))
+    return form_edit.refreshed(form_last.as_last_time(registry, form))
 
 
 def _model(registry: Registry, model: ModelDetail, parts: list[VersionPart]) -> PublishForm:
@@ -201,56 +210,6 @@ def _distinct(parts: list[VersionPart]) -> list[VersionPart]:
 
 def _named(part: VersionPart) -> dict[str, str]:
     return {**part.sources, "version_name": "default"}
-
-
-_FORMS = """
-SELECT json_extract(plan, '$.form') FROM publications WHERE version_id IN (SELECT value FROM json_each(?))
-ORDER BY created_at DESC, id DESC
-"""
-
-
-def _as_last_time(registry: Registry, form: PublishForm) -> PublishForm:
-    """With what was typed into the last form that any of these versions was sent with."""
-    rows = registry.db.execute(_FORMS, (msgspec.json.encode(form.version_ids).decode(),))
-    found = next((row[0] for row in rows if row[0]), None)
-    if found is None:
-        return form
-    try:
-        last = msgspec.json.decode(found, type=PublishForm)
-    except msgspec.MsgspecError:
-        # Written by another version of hubman: it has to be typed again.
-        return form
-    return _with_typed(form, last)
-
-
-def _with_typed(form: PublishForm, last: PublishForm) -> PublishForm:
-    typed = _typed(last.sources)
-    names = set(typed) & set(PublishForm.__struct_fields__) - {"published_at"}
-    changes: dict[str, Any] = {name: getattr(last, name) for name in names}
-    permissions = {name: getattr(last.permissions, name) for name in typed if name in form_defaults.NAMES}
-    changes["permissions"] = msgspec.structs.replace(form.permissions, **permissions)
-    if last.published_at and "published_at" in typed:
-        changes["published_at"] = last.published_at
-    parts = [_part_with_typed(part, last) for part in form.parts]
-    said = {**form.sources, **dict.fromkeys(typed, LAST)}
-    return msgspec.structs.replace(form, **changes, parts=tuple(parts), sources=said)
-
-
-def _part_with_typed(part: VersionPart, last: PublishForm) -> VersionPart:
-    before = next((one for one in last.parts if one.version_id == part.version_id), None)
-    if before is None:
-        return part
-    typed = _typed(before.sources)
-    renamed = {"version_name": "name", "version_description": "description"}
-    changes = {renamed.get(name, name): getattr(before, renamed.get(name, name)) for name in typed}
-    if "pictures" in changes:
-        offered = {picture.sha256: picture for picture in part.offered}
-        changes["pictures"] = tuple(offered[one.sha256] for one in before.pictures if one.sha256 in offered)
-    return msgspec.structs.replace(part, **changes, sources={**part.sources, **dict.fromkeys(typed, LAST)})
-
-
-def _typed(sources: Mapping[str, str]) -> list[str]:
-    return [name for name, source in sources.items() if source in {YOU, LAST}]
 
 
 assert set(_SAID) <= set(SOURCES)  # noqa: S101 - two tables that must agree

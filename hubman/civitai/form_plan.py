@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ FP = {
     "F8_E5M2": "fp8",
 }  # fmt: skip
 """Civitai's name of a precision by the header's."""
+
+
+_EDGES = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+$")
 
 
 def plan(
@@ -34,7 +38,7 @@ def plan(
 def model_fields(form: PublishForm) -> dict[str, Any]:
     """The input of ``model.upsert`` for a new model."""
     fields: dict[str, Any] = {
-        "name": form.name.strip(),
+        "name": trimmed(form.name),
         "type": form.type,
         "uploadType": "Created",
         "status": "Draft",
@@ -55,7 +59,12 @@ def model_fields(form: PublishForm) -> dict[str, Any]:
 def tags(form: PublishForm) -> list[str]:
     """The category first, then the other tags; trimmed and lower-case, as the site keeps them."""
     every = [form.category, *form.tags]
-    return list(dict.fromkeys(name for tag in every if (name := " ".join(tag.split()).lower())))
+    return list(dict.fromkeys(name for tag in every if (name := " ".join(trimmed(tag).split()).lower())))
+
+
+def trimmed(text: str) -> str:
+    """As the site trims: a byte order mark is white space there."""
+    return _EDGES.sub("", text)
 
 
 def expand_uses(uses: tuple[str, ...]) -> list[str]:
@@ -68,7 +77,7 @@ def expand_uses(uses: tuple[str, ...]) -> list[str]:
 def version_fields(form: PublishForm, part: VersionPart) -> dict[str, Any]:
     """The input of ``modelVersion.upsert`` for a new version, but for ``modelId``."""
     fields: dict[str, Any] = {
-        "name": part.name.strip(),
+        "name": trimmed(part.name),
         "baseModel": part.base_model,
         "baseModelType": "Standard",
         "status": "Draft",
@@ -105,7 +114,7 @@ def _version(form: PublishForm, part: VersionPart, extra: Mapping[str, PlannedFi
         version_id=part.version_id,
         fields=version_fields(form, part),
         files=(weights, *attached),
-        post_title=f"{form.name.strip()} - {part.name.strip()} Showcase",
+        post_title=f"{trimmed(form.name)} - {trimmed(part.name)} Showcase",
         pictures=tuple(_picture(part, picture) for picture in part.pictures),
     )
 

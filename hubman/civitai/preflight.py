@@ -13,6 +13,7 @@ from hubman.civitai import (
     checks_licence,
     checks_pictures,
     checks_site,
+    checks_version,
     conformance,
     form_plan,
     journal,
@@ -21,7 +22,7 @@ from hubman.civitai import (
 )
 from hubman.civitai.checks_site import Site, check_account
 from hubman.civitai.client import Civitai
-from hubman.civitai.finding import Finding, PreflightError, accepted, blocking
+from hubman.civitai.finding import Finding, PreflightError, accepted, blocking, error
 from hubman.civitai.form import PublishForm, VersionPart
 from hubman.civitai.planned import Plan, PlannedFile
 from hubman.progress import Progress, Report, silent
@@ -59,7 +60,7 @@ def findings(
     report(Progress(stage="check", message="account"))
     user, refused = checks_site.account(client) if client is not None else (form.creator, ())
     site = checks_site.lists(client)
-    found = [*refused, *checks_form.of_model(form, site.categories, now()), *checks_form.of_all_parts(form)]
+    found = [*refused, *checks_form.of_model(form, site.categories, now()), *checks_version.of_all(form)]
     for part in form.parts:
         report(Progress(stage="check", message=part.file.name))
         found += _of_part(registry, form, part, site, user)
@@ -72,12 +73,12 @@ def findings(
 
 
 def _of_part(registry: Registry, form: PublishForm, part: VersionPart, site: Site, user: str) -> Iterator[Finding]:
-    yield from checks_form.of_part(form, part, site.active_base_models)
+    yield from checks_version.of_part(form, part, site.active_base_models)
     yield from checks_file.of_part(form, part)
     yield from checks_pictures.of_part(part)
     yield from checks_licence.of_part(registry, form, part, user)
     if form.attach_training_data and not part.dataset:
-        yield checks_form.error(
+        yield error(
             "training-data", f"the training images of {part.name} are not on this machine", "keep them private",
             field="attach_training_data", part=part,
         )  # fmt: skip
@@ -86,7 +87,7 @@ def _of_part(registry: Registry, form: PublishForm, part: VersionPart, site: Sit
 def _schemas(form: PublishForm, site: Site) -> Iterator[Finding]:
     """What the other rules let through and Civitai's schemas do not."""
     for call, problem in conformance.problems(form_plan.plan(_as_sent(form, site))):
-        yield checks_form.error("schema", f"{call} takes no such input: {problem}", "correct the field that it names")
+        yield error("schema", f"{call} takes no such input: {problem}", "correct the field that it names")
 
 
 def _as_sent(form: PublishForm, site: Site) -> PublishForm:

@@ -185,6 +185,18 @@ def _last(path: str) -> str:
     return re.split(r"[\\/]", path.strip().rstrip("\\/"))[-1]
 
 
+def kept_copy(source: Path, target: Path, metadata: Mapping[str, str]) -> FileHashes | None:
+    """The hashes of ``target`` where it is such a copy already, so that an upload that was cut off finds it untouched."""
+    try:
+        copy, original = read_header(target), read_header(source)
+    except (OSError, DamagedFileError):
+        return None
+    if copy.metadata != metadata or copy.tensors != original.tensors:
+        return None
+    hashes = hash_file(target)
+    return hashes if hashes.autov3 == hash_file(source).autov3 else None
+
+
 def write_copy(source: Path, target: Path, metadata: Mapping[str, str]) -> FileHashes:
     """Write ``source`` to ``target`` with other metadata; returns the copy's hashes. The weights are the same bytes.
 

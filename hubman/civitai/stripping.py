@@ -39,7 +39,7 @@ def _with_copy(registry: Registry, part: VersionPart) -> VersionPart:
     if less == metadata:
         return part
     target = folder(registry, part) / part.file.name
-    hashes = reveal.write_copy(source, target, less)
+    hashes = reveal.kept_copy(source, target, less) or reveal.write_copy(source, target, less)
     original = library.file_by_hash(registry, part.file.sha256)
     if original is None:
         raise NotFoundError(f"{part.file.name} is not in the library any more", "run hubman scan first")

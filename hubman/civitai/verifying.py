@@ -58,7 +58,7 @@ def _of_file(version: PlannedVersion, file: PlannedFile, there: EditVersion) -> 
 
 
 def _compare(field: str, sent: Any, found: Any) -> Iterator[Difference]:
-    if _plain(field, sent) != _plain(field, found):
+    if sent != found and _plain(field, sent) != _plain(field, found):
         yield Difference(field=field, sent=_shown(sent), found=_shown(found))
 
 

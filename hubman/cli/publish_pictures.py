@@ -28,4 +28,4 @@ def make_pictures(registry: Registry, form: PublishForm, count: int, base: str, 
     if as_json:
         output.print_json(made)
     else:
-        output.say(f"{sum(map(len, made.values()))} pictures; publish it now, or look at them first: hubman images")
+        output.say(f"{sum(map(len, made.values()))} pictures; publish it now, or look at them first: hubman")

@@ -16,6 +16,7 @@ from hubman.civitai import checks_site, contract, form_edit, preflight
 from hubman.civitai.client import Civitai
 from hubman.civitai.finding import HARMLESS, Finding, accepted, blocking
 from hubman.civitai.form import FormPicture, Permissions, PublishForm
+from hubman.cli.main import COMMANDS
 from hubman.sandbox import seed_model
 from registry import edits, library, timestamps
 from registry.database import Registry
@@ -79,7 +80,8 @@ def test_a_good_form_passes_every_check(world: World) -> None:
 
 
 TYPED = [
-    ({"name": ""}, "name"), ({"category": "stile"}, "category-unknown"), ({"category": "", "tags": "ink"}, "category-missing"),
+    ({"name": ""}, "name"),
+    ({"name": "\ufeff"}, "name"), ({"category": "stile"}, "category-unknown"), ({"category": "", "tags": "ink"}, "category-missing"),
     ({"category": "", "tags": "style, character"}, "category-several"), ({"nsfw": ""}, "nsfw-unanswered"),
     ({"poi": ""}, "poi-unanswered"), ({"minor": ""}, "minor-unanswered"), ({"nsfw": "yes", "poi": "yes"}, "nsfw-poi"),
     ({"nsfw": "yes", "minor": "yes"}, "nsfw-minor"), ({"nsfw": "yes", "sfw_only": "yes"}, "nsfw-sfw-only"),
@@ -165,6 +167,7 @@ WARNED: list[tuple[Callable[[World], PublishForm], str, bool]] = [
     (lambda w: _and(w, picture(write_bytes(w.folder / "cut.png", png()[:40]))), "picture-left-out", True),
     (lambda w: _and(w, picture(write_bytes(w.folder / "v.mp4", b"x"))), "picture-left-out", True),
     (lambda w: _silent(w.form), "pictures-silent", False),
+    (lambda w: replace(w.form, poi=True), "pictures-unrated", True),
 ]  # fmt: skip
 
 
@@ -334,6 +337,14 @@ def test_every_code_is_told_in_the_documentation() -> None:
     told = set(re.findall(r"[a-z][a-z-]+", (root / "docs" / "publishing.md").read_text()))
     assert {*codes, "header-secret", "header-private", "header-prompt", "poi-unanswered"} <= told
     assert len(codes) > 40
+
+
+def test_what_a_hint_says_to_run_is_a_command() -> None:
+    folder = Path(__file__).parents[2] / "hubman" / "civitai"
+    text = " ".join(path.read_text() for path in [*folder.glob("checks_*.py"), *folder.glob("form_*.py")])
+    named = set(re.findall(r"hubman ([a-z-]+)", text))
+    assert named >= {"scan", "edit", "sweep", "publish"}
+    assert named <= set(COMMANDS)
 
 
 def test_a_parent_that_nobody_knows_is_told(world: World) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from hubman.civitai import form_defaults
+from hubman.civitai import form_defaults, form_fill
+from hubman.cli import publish_form
 from hubman.cli.main import run
 from registry import library
 from registry.database import Registry
@@ -88,6 +90,22 @@ def test_the_form_is_shown_with_its_sources_and_civitai_s_tags(site: Bench, caps
     found = told(capsys)
     assert found["form"]["parts"][0]["base_model"] == "SD 1.5"
     assert all(one["accepted"] for one in found["findings"])
+
+
+def test_a_person_is_asked_what_only_a_person_knows(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Registry(home) as registry:
+        version = make_version(registry, tmp_path)
+        library.set_facts(registry, version, "user", {"base_model": None})
+        library.set_facts(registry, version, "guess", {"base_model": "SD 1.4"})
+        form = form_fill.filled(registry, [version])
+    with CliRunner().isolation(input="y\nn\nn\nSD 1.5\n"):
+        answered = publish_form.asked(form)
+        assert publish_form.asked(answered) == answered
+    assert (answered.nsfw, answered.poi, answered.minor) == (True, False, False)
+    assert (answered.parts[0].base_model, answered.parts[0].sources["base_model"]) == ("SD 1.5", "you")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.usefixtures("site")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -24,7 +23,6 @@ from hubman.civitai import (
     form_edit,
     form_fill,
     form_plan,
-    markdown,
 )
 from hubman.civitai.form import FormFile, Permissions, PublishForm, VersionPart
 from hubman.civitai.form_fields import FIELDS
@@ -33,6 +31,7 @@ from registry.database import Registry
 from registry.errors import UsageError
 from registry.scan import index_file
 from tests.support.civitai import quick_registry, write_lora, write_png
+from tests.support.kept_html import text_of_kept
 from tests.support.publishing import NAME, form_of, make_version
 
 NOW = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
@@ -102,20 +101,44 @@ def test_several_versions_make_one_form_with_a_part_each(registry: Registry, tmp
         form_edit.changed(form, {"4.strength": "1"})
 
 
-def test_what_was_typed_is_there_again_in_the_next_form(registry: Registry, tmp_path: Path) -> None:
-    version_id = make_version(registry, tmp_path)
-    form = form_of(registry, version_id, name="Typed", strength="0.75", commercial_use="none")
+def sent(registry: Registry, form: PublishForm) -> None:
+    """As if the form had been sent."""
     plan = msgspec.json.encode(form_plan.plan(form, site="s")).decode()
     with registry.transaction() as db:
         db.execute(
             "INSERT INTO publications (id, version_id, site, plan, state, created_at) VALUES ('p', ?, 's', ?, 'open', '')",
-            (version_id, plan),
+            (form.version_ids[0], plan),
         )
+
+
+def test_what_was_typed_is_there_again_in_the_next_form(registry: Registry, tmp_path: Path) -> None:
+    version_id = make_version(registry, tmp_path)
+    later = "2999-01-01T00:00+00:00"
+    sent(
+        registry,
+        form_of(registry, version_id, name="Typed", strength="0.75", commercial_use="none", published_at=later),
+    )
     again = form_fill.filled(registry, [version_id])
     assert (again.name, again.nsfw, again.parts[0].strength) == ("Typed", False, 0.75)
     assert again.permissions.commercial_use == ()
     assert form_edit.source_of(again, "nsfw") == "last time"
     assert "Strength: 0.75" in again.description
+    assert again.published_at is not None
+    sent_long_ago = "UPDATE publications SET plan = replace(plan, '2999', '2020')"
+    registry.db.execute(sent_long_ago)
+    assert form_fill.filled(registry, [version_id]).published_at is None
+
+
+def test_a_model_s_next_version_knows_the_answers_and_gives_nothing_away(registry: Registry, tmp_path: Path) -> None:
+    first = make_version(registry, tmp_path)
+    giving = {"attach_training_data": "yes", "early_access_days": "7", "early_access_price": "500", "strength": "0.75"}
+    form = form_of(registry, first, **giving)
+    sent(registry, form)
+    second = index_file(registry, write_lora(tmp_path / "models" / "harbor2.safetensors", seed=5))
+    library.set_facts(registry, second, "user", {"model": form.model_id})
+    again = form_fill.filled(registry, [second])
+    assert (again.nsfw, again.poi, again.minor) == (False, False, False)
+    assert (again.attach_training_data, again.early_access_days, again.parts[0].strength) == (False, 0, None)
 
 
 def test_permissions_are_the_site_s_else_the_saved_else_the_usual(registry: Registry, tmp_path: Path) -> None:
@@ -232,6 +255,9 @@ def test_pictures_are_chosen_in_order(registry: Registry, tmp_path: Path) -> Non
     form = form_edit.changed(form, {"pictures": f"{second.sha256[:8]}, {first.sha256[:8]}"})
     assert form.parts[0].pictures == (second, first)
     assert form_edit.changed(form, {"pictures": first.sha256}).parts[0].pictures == (first,)
+    told = form_edit.changed(form, {"pictures": f"{first.sha256[:8]} A boat at dawn"})
+    assert [picture.caption for picture in told.parts[0].pictures] == ["A boat at dawn"]
+    assert form_edit.changed(told, {"pictures": form_edit.text_of(told, "pictures")}) == told
 
 
 def test_permissions_keep_to_the_base_model_s_licence_unless_somebody_says_otherwise(
@@ -248,95 +274,6 @@ def test_saved_permissions_can_be_taken_back(registry: Registry) -> None:
     form_defaults.save(registry, Permissions(commercial_use=()))
     undo.undo(registry)
     assert form_defaults.read(registry.home) == Permissions(allow_no_credit=False)
-
-
-# the description ------------------------------------------------------------------------------------------------------
-
-
-def test_an_own_template_is_used_and_what_is_typed_replaces_it(registry: Registry, tmp_path: Path) -> None:
-    (registry.home / describe.FILE).write_text(
-        "# {name}\n\nUse {triggers} at {strength_best}.\n\n## Data\n\n{images} images\n"
-    )
-    form = form_of(registry, make_version(registry, tmp_path))
-    assert form.description == "# Harbor Style\n\nUse `hrbr style` at 0.8."
-    changed = form_edit.changed(form, {"strength": "0.6", "trained_words": "a`b, c"})
-    assert "Use ``a`b``, `c` at 0.6." in changed.description
-    typed = form_edit.changed(changed, {"description": "All of {triggers} is mine."})
-    assert typed.description == "All of {triggers} is mine."
-    assert form_edit.changed(typed, {"strength": "0.5"}).description == typed.description
-    assert form_edit.changed(typed, {"description": ""}).description == changed.description
-    (registry.home / describe.FILE).write_text("{nothing}")
-    with pytest.raises(UsageError, match="nothing"):
-        form_of(registry, form.version_ids[0])
-
-
-@pytest.mark.parametrize(
-    ("text", "html"),
-    [
-        ("", ""), ("a\n\nb", "<p>a</p><p>b</p>"), ("a\nb", "<p>a<br>b</p>"), ("# Title", "<p><strong>Title</strong></p>"),
-        ("**b** *i* ~~s~~ `c<d`", "<p><strong>b</strong> <em>i</em> <s>s</s> <code>c&lt;d</code></p>"),
-        ("- a\n- b", "<ul><li>a</li><li>b</li></ul>"), ("1. a\n2. b", "<ol><li>a</li><li>b</li></ol>"),
-        ("- a\n  - b\n- c", "<ul><li>a<ul><li>b</li></ul></li><li>c</li></ul>"), ("snake_case_word", "<p>snake_case_word</p>"),
-        ("2 * 3 * 4", "<p>2 * 3 * 4</p>"), ("**open", "<p>**open</p>"), ("\\*a\\*", "<p>*a*</p>"),
-        ("[x](https://e.org/?a=1&b)", '<p><a href="https://e.org/?a=1&amp;b">x</a></p>'),
-        ("[x](javascript:alert)", "<p>[x](javascript:alert)</p>"), ("![p](https://e.org/x.png)", '<p><a href="https://e.org/x.png">p</a></p>'),
-        ("see https://e.org/a.", '<p>see <a href="https://e.org/a">https://e.org/a</a>.</p>'),
-        ("<script>x</script>", "<p>&lt;script&gt;x&lt;/script&gt;</p>"), ("```\n<b>\n```", "<pre><code>&lt;b&gt;</code></pre>"),
-        ("> said\n> so", "<p><em>said<br>so</em></p>"), ("a\n---\nb", "<p>a</p><p>b</p>"), ("``a`b``", "<p><code>a`b</code></p>"),
-    ],
-)  # fmt: skip
-def test_markdown_becomes_the_html_that_civitai_keeps(text: str, html: str) -> None:
-    assert markdown.to_html(text) == html
-
-
-class _Tags(html.parser.HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in markdown.TAGS
-        assert [name for name, _ in attrs] == (["href"] if tag == "a" else [])
-        assert all(str(value).lower().startswith(("http://", "https://", "mailto:")) for _, value in attrs)
-        if tag != "br":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-_MARKED = st.lists(
-    st.sampled_from(
-        ["**", "*", "_", "__", "~~", "`", "``", "\n", "\n\n", "- ", "  - ", "1. ", "# ", "> ", "```", "<b>", "</p>", "&amp;", "[a](",
-         "https://e.org/", ")", "](", "![", "word", " ", "    ", "\\", "<script>", '"', "\x00", "\u202e", "猫"]
-    ),
-    max_size=40,
-).map("".join)  # fmt: skip
-
-
-@given(_MARKED | st.text(max_size=200))
-@settings(max_examples=100, deadline=None)
-def test_any_text_makes_well_formed_html_with_allowed_tags_only(text: str) -> None:
-    reader = _Tags()
-    reader.feed(markdown.to_html(text))
-    reader.close()
-    assert reader.open == []
-
-
-@given(st.text(max_size=60))
-@settings(max_examples=50, deadline=None)
-def test_what_is_escaped_or_code_says_itself(text: str) -> None:
-    line = " ".join("".join(sign for sign in text if sign.isprintable() or sign.isspace()).split())
-    for told in (markdown.escaped(line), markdown.code(line) if line else ""):
-        reader = _Tags()
-        reader.feed(markdown.to_html(f"x{told}x"))
-        reader.close()
-        if told:
-            assert "".join(reader.text.split()) == "".join(f"x{line}x".split())
 
 
 # every form is one that Civitai takes ---------------------------------------------------------------------------------
@@ -390,10 +327,7 @@ def test_whatever_a_form_says_is_input_that_civitai_s_schemas_take(form: Publish
     assert plan.model["allowCommercialUse"] is not None, "left out, it would allow to sell"
     assert all(version.fields["usageControl"] == "Download" for version in plan.versions)
     assert all("earlyAccessGoalConfig" not in version.fields for version in plan.versions)
-    reader = _Tags()
-    reader.feed(plan.model["description"] or "")
-    reader.close()
-    assert reader.open == []
+    text_of_kept(plan.model["description"] or "")
     assert msgspec.json.decode(msgspec.json.encode(form), type=PublishForm) == form
 
 
