@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -91,14 +92,11 @@ def _attempt(
 ) -> UploadState:
     if state is not None and state.finished:
         return state
-    before, urls = path.stat(), {}
+    urls: dict[int, str] = {}
     if state is None:
         state, urls = _start(transport, path, *start)
         save(state)
     state = _Parts(transport, path, state, save=save, report=report).send(urls)
-    after = path.stat()
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise HubError(f"{path} changed while it was sent", "run hubman scan, then try again")
     transport.call("POST", "/api/upload/complete", what="finishing the upload", json=complete_body(state))
     state = msgspec.structs.replace(state, finished=True)
     save(state)
@@ -142,7 +140,8 @@ class _Parts:
         self._urls = dict(urls)
         missing = [n for n in range(1, self._state.part_count + 1) if str(n) not in self._state.parts]
         self._tell()
-        with ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="upload") as pool:
+        with ThreadPoolExecutor(max_workers=PARALLEL + 1, thread_name_prefix="upload") as pool:
+            hashing = pool.submit(self._hash)
             waiting: set[Future[tuple[int, str]]] = {pool.submit(self._send_part, number) for number in missing}
             try:
                 while waiting:
@@ -150,12 +149,25 @@ class _Parts:
                     for future in arrived:
                         self._arrived(*future.result())
                     self._tell()
+                if hashing.result() != self._state.sha256:
+                    raise HubError(f"{self._path} changed since it was checked", "run hubman scan, then try again")
             except BaseException:
                 # Also for Ctrl-C: neither the parts in the queue nor the rest of those under way may go out any more.
                 self._stopped.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         return self._state
+
+    def _hash(self) -> str:
+        """SHA-256 of the whole file, read beside the parts: what is sent is what was checked."""
+        digest = hashlib.sha256()
+        for block in FileSlice(self._path, 0, self._state.size, lambda _done: self._go_on()):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise CivitaiError("the upload was stopped", "run the same command again")
 
     def _arrived(self, number: int, etag: str) -> None:
         """Saved and told by the caller's thread alone: a registry connection belongs to one thread."""
@@ -216,8 +228,7 @@ class _Parts:
             return None
 
     def _read(self, number: int, done: int) -> None:
-        if self._stopped.is_set():
-            raise CivitaiError("the upload was stopped", "run the same command again")
+        self._go_on()
         self._under_way[number] = done
 
     def _url(self, number: int, *, fresh: bool) -> str:

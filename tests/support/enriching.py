@@ -18,7 +18,7 @@ from hubman.sandbox import Seeded, seed_model
 from registry import timestamps
 from registry.database import Registry
 from registry.scan import index_file
-from tests.support.civitai import Bench, quick_registry, write_lora
+from tests.support.civitai import Bench, digest, quick_registry, write_lora
 
 DAY = timedelta(days=1)
 _numbers = itertools.count(1)
@@ -57,7 +57,7 @@ class Desk:
         base = {"modelId": seeded.model_id, "name": name, "baseModel": "SD 1.5"}
         with self.site.client("full") as owner:
             number = owner.upsert_version({**base, **fields})
-            sent = owner.upload_file(path, name=path.name)
+            sent = owner.upload_file(path, name=path.name, sha256=digest(path))
             about = {"name": path.name, "type": "Model", "modelVersionId": number, "sizeKB": sent.size / 1024}
             owner.create_file({**about, "url": sent.url, "s3Path": sent.key})
             owner.publish_version(number)

@@ -96,6 +96,8 @@ class Flows:
     def __init__(self, site: Bench, client: Civitai, registry: Registry, folder: Path) -> None:
         self.site, self._client, self._registry, self._folder = site, client, registry, folder
         self._count = 0
+        self.requests = 0
+        """How many were sent so far."""
 
     def run(self, page: dict[str, Any], other: dict[str, Any], *, later: bool) -> None:
         """First publication (now or later), an added version, an edit into ``other``, hiding, and showing again."""
@@ -130,6 +132,7 @@ class Flows:
         for version in versions:
             assert [len(world.files(version["id"])), len(world.posts(version["id"]))] == [1, 1]
             assert len(world.images(world.posts(version["id"])[0]["id"])) == 2
+        self.requests += len(world.requests)
         world.requests.clear()
 
 
