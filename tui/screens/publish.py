@@ -125,7 +125,8 @@ class PublishScreen(HubScreen):
     @on(RowList.Highlighted, "#form")
     def _follow_row(self) -> None:
         """What was found of the row under the cursor is what ``a`` and ``f`` are about."""
-        line = self.query_one(FormList).current
+        rows = self.query_one(FormList)
+        line = rows.current if rows.has_focus else None
         found = publishing.of_field(self.draft, line) if self.draft and line else []
         if found and self.draft is not None:
             self.query_one(FindingList).cursor = self.draft.told.index(found[0])
