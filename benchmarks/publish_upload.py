@@ -104,7 +104,7 @@ def _etag(headers: Path) -> str:
 
 def cut(file: Path, folder: Path) -> list[Path]:
     """The file in parts of 25 MiB."""
-    parts = []
+    parts: list[Path] = []
     with file.open("rb") as source:
         while block := source.read(_PART):
             parts.append(folder / f"part{len(parts)}.bin")

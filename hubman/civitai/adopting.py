@@ -50,7 +50,7 @@ def _files(log: Journal, there: EditVersion) -> None:
     for file in there.files:
         _, name = send_files.step_names(file.type)
         if log.step(name) is None:
-            raw = next((one for one in there.raw.get("files") or () if one.get("id") == file.id), {})
+            raw: dict[str, Any] = next((one for one in there.raw.get("files") or () if one.get("id") == file.id), {})
             facts = {"name": file.name, "sha256": file.sha256, "metadata": raw.get("metadata") or {},
                      "visibility": raw.get("visibility") or "Public"}  # fmt: skip
             _write(log, name, file.id, facts)

@@ -54,7 +54,7 @@ def unpublish(registry: Registry, client: Civitai, version_ids: Sequence[str]) -
     return Hidden(model_id=model_id, version_ids=tuple(sorted(numbers)), is_whole=not others, url=url)
 
 
-def take_place(registry: Registry, site: str, version_id: str) -> bool:
+def take_place(registry: Registry, version_id: str, site: str) -> bool:
     """Let a version go on with the publication of the one whose file it replaced on this machine; whether there was any.
 
     A file with other bytes is another version to the library; on the page it is the same one, with its file replaced.

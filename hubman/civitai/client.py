@@ -35,8 +35,11 @@ class Civitai(Browsing, Whole):
         """Create (without ``id``) or update a model; returns its id."""
         return _made(self.mutate("model.upsert", fields, repeatable="id" in fields), "the model")
 
-    def upsert_version(self, fields: Mapping[str, Any], *, fresh: bool = False) -> int:
-        """Create (without ``id``) or update a version; returns its id. ``fresh``: its model was made just now."""
+    def upsert_version(self, fields: Mapping[str, Any], *, fresh: bool = True) -> int:
+        """Create (without ``id``) or update a version; returns its id.
+
+        Here and below ``fresh`` says that what the call is about may have been made just now.
+        """
         return _made(self._settle("modelVersion.upsert", fields, fresh=fresh, repeatable="id" in fields), "the version")
 
     def create_file(self, fields: Mapping[str, Any]) -> int:
@@ -47,12 +50,12 @@ class Civitai(Browsing, Whole):
         """Other facts of a file, or with ``url``, ``s3Path``, ``backend`` and ``sizeKB`` other bytes."""
         self.mutate("modelFile.update", {"id": file_id, **fields}, repeatable=True)
 
-    def create_post(self, *, version_id: int, title: str, fresh: bool = False) -> int:
+    def create_post(self, *, version_id: int, title: str, fresh: bool = True) -> int:
         """A draft post that shows a version; returns its id. Counts against the daily limit."""
         value = {"modelVersionId": version_id, "title": title}
         return _made(self._settle("post.create", value, fresh=fresh, repeatable=False), "the post")
 
-    def add_image(self, fields: Mapping[str, Any], *, fresh: bool = False) -> int:
+    def add_image(self, fields: Mapping[str, Any], *, fresh: bool = True) -> int:
         """Put an uploaded image into a post and return its id; repeating it answers with the same image."""
         return _made(self._settle("post.addImage", fields, fresh=fresh), "the image")
 
@@ -63,16 +66,16 @@ class Civitai(Browsing, Whole):
     def reorder_images(self, post_id: int, image_ids: list[int]) -> None:
         self.mutate("post.reorderImages", {"id": post_id, "imageIds": image_ids}, repeatable=True)
 
-    def update_post(self, post_id: int, fields: Mapping[str, Any], *, fresh: bool = False) -> None:
+    def update_post(self, post_id: int, fields: Mapping[str, Any], *, fresh: bool = True) -> None:
         self._settle("post.update", {"id": post_id, **fields}, fresh=fresh)
 
     def publish_model(
-        self, model_id: int, version_ids: list[int], *, at: datetime | None = None, fresh: bool = False
+        self, model_id: int, version_ids: list[int], *, at: datetime | None = None, fresh: bool = True
     ) -> None:
         """First release of a model, with these versions and their draft posts."""
         self._settle("model.publish", {"id": model_id, "versionIds": version_ids, **_when(at)}, fresh=fresh)
 
-    def publish_version(self, version_id: int, *, at: datetime | None = None, fresh: bool = False) -> None:
+    def publish_version(self, version_id: int, *, at: datetime | None = None, fresh: bool = True) -> None:
         """A further version of a model that is already public."""
         self._settle("modelVersion.publish", {"id": version_id, **_when(at)}, fresh=fresh)
 

@@ -71,7 +71,8 @@ def publish(
     report = stoppable(report, should_stop)
     report(Progress(stage="check", message="account"))
     for version_id in form.version_ids:
-        if replace and not after.take_place(registry, client.site, version_id):
+        known = journal.begun if dry_run else after.take_place
+        if replace and not known(registry, version_id, client.site):
             raise HubError(
                 f"no file that {form.part(version_id).file.name} replaced is published", "publish it as a new version"
             )
@@ -127,6 +128,9 @@ def _hand_off(sender: Sender) -> Iterator[None]:
     except CivitaiError as error:
         if page := sender.wizard():
             error.hint = f"{error.hint}; the draft is kept: {page}".removeprefix("; ")
+        elif 400 <= error.status < 500:
+            page = handoff.wizard(sender.client.site, 0, ())
+            error.hint = f"{error.hint}; it can be made in a browser too: {page}".removeprefix("; ")
         raise
 
 

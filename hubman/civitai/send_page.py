@@ -66,7 +66,7 @@ def _change_version(steps: Steps, model_id: int, version_id: int, changed: dict[
     }
     fields: dict[str, Any] = {**there.guarded(), **kept, **changed}
     fields.pop("status", None)
-    steps.client.upsert_version({**fields, "id": version_id, "modelId": model_id})
+    steps.client.upsert_version({**fields, "id": version_id, "modelId": model_id}, fresh=steps.is_fresh(VERSION))
 
 
 def _called(model: OwnedModel, name: str) -> list[int]:

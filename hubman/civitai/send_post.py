@@ -57,7 +57,7 @@ def send_post(steps: Steps, version: PlannedVersion, model_id: int, version_id: 
         call=lambda: steps.client.create_post(version_id=version_id, title=title, fresh=fresh),
         listed=listed,
     )
-    steps.update(POST, {"title": title}, lambda changed: steps.client.update_post(post_id, changed))
+    steps.update(POST, {"title": title}, lambda changed: steps.client.update_post(post_id, changed, fresh=False))
     return post_id
 
 

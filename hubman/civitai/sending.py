@@ -63,6 +63,9 @@ class Sender:
         self._steps = {version_id: Steps(client, journals(version_id), report) for version_id in ids}
         lead = journal.lead(registry, ids, client.site)
         self.lead = self._steps.get(lead) or Steps(client, journals(lead), report)
+        if plan.civitai_model_id and self.lead.made(MODEL) != plan.civitai_model_id:
+            # Another page than the one that this model is on: nothing of it belongs into that one's journal.
+            lead, self.lead = ids[0], self._steps[ids[0]]
         self.owns_page = edit or lead in self._steps
         """Whether the page's own words are this plan's to change."""
 
@@ -79,14 +82,14 @@ class Sender:
 
     def wizard(self) -> str:
         """The page where the draft can be finished in a browser, at the step that comes next; empty without a draft."""
-        if not self.lead.made(MODEL):
+        model_id = self.lead.made(MODEL) or self.plan.civitai_model_id
+        if not model_id:
             return ""
         every = list(self._steps.values())
         steps = next((one for one in every if not (one.made(VERSION) and one.made("file"))), every[-1])
         done = [name for name in (VERSION, "file") if steps.made(name)]
-        joined = steps is not self.lead
-        number = steps.made(VERSION)
-        return handoff.wizard(self.client.site, self.lead.made(MODEL), done, version_id=number, joined=joined)
+        joined = not steps.made(MODEL)
+        return handoff.wizard(self.client.site, model_id, done, version_id=steps.made(VERSION), joined=joined)
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -205,11 +208,11 @@ def _check_scans(there: EditVersion, post: Post | None) -> None:
     for file in there.files:
         if "Danger" in {file.virus_scan_result, file.pickle_scan_result}:
             raise CivitaiError(
-                f"Civitai's scan calls {file.name} dangerous", "it stays a draft; check where it came from"
+                f"Civitai's scan calls {file.name} dangerous", "make it anew and send that with --replace-file"
             )
     for image in post.images if post else ():
         if image.ingestion == "Blocked":
             reason = image.blocked_for or "its rules"
             raise CivitaiError(
-                f"Civitai blocked a picture ({reason})", "it stays a draft; remove the picture on the site"
+                f"Civitai blocked a picture ({reason})", "take the picture out on the site, and publish without it"
             )

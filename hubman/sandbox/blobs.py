@@ -27,11 +27,14 @@ async def receive(path: Path, blocks: AsyncIterator[bytes]) -> tuple[str, int]:
     """Write a body as it comes, whole or not at all; returns its MD5 and its length in bytes."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     digest, length = hashlib.md5(usedforsecurity=False), 0
-    with temporary.open("wb") as file:
-        async for block in blocks:
-            digest.update(block)
-            length += file.write(block)
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            async for block in blocks:
+                digest.update(block)
+                length += file.write(block)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return digest.hexdigest(), length
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -44,7 +44,11 @@ async def _put(request: Request) -> Response:
         return _put_media(world, request, body, f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
     upload_id, number = request.query_params.get("uploadId", ""), int(request.query_params["partNumber"])
     received = world.blob_path(part_key(upload_id, number))
-    digest, length = await blobs.receive(received, request.stream())
+    try:
+        digest, length = await blobs.receive(received, request.stream())
+    except ClientDisconnect:
+        # Killed in the middle of a part: nobody hears the answer.
+        return _refuse(400, "RequestTimeout", "The body was cut off")
     etag = f'"{digest}"'
     with world.store.transaction():
         upload = world.store.get("upload", upload_id)

@@ -210,7 +210,7 @@ def test_a_replica_that_lags_is_waited_for(site: Bench, client: Civitai) -> None
     _model, version = _version(client)
     post = client.create_post(version_id=version, title="x")
     key = client.upload_image(png(), name="a.png", mime_type="image/png")
-    assert client.add_image({"postId": post, "url": key, "index": 0}).url == key
+    assert client.add_image({"postId": post, "url": key, "index": 0}) > 0
     assert 0 < sum(site.clock.slept) < 30
 
 

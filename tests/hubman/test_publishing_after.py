@@ -15,7 +15,7 @@ from hubman.civitai import after, errors, stats
 from hubman.civitai.client import Civitai
 from hubman.cli import main
 from hubman.sandbox import encoding, validation
-from registry import edits, library, previews
+from registry import civitai_stats, edits, library, previews
 from registry.database import Registry
 from registry.errors import HubError
 from registry.scan import index_file
@@ -24,6 +24,7 @@ from tests.support.publishing import (
     GENERATION,
     NAME,
     add_version,
+    held,
     held_bytes,
     local_bytes,
     make_version,
@@ -128,7 +129,7 @@ def test_a_broken_file_is_sent_again_in_its_place(
     for _ in range(2):
         site.sandbox.world.blob_path(the_only_one(site)["files"][0]["key"]).write_bytes(b"broken")
         store = site.sandbox.world.store
-        store.put("file", {**store.get("file", before["id"]), "virusScanResult": "Error"})
+        store.put("file", {**held(site, "file", before["id"]), "virusScanResult": "Error"})
         assert publish_now(registry, client, version_id, edit=True, replace=True).differences == ()
         found = the_only_one(site)
         assert held_bytes(site, found) == local_bytes(registry, version_id)
@@ -187,6 +188,9 @@ def test_a_dry_run_tells_every_request_and_sends_none(
             body = encoding.read_superjson(request.body)
             validation.check(name, body)
             assert validation.unknown_keys(name, body) == []
+    made = [request.body["json"] for request in told if request.path.endswith("modelVersion.upsert")]
+    assert [fields["usageControl"] for fields in made] == ["Download", "Download"]
+    assert next(r.body["json"] for r in told if r.path.endswith("model.upsert"))["allowCommercialUse"]
     publish_now(registry, client, first, second)
     sent = [path for method, path, _ in site.sandbox.requests if method == "POST" and "by-hash" not in path]
     assert [request.path for request in told if request.method == "POST"] == sent
@@ -214,13 +218,10 @@ def test_downloads_and_ratings_come_back_into_the_library(
     done = publish_now(registry, client, version_id)
     store = site.sandbox.world.store
     counts = {"downloadCount": 512, "thumbsUpCount": 40, "thumbsDownCount": 2, "commentCount": 7}
-    store.put("model", {**store.get("model", done.model_id), "stats": counts})
+    store.put("model", {**held(site, "model", done.model_id), "stats": counts})
     (found,) = stats.pull(registry, client)
     assert (found.model_downloads, found.liked, found.disliked, found.comments) == (512, 40, 2, 7)
-    assert stats.known(registry, version_id) == found
-    assert [one.version_id for one in stats.of_model(registry, library.version(registry, version_id).model_id)] == [
-        version_id
-    ]
+    assert civitai_stats.of_model(registry, library.version(registry, version_id).model_id) == (found,)
 
 
 def test_one_command_and_one_answer_make_a_page(
@@ -244,6 +245,8 @@ def test_one_command_and_one_answer_make_a_page(
     assert json.loads(capsys.readouterr().out)["status"] == "published"
     assert main.run(["stats", NAME]) == 0
     assert capsys.readouterr().out.startswith(f"{NAME}\tv1.0")
+    assert main.run(["show", NAME]) == 0
+    assert "on Civitai v1.0: 0 downloads, 0 liked, 0 disliked, 0 comments" in capsys.readouterr().out
     assert main.run(["publish", NAME, "--unpublish", "--yes"]) == 0
     assert "unpublished: " in capsys.readouterr().out
     assert main.run(["publish", NAME, "--unpublish", "--draft"]) == 2

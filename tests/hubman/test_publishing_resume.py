@@ -20,6 +20,7 @@ from tests.support.publishing import (
     GENERATION,
     NAME,
     add_version,
+    held,
     held_bytes,
     local_bytes,
     make_version,
@@ -115,14 +116,14 @@ def test_only_what_was_changed_here_is_sent_to_a_page_that_was_changed_there(
     version_id = make_version(registry, tmp_path)
     done = publish_now(registry, client, version_id)
     store = site.sandbox.world.store
-    store.put("model", {**store.get("model", done.model_id), "name": "Harbour", "sfwOnly": True, "minor": True})
+    store.put("model", {**held(site, "model", done.model_id), "name": "Harbour", "sfwOnly": True, "minor": True})
     terms = {"terms": {"download": {"price": 500}}, "timeframeDays": 3}
-    store.put("version", {**store.get("version", done.version_id), "paidAccess": terms, "name": "first"})
+    store.put("version", {**held(site, "version", done.version_id), "paidAccess": terms, "name": "first"})
     edits.edit(
         registry, library.version(registry, version_id).model_id, version_id, {"description": "New.", "strength": "0.6"}
     )
     assert publish_now(registry, client, version_id, edit=True).status == "published"
-    there, version = store.get("model", done.model_id), store.get("version", done.version_id)
+    there, version = held(site, "model", done.model_id), held(site, "version", done.version_id)
     assert (there["name"], there["sfwOnly"], there["minor"], there["status"]) == ("Harbour", True, True, "Published")
     assert there["description"].startswith("<p>New.</p>")
     # What the site clears when an update leaves it out is sent back; a status would have pulled the version down.

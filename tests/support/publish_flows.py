@@ -118,8 +118,8 @@ class Flows:
         assert (again.status, again.version_id) == ("published", done.version_id)
         self._check_whole(done.model_id)
 
-    def _publish(self, form: PublishForm, **ways: bool) -> Publication:
-        return publish(self._registry, self._client, form, accept=_Everything(), report=silent, **ways)
+    def _publish(self, form: PublishForm, *, edit: bool = False) -> Publication:
+        return publish(self._registry, self._client, form, accept=_Everything(), report=silent, edit=edit)
 
     def _check_whole(self, model_id: int) -> None:
         """Nothing was refused, nothing was dropped without a word, nothing came twice."""

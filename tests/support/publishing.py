@@ -69,6 +69,13 @@ def add_version(registry: Registry, folder: Path, first: str, *, name: str = "v2
     return version_id
 
 
+def held(site: Bench, kind: str, key: int) -> dict[str, Any]:
+    """What the site holds under an id."""
+    found = site.sandbox.world.store.get(kind, key)
+    assert found is not None
+    return found
+
+
 def held_bytes(site: Bench, version: dict[str, Any]) -> bytes:
     """What the site holds as the version's file."""
     return site.sandbox.world.blob_path(version["files"][0]["key"]).read_bytes()
