@@ -49,6 +49,8 @@ class PublishScreen(HubScreen):
         self._drawing = ""
         """The job that draws pictures for the page, until they are here."""
         self._drawn = ""
+        self._watched = ""
+        """The job whose screen was opened: a look at the jobs may find it before its start has been told."""
 
     def body(self) -> Iterable[Widget]:
         yield Static("", id="heading", classes="title", markup=False)
@@ -403,8 +405,9 @@ class PublishScreen(HubScreen):
     def _watch(self, job: str) -> None:
         from tui.screens.publish_run import PublishRunScreen
 
-        if self.draft is None:
+        if self.draft is None or self._watched == job:
             return
+        self._watched = job
         run = PublishRunScreen(job, self.draft.form, self.draft.target)
 
         def left(_: object) -> None:
