@@ -35,6 +35,11 @@ class Begun:
     steps: tuple[tuple[str, str], ...] = ()
 
     @property
+    def is_out(self) -> bool:
+        """Whether the page is there: publishing again changes it."""
+        return self.state in {"published", "scheduled"}
+
+    @property
     def is_cut_off(self) -> bool:
         """Whether something was sent and the page is not out."""
         return bool(self.steps) and self.state in {"open", "draft"}

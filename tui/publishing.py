@@ -305,8 +305,8 @@ def site_of(registry: Registry, target: Target) -> str:
     return running.url
 
 
-def request(draft: Draft) -> dict[str, Any]:
-    """The ``publish`` job's request: everything that a person has seen and agreed to."""
+def request(draft: Draft, *, edit: bool = False) -> dict[str, Any]:
+    """The ``publish`` job's request: everything that a person has seen and agreed to. ``edit`` changes a page that is out."""
     import msgspec
 
     return {
@@ -316,4 +316,5 @@ def request(draft: Draft) -> dict[str, Any]:
         "site": draft.target.site,
         "repo": draft.target.repo,
         "draft": draft.target.draft,
+        "edit": edit,
     }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hubman import __version__
 from hubman.huggingface import auth
 from hubman.huggingface.errors import HubRefusedError, translated
 from registry.errors import MissingExtraError
@@ -78,8 +78,7 @@ class Hub:
         return Hub(auth.endpoint(), auth.token())
 
     def account(self) -> Account:
-        with translated(self.site, "the account"):
-            told = self._api.whoami()
+        told = self._read("the account", self._api.whoami)
         role = told.get("auth", {}).get("accessToken", {}).get("role")
         return Account(
             name=str(told["name"]),
@@ -90,8 +89,7 @@ class Hub:
     def repository(self, repo: str) -> Repository | None:
         """The repository as its owner sees it, or None where there is none."""
         try:
-            with translated(self.site, repo):
-                info = self._api.model_info(repo, files_metadata=True)
+            info = self._read(repo, lambda: self._api.model_info(repo, files_metadata=True))
         except HubRefusedError as error:
             # Of what is not there, and of what is somebody else's, the Hub says 401 as well.
             if error.status in {401, 404}:
@@ -107,6 +105,17 @@ class Hub:
             for file in info.siblings or ()
         )
         return Repository(id=info.id, is_private=bool(info.private), files=files)
+
+    def _read(self, what: str, ask: Callable[[], Any]) -> Any:
+        """Ask once more where the answer got lost: a connection that was kept open may have been closed meanwhile."""
+        try:
+            with translated(self.site, what):
+                return ask()
+        except HubRefusedError as error:
+            if error.status:
+                raise
+        with translated(self.site, what):
+            return ask()
 
     def create(self, repo: str, *, private: bool) -> None:
         """Make a repository; one that is there already stays as it is."""
@@ -151,15 +160,16 @@ class Hub:
 
 
 def _api(site: str, token: str) -> HfApi:
-    # Read when the library is imported: nothing is told beyond what is sent, and no other token than ours.
-    for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
-        os.environ.setdefault(name, "1")
     try:
-        from huggingface_hub import HfApi, logging
+        from huggingface_hub import HfApi, constants, logging
+        from huggingface_hub.utils import disable_progress_bars
     except ImportError as error:
         raise MissingExtraError("the Hub needs its own library", "pip install 'hubman[hf]'") from error
+    # Nothing is told beyond what is sent. Not by the environment, which other jobs would inherit.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    disable_progress_bars()
     logging.set_verbosity_error()
-    return HfApi(endpoint=site, token=token, library_name="hubman")
+    return HfApi(endpoint=site, token=token, library_name="hubman", library_version=__version__)
 
 
 def _unwatched(_done: int, _total: int) -> None:

@@ -74,6 +74,7 @@ class HubServer:
                 self._do(request, path, body)
             headers = {"X-Error-Code": refusal.code} if refusal.code else {}
             return JSONResponse({"error": refusal.text}, refusal.status, headers)
+        assert "torch" not in request.headers["user-agent"], "nothing is told of this machine"
         if not path.startswith("/lfs/") and request.headers.get("authorization") != f"Bearer {self.token}":
             return JSONResponse({"error": "Invalid username or password."}, 401)
         return self._do(request, path, body)
@@ -169,7 +170,7 @@ def hub_server() -> Iterator[HubServer]:
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     hub.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_keep_alive=60))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:

@@ -141,6 +141,16 @@ async def test_what_is_missing_comes_first_and_is_answered_with_a_key_each(
         text = text_of(app)
         assert "·  published" in text.splitlines()[1]
         assert "esc back" in text.splitlines()[-1]
+        await press(pilot, "escape", "p")
+        assert "published: p sends what was changed" in text_of(app)
+        await to_row(app, pilot, "name")
+        await press(pilot, "enter")
+        await write(pilot, "!")
+        await press(pilot, "enter", "p")
+        assert "Change the page of Harbor Style!?" in text_of(app)
+        await press(pilot, "y")
+        assert run_job(app, started[1]).state == "done"
+        assert [one["status"] for one in site.sandbox.models_named(f"{NAME}!")] == ["Published"]
 
 
 async def test_marked_models_become_versions_of_one(

@@ -49,6 +49,8 @@ class PublishScreen(HubScreen):
         self._drawing = ""
         """The job that draws pictures for the page, until they are here."""
         self._drawn = ""
+        self._watched = ""
+        """The job whose screen was opened: a look at the jobs may find it before its start has been told."""
 
     def body(self) -> Iterable[Widget]:
         yield Static("", id="heading", classes="title", markup=False)
@@ -113,7 +115,7 @@ class PublishScreen(HubScreen):
             return "checking …", "$text-muted"
         if draft.blocking:
             return f"{formats.count(draft.blocking, 'thing')} to settle", "$text-warning"
-        return "ready: p publishes", "$text-success"
+        return "published: p sends what was changed" if self._begun.is_out else "ready: p publishes", "$text-success"
 
     def _nothing_found(self, draft: Draft) -> str:
         if draft.problem:
@@ -121,6 +123,15 @@ class PublishScreen(HubScreen):
         if not draft.is_checked:
             return "Checking …"
         return "Every check is passed.\n\np    publishes"
+
+    @on(RowList.Highlighted, "#form")
+    def _follow_row(self) -> None:
+        """What was found of the row under the cursor is what ``a`` and ``f`` are about."""
+        rows = self.query_one(FormList)
+        line = rows.current if rows.has_focus else None
+        found = publishing.of_field(self.draft, line) if self.draft and line else []
+        if found and self.draft is not None:
+            self.query_one(FindingList).cursor = self.draft.told.index(found[0])
 
     @on(RowList.Highlighted)
     def _explain(self) -> None:
@@ -216,7 +227,7 @@ class PublishScreen(HubScreen):
         self.draft = replace(self.draft, findings=found, is_checked=True)
         is_first, self._is_first = self._is_first, False
         self._show(self._missing() if is_first else "")
-        if is_first and self.draft.is_ready and self.app.screen is self:
+        if is_first and self.draft.is_ready and not self._begun.is_out and self.app.screen is self:
             self.do_publish()
 
     def _unchecked(self, reason: str) -> None:
@@ -383,18 +394,20 @@ class PublishScreen(HubScreen):
                 self._start(draft)
 
         name = formats.one_line(draft.form.name)
-        self.app.push_screen(Confirm(f"Publish {name}?", _question(draft)), done)
+        verb = "Change the page of" if self._begun.is_out else "Publish"
+        self.app.push_screen(Confirm(f"{verb} {name}?", _question(draft, is_out=self._begun.is_out)), done)
 
     def _start(self, draft: Draft) -> None:
-        request = publishing.request(draft)
+        request = publishing.request(draft, edit=self._begun.is_out)
         title = f"publish {formats.one_line(draft.form.name)}"
         self.start_job("publish", title, request, lambda job: self._watch(job.id))
 
     def _watch(self, job: str) -> None:
         from tui.screens.publish_run import PublishRunScreen
 
-        if self.draft is None:
+        if self.draft is None or self._watched == job:
             return
+        self._watched = job
         run = PublishRunScreen(job, self.draft.form, self.draft.target)
 
         def left(_: object) -> None:
@@ -438,14 +451,16 @@ def _no_warning(found: Finding | None) -> str:
     return "" if found.level == "warning" else "errors can't be accepted; they are corrected"
 
 
-def _question(draft: Draft) -> str:
+def _question(draft: Draft, *, is_out: bool) -> str:
     """Everything that a person agrees to, in a few lines."""
     form, target = draft.form, draft.target
     size = sum(part.file.size for part in form.parts)
     pictures = sum(len(part.pictures) for part in form.parts)
     versions = f"{formats.count(len(form.parts), 'version')}, " if len(form.parts) > 1 else ""
     lines = [f"{versions}{formats.size(size)}, {formats.count(pictures, 'picture')}"]
-    if target.draft:
+    if is_out:
+        lines.append(f"It is on {publishing.place(target)} already; what was changed since is sent.")
+    elif target.draft:
         lines.append(f"It stays a draft on {publishing.place(target)}, seen by you only.")
     elif form.published_at and target.where != "hf":
         lines.append(f"It becomes public on {publishing.place(target)} at {form.published_at}.")

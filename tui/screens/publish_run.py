@@ -134,7 +134,8 @@ class PublishRunScreen(HubScreen):
             return Content("")
         if self.url:
             lines = [(f"{self.url}\n", "bold $text-success"), ("o", "bold $text-accent"), ("  opens it    ", "")]
-            return Content.assemble(*lines, ("y", "bold $text-accent"), ("  copies it again", ""))
+            lines += [("y", "bold $text-accent"), ("  copies it again\n", "")]
+            return Content.assemble(*lines, *[(f"{formats.one_line(one)}\n", "$text-warning") for one in _left(job)])
         if job.state in {"failed", "cancelled"}:
             why = formats.one_line(job.error or "It was cancelled; what was sent is kept.")
             style = "$text-error" if job.error else "$text-warning"
@@ -203,6 +204,16 @@ class PublishRunScreen(HubScreen):
 
     def do_back(self) -> None:
         self.dismiss()
+
+
+def _left(job: Job) -> list[str]:
+    """What the site made another thing of, and what is left to a person."""
+    result = job.result or {}
+    told = [
+        f"the page says {one.get('found')} for {one.get('field')}, sent was {one.get('sent')}"
+        for one in result.get("differences", ())
+    ]
+    return [*told, *map(str, result.get("notes", ()))]
 
 
 def of_job(job: Job) -> PublishRunScreen:
