@@ -201,7 +201,7 @@ class Reading:
         if kept is not None and self._media.is_lasting and len(kept) <= limit:
             return kept
         try:
-            content = downloads.fetch_small(self._transport, url, limit=limit)
+            content = downloads.fetch_small(self._transport.hurried(), url, limit=limit)
         except CivitaiError:
             if kept is None or len(kept) > limit:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import logging
@@ -42,6 +43,7 @@ _TRIES = 5
 _REDIRECTS = 5
 _LONGEST_WAIT = 60.0
 _ONE_TRIAL = 16.0
+_LOOK = 2.0
 
 
 class Transport:
@@ -61,6 +63,7 @@ class Transport:
         self._sleep = sleep
         self._own = frozenset(_origin(origin) for origin in auth.family(self.site))
         self._limiter = limiter or Unlimited()
+        self._patience = PATIENCE
         remember(self._token)
         guard_logs()
         self._http = open_client(timeout)
@@ -78,6 +81,12 @@ class Transport:
             return _origin(self._absolute(url)) in self._own
         except CivitaiError:
             return False
+
+    def hurried(self) -> Transport:
+        """The same connections for someone who only looks: a stream from a host that fails at present is refused at once."""
+        other = copy.copy(self)
+        other._patience = _LOOK
+        return other
 
     def wait(self, seconds: float) -> None:
         """Sleep through the injected clock."""
@@ -184,7 +193,7 @@ class Transport:
         """One GET whose body the caller reads in pieces; no retries, the key only to its own site."""
         url = self._absolute(url)
         with (
-            self._limiter.request(url) as permit,
+            self._limiter.request(url, patience=self._patience, until_closed=self._patience) as permit,
             _watched(permit),
             self._http.stream("GET", url, headers=headers, auth=self._auth(url)) as response,
         ):

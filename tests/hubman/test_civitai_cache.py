@@ -18,6 +18,7 @@ from hubman.civitai.client import Civitai
 from hubman.civitai.freshness import lifetime
 from hubman.civitai.kept import kept
 from hubman.civitai.ledger import Ledger
+from hubman.civitai.limits import FAILURES
 from hubman.civitai.media_cache import Media
 from hubman.civitai.shared import Shared
 from hubman.sandbox import Fault, seed_model
@@ -261,6 +262,20 @@ def test_a_picture_seen_once_is_not_fetched_again(tmp_path: Path) -> None:
         assert client.media(url) == png()
         with pytest.raises(errors.CivitaiError):
             client.media(url, limit=5)
+
+
+def test_pictures_of_a_host_that_fails_are_given_up_at_once(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with (
+        mock.patch.object(httpx.Client, "stream", side_effect=httpx.ConnectError("down")) as tried,
+        Civitai(_REAL, shared=Shared(tmp_path, clock=clock.seconds), sleep=clock.sleep) as client,
+    ):
+        for number in range(9):
+            with pytest.raises(errors.UnavailableError):
+                client.media(f"https://image.example/{number}.jpeg")
+        # The second one found out, the others were told.
+        assert tried.call_count == FAILURES
+        assert sum(clock.slept) < 10
 
 
 def test_a_damaged_cache_is_an_empty_one(tmp_path: Path) -> None:
