@@ -219,11 +219,14 @@ def _answers(home: Path, clock: FakeClock, **options: Any) -> Answers:
     return Answers(Ledger(cache_path(home), SCHEMA), _REAL, clock=clock.seconds, **options)
 
 
-def test_answers_with_a_key_or_a_signature_are_not_written(tmp_path: Path) -> None:
+def test_answers_with_a_key_or_a_signature_and_those_of_programs_are_not_written(tmp_path: Path) -> None:
     answers = _answers(tmp_path, FakeClock(), secret="0123456789abcdef")
     for body in (b'{"a": "0123456789abcdef"}', b'{"url": "https://x/y?a=1&X-Amz-Signature=beef"}', b'["/n?token=x"]'):
         answers.keep("/x", body)
     answers.keep("/y", b"{}", cache_control="no-store")
+    # Ten thousand files that are looked up must not push out what a person looked at.
+    answers.keep("/api/v1/models?ids=1%2C2&nsfw=true", b"{}")
+    assert kept(tmp_path).answers == 0
     assert (answers.find("/x"), answers.find("/y")) == (None, None)
 
 
