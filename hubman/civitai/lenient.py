@@ -9,6 +9,7 @@ import functools
 import logging
 import math
 import re
+import threading
 import types
 import typing
 import unicodedata
@@ -142,17 +143,19 @@ def _kind(raw: object) -> str:
 
 
 _told: dict[str, None] = {}
+_lock = threading.Lock()
 _REMEMBERED = 1000
 _PLAIN_NAME = re.compile(r"(?!.*[0-9a-fA-F]{16})[A-Za-z_][A-Za-z0-9_]{0,40}", re.ASCII)
 
 
 def _tell(text: str, level: int = logging.WARNING) -> None:
     """Log once, not for each of a page of models; after a thousand other complaints it may be said again."""
-    if text in _told:
-        return
-    if len(_told) >= _REMEMBERED:
-        _told.pop(next(iter(_told)), None)
-    _told[text] = None
+    with _lock:
+        if text in _told:
+            return
+        if len(_told) >= _REMEMBERED:
+            del _told[next(iter(_told))]
+        _told[text] = None
     _log.log(level, "%s", text)
 
 

@@ -36,7 +36,8 @@ Sleep = Callable[[float], None]
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+# From 520 on they are Cloudflare's: the site behind it did not answer.
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _TRIES = 5
 _REDIRECTS = 5

@@ -103,7 +103,7 @@ def test_what_will_not_change_is_not_asked_twice(site: Bench, client: Civitai, s
     assert site.asked("/models/7") == 1
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 520])
 def test_what_may_pass_is_asked_again_after_the_time_told(site: Bench, client: Civitai, status: int) -> None:
     site.sandbox.settings.faults = [Fault("/api/v1/me", status=status, headers={"Retry-After": "7"}, times=2)]
     assert client.me().username == "creator"
