@@ -107,7 +107,9 @@ class Answers(NoAnswers):
         if _BATCH.search(request) or not may_keep(cache_control) or len(body) > _LARGEST or self._is_secret(body):
             return
         now, packed = self._clock(), zlib.compress(body)
-        row = (self._name(request), packed, etag, len(packed), now, now + lifetime(cache_control), now)
+        # A tag that can't be sent back is none.
+        tag = etag if etag.isascii() and etag.isprintable() else ""
+        row = (self._name(request), packed, tag, len(packed), now, now + lifetime(cache_control), now)
         # A disk that is full only means that the answer is not kept.
         with contextlib.suppress(sqlite3.Error), self._ledger.transaction() as db:
             db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)

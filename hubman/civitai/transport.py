@@ -136,7 +136,7 @@ class Transport:
             try:
                 until_closed = _until_closed(method, attempt)
                 response = self._send(method, url, headers, patience=patience, until_closed=until_closed, **options)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 self._after_failure(error, what=what, repeatable=repeatable, last=last)
                 self._pause(attempt, what, _reason(error), None)
                 continue
@@ -200,7 +200,7 @@ class Transport:
             permit.answered(response.status_code, told=retry_after(response), is_page=is_page(response))
             yield response
 
-    def _after_failure(self, error: httpx.TransportError, *, what: str, repeatable: bool, last: bool) -> None:
+    def _after_failure(self, error: httpx.RequestError, *, what: str, repeatable: bool, last: bool) -> None:
         never_sent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
         reason = _reason(error)
         if isinstance(error, (httpx.UnsupportedProtocol, httpx.ProxyError)):
@@ -235,7 +235,7 @@ class Transport:
 def _watched(permit: Permit) -> Iterator[None]:
     try:
         yield
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         permit.unreached(type(error).__name__)
         raise
 
@@ -273,5 +273,5 @@ def _lost(error: CivitaiError, what: str) -> CivitaiError:
     )
 
 
-def _reason(error: httpx.TransportError) -> str:
+def _reason(error: httpx.RequestError) -> str:
     return scrub(str(error)) or type(error).__name__

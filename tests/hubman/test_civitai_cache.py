@@ -192,6 +192,13 @@ def test_a_tag_is_sent_back_and_304_is_the_same_answer_again(tmp_path: Path) -> 
             assert client.model(5).as_of == then
 
 
+def test_a_tag_that_can_not_be_sent_back_is_none(site: Bench, tmp_path: Path) -> None:
+    site.sandbox.settings.faults = [Fault("/api/v1/enums", status=200, headers={"ETag": '"ü"'}, body="{}")]
+    with site.client(home=tmp_path) as client:
+        client.enums()
+        assert client.enums().model_types
+
+
 @pytest.mark.parametrize(
     ("control", "seconds"),
     [

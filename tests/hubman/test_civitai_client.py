@@ -127,6 +127,16 @@ def test_a_html_page_of_a_cdn_is_no_sentence(site: Bench, client: Civitai) -> No
     assert site.asked("/me") == 1
 
 
+def test_a_body_that_can_not_be_unpacked_is_asked_for_again(site: Bench, client: Civitai) -> None:
+    site.sandbox.settings.faults = [
+        Fault("/api/v1/me", status=200, headers={"Content-Encoding": "gzip"}, body="no gzip")
+    ]
+    assert client.me().username == "creator"
+    site.sandbox.settings.faults[0].times = 99
+    with pytest.raises(errors.UnavailableError):
+        client.me()
+
+
 def test_an_unreachable_site_is_named_without_its_key() -> None:
     with Civitai("http://127.0.0.1:9", "secret", sleep=lambda _s: None) as client, pytest.raises(HubError) as caught:
         client.me()
