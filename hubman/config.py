@@ -54,7 +54,7 @@ class Settings:
 
 _CHOICES = {
     "pictures": PICTURES, "nsfw": NSFW, "pull_size": ("pruned", "full"),
-    "pull_connections": tuple(str(number) for number in range(1, 17)),
+    "pull_connections": tuple(str(number) for number in range(1, 9)),
 }  # fmt: skip
 _TEXTS = frozenset({"pull_into", "pull_path", "pull_format", "pull_fp", "pull_quant", "pull_rate"})
 _TRUTH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}

@@ -15,6 +15,8 @@ from hubman.civitai.part import PartBusyError
 from hubman.civitai.pull import PulledModel, Target, pull_file, targets
 from hubman.civitai.rate import Limit
 from hubman.civitai.refs import Ref, same_as
+from hubman.civitai.refusals import DownloadLimitError
+from hubman.civitai.transfer import Tuning
 from hubman.jobs.store import process_start
 from hubman.progress import Progress, Report
 from registry import pull_queue
@@ -26,7 +28,7 @@ TRIES = 3
 """So often an item is begun, each time behind the others, when the site, the network or the bytes fail."""
 
 _EVERY_S = 0.5
-_PASSING = (UnavailableError, PartBusyError, DamagedFileError)
+_PASSING = (UnavailableError, RateLimitError, PartBusyError, DamagedFileError)
 
 Connect = Callable[[str | None], Civitai]
 Stop = Callable[[], bool]
@@ -38,6 +40,8 @@ def drain(
     report: Report,
     should_stop: Stop,
     at_end: Callable[[sqlite3.Connection], None],
+    *,
+    tuning: Tuning | None = None,
 ) -> dict[str, int]:
     """Download until nothing waits; counts of items ``done`` and ``failed``.
 
@@ -50,12 +54,19 @@ def drain(
     while number := pull_queue.claim(registry, pid, process_start(pid), at_end):
         item = pull_queue.get(registry, number)
         try:
-            pulled = _pull(registry, connect(item.site), item, shared, _noting(registry, item, report, should_stop))
+            pulled = _pull(
+                registry,
+                connect(item.site),
+                item,
+                shared,
+                tuning or Tuning(),
+                _noting(registry, item, report, should_stop),
+            )
         except CancelledError:
             if should_stop():
                 pull_queue.recover(registry, lambda owner, _started: owner != pid)
                 raise
-        except RateLimitError as error:
+        except DownloadLimitError as error:
             # Whoever goes on asking now is shut out for longer: all wait until a person says so.
             pull_queue.put_back(registry, number, str(error), first=True)
             pull_queue.pause(registry, None, str(error))
@@ -76,9 +87,11 @@ def drain(
     return counts
 
 
-def _pull(registry: Registry, client: Civitai, item: PullItem, shared: Limit, report: Report) -> PulledModel:
+def _pull(
+    registry: Registry, client: Civitai, item: PullItem, shared: Limit, tuning: Tuning, report: Report
+) -> PulledModel:
     into = Path(item.into) if item.into else terms.folder(registry)
-    wanted = terms.of(registry.home, item.choice, shared, item.site)
+    wanted = terms.of(registry.home, item.choice, shared, tuning, item.site)
     first, *others = targets(client, item.ref, wanted, report)
     pull_queue.progress(registry, item.id, title=title(first), total=first[2].size)
     _queue_beside(registry, item, others)

@@ -37,7 +37,7 @@ class Downloaded(msgspec.Struct, frozen=True, kw_only=True):
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What to fetch, and how. ``sha256`` and ``size`` are what the site tells, empty and 0 where it doesn't.
 
-    ``ask_again`` is called when the content is another: the SHA-256 that the site tells now.
+    ``ask_again`` is called when the content is another, or nobody told which: the SHA-256 that the site tells now.
     """
 
     url: str
@@ -88,7 +88,7 @@ def _obtain(transport: Transport, wish: Wish, part: Part, saver: Saver, report: 
     told = wish.sha256.lower()
     for is_last in (False, True):
         content, size = _fill(transport, wish, part, saver, report)
-        if told and content != told and wish.ask_again:
+        if content != told and wish.ask_again:
             told = wish.ask_again().lower() or told
         if told in {"", content}:
             part.give_name(content)

@@ -91,6 +91,8 @@ class Source:
         if self._transport.is_own(str(response.url)):
             response.read()
             text = said(response)
+        if status == 403 and response.headers.get("Content-Type", "").startswith("text/html"):
+            raise InterruptedDownloadError("a page of the network in front of Civitai came instead of an answer")
         error = refusal(status, text, self._name)
         if status in TRANSIENT and not isinstance(error, DownloadLimitError):
             raise InterruptedDownloadError(f"HTTP {status}", retry_after(response), is_crowd=status in {429, 503})

@@ -92,6 +92,7 @@ def pull_file(
     """Download one file, index it, and write down all that the site says of it."""
     given, version, file = target
     model = given or client.model(version.model_id)
+    file = _with_hash(file, model)
     if here := _held(registry, file, version, terms.site):
         path, sha256, verified = here, file.sha256 or hash_file(here).sha256, bool(file.sha256)
         made = [index_file(registry, path)]
@@ -104,6 +105,15 @@ def pull_file(
     return PulledModel(
         version_id=made[0], path=path, sha256=sha256, verified=verified, remote_version=version.id, remote_file=file.id
     )
+
+
+def _with_hash(file: RemoteFile, model: RemoteModel) -> RemoteFile:
+    """``file`` with what its model's own page says of its hashes, where the version's says nothing."""
+    if file.sha256:
+        return file
+    same = (other for version in model.versions for other in version.files if other.id == file.id and other.sha256)
+    found = next(same, None)
+    return msgspec.structs.replace(file, hashes=found.hashes) if found and file.id else file
 
 
 def _held(registry: Registry, file: RemoteFile, version: RemoteVersion, site: str | None) -> Path | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import GoneError, MissingError
+from hubman.civitai.errors import GoneError, MissingError, UnavailableError
 from hubman.civitai.image_search import ImageSearch
 from hubman.civitai.records import RemoteModel, RemoteVersion
 from hubman.civitai.refs import Ref, parse_ref
@@ -42,7 +42,7 @@ def resolve(client: Civitai, ref: Ref) -> Iterator[Found]:
 
 def _version(client: Civitai, number: int) -> RemoteVersion:
     try:
-        return client.model_version(number)
+        return _checked(client.model_version(number))
     except MissingError as error:
         raise MissingError(
             f"Civitai has no version {number} that is public", f"for a model's number write model:{number}", status=404
@@ -60,12 +60,22 @@ def _newest(model: RemoteModel) -> Found:
 
 def _by_hash(client: Civitai, digits: str) -> RemoteVersion:
     try:
-        return client.by_hash(digits)
+        return _checked(client.by_hash(digits))
     except MissingError:
         if len(digits) != 64:
             raise
     # Neither a SHA-256 nor a BLAKE3 that it knows: perhaps a whole AutoV3.
-    return client.by_hash(digits[:_AUTOV3_SHOWN])
+    return _checked(client.by_hash(digits[:_AUTOV3_SHOWN]))
+
+
+def _checked(version: RemoteVersion) -> RemoteVersion:
+    """Raises :class:`UnavailableError` for an answer without what a version always has: the next may be whole.
+
+    Without a file a version has no page, unless its model was archived or taken down.
+    """
+    if version.id and version.model_id and (version.files or version.model.mode):
+        return version
+    raise UnavailableError("Civitai's answer about the version is incomplete", "try again in a few minutes")
 
 
 def _of_image(client: Civitai, number: int) -> Iterator[Found]:

@@ -33,7 +33,7 @@ def fetch(registry: Registry, client: Civitai, version_id: str, version: RemoteV
     for index, image in enumerate(images):
         report(Progress(stage="previews", done=index, total=len(images), unit="pictures"))
         try:
-            _fetch_one(registry, client, version_id, image, index, image.meta or told.get(image.number, {}))
+            fetch_one(registry, client, version_id, image, index, image.meta or told.get(image.number, {}))
         except (CivitaiError, DamagedFileError) as error:
             _log.warning("picture %s of version %s is left out: %s", image.number or index, version.id, error)
 
@@ -48,9 +48,13 @@ def _told_elsewhere(client: Civitai, version: RemoteVersion) -> dict[int, Mappin
     return {image.id: image.settings for image in page.items if image.settings}
 
 
-def _fetch_one(
+def fetch_one(
     registry: Registry, client: Civitai, version_id: str, image: RemoteImage, index: int, meta: Mapping[str, Any]
 ) -> None:
+    """Keep one as the version's picture number ``index``, with ``meta`` as what it was drawn with.
+
+    Raises :class:`CivitaiError` for one that can't be had and :class:`DamagedFileError` for one that can't be read.
+    """
     number = image.number or index
     is_video = image.type == "video" and video.decoder() is not None
     suffix = ".mp4" if is_video else ".jpg"

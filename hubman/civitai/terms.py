@@ -27,7 +27,7 @@ def preference(home: Path) -> Preference:
     return Preference(format=set_.pull_format, size=set_.pull_size, fp=set_.pull_fp, quant=set_.pull_quant)
 
 
-def of(home: Path, kept: dict[str, Any], shared: Limit, site: str | None) -> Terms:
+def of(home: Path, kept: dict[str, Any], shared: Limit, tuning: Tuning, site: str | None) -> Terms:
     """The terms of an item that keeps ``kept``; ``shared`` is the one limit of all, set anew here.
 
     Raises :class:`registry.errors.UsageError` for a rate that is none.
@@ -37,5 +37,5 @@ def of(home: Path, kept: dict[str, Any], shared: Limit, site: str | None) -> Ter
     if not choice.path and set_.pull_path:
         choice = msgspec.structs.replace(choice, path=set_.pull_path)
     shared.rate = choice.rate or rate.parse(set_.pull_rate)
-    tuning = Tuning(connections=int(set_.pull_connections))
+    tuning = msgspec.structs.replace(tuning, connections=int(set_.pull_connections))
     return Terms(choice=choice, prefer=preference(home), tuning=tuning, limit=shared, site=site)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import msgspec
 
-from hubman.civitai import spans
+from hubman.civitai import body, spans
 from hubman.civitai.errors import UnavailableError
 from hubman.civitai.following import InterruptedDownloadError, Source
 from hubman.civitai.hashing_behind import HashBehind
@@ -217,12 +217,11 @@ class Transfer:
             raise InterruptedDownloadError("the connection was closed early")
 
     def _receive(self, response: httpx.Response, segment: Segment) -> None:
-        # Not in pieces of a fixed size: when the connection breaks, an unfinished one would be lost.
-        for piece in response.iter_raw():
+        for piece in body.pieces(response, keep=self._piece > 0):
             if self._stopping:
                 return
             count = min(len(piece), segment.stop - segment.at)
-            self._part.write(memoryview(piece)[:count], segment.at)
+            self._part.write(piece[:count], segment.at)
             segment.at += count
             with self._changed:
                 self._got += count
@@ -233,8 +232,7 @@ class Transfer:
 
     @contextlib.contextmanager
     def _stoppable(self, response: httpx.Response) -> Iterator[None]:
-        stream = response.extensions.get("network_stream")
-        connection = stream.get_extra_info("socket") if stream else None
+        connection = body.connection_of(response)
         with self._changed:
             if connection is not None:
                 self._sockets.add(connection)
@@ -242,7 +240,8 @@ class Transfer:
             yield
         finally:
             with self._changed:
-                self._sockets.discard(connection)
+                if connection is not None:
+                    self._sockets.discard(connection)
 
     def _agree(self, response: httpx.Response, segment: Segment) -> None:
         """Make sure that this answer continues the file that the part holds the beginning of."""

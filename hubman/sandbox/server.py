@@ -65,8 +65,12 @@ class Sandbox:
 
     @property
     def requests(self) -> list[tuple[str, str, int]]:
-        """Method, path and status of what was asked so far, on both hosts."""
+        """Method, path and status of what was asked so far, on both hosts; status 0 where the connection was reset."""
         return list(self.world.requests)
+
+    def busiest(self, seconds: float = 1.0) -> int:
+        """The most requests that came within any ``seconds``: what a client's limiter is held against."""
+        return self.world.busiest(seconds)
 
     @property
     def struck(self) -> list[tuple[str, str, str]]:

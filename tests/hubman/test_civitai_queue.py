@@ -9,11 +9,14 @@ import pytest
 
 from hubman.civitai import queue
 from hubman.civitai.downloader import drain
+from hubman.jobs import store
 from hubman.progress import Progress, silent
-from hubman.sandbox import Seeded, seed_model
+from hubman.sandbox import Fault, Seeded, seed_model
+from hubman.sandbox.faults.rules import Rule
 from registry import pull_queue
 from registry.database import Registry
-from registry.errors import NotFoundError, UsageError
+from registry.errors import CancelledError, NotFoundError, UsageError
+from tests.support import fault_run
 from tests.support.civitai import Bench, bench, quick_registry, write_lora
 
 
@@ -46,10 +49,12 @@ def _drain(registry: Registry, site: Bench) -> dict[str, int]:
 
 def test_what_is_wanted_twice_is_queued_once(registry: Registry) -> None:
     first = queue.add(registry, ["7", "https://civitai.com/models/3?modelVersionId=7"], site=None, into=None)
-    again = queue.add(registry, ["7", "8", "8"], site=None, into=None)
+    again = queue.add(registry, ["civitai:3@7", "8", "8"], site=None, into=None)
     assert [item.ref for item in again] == ["7", "8"]
-    assert again[0].id == first[0].id
-    assert [item.position for item in queue.items(registry)] == list(range(1, len(queue.items(registry)) + 1))
+    assert [item.id for item in first] == [again[0].id]
+    assert [item.position for item in queue.items(registry)] == [1, 2]
+    with pytest.raises(UsageError, match="shows the plan"):
+        queue.add(registry, ["creator:ann"], site=None, into=None)
 
 
 def test_one_that_names_nothing_queues_none_of_them(registry: Registry) -> None:
@@ -87,3 +92,118 @@ def test_a_queue_is_worked_off_in_its_order(registry: Registry, site: Bench, see
     done = queue.items(registry)
     assert {item.state for item in done} == {"done"}
     assert all(Path(item.path).is_file() and item.version_id and item.done == item.total > 0 for item in done)
+
+
+def test_one_that_is_paused_on_the_way_stops_and_goes_on(registry: Registry, site: Bench, seeded: list[Seeded]) -> None:
+    first, second = queue.add(registry, [str(one.version_id) for one in seeded[:2]], site=None, into=None)
+
+    def hold(event: Progress) -> None:
+        if event.stage == "download" and queue.items(registry)[0].id == first.id:
+            queue.pause(registry, [first.id])
+
+    with site.client("") as client:
+        drain(registry, lambda _site: client, hold, lambda: False, lambda _db: None)
+        assert {item.id: item.state for item in queue.items(registry)} == {first.id: "paused", second.id: "done"}
+        before = site.asked("/sandbox-models/")
+        pull_queue.resume(registry, None)
+        drain(registry, lambda _site: client, silent, lambda: False, lambda _db: None)
+    assert pull_queue.get(registry, first.id).state == "done"
+    # All of it had arrived.
+    assert site.asked("/sandbox-models/") == before
+
+
+def test_a_download_that_was_removed_on_the_way_is_dropped(
+    registry: Registry, site: Bench, seeded: list[Seeded]
+) -> None:
+    (item,) = queue.add(registry, [str(seeded[0].version_id)], site=None, into=None)
+
+    def drop(event: Progress) -> None:
+        if event.stage == "look up":
+            queue.remove(registry, [item.id])
+
+    before = site.asked("/api/download/")
+    with site.client("") as client:
+        assert drain(registry, lambda _site: client, drop, lambda: False, lambda _db: None) == {"done": 0, "failed": 0}
+    assert site.asked("/api/download/") == before
+
+
+def test_what_a_stopped_downloader_was_at_waits(registry: Registry, site: Bench, seeded: list[Seeded]) -> None:
+    queue.add(registry, [str(seeded[0].version_id)], site=None, into=None)
+    with site.client("") as client, pytest.raises(CancelledError):
+        drain(registry, lambda _site: client, silent, lambda: True, lambda _db: None)
+    assert _states(registry) == [(str(seeded[0].version_id), "queued")]
+
+
+def test_a_site_that_counts_too_many_downloads_holds_the_whole_queue(
+    registry: Registry, site: Bench, seeded: list[Seeded]
+) -> None:
+    queue.add(registry, [str(one.version_id) for one in seeded], site=None, into=None)
+    said = '{"error":"We\'ve noticed an unusual amount of downloading from your account"}'
+    site.sandbox.settings.faults = [Fault("/api/download/", status=429, body=said)]
+    assert _drain(registry, site) == {"done": 0, "failed": 0}
+    held = queue.items(registry)
+    assert [item.ref for item in held] == [str(one.version_id) for one in seeded]
+    assert {item.state for item in held} == {"paused"}
+    assert "hubman queue resume" in held[0].error
+    pull_queue.resume(registry, None)
+    assert _drain(registry, site) == {"done": 3, "failed": 0}
+
+
+def test_what_fails_says_why_and_can_be_tried_again(registry: Registry, site: Bench, seeded: list[Seeded]) -> None:
+    (item,) = queue.add(registry, [str(seeded[0].version_id)], site=None, into=None)
+    site.sandbox.settings.faults = [Fault("/api/download/", status=410)]
+    assert _drain(registry, site) == {"done": 0, "failed": 1}
+    failed = pull_queue.get(registry, item.id)
+    assert (failed.state, failed.position) == ("failed", 0)
+    assert "archived" in failed.error
+    pull_queue.retry(registry, None)
+    assert _drain(registry, site) == {"done": 1, "failed": 0}
+
+
+def test_what_the_network_breaks_is_begun_three_times_behind_the_others(
+    registry: Registry, site: Bench, seeded: list[Seeded]
+) -> None:
+    bad, good = queue.add(registry, [str(one.version_id) for one in seeded[:2]], site=None, into=None)
+    path = f"/api/download/models/{bad.ref}"
+    site.sandbox.settings.faults = [Fault(path, status=500, times=99)]
+    assert _drain(registry, site) == {"done": 1, "failed": 1}
+    assert pull_queue.get(registry, bad.id).tries == 3
+    assert pull_queue.get(registry, good.id).state == "done"
+    site.sandbox.settings.faults = []
+
+
+def test_a_job_works_the_queue_off_and_one_that_is_killed_is_followed_by_another(
+    registry: Registry, site: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBMAN_CIVITAI_URL", site.sandbox.url)
+    monkeypatch.delenv("CIVITAI_API_KEY", raising=False)
+    source = write_lora(site.folder / "slow.safetensors", size=400_000, seed=9)
+    version = seed_model(site.sandbox, source, name="slow").version_id
+    site.sandbox.settings.rules = [Rule("slow", amount=100_000)]
+    queue.add(registry, [str(version)], site=None, into=None)
+    job = queue.start(registry)
+    again = queue.start(registry)
+    assert job is not None
+    assert again is not None
+    assert again.id == job.id
+    while not (at := queue.items(registry)[0]).done:
+        assert not at.ended
+    assert at.state == "running"
+    store.kill(store.get(registry, job.id))
+    while queue.items(registry)[0].state == "running":
+        pass
+    assert queue.items(registry)[0].state == "queued"
+    site.sandbox.settings.rules = []
+    (item,) = queue.follow(registry, [at.id], silent, pause_s=0.02)
+    assert (item.state, item.verified) == ("done", True)
+    assert Path(item.path).read_bytes() == source.read_bytes()
+    assert store.look(registry, job.id).state == "failed"
+    assert queue.start(registry) is None
+
+
+def test_300_faults_leave_right_bytes_or_a_reason_in_small(tmp_path: Path) -> None:
+    found = fault_run.run(tmp_path, files=20, faults=60, seed=5)
+    assert sum(found.faults.values()) >= 40
+    assert (found.wrong, found.twice, found.open, found.unverified) == ([], [], [], 0)
+    assert found.done + len(found.failed) == 20
+    assert found.done >= 14
