@@ -48,6 +48,8 @@ class Settings:
     """Bytes a second that downloads take at most, such as ``5M``; 0 for no limit."""
     pull_connections: str = "4"
     """Connections that one download opens at most."""
+    archive_images: bool = False
+    """Whether ``enrich`` keeps the example pictures of every version, also where there are pictures already."""
 
 
 _CHOICES = {
@@ -83,6 +85,11 @@ def settings(folder: Path, environ: Mapping[str, str] | None = None) -> tuple[Se
         else:
             values_of[name] = parsed
     return Settings(**values_of), problems
+
+
+def is_set(folder: Path, name: str) -> bool:
+    """Whether a person chose the setting ``name``, rather than its default standing."""
+    return bool(os.environ.get(f"HUBMAN_{name.upper()}", "").strip()) or name in _file(folder / FILE)[0]
 
 
 def _file(path: Path) -> tuple[dict[str, Any], list[str]]:

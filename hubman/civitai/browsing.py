@@ -7,14 +7,14 @@ from urllib.parse import urlencode
 
 from hubman.civitai import contract, image_search, lenient, search
 from hubman.civitai.browse_records import CreatorPage, ListedCreator, ListedTag, TagPage
-from hubman.civitai.errors import MissingError, UnavailableError
+from hubman.civitai.errors import MissingError, RateLimitError, UnavailableError
 from hubman.civitai.image_records import ImagePage, images_from
 from hubman.civitai.image_search import ImageSearch
 from hubman.civitai.pages import Pages, every
 from hubman.civitai.reading import Reading, items_of
 from hubman.civitai.records import Enums, ModelPage, RemoteModel
 from hubman.civitai.search import ModelSearch
-from hubman.civitai.search_names import Names
+from hubman.civitai.search_names import Names, named
 from hubman.civitai.wire import Json
 
 
@@ -42,28 +42,28 @@ class Browsing(Reading):
     def images(self, asked: ImageSearch, *, next_page: str = "") -> ImagePage:
         """One page of pictures with their generation data."""
         url = next_page or image_search.address(asked)
-        raw = self._get(url, what="pictures")
-        return ImagePage(items=images_from(items_of(raw)), next_page=self._following(raw, url))
+        raw, as_of = self._get(url, what="pictures")
+        return ImagePage(items=images_from(items_of(raw)), next_page=self._following(raw, url), as_of=as_of)
 
     def creators(self, query: str = "", *, limit: int = 20, next_page: str = "") -> CreatorPage:
         """Creators whose name holds ``query``."""
         url = next_page or _listing("creators", query, limit)
-        raw = self._get(url, what="creators")
+        raw, _ = self._get(url, what="creators")
         items = lenient.decode_list(ListedCreator, items_of(raw), "creator")
         return CreatorPage(items=items, total=_total(raw), next_page=self._following(raw, url))
 
     def tags(self, query: str = "", *, limit: int = 20, next_page: str = "") -> TagPage:
         """Tags whose name holds ``query``."""
         url = next_page or _listing("tags", query, limit)
-        raw = self._get(url, what="tags")
+        raw, _ = self._get(url, what="tags")
         items = lenient.decode_list(ListedTag, items_of(raw), "tag")
         return TagPage(items=items, total=_total(raw), next_page=self._following(raw, url))
 
     def enums(self) -> Enums:
         """The site's lists at this moment; the bundled ones where it doesn't tell."""
         try:
-            raw = self._get("/api/v1/enums", what="lists")
-        except (MissingError, UnavailableError):
+            raw, _ = self._get("/api/v1/enums", what="lists")
+        except (MissingError, RateLimitError, UnavailableError):
             raw = {}
         lists = raw if isinstance(raw, Mapping) else {}
         return Enums(
@@ -77,7 +77,7 @@ class Browsing(Reading):
     def names(self) -> Names:
         """The types and base models that a search line may name."""
         lists = self.enums()
-        return Names(lists.model_types, lists.base_models)
+        return named(lists.model_types, lists.active_base_models, lists.base_models)
 
 
 def _listing(what: str, query: str, limit: int) -> str:

@@ -14,13 +14,14 @@ from hubman.civitai.reading import items_of, trpc_data
 from hubman.civitai.records import DraftModel, EditVersion, Id, ImageSlot, OwnedModel, Post, PostImage
 from hubman.civitai.transport import read_json
 from hubman.civitai.uploads import Save, UploadState
+from hubman.civitai.whole import Whole
 from hubman.civitai.wire import Json
 from hubman.progress import Report, silent
 
 _LAG_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 
-class Civitai(Browsing):
+class Civitai(Browsing, Whole):
     """A session that may also publish, with a key that has the scopes for it.
 
     Calls that create something raise :class:`hubman.civitai.errors.AnswerLostError` when nobody knows whether they
@@ -106,6 +107,8 @@ class Civitai(Browsing):
         response = self._transport.call(
             "POST", f"/api/trpc/{procedure}", what=procedure, repeatable=repeatable, json=wire.envelope(value)
         )
+        # What was read before the change may have been changed by it.
+        self._answers.expire()
         try:
             return trpc_data(response.content, procedure)
         except UnavailableError as error:

@@ -66,7 +66,7 @@ class Pages:
     def _step(self, url: str) -> Batch:
         page = self._fetched(url)
         self._seen.add(url)
-        looped = page.next_page in self._seen
+        looped = bool(page.next_page) and page.next_page in self._seen
         self._following = page.next_page if page.next_page and not looped else None
         if self._following is not None and self._ahead:
             self._begin(self._following)

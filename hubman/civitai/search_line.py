@@ -73,6 +73,8 @@ def _take_word(term: Term, draft: Draft, line: str) -> None:
         error = _NO_TYPOS
     elif term.negated:
         error = UsageError("the site can't leave out words", "-tag: -by: -base: and -type: can be left out")
+    elif term.value.startswith(",") and not term.quoted:
+        error = UsageError("a comma parts nothing after a quote", "write the field once more for the other value")
     if error is not None:
         raise QueryError(error, line, term.start, term.end)
     draft.words.append(f'"{term.value}"' if term.quoted else term.value)

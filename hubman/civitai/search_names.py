@@ -55,7 +55,14 @@ class Names(msgspec.Struct, frozen=True):
 
 def bundled() -> Names:
     """What was known when this version of hubman was made."""
-    return Names(contract.enum_values("ModelType"), contract.enum_values("BaseModel"))
+    return named(
+        contract.enum_values("ModelType"), contract.enum_values("ActiveBaseModel"), contract.enum_values("BaseModel")
+    )
+
+
+def named(types: Sequence[str], active: Sequence[str], bases: Sequence[str]) -> Names:
+    """The names, those base models that are still offered before the others."""
+    return Names(tuple(types), tuple(dict.fromkeys([*active, *bases])))
 
 
 def types_of(text: str, names: Names) -> tuple[str, ...]:
@@ -80,22 +87,19 @@ def bases_of(text: str, names: Names) -> tuple[str, ...]:
 
 
 def _known(what: str, text: str, names: Sequence[str]) -> str:
-    plain = {plain_base(name): name for name in reversed(names)}
+    plain: dict[str, str] = {}
+    for name in names:
+        plain.setdefault(plain_base(name), name)
     exact = next((name for name in names if name.lower() == text.lower()), None) or plain.get(plain_base(text))
     if exact is not None:
         return exact
     # What begins so is nearer than what is spelt alike: SDXL is SDXL 1.0 rather than SD 1.4.
     begins = [key for key in plain if plain_base(text) and key.startswith(plain_base(text))]
-    near = sorted(begins, key=_plainness) or get_close_matches(plain_base(text), plain, 1, 0.5)
+    near = begins or get_close_matches(plain_base(text), plain, 1, 0.5)
     if near:
         more = f" {text}* takes all that begin so" if len(begins) > 1 and what == "base model" else ""
         raise UnknownNameError(f"there is no {what} {text!r}", f"did you mean {plain[near[0]]}?{more}")
     raise UnknownNameError(f"there is no {what} {text!r}", "hubman search --names lists them")
-
-
-def _plainness(key: str) -> tuple[int, str]:
-    """The usual release of a family first: ``sdxl10`` before ``sdxl09`` and ``sdxlturbo``."""
-    return (0 if key.endswith(("10", "15")) else len(key), key)
 
 
 def one_of(name: str, text: str, choices: Mapping[str, str]) -> str:

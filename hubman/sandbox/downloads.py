@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from hubman.sandbox import scan, shapes
 from hubman.sandbox.accounts import Caller, caller_of
-from hubman.sandbox.public import is_public, primary, public_files
+from hubman.sandbox.public import WEIGHTS, fit, is_public, primary, public_files
 from hubman.sandbox.store import Doc
 from hubman.sandbox.trpc import key_of
 from hubman.sandbox.uploads import MODEL_BUCKET
@@ -24,8 +24,6 @@ _BROWSER = re.compile("mozilla|chrome|safari|firefox|opera|edge", re.IGNORECASE)
 _LOGIN = "The creator of this asset requires you to be logged in to download it"
 _DISABLED = "The creator of this asset has disabled downloads on this file"
 _TOO_MANY = "We've noticed an unusual amount of downloading from your account. Please try again later."
-_WEIGHTS = {"format": 100.0, "size": 10.0, "fp": 1.0, "quantType": 0.5}
-_PREFERRED = {"format": "SafeTensor", "size": "pruned", "fp": "fp16", "quantType": "Q4_K_M"}
 
 
 class _RefusedError(Exception):
@@ -113,13 +111,8 @@ def _pick(files: list[Doc], wanted: dict[str, Any]) -> Doc:
     if "fileId" in wanted:
         return files[0]
 
-    def score(file: Doc) -> float:
-        return sum(
-            weight for key, weight in _WEIGHTS.items() if file["metadata"].get(key) == wanted.get(key, _PREFERRED[key])
-        )
-
-    best = max([primary(files), *files], key=score)
-    if any(key in wanted and best["metadata"].get(key) != wanted[key] for key in _WEIGHTS):
+    best = max([primary(files), *files], key=lambda file: fit(file, wanted))
+    if any(key in wanted and best["metadata"].get(key) != wanted[key] for key in WEIGHTS):
         raise _RefusedError(404, error="File not found")
     return best
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from hubman.sandbox.store import Doc
 from hubman.sandbox.world import World
+
+WEIGHTS = {"format": 100.0, "size": 10.0, "fp": 1.0, "quantType": 0.5}
+_PREFERRED = {"format": "SafeTensor", "size": "pruned", "fp": "fp16", "quantType": "Q4_K_M"}
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,15 @@ def public_files(files: list[Doc]) -> list[Doc]:
     return [file for file in files if file["visibility"] == "Public"]
 
 
+def fit(file: Doc, wanted: Mapping[str, Any]) -> float:
+    """How well a file fits what is ``wanted`` of its format, size and precision; what isn't named is as preferred."""
+    metadata = file["metadata"]
+    return sum(weight for key, weight in WEIGHTS.items() if metadata.get(key) == wanted.get(key, _PREFERRED[key]))
+
+
 def primary(files: list[Doc]) -> Doc:
-    return next((file for file in files if file["type"] == "Model"), files[0])
+    """The file that a version is downloaded as: of those of type ``Model``, if there are any, the preferred one."""
+    return max([file for file in files if file["type"] == "Model"] or files, key=lambda file: fit(file, {}))
 
 
 def releases(world: World, model_ids: Sequence[int]) -> dict[int, list[Release]]:

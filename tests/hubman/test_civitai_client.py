@@ -13,6 +13,7 @@ import pytest
 
 from hubman.civitai import errors
 from hubman.civitai.client import Civitai
+from hubman.civitai.search import LORA_TYPES, ModelSearch
 from hubman.civitai.uploads import UploadState
 from hubman.progress import Progress
 from hubman.sandbox import Fault, seed_model
@@ -120,9 +121,11 @@ def test_waits_grow_and_end_without_a_told_time(site: Bench, client: Civitai) ->
 
 def test_a_html_page_of_a_cdn_is_no_sentence(site: Bench, client: Civitai) -> None:
     site.sandbox.settings.faults = [Fault("/api/v1/me", status=403, body="<html>Checking your browser</html>")]
-    with pytest.raises(errors.ForbiddenError) as caught:
+    with pytest.raises(errors.PageError) as caught:
         client.me()
     assert "<html>" not in str(caught.value)
+    assert "in a browser" in str(caught.value)
+    assert site.asked("/me") == 1
 
 
 def test_an_unreachable_site_is_named_without_its_key() -> None:
@@ -165,15 +168,16 @@ def test_a_model_reads_back_whole(site: Bench, client: Civitai, lora: Path, tmp_
 def test_search_follows_pages_past_empty_ones(site: Bench, client: Civitai, lora: Path) -> None:
     for number in range(6):
         seed_model(site.sandbox, lora, name=f"Harbor {number}", model_fields={"nsfw": 1 < number < 5})
-    page = client.search("harbor", limit=1)
+    asked = ModelSearch(query="harbor", types=LORA_TYPES, limit=1)
+    page = client.search(asked)
     names = []
     while True:
         names += [model.name for model in page.items]
         if not page.next_page:
             break
-        page = client.search(next_page=page.next_page)
+        page = client.search(asked, next_page=page.next_page)
     assert names == ["Harbor 5", "Harbor 1", "Harbor 0"]
-    assert [model.name for model in client.search_all("harbor", limit=2)] == ["Harbor 5", "Harbor 1"]
+    assert [model.name for model in client.search_all(asked, limit=2)] == ["Harbor 5", "Harbor 1"]
 
 
 def test_known_hashes_are_found_in_batches(site: Bench, client: Civitai, lora: Path) -> None:

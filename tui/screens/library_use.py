@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui import formats
+from tui.screens import handing
 from tui.screens.library_trash import LibraryTrash
 
 if TYPE_CHECKING:
@@ -56,12 +56,7 @@ class LibraryUse(LibraryTrash):
         await self.copy_text(", ".join([*words, tag]))
 
     async def copy_text(self, text: str) -> None:
-        """Put ``text`` on the terminal's clipboard and, where there is a program for it, the system's; say which."""
-        from tui.services import clipboard
-
-        self.app.copy_to_clipboard(text)
-        tool = await asyncio.to_thread(clipboard.copy, text)
-        self.say(f"copied {text} to the terminal's clipboard" + (f" and with {tool}" if tool else ""))
+        await handing.copy_text(self, text)
 
     async def do_test(self) -> None:
         from tui.screens.generate import GenerateScreen
@@ -104,26 +99,14 @@ class LibraryUse(LibraryTrash):
 
         targets = opening.targets(self.detail, self.version) if self.detail else []
         if len(targets) == 1:
-            self._open_target(targets[0][1])
+            handing.open_target(self, targets[0][1])
             return
 
         def chosen(target: str | None) -> None:
             if target is not None:
-                self._open_target(target)
+                handing.open_target(self, target)
 
         self.app.push_screen(Choose("Open", [(target, label, target) for label, target in targets]), chosen)
-
-    def _open_target(self, target: str) -> None:
-        from tui.services import opening
-
-        def done(tool: str) -> None:
-            if tool:
-                self.say(f"{tool} opens {target}")
-            else:
-                self.app.copy_to_clipboard(target)
-                self.say(f"nothing here opens it; copied {target} to the terminal's clipboard")
-
-        self.in_thread(lambda _: opening.launch(target), done, group="open")
 
     def do_duplicates(self) -> None:
         from tui.screens.duplicates import DuplicatesScreen

@@ -48,7 +48,7 @@ def _unet(cross: int) -> Shapes:
 _FLUX = _adapter(
     "lora_unet_", {"double_blocks_0_img_attn_proj": (3072, 3072), "single_blocks_0_linear1": (3072, 21504)}
 )
-_WAN = _adapter("lora_unet_", {"blocks_0_self_attn_q": (1536, 1536), "blocks_0_cross_attn_k": (1536, 1536)})
+_WAN = _adapter("lora_unet_", {"blocks_0_self_attn_q": (5120, 5120), "blocks_0_cross_attn_k": (5120, 5120)})
 _DORA = {"lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q.dora_scale": [1, 640]}
 _FORMS: dict[str, Shapes] = {
     "lora-sd1": _unet(768),
@@ -70,7 +70,7 @@ _FORMS: dict[str, Shapes] = {
     "embedding-sd1": {"emb_params": [2, 768]},
     "embedding-sdxl": {"clip_l": [2, 768], "clip_g": [2, 1280]},
     "vae": {"decoder.conv_in.bias": [512], "encoder.conv_in.bias": [128], "post_quant_conv.bias": [4]},
-    "weights": {"weight": [16, 128], "bias": [128]},
+    "weights": {"body.0.weight": [16, 3, 3, 3], "body.0.bias": [16], "tail.weight": [64, 16]},
 }
 
 

@@ -101,7 +101,7 @@ def _model(ground: Ground, place: int, chance: random.Random, kind: str, name: s
         "allowDerivatives": place % 3 != 0,
         "allowDifferentLicense": place % 5 != 0,
         "supportsGeneration": chance.random() < 0.5,
-        "stats": {count: int(fame * chance.randrange(1, 400) / 3**n) for n, count in enumerate(_COUNTS)},
+        "stats": {count: int(fame * 400 * chance.random() / 3**n) for n, count in enumerate(_COUNTS)},
     }
 
 

@@ -6,6 +6,7 @@ A key has a UUID's form: a mark, the width and the height in hexadecimal, the ki
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.resources
 import io
 import random
@@ -59,8 +60,9 @@ def from_key(key: str) -> Picture | None:
 
 
 def palette(number: int) -> list[Colour]:
-    chance = random.Random(number)
-    return [(chance.randrange(30, 226), chance.randrange(30, 226), chance.randrange(30, 226)) for _ in range(4)]
+    """Four colours, neither black nor white."""
+    tones = [30 + byte % 196 for byte in hashlib.blake2b(str(number).encode(), digest_size=12).digest()]
+    return [(tones[n], tones[n + 1], tones[n + 2]) for n in (0, 3, 6, 9)]
 
 
 def draw(picture: Picture, width: int, height: int) -> Image.Image:

@@ -18,6 +18,7 @@ from registry.errors import UsageError
 
 _ID = "catalogue"
 _AT_ONCE = 250
+_PEOPLE = 300
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +45,7 @@ def seed_catalogue(world: World, n: int, seed: int) -> Catalogue:
         return msgspec.convert(known["counts"], Catalogue)
     with world.store.transaction():
         _remove(world)
-        ground = _ground(world, n, seed)
+        ground = _ground(world, seed)
         counts = dict.fromkeys(("models", "versions", "files", "images"), 0)
         for start in range(1, n + 1, _AT_ONCE):
             batch = [families.make(ground, place) for place in range(start, min(start + _AT_ONCE, n + 1))]
@@ -78,12 +79,12 @@ def _remove(world: World) -> None:
         world.store.delete_range(kind, first, end)
 
 
-def _ground(world: World, n: int, seed: int) -> Ground:
+def _ground(world: World, seed: int) -> Ground:
     today = datetime.combine(world.now().date(), datetime.min.time(), UTC)
-    people = max(5, min(n // 10, 300))
-    users = [_user(which) for which in range(people)]
+    # As many for every n: a smaller catalogue is the beginning of a larger one.
+    users = [_user(which) for which in range(_PEOPLE)]
     world.creators.clear()
-    world.store.put_many("user", users, [None] * people)
+    world.store.put_many("user", users, [None] * _PEOPLE)
     categories = [tags.named(world, name)["id"] for name in tags.CATEGORIES]
     return Ground(
         seed=seed,

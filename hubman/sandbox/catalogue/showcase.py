@@ -44,17 +44,18 @@ def _image(post: Doc, version: Doc, index: int, modesty: int, tags: Sequence[int
     number = numbers.image(post["id"], index)
     picture = Picture(number, *chance.choice(_SIZES), is_video=chance.random() < 0.04)
     fame = chance.paretovariate(0.9)
+    blurhash = picture.blurhash
     told = chance.random() < 0.85
     kind, suffix = ("video", "mp4") if picture.is_video else ("image", "jpeg")
     meta = {**pictures.meta(number, picture.width, picture.height), **_resources(version, chance)}
     return {
         "id": number, "postId": post["id"], "userId": post["userId"], "url": picture.key, "index": index,
         "name": f"{number}.{suffix}", "type": kind, "mimeType": f"{kind}/{suffix}", "width": picture.width,
-        "height": picture.height, "hash": picture.blurhash, "meta": meta if told else None,
-        "metadata": {"width": picture.width, "height": picture.height, "hash": picture.blurhash}, "hideMeta": chance.random() < 0.05,
+        "height": picture.height, "hash": blurhash, "meta": meta if told else None,
+        "metadata": {"width": picture.width, "height": picture.height, "hash": blurhash}, "hideMeta": chance.random() < 0.05,
         "ingestion": "Scanned", "blockedFor": None, "nsfwLevel": chance.choices(_LEVELS, _MODESTIES[modesty])[0],
         "needsReview": None, "createdAt": post["createdAt"], "scanDue": post["createdAt"], "resources": [version["id"]],
-        "stats": {name: int(fame * chance.randrange(0, 40) / 3**n) for n, name in enumerate(_REACTIONS)},
+        "stats": {name: int(fame * 40 * chance.random() / 3**n) for n, name in enumerate(_REACTIONS)},
         "tagIds": chance.sample(tags, 3),
     }  # fmt: skip
 

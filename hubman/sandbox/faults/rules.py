@@ -106,7 +106,7 @@ class Rule:
         return self._asked[path]
 
 
-_SPEC = re.compile(r"(?P<kind>[a-z0-9-]+)(=(?P<amount>[0-9.]+))?(:(?P<often>[0-9.]+x?)?)?(:(?P<path>.*))?")
+_SPEC = re.compile(r"(?P<kind>[a-z0-9-]+)(=(?P<amount>[0-9.]+))?(:(?P<often>[0-9.]+x?)?)?(:(?P<path>/.*))?")
 _FORM = "give KIND, KIND=AMOUNT, KIND:0.1 (how likely), KIND:3x (how often) or KIND:0.1:/api/v1/models (where)"
 
 

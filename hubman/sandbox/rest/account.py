@@ -8,7 +8,7 @@ from hubman.civitai import contract
 from hubman.sandbox import shapes
 from hubman.sandbox.public import is_public
 from hubman.sandbox.rest.answers import RestError, caller, need_caller, route
-from hubman.sandbox.rest.params import choice, numbers
+from hubman.sandbox.rest.params import bad, numbers
 from hubman.sandbox.world import World
 
 
@@ -47,7 +47,8 @@ def _permissions(world: World, request: Request) -> object:
     ids = numbers(query, "entityIds")
     if ids is None:
         raise RestError(400, {"error": "entityIds is required"})
-    choice(query, "permission", "EntityAccessPermission")
+    if query.get("permission") != "Generate":
+        raise bad("permission", "Invalid option")
     user = caller(request)
     versions = world.store.get_many("version", ids)
     models = world.store.get_many("model", list({version["modelId"] for version in versions.values()}))

@@ -20,7 +20,9 @@ _USERS = 50
 
 def _creators(world: World, request: Request) -> object:
     query = request.query_params.get("query", "").lower()
-    counts = world.store.sql("SELECT user_id, count(*) FROM listed_models GROUP BY user_id ORDER BY 2 DESC, 1")
+    listed = "mode IS NULL AND availability != 'Unsearchable'"
+    sql = f"SELECT user_id, count(*) FROM listed_models WHERE {listed} GROUP BY user_id ORDER BY 2 DESC, 1"  # noqa: S608
+    counts = world.store.sql(sql)
     users = {user["id"]: user for user in world.users()}
     rows = [(users[key], count) for key, count in counts if key in users and query in users[key]["username"].lower()]
 
