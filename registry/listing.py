@@ -37,7 +37,9 @@ SELECT m.name, m.id, m.search_id AS number, m.deleted_at IS NOT NULL AS deleted,
     EXISTS (SELECT 1 FROM records WHERE kind = 'run' AND id = v.id) AS has_run,
     (SELECT max(w.is_damaged) FROM versions w WHERE w.model_id = m.id) AS damaged,
     EXISTS (SELECT 1 FROM versions w JOIN previews p ON p.version_id = w.id WHERE w.model_id = m.id) AS pictured,
-    coalesce(m.newest_upstream > (SELECT max(w.civitai_id) FROM versions w WHERE w.model_id = m.id), 0) AS outdated
+    coalesce(m.newest_upstream > max((SELECT max(w.civitai_id) FROM versions w WHERE w.model_id = m.id), coalesce(
+        (SELECT CAST(value AS INTEGER) FROM facts WHERE item = 'ignore/' || m.civitai_id AND field = 'through'
+            AND source = 'user'), 0)), 0) AS outdated
 FROM models m JOIN versions v ON v.id = m.version_id WHERE m.id = ?
 """
 # Hard links share an inode and waste nothing; equal tensors under different headers do. A copy on a drive that is away

@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
-from hubman.civitai import auth, contract, downloads, lenient, wire
-from hubman.civitai.downloads import Downloaded
-from hubman.civitai.errors import MissingError, TokenError, UnavailableError
-from hubman.civitai.records import Enums, HashMatch, Me, ModelPage, RemoteModel, RemoteVersion, Tag, model_from
+import httpx
+
+from hubman.civitai import auth, downloads, lenient, wire
+from hubman.civitai.answers import Answer, NoAnswers
+from hubman.civitai.downloads import Downloaded, Wish
+from hubman.civitai.errors import CivitaiError, RateLimitError, TokenError, UnavailableError
+from hubman.civitai.media_cache import NoMedia
+from hubman.civitai.paging import following
+from hubman.civitai.records import HashMatch, Me, ModelPage, RemoteModel, RemoteVersion, Tag, model_from, version_from
+from hubman.civitai.shared import Shared
 from hubman.civitai.transport import Sleep, Transport, read_json
 from hubman.civitai.wire import Json
 from hubman.progress import Report, silent
 
-LORA_TYPES = ("LORA", "LoCon", "DoRA")
-_HASHES_AT_ONCE = 1000
-_MODELS_AT_ONCE = 100
+HASHES_AT_ONCE = 2500
+"""Of the 10,000 that by-hash/ids takes: a larger request is slow to answer, and a lost one is asked again whole."""
+MODELS_AT_ONCE = 100
 Params = Sequence[tuple[str, str]]
 
 
@@ -31,19 +39,33 @@ class Reading:
     """
 
     def __init__(
-        self, site: str = auth.SITE, token: str = "", *, sleep: Sleep = time.sleep, is_rehearsal: bool = False
+        self,
+        site: str = auth.SITE,
+        token: str = "",
+        *,
+        sleep: Sleep = time.sleep,
+        is_rehearsal: bool = False,
+        shared: Shared | None = None,
     ) -> None:
-        """``is_rehearsal`` says that the site's numbers mean nothing elsewhere: the library must not keep them."""
-        self.site, self.is_rehearsal = site.rstrip("/"), is_rehearsal
-        self._transport = Transport(self.site, token, sleep=sleep)
+        """``is_rehearsal`` says that the site's numbers mean nothing elsewhere: the library must not keep them.
+
+        ``shared`` is what all processes of a home have in common: without it nothing is limited and nothing is kept.
+        """
+        self.site, self.is_rehearsal, self._shared = site.rstrip("/"), is_rehearsal, shared
+        limiter = shared.limiter(self.site, sleep) if shared else None
+        self._transport = Transport(self.site, token, sleep=sleep, limiter=limiter)
+        self._answers = shared.answers(self.site, token) if shared else NoAnswers()
+        self._media = shared.media(self.site) if shared else NoMedia()
 
     @classmethod
-    def from_environment(cls) -> Self:
+    def from_environment(cls, shared: Shared | None = None) -> Self:
         """The site of ``$HUBMAN_CIVITAI_URL`` with the key of ``$CIVITAI_API_KEY`` or the keyring."""
-        return cls(auth.site_url(), auth.api_key())
+        return cls(auth.site_url(), auth.api_key(), shared=shared)
 
     def close(self) -> None:
         self._transport.close()
+        if self._shared:
+            self._shared.close()
 
     def __enter__(self) -> Self:
         return self
@@ -65,109 +87,80 @@ class Reading:
         """Whose key this is; raises :class:`TokenError` when the site doesn't accept it."""
         if not self.has_token:
             raise TokenError("no Civitai key is set", "make one in your Civitai account and set CIVITAI_API_KEY")
-        return lenient.decode(Me, self._get("/api/v1/me", what="the account"), "me")
+        # Never from the cache: the answer says whether the key works now.
+        raw = self._transport.ask("GET", "/api/v1/me", read_json, what="the account")
+        return lenient.decode(Me, raw, "me")
 
     def model(self, model_id: int) -> RemoteModel:
-        return model_from(self._get(f"/api/v1/models/{model_id}", what=f"model {model_id}"))
+        raw, as_of = self._get(f"/api/v1/models/{model_id}", what=f"model {model_id}")
+        return model_from(raw, as_of=as_of)
 
     def model_version(self, version_id: int) -> RemoteVersion:
-        raw = self._get(f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
-        return lenient.decode(RemoteVersion, raw, "version")
+        raw, as_of = self._get(f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
+        return version_from(raw, as_of=as_of)
+
+    def model_version_now(self, version_id: int) -> RemoteVersion:
+        """As :meth:`model_version`, but never out of a cache: for what contradicts what was told before."""
+        response = self._transport.call("GET", f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
+        return lenient.decode(RemoteVersion, read_json(response), "version")
+
+    def collection(self, number: int) -> Json:
+        """What the site tells of a collection, in whatever shape: only the name of this endpoint is documented."""
+        return read_json(self._transport.call("GET", f"/api/v1/collections/{number}", what=f"collection {number}"))
 
     def by_hash(self, file_hash: str) -> RemoteVersion:
         """The version that holds a file with this hash, of any kind that Civitai computes."""
-        raw = self._get(f"/api/v1/model-versions/by-hash/{file_hash}", what=f"file with hash {file_hash}")
-        return lenient.decode(RemoteVersion, raw, "version")
+        raw, as_of = self._get(f"/api/v1/model-versions/by-hash/{file_hash}", what=f"file with hash {file_hash}")
+        return version_from(raw, as_of=as_of)
 
     def by_hash_ids(self, sha256s: list[str]) -> tuple[HashMatch, ...]:
         """Which of these SHA-256 hashes Civitai knows; any number of them, in no order."""
         found: list[HashMatch] = []
-        for start in range(0, len(sha256s), _HASHES_AT_ONCE):
-            batch = [value.upper() for value in sha256s[start : start + _HASHES_AT_ONCE]]
-            response = self._transport.call("POST", "/api/v1/model-versions/by-hash/ids", what="hashes", json=batch)
-            found.extend(lenient.decode_list(HashMatch, read_json(response), "hashes"))
+        for start in range(0, len(sha256s), HASHES_AT_ONCE):
+            batch = [value.upper() for value in sha256s[start : start + HASHES_AT_ONCE]]
+            path = "/api/v1/model-versions/by-hash/ids"
+            raw = self._transport.ask("POST", path, read_json, what="hashes", json=batch)
+            found.extend(lenient.decode_list(HashMatch, raw, "hashes"))
         return tuple(found)
-
-    def search(
-        self,
-        query: str = "",
-        *,
-        types: tuple[str, ...] = LORA_TYPES,
-        base_models: tuple[str, ...] = (),
-        limit: int = 20,
-        nsfw: bool = False,
-        sort: str = "",
-        next_page: str = "",
-    ) -> ModelPage:
-        """One page of at most ``limit`` (1 to 100) models.
-
-        With ``next_page`` from the page before, everything else is ignored. Pages may be short or empty before the
-        last one: the end is an empty ``next_page``, and :meth:`search_all` follows them.
-        """
-        params = [("limit", str(limit)), ("nsfw", "true" if nsfw else "false")]
-        params += [("types", kind) for kind in types] + [("baseModels", name) for name in base_models]
-        params += [(key, value) for key, value in (("query", query), ("sort", sort)) if value]
-        raw = self._get(next_page) if next_page else self._get("/api/v1/models", what="models", params=params)
-        return self._page(raw)
-
-    def _page(self, raw: Json) -> ModelPage:
-        metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
-        following = str(metadata.get("nextPage") or "") if isinstance(metadata, Mapping) else ""
-        items = items_of(raw)
-        models = (
-            tuple(model_from(item) for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
-        )
-        return ModelPage(items=models, next_page=self._own_page(following))
-
-    def search_all(
-        self, query: str = "", *, limit: int = 100, types: tuple[str, ...] = LORA_TYPES
-    ) -> Iterator[RemoteModel]:
-        """At most ``limit`` models, following pages as far as needed."""
-        page = self.search(query, types=types, limit=min(limit, 100))
-        left = limit
-        while True:
-            yield from page.items[:left]
-            left -= len(page.items)
-            if left <= 0 or not page.next_page:
-                return
-            page = self.search(next_page=page.next_page)
 
     def models(self, numbers: Sequence[int]) -> Iterator[RemoteModel]:
         """Those of these models that are public, in no order; a hundred a request."""
-        for start in range(0, len(numbers), _MODELS_AT_ONCE):
-            batch = numbers[start : start + _MODELS_AT_ONCE]
-            params = [("ids", ",".join(map(str, batch))), ("nsfw", "true"), ("limit", str(_MODELS_AT_ONCE))]
-            page = self._page(self._get("/api/v1/models", what="models", params=params))
+        for start in range(0, len(numbers), MODELS_AT_ONCE):
+            batch = numbers[start : start + MODELS_AT_ONCE]
+            wanted = {"ids": ",".join(map(str, batch)), "nsfw": "true", "limit": MODELS_AT_ONCE}
+            page = self._models_at("/api/v1/models?" + urlencode(wanted))
             yield from page.items
             while page.next_page:
-                page = self.search(next_page=page.next_page)
+                page = self._models_at(page.next_page)
                 yield from page.items
 
-    def enums(self) -> Enums:
-        """The site's lists at this moment; the bundled ones where it doesn't tell."""
-        try:
-            raw = self._get("/api/v1/enums", what="lists")
-        except (MissingError, UnavailableError):
-            raw = {}
-        lists = raw if isinstance(raw, Mapping) else {}
-        return Enums(
-            active_base_models=_names(lists.get("ActiveBaseModel")) or contract.enum_values("ActiveBaseModel"),
-            model_types=_names(lists.get("ModelType")) or contract.enum_values("ModelType"),
-        )
-
     def media(self, url: str, *, limit: int = 64 << 20) -> bytes:
-        """The bytes of a picture; the key is not sent unless the site itself serves it.
+        """The bytes of a picture; the key is not sent unless the site itself serves it. Seen once, it is kept.
 
         Raises :class:`CivitaiError` for one larger than ``limit`` bytes.
         """
-        return downloads.fetch_small(self._transport, url, limit=limit)
+        kept = self._media.find(url)
+        if kept is not None and self._media.is_lasting and len(kept) <= limit:
+            return kept
+        try:
+            content = downloads.fetch_small(self._transport, url, limit=limit)
+        except CivitaiError:
+            if kept is None or len(kept) > limit:
+                raise
+            return kept
+        self._media.keep(url, content)
+        return content
 
     def download(
         self, version_id: int, dest: Path, *, file_id: int = 0, sha256: str = "", size: int = 0, report: Report = silent
     ) -> Downloaded:
-        """A version's file to ``dest``: resumed, and verified when ``sha256`` is known. See :func:`downloads.fetch`."""
-        url = f"/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")
-        return downloads.fetch(self._transport, url, dest, sha256=sha256, size=size, report=report)
+        """A version's file to ``dest``: resumed, and verified when ``sha256`` is known. See :func:`downloads.fetching`."""
+        url = download_url(version_id, file_id)
+        return downloads.fetch(self._transport, Wish(url=url, dest=dest, sha256=sha256, size=size), report)
+
+    def downloading(self, wish: Wish, report: Report) -> AbstractContextManager[Downloaded]:
+        """See :func:`downloads.fetching`."""
+        return downloads.fetching(self._transport, wish, report)
 
     def categories(self) -> tuple[Tag, ...]:
         """The category tags; a model has exactly one."""
@@ -177,15 +170,52 @@ class Reading:
     def query(self, procedure: str, value: Mapping[str, Any]) -> Json:
         """Call a reading procedure; returns its decoded data."""
         params = {"input": json.dumps(wire.envelope(value))}
-        response = self._transport.call("GET", f"/api/trpc/{procedure}", what=procedure, params=params)
-        return trpc_data(response.content, procedure)
+        return self._transport.ask(
+            "GET", f"/api/trpc/{procedure}", lambda response: trpc_data(response.content, procedure),
+            what=procedure, params=params,
+        )  # fmt: skip
 
-    def _get(self, url: str, *, what: str = "the next page", params: Params = ()) -> Json:
-        return read_json(self._transport.call("GET", url, what=what, params=list(params) or None))
+    def _get(self, url: str, *, what: str = "the next page", params: Params = ()) -> tuple[Json, str]:
+        """What the site says, and since when if that is its last good answer because it can't be asked now."""
+        name = f"{url}?{urlencode(params)}" if params else url
+        kept = self._answers.find(name)
+        if kept is not None and kept.is_fresh:
+            return json.loads(kept.body), ""
+        try:
+            return self._ask(url, name, kept, what=what, params=params), ""
+        except (UnavailableError, RateLimitError):
+            if kept is None:
+                raise
+            return json.loads(kept.body), kept.as_of
 
-    def _own_page(self, url: str) -> str:
-        """``nextPage`` as the site gave it, if it leads to the site itself."""
-        return url if url and self._transport.is_own(url) else ""
+    def _ask(self, url: str, name: str, kept: Answer | None, *, what: str, params: Params) -> Json:
+        def read(response: httpx.Response) -> Json:
+            control = response.headers.get("Cache-Control", "")
+            if response.status_code == 304 and kept is not None:
+                self._answers.confirm(name, cache_control=control)
+                return json.loads(kept.body)
+            told = read_json(response)
+            self._answers.keep(name, response.content, etag=response.headers.get("ETag", ""), cache_control=control)
+            return told
+
+        has_tag = kept is not None and bool(kept.etag)
+        # Whoever has an answer to show need not wait long for a better one.
+        hurry: dict[str, Any] = {"tries": 2, "patience": 5.0} if kept is not None else {}
+        return self._transport.ask(
+            "GET", url, read, what=what, params=list(params) or None,
+            accept=frozenset({200, 304}) if has_tag else frozenset({200}),
+            headers={"If-None-Match": kept.etag} if kept is not None and has_tag else None, **hurry,
+        )  # fmt: skip
+
+    def _models_at(self, url: str) -> ModelPage:
+        raw, as_of = self._get(url, what="models")
+        items = items_of(raw)
+        found = [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
+        models = tuple(model_from(item, as_of=as_of) for item in found)
+        return ModelPage(items=models, next_page=self._following(raw, url), as_of=as_of)
+
+    def _following(self, raw: Json, asked: str) -> str:
+        return following(raw, asked, self._transport.is_own)
 
 
 def trpc_data(body: bytes, procedure: str) -> Json:
@@ -196,10 +226,11 @@ def trpc_data(body: bytes, procedure: str) -> Json:
         raise UnavailableError(f"Civitai's answer to {procedure} can't be read ({error})", "try again later") from error
 
 
+def download_url(version_id: int, file_id: int = 0) -> str:
+    """The path of a version's file, the site's choice unless ``file_id`` names one."""
+    return f"/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")
+
+
 def items_of(raw: Json) -> Json:
     """The list in an answer that may wrap it."""
     return raw.get("items") if isinstance(raw, Mapping) else raw
-
-
-def _names(raw: Json) -> tuple[str, ...]:
-    return tuple(str(name) for name in raw if isinstance(name, str)) if isinstance(raw, list) else ()
