@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from hubman.civitai import contract, lenient
-from hubman.civitai.records import HashMatch, RemoteVersion, model_from
 from hubman.civitai.image_search import ImageSearch
+from hubman.civitai.records import HashMatch, RemoteVersion, model_from
 from hubman.sandbox import Sandbox, Settings
 from hubman.sandbox.catalogue import contents
 from registry.errors import UsageError
