@@ -93,7 +93,8 @@ def _pull(
     into = Path(item.into) if item.into else terms.folder(registry)
     wanted = terms.of(registry.home, item.choice, shared, tuning, item.site)
     first, *others = targets(client, item.ref, wanted, report)
-    pull_queue.progress(registry, item.id, title=title(first), total=first[2].size)
+    if not pull_queue.progress(registry, item.id, title=title(first), total=first[2].size):
+        raise CancelledError("paused", "hubman queue resume goes on from here")
     _queue_beside(registry, item, others)
     return pull_file(registry, client, first, into=into, report=report, terms=wanted)
 

@@ -81,7 +81,7 @@ class CivitaiBase(HubScreen):
         def work(registry: Registry) -> list[PullItem]:
             from hubman.civitai import queue
 
-            found = queue.add(registry, [ref], site=site, into=None)
+            found = queue.add(registry, [ref], site=site, into=None, titles={ref: title})
             queue.start(registry)
             return found
 
