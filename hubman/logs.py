@@ -46,7 +46,11 @@ class _File(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = scrub(self.format(record)).replace("\n", "\n  ") + "\n"
+        try:
+            line = scrub(self.format(record)).replace("\n", "\n  ") + "\n"
+        except (TypeError, ValueError):
+            self.handleError(record)
+            return
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self._path.exists() and self._path.stat().st_size > _LARGEST:

@@ -6,6 +6,7 @@ named by their path and query, and an answer that holds the key or a signed addr
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 import time
@@ -103,20 +104,21 @@ class Answers(NoAnswers):
             return
         now, packed = self._clock(), zlib.compress(body)
         row = (self._name(request), packed, etag, len(packed), now, now + lifetime(cache_control), now)
-        with self._ledger.transaction() as db:
+        # A disk that is full only means that the answer is not kept.
+        with contextlib.suppress(sqlite3.Error), self._ledger.transaction() as db:
             db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             self._drop_oldest(db)
 
     def confirm(self, request: str, *, cache_control: str = "") -> None:
         now = self._clock()
-        with self._ledger.transaction() as db:
+        with contextlib.suppress(sqlite3.Error), self._ledger.transaction() as db:
             db.execute(
                 "UPDATE answers SET fetched_at = ?, fresh_until = ? WHERE name = ?",
                 (now, now + lifetime(cache_control), self._name(request)),
             )
 
     def expire(self) -> None:
-        with self._ledger.transaction() as db:
+        with contextlib.suppress(sqlite3.Error), self._ledger.transaction() as db:
             db.execute("UPDATE answers SET fresh_until = 0 WHERE substr(name, 1, ?) = ?", (len(self._site), self._site))
 
     def _name(self, request: str) -> str:

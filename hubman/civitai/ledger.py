@@ -7,11 +7,13 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
 _BUSY_S = 10.0
+_OPENINGS = 100
 MEMORY = Path(":memory:")
 
 
@@ -39,21 +41,35 @@ class Ledger:
             db = self._begun()
             try:
                 yield db
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
+                db.execute("COMMIT")
+            except sqlite3.Error as error:
+                # A full disk, or damage further in: the next transaction finds something that works.
+                self._db = self._mended(error)
                 raise
-            db.execute("COMMIT")
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
 
     def _begun(self) -> sqlite3.Connection:
         try:
             if self._db is None:
-                self._db = self._open(self._path)
+                self._db = self._open_patiently()
             self._db.execute("BEGIN IMMEDIATE")
         except (sqlite3.Error, OSError) as error:
             self._db = self._mended(error)
             self._db.execute("BEGIN IMMEDIATE")
         return self._db
+
+    def _open_patiently(self) -> sqlite3.Connection:
+        """Processes that open a new file at the same moment lock each other out while they prepare it."""
+        for _ in range(_OPENINGS):
+            try:
+                return self._open(self._path)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                    raise
+                time.sleep(0.02)
+        return self._open(self._path)
 
     def _open(self, path: Path) -> sqlite3.Connection:
         if path != MEMORY:

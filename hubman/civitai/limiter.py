@@ -7,6 +7,7 @@ site counts them apart.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import time
@@ -88,7 +89,11 @@ class Limiter(Unlimited):
         deadline = self._clock() + patience
         while True:
             now = self._clock()
-            got = self._try(lanes, now)
+            try:
+                got = self._try(lanes, now)
+            except sqlite3.Error:
+                # The ledger has mended itself, if need be by one in memory.
+                got = self._try(lanes, now)
             if isinstance(got, Permit):
                 return got
             wait, why = got
@@ -132,9 +137,10 @@ class Limiter(Unlimited):
 
     def report(self, name: str, change: Callable[[Lane, Limits, float], Lane]) -> None:
         """Write down what became of a request."""
-        with self._ledger.transaction() as db:
-            lane, now = load_lane(db, name), self._clock()
-            limits = limits_for(name.partition(" ")[0])
+        limits, now = limits_for(name.partition(" ")[0]), self._clock()
+        lane = after = Lane()
+        with contextlib.suppress(sqlite3.Error), self._ledger.transaction() as db:
+            lane = load_lane(db, name)
             after = change(lane, limits, now)
             if after != lane:
                 _store(db, name, after)
@@ -142,7 +148,7 @@ class Limiter(Unlimited):
             _log.warning("%s fails (%s): not asked for %.0f s", name, after.why, after.open_until - now)
 
     def give_back(self, slot: int) -> None:
-        with self._ledger.transaction() as db:
+        with contextlib.suppress(sqlite3.Error), self._ledger.transaction() as db:
             db.execute("DELETE FROM in_flight WHERE id = ?", (slot,))
 
 

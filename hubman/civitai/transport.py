@@ -125,8 +125,7 @@ class Transport:
         for attempt in range(1, tries + 1):
             last = attempt == tries
             try:
-                # Whoever just saw the site fail waits for one trial; whoever comes later is told at once.
-                until_closed = 0.0 if attempt == 1 else _ONE_TRIAL
+                until_closed = _until_closed(method, attempt)
                 response = self._send(method, url, headers, patience=patience, until_closed=until_closed, **options)
             except httpx.TransportError as error:
                 self._after_failure(error, what=what, repeatable=repeatable, last=last)
@@ -282,6 +281,13 @@ def _page(response: httpx.Response, what: str) -> PageError:
         f"wait a few minutes; if it stays so, open {_host(str(response.url))} in a browser",
         status=response.status_code,
     )
+
+
+def _until_closed(method: str, attempt: int) -> float:
+    """How long to wait while the site is not asked: work under way waits, whoever only looks is told at once."""
+    if method != "GET":
+        return PATIENCE
+    return 0.0 if attempt == 1 else _ONE_TRIAL
 
 
 def _again(error: CivitaiError, *, repeatable: bool) -> bool:

@@ -27,7 +27,7 @@ def site() -> Iterator[Civitai]:
 
 def _read(site: Civitai, name: str) -> Any:
     example = next(example for example in examples() if example.name == name)
-    with answering(example.status, json.dumps(example.body).encode(), example.headers):
+    with answering(example.status, example.text.encode(), example.headers):
         return example.ask(site)
 
 
@@ -35,7 +35,7 @@ def _read(site: Civitai, name: str) -> Any:
 def test_an_answer_of_the_contract_is_read_without_a_complaint(
     site: Civitai, example: Example, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with answering(200, json.dumps(example.body).encode(), example.headers):
+    with answering(200, example.text.encode(), example.headers):
         _use(example.ask(site))
     assert [record for record in caplog.records if "unexpected" in record.message] == []
 
@@ -61,7 +61,7 @@ _ERRORS = {
 )
 def test_a_refusal_of_the_contract_becomes_its_error_with_its_sentence(site: Civitai, example: Example) -> None:
     with (
-        answering(example.status, json.dumps(example.body).encode(), example.headers),
+        answering(example.status, example.text.encode(), example.headers),
         pytest.raises(_ERRORS.get(example.status, errors.CivitaiError)) as caught,
     ):
         example.ask(site)
@@ -115,7 +115,7 @@ def test_ten_thousand_damaged_answers_raise_nothing_but_errors_of_the_client(sit
         headers = {**example.headers, "Content-Type": luck.choice(["application/json"] * 9 + ["text/html"])}
         if status == 302:
             headers["Location"] = luck.choice(["", "/x", "https://[", "//:99999", "https://evil.example"])
-        body = damaged(example.body, luck)
+        body = damaged(example.text, luck)
         with answering(status, body, headers):
             try:
                 _use(example.ask(site))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -358,6 +360,15 @@ def test_a_damaged_ledger_is_begun_anew(tmp_path: Path, time: _Time) -> None:
 def test_a_home_that_can_not_be_written_still_has_limits(tmp_path: Path, time: _Time) -> None:
     (tmp_path / "civitai").write_text("a file in the way")
     assert _sent(_limiter(tmp_path, time)) == limits_for(_SITE).burst
+
+
+def test_a_ledger_that_breaks_under_way_stops_nobody(tmp_path: Path, time: _Time) -> None:
+    limiter = _limiter(tmp_path, time)
+    with limiter.request(_URL) as permit:
+        with contextlib.closing(sqlite3.connect(ledger_path(tmp_path))) as other:
+            other.executescript("DROP TABLE lanes; DROP TABLE in_flight;")
+        permit.answered(429)
+    assert _sent(limiter) == limits_for(_SITE).burst
 
 
 def test_the_ledger_is_its_owner_s_alone(tmp_path: Path, time: _Time) -> None:

@@ -61,8 +61,13 @@ class Example:
     headers: dict[str, str]
     body: Any
 
+    @functools.cached_property
+    def text(self) -> str:
+        return json.dumps(self.body)
+
     def ask(self, site: Civitai) -> Any:
-        return CALLS.get(self.call, CALLS["enums"])(site)
+        call = CALLS.get(self.call, CALLS["enums"])
+        return call(site)
 
 
 @functools.cache
@@ -74,13 +79,16 @@ def examples() -> tuple[Example, ...]:
     )
 
 
+_request = functools.lru_cache(httpx.Request)
+
+
 @contextlib.contextmanager
 def answering(status: int, body: bytes, headers: dict[str, str] | None = None) -> Iterator[None]:
     """Every request is answered like this, without a network."""
 
     def request(_client: httpx.Client, method: str, url: str, **_options: Any) -> httpx.Response:
         given = {"Content-Type": "application/json", **(headers or {})}
-        return httpx.Response(status, headers=given, content=body, request=httpx.Request(method, url))
+        return httpx.Response(status, headers=given, content=body, request=_request(method, url))
 
     with mock.patch.object(httpx.Client, "request", request):
         yield
@@ -101,9 +109,9 @@ _WRAPS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def damaged(body: Any, luck: random.Random) -> bytes:
-    """``body`` with one to four things wrong in it, as bytes that may not even be JSON."""
-    root = [json.loads(json.dumps(body))]
+def damaged(body: str, luck: random.Random) -> bytes:
+    """The JSON ``body`` with one to four things wrong in it, as bytes that may not even be JSON."""
+    root = [json.loads(body)]
     for _ in range(luck.randint(1, 4)):
         _damage(_place(root, luck), luck)
     text = json.dumps(root[0])
