@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from registry.journal import Entry
     from registry.moving import Watch
     from registry.organise import Line
+    from registry.pull_queue import PullItem
     from tui.services.watch import Snapshot
 
 
@@ -182,10 +184,14 @@ class LibraryUse(LibraryTrash):
 
         def done(text: str | None) -> None:
             if text:
-                self.start_job("pull", f"pull {text.strip()}", {"ref": text.strip(), "site": None})
+                self.change(partial(_queue, text.strip()), self._queued)
 
         hint = "A page's address, an AIR (urn:air:…), a version's number, or a hash."
         self.app.push_screen(Ask("pull from Civitai", hint=hint, check=_check_ref), done)
+
+    def _queued(self, items: list[PullItem]) -> None:
+        self.say(f"queued: {items[0].title}", private="queued")
+        self.hub.poll_soon()
 
     def do_updates(self) -> None:
         models = self.targets()
@@ -231,6 +237,14 @@ def _updates_words(result: Mapping[str, Any]) -> str:
         more = f" and {unknown - len(names):,} more" if unknown > len(names) else ""
         parts.append(f"not known on Civitai: {', '.join(names)}{more}")
     return "; ".join(parts) or "there is no model to ask for"
+
+
+def _queue(ref: str, registry: Registry) -> list[PullItem]:
+    from hubman.civitai import queue
+
+    found = queue.add(registry, [ref], site=None, into=None)
+    queue.start(registry)
+    return found
 
 
 def _check_ref(text: str) -> None:
