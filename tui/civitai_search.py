@@ -81,6 +81,16 @@ def site_name(site: str | None) -> str:
         return "no site"
 
 
+def allowance(registry: Registry, address: str) -> str:
+    """How many more requests this machine may send now, or how long it waits and why; for a thread."""
+    from hubman.civitai import budget
+
+    left = budget.read(registry.home, address)
+    if left.paused_for:
+        return f"waits {left.paused_for:.0f} s ({left.why})" if left.why else f"waits {left.paused_for:.0f} s"
+    return f"{left.left:,} of {left.limit:,} requests"
+
+
 def begin(registry: Registry, link: Link, lists: Lists, line: str, site: str | None, threshold: int) -> Found:
     """The first page of a search. Raises ``HubError`` when the line or the site makes no sense of it."""
     from hubman.civitai.search_line import UnknownNameInLineError, parse

@@ -65,6 +65,8 @@ def early_until(version: RemoteVersion) -> str | None:
     """When the version stops being early access, None if it is none."""
     if version.early_access_deadline:
         return version.early_access_deadline
+    if version.paid_access is not None and version.paid_access.ends_at and not version.paid_access.permanent:
+        return version.paid_access.ends_at
     return _NO_DEADLINE if version.availability == "EarlyAccess" else None
 
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from hubman.civitai.client import Civitai
 from hubman.civitai.errors import CivitaiError, MissingError
-from hubman.civitai.media_urls import still
-from hubman.civitai.reading import Reading
 from hubman.civitai.records import RemoteImage
-from registry import previews
+from hubman.civitai.showing import fetch_one
 from registry.database import Registry
 from registry.errors import DamagedFileError
 
 _log = logging.getLogger(__name__)
-_WIDTH = 1200
+_TYPES = frozenset({"image", "video"})
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,23 +29,16 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def chosen(images: Sequence[RemoteImage], wanted: Wanted) -> list[RemoteImage]:
-    """The first pictures that are wanted, and videos, of which the first frame comes.
-
-    One whose level nobody told is left out where there is a highest one.
-    """
-    fitting = [image for image in images if _address(image) and _is_fit(image, wanted)]
+    """The first pictures and videos that are wanted. One whose level nobody told is left out where there is a highest."""
+    fitting = [image for image in images if image.type in _TYPES and image.url and _is_fit(image, wanted)]
     return fitting[: wanted.count]
-
-
-def _address(image: RemoteImage) -> str:
-    return still(image.url, image.type, width=_WIDTH) if image.url else ""
 
 
 def _is_fit(image: RemoteImage, wanted: Wanted) -> bool:
     return not wanted.highest_level or 0 < image.nsfw_level < 2 * wanted.highest_level
 
 
-def fetch(registry: Registry, client: Reading, version_id: str, images: Sequence[RemoteImage], wanted: Wanted) -> int:
+def fetch(registry: Registry, client: Civitai, version_id: str, images: Sequence[RemoteImage], wanted: Wanted) -> int:
     """Fetch those that are wanted and not there yet; returns how many were new.
 
     One that is gone or can't be read is left out. Raises :class:`CivitaiError` where the site can't be reached.
@@ -61,8 +51,7 @@ def fetch(registry: Registry, client: Reading, version_id: str, images: Sequence
         if name in there:
             continue
         try:
-            content = client.media(_address(image))
-            _keep(registry, version_id, content, image, name=name, position=position)
+            fetch_one(registry, client, version_id, image, position, image.meta)
         except (MissingError, DamagedFileError) as error:
             _log.warning("picture %s is left out: %s", name, error)
             continue
@@ -73,24 +62,3 @@ def fetch(registry: Registry, client: Reading, version_id: str, images: Sequence
             raise
         new += 1
     return new
-
-
-def _keep(registry: Registry, version_id: str, content: bytes, image: RemoteImage, *, name: str, position: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="hubman-") as folder:
-        path = Path(folder) / f"{name}.jpg"
-        path.write_bytes(content)
-        previews.add_preview(
-            registry,
-            version_id,
-            path,
-            generation=_without_graphs(image.meta),
-            source="civitai",
-            position=position,
-            nsfw_level=image.nsfw_level,
-            name=path.name,
-        )
-
-
-def _without_graphs(meta: dict[str, Any]) -> dict[str, Any]:
-    """Generation data without whole ComfyUI graphs, which can weigh a megabyte each."""
-    return {key: value for key, value in meta.items() if key not in {"comfy", "workflow", "extraMetadata"}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hubman.civitai import auth
@@ -25,8 +25,17 @@ _STARTING_S = 30.0
 """A job that is written down but has no process yet counts as alive for so long."""
 
 
-def add(registry: Registry, refs: Sequence[str], *, site: str | None, into: Path | None) -> list[PullItem]:
+def add(
+    registry: Registry,
+    refs: Sequence[str],
+    *,
+    site: str | None,
+    into: Path | None,
+    titles: Mapping[str, str] | None = None,
+) -> list[PullItem]:
     """Queue what ``refs`` name, each once; nothing is asked of the site yet.
+
+    ``titles`` are names by the refs, for those of which one is known already.
 
     ``site`` is as :func:`hubman.civitai.session.connect` takes it, ``into`` a folder other than the usual one. Raises
     :class:`UsageError`, with nothing queued, when one of them names nothing, or all of a creator or a collection: that
@@ -37,7 +46,7 @@ def add(registry: Registry, refs: Sequence[str], *, site: str | None, into: Path
         Wanted(
             ref=ref.strip(),
             same=f"{site or ''} {same_as(_single(ref, address))}",
-            title=ref.strip(),
+            title=(titles or {}).get(ref, ref.strip()),
             site=site,
             into=str(into.absolute()) if into else None,
         )

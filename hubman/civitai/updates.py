@@ -39,6 +39,8 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     published_at: str = ""
     early_until: str = ""
     """When its early access ends, far in the future if nobody says; empty if it has none."""
+    is_paid: bool = False
+    """It has to be bought, also after an early access."""
     changelog: str = ""
     changes: Changes = Changes()
     between: tuple[str, ...] = ()
@@ -154,6 +156,7 @@ def _update(
         creator=page.creator,
         published_at=newest.published_at,
         early_until=facts.early_until(newest) or "",
+        is_paid=newest.paid_access is not None and newest.paid_access.permanent,
         changelog=to_text(newest.description),
         changes=compare(page, newest, model, have),
         between=tuple(version.name for version in newer[1:]),
@@ -161,9 +164,9 @@ def _update(
 
 
 def early_words(update: Update, now: str = "") -> str:
-    """That a version is in early access, and until when; empty where it is not, or no longer."""
+    """That a version is in early access, and until when, or has to be bought; empty where one can have it."""
     if update.early_until <= (now or timestamps.now()):
-        return ""
+        return "has to be bought" if update.is_paid else ""
     return "early access" + ("" if update.early_until.startswith("9999") else f" until {update.early_until[:10]}")
 
 

@@ -45,6 +45,8 @@ def sandbox(
     home = sandbox_folder(config.home())
     with Sandbox(folder or home, port=port, settings=Settings(rules=chosen, seed=seed)) as server:
         if catalogue:
+            if not as_json:
+                output.say(f"making a catalogue of {catalogue:,} models, unless it is there")
             server.seed_catalogue(catalogue, seed)
         running = announce(home, server.url, server.token("creator"))
         try:
@@ -73,9 +75,8 @@ def _tell(server: Sandbox, *, as_json: bool) -> None:
     output.say(f"listening on {server.url}; stop with Ctrl-C")
     if holds["models"]:
         output.say(f"it holds {', '.join(f'{count:,} {what}' for what, count in holds.items())}")
-        output.say(
-            "in another terminal: hubman search --sandbox harbor, then hubman pull --sandbox with a hit's number"
-        )
+        output.say("in another terminal: hubman search --sandbox harbor")
+        output.say("and with the number of a hit: hubman pull --sandbox https://civitai.com/models/NUMBER")
     else:
         output.say("it is empty: publish to it with hubman publish REF --sandbox, or fill it with --catalogue 5000")
     if faults:

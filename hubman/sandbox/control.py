@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import fields
 from typing import Any
@@ -17,6 +18,8 @@ from hubman.sandbox.settings import Settings
 from hubman.sandbox.trpc import key_of
 from hubman.sandbox.world import World
 from registry.errors import UsageError
+
+_NUMBERS = re.compile(r"/[^/]*\d{3}[^/]*")
 
 
 def _refusal(request: Request) -> Response | None:
@@ -65,9 +68,12 @@ def _get_state(request: Request) -> Response:
 
 
 def _state(world: World) -> dict[str, Any]:
-    """What happened so far; ``faults`` counts by kind what went wrong."""
+    """What happened so far; ``faults`` counts by kind what went wrong, ``asked`` by address with numbers left out."""
+    asked = (f"{method} {_NUMBERS.sub('/…', path)}" for method, path, _status in world.requests)
     return {
         "requests": len(world.requests),
+        "busiestSecond": world.busiest(1.0),
+        "asked": Counter(asked),
         "faults": Counter(kind for kind, _method, _path in world.struck),
         "rules": [
             {"kind": rule.kind, "rate": rule.rate, "path": rule.path, "times": rule.times, "struck": rule.struck}

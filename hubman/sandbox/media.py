@@ -10,6 +10,8 @@ from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 from hubman.sandbox import blobs
 from hubman.sandbox.catalogue import pictures
 from hubman.sandbox.world import World
+from registry import video
+from registry.errors import HubError
 
 _LARGEST = 4096
 _QUALITY = 82
@@ -64,17 +66,30 @@ def _smaller(world: World, key: str, params: dict[str, str]) -> Found | None:
 
 def _frame(world: World, key: str, params: dict[str, str]) -> Image.Image | None:
     """The picture, or the poster of a video, in the size asked for."""
-    picture, path = pictures.from_key(key), world.blob_path(key)
+    picture = pictures.from_key(key)
     if picture is not None:
         image = pictures.draw(picture, *_fitting(picture.width, picture.height, params))
     else:
-        try:
-            image = ImageOps.exif_transpose(Image.open(io.BytesIO(path.read_bytes())))
-        except (OSError, UnidentifiedImageError):
+        uploaded = _uploaded(world, key)
+        if uploaded is None:
             return None
-        image = image.resize(_fitting(*image.size, params))
+        image = uploaded.resize(_fitting(*uploaded.size, params))
     blur = _number(params, "blur")
     return image.filter(ImageFilter.GaussianBlur(min(blur, 100))) if blur else image
+
+
+def _uploaded(world: World, key: str) -> Image.Image | None:
+    """What was uploaded as a picture, or the first frame of a video; None when it can't be read."""
+    path, mime = world.blob_path(key), _mime(world, key)
+    try:
+        if mime.startswith("video/"):
+            still = world.blob_path(f"frame/{key}")
+            if not still.exists():
+                video.shrink(path, f"video.{mime.partition('/')[2]}", still, _LARGEST)
+            path = still
+        return ImageOps.exif_transpose(Image.open(io.BytesIO(path.read_bytes())))
+    except (OSError, UnidentifiedImageError, KeyError, HubError):
+        return None
 
 
 def _number(params: dict[str, str], name: str) -> int:

@@ -43,6 +43,7 @@ from registry.errors import HubError
 PROCEDURE_MODULES = (files, models, posts, tags, versions_module)
 _TRPC = Route("/api/trpc/{name}", trpc.endpoint, methods=["GET", "POST"])
 _HOST = "127.0.0.1"
+_GRACE = 1.0
 
 
 class Sandbox:
@@ -65,8 +66,12 @@ class Sandbox:
 
     @property
     def requests(self) -> list[tuple[str, str, int]]:
-        """Method, path and status of what was asked so far, on both hosts."""
+        """Method, path and status of what was asked so far, on both hosts; status 0 where the connection was reset."""
         return list(self.world.requests)
+
+    def busiest(self, seconds: float = 1.0) -> int:
+        """The most requests that came within any ``seconds``: what a client's limiter is held against."""
+        return self.world.busiest(seconds)
 
     @property
     def struck(self) -> list[tuple[str, str, str]]:
@@ -151,6 +156,17 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         await asyncio.wrap_future(self._told)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """At once, too: only what is being answered has a second more."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if self.server_state.tasks:
+            await asyncio.wait(list(self.server_state.tasks), timeout=_GRACE)
+        for task in list(self.server_state.tasks):
+            task.cancel()
+
     def end(self) -> None:
         """From any thread."""
         self.should_exit = True
@@ -176,7 +192,7 @@ def _server(world: World, routes: list[BaseRoute]) -> _Server:
     app.state.world = world
     config = uvicorn.Config(
         Faults(app, world), http=Connection, loop="asyncio", lifespan="off", log_config=None, access_log=False,
-        date_header=False, timeout_graceful_shutdown=1,
+        date_header=False,
     )  # fmt: skip
     # Cut connections are the sandbox's business, not news.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)

@@ -28,7 +28,9 @@ class World:
         self.site = ""
         self.storage = ""
         self.requests: deque[tuple[str, str, int]] = deque(maxlen=100_000)
-        """Method, path and status of what was asked, oldest first."""
+        """Method, path and status of what was asked, oldest first; status 0 where the connection was reset."""
+        self.arrivals: deque[float] = deque(maxlen=100_000)
+        """When each request came, in seconds of the system's steady clock."""
         self.creators: dict[int, Doc] = {}
         """A copy of who was looked up so far."""
         self.tag_names: dict[int, str] = {}
@@ -53,6 +55,15 @@ class World:
         """Count one more of ``what`` under ``key``, such as a minute; returns how many there were."""
         self._counts[what, key] += 1
         return self._counts[what, key]
+
+    def busiest(self, seconds: float) -> int:
+        """The most requests that came within any ``seconds``, both hosts together."""
+        times, most, first = list(self.arrivals), 0, 0
+        for last, time in enumerate(times):
+            while time - times[first] >= seconds:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
 
     # -- replica lag -----------------------------------------------------------------------------------------------
 

@@ -88,6 +88,7 @@ def test_a_reset_connection_brings_no_answer(faulty: Callable[..., Bench]) -> No
     with pytest.raises(httpx.TransportError):
         shop.get(_ENUMS)
     assert shop.get(_ENUMS).status_code == 200
+    assert ("GET", _ENUMS, 0) in shop.sandbox.requests
 
 
 def test_a_lost_answer_leaves_the_work_done(faulty: Callable[..., Bench]) -> None:
@@ -277,6 +278,8 @@ def test_a_running_sandbox_is_told_and_asked_over_its_own_route(faulty: Callable
     told = shop.get("/sandbox/state", key="creator").json()
     assert told["faults"] == {"503": 2}
     assert told["holds"]["models"] >= 12
+    assert told["asked"]["GET /api/v1/enums"] >= 3
+    assert told["requests"] >= told["busiestSecond"] > 0
     shop.post("/sandbox/faults", {"rules": [], "settings": {"devalue": False}})
     assert (shop.sandbox.settings.rules, shop.sandbox.settings.devalue) == ([], False)
 
@@ -334,3 +337,20 @@ def test_the_command_lists_faults_and_refuses_wrong_ones(tmp_path: Path) -> None
     assert [rule.kind for rule in rules.read(file)] == ["429", "slow"]
     file.write_text("429")
     assert isinstance(CliRunner().invoke(command, ["--faults", str(file)]).exception, UsageError)
+
+
+def test_the_command_fills_it_says_how_to_use_it_and_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("HUBMAN_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("time.sleep", leave)
+    told = CliRunner().invoke(command, ["--catalogue", "5", "--fault", "429:0.5"]).output
+    assert "it holds 5 models" in told
+    assert "hubman search --sandbox" in told
+    assert "these go wrong: 429" in told
+    again = json.loads(CliRunner().invoke(command, ["--json"]).output.partition("\nAborted")[0])
+    assert (again["holds"]["models"], again["faults"]) == (5, [])
+    assert not (tmp_path / "home" / "sandbox" / "running.json").exists()

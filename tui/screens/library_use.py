@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tui import formats
-from tui.screens import handing
+from tui.screens import handing, queueing
 from tui.screens.library_trash import LibraryTrash
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from registry.database import Registry
     from registry.journal import Entry
     from registry.moving import Watch
     from registry.organise import Line
-    from registry.pull_queue import PullItem
-    from tui.services.watch import Snapshot
 
 
 class LibraryUse(LibraryTrash):
@@ -26,8 +23,6 @@ class LibraryUse(LibraryTrash):
 
     moving: str = ""
     """How far the files are that are being moved; empty when none are."""
-    _updates: str = ""
-    """The job that asks Civitai for updates, until its answer was told."""
 
     def lacks(self, need: str) -> str:
         if need == "opening":
@@ -184,67 +179,32 @@ class LibraryUse(LibraryTrash):
 
         def done(text: str | None) -> None:
             if text:
-                self.change(partial(_queue, text.strip()), self._queued)
+                queueing.queue_pull(self, text.strip(), text.strip())
 
         hint = "A page's address, an AIR (urn:air:…), a version's number, or a hash."
         self.app.push_screen(Ask("pull from Civitai", hint=hint, check=_check_ref), done)
 
-    def _queued(self, items: list[PullItem]) -> None:
-        self.say(f"queued: {items[0].title}", private="queued")
-        self.hub.poll_soon()
-
     def do_updates(self) -> None:
         models = self.targets()
-        self._ask_updates(f"ask for updates of {formats.count(len(models), 'model')}", models)
+        self._show_updates(models, f"ask for updates of {formats.count(len(models), 'model')}")
 
     def do_updates_all(self) -> None:
-        self._ask_updates("ask for updates of all models", [])
+        self._show_updates([], "ask for updates of all models")
 
-    def _ask_updates(self, title: str, models: list[str]) -> None:
-        def begun(job: object) -> None:
-            self._updates = getattr(job, "id", "")
+    def _show_updates(self, models: list[str], title: str) -> None:
+        from tui.screens.updates import UpdatesScreen
 
-        self.start_job("updates", title, {"models": models, "site": None}, begun)
+        self.app.push_screen(UpdatesScreen(models, title), lambda _: self.reload(facets=True))
 
-    def tell_updates(self, snapshot: Snapshot) -> None:
-        """Say what came of the question for updates, once."""
-        view = snapshot.of(self._updates) if self._updates else None
-        if view is None or not view.job.ended:
-            return
-        self._updates = ""
-        if view.job.state == "done":
-            self.say(_updates_words(view.job.result or {}))
-        elif view.job.error:
-            self.complain(view.job.error)
+    def do_enrich(self) -> None:
+        models = self.targets()
+        self.start_job("enrich", f"ask what Civitai knows of {formats.count(len(models), 'model')}", {"models": models})
 
 
 def _carry_out(registry: Registry, lines: Sequence[Line], watch: Watch) -> Entry | None:
     from registry import organise
 
     return organise.carry_out(registry, lines, watch)
-
-
-def _updates_words(result: Mapping[str, Any]) -> str:
-    """What came of asking for updates, and of which models Civitai knows nothing."""
-    count, asked, unknown = len(result.get("updates", ())), result.get("asked", 0), result.get("unknown", 0)
-    parts = []
-    if count:
-        parts.append(f"{formats.count(count, 'model')} with a newer version: @updates shows them, + pulls")
-    elif asked:
-        parts.append("all that Civitai knows are at the newest version that it has")
-    if unknown:
-        names = [formats.one_line(name) for name in result.get("names", ())]
-        more = f" and {unknown - len(names):,} more" if unknown > len(names) else ""
-        parts.append(f"not known on Civitai: {', '.join(names)}{more}")
-    return "; ".join(parts) or "there is no model to ask for"
-
-
-def _queue(ref: str, registry: Registry) -> list[PullItem]:
-    from hubman.civitai import queue
-
-    found = queue.add(registry, [ref], site=None, into=None)
-    queue.start(registry)
-    return found
 
 
 def _check_ref(text: str) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hubman.sandbox.faults import answers, bodies, streams
-from hubman.sandbox.faults.rules import Rule
+from hubman.sandbox.faults.rules import CONTROL, Rule
 from hubman.sandbox.faults.streams import BrokenOffError, Stream
 from hubman.sandbox.sending import CONNECTION
 from hubman.sandbox.settings import Fault
@@ -26,10 +27,11 @@ class Faults:
         self._app, self._world = app, world
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"].startswith(CONTROL):
             await self._app(scope, receive, send)
             return
         method, path = scope["method"], scope["path"]
+        self._world.arrivals.append(time.monotonic())
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -112,6 +114,8 @@ class Faults:
         if rule.kind in answers.KINDS:
             await answers.send_in_place(rule, send)
         else:
+            # No answer, so no status.
+            self._world.requests.append((scope["method"], scope["path"], 0))
             streams.reset(connection)
 
     async def _changed(self, struck: Struck, scope: Scope, receive: Receive, send: Send) -> None:

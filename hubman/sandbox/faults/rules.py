@@ -90,7 +90,7 @@ class Rule:
 
     def strikes(self, method: str, path: str, seed: int) -> random.Random | None:
         """The chance from which the fault takes its details if this request is struck, else None."""
-        if path.startswith(CONTROL) or (self.path or KINDS[self.kind].path) not in path:
+        if (self.path or KINDS[self.kind].path) not in path:
             return None
         if self.times is not None and self.struck >= self.times:
             return None

@@ -32,6 +32,7 @@ class Stream:
         self._connection = connection
         self._sent = 0
         self._stop = 0
+        self._began = 0.0
         faults: dict[str, Callable[[Message], Awaitable[None]]] = {
             "slow": self._drip, "cut": self._cut, "reset-file": self._cut, "short-file": self._shorten,
             "wrong-bytes": self._spoil,
@@ -52,12 +53,16 @@ class Stream:
     async def _drip(self, message: Message) -> None:
         body = message.get("body", b"")
         step = max(1, int(self._rule.size / _TICKS))
-        if body:
+        if body and not self._sent:
             self._strike()
+            self._began = asyncio.get_running_loop().time()
         for start in range(0, len(body), step):
             piece = body[start : start + step]
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-            await asyncio.sleep(len(piece) / self._rule.size)
+            self._sent += len(piece)
+            # By the clock: what one wait lasts too long, the next makes up for.
+            due = self._began + self._sent / self._rule.size
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
         if not message.get("more_body"):
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
