@@ -49,7 +49,9 @@ def search(
     if as_json:
         output.print_json(models)
         return
-    output.table([_row(model, marks) for model in models], ("", "name", "type", "base", "downloads", "creator", "to pull"))
+    output.table(
+        [_row(model, marks) for model in models], ("", "name", "type", "base", "downloads", "creator", "to pull")
+    )
     for remark in _remarks(batches, shown=len(models)):
         click.echo(output.clean(remark), err=True)
 
