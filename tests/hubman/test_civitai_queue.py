@@ -207,3 +207,13 @@ def test_300_faults_leave_right_bytes_or_a_reason_in_small(tmp_path: Path) -> No
     assert (found.wrong, found.twice, found.open, found.unverified) == ([], [], [], 0)
     assert found.done + len(found.failed) == 20
     assert found.done >= 14
+
+
+def test_what_kills_every_downloader_fails_at_last(registry: Registry) -> None:
+    (item,) = queue.add(registry, ["7"], site=None, into=None)
+    dead = 2**22 + 1
+    for _ in range(pull_queue.MOST_DEATHS):
+        assert pull_queue.claim(registry, dead, None, lambda _db: None) == item.id
+        (found,) = queue.items(registry)
+    assert (found.state, found.position) == ("failed", 0)
+    assert "died" in found.error
