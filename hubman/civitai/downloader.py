@@ -65,7 +65,8 @@ def drain(
         except Exception as error:
             # Whatever it is, it must not keep the other items from their turn.
             counts["failed"] += _settle(registry, item, error)
-            _rest(error, connect(item.site), report, should_stop)
+            if isinstance(error, (BusyError, CircuitOpenError)):
+                _rest(error, connect(item.site), report, should_stop)
         else:
             pull_queue.finish(registry, number, _got(pulled))
             counts["done"] += 1
@@ -95,9 +96,9 @@ def _reason(item: PullItem, error: Exception) -> str:
     return f"hubman itself failed at it ({type(error).__name__}): its log tells more"
 
 
-def _rest(error: Exception, client: Civitai, report: Report, should_stop: Stop) -> None:
+def _rest(error: BusyError | CircuitOpenError, client: Civitai, report: Report, should_stop: Stop) -> None:
     """Where nothing may be sent to the site for a while, wait as long: else each item would fail in its turn."""
-    left = min(error.wait, _LONGEST_REST_S) if isinstance(error, (BusyError, CircuitOpenError)) else 0.0
+    left = min(error.wait, _LONGEST_REST_S)
     while left > 0 and not should_stop():
         report(Progress(stage="wait", message=str(error)))
         client.wait(min(left, _EVERY_S))
