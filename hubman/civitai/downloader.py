@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hubman.civitai import terms
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import RateLimitError, UnavailableError
+from hubman.civitai.errors import BusyError, CircuitOpenError, RateLimitError, UnavailableError
 from hubman.civitai.part import PartBusyError
 from hubman.civitai.pull import PulledModel, Target, pull_file, targets
 from hubman.civitai.rate import Limit
@@ -28,6 +28,7 @@ TRIES = 3
 """So often an item is begun, each time behind the others, when the site, the network or the bytes fail."""
 
 _EVERY_S = 0.5
+_LONGEST_REST_S = 300.0
 _PASSING = (UnavailableError, RateLimitError, PartBusyError, DamagedFileError)
 
 Connect = Callable[[str | None], Civitai]
@@ -73,6 +74,7 @@ def drain(
         except HubError as error:
             if isinstance(error, _PASSING) and item.tries < TRIES:
                 pull_queue.put_back(registry, number, str(error))
+                _rest(error, connect(item.site), report, should_stop)
                 continue
             pull_queue.fail(registry, number, str(error))
             counts["failed"] += 1
@@ -85,6 +87,15 @@ def drain(
             pull_queue.finish(registry, number, _got(pulled))
             counts["done"] += 1
     return counts
+
+
+def _rest(error: HubError, client: Civitai, report: Report, should_stop: Stop) -> None:
+    """Where nothing may be sent to the site for a while, wait as long: else each item would fail in its turn."""
+    left = min(error.wait, _LONGEST_REST_S) if isinstance(error, (BusyError, CircuitOpenError)) else 0.0
+    while left > 0 and not should_stop():
+        report(Progress(stage="wait", message=error.message))
+        client.wait(min(left, _EVERY_S))
+        left -= _EVERY_S
 
 
 def _pull(
