@@ -11,6 +11,7 @@ from hubman.civitai.choosing import Choice, Preference, choose, with_ref
 from hubman.civitai.client import Civitai
 from hubman.civitai.downloads import Wish
 from hubman.civitai.errors import UnavailableError
+from hubman.civitai.part import settle_earlier
 from hubman.civitai.rate import Limit
 from hubman.civitai.reading import download_url
 from hubman.civitai.records import RemoteFile, RemoteModel, RemoteVersion, model_from, version_from
@@ -141,7 +142,9 @@ def _fetch(
 ) -> tuple[Path, str, bool, list[str]]:  # fmt: skip
     """Path, SHA-256, whether Civitai vouches for it, and the versions that it became in the library."""
     model, version, file = target
-    dest = destination.free(destination.place(into, terms.choice.path, model, version, file), file, version.id)
+    wanted = destination.place(into, terms.choice.path, model, version, file)
+    settle_earlier(wanted, file.sha256)
+    dest = destination.free(wanted, file, version.id)
     if dest.exists():
         return dest, file.sha256, True, [index_file(registry, dest)]
     wish = Wish(

@@ -254,7 +254,7 @@ class Transfer:
             self._began = self._began or time.monotonic()
             self._ranges = response.status_code == 206 or response.headers.get("Accept-Ranges", "") == "bytes"
             if not part.total:
-                self._learn(total or self._expected, etag)
+                self._learn(total, etag)
         self._consider_more()
 
     def _learn(self, total: int, etag: str) -> None:

@@ -50,7 +50,9 @@ def search(
     if as_json:
         output.print_json(models)
         return
-    output.table([_row(model, marks) for model in models], ("", "name", "type", "base", "downloads", "creator", "id"))
+    output.table(
+        [_row(model, marks) for model in models], ("", "name", "type", "base", "downloads", "creator", "to pull")
+    )
     for remark in _remarks(batches, shown=len(models), up_to=name_of(asked.sift.up_to)):
         click.echo(output.clean(remark), err=True)
 
@@ -97,7 +99,7 @@ def _row(model: RemoteModel, marks: dict[int, str]) -> tuple[object, ...]:
     downloads = model.stats.download_count
     return (
         mark(model, marks), model.name, model.type, newest.base_model if newest else "",
-        "" if downloads is None else f"{downloads:,}", model.creator, model.id,
+        "" if downloads is None else f"{downloads:,}", model.creator, f"model:{model.id}",
     )  # fmt: skip
 
 
