@@ -285,6 +285,21 @@ def test_what_was_written_stays_when_it_fails_or_is_stopped_midway(here: Desk) -
     assert all(library.version(here.registry, one).civitai_id for one in known)
 
 
+def test_what_a_list_told_is_written_before_what_it_left_out_is_asked_for(here: Desk) -> None:
+    known, listed = here.shared("Harbor")
+    _, hidden = here.shared("Hidden")
+    body = json.dumps({"items": [dict(here.client.model_raw(listed.model_id))], "metadata": {}})
+    here.site.sandbox.settings.faults = [
+        Fault(f"/models/{hidden.model_id}", status=503, times=99),
+        Fault("/api/v1/models", status=200, body=body),
+    ]
+    with pytest.raises(UnavailableError):
+        here.enrich()
+    assert library.version(here.registry, known).civitai_id
+    here.site.sandbox.settings.faults = []
+    assert here.enrich().found == 2
+
+
 def test_facts_that_were_not_written_are_taken_from_the_archive(here: Desk) -> None:
     first, _ = here.shared("Harbor")
     here.enrich()
