@@ -235,6 +235,7 @@ class LibraryScreen(LibraryMarks):
         if self._finished is not None and ended - self._finished:
             self.reload(facets=True)
         self._finished = ended
+        self.tell_enriched(snapshot)
         self._speed.look(snapshot, monotonic())
         self.show_status()
 
