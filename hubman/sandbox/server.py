@@ -13,6 +13,8 @@ from types import TracebackType
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from hubman.sandbox import (
@@ -187,8 +189,12 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
+def _no_method(_request: Request, _error: Exception) -> Response:
+    return JSONResponse({"error": "Method not allowed"}, 405)
+
+
 def _server(world: World, routes: list[BaseRoute]) -> _Server:
-    app = Starlette(routes=routes)
+    app = Starlette(routes=routes, exception_handlers={405: _no_method})
     app.state.world = world
     config = uvicorn.Config(
         Faults(app, world), http=Connection, loop="asyncio", lifespan="off", log_config=None, access_log=False,
