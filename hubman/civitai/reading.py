@@ -138,7 +138,7 @@ class Reading:
         if kept is not None and self._media.is_lasting and len(kept) <= limit:
             return kept
         try:
-            content = downloads.fetch_small(self._transport, url, limit=limit)
+            content = downloads.fetch_small(self._transport.hurried(), url, limit=limit)
         except CivitaiError:
             if kept is None or len(kept) > limit:
                 raise
@@ -195,7 +195,7 @@ class Reading:
 
         has_tag = kept is not None and bool(kept.etag)
         # Whoever has an answer to show need not wait long for a better one.
-        hurry: dict[str, Any] = {"tries": 2, "patience": 5.0} if kept is not None else {}
+        hurry: dict[str, Any] = {"tries": 2, "patience": 5.0, "timeout": 6.0} if kept is not None else {}
         return self._transport.ask(
             "GET", url, read, what=what, params=list(params) or None,
             accept=frozenset({200, 304}) if has_tag else frozenset({200}),
