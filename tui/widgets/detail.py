@@ -101,8 +101,8 @@ def _head(model: ModelDetail) -> Iterable[Content]:
     yield Content.styled(f"{by} · added {formats.age(model.added_at)} ago".replace("now ago", "now"), _MUTED)
     if model.upstream_deleted:
         yield Content.styled("deleted from Civitai; kept here", "$text-warning")
-    elif said := _MODES.get(model.upstream_mode or ""):
-        yield Content.styled(said, "$text-warning")
+    elif mode := _MODES.get(model.upstream_mode or ""):
+        yield Content.styled(mode, "$text-warning")
 
 
 def _version(model: ModelDetail, version: VersionRow, at: int, width: int) -> Iterable[Row]:
