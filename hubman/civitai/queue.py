@@ -120,7 +120,7 @@ def _running(registry: Registry, db: sqlite3.Connection) -> Job | None:
     for row in rows:
         job = store.look(registry, row["id"])
         age = time.time() - timestamps.parse(job.created_at).timestamp()
-        if not job.ended and not job.stop_path.exists() and (job.pid is not None or age < _STARTING_S):
+        if not job.ended and not job.stop_path.exists() and (job.pid is not None or abs(age) < _STARTING_S):
             return job
     return None
 
