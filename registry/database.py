@@ -30,6 +30,7 @@ MIGRATIONS = (
     "m011_places",
     "m013_pulls",
     "m002_query",
+    "m015_row_order",
     "m009_settling",
     "m006_sidecars",
     "m005_unhashed",
@@ -37,7 +38,7 @@ MIGRATIONS = (
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
-BUSY_TIMEOUT_S = 30.0
+BUSY_TIMEOUT_S = 120.0
 """How long a write waits for another process's before it gives up: an edit of a whole library takes a while."""
 
 
@@ -165,6 +166,7 @@ def load_migrations() -> Migrations:
     from registry.schema_places import m011_places  # noqa: F401 - registers itself
     from registry.schema_pulls import m013_pulls  # noqa: F401 - registers itself
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
+    from registry.schema_row_order import m015_row_order  # noqa: F401 - registers itself
     from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself
     from registry.schema_unhashed import m005_unhashed  # noqa: F401 - registers itself

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from registry import changes, ids, inherit, licence, projection, query, roots, settled, timestamps, views
+from registry import changes, ids, inherit, projection, query, roots, rows, settled, timestamps, views
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, Replaced, RunRow, VersionRow
@@ -53,20 +52,8 @@ def _ids(registry: Registry, text: str, limit: int) -> list[str]:
     found = query.compile_query(text, views=views.own(registry))
     cursor = registry.db.cursor()
     cursor.row_factory = None
-    rows = cursor.execute(f"{found.select_ids} LIMIT :limit", {**found.parameters, "limit": limit})
-    return [model for (model,) in rows.fetchall()]
-
-
-_ROWS = """
-SELECT m.id, m.name, m.kind, m.rating, m.favourite, m.alias, m.creator, m.origin, m.added_at, m.upstream_deleted,
-    m.permissions, m.version_id, m.versions, v.name AS version_name, v.base_model, v.architecture,
-    v.network_type, v.rank, v.strength, v.size,
-    v.trigger_words, v.published_url, v.preview, v.is_damaged, m.tag_list AS tags, l.uses, l.used_at, l.duplicate, l.outdated,
-    l.early_until,
-    (SELECT group_concat(p.state) FROM files f JOIN places p ON p.sha256 = f.sha256 WHERE f.version_id = v.id) AS states,
-    EXISTS (SELECT 1 FROM files f JOIN trashed t ON t.sha256 = f.sha256 WHERE f.version_id = v.id) AS in_trash
-FROM models m JOIN versions v ON v.id = m.version_id JOIN listing l ON l.number = m.search_id WHERE m.id IN (%s)
-"""
+    listed = cursor.execute(f"{found.select_ids} LIMIT :limit", {**found.parameters, "limit": limit})
+    return [model for (model,) in listed.fetchall()]
 
 
 def model_rows(registry: Registry, ids: Sequence[str]) -> list[ModelRow]:
@@ -75,68 +62,8 @@ def model_rows(registry: Registry, ids: Sequence[str]) -> list[ModelRow]:
     A provisional id gives the row of the model that it is now, which may be that of another one too: each comes once.
     """
     ids = settled.models_of(registry.db, ids)
-    found: dict[str, ModelRow] = {}
-    now = timestamps.now()
-    for start in range(0, len(ids), 500):
-        part = ids[start : start + 500]
-        marks = ", ".join("?" for _ in part)
-        for row in registry.db.execute(_ROWS % marks, part):
-            found[row["id"]] = _model_row(row, now)
+    found = rows.read(registry.db, ids, timestamps.now())
     return [found[model] for model in ids if model in found]
-
-
-def _model_row(row: sqlite3.Row, now: str) -> ModelRow:
-    values = dict(row)
-    flags = _flags(values, now)
-    for name in (
-        "states",
-        "in_trash",
-        "is_damaged",
-        "published_url",
-        "upstream_deleted",
-        "duplicate",
-        "outdated",
-        "early_until",
-    ):
-        del values[name]
-    values["licence"] = _letters(values.pop("permissions"))
-    values["tags"] = tuple(_decode_list(values["tags"]))
-    values["trigger_words"] = tuple(_decode_list(values["trigger_words"]))
-    values["favourite"] = bool(values["favourite"])
-    values["alias"] = values["alias"] or ""
-    return ModelRow(**values, flags=flags)
-
-
-def _flags(row: Mapping[str, Any], now: str) -> str:
-    states = set((row["states"] or "").split(","))
-    absent = (
-        ("T" if row["in_trash"] else "R")
-        if states == {""}
-        else ""
-        if {"present", "damaged"} & states
-        else "O"
-        if "offline" in states
-        else "M"
-    )
-    said = (
-        ("!", row["is_damaged"] or "damaged" in states),
-        (absent, absent),
-        ("D", row["duplicate"]),
-        ("U", row["outdated"]),
-        ("E", row["early_until"] and row["early_until"] > now),
-        ("P", row["published_url"]),
-        ("X", row["upstream_deleted"]),
-    )
-    return "".join(flag for flag, is_so in said if is_so)
-
-
-_decode_list = msgspec.json.Decoder(list[str]).decode
-
-
-@lru_cache(maxsize=1024)
-def _letters(permissions: str) -> str:
-    told = msgspec.json.decode(permissions)
-    return licence.letters(told if isinstance(told, dict) else {})
 
 
 def list_models(registry: Registry, text: str = "") -> list[ModelRow]:

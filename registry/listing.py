@@ -34,7 +34,8 @@ SELECT m.name, m.id, m.search_id AS number, m.deleted_at IS NOT NULL AS deleted,
     v.published_url IS NOT NULL AS published, v.early_until, v.base_model AS base, v.architecture, v.trigger_words,
     coalesce(v.network_type, m.kind) AS type,
     (SELECT json_extract(body, '$.name') FROM records WHERE kind = 'run' AND id = v.id) AS run_name,
-    EXISTS (SELECT 1 FROM records WHERE kind = 'run' AND id = v.id) AS has_run,
+    EXISTS (SELECT 1 FROM records WHERE kind = 'run' AND id = v.id) AS recorded,
+    (SELECT f.run FROM files f WHERE f.version_id = v.id ORDER BY f.added_at, f.sha256 LIMIT 1) AS named_run,
     (SELECT max(w.is_damaged) FROM versions w WHERE w.model_id = m.id) AS damaged,
     EXISTS (SELECT 1 FROM versions w JOIN previews p ON p.version_id = w.id WHERE w.model_id = m.id) AS pictured,
     coalesce(m.newest_upstream > max((SELECT max(w.civitai_id) FROM versions w WHERE w.model_id = m.id), coalesce(
@@ -80,13 +81,13 @@ def rebuild(db: sqlite3.Connection, model: str) -> None:
     tags, triggers = _texts(row.pop("tag_list")), _texts(row.pop("trigger_words"))
     names = [PurePath(path).name if path else name for name, path in files]
     folders = sorted({folder_of(path) for _, path in files if path})
-    run_name, has_run = row.pop("run_name"), row.pop("has_run")
+    recorded, named = row.pop("run_name"), row.pop("named_run")
     row |= {
         "nsfw": highest_bit(row.pop("nsfw_level")),
         "licence": licence_bits(row.pop("permissions")),
         "year": int(row["added_at"][:4]) if row["added_at"][:4].isdecimal() else None,
         "base_plain": plain_base(row["base"]) if row["base"] else None,
-        "run": str(run_name or "") if has_run else None,
+        "run": str(recorded or "") if row["recorded"] else named,
         "tags": _listed(tags),
         "triggers": _listed(triggers),
         "files": _listed(dict.fromkeys(names)),
@@ -183,7 +184,12 @@ def _texts(encoded: str) -> list[str]:
     return [" ".join(value.split()) for value in msgspec.json.decode(encoded, type=list[str])]
 
 
-def _listed(values: Iterable[str]) -> str:
-    """Values between line feeds, so that ``LIKE`` can ask for a whole one, its beginning or a part of it."""
+def _listed(values: Iterable[str]) -> bytes:
+    """Values between line feeds, so that ``instr`` can ask for a whole one, its beginning or a part of it."""
     joined = "\n".join(value.replace("\n", " ") for value in values)
-    return f"\n{joined}\n" if joined else ""
+    return folded(f"\n{joined}\n") if joined else b""
+
+
+def folded(text: str) -> bytes:
+    """``text`` without its case, as the listing's lists hold it."""
+    return text.casefold().encode("utf-8", "replace")

@@ -207,10 +207,10 @@ _VERSIONS = "SELECT id, trigger_words, added_at FROM versions WHERE model_id = ?
 def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
     versions = db.execute(_VERSIONS, (model,)).fetchall()
     db.execute("DELETE FROM tags WHERE model_id = ?", (model,))
-    db.execute("DELETE FROM search WHERE rowid = ?", (_search_rowid(model),))
     listing.remove(db, _search_rowid(model))
     if not versions:
         db.execute("DELETE FROM models WHERE id = ?", (model,))
+        db.execute("DELETE FROM search WHERE rowid = ?", (_search_rowid(model),))
         collection_tree.rebuild_members(db, model, [])
         return
     files = [file for version in versions for file in _file_names(db, version["id"])]
@@ -238,13 +238,24 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
     collection_tree.rebuild_members(db, model, sets.get("collections", []))
     db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(model, tag) for tag in tags])
     triggers = " ".join(word for version in versions for word in msgspec.json.decode(version["trigger_words"]))
-    texts_found = (row["name"], " ".join(files), triggers, " ".join(tags), row["notes"] or "", row.get("creator") or "")
-    db.execute(
-        "INSERT INTO search (rowid, model_id, name, files, triggers, tags, notes, creator) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (_search_rowid(model), model, *texts_found),
-    )
-    words.learn(db, texts_found)
+    said = (row["name"], " ".join(files), triggers, " ".join(tags), row["notes"] or "", row.get("creator") or "")
+    _index_words(db, model, said)
     listing.rebuild(db, model)
+
+
+def _index_words(db: sqlite3.Connection, model: str, texts: tuple[str, ...]) -> None:
+    """Most edits, such as a rating, change no word: to compare takes a tenth of the time that to index takes."""
+    number = _search_rowid(model)
+    columns = "name, files, triggers, tags, notes, creator"
+    known = db.execute(f"SELECT {columns} FROM search WHERE rowid = ?", (number,)).fetchone()  # noqa: S608 - fixed
+    if known is not None and tuple(known) == texts:
+        return
+    db.execute("DELETE FROM search WHERE rowid = ?", (number,))
+    db.execute(
+        f"INSERT INTO search (rowid, model_id, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - fixed
+        (number, model, *texts),
+    )
+    words.learn(db, texts)
 
 
 def _file_names(db: sqlite3.Connection, version: str) -> list[str]:

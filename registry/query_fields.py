@@ -45,7 +45,9 @@ def _base(text: str, values: Parameters) -> str:
     plain = plain_base(text)
     if not plain:
         raise UsageError(f"base can't be {text!r}", "for example base:sdxl")
-    return " OR ".join(f"l.base_plain LIKE {values.bind(name + '%')}" for name in _BASES.get(plain, (plain,)))
+    # What begins so lies below its beginning with the last of all characters behind it.
+    ends = [(values.bind(name), values.bind(f"{name}\U0010ffff")) for name in _BASES.get(plain, (plain,))]
+    return " OR ".join(f"(l.base_plain >= {low} AND l.base_plain < {high})" for low, high in ends)
 
 
 _KINDS = {
@@ -62,7 +64,8 @@ def _type(text: str, values: Parameters) -> str:
 
 def _collection(text: str, values: Parameters) -> str:
     return (
-        "l.id IN (SELECT cm.model_id FROM collections c JOIN collection_members cm ON cm.collection_id = c.id "
+        "l.number IN (SELECT m.search_id FROM collections c JOIN collection_members cm ON cm.collection_id = c.id "
+        "JOIN models m ON m.id = cm.model_id "
         f"WHERE {values.whole('c.name', text)})"
     )
 
@@ -80,7 +83,8 @@ def _hash(text: str, values: Parameters) -> str:
     ends = [f"(f.{name} >= {begins} AND f.{name} < {begins} || 'g')" for name in _HASHES]
     crc = f"(f.crc32 >= upper({begins}) AND f.crc32 < upper({begins}) || 'G')"
     return (
-        "l.id IN (SELECT w.model_id FROM files f JOIN versions w ON w.id = f.version_id "
+        "l.number IN (SELECT m.search_id FROM files f JOIN versions w ON w.id = f.version_id "
+        "JOIN models m ON m.id = w.model_id "
         f"WHERE {' OR '.join([*ends, crc])})"
     )
 
@@ -124,7 +128,8 @@ def _used_with(text: str, values: Parameters) -> str:
     named = f"{values.contains('m.name', text)} OR {values.whole('m.alias', text)}"
     return (
         # In this order: few models were used, and only their names need to be looked at.
-        "l.id IN (SELECT v.model_id FROM image_resources o CROSS JOIN files g ON g.sha256 = o.sha256 "
+        "l.number IN (SELECT (SELECT s.search_id FROM models s WHERE s.id = v.model_id) "
+        "FROM image_resources o CROSS JOIN files g ON g.sha256 = o.sha256 "
         "CROSS JOIN versions w ON w.id = g.version_id CROSS JOIN models m ON m.id = w.model_id "
         "CROSS JOIN image_uses b ON b.resource = o.id CROSS JOIN image_uses a ON a.image = b.image "
         "CROSS JOIN image_resources r ON r.id = a.resource CROSS JOIN files f ON f.sha256 = r.sha256 "
@@ -146,7 +151,7 @@ def _is(text: str, values: Parameters) -> str:
 
 
 def _trained(text: str, _values: Parameters) -> str:
-    trained = "(l.origin = 'trained' OR l.run IS NOT NULL)"
+    trained = "(l.origin = 'trained' OR l.recorded)"
     return choice("trained", text, {"here": trained, "yes": trained, "no": f"NOT {trained}"})
 
 

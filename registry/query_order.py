@@ -19,7 +19,7 @@ _SORTS = {
     "strength": ("l.strength", "DESC"),
     "base": ("l.base COLLATE NOCASE", "ASC"),
     "creator": ("l.creator COLLATE NOCASE", "ASC"),
-    "file": ("l.files COLLATE NOCASE", "ASC"),
+    "file": ("l.files", "ASC"),
 }
 """Name to (expression, the direction that one usually wants)."""
 _OPTIONAL = frozenset(("used", "rank", "strength", "base", "creator"))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from registry import timestamps
 from registry.errors import UsageError
-from registry.listing import LEVELS
+from registry.listing import LEVELS, folded
 
 Bind = Callable[[object], str]
 
@@ -50,12 +50,14 @@ class Parameters:
         return f"{column} = {self.bind(text.removeprefix('=') or text)} COLLATE NOCASE"
 
     def one_contains(self, column: str, text: str) -> str:
-        """As :meth:`contains`, for one of the values that a column lists between line feeds."""
+        """As :meth:`contains`, for one of the values that a column lists between line feeds; ignores all case."""
         if text.startswith("=") and len(text) > 1:
-            return self._like(column, f"%\n{_escaped(text[1:])}\n%")
-        if text.endswith("*"):
-            return self._like(column, f"%\n{_escaped(text[:-1])}%")
-        return self._like(column, f"%{_escaped(text)}%")
+            part = f"\n{text[1:]}\n"
+        elif text.endswith("*"):
+            part = f"\n{text[:-1]}"
+        else:
+            part = text
+        return f"instr({column}, {self.bind(folded(part))})"
 
     def one_is(self, column: str, text: str) -> str:
         """As :meth:`whole`, for one of the values that a column lists between line feeds."""

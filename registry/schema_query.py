@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database
 
-from registry import listing, words
+from registry import words
 from registry.schema import migrations, split
 
 _QUERY = """
@@ -56,7 +56,6 @@ CREATE VIRTUAL TABLE word_trigrams USING fts5 (padded, tokenize = 'trigram', det
 def m002_query(db: Database) -> None:
     for statement in split(_QUERY):
         db.execute(statement)
-    for (model,) in db.execute("SELECT id FROM models").fetchall():
-        listing.rebuild(db.conn, model)
+    # The listing is filled by the migration that gave it its present columns.
     for texts in db.execute("SELECT name, files, triggers, tags, notes, creator FROM search").fetchall():
         words.learn(db.conn, texts)

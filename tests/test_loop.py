@@ -19,7 +19,18 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("demo") / "play"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HUBMAN", "CIVITAI"))}
     done = subprocess.run(
-        [sys.executable, "-m", "hubman.cli.main", "demo", "--headless", "--json", "--keep", str(folder)],
+        [
+            sys.executable,
+            "-m",
+            "hubman.cli.main",
+            "demo",
+            "--headless",
+            "--json",
+            "--seeds",
+            "8",
+            "--keep",
+            str(folder),
+        ],
         env={**environment, "HUBMAN_HOME": str(folder.parent / "untouched")},
         capture_output=True,
         text=True,

@@ -89,7 +89,7 @@ def allowance(registry: Registry, address: str) -> str:
     left = budget.read(registry.home, address)
     if left.paused_for:
         return f"waits {left.paused_for:.0f} s ({left.why})" if left.why else f"waits {left.paused_for:.0f} s"
-    return f"{left.left:,} of {left.limit:,} requests"
+    return f"{left.left:,} of {left.limit:,} requests left"
 
 
 def begin(registry: Registry, link: Link, lists: Lists, line: str, site: str | None, threshold: int) -> Found:

@@ -16,8 +16,15 @@ from registry.errors import HubError, MissingExtraError
 @click.command()
 @click.option("--headless", is_flag=True, help="Do not open the TUI on the result.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Where to play; by default a folder beside your data.")
+@click.option(
+    "--seeds",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Pictures at each strength of the sweeps.",
+)
 @output.json_option
-def demo(headless: bool, keep: Path | None, as_json: bool) -> None:
+def demo(headless: bool, keep: Path | None, seeds: int, as_json: bool) -> None:
     """Train, sweep, publish to a local sandbox and sync, on the embedded base model; then look at it in the TUI.
 
     Nothing of yours is touched: it plays in a folder of its own. Exit status 0 only if every step held.
@@ -31,7 +38,7 @@ def demo(headless: bool, keep: Path | None, as_json: bool) -> None:
 
     folder = (keep or config.home() / "demo").expanduser().absolute()
     with output.progress(quiet=as_json) as report:
-        result = run(folder, report)
+        result = run(folder, report, seeds=seeds)
     if as_json:
         output.print_json(result)
     else:

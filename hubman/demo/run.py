@@ -37,7 +37,8 @@ KINDS = {STYLE: "style", MOTIF: "character"}
 PROMPT = "a large red heart on a yellow background"
 CONTRAST = "a small blue square on a white background"
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-SEEDS = tuple(range(1, 17))
+SEEDS = 16
+"""Pictures of each LoRA at each strength."""
 PULLED = "Level Lines"
 
 Outcome = tuple[bool, str, dict[str, Any]]
@@ -51,14 +52,17 @@ class Loop:
     registry: Registry
     sandbox: Sandbox
     client: Civitai
+    seeds: tuple[int, ...]
     page: str = ""
     combination: str = ""
     trained: dict[str, Trained] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
 
 
-def run(folder: Path, report: Report) -> DemoReport:
+def run(folder: Path, report: Report, *, seeds: int = SEEDS) -> DemoReport:
     """Play the whole loop in ``folder``, which must be new, empty, or an earlier demo's.
+
+    ``seeds`` is how many pictures the sweeps draw of each LoRA at each strength.
 
     A step that fails is written down and the rest that depends on it is left out: the report says so.
     """
@@ -69,7 +73,7 @@ def run(folder: Path, report: Report) -> DemoReport:
         staging.environment(HUBMAN_HOME=str(stage.home), HF_HUB_OFFLINE="1"),
         Registry(stage.home) as registry,
     ):
-        loop = _play(stage, registry)
+        loop = _play(stage, registry, tuple(range(1, seeds + 1)))
     result = DemoReport(
         held=bool(stage.steps) and len(stage.steps) == len(STEPS) + 1 and all(step.held for step in stage.steps),
         seconds=round(time.monotonic() - stage.started, 1),
@@ -86,14 +90,14 @@ def run(folder: Path, report: Report) -> DemoReport:
     return result
 
 
-def _play(stage: Stage, registry: Registry) -> Loop | None:
+def _play(stage: Stage, registry: Registry, seeds: tuple[int, ...]) -> Loop | None:
     loop: Loop | None = None
 
     def start() -> Outcome:
         nonlocal loop
         sandbox = Sandbox(stage.folder / "sandbox")
         sandbox.start()
-        loop = Loop(stage, registry, sandbox, Civitai(sandbox.url, sandbox.token("creator")))
+        loop = Loop(stage, registry, sandbox, Civitai(sandbox.url, sandbox.token("creator")), seeds)
         me = loop.client.me()
         return True, f"listening on {sandbox.url}, logged in as {me.username}", {"url": sandbox.url}
 
@@ -213,7 +217,7 @@ def _follow(loop: Loop, names: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def _sweep(loop: Loop) -> Outcome:
-    """Each LoRA at five strengths and sixteen seeds; then both together."""
+    """Each LoRA at five strengths and every seed; then both together."""
     from hubman.generate import studio
     from hubman.generate.client import Engine
     from hubman.generate.request import DrawRequest
@@ -225,7 +229,7 @@ def _sweep(loop: Loop) -> Outcome:
         for style, lora in loop.trained.items():
             request = msgspec.structs.replace(base, prompt=f"{TRIGGERS[style]}, {PROMPT}")
             done = studio.sweep_strengths(
-                loop.registry, engine, lora.version_id, request, strengths=STRENGTHS, seeds=SEEDS,
+                loop.registry, engine, lora.version_id, request, strengths=STRENGTHS, seeds=loop.seeds,
                 contrast=f"{TRIGGERS[style]}, {CONTRAST}", clip=tinybase.CLIP,
                 report=_named(loop, f"sweep {style}"), should_stop=never,
             )  # fmt: skip
@@ -298,7 +302,7 @@ def _choose(loop: Loop) -> Outcome:
         )  # fmt: skip
         previews.add_preview(
             loop.registry, lora.version_id, Path(lora.samples[STRENGTHS.index(strength)]), source="user",
-            generation=_generation(style, strength, lora.sha256),
+            generation=_generation(style, strength, lora.sha256, loop.seeds[0]),
         )  # fmt: skip
         loop.trained[style] = msgspec.structs.replace(lora, chosen=strength)
         chosen[style] = library.version(loop.registry, lora.version_id).strength
@@ -306,10 +310,10 @@ def _choose(loop: Loop) -> Outcome:
     return held, ", ".join(f"{style} at {value:g}" for style, value in chosen.items()), {"chosen": chosen}
 
 
-def _generation(style: str, strength: float, sha256: str) -> dict[str, Any]:
+def _generation(style: str, strength: float, sha256: str, seed: int) -> dict[str, Any]:
     return {
         "prompt": f"{TRIGGERS[style]}, {PROMPT} <lora:{style}:{strength:g}>", "steps": 16, "sampler": "DDIM",
-        "cfgScale": tinybase.GUIDANCE, "seed": SEEDS[0], "Model": tinybase.NAME,
+        "cfgScale": tinybase.GUIDANCE, "seed": seed, "Model": tinybase.NAME,
         "lora": {"name": style, "weight": strength, "sha256": sha256},
     }  # fmt: skip
 

@@ -64,3 +64,14 @@ def test_a_count_is_what_the_query_with_that_value_finds(registry: Registry, lin
         for value, count in values:
             chosen = f'{rest} {field}:{exact if value != "unknown" else ""}"{value}"'
             assert len(library.model_ids(registry, chosen)) == count, chosen
+
+
+def test_a_training_that_only_a_header_names_is_a_run_but_none_of_ours(registry: Registry) -> None:
+    add_entry(registry, "elsewhere", metadata={"ss_output_name": "fog", "ss_steps": "9"})
+    add_entry(registry, "edited", metadata={"ss_output_name": "mist"})
+    ours = add_entry(registry, "ours", metadata={"ss_output_name": "other", "ss_steps": "9"})
+    library.add_record(registry, "run", ours, {"name": "night run", "version_id": ours})
+    assert facets.facets(registry)["run"] == [("fog", 1), ("night run", 1)]
+    assert [row.name for row in library.list_models(registry, "run:fog")] == ["elsewhere"]
+    assert [row.name for row in library.list_models(registry, "trained:here")] == ["ours"]
+    assert [row.name for row in library.list_models(registry, "-has:run")] == ["edited"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -229,8 +231,14 @@ def test_a_registry_reopens_as_it_was_left(tmp_path: Path) -> None:
     with Registry(tmp_path / "home") as registry:
         assert library.show(registry, item).tags == ("style",)
         assert registry.db.execute("SELECT value FROM meta WHERE key = 'device'").fetchone()[0] == device
-        assert registry.db.execute("PRAGMA synchronous").fetchone()[0] == 2
     assert (tmp_path / "home").stat().st_mode & 0o077 == 0
+
+
+def test_every_commit_waits_for_the_disk_outside_of_tests(tmp_path: Path) -> None:
+    asked = "from pathlib import Path; from registry.database import Registry; import sys; "
+    asked += "print(*Registry(Path(sys.argv[1])).db.execute('PRAGMA synchronous').fetchone())"
+    done = subprocess.run([sys.executable, "-c", asked, tmp_path / "home"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2"
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to be one" * 50, None])

@@ -425,3 +425,27 @@ def test_a_model_is_found_by_how_a_hash_of_its_file_begins(registry: Registry) -
 
 def test_algo_is_another_word_for_the_type(shelf: Registry) -> None:
     assert _names(shelf, "algo:loha") == _names(shelf, "type:loha") == [RED]
+
+
+def test_tags_triggers_files_and_folders_are_found_in_any_case_of_any_alphabet(registry: Registry) -> None:
+    add_entry(
+        registry, "ink", place="/models/Größe/ÉTÉ Straße.safetensors", tags=["Ölbild"], triggers=["Ночь РЫНОК"]
+    )  # fmt: skip
+    for line in (
+        "tag:ölBILD",
+        "tag:öl*",
+        "trigger:рынок",
+        "trigger:ночь*",
+        "file:été",
+        "file:strasse",
+        "folder:GRÖSSE",
+    ):
+        assert _names(registry, line) == ["ÉTÉ Straße"], line
+    assert _names(registry, "tag:öl") == []
+
+
+@pytest.mark.parametrize("name", ["missing", "offline", "damaged", "unhashed", "superseded", "stale"])
+def test_what_few_models_are_is_looked_up_by_number(registry: Registry, name: str) -> None:
+    asked = query.compile_query(f"is:{name}")
+    plan = registry.db.execute(f"EXPLAIN QUERY PLAN {asked.select_ids}", asked.parameters).fetchall()
+    assert any("SEARCH l USING INDEX listing_number" in row["detail"] for row in plan), [row["detail"] for row in plan]

@@ -38,23 +38,28 @@ class CivitaiResults(CivitaiMenus):
         self.searched_up_to = 0
         self._left_out = (0, 0)
         self._is_loading = False
+        self._allowance = ""
 
     @property
     def rows(self) -> RowList[Hit]:
         """The list or the cards, whichever is shown."""
         raise NotImplementedError
 
-    def show_site(self, allowance: str = "") -> None:
-        words = [civitai_search.site_name(self.site), allowance]
-        self.query_one("#site", Static).update(" · ".join(word for word in words if word))
+    def show_site(self) -> None:
+        self.query_one("#site", Static).update(civitai_search.site_name(self.site))
 
     def _show_allowance(self) -> None:
         found = self.found
-        if found is not None:
-            address = found.asked.address
-            self.in_thread(
-                lambda registry: civitai_search.allowance(registry, address), self.show_site, group="allowance"
-            )
+        if found is None:
+            return
+        address = found.asked.address
+
+        def show(allowance: str) -> None:
+            self._allowance = allowance
+            if not self._is_loading:
+                self._show_status()
+
+        self.in_thread(lambda registry: civitai_search.allowance(registry, address), show, group="allowance")
 
     def search_for(self, line: str) -> None:
         self.line = line
@@ -146,7 +151,7 @@ class CivitaiResults(CivitaiMenus):
         parts += ["the site led in a circle: there may be more"] if found.looped else []
         if found.as_of:
             parts.insert(0, f"no answer: as of {formats.age(found.as_of)} ago".replace("now ago", "just now"))
-        return " · ".join(parts)
+        return " · ".join([*parts, *([self._allowance] if self._allowance else [])])
 
     def show_arrivals(self) -> None:
         self.look_again()
