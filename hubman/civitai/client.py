@@ -105,6 +105,8 @@ class Civitai(Reading):
         response = self._transport.call(
             "POST", f"/api/trpc/{procedure}", what=procedure, repeatable=repeatable, json=wire.envelope(value)
         )
+        # What was read before the change may have been changed by it.
+        self._answers.expire()
         try:
             return trpc_data(response.content, procedure)
         except UnavailableError as error:

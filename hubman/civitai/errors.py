@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from hubman.civitai.lenient import clean_text
 from registry.errors import HubError, NotFoundError
 
 KEY_PAGE = "https://civitai.com/user/account?addApiKey=1&name=hubman&scope=Creator"
@@ -58,6 +59,14 @@ class RateLimitError(CivitaiError):
     """Too many requests."""
 
 
+class BusyError(RateLimitError):
+    """The limiter of this machine lets no further request out for ``wait`` seconds: it was never sent."""
+
+    def __init__(self, message: str, hint: str = "", *, wait: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.wait = wait
+
+
 class PostLimitError(RateLimitError):
     """The account's number of posts for today is used up."""
 
@@ -68,6 +77,18 @@ class RegionError(CivitaiError):
 
 class UnavailableError(CivitaiError):
     """The site did not answer usefully, also after retries."""
+
+
+class CircuitOpenError(UnavailableError):
+    """The site failed several times in a row and is not asked for ``wait`` seconds: the request was never sent."""
+
+    def __init__(self, message: str, hint: str = "", *, wait: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.wait = wait
+
+
+class PageError(UnavailableError):
+    """A web page came in place of data: something in front of the site refuses programs, or it is down."""
 
 
 class AnswerLostError(UnavailableError):
@@ -141,26 +162,32 @@ def _message(body: str) -> str:
     """The sentence inside an error body, whichever of Civitai's shapes it has; HTML counts as no sentence."""
     try:
         data = json.loads(body)
-    except ValueError:
-        return "" if "<" in body else " ".join(body.split())[:300]
-    return flatten(data)[:500]
+    except (ValueError, RecursionError):
+        return "" if "<" in body else clean_text(" ".join(body.split()))[:300]
+    return clean_text(flatten(data))[:500]
 
 
-def flatten(data: object) -> str:
+_DEEPEST = 8
+
+
+def flatten(data: object, depth: int = 0) -> str:
     """Error content as one line: a text, ``{error, message}``, or a list of schema issues with their paths."""
     if isinstance(data, str):
         return " ".join(data.split())
+    if depth >= _DEEPEST:
+        return ""
     if isinstance(data, list):
-        return "; ".join(filter(None, (_issue(item) for item in data)))
+        return "; ".join(filter(None, (_issue(item, depth + 1) for item in data)))
     if isinstance(data, dict):
-        texts = [flatten(data[key]) for key in ("error", "message") if data.get(key)]
-        return ": ".join(dict.fromkeys(filter(None, texts))) or (_issue(data) if "path" in data else "")
+        texts = [flatten(data[key], depth + 1) for key in ("error", "message") if data.get(key)]
+        return ": ".join(dict.fromkeys(filter(None, texts))) or (_issue(data, depth + 1) if "path" in data else "")
     return ""
 
 
-def _issue(item: object) -> str:
+def _issue(item: object, depth: int) -> str:
     if not isinstance(item, dict):
-        return flatten(item)
-    path = ".".join(str(step) for step in item.get("path") or ())
-    message = str(item.get("message", item.get("code", "")))
+        return flatten(item, depth)
+    steps = item.get("path")
+    path = ".".join(str(step) for step in steps if isinstance(step, (str, int))) if isinstance(steps, list) else ""
+    message = flatten(item.get("message", item.get("code")), depth)
     return f"{path}: {message}" if path else message

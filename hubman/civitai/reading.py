@@ -8,11 +8,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
+
+import httpx
 
 from hubman.civitai import auth, contract, downloads, lenient, wire
+from hubman.civitai.answers import Answer, NoAnswers
 from hubman.civitai.downloads import Downloaded
-from hubman.civitai.errors import MissingError, TokenError, UnavailableError
-from hubman.civitai.records import Enums, HashMatch, Me, ModelPage, RemoteModel, RemoteVersion, Tag, model_from
+from hubman.civitai.errors import CivitaiError, MissingError, RateLimitError, TokenError, UnavailableError
+from hubman.civitai.media_cache import NoMedia
+from hubman.civitai.records import (
+    Enums,
+    HashMatch,
+    Me,
+    ModelPage,
+    RemoteModel,
+    RemoteVersion,
+    Tag,
+    model_from,
+    version_from,
+)
+from hubman.civitai.shared import Shared
 from hubman.civitai.transport import Sleep, Transport, read_json
 from hubman.civitai.wire import Json
 from hubman.progress import Report, silent
@@ -31,19 +47,33 @@ class Reading:
     """
 
     def __init__(
-        self, site: str = auth.SITE, token: str = "", *, sleep: Sleep = time.sleep, is_rehearsal: bool = False
+        self,
+        site: str = auth.SITE,
+        token: str = "",
+        *,
+        sleep: Sleep = time.sleep,
+        is_rehearsal: bool = False,
+        shared: Shared | None = None,
     ) -> None:
-        """``is_rehearsal`` says that the site's numbers mean nothing elsewhere: the library must not keep them."""
-        self.site, self.is_rehearsal = site.rstrip("/"), is_rehearsal
-        self._transport = Transport(self.site, token, sleep=sleep)
+        """``is_rehearsal`` says that the site's numbers mean nothing elsewhere: the library must not keep them.
+
+        ``shared`` is what all processes of a home have in common: without it nothing is limited and nothing is kept.
+        """
+        self.site, self.is_rehearsal, self._shared = site.rstrip("/"), is_rehearsal, shared
+        limiter = shared.limiter(self.site, sleep) if shared else None
+        self._transport = Transport(self.site, token, sleep=sleep, limiter=limiter)
+        self._answers = shared.answers(self.site, token) if shared else NoAnswers()
+        self._media = shared.media(self.site) if shared else NoMedia()
 
     @classmethod
-    def from_environment(cls) -> Self:
+    def from_environment(cls, shared: Shared | None = None) -> Self:
         """The site of ``$HUBMAN_CIVITAI_URL`` with the key of ``$CIVITAI_API_KEY`` or the keyring."""
-        return cls(auth.site_url(), auth.api_key())
+        return cls(auth.site_url(), auth.api_key(), shared=shared)
 
     def close(self) -> None:
         self._transport.close()
+        if self._shared:
+            self._shared.close()
 
     def __enter__(self) -> Self:
         return self
@@ -65,27 +95,31 @@ class Reading:
         """Whose key this is; raises :class:`TokenError` when the site doesn't accept it."""
         if not self.has_token:
             raise TokenError("no Civitai key is set", "make one in your Civitai account and set CIVITAI_API_KEY")
-        return lenient.decode(Me, self._get("/api/v1/me", what="the account"), "me")
+        # Never from the cache: the answer says whether the key works now.
+        raw = self._transport.ask("GET", "/api/v1/me", read_json, what="the account")
+        return lenient.decode(Me, raw, "me")
 
     def model(self, model_id: int) -> RemoteModel:
-        return model_from(self._get(f"/api/v1/models/{model_id}", what=f"model {model_id}"))
+        raw, as_of = self._get(f"/api/v1/models/{model_id}", what=f"model {model_id}")
+        return model_from(raw, as_of=as_of)
 
     def model_version(self, version_id: int) -> RemoteVersion:
-        raw = self._get(f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
-        return lenient.decode(RemoteVersion, raw, "version")
+        raw, as_of = self._get(f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
+        return version_from(raw, as_of=as_of)
 
     def by_hash(self, file_hash: str) -> RemoteVersion:
         """The version that holds a file with this hash, of any kind that Civitai computes."""
-        raw = self._get(f"/api/v1/model-versions/by-hash/{file_hash}", what=f"file with hash {file_hash}")
-        return lenient.decode(RemoteVersion, raw, "version")
+        raw, as_of = self._get(f"/api/v1/model-versions/by-hash/{file_hash}", what=f"file with hash {file_hash}")
+        return version_from(raw, as_of=as_of)
 
     def by_hash_ids(self, sha256s: list[str]) -> tuple[HashMatch, ...]:
         """Which of these SHA-256 hashes Civitai knows; any number of them, in no order."""
         found: list[HashMatch] = []
         for start in range(0, len(sha256s), _HASHES_AT_ONCE):
             batch = [value.upper() for value in sha256s[start : start + _HASHES_AT_ONCE]]
-            response = self._transport.call("POST", "/api/v1/model-versions/by-hash/ids", what="hashes", json=batch)
-            found.extend(lenient.decode_list(HashMatch, read_json(response), "hashes"))
+            path = "/api/v1/model-versions/by-hash/ids"
+            raw = self._transport.ask("POST", path, read_json, what="hashes", json=batch)
+            found.extend(lenient.decode_list(HashMatch, raw, "hashes"))
         return tuple(found)
 
     def search(
@@ -107,17 +141,20 @@ class Reading:
         params = [("limit", str(limit)), ("nsfw", "true" if nsfw else "false")]
         params += [("types", kind) for kind in types] + [("baseModels", name) for name in base_models]
         params += [(key, value) for key, value in (("query", query), ("sort", sort)) if value]
-        raw = self._get(next_page) if next_page else self._get("/api/v1/models", what="models", params=params)
-        return self._page(raw)
+        if next_page:
+            return self._page(*self._get(next_page))
+        return self._page(*self._get("/api/v1/models", what="models", params=params))
 
-    def _page(self, raw: Json) -> ModelPage:
+    def _page(self, raw: Json, as_of: str) -> ModelPage:
         metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
         following = str(metadata.get("nextPage") or "") if isinstance(metadata, Mapping) else ""
         items = items_of(raw)
         models = (
-            tuple(model_from(item) for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
+            tuple(model_from(item, as_of=as_of) for item in items if isinstance(item, Mapping))
+            if isinstance(items, list)
+            else ()
         )
-        return ModelPage(items=models, next_page=self._own_page(following))
+        return ModelPage(items=models, next_page=self._own_page(following), as_of=as_of)
 
     def search_all(
         self, query: str = "", *, limit: int = 100, types: tuple[str, ...] = LORA_TYPES
@@ -137,7 +174,7 @@ class Reading:
         for start in range(0, len(numbers), _MODELS_AT_ONCE):
             batch = numbers[start : start + _MODELS_AT_ONCE]
             params = [("ids", ",".join(map(str, batch))), ("nsfw", "true"), ("limit", str(_MODELS_AT_ONCE))]
-            page = self._page(self._get("/api/v1/models", what="models", params=params))
+            page = self._page(*self._get("/api/v1/models", what="models", params=params))
             yield from page.items
             while page.next_page:
                 page = self.search(next_page=page.next_page)
@@ -146,7 +183,7 @@ class Reading:
     def enums(self) -> Enums:
         """The site's lists at this moment; the bundled ones where it doesn't tell."""
         try:
-            raw = self._get("/api/v1/enums", what="lists")
+            raw, _ = self._get("/api/v1/enums", what="lists")
         except (MissingError, UnavailableError):
             raw = {}
         lists = raw if isinstance(raw, Mapping) else {}
@@ -156,11 +193,21 @@ class Reading:
         )
 
     def media(self, url: str, *, limit: int = 64 << 20) -> bytes:
-        """The bytes of a picture; the key is not sent unless the site itself serves it.
+        """The bytes of a picture; the key is not sent unless the site itself serves it. Seen once, it is kept.
 
         Raises :class:`CivitaiError` for one larger than ``limit`` bytes.
         """
-        return downloads.fetch_small(self._transport, url, limit=limit)
+        kept = self._media.find(url)
+        if kept is not None and self._media.is_lasting and len(kept) <= limit:
+            return kept
+        try:
+            content = downloads.fetch_small(self._transport.hurried(), url, limit=limit)
+        except CivitaiError:
+            if kept is None or len(kept) > limit:
+                raise
+            return kept
+        self._media.keep(url, content)
+        return content
 
     def download(
         self, version_id: int, dest: Path, *, file_id: int = 0, sha256: str = "", size: int = 0, report: Report = silent
@@ -177,11 +224,42 @@ class Reading:
     def query(self, procedure: str, value: Mapping[str, Any]) -> Json:
         """Call a reading procedure; returns its decoded data."""
         params = {"input": json.dumps(wire.envelope(value))}
-        response = self._transport.call("GET", f"/api/trpc/{procedure}", what=procedure, params=params)
-        return trpc_data(response.content, procedure)
+        return self._transport.ask(
+            "GET", f"/api/trpc/{procedure}", lambda response: trpc_data(response.content, procedure),
+            what=procedure, params=params,
+        )  # fmt: skip
 
-    def _get(self, url: str, *, what: str = "the next page", params: Params = ()) -> Json:
-        return read_json(self._transport.call("GET", url, what=what, params=list(params) or None))
+    def _get(self, url: str, *, what: str = "the next page", params: Params = ()) -> tuple[Json, str]:
+        """What the site says, and since when if that is its last good answer because it can't be asked now."""
+        name = f"{url}?{urlencode(params)}" if params else url
+        kept = self._answers.find(name)
+        if kept is not None and kept.is_fresh:
+            return json.loads(kept.body), ""
+        try:
+            return self._ask(url, name, kept, what=what, params=params), ""
+        except (UnavailableError, RateLimitError):
+            if kept is None:
+                raise
+            return json.loads(kept.body), kept.as_of
+
+    def _ask(self, url: str, name: str, kept: Answer | None, *, what: str, params: Params) -> Json:
+        def read(response: httpx.Response) -> Json:
+            control = response.headers.get("Cache-Control", "")
+            if response.status_code == 304 and kept is not None:
+                self._answers.confirm(name, cache_control=control)
+                return json.loads(kept.body)
+            told = read_json(response)
+            self._answers.keep(name, response.content, etag=response.headers.get("ETag", ""), cache_control=control)
+            return told
+
+        has_tag = kept is not None and bool(kept.etag)
+        # Whoever has an answer to show need not wait long for a better one.
+        hurry: dict[str, Any] = {"tries": 2, "patience": 5.0, "timeout": 6.0} if kept is not None else {}
+        return self._transport.ask(
+            "GET", url, read, what=what, params=list(params) or None,
+            accept=frozenset({200, 304}) if has_tag else frozenset({200}),
+            headers={"If-None-Match": kept.etag} if kept is not None and has_tag else None, **hurry,
+        )  # fmt: skip
 
     def _own_page(self, url: str) -> str:
         """``nextPage`` as the site gave it, if it leads to the site itself."""

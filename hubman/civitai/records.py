@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from hubman.civitai import contract, lenient
 
 Names = tuple[str, ...]
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class Me(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -55,7 +57,7 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def sha256(self) -> str:
         """Lower-case hex, or empty when not scanned yet."""
         value = str(self.hashes.get("SHA256", "")).lower()
-        return value if len(value) == 64 else ""
+        return value if _SHA256.fullmatch(value) else ""
 
     @property
     def size(self) -> int:
@@ -81,7 +83,7 @@ class RemoteImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         if self.id:
             return self.id
         stem = self.url.rsplit("/", 1)[-1].split(".", 1)[0]
-        return int(stem) if stem.isascii() and stem.isdigit() else 0
+        return int(stem) if stem.isascii() and stem.isdigit() and len(stem) < 19 else 0
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -121,6 +123,8 @@ class RemoteVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     images: tuple[RemoteImage, ...] = ()
     model: ModelRef = ModelRef()
     settings: dict[str, Any] = {}
+    as_of: str = msgspec.field(default="", name="as_of")
+    """When the site said this, in ISO 8601, if it could not be asked now; empty for a fresh answer."""
 
     @property
     def primary_file(self) -> RemoteFile | None:
@@ -151,25 +155,35 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     tags: Names = ()
     stats: Stats = Stats()
     versions: tuple[RemoteVersion, ...] = msgspec.field(default=(), name="modelVersions")
+    as_of: str = msgspec.field(default="", name="as_of")
+    """As of :class:`RemoteVersion`."""
 
     @property
     def creator(self) -> str:
         return self.owner.username
 
 
-def model_from(raw: object) -> RemoteModel:
+def model_from(raw: object, *, as_of: str = "") -> RemoteModel:
     """A model from its JSON. Permissions come as a list or as a Postgres literal such as ``{Image,RentCivit}``."""
     if isinstance(raw, dict) and isinstance(raw.get("allowCommercialUse"), str):
         literal = raw["allowCommercialUse"].strip("{}")
         raw = {**raw, "allowCommercialUse": [word.strip(' "') for word in literal.split(",") if word.strip()]}
-    return lenient.decode(RemoteModel, raw, "model")
+    model = lenient.decode(RemoteModel, raw, "model")
+    versions = tuple(msgspec.structs.replace(version, as_of=as_of) for version in model.versions)
+    return msgspec.structs.replace(model, versions=versions, as_of=as_of)
+
+
+def version_from(raw: object, *, as_of: str = "") -> RemoteVersion:
+    """A version from its own JSON, which tells of its model too."""
+    return msgspec.structs.replace(lenient.decode(RemoteVersion, raw, "version"), as_of=as_of)
 
 
 class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a search. ``next_page`` is the URL of the following one, empty at the end."""
+    """One page of a search. ``next_page`` is the URL of the following one, empty at the end; ``as_of`` as of a model."""
 
     items: tuple[RemoteModel, ...] = ()
     next_page: str = ""
+    as_of: str = ""
 
 
 class HashMatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

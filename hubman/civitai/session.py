@@ -6,8 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from hubman import logs
 from hubman.civitai import auth
 from hubman.civitai.client import Civitai
+from hubman.civitai.shared import Shared
 from registry.errors import HubError
 
 SANDBOX = "sandbox"
@@ -36,16 +38,19 @@ def announce(folder: Path, url: str, token: str) -> Path:
 def connect(home: Path, site: str | None = None) -> Civitai:
     """A client for ``site``: None is the configured one, ``sandbox`` the one that runs for this home, else an address.
 
-    The personal key is sent only to the configured site. Raises :class:`HubError` when no sandbox runs.
+    It shares its limits and what it has seen with all processes of ``home``. The personal key is sent only to the
+    configured site. Raises :class:`HubError` when no sandbox runs.
     """
+    logs.keep(home)
+    shared = Shared(home)
     if site is None or site == auth.site_url():
-        return Civitai.from_environment()
+        return Civitai.from_environment(shared)
     running = read_running(sandbox_folder(home))
     if running is not None and site in {SANDBOX, running.url}:
-        return Civitai(running.url, running.token, is_rehearsal=True)
+        return Civitai(running.url, running.token, is_rehearsal=True, shared=shared)
     if site == SANDBOX:
         raise HubError("no sandbox is running", "start one in another terminal with: hubman sandbox")
-    return Civitai(site)
+    return Civitai(site, shared=shared)
 
 
 def read_running(folder: Path) -> RunningSandbox | None:

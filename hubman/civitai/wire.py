@@ -67,7 +67,7 @@ def parse_answer(body: bytes) -> TrpcAnswer:
     """Decode an answer in either encoding; raises :class:`WireError` for anything else, such as a CDN's HTML."""
     try:
         outer = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError("the answer is not JSON") from error
     if not isinstance(outer, dict):
         raise WireError("the answer is not an object")
@@ -89,10 +89,11 @@ def _payload(value: Json) -> Json:
 
 def _failure(error: Json) -> TrpcAnswer:
     if not isinstance(error, dict):
-        return TrpcAnswer(failed=True, message=str(error))
+        return TrpcAnswer(failed=True, message=flatten(error))
     data = error.get("data")
-    code = str(data.get("code", "")) if isinstance(data, dict) else ""
-    return TrpcAnswer(failed=True, message=readable(str(error.get("message", code))), code=code)
+    code = flatten(data.get("code")) if isinstance(data, dict) else ""
+    message = error.get("message")
+    return TrpcAnswer(failed=True, message=readable(message) if isinstance(message, str) else code, code=code)
 
 
 def readable(message: str) -> str:
@@ -100,7 +101,7 @@ def readable(message: str) -> str:
     if message.lstrip().startswith("["):
         try:
             return flatten(json.loads(message)) or message
-        except ValueError:
+        except (ValueError, RecursionError):
             return message
     return message
 
@@ -117,7 +118,7 @@ def parse_devalue(text: str) -> Json:
     """
     try:
         slots = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError("the answer's data is not devalue") from error
     if isinstance(slots, int) and not isinstance(slots, bool):
         return _special(slots)

@@ -46,6 +46,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "updates": ("enriching", "newer versions of what is here"),
     "publish": ("publishing", "publish a model on Civitai, or resume a broken publication"),
     "login": ("login", "store a Civitai API key in the system's keyring"),
+    "whoami": ("login", "whose the Civitai key is, and what it may do"),
+    "logout": ("login", "remove the Civitai key from the keyring"),
     "sandbox": ("sandbox", "run a local Civitai to rehearse against"),
     "dataset": ("making", "check and caption training images"),
     "train": ("making", "train a LoRA"),

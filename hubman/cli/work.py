@@ -90,7 +90,7 @@ def job_resume(job_id: str) -> None:
 @output.json_option
 def doctor(as_json: bool) -> None:
     """What works on this machine, and what to do about the rest."""
-    findings = [_python(), _sqlite(), _home(), *_settings(), _pictures(), _video(), *_packages(), _key(), _disk()]
+    findings = [_python(), _sqlite(), _home(), *_settings(), _pictures(), _video(), *_packages(), *_civitai(), _disk()]
     if as_json:
         output.print_json([{"name": name, "ok": ok, "what": what} for name, ok, what in findings])
         return
@@ -157,15 +157,10 @@ def _packages() -> list[Finding]:
     return found
 
 
-def _key() -> Finding:
-    from hubman.civitai import auth
+def _civitai() -> list[Finding]:
+    from hubman.cli.civitai_state import findings
 
-    has_key = bool(auth.api_key())
-    return (
-        "civitai key",
-        has_key,
-        f"for {auth.site_url()}" + ("" if has_key else ": hubman login, needed to publish and for some downloads"),
-    )
+    return findings(config.home())
 
 
 def _disk() -> Finding:

@@ -103,7 +103,7 @@ def test_what_will_not_change_is_not_asked_twice(site: Bench, client: Civitai, s
     assert site.asked("/models/7") == 1
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 520])
 def test_what_may_pass_is_asked_again_after_the_time_told(site: Bench, client: Civitai, status: int) -> None:
     site.sandbox.settings.faults = [Fault("/api/v1/me", status=status, headers={"Retry-After": "7"}, times=2)]
     assert client.me().username == "creator"
@@ -120,9 +120,21 @@ def test_waits_grow_and_end_without_a_told_time(site: Bench, client: Civitai) ->
 
 def test_a_html_page_of_a_cdn_is_no_sentence(site: Bench, client: Civitai) -> None:
     site.sandbox.settings.faults = [Fault("/api/v1/me", status=403, body="<html>Checking your browser</html>")]
-    with pytest.raises(errors.ForbiddenError) as caught:
+    with pytest.raises(errors.PageError) as caught:
         client.me()
     assert "<html>" not in str(caught.value)
+    assert "in a browser" in str(caught.value)
+    assert site.asked("/me") == 1
+
+
+def test_a_body_that_can_not_be_unpacked_is_asked_for_again(site: Bench, client: Civitai) -> None:
+    site.sandbox.settings.faults = [
+        Fault("/api/v1/me", status=200, headers={"Content-Encoding": "gzip"}, body="no gzip")
+    ]
+    assert client.me().username == "creator"
+    site.sandbox.settings.faults[0].times = 99
+    with pytest.raises(errors.UnavailableError):
+        client.me()
 
 
 def test_an_unreachable_site_is_named_without_its_key() -> None:

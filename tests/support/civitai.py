@@ -16,6 +16,7 @@ import httpx
 from PIL import Image
 
 from hubman.civitai.client import Civitai
+from hubman.civitai.shared import Shared
 from hubman.sandbox import Sandbox, Settings
 from registry.database import Registry
 
@@ -29,6 +30,9 @@ class FakeClock:
 
     def __call__(self) -> datetime:
         return self.now
+
+    def seconds(self) -> float:
+        return self.now.timestamp()
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -44,9 +48,11 @@ class Bench:
     folder: Path
     http: httpx.Client
 
-    def client(self, name: str = "creator") -> Civitai:
-        """A client with this key; an empty name has none."""
-        return Civitai(self.sandbox.url, self.sandbox.token(name) if name else "", sleep=self.clock.sleep)
+    def client(self, name: str = "creator", *, home: Path | None = None) -> Civitai:
+        """A client with this key; an empty name has none. With ``home`` it shares that home's limits and cache."""
+        shared = Shared(home, clock=self.clock.seconds) if home else None
+        token = self.sandbox.token(name) if name else ""
+        return Civitai(self.sandbox.url, token, sleep=self.clock.sleep, shared=shared)
 
     def post(self, path: str, body: object, *, key: str = "creator", **headers: str) -> httpx.Response:
         """A raw request, as a client with other habits would send it."""
