@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint bench bench-query bench-library clean
+.PHONY: demo test lint bench bench-query bench-library bench-civitai clean
 
 demo: $(STAMP)
 	$(BIN)/hubman demo
@@ -27,6 +27,9 @@ bench-query: $(STAMP)
 
 bench-library: $(STAMP)
 	$(BIN)/python benchmarks/library.py
+
+bench-civitai: $(STAMP)
+	$(BIN)/python benchmarks/civitai.py
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -35,9 +35,28 @@ class Settings:
     """The highest level of pictures that are shown uncovered: one of :data:`NSFW`."""
     privacy: bool = False
     """Whether the TUI starts in privacy mode."""
+    pull_into: str = ""
+    """The folder for what is pulled; by default one that hubman keeps."""
+    pull_path: str = ""
+    """The path below it, a template such as ``{base}/{creator}/{name}``; by default the site's name of the file."""
+    pull_format: str = "SafeTensor"
+    """The format of files that is taken where a version has several; so are size, precision and quantisation."""
+    pull_size: str = "pruned"
+    pull_fp: str = "fp16"
+    pull_quant: str = "Q4_K_M"
+    pull_rate: str = "0"
+    """Bytes a second that downloads take at most, such as ``5M``; 0 for no limit."""
+    pull_connections: str = "4"
+    """Connections that one download opens at most."""
+    archive_images: bool = False
+    """Whether ``enrich`` keeps the example pictures of every version, also where there are pictures already."""
 
 
-_CHOICES = {"pictures": PICTURES, "nsfw": NSFW}
+_CHOICES = {
+    "pictures": PICTURES, "nsfw": NSFW, "pull_size": ("pruned", "full"),
+    "pull_connections": tuple(str(number) for number in range(1, 9)),
+}  # fmt: skip
+_TEXTS = frozenset({"pull_into", "pull_path", "pull_format", "pull_fp", "pull_quant", "pull_rate"})
 _TRUTH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 
 
@@ -61,11 +80,16 @@ def settings(folder: Path, environ: Mapping[str, str] | None = None) -> tuple[Se
             continue
         parsed = _parsed(name, value)
         if parsed is None:
-            choices = _CHOICES.get(name, ("true", "false"))
+            choices = ("a text",) if name in _TEXTS else _CHOICES.get(name, ("true", "false"))
             problems.append(f"{where}: {name} can't be {value!r}: use one of {', '.join(choices)}")
         else:
             values_of[name] = parsed
     return Settings(**values_of), problems
+
+
+def is_set(folder: Path, name: str) -> bool:
+    """Whether a person chose the setting ``name``, rather than its default standing."""
+    return bool(os.environ.get(f"HUBMAN_{name.upper()}", "").strip()) or name in _file(folder / FILE)[0]
 
 
 def _file(path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -81,4 +105,6 @@ def _parsed(name: str, value: object) -> str | bool | None:
     if name in _CHOICES:
         text = str(value).lower()
         return text if text in _CHOICES[name] else None
+    if name in _TEXTS:
+        return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
     return value if isinstance(value, bool) else _TRUTH.get(str(value).lower())

@@ -61,6 +61,7 @@ _FIELDS = (
     Field("permissions", "model", "json"),
     Field("civitai_model_id", "model", "int", column="civitai_id"),
     Field("upstream_deleted", "model", "bool"),
+    Field("upstream_mode", "model", "text"),
     Field("newest_upstream", "model", "int"),
     Field("deleted_at", "model", "text"),
     Field("model", "version", "text", column="model_id"),

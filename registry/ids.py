@@ -40,6 +40,10 @@ def new_id() -> str:
 VIEW = "view/"
 """How the id of a saved query begins; its name follows."""
 
+FOLLOW, IGNORE = "follow/", "ignore/"
+"""How the id of what a person follows begins (``creator/`` and a name, or ``model/`` and Civitai's number, follow), and
+the id of a model whose updates a person ignores (Civitai's number follows)."""
+
 _PROVISIONAL = "u"
 
 

@@ -22,7 +22,7 @@ Move = tuple[str, str]
 FINAL = "purge"
 """The verb that can't be taken back."""
 
-_MADE_BY_A_PERSON = (collection_tree.PREFIX, ids.VIEW)
+_MADE_BY_A_PERSON = (collection_tree.PREFIX, ids.VIEW, ids.FOLLOW, ids.IGNORE)
 """How the ids of what comes to be by being edited begin."""
 
 KEPT = 2000
@@ -154,6 +154,21 @@ def steps_of(db: sqlite3.Connection, number: int) -> list[Step]:
         Step(item, kind, name, _decode_sayings(before), _decode_sayings(after))
         for item, kind, name, before, after in rows
     ]
+
+
+def was_edited(db: sqlite3.Connection, item: str, name: str) -> bool:
+    """Whether a person edited the set or text ``name`` of ``item`` on this machine, as far back as the journal goes."""
+    sql = "SELECT 1 FROM journal_steps WHERE item = ? AND name = ? AND kind IN ('set', 'text') LIMIT 1"
+    return db.execute(sql, (item, name)).fetchone() is not None
+
+
+def taken_away(db: sqlite3.Connection, item: str, name: str) -> set[str]:
+    """The values that a person took out of the set ``name`` of ``item``, as :func:`was_edited` knows."""
+    sql = "SELECT before, after FROM journal_steps WHERE item = ? AND name = ? AND kind = 'set'"
+    found: set[str] = set()
+    for before, after in db.execute(sql, (item, name)):
+        found |= {value for value, _ in _decode_sayings(before)} - {value for value, _ in _decode_sayings(after)}
+    return found
 
 
 def moves_of(db: sqlite3.Connection, number: int) -> list[Move]:

@@ -38,7 +38,9 @@ SELECT m.name, m.id, m.search_id AS number, m.deleted_at IS NOT NULL AS deleted,
     (SELECT f.run FROM files f WHERE f.version_id = v.id ORDER BY f.added_at, f.sha256 LIMIT 1) AS named_run,
     (SELECT max(w.is_damaged) FROM versions w WHERE w.model_id = m.id) AS damaged,
     EXISTS (SELECT 1 FROM versions w JOIN previews p ON p.version_id = w.id WHERE w.model_id = m.id) AS pictured,
-    coalesce(m.newest_upstream > (SELECT max(w.civitai_id) FROM versions w WHERE w.model_id = m.id), 0) AS outdated
+    coalesce(m.newest_upstream > max((SELECT max(w.civitai_id) FROM versions w WHERE w.model_id = m.id), coalesce(
+        (SELECT CAST(value AS INTEGER) FROM facts WHERE item = 'ignore/' || m.civitai_id AND field = 'through'
+            AND source = 'user'), 0)), 0) AS outdated
 FROM models m JOIN versions v ON v.id = m.version_id WHERE m.id = ?
 """
 # Hard links share an inode and waste nothing; equal tensors under different headers do. A copy on a drive that is away

@@ -20,7 +20,7 @@ def only_one(registry: Registry, name: str, busy: HubError) -> Iterator[None]:
 
     Raises ``busy`` at once when another process has it.
     """
-    handle = os.open(registry.home / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = _open(registry, name)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -29,3 +29,18 @@ def only_one(registry: Registry, name: str, busy: HubError) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def in_turn(registry: Registry, name: str) -> Iterator[None]:
+    """As :func:`only_one`, but waits for whoever has the lock: for one that is about to let go of it."""
+    handle = _open(registry, name)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _open(registry: Registry, name: str) -> int:
+    return os.open(registry.home / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -7,48 +7,22 @@ leaves files their names. Sidecars and previews go along under the new name.
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import msgspec
 
-from registry import ids, journal, moving, places, roots, settled
+from registry import ids, journal, moving, path_template, places, roots, settled
 from registry.copying import standing_folder
 from registry.database import Registry
 from registry.errors import HubError, UsageError
 from registry.journal import Entry, Move
 from registry.moving import Watch
-from registry.safe_name import safe_part
+from registry.path_template import UNKNOWN
 from registry.sidecar_names import stem_of
 from registry.trash import Folders, with_companions
-
-FIELDS = (
-    "base",
-    "type",
-    "creator",
-    "model",
-    "version",
-    "tag",
-    "trigger",
-    "rank",
-    "yyyy",
-    "hash8",
-    "run",
-    "name",
-    "original",
-)
-"""``name`` is the file's present name without its ending, ``original`` the one under which it was first seen.
-
-``model`` is the latter too where nobody named the model: called after its file, it would take in what a template adds
-each time anew.
-"""
-
-UNKNOWN = "unknown"
-_FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +42,7 @@ def plan(registry: Registry, template: str, models: Sequence[str], *, into: Path
     ``into`` is an indexed folder, perhaps on another drive, that takes the place of each file's own root. Raises
     :class:`UsageError` for a template that makes no sense, or a folder that is not indexed.
     """
-    parts = _parts(template)
+    parts = path_template.parts(template)
     top = _indexed(registry, into) if into is not None else None
     read: Folders = {}
     rows = registry.db.execute(
@@ -124,22 +98,6 @@ def carry_out(registry: Registry, lines: Sequence[Line], watch: Watch | None = N
     return moving.carry_out(registry, moves, finish, *([watch] if watch else []))
 
 
-def _parts(template: str) -> list[str]:
-    """The parts of a template; the last is the file's name."""
-    for name in _FIELD.findall(template):
-        if name not in FIELDS:
-            near = get_close_matches(name, FIELDS, 1, 0.5)
-            hint = f"did you mean {{{near[0]}}}?" if near else f"fields are {', '.join(FIELDS)}"
-            raise UsageError(f"there is no field {{{name}}}", hint)
-    if "{" in _FIELD.sub("", template) or "}" in _FIELD.sub("", template):
-        raise UsageError(f"{template!r} has a bracket that is not closed", "write for example {base}/{creator}/{model}")
-    parts = [part.strip() for part in template.strip().split("/")]
-    named = parts if parts[-1] else [*parts[:-1], "{name}"]
-    if not template.strip("/ ") or not all(named):
-        raise UsageError(f"{template!r} is no path of folders", "write for example {base}/{creator}/{model}")
-    return named
-
-
 # One statement for all: asked model by model, fifty thousand take half a minute.
 _FILES = """
 SELECT m.id AS model, m.name, json_extract(m.sources, '$.name') IS NOT NULL AS is_named,
@@ -156,10 +114,10 @@ WHERE p.state = ? ORDER BY j.key, v.added_at DESC, v.id, f.added_at, f.sha256, p
 def _line(registry: Registry, parts: list[str], row: sqlite3.Row, top: Path | None, read: Folders) -> Line:
     source = row["path"]
     values = _values(row)
-    *folders, stem = (safe_part(_FIELD.sub(lambda found: values[found[1]], part), fallback=UNKNOWN) for part in parts)
+    folders, stem = path_template.fill(parts, values)
     root = top or roots.covering_root(registry, Path(source)) or Path(source).parent
     line = line_to(row["model"], row["name"], source, root.joinpath(*folders), stem, read)
-    if ids.is_provisional(row["sha256"]) and any("{hash8}" in part for part in parts):
+    if ids.is_provisional(row["sha256"]) and path_template.uses(parts, "hash8"):
         return msgspec.structs.replace(line, conflict="it has no hash yet: scan first")
     return line
 

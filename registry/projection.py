@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from registry import collection_tree, levels, listing, words
+from registry import collection_tree, ids, levels, listing, words
 from registry.fields import FIELDS, SOURCES
 
 _RANK = {source: position for position, source in enumerate(SOURCES)}
@@ -25,6 +25,12 @@ def rebuild(db: sqlite3.Connection, items: Iterable[str]) -> None:
     for item in items:
         if collection_tree.is_collection(item):
             collections = True
+            continue
+        if item.startswith(ids.IGNORE):
+            number = item.removeprefix(ids.IGNORE)
+            models |= {
+                row[0] for row in db.execute("SELECT id FROM models WHERE civitai_id = CAST(? AS INTEGER)", (number,))
+            }
             continue
         models.add(item)
         before = db.execute("SELECT model_id FROM versions WHERE id = ?", (item,)).fetchone()

@@ -163,6 +163,8 @@ class ModelDetail(msgspec.Struct, frozen=True, kw_only=True):
     permissions: dict[str, Any] = {}
     civitai_id: int | None = None
     upstream_deleted: bool = False
+    upstream_mode: str | None = None
+    """``Archived`` or ``TakenDown`` where Civitai says so: its page is there, its files or pictures are not."""
     added_at: str = ""
     deleted_at: str | None = None
     tags: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from tui.acting import Acting
 from tui.combo import Combo
 from tui.data import Data
 from tui.looks import Looks
+from tui.services.civitai_link import Link
 from tui.services.index_state import IndexState
 from tui.services.watch import Snapshot, written
 from tui.work import begin
@@ -98,6 +99,7 @@ class HubmanApp(App[None], Acting):
         self._watches = watch
         self._indexer: Indexer | None = None
         self.combo = Combo()
+        self.link = Link(self.data.home)
         self.own_keys: dict[str, str] = {}
         self.settings, self._problems = config.settings(self.data.home)
         self.looks = Looks(is_private=self.settings.privacy)
@@ -149,6 +151,7 @@ class HubmanApp(App[None], Acting):
         await self._indexer.run()
 
     async def on_unmount(self) -> None:
+        self.link.close()
         if self._indexer is not None:
             await self._indexer.stop()
 

@@ -85,6 +85,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def number(value: int | None) -> str:
+    """``4,812``, from a hundred thousand on ``481 k`` and ``4.8 M``; empty for what nobody told."""
+    if value is None:
+        return ""
+    if abs(value) < 100_000:
+        return f"{value:,}"
+    return f"{value / 1000:.0f} k" if abs(value) < 999_500 else f"{value / 1_000_000:.1f} M"
+
+
 def bar(share: float, width: int) -> str:
     """A bar of ``width`` cells in halves, filled to ``share`` (0 to 1)."""
     halves = round(max(0.0, min(1.0, share)) * width * 2)

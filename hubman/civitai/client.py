@@ -1,4 +1,4 @@
-"""The one adapter to Civitai: what :class:`Reading` reads, every step of publishing, and the transfers upwards."""
+"""The one adapter to Civitai: what :class:`Browsing` reads, every step of publishing, and the transfers upwards."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from hubman.civitai import lenient, uploads, wire
+from hubman.civitai.browsing import Browsing
 from hubman.civitai.errors import AnswerLostError, CivitaiError, MissingError, NotOwnerError, UnavailableError
-from hubman.civitai.reading import Reading, items_of, trpc_data
+from hubman.civitai.reading import items_of, trpc_data
 from hubman.civitai.records import DraftModel, EditVersion, Id, ImageSlot, OwnedModel, Post, PostImage
 from hubman.civitai.transport import read_json
 from hubman.civitai.uploads import Save, UploadState
+from hubman.civitai.whole import Whole
 from hubman.civitai.wire import Json
 from hubman.progress import Report, silent
 
 _LAG_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 
-class Civitai(Reading):
+class Civitai(Browsing, Whole):
     """A session that may also publish, with a key that has the scopes for it.
 
     Calls that create something raise :class:`hubman.civitai.errors.AnswerLostError` when nobody knows whether they

@@ -6,7 +6,7 @@ from typing import Any
 
 from hubman.civitai.html_text import to_text
 from hubman.civitai.records import RemoteModel, RemoteVersion
-from registry import ids, library, projection
+from registry import ids, journal, library, projection
 from registry.database import Registry
 
 _KINDS = {
@@ -20,9 +20,10 @@ def record(
 ) -> str:
     """Say what Civitai says of a version and of its model; returns the model's id.
 
-    Facts are refreshed each time, under the source ``civitai``. Tags, trigger words and texts have no source, so they
-    are only filled in the first time: what a person removed doesn't come back. The numbers of a rehearsal, which mean
-    other things on the real site, are left out.
+    Facts are refreshed each time, under the source ``civitai``; what the site leaves out this time stays. Tags, trigger
+    words and texts have no source, so they are only filled in the first time, words and texts never where a person
+    edited them: what he removed doesn't come back. The numbers of a rehearsal, which mean other things on the real site, are left
+    out.
     """
     with registry.transaction():
         before = library.version(registry, version_id)
@@ -30,7 +31,8 @@ def record(
         if is_rehearsal:
             is_new = "civitai" not in before.sources.values()
         else:
-            is_new = before.civitai_id != version.id
+            # A sidecar may have told the number; the site itself was not asked before.
+            is_new = (before.civitai_id, before.sources.get("civitai_version_id")) != (version.id, "civitai")
             of_version |= {"civitai_version_id": version.id, "model": ids.civitai_model_id(model.id)}
             of_model |= {"civitai_model_id": model.id, "newest_upstream": newest_id(model)}
         library.set_facts(registry, version_id, "civitai", of_version)
@@ -47,34 +49,36 @@ def _version_facts(version: RemoteVersion) -> dict[str, Any]:
         for ours, theirs in (("strength", "strength"), ("strength_min", "minStrength"), ("strength_max", "maxStrength"))
     }
     said = {name: float(value) for name, value in strengths.items() if isinstance(value, (int, float))}
-    return {
-        "version_name": version.name or None,
-        "base_model": version.base_model or None,
-        "early_until": _early_until(version),
-        **said,
-    }
+    told = _told({"version_name": version.name, "base_model": version.base_model})
+    return {**told, **said, "early_until": early_until(version)}
+
+
+def _told(values: dict[str, Any]) -> dict[str, Any]:
+    """Those that say something: a page that was taken down, or whose creator left, must not empty what is known."""
+    return {name: value for name, value in values.items() if value not in (None, "", 0)}
 
 
 _NO_DEADLINE = "9999-12-31T00:00:00.000Z"
 
 
-def _early_until(version: RemoteVersion) -> str | None:
+def early_until(version: RemoteVersion) -> str | None:
     """When the version stops being early access, None if it is none."""
     if version.early_access_deadline:
         return version.early_access_deadline
+    if version.paid_access is not None and version.paid_access.ends_at and not version.paid_access.permanent:
+        return version.paid_access.ends_at
     return _NO_DEADLINE if version.availability == "EarlyAccess" else None
 
 
 def _model_facts(model: RemoteModel) -> dict[str, Any]:
-    return {
-        "name": model.name or None,
+    told = {
+        "name": model.name,
         "kind": _KINDS.get(model.type, "other") if model.type else None,
-        "creator": model.creator or None,
-        "origin": "civitai",
+        "creator": model.creator,
         "nsfw_level": model.nsfw_level,
-        "upstream_deleted": False,
         "permissions": permissions(model),
     }
+    return {**_told(told), "origin": "civitai", "upstream_deleted": False, "upstream_mode": model.mode or None}
 
 
 def permissions(model: RemoteModel) -> dict[str, Any] | None:
@@ -91,17 +95,27 @@ def permissions(model: RemoteModel) -> dict[str, Any] | None:
 
 
 def newest_id(model: RemoteModel) -> int | None:
-    """The number of the version that a model's page shows first."""
-    return model.versions[0].id if model.versions else None
+    """The number of the version that was made last. Numbers grow with time, the order on the page is its creator's."""
+    return max((version.id for version in model.versions if not version.is_gone), default=None)
 
 
 def _fill(registry: Registry, version_id: str, model_id: str, model: RemoteModel, version: RemoteVersion) -> None:
+    # Before Civitai knew it, the model of a file was the file's version itself.
+    items = dict.fromkeys((version_id, model_id))
+
+    def is_free(name: str) -> bool:
+        return not any(journal.was_edited(registry.db, item, name) for item in items)
+
     words = [word.strip().rstrip(",").strip() for word in version.trained_words]
-    library.update_set(registry, version_id, "trigger_words", add=[word for word in words if word])
-    library.update_set(registry, model_id, "tags", add=[tag.strip().lower() for tag in model.tags if tag.strip()])
+    if is_free("trigger_words"):
+        # They go into prompts as they stand: a person's own list is not added to.
+        library.update_set(registry, version_id, "trigger_words", add=[word for word in words if word])
+    removed = {tag for item in items for tag in journal.taken_away(registry.db, item, "tags")}
+    tags = [tag.strip().lower() for tag in model.tags]
+    library.update_set(registry, model_id, "tags", add=[tag for tag in tags if tag and tag not in removed])
     for item, field, html in (
         (model_id, "description", model.description),
         (version_id, "changelog", version.description),
     ):
-        if html and not projection.text_of(registry.db, item, field):
+        if html and is_free(field) and not projection.text_of(registry.db, item, field):
             library.write_text(registry, item, field, to_text(html))

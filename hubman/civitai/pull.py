@@ -2,148 +2,158 @@
 
 from __future__ import annotations
 
-import logging
-import re
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from hubman.civitai import facts
+from hubman.civitai import archives, destination, facts, showing
+from hubman.civitai.choosing import Choice, Preference, choose, with_ref
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import CivitaiError, MissingError
-from hubman.civitai.names import safe_name
-from hubman.civitai.records import RemoteFile, RemoteImage, RemoteModel, RemoteVersion
+from hubman.civitai.downloads import Wish
+from hubman.civitai.rate import Limit
+from hubman.civitai.reading import download_url
+from hubman.civitai.records import RemoteFile, RemoteModel, RemoteVersion
 from hubman.civitai.refs import parse_ref
+from hubman.civitai.resolving import Found, resolve
+from hubman.civitai.transfer import Tuning
 from hubman.progress import Progress, Report
-from registry import library, previews
+from registry import library, pull_queue
 from registry.database import Registry
-from registry.errors import DamagedFileError, HubError
+from registry.errors import UsageError
 from registry.hashing import hash_file
 from registry.scan import index_file
 
-MAX_PREVIEWS = 6
-_log = logging.getLogger(__name__)
-_SUFFIXES = {"image": ".jpg", "video": ".mp4"}
-
 
 class PulledModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that is in the library now. ``verified`` is false when Civitai had no hash of it yet."""
+    """A file that is in the library now. ``verified`` is false when Civitai had no hash of it yet.
+
+    ``remote_version`` and ``remote_file`` are its numbers on the site.
+    """
 
     version_id: str
     path: Path
     sha256: str
     verified: bool
+    remote_version: int = 0
+    remote_file: int = 0
 
 
-def pull(registry: Registry, client: Civitai, ref: str, *, into: Path, report: Report) -> PulledModel:
-    """Download what ``ref`` names into the folder ``into`` and index it.
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """How to pull: what is chosen and preferred, how the line is used, and whose ``site`` the queue says it is."""
+
+    choice: Choice = Choice()
+    prefer: Preference = Preference()
+    tuning: Tuning = Tuning()
+    limit: Limit = Limit()
+    site: str | None = None
+
+
+Target = tuple[RemoteModel | None, RemoteVersion, RemoteFile]
+"""A file of a version of a model; the model where it is known already."""
+
+
+def pull(
+    registry: Registry, client: Civitai, ref: str, *, into: Path, report: Report, terms: Terms | None = None
+) -> PulledModel:
+    """Download what ``ref`` names into the folder ``into`` and index it; of several files all, the first is returned.
 
     A file that is on this machine already is not downloaded again; its facts and pictures are refreshed all the same.
     Raises :class:`registry.errors.UsageError` for a reference that names nothing, and :class:`HubError` otherwise.
     """
+    terms = terms or Terms()
+    found = targets(client, ref, terms, report)
+    pulled = [pull_file(registry, client, one, into=into, report=report, terms=terms) for one in found]
+    return pulled[0]
+
+
+def targets(client: Civitai, ref: str, terms: Terms, report: Report) -> list[Target]:
+    """The files that ``ref`` stands for, at least one. Raises what :func:`resolve` and :func:`choose` raise."""
     report(Progress(stage="look up", message=ref))
-    model, version = find(client, ref)
-    file = version.primary_file
-    if file is None:
-        raise MissingError(f"{model.name} has no file to download", "its creator may have archived it")
-    if "Danger" in {file.virus_scan_result, file.pickle_scan_result}:
-        raise HubError(f"Civitai's scan calls {file.name} dangerous", "choose another version")
-    path, sha256, verified = _obtain(registry, client, version, file, into=into, report=report)
-    version_id = index_file(registry, path)
-    facts.record(registry, version_id, model, version, is_rehearsal=client.is_rehearsal)
-    _fetch_previews(registry, client, version_id, version, report)
-    report(Progress(stage="done", done=1, total=1, message=path.name, data={"version_id": version_id}))
-    return PulledModel(version_id=version_id, path=path, sha256=sha256, verified=verified)
-
-
-def find(client: Civitai, ref: str) -> tuple[RemoteModel, RemoteVersion]:
-    """What ``ref`` names on the site: a model and one of its versions (the newest, if it names none)."""
     wanted = parse_ref(ref, site=client.site)
-    if wanted.hash:
-        version = client.by_hash(wanted.hash)
-        return client.model(version.model_id), version
-    if wanted.version_id:
-        version = client.model_version(wanted.version_id)
-        return client.model(version.model_id or wanted.model_id), version
-    model = client.model(wanted.model_id)
-    if not model.versions:
-        raise MissingError(f"{model.name} has no published version", "its creator may have archived it")
-    return model, client.model_version(model.versions[0].id)
+    if wanted.is_many:
+        raise UsageError(f"{ref} may name many models", "hubman pull shows the plan for them first")
+    choice = with_ref(terms.choice, wanted)
+    return [
+        (model, version, file)
+        for model, version in (_whole(client, found) for found in resolve(client, wanted))
+        for file in choose(version, choice, terms.prefer)
+    ]
 
 
-def _obtain(
-    registry: Registry, client: Civitai, version: RemoteVersion, file: RemoteFile, *, into: Path, report: Report
-) -> tuple[Path, str, bool]:
-    """The file's path, SHA-256 and whether Civitai vouches for it, downloaded unless it is here already."""
-    if here := _held(registry, file.sha256):
-        return here, file.sha256, True
-    dest = _free_path(into, safe_name(file.name, fallback=f"civitai-{version.id}"), file, version.id)
-    if dest.exists():
-        return dest, file.sha256, True
-    got = client.download(
-        version.id, dest, file_id=file.id, sha256=file.sha256, size=file.size if file.sha256 else 0, report=report
+def _whole(client: Civitai, found: Found) -> Found:
+    """With what only the version's own endpoint tells: the generation data of its pictures."""
+    model, version = found
+    return found if model is None else (model, client.model_version(version.id))
+
+
+def pull_file(
+    registry: Registry, client: Civitai, target: Target, *, into: Path, report: Report, terms: Terms
+) -> PulledModel:
+    """Download one file, index it, and write down all that the site says of it."""
+    given, version, file = target
+    model = given or client.model(version.model_id)
+    file = _with_hash(file, model)
+    if here := _held(registry, file, version, terms.site):
+        path, sha256, verified = here, file.sha256 or hash_file(here).sha256, bool(file.sha256)
+        made = [index_file(registry, path)]
+    else:
+        path, sha256, verified, made = _fetch(registry, client, (model, version, file), into, report, terms)
+    for version_id in made:
+        facts.record(registry, version_id, model, version, is_rehearsal=client.is_rehearsal)
+        showing.fetch(registry, client, version_id, version, report)
+    report(Progress(stage="done", done=1, total=1, message=path.name, data={"version_id": made[0]}))
+    return PulledModel(
+        version_id=made[0], path=path, sha256=sha256, verified=verified, remote_version=version.id, remote_file=file.id
     )
-    return got.path, got.sha256, got.verified
 
 
-def _held(registry: Registry, sha256: str) -> Path | None:
-    known = library.file_by_hash(registry, sha256) if sha256 else None
-    for place in known.places if known else ():
-        path = Path(place.path)
-        # Looked at again: the index may be older than an edit.
-        if place.state == "present" and path.is_file() and hash_file(path).sha256 == sha256:
+def _with_hash(file: RemoteFile, model: RemoteModel) -> RemoteFile:
+    """``file`` with what its model's own page says of its hashes, where the version's says nothing."""
+    if file.sha256:
+        return file
+    same = (other for version in model.versions for other in version.files if other.id == file.id and other.sha256)
+    found = next(same, None)
+    return msgspec.structs.replace(file, hashes=found.hashes) if found and file.id else file
+
+
+def _held(registry: Registry, file: RemoteFile, version: RemoteVersion, site: str | None) -> Path | None:
+    """Where the file lies on this machine; looked at again, for the index may be older than an edit."""
+    known = library.file_by_hash(registry, file.sha256) if file.sha256 else None
+    places = [(place.path, file.sha256) for place in (known.places if known else ()) if place.state == "present"]
+    if not file.sha256:
+        places = pull_queue.pulled_before(registry, version.id, file.id, site)
+    for name, sha256 in places:
+        path = Path(name)
+        if path.is_file() and hash_file(path).sha256 == sha256:
             return path
     return None
 
 
-def _free_path(into: Path, name: str, file: RemoteFile, version_id: int) -> Path:
-    """``into/name``, unless another file has that name; a file with this content is used as it is."""
-    plain = into / name
-    for path in (plain, plain.with_stem(f"{plain.stem}-{version_id}"), plain.with_stem(f"{plain.stem}-{file.id}")):
-        if not path.exists() or (file.sha256 and path.is_file() and hash_file(path).sha256 == file.sha256):
-            return path
-    raise HubError(f"{plain} and its alternatives are taken by other files", "move them, or choose another folder")
+def _fetch(
+    registry: Registry, client: Civitai, target: tuple[RemoteModel, RemoteVersion, RemoteFile], into: Path,
+    report: Report, terms: Terms,
+) -> tuple[Path, str, bool, list[str]]:  # fmt: skip
+    """Path, SHA-256, whether Civitai vouches for it, and the versions that it became in the library."""
+    model, version, file = target
+    dest = destination.free(destination.place(into, terms.choice.path, model, version, file), file, version.id)
+    if dest.exists():
+        return dest, file.sha256, True, [index_file(registry, dest)]
+    wish = Wish(
+        url=download_url(version.id, file.id), dest=dest, sha256=file.sha256, size=file.size if file.sha256 else 0,
+        tuning=terms.tuning, limit=terms.limit, ask_again=lambda: _told_now(client, version.id, file.id),
+    )  # fmt: skip
+    with client.downloading(wish, report) as got:
+        is_archive = archives.is_archive(dest)
+        made = [] if is_archive else [index_file(registry, dest)]
+    path = dest
+    if is_archive:
+        path = archives.name_truly(dest)
+        models = archives.unpack(path) if terms.choice.unpack else []
+        made = [index_file(registry, one) for one in models or [path]]
+        path = models[0] if models else path
+    return path, got.sha256, got.verified, made
 
 
-def _fetch_previews(
-    registry: Registry, client: Civitai, version_id: str, version: RemoteVersion, report: Report
-) -> None:
-    """The first pictures with their generation data. One that can't be had or read is left out: the model counts."""
-    images = [image for image in version.images if image.type == "image" and image.url][:MAX_PREVIEWS]
-    if library.version(registry, version_id).previews:
-        return
-    for index, image in enumerate(images):
-        report(Progress(stage="previews", done=index, total=len(images), unit="pictures"))
-        try:
-            _fetch_preview(registry, client, version_id, image, index)
-        except (CivitaiError, DamagedFileError) as error:
-            _log.warning("picture %s of version %s is left out: %s", image.number or index, version.id, error)
-
-
-def _fetch_preview(registry: Registry, client: Civitai, version_id: str, image: RemoteImage, index: int) -> None:
-    content = client.media(sized(image.url, 1200))
-    with tempfile.TemporaryDirectory(prefix="hubman-") as folder:
-        path = Path(folder) / f"{image.number or index}.jpg"
-        path.write_bytes(content)
-        previews.add_preview(
-            registry,
-            version_id,
-            path,
-            generation=_generation(image.meta),
-            source="civitai",
-            position=index,
-            nsfw_level=image.nsfw_level,
-            name=f"civitai-{image.number or index}{_SUFFIXES[image.type]}",
-        )
-
-
-def sized(url: str, width: int) -> str:
-    """The address of a smaller copy, at one of the widths that Civitai keeps: 96, 320, 450, 512, 800, 1200, ..."""
-    return re.sub(r"/original=true/", f"/width={width}/", url, count=1)
-
-
-def _generation(meta: dict[str, Any]) -> dict[str, Any]:
-    """Generation data without whole ComfyUI graphs, which can weigh a megabyte each."""
-    return {key: value for key, value in meta.items() if key not in {"comfy", "workflow", "extraMetadata"}}
+def _told_now(client: Civitai, version_id: int, file_id: int) -> str:
+    files = client.model_version_now(version_id).files
+    return next((file.sha256 for file in files if file.id == file_id), "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,30 +13,21 @@ from urllib.parse import urlencode
 
 import httpx
 
-from hubman.civitai import auth, contract, downloads, lenient, wire
+from hubman.civitai import auth, downloads, lenient, wire
 from hubman.civitai.answers import Answer, NoAnswers
-from hubman.civitai.downloads import Downloaded
-from hubman.civitai.errors import CivitaiError, MissingError, RateLimitError, TokenError, UnavailableError
+from hubman.civitai.downloads import Downloaded, Wish
+from hubman.civitai.errors import CivitaiError, RateLimitError, TokenError, UnavailableError
 from hubman.civitai.media_cache import NoMedia
-from hubman.civitai.records import (
-    Enums,
-    HashMatch,
-    Me,
-    ModelPage,
-    RemoteModel,
-    RemoteVersion,
-    Tag,
-    model_from,
-    version_from,
-)
+from hubman.civitai.paging import following
+from hubman.civitai.records import HashMatch, Me, ModelPage, RemoteModel, RemoteVersion, Tag, model_from, version_from
 from hubman.civitai.shared import Shared
 from hubman.civitai.transport import Sleep, Transport, read_json
 from hubman.civitai.wire import Json
 from hubman.progress import Report, silent
 
-LORA_TYPES = ("LORA", "LoCon", "DoRA")
-_HASHES_AT_ONCE = 1000
-_MODELS_AT_ONCE = 100
+HASHES_AT_ONCE = 2500
+"""Of the 10,000 that by-hash/ids takes: a larger request is slow to answer, and a lost one is asked again whole."""
+MODELS_AT_ONCE = 100
 Params = Sequence[tuple[str, str]]
 
 
@@ -107,6 +99,15 @@ class Reading:
         raw, as_of = self._get(f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
         return version_from(raw, as_of=as_of)
 
+    def model_version_now(self, version_id: int) -> RemoteVersion:
+        """As :meth:`model_version`, but never out of a cache: for what contradicts what was told before."""
+        response = self._transport.call("GET", f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
+        return lenient.decode(RemoteVersion, read_json(response), "version")
+
+    def collection(self, number: int) -> Json:
+        """What the site tells of a collection, in whatever shape: only the name of this endpoint is documented."""
+        return read_json(self._transport.call("GET", f"/api/v1/collections/{number}", what=f"collection {number}"))
+
     def by_hash(self, file_hash: str) -> RemoteVersion:
         """The version that holds a file with this hash, of any kind that Civitai computes."""
         raw, as_of = self._get(f"/api/v1/model-versions/by-hash/{file_hash}", what=f"file with hash {file_hash}")
@@ -115,82 +116,23 @@ class Reading:
     def by_hash_ids(self, sha256s: list[str]) -> tuple[HashMatch, ...]:
         """Which of these SHA-256 hashes Civitai knows; any number of them, in no order."""
         found: list[HashMatch] = []
-        for start in range(0, len(sha256s), _HASHES_AT_ONCE):
-            batch = [value.upper() for value in sha256s[start : start + _HASHES_AT_ONCE]]
+        for start in range(0, len(sha256s), HASHES_AT_ONCE):
+            batch = [value.upper() for value in sha256s[start : start + HASHES_AT_ONCE]]
             path = "/api/v1/model-versions/by-hash/ids"
             raw = self._transport.ask("POST", path, read_json, what="hashes", json=batch)
             found.extend(lenient.decode_list(HashMatch, raw, "hashes"))
         return tuple(found)
 
-    def search(
-        self,
-        query: str = "",
-        *,
-        types: tuple[str, ...] = LORA_TYPES,
-        base_models: tuple[str, ...] = (),
-        limit: int = 20,
-        nsfw: bool = False,
-        sort: str = "",
-        next_page: str = "",
-    ) -> ModelPage:
-        """One page of at most ``limit`` (1 to 100) models.
-
-        With ``next_page`` from the page before, everything else is ignored. Pages may be short or empty before the
-        last one: the end is an empty ``next_page``, and :meth:`search_all` follows them.
-        """
-        params = [("limit", str(limit)), ("nsfw", "true" if nsfw else "false")]
-        params += [("types", kind) for kind in types] + [("baseModels", name) for name in base_models]
-        params += [(key, value) for key, value in (("query", query), ("sort", sort)) if value]
-        if next_page:
-            return self._page(*self._get(next_page))
-        return self._page(*self._get("/api/v1/models", what="models", params=params))
-
-    def _page(self, raw: Json, as_of: str) -> ModelPage:
-        metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
-        following = str(metadata.get("nextPage") or "") if isinstance(metadata, Mapping) else ""
-        items = items_of(raw)
-        models = (
-            tuple(model_from(item, as_of=as_of) for item in items if isinstance(item, Mapping))
-            if isinstance(items, list)
-            else ()
-        )
-        return ModelPage(items=models, next_page=self._own_page(following), as_of=as_of)
-
-    def search_all(
-        self, query: str = "", *, limit: int = 100, types: tuple[str, ...] = LORA_TYPES
-    ) -> Iterator[RemoteModel]:
-        """At most ``limit`` models, following pages as far as needed."""
-        page = self.search(query, types=types, limit=min(limit, 100))
-        left = limit
-        while True:
-            yield from page.items[:left]
-            left -= len(page.items)
-            if left <= 0 or not page.next_page:
-                return
-            page = self.search(next_page=page.next_page)
-
     def models(self, numbers: Sequence[int]) -> Iterator[RemoteModel]:
         """Those of these models that are public, in no order; a hundred a request."""
-        for start in range(0, len(numbers), _MODELS_AT_ONCE):
-            batch = numbers[start : start + _MODELS_AT_ONCE]
-            params = [("ids", ",".join(map(str, batch))), ("nsfw", "true"), ("limit", str(_MODELS_AT_ONCE))]
-            page = self._page(*self._get("/api/v1/models", what="models", params=params))
+        for start in range(0, len(numbers), MODELS_AT_ONCE):
+            batch = numbers[start : start + MODELS_AT_ONCE]
+            wanted = {"ids": ",".join(map(str, batch)), "nsfw": "true", "limit": MODELS_AT_ONCE}
+            page = self._models_at("/api/v1/models?" + urlencode(wanted))
             yield from page.items
             while page.next_page:
-                page = self.search(next_page=page.next_page)
+                page = self._models_at(page.next_page)
                 yield from page.items
-
-    def enums(self) -> Enums:
-        """The site's lists at this moment; the bundled ones where it doesn't tell."""
-        try:
-            raw, _ = self._get("/api/v1/enums", what="lists")
-        except (MissingError, UnavailableError):
-            raw = {}
-        lists = raw if isinstance(raw, Mapping) else {}
-        return Enums(
-            active_base_models=_names(lists.get("ActiveBaseModel")) or contract.enum_values("ActiveBaseModel"),
-            model_types=_names(lists.get("ModelType")) or contract.enum_values("ModelType"),
-        )
 
     def media(self, url: str, *, limit: int = 64 << 20) -> bytes:
         """The bytes of a picture; the key is not sent unless the site itself serves it. Seen once, it is kept.
@@ -212,9 +154,13 @@ class Reading:
     def download(
         self, version_id: int, dest: Path, *, file_id: int = 0, sha256: str = "", size: int = 0, report: Report = silent
     ) -> Downloaded:
-        """A version's file to ``dest``: resumed, and verified when ``sha256`` is known. See :func:`downloads.fetch`."""
-        url = f"/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")
-        return downloads.fetch(self._transport, url, dest, sha256=sha256, size=size, report=report)
+        """A version's file to ``dest``: resumed, and verified when ``sha256`` is known. See :func:`downloads.fetching`."""
+        url = download_url(version_id, file_id)
+        return downloads.fetch(self._transport, Wish(url=url, dest=dest, sha256=sha256, size=size), report)
+
+    def downloading(self, wish: Wish, report: Report) -> AbstractContextManager[Downloaded]:
+        """See :func:`downloads.fetching`."""
+        return downloads.fetching(self._transport, wish, report)
 
     def categories(self) -> tuple[Tag, ...]:
         """The category tags; a model has exactly one."""
@@ -261,9 +207,15 @@ class Reading:
             headers={"If-None-Match": kept.etag} if kept is not None and has_tag else None, **hurry,
         )  # fmt: skip
 
-    def _own_page(self, url: str) -> str:
-        """``nextPage`` as the site gave it, if it leads to the site itself."""
-        return url if url and self._transport.is_own(url) else ""
+    def _models_at(self, url: str) -> ModelPage:
+        raw, as_of = self._get(url, what="models")
+        items = items_of(raw)
+        found = [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
+        models = tuple(model_from(item, as_of=as_of) for item in found)
+        return ModelPage(items=models, next_page=self._following(raw, url), as_of=as_of)
+
+    def _following(self, raw: Json, asked: str) -> str:
+        return following(raw, asked, self._transport.is_own)
 
 
 def trpc_data(body: bytes, procedure: str) -> Json:
@@ -274,10 +226,11 @@ def trpc_data(body: bytes, procedure: str) -> Json:
         raise UnavailableError(f"Civitai's answer to {procedure} can't be read ({error})", "try again later") from error
 
 
+def download_url(version_id: int, file_id: int = 0) -> str:
+    """The path of a version's file, the site's choice unless ``file_id`` names one."""
+    return f"/api/download/models/{version_id}" + (f"?fileId={file_id}" if file_id else "")
+
+
 def items_of(raw: Json) -> Json:
     """The list in an answer that may wrap it."""
     return raw.get("items") if isinstance(raw, Mapping) else raw
-
-
-def _names(raw: Json) -> tuple[str, ...]:
-    return tuple(str(name) for name in raw if isinstance(name, str)) if isinstance(raw, list) else ()

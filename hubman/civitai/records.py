@@ -34,9 +34,13 @@ class Creator(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class FileMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """``size`` is ``full`` or ``pruned``; ``fp`` and ``quant_type`` are free texts such as ``fp16`` and ``Q4_K_M``."""
+
     format: str = ""
     size: str = ""
     fp: str = ""
+    quant_type: str = ""
+    is_required: bool = False
 
 
 class RemoteFile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -50,7 +54,10 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     metadata: FileMetadata = FileMetadata()
     hashes: dict[str, Any] = {}
     pickle_scan_result: str = ""
+    pickle_scan_message: str = ""
     virus_scan_result: str = ""
+    virus_scan_message: str = ""
+    scanned_at: str = ""
     download_url: str = ""
 
     @property
@@ -75,6 +82,12 @@ class RemoteImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     height: int = 0
     nsfw_level: int = 0
     hash: str = ""
+    """A BlurHash."""
+    minor: bool = False
+    poi: bool = False
+    has_meta: bool = False
+    has_positive_prompt: bool = False
+    on_site: bool = False
     meta: dict[str, Any] = {}
 
     @property
@@ -87,10 +100,20 @@ class RemoteImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    download_count: int = 0
-    thumbs_up_count: int = 0
-    thumbs_down_count: int = 0
-    comment_count: int = 0
+    """Counts; None is one that the creator hides, or that this endpoint does not tell."""
+
+    download_count: int | None = None
+    thumbs_up_count: int | None = None
+    thumbs_down_count: int | None = None
+    comment_count: int | None = None
+    tipped_amount_count: int | None = None
+
+
+class PaidAccess(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A version that has to be bought: for ever, or until ``ends_at``."""
+
+    permanent: bool = False
+    ends_at: str = ""
 
 
 class ModelRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -104,16 +127,29 @@ class ModelRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class RemoteVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A version. Inside a model's answer ``model_id`` is 0 and ``model`` empty."""
+    """A version. Inside a model's answer ``model_id`` is 0 and ``model`` empty.
+
+    ``usage_control`` is ``Download``, or says that it can only be used on the site; only endpoints of versions tell it.
+    """
 
     id: int = 0
     model_id: int = 0
+    index: int = 0
     name: str = ""
     base_model: str = ""
+    base_model_type: str = ""
     published_at: str = ""
+    created_at: str = ""
+    updated_at: str = ""
     status: str = ""
     availability: str = ""
     early_access_deadline: str = ""
+    paid_access: PaidAccess | None = None
+    usage_control: str = ""
+    upload_type: str = ""
+    licensing_fee: float | None = None
+    covered: bool | None = None
+    supports_generation: bool | None = None
     description: str = ""
     trained_words: Names = ()
     air: str = ""
@@ -121,10 +157,18 @@ class RemoteVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     stats: Stats = Stats()
     files: tuple[RemoteFile, ...] = ()
     images: tuple[RemoteImage, ...] = ()
+    download_url: str = ""
     model: ModelRef = ModelRef()
     settings: dict[str, Any] = {}
+    is_gone: bool = False
+    """It left its model's page. The site never says so; the archive does."""
     as_of: str = msgspec.field(default="", name="as_of")
     """When the site said this, in ISO 8601, if it could not be asked now; empty for a fresh answer."""
+
+    @property
+    def on_site_generator(self) -> bool | None:
+        """Whether the site's own generator can use it; None where nobody tells."""
+        return self.covered if self.supports_generation is None else self.supports_generation
 
     @property
     def primary_file(self) -> RemoteFile | None:
@@ -144,9 +188,15 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     nsfw: bool = False
     nsfw_level: int = 0
     poi: bool = False
+    """A real person is shown."""
     minor: bool = False
+    sfw_only: bool = False
     mode: str = ""
+    """``Archived`` (no files any more), ``TakenDown`` (no pictures), or nothing."""
     availability: str = ""
+    user_id: int = 0
+    supports_generation: bool | None = None
+    base_models: Names = ()
     allow_no_credit: bool | None = None
     allow_commercial_use: Names = ()
     allow_derivatives: bool | None = None
@@ -179,7 +229,10 @@ def version_from(raw: object, *, as_of: str = "") -> RemoteVersion:
 
 
 class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a search. ``next_page`` is the URL of the following one, empty at the end; ``as_of`` as of a model."""
+    """One page of a search. ``next_page`` is the URL of the following one, empty at the end.
+
+    ``as_of`` is when the last good answer was fetched that stands in for one that did not come, else empty.
+    """
 
     items: tuple[RemoteModel, ...] = ()
     next_page: str = ""
@@ -197,6 +250,9 @@ class Enums(msgspec.Struct, frozen=True, kw_only=True):
 
     active_base_models: Names
     model_types: Names
+    base_models: Names = ()
+    model_file_types: Names = ()
+    base_model_types: Names = ()
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

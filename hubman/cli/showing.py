@@ -17,13 +17,19 @@ from registry.usage_profile import Profile
 
 @click.command()
 @click.argument("ref")
+@click.option("--archive", is_flag=True, help="Its page on Civitai as it was last seen, also if it is gone.")
 @output.json_option
-def show(ref: str, as_json: bool) -> None:
+def show(ref: str, archive: bool, as_json: bool) -> None:
     """Everything known of the model REF: an id, a name, an alias, a hash or a path.
 
     A word in brackets says who said something: user, training, civitai, sidecar, header, file or guess.
     """
     with open_registry() as registry:
+        if archive:
+            from hubman.cli.archived import show_archive
+
+            show_archive(registry, ref, as_json=as_json)
+            return
         model = library.show(registry, library.resolve(registry, ref)[0])
         found = {version.id: lineage.of(registry, version) for version in model.versions}
         used = usage_profile.profile(registry, model.id)
@@ -46,12 +52,21 @@ def _print_model(model: ModelDetail) -> None:
         ("alias", model.alias, "alias"), ("tags", ", ".join(model.tags), ""), ("rating", "★" * model.rating, "rating"),
         ("origin", model.origin, "origin"), ("civitai", model.civitai_id, "civitai_model_id"), ("notes", model.notes, ""),
         ("licence", f"{licence.letters(model.permissions)}  {licence.words(model.permissions)}", "permissions"),
-        ("nsfw", levels.name_of(model.nsfw_level), "nsfw_level"), ("id", model.id, ""),
+        ("upstream", _upstream(model), "upstream_mode"), ("nsfw", levels.name_of(model.nsfw_level), "nsfw_level"), ("id", model.id, ""),
     ]  # fmt: skip
     for name, value, field in facts:
         if value:
             source = model.sources.get(field)
             output.say(f"{name:<10} {value}" + (f" ({source})" if source else ""))
+
+
+def _upstream(model: ModelDetail) -> str:
+    """What became of its page on Civitai, if anything did."""
+    if model.upstream_deleted:
+        return "deleted from Civitai; --archive shows its page"
+    return {"TakenDown": "taken down by Civitai", "Archived": "archived by its creator"}.get(
+        model.upstream_mode or "", ""
+    )
 
 
 def _print_version(version: VersionRow, found: Lineage) -> None:

@@ -68,6 +68,7 @@ def token(name: str) -> str:
 
 _BY_TOKEN = {token(name): caller for name, caller in _CALLERS.items()}
 _USERS = {caller.user.id: caller.user for caller in _CALLERS.values()}
+USER_IDS = tuple(_USERS)
 
 
 def caller_of(key: str) -> Caller | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from starlette.routing import Route
 
 from hubman.sandbox import scan, shapes
 from hubman.sandbox.accounts import Caller, caller_of
+from hubman.sandbox.public import WEIGHTS, fit, is_public, primary, public_files
 from hubman.sandbox.store import Doc
 from hubman.sandbox.trpc import key_of
 from hubman.sandbox.uploads import MODEL_BUCKET
@@ -21,8 +23,7 @@ from hubman.sandbox.world import World
 _BROWSER = re.compile("mozilla|chrome|safari|firefox|opera|edge", re.IGNORECASE)
 _LOGIN = "The creator of this asset requires you to be logged in to download it"
 _DISABLED = "The creator of this asset has disabled downloads on this file"
-_WEIGHTS = {"format": 100.0, "size": 10.0, "fp": 1.0, "quantType": 0.5}
-_PREFERRED = {"format": "SafeTensor", "size": "pruned", "fp": "fp16", "quantType": "Q4_K_M"}
+_TOO_MANY = "We've noticed an unusual amount of downloading from your account. Please try again later."
 
 
 class _RefusedError(Exception):
@@ -33,18 +34,28 @@ class _RefusedError(Exception):
 
 
 async def _download(request: Request) -> Response:
+    return await _answer(request, dict(request.query_params))
+
+
+async def _training_data(request: Request) -> Response:
+    return await _answer(request, {**request.query_params, "type": "Training Data"})
+
+
+async def _answer(request: Request, given: dict[str, Any]) -> Response:
     try:
-        target = await run_in_threadpool(_choose, request)
+        target = await run_in_threadpool(_choose, request, given)
     except _RefusedError as error:
         if _BROWSER.search(request.headers.get("User-Agent", "")):
+            if error.body.get("message") == _LOGIN:
+                back = urlencode({"returnUrl": request.url.path, "reason": "download-auth"})
+                return RedirectResponse(f"/login?{back}", 307, headers={"Cache-Control": "no-store"})
             return PlainTextResponse(error.body.get("message") or error.body["error"], error.status)
         return JSONResponse(error.body, error.status, headers={"Cache-Control": "no-store"})
     return RedirectResponse(target, 307, headers={"Cache-Control": "no-store"})
 
 
-def _choose(request: Request) -> str:
+def _choose(request: Request, given: dict[str, Any]) -> str:
     world: World = request.app.state.world
-    given = dict(request.query_params)
     numbers = {
         "modelVersionId": request.path_params["id"],
         **({"fileId": given["fileId"]} if "fileId" in given else {}),
@@ -62,26 +73,38 @@ def _choose(request: Request) -> str:
         if version is None or model is None:
             raise _RefusedError(404, error="File not found")
         caller = caller_of(key_of(request))
-        _check_access(version, model, caller)
-        file = _pick(shapes.public_files(world, version["id"]), wanted)
+        _check_access(world, version, model, caller)
+        _check_amount(world, caller)
+        file = _pick(public_files(world.files(version["id"])), wanted)
         world.store.put("version", {**version, "downloads": version.get("downloads", 0) + 1})
     return world.signed(f"/{MODEL_BUCKET}/{file['key']}", name=file["name"])
 
 
-def _check_access(version: Doc, model: Doc, caller: Caller | None) -> None:
+def _check_access(world: World, version: Doc, model: Doc, caller: Caller | None) -> None:
     mine = caller is not None and caller.user.id == model["userId"]
     if model["mode"] == "Archived":
         raise _RefusedError(410, error="Model archived, not available for download")
-    if not mine and (version["status"] != "Published" or not shapes.is_public(model) or model["poi"]):
+    hidden = version["status"] != "Published" or not is_public(model) or model["mode"] == "TakenDown" or model["poi"]
+    if not mine and hidden:
         raise _RefusedError(404, error="File not found")
-    if version.get("downloadsDisabled") and not mine:
+    if version.get("refused") and not mine:
+        raise _RefusedError(403, error=version["refused"])
+    if (version.get("downloadsDisabled") or version["usageControl"] != "Download") and not mine:
         raise _RefusedError(401, error="Unauthorized", message=_DISABLED)
     if version["requireAuth"] and caller is None:
         raise _RefusedError(401, error="Unauthorized", message=_LOGIN)
-    if version.get("earlyAccessUntil") and not mine:
-        deadline = version["earlyAccessUntil"]
+    deadline = shapes.gated_until(world, version)
+    if (deadline or version.get("paidForever")) and not mine:
         message = "This asset is in Early Access. You can purchase access to it on the model page."
-        raise _RefusedError(403, error="Early Access", deadline=deadline, message=message)
+        known = {"deadline": deadline} if deadline else {}
+        raise _RefusedError(403, error="Early Access", **known, message=message)
+
+
+def _check_amount(world: World, caller: Caller | None) -> None:
+    """A counter for each user, without a time after which to come back."""
+    most = world.settings.downloads_per_user
+    if most is not None and world.count("downloads", str(caller.user.id if caller else 0)) > most:
+        raise _RefusedError(429, error=_TOO_MANY)
 
 
 def _pick(files: list[Doc], wanted: dict[str, Any]) -> Doc:
@@ -95,15 +118,13 @@ def _pick(files: list[Doc], wanted: dict[str, Any]) -> Doc:
     if "fileId" in wanted:
         return files[0]
 
-    def score(file: Doc) -> float:
-        return sum(
-            weight for key, weight in _WEIGHTS.items() if file["metadata"].get(key) == wanted.get(key, _PREFERRED[key])
-        )
-
-    best = max([shapes.primary(files), *files], key=score)
-    if any(key in wanted and best["metadata"].get(key) != wanted[key] for key in _WEIGHTS):
+    best = max([primary(files), *files], key=lambda file: fit(file, wanted))
+    if any(key in wanted and best["metadata"].get(key) != wanted[key] for key in WEIGHTS):
         raise _RefusedError(404, error="File not found")
     return best
 
 
-ROUTES = [Route("/api/download/models/{id}", _download, methods=["GET"])]
+ROUTES = [
+    Route("/api/download/models/{id}", _download, methods=["GET"]),
+    Route("/api/download/training-data/{id}", _training_data, methods=["GET"]),
+]

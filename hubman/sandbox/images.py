@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from hubman.civitai.wire import Json, iso
+from hubman.sandbox import index
 from hubman.sandbox.store import Doc
 from hubman.sandbox.trpc import Call, TrpcError
 from hubman.sandbox.world import World
@@ -49,9 +50,8 @@ def _linked(world: World, post: Doc, meta: Json) -> list[int]:
     wanted |= {str(value).upper() for value in (meta.get("hashes") or {}).values()}
     wanted -= {"", "E3B0C44298FC"}
     if wanted:
-        for file in world.store.every("file"):
-            if wanted & set(file["hashes"].values()):
-                found.append(file["modelVersionId"])
+        index.refresh(world)
+        found += [version for version, _model in index.with_hashes(world, sorted(wanted)).values()]
     return list(dict.fromkeys(found))
 
 

@@ -6,18 +6,18 @@ from typing import Any
 
 from hubman.civitai import contract
 from hubman.civitai.wire import Json
-from hubman.sandbox import accounts, tags
+from hubman.sandbox import tags
 from hubman.sandbox.releases import ensure_releasable, release_posts, release_version, when
 from hubman.sandbox.store import Doc
 from hubman.sandbox.trpc import NOT_AUTHORIZED, Call, TrpcError, procedure
 from hubman.sandbox.world import World
 
-_DEFAULTS: Doc = {
+DEFAULTS: Doc = {
     "description": None, "nsfw": False, "poi": False, "minor": False, "sfwOnly": False, "allowNoCredit": True,
     "allowCommercialUse": ["Sell"], "allowDerivatives": True, "allowDifferentLicense": True, "availability": "Public",
     "checkpointType": None, "meta": None, "publishedAt": None, "mode": None, "lockedProperties": [],
 }  # fmt: skip
-_STORED = frozenset(_DEFAULTS) | {"name", "type", "uploadType"}
+_STORED = frozenset(DEFAULTS) | {"name", "type", "uploadType"}
 
 
 @procedure("model.upsert")
@@ -25,7 +25,7 @@ def upsert(call: Call, value: dict[str, Any]) -> Json:
     world = call.world
     if "id" not in value:
         doc = {
-            **_DEFAULTS,
+            **DEFAULTS,
             "status": value["status"],
             "userId": call.user.id,
             "tags": [],
@@ -152,11 +152,11 @@ def get_by_id(call: Call, value: dict[str, Any]) -> Json:
     ):
         raise TrpcError("NOT_FOUND", f"No model with id {model_id}")
     versions = [version for version in world.versions(model_id) if mine or version["status"] == "Published"]
-    names = {tag["id"]: tag for tag in tags.every(world)}
+    tagged = world.store.get_many("tag", doc["tags"])
     return {
         **{key: item for key, item in doc.items() if key != "tags"},
-        "user": {"id": doc["userId"], "username": accounts.user(doc["userId"]).username},
-        "tagsOnModels": [{"tag": names[tag]} for tag in doc["tags"] if tag in names],
+        "user": {"id": doc["userId"], "username": world.creator(doc["userId"])["username"]},
+        "tagsOnModels": [{"tag": tagged[tag]} for tag in doc["tags"] if tag in tagged],
         "modelVersions": [
             {
                 **version,

@@ -16,6 +16,7 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</
 <style>body{{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}}
 img{{max-width:14rem;margin:.3rem;image-rendering:pixelated}}code{{background:#8883;padding:.1em .3em}}</style>
 <h1>{title}</h1>{body}<p><small>hubman's sandbox: nothing here is on the internet.</small></html>"""
+_SHOWN = 500
 
 
 def _page(title: str, body: str, status: int = 200) -> Response:
@@ -28,7 +29,7 @@ def _index(request: Request) -> Response:
     world: World = request.app.state.world
     rows = [
         f'<li><a href="/models/{model["id"]}">{escape(model["name"])}</a> ({escape(model["status"])})'
-        for model in world.store.every("model")
+        for model in world.store.newest("model", _SHOWN)
     ]
     return _page("Sandbox", f"<ul>{''.join(rows)}</ul>" if rows else "<p>Nothing is published yet.")
 

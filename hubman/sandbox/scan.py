@@ -26,10 +26,10 @@ def settle(world: World) -> None:
     """Do what has fallen due. Called at the start of every request: no clock of its own runs."""
     now = world.now()
     with world.store.transaction():
-        for file in world.store.matching("file", "virusScanResult", "Pending"):
+        for file in world.store.in_state("file", "Pending"):
             if datetime.fromisoformat(file["scanDue"]) <= now:
                 world.store.put("file", {**file, **_scanned(world, file)})
-        for image in world.store.matching("image", "ingestion", "Pending"):
+        for image in world.store.in_state("image", "Pending"):
             if datetime.fromisoformat(image["scanDue"]) <= now:
                 world.store.put("image", {**image, **_ingested(image)})
         _publish_due(world, now)
@@ -72,10 +72,10 @@ def _ingested(image: Doc) -> Doc:
 
 
 def _publish_due(world: World, now: datetime) -> None:
-    for version in world.store.matching("version", "status", "Scheduled"):
+    for version in world.store.in_state("version", "Scheduled"):
         # A scheduled version without files stays where it is.
         if datetime.fromisoformat(version["publishedAt"]) <= now and world.files(version["id"]):
             world.store.put("version", {**version, "status": "Published"})
-    for model in world.store.matching("model", "status", "Scheduled"):
+    for model in world.store.in_state("model", "Scheduled"):
         if datetime.fromisoformat(model["publishedAt"]) <= now:
             world.store.put("model", {**model, "status": "Published"})

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from hubman.sandbox.faults.rules import Rule
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -61,4 +63,11 @@ class Settings:
     signature_seconds: float = 12 * 3600.0
     """Life of presigned addresses."""
     clock: Callable[[], datetime] = utc_now
+    downloads_per_user: int | None = None
+    """After so many downloads a user (everybody without a key is one) is refused as downloading too much."""
     faults: list[Fault] = field(default_factory=list)
+    """What goes wrong at the next requests, one by one."""
+    rules: list[Rule] = field(default_factory=list)
+    """What goes wrong by probability, by count or by path."""
+    seed: int = 0
+    """Decides which requests the rules strike."""

@@ -2,122 +2,165 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlencode
 
 from hubman.civitai.refs import air
-from hubman.sandbox import accounts, tags
+from hubman.sandbox import tags
 from hubman.sandbox.images import made_on_site
+from hubman.sandbox.public import Release, level_of, primary
 from hubman.sandbox.store import Doc
 from hubman.sandbox.world import World
 
 _EXTENSIONS = {"image": "jpeg", "video": "mp4", "audio": "mp3"}
+_IN_VERSION = 10
+"""So many pictures a version shows."""
+_STATS = ("downloadCount", "thumbsUpCount", "thumbsDownCount", "commentCount", "tippedAmountCount")
 
 
-def public_versions(world: World, model_id: int) -> list[Doc]:
-    """Published and with a file that everybody may see, newest first."""
-    return [v for v in world.versions(model_id) if v["status"] == "Published" and public_files(world, v["id"])]
+@dataclass(frozen=True)
+class Showing:
+    """What a list was asked for: which images (a mask of levels), and whether other files than the primary one."""
+
+    levels: int = 63
+    primary_only: bool = False
 
 
-def public_files(world: World, version_id: int) -> list[Doc]:
-    return [file for file in world.files(version_id) if file["visibility"] == "Public"]
+_ALL = Showing()
 
 
-def primary(files: list[Doc]) -> Doc:
-    return next((file for file in files if file["type"] == "Model"), files[0])
-
-
-def is_public(model: Doc | None) -> bool:
-    return model is not None and model["status"] == "Published" and model["mode"] != "TakenDown"
-
-
-def version_images(world: World, version_id: int, limit: int = 10) -> list[Doc]:
-    """Approved images of public posts on a version, in their order."""
-    posts = [post for post in world.posts(version_id) if post["publishedAt"]]
-    images = [image for post in posts for image in world.images(post["id"])]
-    return [image for image in images if image["ingestion"] == "Scanned"][:limit]
-
-
-def model(world: World, doc: Doc, *, detail: bool) -> Doc:
+def model(world: World, doc: Doc, released: Sequence[Release], *, detail: bool, showing: Showing = _ALL) -> Doc:
     """A model as ``/models/{id}`` (``detail``) or ``/models`` shows it."""
-    names = {tag["id"]: tag["name"] for tag in tags.every(world)}
-    versions = public_versions(world, doc["id"])
+    names = tags.names(world)
     keys = ("id", "name", "description", "type", "allowNoCredit", "allowDerivatives", "allowDifferentLicense", "nsfw")
     more = ("minor", "sfwOnly", "poi", "availability", "userId")
     commercial = doc["allowCommercialUse"]
+    creator = world.creator(doc["userId"])
     shape: Doc = {
         **{key: doc[key] for key in keys + more},
         "allowCommercialUse": "{" + ",".join(commercial) + "}" if world.settings.commercial_use_as_text else commercial,
-        "nsfwLevel": 0,
-        "creator": {"username": accounts.user(doc["userId"]).username, "image": None},
+        "nsfwLevel": level_of([image for release in released for image in release.images]),
+        "creator": {"username": creator["username"], "image": link(world, creator["image"])},
         "tags": [names[tag] for tag in doc["tags"] if tag in names],
         "cosmetic": None,
-        "supportsGeneration": False,
+        "supportsGeneration": bool(doc.get("supportsGeneration")),
+        "baseModels": list(dict.fromkeys(release.version["baseModel"] for release in released)),
         "stats": _stats(doc),
-        "modelVersions": [version(world, item, detail=detail) for item in versions],
+        "modelVersions": [version(world, doc, release, detail=detail, showing=showing) for release in released],
     }
-    for item in shape["modelVersions"]:
-        shape["nsfwLevel"] |= item["nsfwLevel"]
     if doc["mode"]:
         shape["mode"] = doc["mode"]
     return shape
 
 
+def link(world: World, address: str | None) -> str | None:
+    """The address of a creator's picture. Addresses on the storage host are kept without it: its port changes."""
+    return f"{world.storage}{address}" if address and address.startswith("/") else address
+
+
 def _stats(doc: Doc) -> Doc:
-    stats = doc.get("stats") or {}
-    names = ("downloadCount", "thumbsUpCount", "thumbsDownCount", "commentCount", "tippedAmountCount")
-    return {name: stats.get(name, 0) for name in names}
+    """Counts that the creator hides are null."""
+    stats, hidden = doc.get("stats") or {}, set(doc.get("hiddenStats") or ())
+    return {name: None if name in hidden else stats.get(name, 0) for name in _STATS}
 
 
-def version(world: World, doc: Doc, *, detail: bool) -> Doc:
+def _version_stats(doc: Doc, parent: Doc, *names: str) -> Doc:
+    stats = {"downloadCount": doc.get("downloads", 0), **(doc.get("stats") or {})}
+    hidden = set(parent.get("hiddenStats") or ())
+    return {name: None if name in hidden else stats.get(name, 0) for name in names}
+
+
+def version(world: World, parent: Doc, release: Release, *, detail: bool, showing: Showing = _ALL) -> Doc:
     """A version inside a model. With ``detail``, null values and empty lists are left out, as the site does."""
-    images = version_images(world, doc["id"])
-    files = public_files(world, doc["id"])
+    doc = release.version
+    images = [image for image in _pictures(parent, release) if image["nsfwLevel"] & showing.levels]
+    files = _files(world, parent, release, always_say=False)
     keys = ("id", "index", "name", "baseModel", "baseModelType", "publishedAt", "availability", "flags")
     shape: Doc = {
         **{key: doc[key] for key in (*keys, "description", "trainedWords", "vaeId")},
-        "nsfwLevel": _nsfw_level(images),
+        "nsfwLevel": level_of(release.images),
         "paidAccess": None,
-        "stats": {"downloadCount": doc.get("downloads", 0), "thumbsUpCount": 0, "thumbsDownCount": 0},
-        "files": [file(world, item, is_primary=item is primary(files), always_say=False) for item in files],
-        "images": [image(world, item, with_id=not detail) for item in images],
-        "downloadUrl": f"{world.site}/api/download/models/{doc['id']}",
+        "stats": _version_stats(doc, parent, "downloadCount", "thumbsUpCount", "thumbsDownCount"),
+        "files": [file for file in files if file.get("primary")] if showing.primary_only else files,
+        "images": [image(world, item, with_id=not detail) for item in images[:_IN_VERSION]],
+        **_gate(world, doc),
     }
+    if parent["mode"] != "Archived":
+        shape["downloadUrl"] = f"{world.site}/api/download/models/{doc['id']}"
     if not detail:
-        return {**shape, "supportsGeneration": False}
-    shape.update(createdAt=doc["createdAt"], status=doc["status"], covered=False)
+        return {**shape, "supportsGeneration": bool(parent.get("supportsGeneration"))}
+    shape.update(createdAt=doc["createdAt"], status=doc["status"], covered=bool(parent.get("supportsGeneration")))
     return {key: value for key, value in shape.items() if value is not None and value != []}
 
 
-def lone_version(world: World, doc: Doc, parent: Doc) -> Doc:
+def gated_until(world: World, doc: Doc) -> str:
+    """When a version's early access ends; empty when it is open to everybody."""
+    until = str(doc.get("earlyAccessUntil") or "")
+    return until if until and datetime.fromisoformat(until) > world.now() else ""
+
+
+def _gate(world: World, doc: Doc) -> Doc:
+    until = gated_until(world, doc)
+    if not until:
+        return {"paidAccess": {"permanent": True, "endsAt": None}} if doc.get("paidForever") else {}
+    return {
+        "availability": "EarlyAccess", "earlyAccessDeadline": until, "paidAccess": {"permanent": False, "endsAt": until},
+    }  # fmt: skip
+
+
+def _pictures(parent: Doc, release: Release) -> list[Doc]:
+    return [] if parent["mode"] == "TakenDown" else release.images
+
+
+def _files(world: World, parent: Doc, release: Release, *, always_say: bool) -> list[Doc]:
+    if parent["mode"] == "Archived":
+        return []
+    first = primary(release.files)
+    return [file(world, item, is_primary=item is first, always_say=always_say) for item in release.files]
+
+
+def lone_version(world: World, release: Release, parent: Doc) -> Doc:
     """A version as ``/model-versions/{id}`` and by-hash show it."""
-    files, images = public_files(world, doc["id"]), version_images(world, doc["id"])
+    doc = release.version
     keys = (
         "id", "modelId", "name", "createdAt", "updatedAt", "status", "publishedAt", "trainedWords", "trainingStatus",
         "trainingDetails", "baseModel", "baseModelType", "description", "uploadType", "usageControl", "licensingFee",
     )  # fmt: skip
     about = {key: parent[key] for key in ("name", "type", "nsfw", "poi")}
-    return {
+    shape: Doc = {
         **{key: doc[key] for key in keys},
-        "nsfwLevel": _nsfw_level(images),
-        "paidAccess": None,
+        "nsfwLevel": level_of(release.images),
+        "paidAccess": _gate(world, doc).get("paidAccess"),
         "air": air(doc["baseModel"], parent["type"], parent["id"], doc["id"]),
-        "stats": {"downloadCount": doc.get("downloads", 0), "thumbsUpCount": 0},
+        "stats": _version_stats(doc, parent, "downloadCount", "thumbsUpCount"),
         "model": {**about, "mode": parent["mode"]} if parent["mode"] else about,
-        "files": [file(world, item, is_primary=item is primary(files), always_say=True) for item in files],
+        "files": _files(world, parent, release, always_say=True),
         "images": [
-            {**image(world, item, with_id=False), "meta": item["meta"], "availability": "Public"} for item in images
+            {**image(world, item, with_id=False), "metadata": item["metadata"], "meta": shown_meta(item),
+             "availability": "Public"}
+            for item in _pictures(parent, release)[:_IN_VERSION]
         ],
-        "downloadUrl": f"{world.site}/api/download/models/{doc['id']}",
-    }
+    }  # fmt: skip
+    if parent["mode"] != "Archived":
+        shape["downloadUrl"] = f"{world.site}/api/download/models/{doc['id']}"
+    return shape
+
+
+def shown_meta(image: Doc) -> Doc | None:
+    """An image's generation data, unless its owner hides them."""
+    return None if image["hideMeta"] else image["meta"]
 
 
 def file(world: World, doc: Doc, *, is_primary: bool, always_say: bool) -> Doc:
     """A file; ``primary`` is left out when false unless ``always_say``."""
-    metadata = {key: doc["metadata"].get(key) for key in ("format", "size", "fp")}
+    chosen = {key: doc["metadata"].get(key) for key in ("format", "size", "fp", "quantType")}
+    metadata = {**chosen, "isRequired": doc["metadata"].get("isRequired")}
     keys = ("id", "name", "type", "sizeKB", "hashes", "pickleScanResult", "pickleScanMessage", "virusScanResult")
     url = f"{world.site}/api/download/models/{doc['modelVersionId']}"
     if not is_primary:
-        url += "?" + urlencode({"type": doc["type"], **{key: value for key, value in metadata.items() if value}})
+        url += "?" + urlencode({"type": doc["type"], **{key: value for key, value in chosen.items() if value}})
     shape: Doc = {
         **{key: doc[key] for key in keys},
         "virusScanMessage": doc["virusScanMessage"],
@@ -131,22 +174,20 @@ def file(world: World, doc: Doc, *, is_primary: bool, always_say: bool) -> Doc:
 
 
 def image(world: World, doc: Doc, *, with_id: bool) -> Doc:
-    extension = _EXTENSIONS[doc["type"]]
+    """An image inside a version."""
+    meta = shown_meta(doc)
     shape: Doc = {
-        "url": f"{world.storage}/media/{doc['url']}/original=true/{doc['id']}.{extension}",
+        "url": image_url(world, doc),
         **{key: doc[key] for key in ("nsfwLevel", "width", "height", "hash", "type")},
         "minor": False,
         "poi": False,
-        "hasMeta": bool(doc["meta"]),
-        "hasPositivePrompt": bool((doc["meta"] or {}).get("prompt")),
+        "hasMeta": bool(meta),
+        "hasPositivePrompt": bool((meta or {}).get("prompt")),
         "onSite": made_on_site(doc["meta"]),
         "remixOfId": None,
     }
     return {"id": doc["id"], **shape} if with_id else shape
 
 
-def _nsfw_level(images: list[Doc]) -> int:
-    level = 0
-    for item in images:
-        level |= int(item["nsfwLevel"])
-    return level
+def image_url(world: World, doc: Doc) -> str:
+    return f"{world.storage}/media/{doc['url']}/original=true/{doc['id']}.{_EXTENSIONS[doc['type']]}"

@@ -6,12 +6,14 @@ It refuses every request that carries a key: a client that forwards its key to w
 from __future__ import annotations
 
 import hashlib
-import secrets
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from hubman.sandbox import blobs, media
+from hubman.sandbox.sending import FileAnswer
 from hubman.sandbox.uploads import part_key
 from hubman.sandbox.world import World
 
@@ -54,19 +56,16 @@ async def _put(request: Request) -> Response:
 
 def _put_media(world: World, request: Request, body: bytes, etag: str) -> Response:
     key = request.path_params["key"]
-    media = world.store.get("media", key)
-    if media is None:
+    offered = world.store.get("media", key)
+    if offered is None:
         return _refuse(404, "NoSuchKey", "The key was not offered")
     _write(world, key, body)
-    world.store.put("media", {**media, "mimeType": request.headers.get("Content-Type", media["mimeType"])})
+    world.store.put("media", {**offered, "mimeType": request.headers.get("Content-Type", offered["mimeType"])})
     return Response(status_code=200, headers={"ETag": etag})
 
 
 def _write(world: World, key: str, body: bytes) -> None:
-    target = world.blob_path(key)
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
-    temporary.write_bytes(body)
-    temporary.replace(target)
+    blobs.write(world.blob_path(key), body)
 
 
 async def _get(request: Request) -> Response:
@@ -74,22 +73,23 @@ async def _get(request: Request) -> Response:
     if refusal := _check(request):
         return refusal
     world: World = request.app.state.world
-    path = world.blob_path(request.path_params["key"])
-    if not path.exists():
+    path = await run_in_threadpool(blobs.find, world, request.path_params["key"])
+    if path is None:
         return _refuse(404, "NoSuchKey", "The specified key does not exist.")
-    return FileResponse(path, media_type="application/octet-stream", filename=request.query_params.get("name"))
+    return FileAnswer(path, media_type="application/octet-stream", name=request.query_params.get("name"))
 
 
 async def _media(request: Request) -> Response:
-    """A picture. Sizes asked for in the address are ignored: the original answers."""
+    """A picture or video, in the size that the address asks for."""
     if "Authorization" in request.headers:
         return _refuse(400, "InvalidArgument", "Only one auth mechanism allowed")
     world: World = request.app.state.world
-    key = request.path_params["key"]
-    media, path = world.store.get("media", key), world.blob_path(key)
-    if media is None or not path.exists():
+    wanted, _, name = request.path_params["rest"].rpartition("/")
+    found = await run_in_threadpool(media.find, world, request.path_params["key"], wanted, name)
+    if found is None:
         return PlainTextResponse("Not Found", 404)
-    return FileResponse(path, media_type=media["mimeType"])
+    path, media_type = found
+    return FileAnswer(path, media_type=media_type)
 
 
 ROUTES = [

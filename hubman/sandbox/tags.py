@@ -18,8 +18,19 @@ CATEGORIES = (
 def named(world: World, name: str) -> Doc:
     """The tag called ``name`` (trimmed, lower case), made when it is new."""
     name = name.strip().lower()
-    found = next((tag for tag in every(world) if tag["name"] == name), None)
-    return found or world.store.put("tag", {"id": world.store.next_id("tag"), "name": name, "isCategory": False})
+    known = {known: key for key, known in names(world).items()}
+    found = world.store.get("tag", known[name]) if name in known else None
+    if found is None:
+        found = world.store.put("tag", {"id": world.store.next_id("tag"), "name": name, "isCategory": False})
+        world.tag_names[found["id"]] = name
+    return found
+
+
+def names(world: World) -> dict[int, str]:
+    """Every tag's name by its id; a tag never changes."""
+    if not world.tag_names:
+        world.tag_names.update({tag["id"]: tag["name"] for tag in every(world)})
+    return world.tag_names
 
 
 def every(world: World) -> list[Doc]:

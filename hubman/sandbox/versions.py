@@ -11,7 +11,7 @@ from hubman.sandbox.releases import ensure_releasable, release_posts, release_ve
 from hubman.sandbox.store import Doc
 from hubman.sandbox.trpc import NOT_AUTHORIZED, Call, TrpcError, procedure
 
-_DEFAULTS: Doc = {
+DEFAULTS: Doc = {
     "description": None, "trainedWords": [], "steps": None, "epochs": None, "clipSkip": None, "vaeId": None,
     "trainingStatus": None, "trainingDetails": None, "fromImportId": None, "inaccurate": False, "baseModelType": None,
     "meta": {}, "requireAuth": False, "settings": None, "uploadType": "Created", "usageControl": "Download",
@@ -19,7 +19,7 @@ _DEFAULTS: Doc = {
     "licensingFeeSettlementCurrency": None, "licensingSourceVersionId": None, "recommendedResources": [],
     "paidAccess": None, "monetization": None,
 }  # fmt: skip
-_STORED = frozenset(_DEFAULTS) | {"name", "baseModel", "status"}
+_STORED = frozenset(DEFAULTS) | {"name", "baseModel", "status"}
 
 
 @procedure("modelVersion.upsert")
@@ -32,7 +32,7 @@ def upsert(call: Call, value: dict[str, Any]) -> Json:
         if model["availability"] == "Private":
             raise TrpcError("BAD_REQUEST", "You cannot add versions to a private model.")
         found = {
-            **_DEFAULTS, "id": world.store.next_id("version"), "modelId": model["id"], "index": 0, "status": "Draft",
+            **DEFAULTS, "id": world.store.next_id("version"), "modelId": model["id"], "index": 0, "status": "Draft",
             "createdAt": world.timestamp(), "publishedAt": None, "initialPublishedAt": None, "nsfwLevel": 0,
             "availability": "Private",
         }  # fmt: skip

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections import deque
+from collections import Counter, deque
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from hubman.civitai.wire import iso
+from hubman.sandbox import accounts, index_tables
 from hubman.sandbox.settings import Settings
 from hubman.sandbox.store import Doc, Store
 
@@ -22,11 +23,21 @@ class World:
         self.blobs = data_dir / "blobs"
         self.blobs.mkdir(exist_ok=True)
         self.store = Store(data_dir / "sandbox.db")
+        index_tables.create(self.store)
         self.settings = settings
         self.site = ""
         self.storage = ""
-        self.requests: deque[tuple[str, str, int]] = deque(maxlen=10_000)
-        """Method, path and status of what was asked, oldest first."""
+        self.requests: deque[tuple[str, str, int]] = deque(maxlen=100_000)
+        """Method, path and status of what was asked, oldest first; status 0 where the connection was reset."""
+        self.arrivals: deque[float] = deque(maxlen=100_000)
+        """When each request came, in seconds of the system's steady clock."""
+        self.creators: dict[int, Doc] = {}
+        """A copy of who was looked up so far."""
+        self.tag_names: dict[int, str] = {}
+        """A copy of the tags that were made so far; see :func:`hubman.sandbox.tags.names`."""
+        self.struck: deque[tuple[str, str, str]] = deque(maxlen=100_000)
+        """Kind, method and path of what went wrong on purpose, oldest first."""
+        self._counts: Counter[tuple[str, str]] = Counter()
         self._lag: dict[tuple[str, int], int] = {}
         # Signs addresses of this process's own storage only; nothing depends on its being secret.
         self._signing_key = b"hubman sandbox"
@@ -39,6 +50,20 @@ class World:
 
     def timestamp(self) -> str:
         return iso(self.now())
+
+    def count(self, what: str, key: str) -> int:
+        """Count one more of ``what`` under ``key``, such as a minute; returns how many there were."""
+        self._counts[what, key] += 1
+        return self._counts[what, key]
+
+    def busiest(self, seconds: float) -> int:
+        """The most requests that came within any ``seconds``, both hosts together."""
+        times, most, first = list(self.arrivals), 0, 0
+        for last, time in enumerate(times):
+            while time - times[first] >= seconds:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
 
     # -- replica lag -----------------------------------------------------------------------------------------------
 
@@ -81,6 +106,21 @@ class World:
         return hmac.new(self._signing_key, text.encode(), hashlib.sha256).hexdigest()
 
     # -- relations that many handlers need -------------------------------------------------------------------------
+
+    def creator(self, user_id: int) -> Doc:
+        """``id``, ``username`` and ``image`` (an address or None) of whoever has this id."""
+        if user_id not in self.creators:
+            plain = {"id": user_id, "username": accounts.user(user_id).username, "image": None}
+            self.creators[user_id] = self.store.get("user", user_id) or plain
+        return self.creators[user_id]
+
+    def holds(self) -> dict[str, int]:
+        """How many models, versions, files and images there are, drafts included."""
+        return {f"{kind}s": self.store.count(kind) for kind in ("model", "version", "file", "image")}
+
+    def users(self) -> list[Doc]:
+        """Everybody, as :meth:`creator` shows one."""
+        return [self.creator(user_id) for user_id in accounts.USER_IDS] + self.store.every("user")
 
     def versions(self, model_id: int) -> list[Doc]:
         """Newest first, as the site shows them; deleted ones are gone."""

@@ -20,6 +20,7 @@ from hubman.civitai.kept import kept
 from hubman.civitai.ledger import Ledger
 from hubman.civitai.limits import FAILURES
 from hubman.civitai.media_cache import Media
+from hubman.civitai.search import ModelSearch
 from hubman.civitai.shared import Shared
 from hubman.sandbox import Fault, seed_model
 from tests.support.civitai import Bench, FakeClock, bench, png, write_lora, write_png
@@ -66,7 +67,7 @@ def test_everything_seen_once_is_shown_with_its_age(
 ) -> None:
     home = tmp_path / "home"
     with site.client(home=home) as client:
-        page, model = client.search("Harbor"), client.model(model_id)
+        page, model = client.search(ModelSearch(query="Harbor")), client.model(model_id)
         version, image = client.model_version(model.versions[0].id), client.media(model.versions[0].images[0].url)
         assert (page.as_of, model.as_of, version.as_of) == ("", "", "")
     seen_at = site.clock.now
@@ -75,12 +76,12 @@ def test_everything_seen_once_is_shown_with_its_age(
         old = client.model(model_id)
         assert old.as_of[:13] == seen_at.isoformat()[:13]
         assert old.versions[0].as_of == old.as_of
-        assert client.search("Harbor").as_of[:13] == seen_at.isoformat()[:13]
+        assert client.search(ModelSearch(query="Harbor")).as_of[:13] == seen_at.isoformat()[:13]
         assert client.model_version(version.id).as_of
         assert (old.name, old.versions[0].files) == (model.name, model.versions[0].files)
         assert fault["status"] == 200 or client.media(model.versions[0].images[0].url) == image
         with pytest.raises(errors.CivitaiError):
-            client.search("never seen")
+            client.search(ModelSearch(query="never seen"))
     site.clock.sleep(7200)
     with site.client(home=home) as client:
         assert client.model(model_id).as_of == ""
@@ -89,11 +90,11 @@ def test_everything_seen_once_is_shown_with_its_age(
 def test_a_site_that_is_gone_is_looked_at_without_long_waits(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with bench(tmp_path) as site, site.client(home=home) as client:
-        assert client.search("x").as_of == ""
+        assert client.search(ModelSearch(query="x")).as_of == ""
         clock, address, token = site.clock, site.sandbox.url, site.sandbox.token()
     before = len(clock.slept)
     with Civitai(address, token, sleep=clock.sleep, shared=Shared(home, clock=clock.seconds)) as client:
-        assert client.search("x").as_of
+        assert client.search(ModelSearch(query="x")).as_of
     assert sum(clock.slept[before:]) < 5
 
 

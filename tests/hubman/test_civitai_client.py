@@ -13,10 +13,11 @@ import pytest
 
 from hubman.civitai import errors
 from hubman.civitai.client import Civitai
+from hubman.civitai.search import LORA_TYPES, ModelSearch
 from hubman.civitai.uploads import UploadState
 from hubman.progress import Progress
 from hubman.sandbox import Fault, seed_model
-from registry.errors import DamagedFileError, HubError
+from registry.errors import HubError
 from tests.support.civitai import Bench, bench, png, write_lora, write_png
 
 _MODEL = {
@@ -177,15 +178,16 @@ def test_a_model_reads_back_whole(site: Bench, client: Civitai, lora: Path, tmp_
 def test_search_follows_pages_past_empty_ones(site: Bench, client: Civitai, lora: Path) -> None:
     for number in range(6):
         seed_model(site.sandbox, lora, name=f"Harbor {number}", model_fields={"nsfw": 1 < number < 5})
-    page = client.search("harbor", limit=1)
+    asked = ModelSearch(query="harbor", types=LORA_TYPES, limit=1)
+    page = client.search(asked)
     names = []
     while True:
         names += [model.name for model in page.items]
         if not page.next_page:
             break
-        page = client.search(next_page=page.next_page)
+        page = client.search(asked, next_page=page.next_page)
     assert names == ["Harbor 5", "Harbor 1", "Harbor 0"]
-    assert [model.name for model in client.search_all("harbor", limit=2)] == ["Harbor 5", "Harbor 1"]
+    assert [model.name for model in client.search_all(asked, limit=2)] == ["Harbor 5", "Harbor 1"]
 
 
 def test_known_hashes_are_found_in_batches(site: Bench, client: Civitai, lora: Path) -> None:
@@ -313,82 +315,7 @@ def test_an_empty_file_is_not_sent(client: Civitai, tmp_path: Path) -> None:
         client.upload_file(empty, name=empty.name)
 
 
-# downloads --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def published(site: Bench, lora: Path) -> tuple[int, str]:
-    """A version's id and its file's SHA-256."""
-    seeded = seed_model(site.sandbox, lora, name="Harbor")
-    return seeded.version_id, hashlib.sha256(lora.read_bytes()).hexdigest()
-
-
-def test_a_download_is_verified_before_it_gets_its_name(
-    client: Civitai, published: tuple[int, str], tmp_path: Path
-) -> None:
-    dest = tmp_path / "in" / "a.safetensors"
-    got = client.download(published[0], dest, sha256=published[1])
-    assert (got.verified, got.sha256, got.size) == (True, published[1], dest.stat().st_size)
-    with pytest.raises(DamagedFileError):
-        client.download(published[0], dest.with_name("b.safetensors"), sha256="0" * 64)
-    assert [path.name for path in dest.parent.iterdir()] == ["a.safetensors"]
-
-
-def test_a_broken_download_resumes_where_it_broke(
-    site: Bench, client: Civitai, published: tuple[int, str], tmp_path: Path
-) -> None:
-    site.sandbox.settings.faults = [Fault("/sandbox-models/", method="GET", drop_after=1500, times=2)]
-    heard: list[Progress] = []
-    client.download(published[0], tmp_path / "a.safetensors", sha256=published[1], report=heard.append)
-    assert [status for _m, path, status in site.sandbox.requests if "/sandbox-models/" in path] == [200, 206, 206]
-    assert [p.done for p in heard] == sorted(p.done for p in heard)
-
-
-def test_a_download_resumes_in_another_process(
-    client: Civitai, published: tuple[int, str], lora: Path, tmp_path: Path
-) -> None:
-    part = tmp_path / f"a.safetensors.{published[1][:12]}.part"
-    part.write_bytes(lora.read_bytes()[:2000])
-    heard: list[Progress] = []
-    client.download(published[0], tmp_path / "a.safetensors", sha256=published[1], report=heard.append)
-    assert heard[0].done > 2000
-    assert (tmp_path / "a.safetensors").read_bytes() == lora.read_bytes()
-    assert not part.exists()
-
-
-def test_a_whole_remainder_is_only_verified(
-    client: Civitai, published: tuple[int, str], lora: Path, tmp_path: Path
-) -> None:
-    (tmp_path / f"a.safetensors.{published[1][:12]}.part").write_bytes(lora.read_bytes())
-    assert client.download(published[0], tmp_path / "a.safetensors", sha256=published[1]).verified
-
-
-def test_a_remainder_longer_than_the_file_starts_over(
-    client: Civitai, published: tuple[int, str], lora: Path, tmp_path: Path
-) -> None:
-    (tmp_path / f"a.safetensors.{published[1][:12]}.part").write_bytes(lora.read_bytes() + b"more")
-    assert client.download(published[0], tmp_path / "a.safetensors", sha256=published[1]).verified
-
-
-def test_an_expired_object_address_is_asked_for_again(
-    site: Bench, client: Civitai, published: tuple[int, str], tmp_path: Path
-) -> None:
-    site.sandbox.settings.faults = [Fault("/sandbox-models/", method="GET", status=403)]
-    assert client.download(published[0], tmp_path / "a.safetensors", sha256=published[1]).verified
-    assert site.asked("/api/download/") == 2
-
-
-def test_a_download_that_never_comes_ends(
-    site: Bench, client: Civitai, published: tuple[int, str], tmp_path: Path
-) -> None:
-    site.sandbox.settings.faults = [Fault("/sandbox-models/", method="GET", status=503, times=99)]
-    with pytest.raises(errors.UnavailableError, match="it resumes"):
-        client.download(published[0], tmp_path / "a.safetensors", sha256=published[1])
-
-
-def test_a_full_disk_is_told_before_the_first_byte(client: Civitai, published: tuple[int, str], tmp_path: Path) -> None:
-    with pytest.raises(HubError, match="MiB free"):
-        client.download(published[0], tmp_path / "a.safetensors", sha256=published[1], size=1 << 60)
+# media ------------------------------------------------------------------------------------------------------
 
 
 def test_the_media_host_gets_no_key(site: Bench, client: Civitai, lora: Path, tmp_path: Path) -> None:

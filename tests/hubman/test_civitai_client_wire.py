@@ -146,13 +146,14 @@ def test_the_primary_file_is_found_however_it_is_told() -> None:
     [
         ("https://civitai.com/models/900001/harbor?modelVersionId=910001", Ref(model_id=900001, version_id=910001)),
         ("https://civitai.red/models/900001", Ref(model_id=900001)),
-        ("https://civitai.com/api/download/models/910001?type=Model", Ref(version_id=910001)),
+        ("https://civitai.com/api/download/models/910001?type=Model", Ref(version_id=910001, type="Model")),
         ("https://civitai.com/model-versions/910001", Ref(version_id=910001)),
         ("http://127.0.0.1:8123/models/5", Ref(model_id=5)),
         ("urn:air:sdxl:lora:civitai:900001@910001", Ref(model_id=900001, version_id=910001)),
         ("civitai:900001@910001", Ref(model_id=900001, version_id=910001)),
         ("urn:air:sdxl:lora:civitai:900001", Ref(model_id=900001)),
-        ("urn:air:sdxl:lora:civitai:900001@910001+77.safetensors", Ref(model_id=900001, version_id=910001)),
+        ("urn:air:sdxl:lora:civitai:900001@910001+77.safetensors",
+         Ref(model_id=900001, version_id=910001, file_id=77, format="SafeTensor")),
         ("  910001 ", Ref(version_id=910001)),
         ("D2212B36", Ref(hash="d2212b36")),
         ("FB3603C617", Ref(hash="fb3603c617")),
@@ -169,7 +170,7 @@ def test_every_form_of_reference_is_understood(text: str, ref: Ref) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "harbor style", "https://evil.example/models/5", "https://civitai.com.evil.example/models/5",
-     "https://civitai.com/images/5",
+     "https://civitai.com/articles/5", "model:0", "creator:", "collection:x", "hash:xyz",
      "urn:air:sdxl:lora:huggingface:a/b", "urn:air:sdxl:lora:civitai:abc", "https://[::1", "0"],
 )  # fmt: skip
 def test_what_names_nothing_is_refused_with_the_forms(text: str) -> None:

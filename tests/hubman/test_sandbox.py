@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from hubman.sandbox import Fault, Sandbox, Settings, seed_model
 from tests.support.civitai import Bench, bench, write_lora, write_png
+from tests.support.videos import write_video
 
 _HTTP = httpx.Client()
 _DRAFT = {"name": "Harbor", "type": "LORA", "uploadType": "Created", "status": "Draft"}
@@ -296,7 +301,10 @@ def test_downloads_are_refused_for_their_reasons(
     response = site.get(f"/api/download/models/{seeded.version_id}")
     assert (response.status_code, response.json()["error"]) == (status, error)
     browser = site.get(f"/api/download/models/{seeded.version_id}", **{"User-Agent": "Mozilla/5.0"})
-    assert browser.headers["Content-Type"].startswith("text/plain")
+    if fields == {"requireAuth": True}:
+        assert (browser.status_code, browser.headers["Location"].partition("?")[0]) == (307, "/login")
+    else:
+        assert browser.headers["Content-Type"].startswith("text/plain")
 
 
 def test_an_archived_model_can_not_be_downloaded(site: Bench, tmp_path: Path) -> None:
@@ -373,3 +381,31 @@ def test_the_page_of_a_model_runs_no_script_of_its_publisher(site: Bench, tmp_pa
     page = site.get(f"/models/{seeded.model_id}")
     assert "<h1>&lt;b&gt;Harbor</h1>" in page.text
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+
+
+def test_uploaded_pictures_and_videos_come_in_the_size_asked_for(site: Bench, tmp_path: Path) -> None:
+    previews = [(write_png(tmp_path / "p.png"), {"prompt": "x"}), (write_video(tmp_path / "v.mp4"), {})]
+    seeded = seed_model(site.sandbox, write_lora(tmp_path / "a.safetensors"), name="Harbor", previews=previews)
+    pictures = site.get(f"/api/v1/model-versions/{seeded.version_id}").json()["images"]
+    sizes = []
+    for picture in pictures:
+        url = picture["url"].replace("original=true", "anim=false,transcode=true,width=16").replace(".mp4", ".jpeg")
+        with Image.open(io.BytesIO(_HTTP.get(url).content)) as opened:
+            sizes.append((opened.format, opened.size))
+    assert sizes == [("JPEG", (16, 12)), ("JPEG", (16, 12))]
+    assert _HTTP.get(pictures[1]["url"]).content == (tmp_path / "v.mp4").read_bytes()
+    assert _HTTP.get(f"{site.sandbox.world.storage}/media/unknown/width=16/1.jpeg").status_code == 404
+
+
+def test_a_store_of_before_the_index_is_brought_up_to_date(tmp_path: Path) -> None:
+    with Sandbox(tmp_path / "s") as sandbox:
+        seeded = seed_model(sandbox, write_lora(tmp_path / "a.safetensors"), name="Harbor")
+    with contextlib.closing(sqlite3.connect(tmp_path / "s" / "sandbox.db")) as db:
+        db.executescript("DROP INDEX things_state; ALTER TABLE things DROP COLUMN state; DROP TABLE stale")
+        for (table,) in db.execute(
+            "SELECT name FROM sqlite_master WHERE name LIKE 'listed%' AND type = 'table'"
+        ).fetchall():
+            db.execute(f"DROP TABLE {table}")
+    with Sandbox(tmp_path / "s") as sandbox:
+        (model,) = _HTTP.get(f"{sandbox.url}/api/v1/models").json()["items"]
+        assert model["id"] == seeded.model_id

@@ -16,13 +16,18 @@ from unittest import mock
 import httpx
 
 from hubman.civitai.client import Civitai
+from hubman.civitai.image_search import ImageSearch
+from hubman.civitai.search import ModelSearch
 
 _FOLDER = Path(__file__).parent.parent / "data" / "civitai"
 Call = Callable[[Civitai], Any]
 
 CALLS: dict[str, Call] = {
     "me": lambda site: site.me(),
-    "search": lambda site: site.search("harbor"),
+    "search": lambda site: site.search(ModelSearch(query="harbor")),
+    "images": lambda site: site.images(ImageSearch(version_id=910001)),
+    "creators": lambda site: site.creators("har"),
+    "tags": lambda site: site.tags("sty"),
     "model": lambda site: site.model(900001),
     "version": lambda site: site.model_version(910001),
     "by_hash": lambda site: site.by_hash("22D8CB95B8"),

@@ -12,7 +12,6 @@ from registry import edits, library
 from registry.database import Registry
 from registry.records import ModelDetail
 from registry.scan import scan
-from tests.support.jobs import fake_job
 from tests.support.model_files import small_lora, write_model
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tui.app import HubmanApp
@@ -232,48 +231,20 @@ async def test_u_asks_for_the_marked_and_capital_u_for_all(
     async with app.run_test(size=(120, 30)) as pilot:
         await settle(pilot)
         ids = list(_screen(app).order.ids)
-        await press(pilot, "u", "U", "asterisk", "u")
+        await press(pilot, "u", "escape", "U", "escape", "asterisk", "u", "escape")
         asked = [job.request["models"] for job in started if job.kind == "updates"]
         assert asked == [ids[:1], [], ids]
 
 
-async def test_what_came_of_asking_is_told_once(open_app: OpenApp, home: Path, folder: Path) -> None:
-    app = open_app()
-    async with app.run_test(size=(120, 30)) as pilot:
-        await settle(pilot)
-        with Registry(home) as registry:
-            job = fake_job(registry, "updates", "ask", {}, state="done", result={"updates": [{}, {}]})
-        _screen(app)._updates = job.id
-        for _ in range(2):
-            app.poll_soon()
-            await settle(pilot)
-        told = [note for note in notes_of(app) if "newer version" in note]
-        assert told == ["2 models with a newer version: @updates shows them, + pulls"]
-
-
-@pytest.mark.parametrize(
-    ("result", "said"),
-    [
-        ({"updates": [], "asked": 0, "unknown": 1, "names": ["ink"]}, "not known on Civitai: ink"),
-        (
-            {"updates": [], "asked": 2, "unknown": 5, "names": ["clay", "ink", "old"]},
-            "all that Civitai knows are at the newest version that it has; not known on Civitai: clay, ink, old and 2 more",
-        ),
-        ({"updates": [], "asked": 2, "unknown": 0}, "all that Civitai knows are at the newest version that it has"),
-    ],
-)
-async def test_models_that_civitai_does_not_know_are_named(
-    open_app: OpenApp, home: Path, folder: Path, result: dict[str, object], said: str
+async def test_capital_i_asks_what_civitai_knows_of_the_marked(
+    open_app: OpenApp, home: Path, folder: Path, started: list[Job]
 ) -> None:
     app = open_app()
     async with app.run_test(size=(120, 30)) as pilot:
         await settle(pilot)
-        with Registry(home) as registry:
-            job = fake_job(registry, "updates", "ask", {}, state="done", result=result)
-        _screen(app)._updates = job.id
-        app.poll_soon()
-        await settle(pilot)
-        assert said in notes_of(app)
+        ids = list(_screen(app).order.ids)
+        await press(pilot, "I", "asterisk", "I")
+        assert [(job.kind, job.request["models"]) for job in started] == [("enrich", ids[:1]), ("enrich", ids)]
 
 
 async def test_r_renames_the_model_alone_or_with_its_files(open_app: OpenApp, home: Path, folder: Path) -> None:

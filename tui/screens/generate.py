@@ -87,6 +87,10 @@ class GenerateScreen(HubScreen):
     def do_prompt(self) -> None:
         self.query_one(TextArea).focus()
 
+    def take_prompt(self, text: str) -> None:
+        """Write ``text`` in the place of the prompt; LoRAs that it names go on the stack if they are here."""
+        self.query_one(TextArea).text = text
+
     @on(TextArea.Changed, "#prompt")
     def _prompt_changed(self, event: TextArea.Changed) -> None:
         self._words = event.text_area.text.strip()

@@ -40,7 +40,7 @@ A    add a folder of LoRA files; they stay where they are
 FIRST = 200
 """Rows of a new query that are shown before all of them are known."""
 
-CHANGING_JOBS = frozenset(("scan", "pull", "train", "sync", "publish", "updates"))
+CHANGING_JOBS = frozenset(("scan", "pull", "train", "sync", "publish", "enrich", "updates"))
 """Kinds of jobs after which the list is read again."""
 
 
@@ -235,7 +235,6 @@ class LibraryScreen(LibraryMarks):
         if self._finished is not None and ended - self._finished:
             self.reload(facets=True)
         self._finished = ended
-        self.tell_updates(snapshot)
         self._speed.look(snapshot, monotonic())
         self.show_status()
 

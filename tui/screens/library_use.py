@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tui import formats
+from tui.screens import handing
 from tui.screens.library_trash import LibraryTrash
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from registry.database import Registry
     from registry.journal import Entry
     from registry.moving import Watch
     from registry.organise import Line
-    from tui.services.watch import Snapshot
 
 
 class LibraryUse(LibraryTrash):
@@ -24,8 +23,6 @@ class LibraryUse(LibraryTrash):
 
     moving: str = ""
     """How far the files are that are being moved; empty when none are."""
-    _updates: str = ""
-    """The job that asks Civitai for updates, until its answer was told."""
 
     def lacks(self, need: str) -> str:
         if need == "opening":
@@ -56,12 +53,7 @@ class LibraryUse(LibraryTrash):
         await self.copy_text(", ".join([*words, tag]))
 
     async def copy_text(self, text: str) -> None:
-        """Put ``text`` on the terminal's clipboard and, where there is a program for it, the system's; say which."""
-        from tui.services import clipboard
-
-        self.app.copy_to_clipboard(text)
-        tool = await asyncio.to_thread(clipboard.copy, text)
-        self.say(f"copied {text} to the terminal's clipboard" + (f" and with {tool}" if tool else ""))
+        await handing.copy_text(self, text)
 
     async def do_test(self) -> None:
         from tui.screens.generate import GenerateScreen
@@ -104,26 +96,14 @@ class LibraryUse(LibraryTrash):
 
         targets = opening.targets(self.detail, self.version) if self.detail else []
         if len(targets) == 1:
-            self._open_target(targets[0][1])
+            handing.open_target(self, targets[0][1])
             return
 
         def chosen(target: str | None) -> None:
             if target is not None:
-                self._open_target(target)
+                handing.open_target(self, target)
 
         self.app.push_screen(Choose("Open", [(target, label, target) for label, target in targets]), chosen)
-
-    def _open_target(self, target: str) -> None:
-        from tui.services import opening
-
-        def done(tool: str) -> None:
-            if tool:
-                self.say(f"{tool} opens {target}")
-            else:
-                self.app.copy_to_clipboard(target)
-                self.say(f"nothing here opens it; copied {target} to the terminal's clipboard")
-
-        self.in_thread(lambda _: opening.launch(target), done, group="open")
 
     def do_duplicates(self) -> None:
         from tui.screens.duplicates import DuplicatesScreen
@@ -206,48 +186,25 @@ class LibraryUse(LibraryTrash):
 
     def do_updates(self) -> None:
         models = self.targets()
-        self._ask_updates(f"ask for updates of {formats.count(len(models), 'model')}", models)
+        self._show_updates(models, f"ask for updates of {formats.count(len(models), 'model')}")
 
     def do_updates_all(self) -> None:
-        self._ask_updates("ask for updates of all models", [])
+        self._show_updates([], "ask for updates of all models")
 
-    def _ask_updates(self, title: str, models: list[str]) -> None:
-        def begun(job: object) -> None:
-            self._updates = getattr(job, "id", "")
+    def _show_updates(self, models: list[str], title: str) -> None:
+        from tui.screens.updates import UpdatesScreen
 
-        self.start_job("updates", title, {"models": models, "site": None}, begun)
+        self.app.push_screen(UpdatesScreen(models, title), lambda _: self.reload(facets=True))
 
-    def tell_updates(self, snapshot: Snapshot) -> None:
-        """Say what came of the question for updates, once."""
-        view = snapshot.of(self._updates) if self._updates else None
-        if view is None or not view.job.ended:
-            return
-        self._updates = ""
-        if view.job.state == "done":
-            self.say(_updates_words(view.job.result or {}))
-        elif view.job.error:
-            self.complain(view.job.error)
+    def do_enrich(self) -> None:
+        models = self.targets()
+        self.start_job("enrich", f"ask what Civitai knows of {formats.count(len(models), 'model')}", {"models": models})
 
 
 def _carry_out(registry: Registry, lines: Sequence[Line], watch: Watch) -> Entry | None:
     from registry import organise
 
     return organise.carry_out(registry, lines, watch)
-
-
-def _updates_words(result: Mapping[str, Any]) -> str:
-    """What came of asking for updates, and of which models Civitai knows nothing."""
-    count, asked, unknown = len(result.get("updates", ())), result.get("asked", 0), result.get("unknown", 0)
-    parts = []
-    if count:
-        parts.append(f"{formats.count(count, 'model')} with a newer version: @updates shows them, + pulls")
-    elif asked:
-        parts.append("all that Civitai knows are at the newest version that it has")
-    if unknown:
-        names = [formats.one_line(name) for name in result.get("names", ())]
-        more = f" and {unknown - len(names):,} more" if unknown > len(names) else ""
-        parts.append(f"not known on Civitai: {', '.join(names)}{more}")
-    return "; ".join(parts) or "there is no model to ask for"
 
 
 def _check_ref(text: str) -> None:

@@ -21,7 +21,7 @@ class LookScreen(ModalScreen[None]):
     ]
     CSS_PATH = "look.tcss"
 
-    def __init__(self, path: Path, title: str) -> None:
+    def __init__(self, path: Path | bytes, title: str) -> None:
         super().__init__()
         self._path = path
         self._title = title
@@ -31,6 +31,6 @@ class LookScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         picture = self.query_one(Picture)
-        picture.border_title = self._title or self._path.name
+        picture.border_title = self._title or (self._path.name if isinstance(self._path, Path) else "")
         picture.border_subtitle = "esc closes"
         picture.path = self._path

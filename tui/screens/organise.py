@@ -82,7 +82,7 @@ class OrganiseScreen(HubScreen):
         yield Static("", id="sum", classes="line")
 
     def on_mount(self) -> None:
-        from registry.organise import FIELDS
+        from registry.path_template import FIELDS
 
         self._fields = " ".join(f"{{{name}}}" for name in FIELDS)
         self._show_into()

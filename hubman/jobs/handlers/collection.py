@@ -1,4 +1,4 @@
-"""Jobs that move and index files, or ask about them: scan, pull, updates, publish, sync."""
+"""Jobs that move and index files, or ask about them: scan, pull, enrich, updates, publish, sync."""
 
 from __future__ import annotations
 
@@ -44,22 +44,37 @@ def pull(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dic
         return plain(pull_model(registry, client, job.request["ref"], into=into, report=watch))
 
 
+def enrich(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``models`` (empty means all), optional ``again`` and ``site``. Result: :class:`hubman.civitai.enrich.Enriched`."""
+    from hubman.civitai.enrich import enrich as enrich_models
+    from hubman.civitai.session import connect
+    from hubman.civitai.wanted import wanted
+
+    with connect(registry.home, job.request.get("site")) as client:
+        result = enrich_models(
+            registry,
+            client,
+            report=stoppable(report, should_stop),
+            models=job.request.get("models") or None,
+            again=bool(job.request.get("again", False)),
+            wanted=wanted(registry.home),
+        )
+    return plain(result)
+
+
 def updates(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``models`` (empty means all), optional ``site``.
 
     Result: ``updates``, one for each that has a newer version; ``asked``, of how many models Civitai has a page;
     ``unknown``, how many it knows nothing of, and ``names`` of the first of these.
     """
-    from hubman.civitai.enrich import not_on_civitai
-    from hubman.civitai.enrich import updates as find_updates
+    from hubman.civitai import updates as news
     from hubman.civitai.session import connect
 
-    del should_stop
-    report(Progress(stage="ask Civitai"))
     with connect(registry.home, job.request.get("site")) as client:
         models = job.request.get("models") or None
-        found = find_updates(registry, client, models)
-    unknown = not_on_civitai(registry, models)
+        found = news.updates(registry, client, models, report=stoppable(report, should_stop))
+    unknown = news.not_on_civitai(registry, models)
     asked = (len(set(models)) if models else library.count(registry)) - len(unknown)
     return {"updates": [plain(one) for one in found], "asked": asked, "unknown": len(unknown), "names": unknown[:3]}
 

@@ -1,0 +1,147 @@
+"""The one that works the queue of downloads off, an item at a time, each to its end or to a clear reason."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from hubman.civitai import terms
+from hubman.civitai.client import Civitai
+from hubman.civitai.errors import RateLimitError, UnavailableError
+from hubman.civitai.part import PartBusyError
+from hubman.civitai.pull import PulledModel, Target, pull_file, targets
+from hubman.civitai.rate import Limit
+from hubman.civitai.refs import Ref, same_as
+from hubman.civitai.refusals import DownloadLimitError
+from hubman.civitai.transfer import Tuning
+from hubman.jobs.store import process_start
+from hubman.progress import Progress, Report
+from registry import pull_queue
+from registry.database import Registry
+from registry.errors import CancelledError, DamagedFileError, HubError
+from registry.pull_queue import Got, PullItem, Wanted
+
+TRIES = 3
+"""So often an item is begun, each time behind the others, when the site, the network or the bytes fail."""
+
+_EVERY_S = 0.5
+_PASSING = (UnavailableError, RateLimitError, PartBusyError, DamagedFileError)
+
+Connect = Callable[[str | None], Civitai]
+Stop = Callable[[], bool]
+
+
+def drain(
+    registry: Registry,
+    connect: Connect,
+    report: Report,
+    should_stop: Stop,
+    at_end: Callable[[sqlite3.Connection], None],
+    *,
+    tuning: Tuning | None = None,
+) -> dict[str, int]:
+    """Download until nothing waits; counts of items ``done`` and ``failed``.
+
+    ``at_end`` is called in the transaction that finds the queue empty. Raises :class:`CancelledError` once
+    ``should_stop`` says so; what was under way waits then.
+    """
+    counts = {"done": 0, "failed": 0}
+    pid = os.getpid()
+    shared = Limit()
+    while number := pull_queue.claim(registry, pid, process_start(pid), at_end):
+        item = pull_queue.get(registry, number)
+        try:
+            pulled = _pull(
+                registry,
+                connect(item.site),
+                item,
+                shared,
+                tuning or Tuning(),
+                _noting(registry, item, report, should_stop),
+            )
+        except CancelledError:
+            if should_stop():
+                pull_queue.recover(registry, lambda owner, _started: owner != pid)
+                raise
+        except DownloadLimitError as error:
+            # Whoever goes on asking now is shut out for longer: all wait until a person says so.
+            pull_queue.put_back(registry, number, str(error), first=True)
+            pull_queue.pause(registry, None, str(error))
+        except HubError as error:
+            if isinstance(error, _PASSING) and item.tries < TRIES:
+                pull_queue.put_back(registry, number, str(error))
+                continue
+            pull_queue.fail(registry, number, str(error))
+            counts["failed"] += 1
+        except OSError as error:
+            pull_queue.fail(
+                registry, number, f"{error.filename or item.title}: {error.strerror}: mend that, then retry"
+            )
+            counts["failed"] += 1
+        else:
+            pull_queue.finish(registry, number, _got(pulled))
+            counts["done"] += 1
+    return counts
+
+
+def _pull(
+    registry: Registry, client: Civitai, item: PullItem, shared: Limit, tuning: Tuning, report: Report
+) -> PulledModel:
+    into = Path(item.into) if item.into else terms.folder(registry)
+    wanted = terms.of(registry.home, item.choice, shared, tuning, item.site)
+    first, *others = targets(client, item.ref, wanted, report)
+    if not pull_queue.progress(registry, item.id, title=title(first), total=first[2].size):
+        raise CancelledError("paused", "hubman queue resume goes on from here")
+    _queue_beside(registry, item, others)
+    return pull_file(registry, client, first, into=into, report=report, terms=wanted)
+
+
+def _queue_beside(registry: Registry, item: PullItem, others: list[Target]) -> None:
+    """A picture names several models, and a version may have several files: the others follow as items of their own."""
+    wanted = [
+        Wanted(
+            ref=f"civitai:{version.model_id}@{version.id}+{file.id}",
+            same=f"{item.site or ''} {same_as(Ref(version_id=version.id, file_id=file.id))}",
+            title=title((model, version, file)), site=item.site, into=item.into, choice=item.choice, total=file.size,
+        )
+        for model, version, file in others
+    ]  # fmt: skip
+    for place, number in enumerate(pull_queue.add(registry, wanted), 2):
+        if pull_queue.get(registry, number).state == "queued":
+            pull_queue.move(registry, number, place)
+
+
+def title(target: Target) -> str:
+    """What a list calls a download."""
+    model, version, _file = target
+    return f"{model.name if model else version.model.name} {version.name}".strip()
+
+
+def _got(pulled: PulledModel) -> Got:
+    return Got(
+        version_id=pulled.version_id, path=pulled.path, sha256=pulled.sha256, size=pulled.path.stat().st_size,
+        remote_version=pulled.remote_version, remote_file=pulled.remote_file, verified=pulled.verified,
+    )  # fmt: skip
+
+
+def _noting(registry: Registry, item: PullItem, report: Report, should_stop: Stop) -> Report:
+    """``report`` that also writes the item's row, and stops the download when somebody paused or removed it."""
+    last, stage = 0.0, ""
+
+    def told(event: Progress) -> None:
+        nonlocal last, stage
+        now = time.monotonic()
+        if should_stop():
+            raise CancelledError("stopped", "hubman queue run goes on from here")
+        if now - last < _EVERY_S and event.stage == stage:
+            return
+        last, stage = now, event.stage
+        done, total = (int(event.done), int(event.total)) if event.unit == "B" else (None, None)
+        if not pull_queue.progress(registry, item.id, done=done, total=total):
+            raise CancelledError("paused", "hubman queue resume goes on from here")
+        report(event)
+
+    return told

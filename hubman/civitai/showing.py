@@ -1,0 +1,98 @@
+"""The pictures and videos of a version, with what they were drawn with."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hubman.civitai.client import Civitai
+from hubman.civitai.errors import CivitaiError
+from hubman.civitai.image_search import ImageSearch
+from hubman.civitai.records import RemoteImage, RemoteVersion
+from hubman.progress import Progress, Report
+from registry import library, previews, video
+from registry.database import Registry
+from registry.errors import DamagedFileError
+
+MOST = 6
+_WIDTH = 1200
+_LARGEST_VIDEO = 32 << 20
+_log = logging.getLogger(__name__)
+
+
+def fetch(registry: Registry, client: Civitai, version_id: str, version: RemoteVersion, report: Report) -> None:
+    """The first pictures with their generation data. One that can't be had or read is left out: the model counts."""
+    images = [image for image in version.images if image.type in {"image", "video"} and image.url][:MOST]
+    if not images or library.version(registry, version_id).previews:
+        return
+    told = _told_elsewhere(client, version) if any(not image.meta for image in images) else {}
+    for index, image in enumerate(images):
+        report(Progress(stage="previews", done=index, total=len(images), unit="pictures"))
+        try:
+            fetch_one(registry, client, version_id, image, index, image.meta or told.get(image.number, {}))
+        except (CivitaiError, DamagedFileError) as error:
+            _log.warning("picture %s of version %s is left out: %s", image.number or index, version.id, error)
+
+
+def _told_elsewhere(client: Civitai, version: RemoteVersion) -> dict[int, Mapping[str, Any]]:
+    """Generation data by the numbers of pictures: what a version's own answer lacks, the list of pictures may tell."""
+    try:
+        page = client.images(ImageSearch(version_id=version.id, limit=50))
+    except CivitaiError as error:
+        _log.warning("the pictures of version %s tell nothing: %s", version.id, error)
+        return {}
+    return {image.id: image.settings for image in page.items if image.settings}
+
+
+def fetch_one(
+    registry: Registry, client: Civitai, version_id: str, image: RemoteImage, index: int, meta: Mapping[str, Any]
+) -> None:
+    """Keep one as the version's picture number ``index``, with ``meta`` as what it was drawn with.
+
+    Raises :class:`CivitaiError` for one that can't be had and :class:`DamagedFileError` for one that can't be read.
+    """
+    number = image.number or index
+    is_video = image.type == "video" and video.decoder() is not None
+    suffix = ".mp4" if is_video else ".jpg"
+    if is_video:
+        content = client.media(playable(image.url), limit=_LARGEST_VIDEO)
+    else:
+        # Nothing here can show a video: the site makes a picture of its first frame.
+        content = client.media(sized(image.url, _WIDTH) if image.type == "image" else poster(image.url))
+    with tempfile.TemporaryDirectory(prefix="hubman-") as folder:
+        path = Path(folder) / f"{number}{suffix}"
+        path.write_bytes(content)
+        previews.add_preview(
+            registry,
+            version_id,
+            path,
+            generation=_generation(meta),
+            source="civitai",
+            position=index,
+            nsfw_level=image.nsfw_level,
+            name=f"civitai-{number}{suffix}",
+        )
+
+
+def sized(url: str, width: int) -> str:
+    """The address of a smaller copy, at one of the widths that Civitai keeps: 96, 320, 450, 512, 800, 1200, ..."""
+    return re.sub(r"/original=true/", f"/width={width}/", url, count=1)
+
+
+def playable(url: str) -> str:
+    """The address of a video at a size that serves as a preview."""
+    return re.sub(r"/original=true/", "/transcode=true,width=450/", url, count=1)
+
+
+def poster(url: str) -> str:
+    """The address of a picture of a video's first frame."""
+    return re.sub(r"/original=true/([^/]*?)(?:\.\w+)?$", r"/anim=false,transcode=true,width=450/\1.jpeg", url, count=1)
+
+
+def _generation(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Generation data without whole ComfyUI graphs, which can weigh a megabyte each."""
+    return {key: value for key, value in meta.items() if key not in {"comfy", "workflow", "extraMetadata"}}
