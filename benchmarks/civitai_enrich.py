@@ -49,8 +49,11 @@ def main() -> None:
     if options.part is not None:
         _part(options.part, options.processes)
         return
-    with tempfile.TemporaryDirectory(prefix="hubman-bench-") as folder, _site(Path(folder), options.files) as sandbox:
-        measures = [*_alone(Path(folder), sandbox), *_together(Path(folder), sandbox, options.processes, options.rate)]
+    with tempfile.TemporaryDirectory(prefix="hubman-bench-") as name, _site(Path(name), options.files) as sandbox:
+        measures = [
+            *_alone(Path(name), sandbox),
+            *_together(Path(name), sandbox, options.processes, options.rate),
+        ]
     print(HEADER)
     for measure in measures:
         print(measure.line())
@@ -110,7 +113,8 @@ def _together(folder: Path, sandbox: Sandbox, processes: int, rate: int) -> Iter
 def excess(seen: Sequence[tuple[float, int]], rate: float, burst: float) -> float:
     """How many requests more than ``burst`` and ``rate`` a second allow the busiest stretch of time had.
 
-    ``seen`` are (seconds, requests so far); what a look came late is forgiven.
+    ``seen`` are (seconds, requests so far). Only whole requests count: the sandbox notes one when its answer begins, by
+    which one may have come a part of a second after another and be noted sooner.
     """
     most = 0.0
     # Of all stretches that end now, the busiest begins where requests were furthest behind the rate.
@@ -119,7 +123,7 @@ def excess(seen: Sequence[tuple[float, int]], rate: float, burst: float) -> floa
         level = count - rate * at
         lowest = min(lowest, level)
         most = max(most, level - lowest - burst)
-    return max(0.0, most - rate * 4 * _EVERY_S)
+    return float(int(most))
 
 
 @contextmanager

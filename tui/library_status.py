@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tui.services.index_state import IndexState
     from tui.services.watch import Snapshot
 
-LOADING = frozenset(("pull", "sync"))
+LOADING = frozenset(("downloads", "sync"))
 """Kinds of jobs that move bytes over the network."""
 
 

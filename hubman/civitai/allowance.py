@@ -20,8 +20,7 @@ class Allowance:
 
     def __init__(self, registry: Registry, files: int, now: str, *, is_daily: bool = True) -> None:
         """Without ``is_daily`` it neither counts for the day nor minds what was asked for before."""
-        self._db, self._now, self._is_daily = registry.db, now, is_daily
-        self._before = upstream_hashes.used_today(registry.db, now) if is_daily else 0
+        self._registry, self._now, self._is_daily = registry, now, is_daily
         self._total = _PER_10_000 * max(1, -(-files // 10_000))
         self.used = 0
 
@@ -29,8 +28,11 @@ class Allowance:
         """Count one request, before it is made: one that fails was made all the same."""
         self.used += 1
         if self._is_daily:
-            upstream_hashes.use(self._db, self._now)
+            with self._registry.transaction() as db:
+                upstream_hashes.use(db, self._now)
 
     @property
     def left(self) -> int:
-        return max(0, self._total - self._before - self.used)
+        # Read anew each time: other processes ask too.
+        used = upstream_hashes.used_today(self._registry.db, self._now) if self._is_daily else self.used
+        return max(0, self._total - used)

@@ -120,19 +120,20 @@ def _running(registry: Registry, db: sqlite3.Connection) -> Job | None:
     for row in rows:
         job = store.look(registry, row["id"])
         age = time.time() - timestamps.parse(job.created_at).timestamp()
-        if not job.ended and not job.stop_path.exists() and (job.pid is not None or age < _STARTING_S):
+        if not job.ended and not job.stop_path.exists() and (job.pid is not None or abs(age) < _STARTING_S):
             return job
     return None
 
 
 def follow(registry: Registry, ids: Sequence[int], report: Report, *, pause_s: float = 0.2) -> list[PullItem]:
-    """Tell of these items until each has ended, is held, or is gone; returns those that are left.
+    """Tell of these items until each has ended, is held, or is gone; returns those that are left, in
+    the order of ``ids``.
 
     A downloader that dies on the way is started again. Raises :class:`HubError` when none stays alive.
     """
     wanted, jobs, reached = set(ids), set[str](), 0
     while True:
-        mine = [item for item in items(registry) if item.id in wanted]
+        mine = sorted((item for item in items(registry) if item.id in wanted), key=lambda item: ids.index(item.id))
         waiting = [item for item in mine if item.state in {"queued", "running"}]
         current = next((item for item in mine if item.state == "running"), None)
         report(

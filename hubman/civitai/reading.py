@@ -99,11 +99,6 @@ class Reading:
         raw, as_of = self._get(f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
         return version_from(raw, as_of=as_of)
 
-    def model_version_now(self, version_id: int) -> RemoteVersion:
-        """As :meth:`model_version`, but never out of a cache: for what contradicts what was told before."""
-        response = self._transport.call("GET", f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
-        return lenient.decode(RemoteVersion, read_json(response), "version")
-
     def collection(self, number: int) -> Json:
         """What the site tells of a collection, in whatever shape: only the name of this endpoint is documented."""
         return read_json(self._transport.call("GET", f"/api/v1/collections/{number}", what=f"collection {number}"))

@@ -83,14 +83,15 @@ def test_what_a_person_said_stays_in_every_field(here: Desk) -> None:
 
 
 def test_what_a_person_took_away_does_not_come_with_the_first_answer(here: Desk) -> None:
-    version_id, _ = here.shared("Harbor", words=["word", "other"], tags=["style", "sea", "boat"])
+    version_id, _ = here.shared("Harbor", words=["word", "other"], tags=["style", "sea", "boat"], description=HTML)
     model = library.version(here.registry, version_id).model_id
     library.update_set(here.registry, model, "tags", add=["sea"])
     edits.edit(here.registry, model, version_id, {"trigger_words": "word", "tags": "own"})
-    edits.edit(here.registry, model, version_id, {"trigger_words": ""})
+    edits.edit(here.registry, model, version_id, {"trigger_words": "", "description": "Mine."})
+    edits.edit(here.registry, model, version_id, {"description": ""})
     here.enrich()
     assert library.version(here.registry, version_id).trigger_words == ()
-    assert _model(here, version_id).tags == ("boat", "own", "style")
+    assert (_model(here, version_id).tags, _model(here, version_id).description) == (("boat", "own", "style"), None)
 
 
 def test_what_a_sidecar_numbered_gets_the_words_that_only_civitai_tells(here: Desk) -> None:
@@ -189,6 +190,13 @@ def test_a_look_up_by_few_digits_believes_only_the_file_itself(here: Desk) -> No
     here.change("file", own.file_id, hashes={"AutoV2": file.autov2.upper()})
     assert here.enrich(again=True).found == 1
     assert library.version(here.registry, version_id).civitai_id == own.version_id
+
+
+def test_what_was_trained_here_or_has_no_tensors_is_not_looked_for_by_them(here: Desk) -> None:
+    made = add_entry(here.registry, "made", autov3="a" * 64)
+    library.add_record(here.registry, "run", made, {"version_id": made, "name": "made"})
+    add_entry(here.registry, "empty", autov3="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+    assert here.enrich().requests == 1
 
 
 def test_what_is_nice_to_have_waits_when_the_requests_of_the_day_are_used_up(here: Desk) -> None:
@@ -317,8 +325,23 @@ def test_what_the_site_takes_down_or_leaves_out_stays_known(here: Desk) -> None:
     assert kept is not None
     assert (kept.mode, kept.creator, kept.description[:5], kept.tags) == ("TakenDown", "creator", "Draws", ("style",))
     assert [(one.name, one.is_gone, len(one.files)) for one in kept.versions] == [("v1.0", True, 1)]
+    left = json.dumps({"items": [{**raw, "creator": None}], "metadata": {}})
+    here.site.sandbox.settings.faults = [Fault("/api/v1/models", status=200, body=left)]
     here.enrich(again=True)
-    assert _model(here, version_id).upstream_mode is None
+    assert (_model(here, version_id).upstream_mode, _model(here, version_id).creator) == (None, "creator")
+
+
+def test_a_model_that_only_a_sidecar_numbered_is_marked_too(here: Desk) -> None:
+    own, _ = here.file("own")
+    seeded = seed_model(here.site.sandbox, new_lora(here.folder / "away.safetensors"), name="Away")
+    library.set_facts(here.registry, own, "sidecar", {"civitai_model_id": seeded.model_id})
+    here.enrich()
+    marks = []
+    for status in ("Deleted", "Published"):
+        here.change("model", seeded.model_id, status=status)
+        here.enrich(again=True)
+        marks.append(_model(here, own).upstream_deleted)
+    assert marks == [True, False]
 
 
 def test_show_tells_what_is_archived(
@@ -365,7 +388,7 @@ def test_none_come_where_none_are_wanted_or_there_are_some_already(here: Desk, t
     version_id, _ = here.shared("Harbor", previews=[example])
     own, _ = here.shared("Meadow", previews=[example])
     edits.show_first(here.registry, own, write_png(tmp_path / "own.png", "green"))
-    assert here.enrich(wanted=NO_PICTURES).pictures == 0
+    assert here.enrich(models=library.model_ids(here.registry, "harbor"), wanted=NO_PICTURES).pictures == 0
     assert library.version(here.registry, version_id).previews == ()
     assert here.enrich().pictures == 1
     assert [one.source for one in library.version(here.registry, own).previews] == ["user"]

@@ -68,6 +68,19 @@ def test_how_pictures_used_it_is_told() -> None:
     assert _line(lines, "with").endswith("Line Weight (3)")
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"upstream_deleted": True, "upstream_mode": "Archived"}, "deleted from Civitai; kept here"),
+        ({"upstream_mode": "TakenDown"}, "taken down by Civitai; kept here"),
+        ({"upstream_mode": "Archived"}, "archived on Civitai: its files are gone there"),
+    ],
+)
+def test_what_became_of_its_page_stands_at_the_head(fields: dict[str, object], said: str) -> None:
+    assert said in _lines(About(_model(**fields)))
+    assert said not in _lines(About(_model()))
+
+
 def test_what_sidecars_disagree_on_is_named() -> None:
     assert not [line for line in _lines(About(_model())) if line.startswith("disputed")]
     lines = _lines(About(_model(), disputed=("base_model", "strength")), 90)

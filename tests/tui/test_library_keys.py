@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hubman.civitai import queue
 from hubman.jobs.records import Job
 from registry import edits, library
 from registry.database import Registry
@@ -176,7 +177,7 @@ async def test_only_loras_go_into_prompts(open_app: OpenApp, home: Path, folder:
     "ref", ["https://civitai.com/models/7?modelVersionId=9", "urn:air:sdxl:lora:civitai:7@9", "9", "a" * 64]
 )
 async def test_plus_pulls_by_address_air_number_or_hash_and_refuses_what_is_none(
-    open_app: OpenApp, started: list[Job], ref: str
+    open_app: OpenApp, home: Path, started: list[Job], ref: str
 ) -> None:
     app = open_app()
     async with app.run_test(size=(120, 30)) as pilot:
@@ -188,7 +189,9 @@ async def test_plus_pulls_by_address_air_number_or_hash_and_refuses_what_is_none
         await press(pilot, "end", "ctrl+u")
         await write(pilot, ref)
         await press(pilot, "enter")
-        assert [(job.kind, job.request["ref"]) for job in started] == [("pull", ref)]
+        assert [job.kind for job in started] == ["downloads"]
+    with Registry(home) as registry:
+        assert [item.ref for item in queue.items(registry)] == [ref]
 
 
 async def test_p_opens_the_form_for_the_chosen_version_and_q_leaves_it(

@@ -17,7 +17,7 @@ from tui.services.watch import JobView, Snapshot
 @pytest.fixture
 def view() -> JobView:
     job = Job(
-        id="j1", kind="pull", title="pull", state="running", folder="/j", request={}, created_at=timestamps.of(NOW)
+        id="j1", kind="downloads", title="downloads", state="running", folder="/j", request={}, created_at=timestamps.of(NOW)
     )  # fmt: skip
     return JobView(job, Progress(stage="download", done=0, total=100e6, unit="B"))
 

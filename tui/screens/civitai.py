@@ -152,14 +152,12 @@ class CivitaiScreen(CivitaiResults):
         del looks
         if self.found is None:
             return
-        if not search_text.value_of(self.line, "nsfw"):
+        if self.searched_up_to != self.hub.looks.threshold and not search_text.value_of(self.line, "nsfw"):
             # What is asked of the site depends on it.
             self.search_for(self.line)
-        elif self._cards:
-            self._forget_pictures()
-            self._draw()
-        else:
-            self._draw()
+            return
+        self._forget_pictures()
+        self._draw()
 
     def _forget_pictures(self) -> None:
         from tui.widgets.hit_cards import HitCards
@@ -250,7 +248,10 @@ class CivitaiScreen(CivitaiResults):
     def do_site(self) -> None:
         self.site = None if self.site else "sandbox"
         self.show_site()
-        if self.found is not None or self.line:
+        had_results = self.found is not None
+        # What was found there is not to be pulled from here.
+        self.clear_results()
+        if had_results:
             self.search_for(self.line)
 
 

@@ -35,30 +35,37 @@ class CivitaiResults(CivitaiMenus):
         super().__init__()
         self.found: Found | None = None
         self.hits: list[Hit] = []
+        self.searched_up_to = 0
         self._left_out = (0, 0)
         self._is_loading = False
+        self._allowance = ""
 
     @property
     def rows(self) -> RowList[Hit]:
         """The list or the cards, whichever is shown."""
         raise NotImplementedError
 
-    def show_site(self, allowance: str = "") -> None:
-        words = [civitai_search.site_name(self.site), allowance]
-        self.query_one("#site", Static).update(" · ".join(word for word in words if word))
+    def show_site(self) -> None:
+        self.query_one("#site", Static).update(civitai_search.site_name(self.site))
 
     def _show_allowance(self) -> None:
         found = self.found
-        if found is not None:
-            address = found.asked.address
-            self.in_thread(
-                lambda registry: civitai_search.allowance(registry, address), self.show_site, group="allowance"
-            )
+        if found is None:
+            return
+        address = found.asked.address
+
+        def show(allowance: str) -> None:
+            self._allowance = allowance
+            if not self._is_loading:
+                self._show_status()
+
+        self.in_thread(lambda registry: civitai_search.allowance(registry, address), show, group="allowance")
 
     def search_for(self, line: str) -> None:
         self.line = line
         self.query_one("#search", Input).value = line
-        link, lists, site, threshold = self.link, self.lists, self.site, self.hub.looks.threshold
+        link, lists, site = self.link, self.lists, self.site
+        threshold = self.searched_up_to = self.hub.looks.threshold
         self.rows.empty = "Asking the site …"
         self.rows.refresh()
         self._say_problem("")
@@ -68,6 +75,12 @@ class CivitaiResults(CivitaiMenus):
             return civitai_search.begin(registry, link, lists, line, site, threshold)
 
         self._load(work, is_new=True)
+
+    def clear_results(self) -> None:
+        self.found, self.hits, self._left_out = None, [], (0, 0)
+        self.rows.empty = EMPTY
+        self.rows.set_items([])
+        self._show_status()
 
     def load_more(self) -> None:
         found = self.found
@@ -133,12 +146,12 @@ class CivitaiResults(CivitaiMenus):
         here = sum(hit.mark == "here" for hit in self.hits)
         parts = [formats.count(len(self.hits), "model") + (" so far" if found.more else "")]
         parts += [f"{here:,} here"] if here else []
-        parts += [f"{above:,} above {name_of(self.hub.looks.threshold)} left out: L"] if above else []
+        parts += [f"{above:,} above {name_of(found.asked.up_to)} left out: L"] if above else []
         parts += [f"{others:,} ruled out by the line"] if others else []
         parts += ["the site led in a circle: there may be more"] if found.looped else []
         if found.as_of:
             parts.insert(0, f"no answer: as of {formats.age(found.as_of)} ago".replace("now ago", "just now"))
-        return " · ".join(parts)
+        return " · ".join([*parts, *([self._allowance] if self._allowance else [])])
 
     def show_arrivals(self) -> None:
         self.look_again()

@@ -40,7 +40,7 @@ A    add a folder of LoRA files; they stay where they are
 FIRST = 200
 """Rows of a new query that are shown before all of them are known."""
 
-CHANGING_JOBS = frozenset(("scan", "pull", "train", "sync", "publish", "enrich", "updates"))
+CHANGING_JOBS = frozenset(("scan", "downloads", "train", "sync", "publish", "enrich", "updates"))
 """Kinds of jobs after which the list is read again."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui import formats
-from tui.screens import handing
+from tui.screens import handing, queueing
 from tui.screens.library_trash import LibraryTrash
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class LibraryUse(LibraryTrash):
 
         def done(text: str | None) -> None:
             if text:
-                self.start_job("pull", f"pull {text.strip()}", {"ref": text.strip(), "site": None})
+                queueing.queue_pull(self, text.strip(), text.strip())
 
         hint = "A page's address, an AIR (urn:air:…), a version's number, or a hash."
         self.app.push_screen(Ask("pull from Civitai", hint=hint, check=_check_ref), done)

@@ -27,6 +27,12 @@ LETTERS = {"user": "u", "training": "t", "civitai": "c", "sidecar": "s", "header
 LEGEND = "who says so: u you  t training  c Civitai  s sidecar  h header  f file  g guess"
 
 
+_MODES = {
+    "TakenDown": "taken down by Civitai; kept here",
+    "Archived": "archived on Civitai: its files are gone there",
+}
+
+
 @dataclass(frozen=True)
 class Row:
     """A name and a value; ``source`` is who said it, shown as a letter."""
@@ -95,6 +101,8 @@ def _head(model: ModelDetail) -> Iterable[Content]:
     yield Content.styled(f"{by} · added {formats.age(model.added_at)} ago".replace("now ago", "now"), _MUTED)
     if model.upstream_deleted:
         yield Content.styled("deleted from Civitai; kept here", "$text-warning")
+    elif mode := _MODES.get(model.upstream_mode or ""):
+        yield Content.styled(mode, "$text-warning")
 
 
 def _version(model: ModelDetail, version: VersionRow, at: int, width: int) -> Iterable[Row]:
