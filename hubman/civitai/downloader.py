@@ -14,8 +14,8 @@ from hubman.civitai.client import Civitai
 from hubman.civitai.errors import BusyError, CircuitOpenError, RateLimitError, UnavailableError
 from hubman.civitai.part import PartBusyError
 from hubman.civitai.pull import PulledModel, Target, pull_file, targets
+from hubman.civitai.pull_plan import entry
 from hubman.civitai.rate import Limit
-from hubman.civitai.refs import Ref, same_as
 from hubman.civitai.refusals import DownloadLimitError
 from hubman.civitai.transfer import Tuning
 from hubman.jobs.store import process_start
@@ -23,7 +23,7 @@ from hubman.progress import Progress, Report
 from registry import pull_queue
 from registry.database import Registry
 from registry.errors import CancelledError, DamagedFileError, HubError
-from registry.pull_queue import Got, PullItem, Wanted
+from registry.pull_queue import Got, PullItem
 
 TRIES = 3
 """So often an item is begun, each time behind the others, when the site, the network or the bytes fail."""
@@ -120,11 +120,8 @@ def _pull(
 def _queue_beside(registry: Registry, item: PullItem, others: list[Target]) -> None:
     """A picture names several models, and a version may have several files: the others follow as items of their own."""
     wanted = [
-        Wanted(
-            ref=f"civitai:{version.model_id}@{version.id}+{file.id}",
-            same=f"{item.site or ''} {same_as(Ref(version_id=version.id, file_id=file.id))}",
-            title=title((model, version, file)), site=item.site, into=item.into, choice=item.choice, total=file.size,
-        )
+        entry(version.model_id, version.id, file.id, title=title((model, version, file)), total=file.size,
+              site=item.site, into=item.into, choice=item.choice)
         for model, version, file in others
     ]  # fmt: skip
     for place, number in enumerate(pull_queue.add(registry, wanted), 2):

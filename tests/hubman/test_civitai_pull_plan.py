@@ -14,13 +14,14 @@ import pytest
 from hubman.civitai import pull_plan, queue
 from hubman.civitai.choosing import AmbiguousError, Choice, Preference
 from hubman.civitai.client import Civitai
+from hubman.civitai.collection_members import collection_members
 from hubman.civitai.downloader import drain
 from hubman.civitai.errors import GoneError, MissingError
 from hubman.civitai.pull import Terms, pull
 from hubman.civitai.pull_plan import Plan, queue_entries
 from hubman.civitai.records import RemoteFile, RemoteVersion
 from hubman.civitai.refs import parse_ref
-from hubman.civitai.resolving import collection_members, resolve
+from hubman.civitai.resolving import resolve
 from hubman.cli.main import run
 from hubman.progress import silent
 from hubman.sandbox import Fault, Seeded, seed_model

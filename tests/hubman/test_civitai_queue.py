@@ -187,18 +187,19 @@ def test_a_job_works_the_queue_off_and_one_that_is_killed_is_followed_by_another
     assert job is not None
     assert again is not None
     assert again.id == job.id
-    while not (at := queue.items(registry)[0]).done:
-        assert not at.ended
-    assert at.state == "running"
-    store.kill(store.get(registry, job.id))
-    while queue.items(registry)[0].state == "running":
-        pass
-    assert queue.items(registry)[0].state == "queued"
+
+    def kill(event: Progress) -> None:
+        if event.stage == "download" and event.done:
+            assert queue.items(registry)[0].state == "running"
+            store.kill(store.get(registry, job.id))
+
+    assert store.follow(registry, job.id, kill, pause=0.02).state == "failed"
+    (at,) = queue.items(registry)
+    assert at.state == "queued"
     site.sandbox.settings.rules = []
     (item,) = queue.follow(registry, [at.id], silent, pause_s=0.02)
     assert (item.state, item.verified) == ("done", True)
     assert Path(item.path).read_bytes() == source.read_bytes()
-    assert store.look(registry, job.id).state == "failed"
     assert queue.start(registry) is None
 
 

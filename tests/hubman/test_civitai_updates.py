@@ -329,7 +329,9 @@ def test_creators_and_models_are_followed_by_name_model_and_address(
     cli: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, seeded, number = _outdated(cli)
-    for ref in ("creator", "Harbor", "https://civitai.com/user/creator/models"):
+    away = seed_model(cli.site.sandbox, new_lora(cli.folder / "away" / "far.safetensors"), name="Far")
+    page = f"https://civitai.com/models/{away.model_id}"
+    for ref in ("creator", "Harbor", "https://civitai.com/user/creator/models", page, str(away.version_id)):
         assert run(["follow", "creator", ref]) == 0
         assert run(["following", "--json"]) == 0
         said = capsys.readouterr().out
@@ -341,6 +343,8 @@ def test_creators_and_models_are_followed_by_name_model_and_address(
     capsys.readouterr()
     assert run(["following", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+    assert run(["follow", "creator", "nobody"]) == 1
+    assert "no creator called nobody" in capsys.readouterr().err
     assert run(["unfollow", "creator", "nobody"]) == 1
     assert run(["follow", "everyone", "x"]) == 2
 
