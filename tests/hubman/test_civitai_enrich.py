@@ -246,6 +246,22 @@ def test_a_site_that_is_down_deletes_nothing(here: Desk) -> None:
     assert not _model(here, version_id).upstream_deleted
 
 
+def test_a_page_of_a_proxy_that_says_404_deletes_nothing(here: Desk) -> None:
+    version_id, seeded = here.shared("Harbor")
+    here.enrich()
+    here.site.sandbox.settings.faults = [
+        Fault("/api/v1/models/", status=404, body="<html>not here</html>", times=99),
+        Fault("/api/v1/models", status=200, body='{"items":[],"metadata":{}}'),
+    ]
+    with pytest.raises(UnavailableError):
+        here.enrich(again=True)
+    assert not _model(here, version_id).upstream_deleted
+    here.site.sandbox.settings.faults = []
+    here.change("model", seeded.model_id, status="Deleted")
+    here.enrich(again=True)
+    assert _model(here, version_id).upstream_deleted
+
+
 def test_a_short_list_deletes_nothing(here: Desk) -> None:
     version_id, _ = here.shared("Harbor")
     here.enrich()
