@@ -140,7 +140,7 @@ def test_all_answers_decode_without_a_word_in_the_log(
     shop: Bench, models: list[dict[str, Any]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Each complaint is logged once a process: what other tests provoked must not count as said.
-    monkeypatch.setattr(lenient, "_told", set())
+    monkeypatch.setattr(lenient, "_told", {})
     caplog.set_level(logging.INFO, logger="hubman.civitai")  # Fields that we do not know are told at DEBUG.
     for raw in models:
         assert model_from(raw).versions

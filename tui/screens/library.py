@@ -77,6 +77,7 @@ class LibraryScreen(LibraryMarks):
         self._finished: frozenset[str] | None = None
         self._checked_at = ""
         self._speed = library_status.Speed()
+        self._budget = ""
         self._ticks = 0
 
     def body(self) -> Iterable[Widget]:
@@ -186,7 +187,14 @@ class LibraryScreen(LibraryMarks):
         self.query_one("#hits", Static).update((f"{marked:,} marked · " if marked else "") + text)
         combo = f"combo {self.hub.combo.words}" if self.hub.combo.parts else ""
         range_ = "range: v keeps it" if self._range_from is not None else ""
-        others = (range_, self.moving, combo, self._speed.words, library_status.index_words(self.hub.index))
+        others = (
+            range_,
+            self.moving,
+            combo,
+            self._speed.words,
+            self._budget,
+            library_status.index_words(self.hub.index),
+        )
         seconds = library_status.seconds_since(self._checked_at, self.hub.index, monotonic())
         said = library_status.line(self._total, seconds, marked, self.marked_bytes, others=others)
         self.query_one("#status", Static).update(said)
@@ -237,6 +245,7 @@ class LibraryScreen(LibraryMarks):
         self._finished = ended
         self.tell_enriched(snapshot)
         self._speed.look(snapshot, monotonic())
+        self._budget = library_status.budget_words(self.hub.data.home)
         self.show_status()
 
     def show_index(self) -> None:
