@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -373,6 +374,30 @@ def test_a_model_that_only_a_sidecar_numbered_is_marked_too(here: Desk) -> None:
         here.enrich(again=True)
         marks.append(_model(here, own).upstream_deleted)
     assert marks == [True, False]
+
+
+_HOSTILE: list[dict[str, Any]] = [
+    {"modelVersions": [{"id": [1]}, {"id": {"a": 1}}, {"id": None}, 5, None]},
+    {"name": "\ud800", "tags": ["\ud800\udfff"], "description": "\x1b]0;x\x07"},
+    {"allowNoCredit": 10**400, "nsfwLevel": 10**30, "extra": float("nan")},
+    {"creator": [], "mode": {"a": 1}, "modelVersions": {"id": 1}},
+    {"creator": {"username": 7}, "mode": "TakenDown", "modelVersions": [{"files": 3, "images": [None]}]},
+]
+
+
+def test_pages_that_nobody_expects_are_kept_and_harm_nothing(here: Desk) -> None:
+    version_id, seeded = here.shared("Harbor")
+    here.enrich()
+    raw = dict(here.client.model_raw(seeded.model_id))
+    for odd in _HOSTILE:
+        body = json.dumps({"items": [None, {"id": "x"}, {**raw, **odd}], "metadata": {"nextPage": 5}})
+        here.site.sandbox.settings.faults = [Fault("/api/v1/models", status=200, body=body)]
+        here.enrich(again=True)
+        here.updates()
+        assert archived(here.registry, seeded.model_id) is not None
+    here.enrich(again=True)
+    model, version = _model(here, version_id), library.version(here.registry, version_id)
+    assert (model.name, model.upstream_deleted, version.trigger_words) == ("Harbor", False, ("word",))
 
 
 def test_show_tells_what_is_archived(
