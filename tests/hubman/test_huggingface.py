@@ -45,7 +45,7 @@ def running() -> Iterator[HubServer]:
 def site(running: HubServer) -> HubServer:
     """The server with nothing on it."""
     fresh = HubServer()
-    for name in ("repos", "objects", "refusals", "asked", "role"):
+    for name in ("repos", "objects", "refusals", "asked", "role", "part_size", "parts"):
         setattr(running, name, getattr(fresh, name))
     return running
 
@@ -107,6 +107,18 @@ def test_one_call_makes_the_repository_with_its_card(
     assert library.version(registry, version_id).hub_url == done.url
     assert library.model_rows(registry, [library.version(registry, version_id).model_id])[0].flags == "P"
     assert [event for event in heard if event.stage == "upload"][-1].done == len(weights)
+
+
+def test_a_file_goes_in_parts_where_the_hub_wants_it_so(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str
+) -> None:
+    site.part_size = 1000
+    heard: list[Progress] = []
+    put(registry, hub, version_id, report=heard.append)
+    file = library.version(registry, version_id).files[0]
+    assert site.repos[REPO].files["harbor.safetensors"] == Path(file.places[0].path).read_bytes()
+    assert site.count("PUT", "/lfs/") == -(-file.size // 1000)
+    assert [event.done for event in heard if event.stage == "upload"][-1] == file.size
 
 
 def test_the_same_call_again_sends_nothing(site: HubServer, hub: Hub, registry: Registry, version_id: str) -> None:
