@@ -74,6 +74,10 @@ def of_part(part: VersionPart) -> Iterator[Finding]:
         count = "only one picture" if len(shown) == 1 else f"only {len(shown)} pictures"
         yield warning("pictures-few", f"{count} for {part.name}", _MAKE, field="pictures", part=part)
     lora = image_meta.own(part)
-    if not any(image_meta.compose(one.generation, lora, path=Path(one.path)).meta for one in shown):
+    told = [image_meta.compose(one.generation, lora, path=Path(one.path)) for one in shown]
+    if others := [one.name for one, found in zip(shown, told, strict=True) if found.is_other]:
+        yield warning("pictures-other", f"{', '.join(others[:3])} names other LoRAs and not {lora.name}",
+                      "show what was drawn with it", field="pictures", part=part)  # fmt: skip
+    if not any(found.meta for found in told):
         yield warning("pictures-silent", "no picture says how it was made", f"show one that was drawn with it, or {_MAKE}",
                       field="pictures", part=part, is_harmless=False)  # fmt: skip

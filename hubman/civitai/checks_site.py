@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -11,7 +11,7 @@ from hubman.civitai import categories, contract, journal
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import AccountError, MissingError, NotOwnerError, ScopeError
 from hubman.civitai.finding import Finding, error, warning
-from hubman.civitai.form import PublishForm
+from hubman.civitai.form import PublishForm, VersionPart
 from hubman.civitai.owned import OwnedModel
 from hubman.civitai.records import Me
 from registry import timestamps
@@ -59,16 +59,20 @@ def of(registry: Registry, client: Civitai, form: PublishForm, account: str) -> 
     if form.origin == "civitai" and len(new) == len(form.parts) and form.creator != account:
         yield error("foreign", f"{form.name} was pulled from Civitai",
                     f"it is {form.creator or 'someone else'}'s, not yours to publish")  # fmt: skip
-    if new:
-        by_hash = {part.file.sha256: part for part in new} | {part.file.library_sha256: part for part in new}
-        for match in client.by_hash_ids(list(by_hash)):
-            page = f"{client.site}/models/{match.model_id}?modelVersionId={match.model_version_id}"
-            part = by_hash.get(match.hash.lower())
-            yield error("file-on-site", "Civitai has this very file already", f"see {page}", part=part)
+    yield from files_there(client, new)
     for part in new:
         yield from _same_weights(registry, form, part.version_id)
     yield from _joined(client, form, account)
     yield from _posts(registry, client.site, len(new))
+
+
+def files_there(client: Civitai, parts: Sequence[VersionPart]) -> Iterator[Finding]:
+    """Versions whose very file the site has."""
+    by_hash = {digest: part for part in parts for digest in (part.file.sha256, part.file.library_sha256)}
+    for match in client.by_hash_ids(list(by_hash)) if by_hash else ():
+        page = f"{client.site}/models/{match.model_id}?modelVersionId={match.model_version_id}"
+        part = by_hash.get(match.hash.lower())
+        yield error("file-on-site", "Civitai has this very file already", f"see {page}", part=part)
 
 
 def _same_weights(registry: Registry, form: PublishForm, version_id: str) -> Iterator[Finding]:

@@ -31,6 +31,8 @@ class Composed(msgspec.Struct, frozen=True, kw_only=True):
 
     meta: dict[str, Any]
     strength: float | None
+    is_other: bool = False
+    """It names LoRAs, and not this one."""
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +83,7 @@ def compose(
             meta["hashes"] = hashes
         if linked_to := _linked(known, others, links or {}):
             meta["civitaiResources"] = linked_to
-    return Composed(meta=meta, strength=mine.weight if mine else None)
+    return Composed(meta=meta, strength=mine.weight if mine else None, is_other=bool(used) and mine is None)
 
 
 def linked(meta: Mapping[str, Any], version_id: int, strength: float | None) -> dict[str, Any]:

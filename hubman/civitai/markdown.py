@@ -112,11 +112,11 @@ def _list(lines: list[str], index: int, parts: list[str]) -> int:
         item = _ITEM.fullmatch(line)
         if item is None:
             if not line.strip():
-                # A blank line between items changes nothing; after the last one it ends the list.
-                following = next((other for other in lines[index:] if other.strip()), "")
-                if not _ITEM.fullmatch(following):
+                # Blank lines between items change nothing; after the last one they end the list.
+                while index < len(lines) and not lines[index].strip():
+                    index += 1
+                if index == len(lines) or not _ITEM.fullmatch(lines[index]):
                     break
-                index += 1
                 continue
             if not line.startswith(" ") or not open_lists:
                 break

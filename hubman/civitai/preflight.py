@@ -112,6 +112,13 @@ def check(
     if blocking(found):
         return Checked(form=form, findings=found)
     ready = _as_sent(stripping.with_copies(registry, form), checks_site.lists(client))
+    copies = [
+        part
+        for part in ready.parts
+        if part.file.is_stripped and not journal.begun(registry, part.version_id, client.site)
+    ]
+    if there := tuple(checks_site.files_there(client, copies)):
+        return Checked(form=form, findings=(*there, *found))
     extra = _extra(registry, ready)
     joined = journal.model_on_site(registry, form.model_id, client.site)
     plan = form_plan.plan(ready, site=client.site, civitai_model_id=joined, extra=extra)

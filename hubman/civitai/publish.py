@@ -183,18 +183,20 @@ def _finish(
         status=state,
         version_ids=tuple(sent.civitai_id for sent in draft.versions),
         differences=differences,
-        notes=_notes(sender, draft),
+        notes=tuple(_notes(sender, draft, state)),
     )
 
 
-def _notes(sender: Sender, draft: Draft) -> tuple[str, ...]:
-    found = []
+def _notes(sender: Sender, draft: Draft, state: journal.State) -> Iterator[str]:
+    if state == "draft":
+        yield "Civitai deletes drafts that nobody touches for 30 days"
+    if sender.page_differs():
+        yield "the page's own words and permissions stay as they were: --edit changes them"
     for version, sent in zip(sender.plan.versions, draft.versions, strict=True):
         if count := len(left_over(sender.steps(sent.version_id), version)):
             page = handoff.post_editor(sender.client.site, sent.post_id)
             what = "a picture that you took out is" if count == 1 else f"{count} pictures that you took out are"
-            found.append(f"{what} still shown, because a key can't remove it: {page}")
-    return tuple(found)
+            yield f"{what} still shown, because a key can't remove it: {page}"
 
 
 def _remember(registry: Registry, version_id: str, civitai_model: int, civitai_version: int, url: str) -> None:

@@ -80,6 +80,12 @@ class Sender:
             draft = self._send(public)
         return draft
 
+    def page_differs(self) -> bool:
+        """Whether the plan says other things of a page that its versions only joined."""
+        step = self.lead.log.step(MODEL)
+        told = journal.fingerprint(self.plan.model)
+        return not self.owns_page and step is not None and step.inputs not in {"", told}
+
     def wizard(self) -> str:
         """The page where the draft can be finished in a browser, at the step that comes next; empty without a draft."""
         model_id = self.lead.made(MODEL) or self.plan.civitai_model_id

@@ -168,6 +168,7 @@ WARNED: list[tuple[Callable[[World], PublishForm], str, bool]] = [
     (lambda w: _and(w, picture(write_bytes(w.folder / "v.mp4", b"x"))), "picture-left-out", True),
     (lambda w: _silent(w.form), "pictures-silent", False),
     (lambda w: replace(w.form, poi=True), "pictures-unrated", True),
+    (lambda w: _and(w, _of_another(w)), "pictures-other", True),
 ]  # fmt: skip
 
 
@@ -195,6 +196,12 @@ def _copies(form: PublishForm, count: int) -> list[FormPicture]:
 
 def _and(world: World, *more: FormPicture) -> PublishForm:
     return of_part(world.form, pictures=(*world.form.parts[0].pictures, *more))
+
+
+def _of_another(world: World) -> FormPicture:
+    first = world.form.parts[0].pictures[0]
+    told = {**first.generation, "loras": [{"name": "another", "strength": 1}]}
+    return msgspec.structs.replace(first, sha256="f" * 64, generation=told)
 
 
 def _silent(form: PublishForm) -> PublishForm:

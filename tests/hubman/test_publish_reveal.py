@@ -11,6 +11,7 @@ import pytest
 from hubman.civitai import form_edit, form_fill, preflight, reveal, stripping
 from hubman.civitai.form import PublishForm
 from hubman.civitai.publish import publish
+from hubman.sandbox import seed_model
 from hubman.train.architectures.base import Identity
 from hubman.train.metadata import Origin, metadata
 from hubman.train.recipe import Recipe
@@ -87,7 +88,8 @@ def test_what_was_trained_here_reveals_nothing() -> None:
 def revealing(registry: Registry, folder: Path) -> PublishForm:
     version_id = index_file(registry, write_lora(folder / "m" / "ink.safetensors", metadata=HEADER))
     for colour in ("red", "blue", "green"):
-        previews.add_preview(registry, version_id, write_png(folder / f"{colour}.png", colour), generation=GENERATION)
+        told = GENERATION | {"loras": [{"name": "ink", "strength": 0.7}]}
+        previews.add_preview(registry, version_id, write_png(folder / f"{colour}.png", colour), generation=told)
     return form_of(registry, version_id, category="style", base_model="SD 1.5", trained_words="ink", strength="0.8")
 
 
@@ -159,6 +161,18 @@ def test_the_copy_is_what_is_sent(site: Bench, registry: Registry, tmp_path: Pat
     meta = plan.versions[0].pictures[0].meta
     assert meta["resources"][0]["hash"] == sent.sha256[:10]
     assert meta["hashes"] == {"lora:ink": form.parts[0].file.autov3[:12]}
+
+
+def test_a_stripped_copy_that_civitai_has_is_not_published_again(
+    site: Bench, registry: Registry, tmp_path: Path
+) -> None:
+    form = form_edit.changed(revealing(registry, tmp_path), {"strip": "yes"})
+    copy = stripping.with_copies(registry, form).parts[0].file
+    seed_model(site.sandbox, Path(copy.path), name="There")
+    with site.client() as client:
+        checked = preflight.check(registry, client, form)
+    assert checked.plan is None
+    assert [one.code for one in checked.findings] == ["file-on-site"]
 
 
 def test_a_stripped_publication_is_the_model_s_own_and_goes_on_with_the_same_copy(

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from hubman.civitai import after, errors, stats
+from hubman.civitai import after, errors, handoff, stats
 from hubman.civitai.client import Civitai
 from hubman.cli import main
-from hubman.sandbox import encoding, validation
+from hubman.sandbox import Fault, encoding, validation
 from registry import civitai_stats, edits, library, previews
 from registry.database import Registry
 from registry.errors import HubError
@@ -250,3 +250,39 @@ def test_one_command_and_one_answer_make_a_page(
     assert main.run(["publish", NAME, "--unpublish", "--yes"]) == 0
     assert "unpublished: " in capsys.readouterr().out
     assert main.run(["publish", NAME, "--unpublish", "--draft"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("done", "version", "joined", "page"),
+    [
+        ((), 0, False, "/models/7/wizard?step=2"),
+        (("version",), 8, False, "/models/7/wizard?step=3"),
+        (("version", "file"), 8, False, "/models/7/wizard?step=4"),
+        (("version",), 8, True, "/models/7/model-versions/8/wizard?step=2"),
+        (("version", "file"), 8, True, "/models/7/model-versions/8/wizard?step=3"),
+    ],
+)
+def test_the_browser_goes_on_at_the_step_that_comes_next(
+    done: tuple[str, ...], version: int, joined: bool, page: str
+) -> None:
+    assert handoff.wizard("", 7, done, version_id=version, joined=joined) == page
+    assert handoff.wizard("", 0, ()) == "/models/create"
+
+
+def test_a_refusal_names_the_page_where_a_browser_goes_on(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    first = make_version(registry, tmp_path)
+    site.sandbox.settings.faults = [Fault("model.upsert", status=404, body='{"error":"No procedure found"}')]
+    with pytest.raises(errors.MissingError) as caught:
+        publish_now(registry, client, first)
+    assert caught.value.hint.endswith(f"it can be made in a browser too: {site.sandbox.url}/models/create")
+    done = publish_now(registry, client, first)
+    second = add_version(registry, tmp_path, first)
+    site.sandbox.settings.faults = [Fault("post.create", status=400, body='{"error":"No"}')]
+    with pytest.raises(errors.RejectedError) as caught:
+        publish_now(registry, client, second)
+    assert f"/models/{done.model_id}/model-versions/" in caught.value.hint
+    assert caught.value.hint.endswith("/wizard?step=3")
+    site.sandbox.settings.faults = []
+    assert publish_now(registry, client, second).status == "published"

@@ -153,7 +153,10 @@ def test_a_version_joins_the_draft_that_another_one_left(
     first = make_version(registry, tmp_path)
     second = add_version(registry, tmp_path, first)
     draft = publish_now(registry, client, first, draft=True)
-    assert publish_now(registry, client, second).model_id == draft.model_id
+    assert draft.notes == ("Civitai deletes drafts that nobody touches for 30 days",)
+    joined = publish_now(registry, client, second, description="Of the second only.")
+    assert joined.model_id == draft.model_id
+    assert joined.notes == ("the page's own words and permissions stay as they were: --edit changes them",)
     (there,) = site.sandbox.models_named(NAME)
     assert {v["name"]: v["status"] for v in there["versions"]} == {"v2.0": "Published", "v1.0": "Draft"}
     publish_now(registry, client, first)
@@ -217,13 +220,19 @@ def test_somebody_else_s_page_is_told_from_a_dead_key(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
     version_id = make_version(registry, tmp_path)
-    publish_now(registry, client, version_id)
+    done = publish_now(registry, client, version_id)
     registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
     site.clock.slept.clear()
-    with site.client("other") as other, pytest.raises(errors.NotOwnerError):
-        publish_now(registry, other, version_id)
-    # No replica catches up with what is somebody else's.
-    assert sum(site.clock.slept) == 0
+    with site.client("other") as other:
+        with pytest.raises(errors.NotOwnerError):
+            publish_now(registry, other, version_id)
+        with pytest.raises(errors.NotOwnerError):
+            other.publish_version(done.version_id, fresh=False)
+        # No replica catches up with what is somebody else's; only what is new is waited for.
+        assert sum(site.clock.slept) == 0
+        with pytest.raises(errors.NotOwnerError):
+            other.publish_version(done.version_id, fresh=True)
+        assert sum(site.clock.slept) == 30
     with Civitai(site.sandbox.url, "0" * 32, sleep=site.clock.sleep) as dead, pytest.raises(errors.TokenError):
         publish_now(registry, dead, version_id)
 
