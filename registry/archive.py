@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zlib
 from collections.abc import Collection, Iterator, Mapping
@@ -38,7 +39,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
 def keep_model(db: sqlite3.Connection, about: Described, raw: Raw, now: str) -> None:
     """Keep a model's page in place of the one before, of which stays what the page no longer tells."""
     before = _body(db, "archived_models", about.number)
-    body = _packed(raw if before is None else with_what_it_had(raw, before))
+    body = _packed(raw if before is None else with_what_it_had(raw, before)) or _packed(before or {})
     db.execute(
         "INSERT OR REPLACE INTO archived_models (number, name, creator, newest, published_at, asked_at, seen_at, body) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -53,11 +54,11 @@ def with_what_it_had(now: Raw, before: Raw) -> dict[str, Any]:
     """
     merged = _filled(now, before) if now.get("mode") else {**now}
     merged["creator"] = now.get("creator") or before.get("creator")
-    past = {one.get("id"): one for one in _records(before.get("modelVersions"))}
+    past = {_number_of(one): one for one in _records(before.get("modelVersions"))}
     present = _records(now.get("modelVersions"))
     if now.get("mode"):
-        present = [_filled(one, past.get(one.get("id"), {})) for one in present]
-    kept = {one.get("id") for one in present}
+        present = [_filled(one, past.get(_number_of(one), {})) for one in present]
+    kept = {_number_of(one) for one in present}
     gone = [{**one, "isGone": True} for number, one in past.items() if number not in kept]
     merged["modelVersions"] = [*present, *gone]
     return merged
@@ -73,6 +74,10 @@ def _is_empty(value: object) -> bool:
     return value is None or value in ("", [], {})
 
 
+def _number_of(version: Raw) -> str:
+    return str(version.get("id"))
+
+
 def _records(value: object) -> list[Raw]:
     return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
@@ -81,7 +86,8 @@ def keep_version(db: sqlite3.Connection, number: int, model: int, raw: Raw, now:
     """Keep a version's whole answer, which unlike a model's tells what its pictures were drawn with."""
     before = _body(db, "archived_versions", number)
     body = _packed(raw if before is None else _filled(raw, before))
-    db.execute("INSERT OR REPLACE INTO archived_versions VALUES (?, ?, ?, ?)", (number, model, now, body))
+    if body is not None:
+        db.execute("INSERT OR REPLACE INTO archived_versions VALUES (?, ?, ?, ?)", (number, model, now, body))
 
 
 def missing(db: sqlite3.Connection, number: int, now: str) -> None:
@@ -133,13 +139,18 @@ def by_creator(registry: Registry, creator: str, since: str) -> list[int]:
     return [row[0] for row in registry.db.execute(sql, (creator, since))]
 
 
-def _packed(raw: Raw) -> bytes:
-    return zlib.compress(msgspec.json.encode(raw), 6)
+def _packed(raw: Raw) -> bytes | None:
+    """None for what nobody could have sent in good faith: nested too deep to be written as JSON again."""
+    try:
+        # Not by msgspec: an answer may hold numbers and halves of characters that it refuses.
+        return zlib.compress(json.dumps(raw, separators=(",", ":")).encode(), 6)
+    except RecursionError:
+        return None
 
 
 def _body(db: sqlite3.Connection, table: str, number: int) -> dict[str, Any] | None:
     row = db.execute(f"SELECT body FROM {table} WHERE number = ?", (number,)).fetchone()  # noqa: S608 - names of ours
     if row is None or row[0] is None:
         return None
-    found = msgspec.json.decode(zlib.decompress(row[0]))
+    found = json.loads(zlib.decompress(row[0]))
     return found if isinstance(found, dict) else None

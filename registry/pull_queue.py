@@ -13,6 +13,9 @@ from registry import timestamps
 from registry.database import Registry
 from registry.errors import NotFoundError
 
+MOST_DEATHS = 10
+"""So often an item is begun before it counts as what kills the process."""
+
 State = Literal["queued", "running", "paused", "done", "failed"]
 
 
@@ -129,7 +132,7 @@ def _set_state(
 ) -> None:
     marks = ", ".join("?" * len(among))
     # The process stays noted: it must let go of the file before another takes it.
-    sql = f"UPDATE pulls SET state = ?, error = ? WHERE state IN ({marks})"  # noqa: S608 - marks only
+    sql = f"UPDATE pulls SET state = ?, error = ?, tries = 0 WHERE state IN ({marks})"  # noqa: S608 - marks only
     with registry.transaction() as db:
         if numbers is None:
             db.execute(sql, (state, why, *among))
@@ -246,12 +249,20 @@ def put_back(registry: Registry, number: int, why: str, *, first: bool = False) 
 
 
 def recover(registry: Registry, is_alive: Callable[[int, float | None], bool]) -> int:
-    """Queue again, at their place, what a process that died was at; returns how many."""
+    """Queue again, at their place, what a process that died was at; returns how many.
+
+    What processes died at :data:`MOST_DEATHS` times has failed: it must not take down every one that follows.
+    """
     rows = registry.db.execute("SELECT id, pid, pid_started FROM pulls WHERE state = 'running'").fetchall()
     dead = [(row["id"],) for row in rows if row["pid"] is None or not is_alive(row["pid"], row["pid_started"])]
     if dead:
         with registry.transaction() as db:
-            db.executemany("UPDATE pulls SET state = 'queued', pid = NULL WHERE id = ? AND state = 'running'", dead)
+            db.executemany(
+                "UPDATE pulls SET pid = NULL, state = iif(tries < ?, 'queued', 'failed'), "
+                "error = iif(tries < ?, error, 'the downloader died at it again and again: hubman jobs shows why') "
+                "WHERE id = ? AND state = 'running'",
+                [(MOST_DEATHS, MOST_DEATHS, number) for (number,) in dead],
+            )
     return len(dead)
 
 

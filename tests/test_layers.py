@@ -50,8 +50,8 @@ home, lora, remote, images = sys.argv[1:]
 told = {
     "root add": [home + "/loras"], "root ls": [], "scan": [], "ls": ["base:sdxl"], "show": ["ink"], "edit": ["ink", "rating=4"],
     "tag": ["ink", "+a"], "preview ls": ["ink"], "trash": ["ink"], "restore": ["ink"], "inspect": [lora], "jobs": [], "doctor": [],
-    "search": ["--sandbox", "x"], "pull": ["--sandbox", "1"], "enrich": ["--sandbox"], "updates": [], "whoami": ["--sandbox"], "logout": [],
-    "creators": ["--sandbox", "x"], "examples": ["--sandbox", "1"], "queue ls": [], "stats": ["--sandbox"],
+    "search": ["--sandbox", "x"], "creators": ["--sandbox"], "examples": ["--sandbox", "1"], "pull": ["--sandbox", "1"], "queue ls": [],
+    "enrich": ["--sandbox"], "updates": [], "whoami": ["--sandbox"], "logout": [], "stats": ["--sandbox"],
     "follow": ["creator", "x"], "following": [], "unfollow": ["creator", "x"],
     "publish": ["ink", "--dry-run", "--sandbox"], "remote add": ["r", remote], "sync": ["r"], "remote check": ["r"],
     "dataset check": [images], "dataset show": [images], "job attach": ["x"],

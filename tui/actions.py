@@ -250,6 +250,7 @@ _ACTIONS = (
     Action("page.test", "T", "use prompt", "Take the picture's prompt into Generate", "prompt"),
     Action("page.copy_words", "Y", "copy words", "Copy the trigger words", "words", footer=False),
     Action("page.creator", "at", "creator", "Show everything of its creator", "creator"),
+    Action("page.follow", "f", "follow", "Follow its creator, or no longer", "creator", footer=False),
     Action("page.open", "o", "open", "Open the page in the browser"),
     Action("page.copy", "y", "copy address", "Copy the address of the model's page", footer=False),
     Action("page.level", "L", "level", "Choose up to which level is shown", footer=False),

@@ -33,11 +33,12 @@ class Hit:
 
 @dataclass(frozen=True)
 class Asked:
-    """A search under way: where it was asked, and its pages."""
+    """A search under way: where it was asked, up to which level, and its pages."""
 
     site: str | None
     address: str
     is_rehearsal: bool
+    up_to: int
     pages: Pages
 
 
@@ -81,6 +82,16 @@ def site_name(site: str | None) -> str:
         return "no site"
 
 
+def allowance(registry: Registry, address: str) -> str:
+    """How many more requests this machine may send now, or how long it waits and why; for a thread."""
+    from hubman.civitai import budget
+
+    left = budget.read(registry.home, address)
+    if left.paused_for:
+        return f"waits {left.paused_for:.0f} s ({left.why})" if left.why else f"waits {left.paused_for:.0f} s"
+    return f"{left.left:,} of {left.limit:,} requests left"
+
+
 def begin(registry: Registry, link: Link, lists: Lists, line: str, site: str | None, threshold: int) -> Found:
     """The first page of a search. Raises ``HubError`` when the line or the site makes no sense of it."""
     from hubman.civitai.search_line import UnknownNameInLineError, parse
@@ -93,7 +104,7 @@ def begin(registry: Registry, link: Link, lists: Lists, line: str, site: str | N
             raise
         asked = parse(line, lists.of(link, site), up_to=threshold)
     client = link.client(site)
-    return step(registry, Asked(site, client.site, client.is_rehearsal, client.pages(asked)))
+    return step(registry, Asked(site, client.site, client.is_rehearsal, asked.sift.up_to, client.pages(asked)))
 
 
 def step(registry: Registry, asked: Asked) -> Found:
@@ -140,13 +151,13 @@ def words(version: RemoteVersion, threshold: int) -> tuple[str, ...]:
 
 def picture(link: Link, site: str | None, url: str, kind: str = "image") -> bytes | None:
     """The bytes of a picture in a small size; None when there is none to be had."""
-    from hubman.civitai.errors import CivitaiError
     from hubman.civitai.media_urls import still as still_url
+    from registry.errors import HubError
 
     address = still_url(url, kind)
     if not address:
         return None
     try:
         return link.client(site).media(address)
-    except CivitaiError:
+    except HubError:
         return None

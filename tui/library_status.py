@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry import timestamps
+from registry.errors import HubError
 from tui import formats
 
 if TYPE_CHECKING:
     from tui.services.index_state import IndexState
     from tui.services.watch import Snapshot
 
-LOADING = frozenset(("pull", "sync"))
+LOADING = frozenset(("downloads", "sync"))
 """Kinds of jobs that move bytes over the network."""
 
 
@@ -53,6 +55,19 @@ def _bytes_done(snapshot: Snapshot) -> Mapping[str, float]:
         for view in snapshot.active
         if view.job.kind in LOADING and view.progress is not None and view.progress.unit == "B"
     }
+
+
+def budget_words(home: Path) -> str:
+    """What is left of the machine's allowance for Civitai's API; empty when it is whole or nobody can tell."""
+    from hubman.civitai import budget
+
+    try:
+        found = budget.read(home)
+    except HubError:
+        return ""
+    if found.paused_for:
+        return f"API waits {found.paused_for:.0f} s" + (f" ({found.why})" if found.why else "")
+    return f"API {found.left:,} of {found.limit:,}" if found.left < found.limit else ""
 
 
 def index_words(state: IndexState) -> str:

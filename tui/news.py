@@ -81,3 +81,18 @@ def told(result: Mapping[str, Any]) -> str:
         more = f" and {unknown - len(names):,} more" if unknown > len(names) else ""
         parts.append(f"not known on Civitai: {', '.join(names)}{more}")
     return "; ".join(parts) or "there is no model to ask for"
+
+
+def enriched(result: Mapping[str, Any]) -> str:
+    """What came of asking what Civitai knows of files."""
+    counts = [
+        (result.get("found", 0), "known to Civitai"), (result.get("unknown", 0), "unknown"),
+        (result.get("gone", 0), "gone from it"), (result.get("unhashed", 0), "not hashed yet"),
+        (result.get("waiting", 0), "wait for tomorrow"),
+    ]  # fmt: skip
+    parts = [f"{number:,} {words}" for number, words in counts if number]
+    pictures = result.get("pictures", 0)
+    return (
+        ", ".join([*parts, *([formats.count(pictures, "picture")] if pictures else [])])
+        or "there is no file to ask for"
+    )

@@ -44,22 +44,20 @@ def obstacles(model: RemoteModel, version: RemoteVersion | None) -> list[str]:
     found = {"Archived": ["archived: its files are gone"], "TakenDown": ["taken down by the site"]}.get(model.mode, [])
     if version is None:
         return found
+    paid = version.paid_access
     if is_early(version):
         until = version.early_access_deadline[:10]
-        found = [*found, f"early access until {until}" if until else "early access"]
-    if version.paid_access is not None:
-        until = version.paid_access.ends_at[:10]
-        found = [
-            *found,
-            "has to be bought" + (f" until {until}" if until and not version.paid_access.permanent else ""),
-        ]
+        found = [*found, (f"early access until {until}" if until else "early access") + (", paid" if paid else "")]
+    elif paid is not None:
+        until = "" if paid.permanent else paid.ends_at[:10]
+        found = [*found, f"has to be bought until {until}" if until else "has to be bought"]
     if _only_on_site(version):
         found = [*found, "only for use on the site: it can't be downloaded"]
     return found
 
 
-SHORT, LONG = 2_000, 20_000
-"""Characters of a text in the pane, and on a page of its own: more would take the screen long to lay out."""
+SHORT, LONG = 2_000, 8_000
+"""Characters of a text in the pane, and on a page of its own: laying out 20,000 takes the screen 25 ms and more."""
 
 Texts = Sequence[tuple[str, str]]
 """(title, text)"""
@@ -99,6 +97,8 @@ def describe(
         rows += _version(model, version, held)
         rows += _files(version) if in_full else _one_file(version)
     rows += _model(model)
+    if version is not None and in_full:
+        rows += _on_site(version)
     parts += [drawn(row, width) for row in rows]
     for title, text in texts:
         parts += [Content(""), Content.styled(title, _MUTED), Content(text)]
@@ -180,6 +180,13 @@ def _model(model: RemoteModel) -> Iterable[Row]:
         yield Row("nsfw", " · ".join(part for part in said if part))
     elif model.poi:
         yield Row("shows", "a real person")
+
+
+def _on_site(version: RemoteVersion) -> Iterable[Row]:
+    """What the site itself does with it."""
+    if version.on_site_generator is not None:
+        fee = f", for a fee of {version.licensing_fee:g}" if version.licensing_fee else ""
+        yield Row("on site", f"its generator can use it{fee}" if version.on_site_generator else "not in its generator")
 
 
 def licence(model: RemoteModel) -> str:

@@ -32,6 +32,8 @@ CREATE INDEX IF NOT EXISTS media_by_use ON media (used_at, size);
 LARGEST_TOTAL = 64 << 20
 """Bytes, packed, of all answers; those that were not used for longest go first."""
 _LARGEST = 8 << 20
+# Programs ask for many models by number at once; what they learn becomes facts of the library.
+_BATCH = re.compile(r"[?&]ids=")
 _SIGNED = re.compile(rb"[?&](?:X-Amz-Signature|Signature|sig|token)=", re.IGNORECASE)
 
 
@@ -82,6 +84,8 @@ class Answers(NoAnswers):
         self._trusts_age, self._clock, self._largest_total = trusts_age, clock, largest_total
 
     def find(self, request: str) -> Answer | None:
+        if _BATCH.search(request):
+            return None
         now = self._clock()
         try:
             with self._ledger.transaction() as db:
@@ -100,10 +104,12 @@ class Answers(NoAnswers):
         return Answer(body=body, etag=etag, as_of=_iso(fetched_at), is_fresh=is_fresh)
 
     def keep(self, request: str, body: bytes, *, etag: str = "", cache_control: str = "") -> None:
-        if not may_keep(cache_control) or len(body) > _LARGEST or self._is_secret(body):
+        if _BATCH.search(request) or not may_keep(cache_control) or len(body) > _LARGEST or self._is_secret(body):
             return
         now, packed = self._clock(), zlib.compress(body)
-        row = (self._name(request), packed, etag, len(packed), now, now + lifetime(cache_control), now)
+        # A tag that can't be sent back is none.
+        tag = etag if etag.isascii() and etag.isprintable() else ""
+        row = (self._name(request), packed, tag, len(packed), now, now + lifetime(cache_control), now)
         # A disk that is full only means that the answer is not kept.
         with contextlib.suppress(sqlite3.Error), self._ledger.transaction() as db:
             db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)

@@ -59,12 +59,16 @@ def ask(run: Asking, numbers: Sequence[int], write: Write) -> None:
         run.read.update(batch)
         told = [(raw, model_from(raw)) for raw in run.client.models_raw(batch)]
         told = [(raw, model) for raw, model in told if model.id in set(batch)]
-        absent = sorted(set(batch) - {model.id for _, model in told})
-        told += [found for number in absent for found in _alone(run, number)]
-        with run.registry.transaction():
-            for raw, model in told:
-                keep(run.registry, raw, model, run.now)
-            write([model for _, model in told])
+        _take(run, told, write)
+        for number in sorted(set(batch) - {model.id for _, model in told}):
+            _take(run, list(_alone(run, number)), write)
+
+
+def _take(run: Asking, told: list[tuple[Raw, RemoteModel]], write: Write) -> None:
+    with run.registry.transaction():
+        for raw, model in told:
+            keep(run.registry, raw, model, run.now)
+        write([model for _, model in told])
 
 
 def _alone(run: Asking, number: int) -> Iterator[tuple[Raw, RemoteModel]]:

@@ -57,7 +57,7 @@ class AmbiguousError(UsageError):
         listed = ", ".join(f"{file.id} {file.name}" for file in files)
         super().__init__(
             f"version {version.id} ({version.name}) has {len(files)} files that serve: {listed}",
-            f"--file {files[0].id} takes one of them, --all-files takes all",
+            f"--file {files[0].id}, or +{files[0].id} behind its AIR, takes one of them, --all-files takes all",
         )
         self.files = tuple(files)
 

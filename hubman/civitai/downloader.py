@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
@@ -10,11 +11,11 @@ from pathlib import Path
 
 from hubman.civitai import terms
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import RateLimitError, UnavailableError
+from hubman.civitai.errors import BusyError, CircuitOpenError, RateLimitError, UnavailableError
 from hubman.civitai.part import PartBusyError
 from hubman.civitai.pull import PulledModel, Target, pull_file, targets
+from hubman.civitai.pull_plan import entry
 from hubman.civitai.rate import Limit
-from hubman.civitai.refs import Ref, same_as
 from hubman.civitai.refusals import DownloadLimitError
 from hubman.civitai.transfer import Tuning
 from hubman.jobs.store import process_start
@@ -22,12 +23,14 @@ from hubman.progress import Progress, Report
 from registry import pull_queue
 from registry.database import Registry
 from registry.errors import CancelledError, DamagedFileError, HubError
-from registry.pull_queue import Got, PullItem, Wanted
+from registry.pull_queue import Got, PullItem
 
 TRIES = 3
 """So often an item is begun, each time behind the others, when the site, the network or the bytes fail."""
 
+_log = logging.getLogger(__name__)
 _EVERY_S = 0.5
+_LONGEST_REST_S = 300.0
 _PASSING = (UnavailableError, RateLimitError, PartBusyError, DamagedFileError)
 
 Connect = Callable[[str | None], Civitai]
@@ -49,42 +52,57 @@ def drain(
     ``should_stop`` says so; what was under way waits then.
     """
     counts = {"done": 0, "failed": 0}
-    pid = os.getpid()
-    shared = Limit()
+    pid, shared = os.getpid(), Limit()
     while number := pull_queue.claim(registry, pid, process_start(pid), at_end):
         item = pull_queue.get(registry, number)
+        noting = _noting(registry, item, report, should_stop)
         try:
-            pulled = _pull(
-                registry,
-                connect(item.site),
-                item,
-                shared,
-                tuning or Tuning(),
-                _noting(registry, item, report, should_stop),
-            )
+            pulled = _pull(registry, connect(item.site), item, shared, tuning or Tuning(), noting)
         except CancelledError:
             if should_stop():
                 pull_queue.recover(registry, lambda owner, _started: owner != pid)
                 raise
-        except DownloadLimitError as error:
-            # Whoever goes on asking now is shut out for longer: all wait until a person says so.
-            pull_queue.put_back(registry, number, str(error), first=True)
-            pull_queue.pause(registry, None, str(error))
-        except HubError as error:
-            if isinstance(error, _PASSING) and item.tries < TRIES:
-                pull_queue.put_back(registry, number, str(error))
-                continue
-            pull_queue.fail(registry, number, str(error))
-            counts["failed"] += 1
-        except OSError as error:
-            pull_queue.fail(
-                registry, number, f"{error.filename or item.title}: {error.strerror}: mend that, then retry"
-            )
-            counts["failed"] += 1
+        except Exception as error:
+            # Whatever it is, it must not keep the other items from their turn.
+            counts["failed"] += _settle(registry, item, error)
+            if isinstance(error, (BusyError, CircuitOpenError)):
+                _rest(error, connect(item.site), report, should_stop)
         else:
             pull_queue.finish(registry, number, _got(pulled))
             counts["done"] += 1
     return counts
+
+
+def _settle(registry: Registry, item: PullItem, error: Exception) -> bool:
+    """Write down what becomes of an item that did not come; whether that is its end."""
+    if isinstance(error, DownloadLimitError):
+        # Whoever goes on asking now is shut out for longer: all wait until a person says so.
+        pull_queue.put_back(registry, item.id, str(error), first=True)
+        pull_queue.pause(registry, None, str(error))
+        return False
+    if isinstance(error, _PASSING) and item.tries < TRIES:
+        pull_queue.put_back(registry, item.id, str(error))
+        return False
+    pull_queue.fail(registry, item.id, _reason(item, error))
+    return True
+
+
+def _reason(item: PullItem, error: Exception) -> str:
+    if isinstance(error, HubError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or item.title}: {error.strerror or error}: mend that, then hubman queue retry"
+    _log.error("the download of %s", item.title, exc_info=error)
+    return f"hubman itself failed at it ({type(error).__name__}): its log tells more"
+
+
+def _rest(error: BusyError | CircuitOpenError, client: Civitai, report: Report, should_stop: Stop) -> None:
+    """Where nothing may be sent to the site for a while, wait as long: else each item would fail in its turn."""
+    left = min(error.wait, _LONGEST_REST_S)
+    while left > 0 and not should_stop():
+        report(Progress(stage="wait", message=str(error)))
+        client.wait(min(left, _EVERY_S))
+        left -= _EVERY_S
 
 
 def _pull(
@@ -93,7 +111,8 @@ def _pull(
     into = Path(item.into) if item.into else terms.folder(registry)
     wanted = terms.of(registry.home, item.choice, shared, tuning, item.site)
     first, *others = targets(client, item.ref, wanted, report)
-    pull_queue.progress(registry, item.id, title=title(first), total=first[2].size)
+    if not pull_queue.progress(registry, item.id, title=title(first), total=first[2].size):
+        raise CancelledError("paused", "hubman queue resume goes on from here")
     _queue_beside(registry, item, others)
     return pull_file(registry, client, first, into=into, report=report, terms=wanted)
 
@@ -101,11 +120,8 @@ def _pull(
 def _queue_beside(registry: Registry, item: PullItem, others: list[Target]) -> None:
     """A picture names several models, and a version may have several files: the others follow as items of their own."""
     wanted = [
-        Wanted(
-            ref=f"civitai:{version.model_id}@{version.id}+{file.id}",
-            same=f"{item.site or ''} {same_as(Ref(version_id=version.id, file_id=file.id))}",
-            title=title((model, version, file)), site=item.site, into=item.into, choice=item.choice, total=file.size,
-        )
+        entry(version.model_id, version.id, file.id, title=title((model, version, file)), total=file.size,
+              site=item.site, into=item.into, choice=item.choice)
         for model, version, file in others
     ]  # fmt: skip
     for place, number in enumerate(pull_queue.add(registry, wanted), 2):

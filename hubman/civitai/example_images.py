@@ -8,7 +8,7 @@ from hubman.civitai.client import Civitai
 from hubman.civitai.image_records import SharedImage
 from hubman.civitai.image_search import ImageSearch
 from hubman.civitai.refs import parse_ref
-from registry.errors import NotFoundError
+from hubman.civitai.resolving import resolve
 from registry.levels import is_covered
 
 _PAGES = 5
@@ -31,14 +31,8 @@ def of_version(client: Civitai, version_id: int, *, up_to: int, limit: int = 30,
 def of_ref(client: Civitai, text: str, *, up_to: int, limit: int = 30, with_prompt: bool = False) -> Examples:
     """The same for what a person names. Raises :class:`UsageError` or a :class:`CivitaiError`."""
     ref = parse_ref(text, site=client.site)
-    version_id = ref.version_id
-    if not version_id and ref.hash:
-        version_id = client.by_hash(ref.hash).id
-    elif not version_id:
-        versions = client.model(ref.model_id).versions
-        if not versions:
-            raise NotFoundError("the model has no version that is public", "name another one")
-        version_id = versions[0].id
+    # A version's number needs no question of its own.
+    version_id = ref.version_id or next(version.id for _model, version in resolve(client, ref))
     return of_version(client, version_id, up_to=up_to, limit=limit, with_prompt=with_prompt)
 
 

@@ -9,6 +9,7 @@ import functools
 import logging
 import math
 import re
+import threading
 import types
 import typing
 import unicodedata
@@ -141,21 +142,23 @@ def _kind(raw: object) -> str:
     return "null" if raw is None else type(raw).__name__
 
 
-_told: set[str] = set()
-_TOLD_AT_MOST = 500
+_told: dict[str, None] = {}
+_lock = threading.Lock()
+_REMEMBERED = 1000
 _PLAIN_NAME = re.compile(r"(?!.*[0-9a-fA-F]{16})[A-Za-z_][A-Za-z0-9_]{0,40}", re.ASCII)
 
 
-def _tell(text: str) -> None:
-    """Log once for as long as the process lives: a page of models would say the same a hundred times."""
-    if text not in _told and len(_told) < _TOLD_AT_MOST:
-        _told.add(text)
-        _log.warning("%s", text)
+def _tell(text: str, level: int = logging.WARNING) -> None:
+    """Log once, not for each of a page of models; after a thousand other complaints it may be said again."""
+    with _lock:
+        if text in _told:
+            return
+        if len(_told) >= _REMEMBERED:
+            del _told[next(iter(_told))]
+        _told[text] = None
+    _log.log(level, "%s", text)
 
 
 def _tell_added(where: str, name: object) -> None:
     shown = name if isinstance(name, str) and _PLAIN_NAME.fullmatch(name) else "a field with a strange name"
-    text = f"{where}: added {shown}"
-    if text not in _told and len(_told) < _TOLD_AT_MOST:
-        _told.add(text)
-        _log.debug("%s", text)
+    _tell(f"{where}: added {shown}", logging.DEBUG)

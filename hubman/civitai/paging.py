@@ -31,4 +31,5 @@ def following(raw: Json, asked: str, is_own: Callable[[str], bool]) -> str:
 def _with_cursor(asked: str, cursor: str) -> str:
     parts = urlsplit(asked)
     query = [(name, value) for name, value in parse_qsl(parts.query) if name not in {"cursor", "page"}]
-    return parts._replace(query=urlencode([*query, ("cursor", cursor)]), fragment="").geturl()
+    # A cursor may hold half a character, as JSON allows.
+    return parts._replace(query=urlencode([*query, ("cursor", cursor)], errors="replace"), fragment="").geturl()

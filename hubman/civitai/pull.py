@@ -6,18 +6,20 @@ from pathlib import Path
 
 import msgspec
 
-from hubman.civitai import archives, destination, facts, showing
+from hubman.civitai import archives, archiving, destination, facts, showing
 from hubman.civitai.choosing import Choice, Preference, choose, with_ref
 from hubman.civitai.client import Civitai
 from hubman.civitai.downloads import Wish
+from hubman.civitai.errors import UnavailableError
+from hubman.civitai.part import settle_earlier
 from hubman.civitai.rate import Limit
 from hubman.civitai.reading import download_url
-from hubman.civitai.records import RemoteFile, RemoteModel, RemoteVersion
+from hubman.civitai.records import RemoteFile, RemoteModel, RemoteVersion, model_from, version_from
 from hubman.civitai.refs import parse_ref
 from hubman.civitai.resolving import Found, resolve
 from hubman.civitai.transfer import Tuning
 from hubman.progress import Progress, Report
-from registry import library, pull_queue
+from registry import library, pull_queue, timestamps
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.hashing import hash_file
@@ -90,8 +92,11 @@ def pull_file(
     registry: Registry, client: Civitai, target: Target, *, into: Path, report: Report, terms: Terms
 ) -> PulledModel:
     """Download one file, index it, and write down all that the site says of it."""
-    given, version, file = target
-    model = given or client.model(version.model_id)
+    version, file = target[1:]
+    raw = client.model_raw(version.model_id)
+    model = model_from(raw)
+    if model.id != version.model_id:
+        raise UnavailableError("Civitai's answer about the model is incomplete", "try again in a few minutes")
     file = _with_hash(file, model)
     if here := _held(registry, file, version, terms.site):
         path, sha256, verified = here, file.sha256 or hash_file(here).sha256, bool(file.sha256)
@@ -100,6 +105,8 @@ def pull_file(
         path, sha256, verified, made = _fetch(registry, client, (model, version, file), into, report, terms)
     for version_id in made:
         facts.record(registry, version_id, model, version, is_rehearsal=client.is_rehearsal)
+        if not client.is_rehearsal:
+            archiving.keep(registry, raw, model, timestamps.now())
         showing.fetch(registry, client, version_id, version, report)
     report(Progress(stage="done", done=1, total=1, message=path.name, data={"version_id": made[0]}))
     return PulledModel(
@@ -135,7 +142,9 @@ def _fetch(
 ) -> tuple[Path, str, bool, list[str]]:  # fmt: skip
     """Path, SHA-256, whether Civitai vouches for it, and the versions that it became in the library."""
     model, version, file = target
-    dest = destination.free(destination.place(into, terms.choice.path, model, version, file), file, version.id)
+    wanted = destination.place(into, terms.choice.path, model, version, file)
+    settle_earlier(wanted, file.sha256)
+    dest = destination.free(wanted, file, version.id)
     if dest.exists():
         return dest, file.sha256, True, [index_file(registry, dest)]
     wish = Wish(
@@ -155,5 +164,5 @@ def _fetch(
 
 
 def _told_now(client: Civitai, version_id: int, file_id: int) -> str:
-    files = client.model_version_now(version_id).files
+    files = version_from(client.version_raw(version_id)).files
     return next((file.sha256 for file in files if file.id == file_id), "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -76,19 +77,25 @@ def make(
 
 def queue_entries(plan: Plan, *, site: str | None, into: Path | None, choice: Choice) -> list[Wanted]:
     """What of the plan is to be queued, each file by its numbers."""
-    kept = Choice(path=choice.path, unpack=choice.unpack, rate=choice.rate)
+    kept = msgspec.to_builtins(Choice(path=choice.path, unpack=choice.unpack, rate=choice.rate))
+    folder = str(into.absolute()) if into else None
     return [
-        Wanted(
-            ref=f"civitai:{line.model_id}@{line.version_id}+{line.file_id}",
-            same=f"{site or ''} {same_as(Ref(version_id=line.version_id, file_id=line.file_id))}",
-            title=f"{line.model} {line.version}",
-            site=site,
-            into=str(into.absolute()) if into else None,
-            choice=msgspec.to_builtins(kept),
-            total=line.size,
-        )
+        entry(line.model_id, line.version_id, line.file_id, title=f"{line.model} {line.version}", total=line.size,
+              site=site, into=folder, choice=kept)
         for line in plan.wanted
-    ]
+    ]  # fmt: skip
+
+
+def entry(
+    model_id: int, version_id: int, file_id: int, *, title: str, total: int, site: str | None, into: str | None,
+    choice: dict[str, Any],
+) -> Wanted:  # fmt: skip
+    """A file by its numbers, as the queue takes it."""
+    same = same_as(Ref(version_id=version_id, file_id=file_id))
+    return Wanted(
+        ref=f"civitai:{model_id}@{version_id}+{file_id}", same=f"{site or ''} {same}", title=title, total=total,
+        site=site, into=into, choice=choice,
+    )  # fmt: skip
 
 
 def _lines(client: Civitai, text: str, ref: Ref, choice: Choice, prefer: Preference, ask: Ask | None) -> Iterator[Line]:

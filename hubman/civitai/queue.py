@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hubman.civitai import auth
@@ -25,8 +25,17 @@ _STARTING_S = 30.0
 """A job that is written down but has no process yet counts as alive for so long."""
 
 
-def add(registry: Registry, refs: Sequence[str], *, site: str | None, into: Path | None) -> list[PullItem]:
+def add(
+    registry: Registry,
+    refs: Sequence[str],
+    *,
+    site: str | None,
+    into: Path | None,
+    titles: Mapping[str, str] | None = None,
+) -> list[PullItem]:
     """Queue what ``refs`` name, each once; nothing is asked of the site yet.
+
+    ``titles`` are names by the refs, for those of which one is known already.
 
     ``site`` is as :func:`hubman.civitai.session.connect` takes it, ``into`` a folder other than the usual one. Raises
     :class:`UsageError`, with nothing queued, when one of them names nothing, or all of a creator or a collection: that
@@ -37,7 +46,7 @@ def add(registry: Registry, refs: Sequence[str], *, site: str | None, into: Path
         Wanted(
             ref=ref.strip(),
             same=f"{site or ''} {same_as(_single(ref, address))}",
-            title=ref.strip(),
+            title=(titles or {}).get(ref, ref.strip()),
             site=site,
             into=str(into.absolute()) if into else None,
         )
@@ -111,19 +120,20 @@ def _running(registry: Registry, db: sqlite3.Connection) -> Job | None:
     for row in rows:
         job = store.look(registry, row["id"])
         age = time.time() - timestamps.parse(job.created_at).timestamp()
-        if not job.ended and not job.stop_path.exists() and (job.pid is not None or age < _STARTING_S):
+        if not job.ended and not job.stop_path.exists() and (job.pid is not None or abs(age) < _STARTING_S):
             return job
     return None
 
 
 def follow(registry: Registry, ids: Sequence[int], report: Report, *, pause_s: float = 0.2) -> list[PullItem]:
-    """Tell of these items until each has ended, is held, or is gone; returns those that are left.
+    """Tell of these items until each has ended, is held, or is gone; returns those that are left, in
+    the order of ``ids``.
 
     A downloader that dies on the way is started again. Raises :class:`HubError` when none stays alive.
     """
     wanted, jobs, reached = set(ids), set[str](), 0
     while True:
-        mine = [item for item in items(registry) if item.id in wanted]
+        mine = sorted((item for item in items(registry) if item.id in wanted), key=lambda item: ids.index(item.id))
         waiting = [item for item in mine if item.state in {"queued", "running"}]
         current = next((item for item in mine if item.state == "running"), None)
         report(

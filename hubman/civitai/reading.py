@@ -99,11 +99,6 @@ class Reading:
         raw, as_of = self._get(f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
         return version_from(raw, as_of=as_of)
 
-    def model_version_now(self, version_id: int) -> RemoteVersion:
-        """As :meth:`model_version`, but never out of a cache: for what contradicts what was told before."""
-        response = self._transport.call("GET", f"/api/v1/model-versions/{version_id}", what=f"version {version_id}")
-        return lenient.decode(RemoteVersion, read_json(response), "version")
-
     def collection(self, number: int) -> Json:
         """What the site tells of a collection, in whatever shape: only the name of this endpoint is documented."""
         return read_json(self._transport.call("GET", f"/api/v1/collections/{number}", what=f"collection {number}"))
@@ -143,7 +138,7 @@ class Reading:
         if kept is not None and self._media.is_lasting and len(kept) <= limit:
             return kept
         try:
-            content = downloads.fetch_small(self._transport, url, limit=limit)
+            content = downloads.fetch_small(self._transport.hurried(), url, limit=limit)
         except CivitaiError:
             if kept is None or len(kept) > limit:
                 raise
@@ -200,7 +195,7 @@ class Reading:
 
         has_tag = kept is not None and bool(kept.etag)
         # Whoever has an answer to show need not wait long for a better one.
-        hurry: dict[str, Any] = {"tries": 2, "patience": 5.0} if kept is not None else {}
+        hurry: dict[str, Any] = {"tries": 2, "patience": 5.0, "timeout": 6.0} if kept is not None else {}
         return self._transport.ask(
             "GET", url, read, what=what, params=list(params) or None,
             accept=frozenset({200, 304}) if has_tag else frozenset({200}),

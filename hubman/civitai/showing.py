@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import CivitaiError
 from hubman.civitai.image_search import ImageSearch
+from hubman.civitai.media_urls import SIDE, playable, still
 from hubman.civitai.records import RemoteImage, RemoteVersion
 from hubman.progress import Progress, Report
 from registry import library, previews, video
@@ -62,7 +62,8 @@ def fetch_one(
         content = client.media(playable(image.url), limit=_LARGEST_VIDEO)
     else:
         # Nothing here can show a video: the site makes a picture of its first frame.
-        content = client.media(sized(image.url, _WIDTH) if image.type == "image" else poster(image.url))
+        width = _WIDTH if image.type == "image" else SIDE
+        content = client.media(still(image.url, image.type, width=width))
     with tempfile.TemporaryDirectory(prefix="hubman-") as folder:
         path = Path(folder) / f"{number}{suffix}"
         path.write_bytes(content)
@@ -76,21 +77,6 @@ def fetch_one(
             nsfw_level=image.nsfw_level,
             name=f"civitai-{number}{suffix}",
         )
-
-
-def sized(url: str, width: int) -> str:
-    """The address of a smaller copy, at one of the widths that Civitai keeps: 96, 320, 450, 512, 800, 1200, ..."""
-    return re.sub(r"/original=true/", f"/width={width}/", url, count=1)
-
-
-def playable(url: str) -> str:
-    """The address of a video at a size that serves as a preview."""
-    return re.sub(r"/original=true/", "/transcode=true,width=450/", url, count=1)
-
-
-def poster(url: str) -> str:
-    """The address of a picture of a video's first frame."""
-    return re.sub(r"/original=true/([^/]*?)(?:\.\w+)?$", r"/anim=false,transcode=true,width=450/\1.jpeg", url, count=1)
 
 
 def _generation(meta: Mapping[str, Any]) -> dict[str, Any]:

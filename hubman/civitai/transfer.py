@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from hubman.civitai import body, spans
-from hubman.civitai.errors import UnavailableError
+from hubman.civitai.errors import BusyError, CircuitOpenError, UnavailableError
 from hubman.civitai.following import InterruptedDownloadError, Source
 from hubman.civitai.hashing_behind import HashBehind
 from hubman.civitai.part import Part, Saver
@@ -164,7 +164,7 @@ class Transfer:
         """Fetch a segment as far as it comes; False when this worker is one too many."""
         try:
             self._fetch(segment)
-        except (httpx.TransportError, InterruptedDownloadError) as error:
+        except (httpx.TransportError, InterruptedDownloadError, BusyError, CircuitOpenError) as error:
             if self._stopping:
                 return False
             pause = self._pause_after(error)
@@ -192,7 +192,7 @@ class Transfer:
                 f"the download of {self._part.dest.name} broke off ({reason})", "run the same command again: it resumes"
             ) from None
         _log.info("the download of %s: %s", self._part.dest.name, reason)
-        told = error.wait if isinstance(error, InterruptedDownloadError) else None
+        told = error.wait if isinstance(error, (InterruptedDownloadError, BusyError, CircuitOpenError)) else None
         return backoff(failures) if told is None else min(told, _LONGEST_WAIT)
 
     def _rest(self, seconds: float) -> None:
@@ -254,7 +254,7 @@ class Transfer:
             self._began = self._began or time.monotonic()
             self._ranges = response.status_code == 206 or response.headers.get("Accept-Ranges", "") == "bytes"
             if not part.total:
-                self._learn(total or self._expected, etag)
+                self._learn(total, etag)
         self._consider_more()
 
     def _learn(self, total: int, etag: str) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-import json
+import copy
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import httpx
 
-from hubman.civitai import auth, wire
+from hubman.civitai import auth
+from hubman.civitai.addresses import host_of, origin, web_address
 from hubman.civitai.connection import USER_AGENT, Bearer, open_client
 from hubman.civitai.errors import (
     AnswerLostError,
@@ -27,6 +26,7 @@ from hubman.civitai.errors import (
 from hubman.civitai.limiter import Permit, Unlimited
 from hubman.civitai.limits import PATIENCE
 from hubman.civitai.pace import backoff
+from hubman.civitai.response import is_page, read_json, retry_after, said
 from hubman.civitai.secrecy import Key, guard_logs, remember, scrub
 from hubman.civitai.wire import Json
 
@@ -36,12 +36,14 @@ Sleep = Callable[[float], None]
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+# From 520 on they are Cloudflare's: the site behind it did not answer.
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _TRIES = 5
 _REDIRECTS = 5
 _LONGEST_WAIT = 60.0
 _ONE_TRIAL = 16.0
+_LOOK = 2.0
 
 
 class Transport:
@@ -56,11 +58,12 @@ class Transport:
         timeout: float = 30.0,
         limiter: Unlimited | None = None,
     ) -> None:
-        self.site = site.rstrip("/")
+        self.site = web_address(site.rstrip("/"))
         self._token = Key(auth.clean_key(token))
         self._sleep = sleep
-        self._own = frozenset(_origin(origin) for origin in auth.family(self.site))
+        self._own = frozenset(origin(address) for address in auth.family(self.site))
         self._limiter = limiter or Unlimited()
+        self._patience = PATIENCE
         remember(self._token)
         guard_logs()
         self._http = open_client(timeout)
@@ -75,9 +78,15 @@ class Transport:
     def is_own(self, url: str) -> bool:
         """Whether ``url`` is the site's own, or Civitai's under its other name: the key goes nowhere else."""
         try:
-            return _origin(self._absolute(url)) in self._own
+            return origin(self._absolute(url)) in self._own
         except CivitaiError:
             return False
+
+    def hurried(self) -> Transport:
+        """The same connections for someone who only looks: a stream from a host that fails at present is refused at once."""
+        other = copy.copy(self)
+        other._patience = _LOOK
+        return other
 
     def wait(self, seconds: float) -> None:
         """Sleep through the injected clock."""
@@ -127,7 +136,7 @@ class Transport:
             try:
                 until_closed = _until_closed(method, attempt)
                 response = self._send(method, url, headers, patience=patience, until_closed=until_closed, **options)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 self._after_failure(error, what=what, repeatable=repeatable, last=last)
                 self._pause(attempt, what, _reason(error), None)
                 continue
@@ -176,7 +185,7 @@ class Transport:
             target = ""
         if not location or not self.is_own(target):
             # Not even its address is shown: it may be anything.
-            raise PageError(f"{_host(url)} sends the request to another site", "open the site in a browser")
+            raise PageError(f"{host_of(url)} sends the request to another site", "open the site in a browser")
         return target
 
     @contextmanager
@@ -184,25 +193,25 @@ class Transport:
         """One GET whose body the caller reads in pieces; no retries, the key only to its own site."""
         url = self._absolute(url)
         with (
-            self._limiter.request(url) as permit,
+            self._limiter.request(url, patience=self._patience, until_closed=self._patience) as permit,
             _watched(permit),
             self._http.stream("GET", url, headers=headers, auth=self._auth(url)) as response,
         ):
             permit.answered(response.status_code, told=retry_after(response), is_page=is_page(response))
             yield response
 
-    def _after_failure(self, error: httpx.TransportError, *, what: str, repeatable: bool, last: bool) -> None:
+    def _after_failure(self, error: httpx.RequestError, *, what: str, repeatable: bool, last: bool) -> None:
         never_sent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
         reason = _reason(error)
         if isinstance(error, (httpx.UnsupportedProtocol, httpx.ProxyError)):
             raise UnavailableError(
-                f"{_host(self.site)} can't be reached ({reason})", "check the address and the proxy"
+                f"{host_of(self.site)} can't be reached ({reason})", "check the address and the proxy"
             ) from None
         if not repeatable and not never_sent:
             raise AnswerLostError(f"the answer to {what} was lost ({reason})", "run the same command again") from None
         if last:
             raise UnavailableError(
-                f"{_host(self.site)} can't be reached ({reason})", "check the network, then try again"
+                f"{host_of(self.site)} can't be reached ({reason})", "check the network, then try again"
             ) from None
 
     def _refusal(self, response: httpx.Response, what: str) -> CivitaiError:
@@ -211,7 +220,7 @@ class Transport:
         return from_answer(response.status_code, scrub(said(response)), what=what)
 
     def _auth(self, url: str) -> httpx.Auth | None:
-        return Bearer(self._token) if self._token and _origin(url) in self._own else None
+        return Bearer(self._token) if self._token and origin(url) in self._own else None
 
     def _absolute(self, url: str) -> str:
         return web_address(self.site + url if url.startswith("/") else url)
@@ -226,47 +235,9 @@ class Transport:
 def _watched(permit: Permit) -> Iterator[None]:
     try:
         yield
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         permit.unreached(type(error).__name__)
         raise
-
-
-def web_address(url: str) -> str:
-    """``url`` if a request can be sent there; raises :class:`CivitaiError` for anything else that a site may say."""
-    try:
-        parts = _parsed(url)
-        if parts.scheme in {"http", "https"} and parts.host and (parts.port is None or parts.port < 1 << 16):
-            return url
-    except (httpx.InvalidURL, ValueError):
-        pass
-    shown = scrub(url[:80])
-    raise CivitaiError(f"{shown!r} is no web address", "try again later; if it stays so, open the page on the site")
-
-
-def read_json(response: httpx.Response) -> Json:
-    """The answer's body; raises :class:`UnavailableError` when it is no JSON, such as a page of a proxy."""
-    try:
-        return json.loads(response.content)
-    except (ValueError, RecursionError) as error:
-        raise UnavailableError("Civitai's answer is no JSON", "try again in a few minutes") from error
-
-
-def said(response: httpx.Response) -> str:
-    """The sentence of a refusal, out of a REST body or out of either tRPC encoding."""
-    try:
-        answer = wire.parse_answer(response.content)
-    except wire.WireError:
-        return response.text
-    return answer.message if answer.failed and answer.message else response.text
-
-
-def is_page(response: httpx.Response) -> bool:
-    """Whether the answer is a web page, which the site's API and the storage never send."""
-    if response.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml")):
-        return True
-    # Of a stream nothing is read here.
-    start = response.content[:200] if response.is_closed else b""
-    return start.lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def _checked(response: httpx.Response, what: str) -> httpx.Response:
@@ -278,7 +249,7 @@ def _checked(response: httpx.Response, what: str) -> httpx.Response:
 def _page(response: httpx.Response, what: str) -> PageError:
     return PageError(
         f"a web page came in place of {what} (HTTP {response.status_code})",
-        f"wait a few minutes; if it stays so, open {_host(str(response.url))} in a browser",
+        f"wait a few minutes; if it stays so, open {host_of(str(response.url))} in a browser",
         status=response.status_code,
     )
 
@@ -302,31 +273,5 @@ def _lost(error: CivitaiError, what: str) -> CivitaiError:
     )
 
 
-def retry_after(response: httpx.Response) -> float | None:
-    """The seconds in ``Retry-After``, given as a number or as a date; ``None`` when absent or unreadable."""
-    value = response.headers.get("Retry-After", "")
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _reason(error: httpx.TransportError) -> str:
+def _reason(error: httpx.RequestError) -> str:
     return scrub(str(error)) or type(error).__name__
-
-
-@functools.lru_cache(maxsize=256)
-def _parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    """Where a request to ``url`` really goes: as the HTTP library reads the address, not as another parser would."""
-    parts = _parsed(url)
-    return (parts.scheme, parts.host, parts.port or (443 if parts.scheme == "https" else 80))
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]

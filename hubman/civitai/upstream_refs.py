@@ -1,18 +1,16 @@
-"""What a person types to mean a model or creator on Civitai, by what the library and the archive know; asks nobody."""
+"""What a person types to mean a model or creator on Civitai, by what the library and the archive know."""
 
 from __future__ import annotations
 
-import re
-from urllib.parse import unquote, urlsplit
+from collections.abc import Callable
 
-from hubman.civitai import follow
+from hubman.civitai import auth, follow
+from hubman.civitai.client import Civitai
 from hubman.civitai.records import RemoteModel, model_from
-from hubman.civitai.refs import parse_ref
+from hubman.civitai.refs import Ref, parse_ref
 from registry import archive, library
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
-
-_USER_PAGE = re.compile(r"/user/([^/]+)(?:/.*)?")
 
 
 def model_and_version(registry: Registry, ref: str) -> tuple[int, int | None]:
@@ -21,8 +19,8 @@ def model_and_version(registry: Registry, ref: str) -> tuple[int, int | None]:
     VERSION is a number or a name on the model's page. Raises :class:`UsageError` and :class:`NotFoundError`.
     """
     name, at, wanted = ref.rpartition("@")
-    if "://" in ref or ref.lower().startswith(("urn:", "air:", "civitai:")):
-        parsed = parse_ref(ref)
+    if "://" in ref or ref.lower().startswith(("urn:", "air:", "civitai:", "model:")):
+        parsed = parse_ref(ref, site=auth.site_url())
         if parsed.model_id:
             return parsed.model_id, parsed.version_id or None
         raise UsageError(f"{ref!r} names no model's page", "give the address of the model's page")
@@ -78,19 +76,45 @@ def name_of(registry: Registry, model: int) -> str:
     return str(row[0]) if row else page(registry, model).name or str(model)
 
 
-def creator(registry: Registry, ref: str) -> str:
-    """The creator that ``ref`` means: the address of his page, his name, or a model of his in the library."""
-    if "://" in ref:
-        match = _USER_PAGE.fullmatch(urlsplit(ref).path)
-        if match:
-            return unquote(match[1])
-        raise UsageError(f"{ref!r} is no creator's page", "give his name, or an address such as …/user/NAME")
+def creator(registry: Registry, client: Callable[[], Civitai], ref: str) -> str:
+    """The creator that ``ref`` means: the address of his page, his name, or a model of his, here or on the site.
+
+    ``client`` opens a session with the site, which is asked only for what nobody here knows. Raises
+    :class:`NotFoundError` for a name that the site has not.
+    """
+    parsed = _parsed(ref)
+    if parsed is not None and parsed.creator:
+        return parsed.creator
     known = "SELECT creator FROM models WHERE creator = ? COLLATE NOCASE UNION SELECT creator FROM archived_models "
     row = registry.db.execute(f"{known} WHERE creator = ? LIMIT 1", (ref, ref)).fetchone()
-    if row:
-        return str(row[0])
+    here = str(row[0]) if row else _creator_of_a_model_here(registry, ref)
+    if here:
+        return here
+    with client() as session:
+        return _creator_there(session, parsed, ref)
+
+
+def _creator_of_a_model_here(registry: Registry, ref: str) -> str:
     try:
-        found = library.show(registry, library.resolve(registry, ref)[0])
+        return library.show(registry, library.resolve(registry, ref)[0]).creator or ""
     except (NotFoundError, UsageError):
-        return ref
-    return found.creator or ref
+        return ""
+
+
+def _creator_there(client: Civitai, parsed: Ref | None, ref: str) -> str:
+    if parsed is not None:
+        model = parsed.model_id or client.model_version(parsed.version_id).model_id
+        return client.model(model).creator
+    found = [one.username for one in client.creators(ref, limit=20).items]
+    for name in found:
+        if name.casefold() == ref.casefold():
+            return name
+    near = f"there are {', '.join(found[:5])}" if found else "look his name up on the site"
+    raise NotFoundError(f"Civitai has no creator called {ref}", near)
+
+
+def _parsed(ref: str) -> Ref | None:
+    """``ref`` if it has the form of an address, an AIR or a number; a plain name may look like a hash."""
+    is_formal = "://" in ref or ":" in ref or (ref.isascii() and ref.isdigit())
+    parsed = parse_ref(ref, site=auth.site_url()) if is_formal else None
+    return parsed if parsed and (parsed.creator or parsed.model_id or parsed.version_id) else None

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
+
+from hubman.civitai.errors import MissingError
 from hubman.civitai.reading import MODELS_AT_ONCE, Reading, items_of
 from hubman.civitai.transport import read_json
 from hubman.civitai.wire import Json
@@ -42,8 +45,19 @@ class Whole(Reading):
                 return
 
     def model_raw(self, model_id: int) -> Raw:
-        """As :meth:`model`. Raises :class:`MissingError` where the site says that it has none."""
-        return _record(self._now(f"/api/v1/models/{model_id}", what=f"model {model_id}"))
+        """As :meth:`model`. Raises :class:`MissingError` only where the site itself says, in JSON, that it has none.
+
+        A page of whatever stands in front of it says nothing: :class:`hubman.civitai.errors.UnavailableError`.
+        """
+        what, url = f"model {model_id}", f"/api/v1/models/{model_id}"
+
+        def read(response: httpx.Response) -> Raw:
+            told = _record(read_json(response))
+            if response.status_code == 404:
+                raise MissingError(f"Civitai has no {what}", "its creator or Civitai removed it", status=404)
+            return told
+
+        return self._transport.ask("GET", url, read, what=what, accept=frozenset({200, 404}))
 
     def version_raw(self, version_id: int) -> Raw:
         """As :meth:`model_version`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from hubman import config
@@ -9,6 +11,9 @@ from hubman.cli import output
 from hubman.cli.library import open_registry
 from registry.database import Registry
 from registry.errors import UsageError
+
+if TYPE_CHECKING:
+    from hubman.civitai.client import Civitai
 
 _KIND = click.Choice(("creator", "model"))
 
@@ -18,13 +23,13 @@ _KIND = click.Choice(("creator", "model"))
 @click.argument("ref", metavar="NAME|REF")
 @output.json_option
 def follow(kind: str, ref: str, as_json: bool) -> None:
-    """Follow a creator (a name, the address of his page, or a model of his here) or a model (its page, or one here)."""
+    """Follow a creator (a name, his page's address, or a model of his) or a model (its page's address, or one here)."""
     from hubman.civitai import follow as following_
     from hubman.civitai import upstream_refs
 
     with open_registry() as registry:
         if kind == "creator":
-            one = following_.follow(registry, creator=upstream_refs.creator(registry, ref))
+            one = following_.follow(registry, creator=upstream_refs.creator(registry, _site, ref))
         else:
             model = _model(registry, ref)
             name = upstream_refs.name_of(registry, model)
@@ -46,7 +51,9 @@ def unfollow(kind: str, ref: str, as_json: bool) -> None:
 
     with open_registry() as registry:
         if kind == "creator":
-            one = following_.unfollow(registry, creator=upstream_refs.creator(registry, ref))
+            followed = {each.name.casefold() for each in following_.following(registry) if each.kind == "creator"}
+            name = ref if ref.casefold() in followed else upstream_refs.creator(registry, _site, ref)
+            one = following_.unfollow(registry, creator=name)
         else:
             one = following_.unfollow(registry, model=_model(registry, ref))
     if as_json:
@@ -71,11 +78,16 @@ def following(as_json: bool) -> None:
     )
 
 
+def _site() -> Civitai:
+    from hubman.civitai.session import connect
+
+    return connect(config.home())
+
+
 def _model(registry: Registry, ref: str) -> int:
     """Civitai's number of a model; asks the site only for what names a version, or a hash."""
     from hubman.civitai import upstream_refs
     from hubman.civitai.refs import parse_ref
-    from hubman.civitai.session import connect
     from registry.errors import NotFoundError
 
     try:
@@ -84,5 +96,7 @@ def _model(registry: Registry, ref: str) -> int:
         parsed = parse_ref(ref)
     if parsed.model_id:
         return parsed.model_id
-    with connect(config.home()) as client:
+    if not (parsed.hash or parsed.version_id):
+        raise UsageError(f"{ref!r} names no model", "give a model here, or the address of a model's page")
+    with _site() as client:
         return (client.by_hash(parsed.hash) if parsed.hash else client.model_version(parsed.version_id)).model_id

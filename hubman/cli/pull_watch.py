@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+import msgspec
 
 from hubman.cli import output
 from hubman.cli.library import open_registry
+from hubman.progress import Progress, Report
 from registry.database import Registry
 from registry.errors import CancelledError, HubError
 from registry.pull_queue import PullItem
@@ -21,11 +23,21 @@ def watch(registry: Registry, items: Sequence[PullItem], *, quiet: bool) -> list
     numbers = [item.id for item in items]
     try:
         with output.progress(quiet=quiet) as report:
-            return queue.follow(registry, numbers, report)
+            return queue.follow(registry, numbers, _with_bytes(report))
     except KeyboardInterrupt:
         with open_registry() as other:
             queue.pause(other, numbers)
         raise CancelledError("held; what has arrived is kept", "hubman queue resume goes on") from None
+
+
+def _with_bytes(report: Report) -> Report:
+    """Tells how many bytes have come, of how many, beside what is on its way."""
+
+    def told(event: Progress) -> None:
+        sizes = f"{output.size(event.done)} of {output.size(event.total)}"
+        report(msgspec.structs.replace(event, message=f"{sizes}  {event.message}"))
+
+    return told
 
 
 def results(items: Sequence[PullItem], *, as_json: bool, detached: bool = False) -> None:

@@ -37,6 +37,7 @@ def search(
     an arrow for an older one, a circle for one that is known here but lies on no drive of this machine.
     """
     from hubman.civitai.session import connect
+    from registry.levels import name_of
 
     with connect(config.home(), site_of(use_sandbox)) as client:
         if list_names:
@@ -49,8 +50,10 @@ def search(
     if as_json:
         output.print_json(models)
         return
-    output.table([_row(model, marks) for model in models], ("", "name", "type", "base", "downloads", "creator", "id"))
-    for remark in _remarks(batches, shown=len(models)):
+    output.table(
+        [_row(model, marks) for model in models], ("", "name", "type", "base", "downloads", "creator", "to pull")
+    )
+    for remark in _remarks(batches, shown=len(models), up_to=name_of(asked.sift.up_to)):
         click.echo(output.clean(remark), err=True)
 
 
@@ -96,7 +99,7 @@ def _row(model: RemoteModel, marks: dict[int, str]) -> tuple[object, ...]:
     downloads = model.stats.download_count
     return (
         mark(model, marks), model.name, model.type, newest.base_model if newest else "",
-        "" if downloads is None else f"{downloads:,}", model.creator, model.id,
+        "" if downloads is None else f"{downloads:,}", model.creator, f"model:{model.id}",
     )  # fmt: skip
 
 
@@ -108,15 +111,15 @@ def mark(model: RemoteModel, marks: dict[int, str]) -> str:
     return "✔" if states[0] == "here" else "↑" if "here" in states else "○"
 
 
-def _remarks(batches: list[Batch], *, shown: int) -> Iterable[str]:
+def _remarks(batches: list[Batch], *, shown: int, up_to: str) -> Iterable[str]:
     """What a person should know of the list that it does not show."""
     if not shown:
         yield "nothing found"
     above, others = sum(batch.above for batch in batches), sum(batch.others for batch in batches)
     if above:
-        yield f"{above:,} above the level that is shown were left out: nsfw:xxx shows all"
+        yield f"{above:,} above {up_to} left out: nsfw:xxx shows all"
     if others:
-        yield f"{others:,} that the line rules out were left out"
+        yield f"{others:,} left out that the line rules out"
     if any(batch.looped for batch in batches):
         yield "the site led back to a page that was seen: there may be more than it tells"
     if stale := next((batch.as_of for batch in batches if batch.as_of), ""):
@@ -204,4 +207,5 @@ def examples(ref: str, limit: int, with_prompt: bool, use_sandbox: bool, as_json
     if not found.images:
         click.echo("no picture found", err=True)
     if found.above:
-        click.echo(f"{found.above:,} above {settings.nsfw} were left out: $HUBMAN_NSFW=xxx shows all", err=True)
+        up_to = name_of(LEVELS[settings.nsfw])
+        click.echo(f"{found.above:,} above {up_to} left out: HUBMAN_NSFW=xxx shows all", err=True)

@@ -16,7 +16,6 @@ Handler = Callable[[Registry, Job, Report, Callable[[], bool]], dict[str, Any]]
 
 _HANDLERS = {
     "scan": "hubman.jobs.handlers.collection:scan",
-    "pull": "hubman.jobs.handlers.collection:pull",
     "enrich": "hubman.jobs.handlers.collection:enrich",
     "downloads": "hubman.jobs.handlers.pulling:drain",
     "updates": "hubman.jobs.handlers.collection:updates",

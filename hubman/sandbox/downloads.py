@@ -34,8 +34,16 @@ class _RefusedError(Exception):
 
 
 async def _download(request: Request) -> Response:
+    return await _answer(request, dict(request.query_params))
+
+
+async def _training_data(request: Request) -> Response:
+    return await _answer(request, {**request.query_params, "type": "Training Data"})
+
+
+async def _answer(request: Request, given: dict[str, Any]) -> Response:
     try:
-        target = await run_in_threadpool(_choose, request)
+        target = await run_in_threadpool(_choose, request, given)
     except _RefusedError as error:
         if _BROWSER.search(request.headers.get("User-Agent", "")):
             if error.body.get("message") == _LOGIN:
@@ -46,9 +54,8 @@ async def _download(request: Request) -> Response:
     return RedirectResponse(target, 307, headers={"Cache-Control": "no-store"})
 
 
-def _choose(request: Request) -> str:
+def _choose(request: Request, given: dict[str, Any]) -> str:
     world: World = request.app.state.world
-    given = dict(request.query_params)
     numbers = {
         "modelVersionId": request.path_params["id"],
         **({"fileId": given["fileId"]} if "fileId" in given else {}),
@@ -117,4 +124,7 @@ def _pick(files: list[Doc], wanted: dict[str, Any]) -> Doc:
     return best
 
 
-ROUTES = [Route("/api/download/models/{id}", _download, methods=["GET"])]
+ROUTES = [
+    Route("/api/download/models/{id}", _download, methods=["GET"]),
+    Route("/api/download/training-data/{id}", _training_data, methods=["GET"]),
+]

@@ -81,8 +81,10 @@ class FileAnswer(Response):
             first, last = max(0, self.size - int(end)), self.size - 1
         else:
             first, last = int(start), min(int(end), self.size - 1) if end else self.size - 1
-        if first >= self.size or last < first:
+        if first >= self.size:
             return _Part(416, 0, 0)
+        if last < first:
+            return whole
         return _Part(206, first, last - first + 1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature

@@ -13,6 +13,8 @@ from types import TracebackType
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from hubman.sandbox import (
@@ -43,6 +45,7 @@ from registry.errors import HubError
 PROCEDURE_MODULES = (files, models, posts, tags, versions_module)
 _TRPC = Route("/api/trpc/{name}", trpc.endpoint, methods=["GET", "POST"])
 _HOST = "127.0.0.1"
+_GRACE = 1.0
 
 
 class Sandbox:
@@ -164,6 +167,17 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         await asyncio.wrap_future(self._told)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """At once, too: only what is being answered has a second more."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if self.server_state.tasks:
+            await asyncio.wait(list(self.server_state.tasks), timeout=_GRACE)
+        for task in list(self.server_state.tasks):
+            task.cancel()
+
     def end(self) -> None:
         """From any thread."""
         self.should_exit = True
@@ -184,12 +198,16 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
+def _no_method(_request: Request, _error: Exception) -> Response:
+    return JSONResponse({"error": "Method not allowed"}, 405)
+
+
 def _server(world: World, routes: list[BaseRoute]) -> _Server:
-    app = Starlette(routes=routes)
+    app = Starlette(routes=routes, exception_handlers={405: _no_method})
     app.state.world = world
     config = uvicorn.Config(
         Faults(app, world), http=Connection, loop="asyncio", lifespan="off", log_config=None, access_log=False,
-        date_header=False, timeout_graceful_shutdown=1,
+        date_header=False,
     )  # fmt: skip
     # Cut connections are the sandbox's business, not news.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)

@@ -18,6 +18,7 @@ from hubman.civitai.client import Civitai
 from hubman.civitai.freshness import lifetime
 from hubman.civitai.kept import kept
 from hubman.civitai.ledger import Ledger
+from hubman.civitai.limits import FAILURES
 from hubman.civitai.media_cache import Media
 from hubman.civitai.search import ModelSearch
 from hubman.civitai.shared import Shared
@@ -192,6 +193,13 @@ def test_a_tag_is_sent_back_and_304_is_the_same_answer_again(tmp_path: Path) -> 
             assert client.model(5).as_of == then
 
 
+def test_a_tag_that_can_not_be_sent_back_is_none(site: Bench, tmp_path: Path) -> None:
+    site.sandbox.settings.faults = [Fault("/api/v1/enums", status=200, headers={"ETag": '"ü"'}, body="{}")]
+    with site.client(home=tmp_path) as client:
+        client.enums()
+        assert client.enums().model_types
+
+
 @pytest.mark.parametrize(
     ("control", "seconds"),
     [
@@ -219,11 +227,14 @@ def _answers(home: Path, clock: FakeClock, **options: Any) -> Answers:
     return Answers(Ledger(cache_path(home), SCHEMA), _REAL, clock=clock.seconds, **options)
 
 
-def test_answers_with_a_key_or_a_signature_are_not_written(tmp_path: Path) -> None:
+def test_answers_with_a_key_or_a_signature_and_those_of_programs_are_not_written(tmp_path: Path) -> None:
     answers = _answers(tmp_path, FakeClock(), secret="0123456789abcdef")
     for body in (b'{"a": "0123456789abcdef"}', b'{"url": "https://x/y?a=1&X-Amz-Signature=beef"}', b'["/n?token=x"]'):
         answers.keep("/x", body)
     answers.keep("/y", b"{}", cache_control="no-store")
+    # Ten thousand files that are looked up must not push out what a person looked at.
+    answers.keep("/api/v1/models?ids=1%2C2&nsfw=true", b"{}")
+    assert kept(tmp_path).answers == 0
     assert (answers.find("/x"), answers.find("/y")) == (None, None)
 
 
@@ -262,6 +273,20 @@ def test_a_picture_seen_once_is_not_fetched_again(tmp_path: Path) -> None:
         assert client.media(url) == png()
         with pytest.raises(errors.CivitaiError):
             client.media(url, limit=5)
+
+
+def test_pictures_of_a_host_that_fails_are_given_up_at_once(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with (
+        mock.patch.object(httpx.Client, "stream", side_effect=httpx.ConnectError("down")) as tried,
+        Civitai(_REAL, shared=Shared(tmp_path, clock=clock.seconds), sleep=clock.sleep) as client,
+    ):
+        for number in range(9):
+            with pytest.raises(errors.UnavailableError):
+                client.media(f"https://image.example/{number}.jpeg")
+        # The second one found out, the others were told.
+        assert tried.call_count == FAILURES
+        assert sum(clock.slept) < 10
 
 
 def test_a_damaged_cache_is_an_empty_one(tmp_path: Path) -> None:

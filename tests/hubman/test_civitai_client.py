@@ -104,7 +104,7 @@ def test_what_will_not_change_is_not_asked_twice(site: Bench, client: Civitai, s
     assert site.asked("/models/7") == 1
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 520])
 def test_what_may_pass_is_asked_again_after_the_time_told(site: Bench, client: Civitai, status: int) -> None:
     site.sandbox.settings.faults = [Fault("/api/v1/me", status=status, headers={"Retry-After": "7"}, times=2)]
     assert client.me().username == "creator"
@@ -126,6 +126,16 @@ def test_a_html_page_of_a_cdn_is_no_sentence(site: Bench, client: Civitai) -> No
     assert "<html>" not in str(caught.value)
     assert "in a browser" in str(caught.value)
     assert site.asked("/me") == 1
+
+
+def test_a_body_that_can_not_be_unpacked_is_asked_for_again(site: Bench, client: Civitai) -> None:
+    site.sandbox.settings.faults = [
+        Fault("/api/v1/me", status=200, headers={"Content-Encoding": "gzip"}, body="no gzip")
+    ]
+    assert client.me().username == "creator"
+    site.sandbox.settings.faults[0].times = 99
+    with pytest.raises(errors.UnavailableError):
+        client.me()
 
 
 def test_an_unreachable_site_is_named_without_its_key() -> None:
@@ -183,7 +193,7 @@ def test_search_follows_pages_past_empty_ones(site: Bench, client: Civitai, lora
 def test_known_hashes_are_found_in_batches(site: Bench, client: Civitai, lora: Path) -> None:
     seeded = seed_model(site.sandbox, lora, name="Harbor")
     sha256 = client.model(seeded.model_id).versions[0].files[0].sha256
-    matches = client.by_hash_ids([f"{number:064x}" for number in range(1500)] + [sha256])
+    matches = client.by_hash_ids([f"{number:064x}" for number in range(3000)] + [sha256])
     assert [(match.model_version_id, match.hash.lower()) for match in matches] == [(seeded.version_id, sha256)]
     assert site.asked("by-hash/ids") == 2
 

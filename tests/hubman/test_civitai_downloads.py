@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -388,3 +390,58 @@ def test_a_limit_holds_for_all_who_take_bytes() -> None:
     ]
     with pytest.raises(UsageError, match="5M"):
         parse("fast")
+
+
+# servers with other habits --------------------------------------------------------------------------------------------
+
+_CONTENT = bytes(range(256)) * 40
+
+
+class _Odd(BaseHTTPRequestHandler):
+    """Serves ``_CONTENT`` as its path says: without a length, in chunks, or breaking off and never resuming."""
+
+    asked = 0
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        self.send_response(200)
+        if self.path == "/chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for start in range(0, len(_CONTENT), 3000):
+                piece = _CONTENT[start : start + 3000]
+                self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            self.wfile.write(b"0\r\n\r\n")
+            return
+        if self.path == "/breaks":
+            self.send_header("Content-Length", str(len(_CONTENT)))
+        self.send_header("ETag", 'W/"weak"')
+        self.end_headers()
+        whole = self.path == "/plain" or type(self).asked > 2
+        self.wfile.write(_CONTENT if whole else _CONTENT[:5000])
+        self.close_connection = True
+
+
+@pytest.fixture(scope="module")
+def odd() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Odd) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("path", ["/plain", "/chunked", "/breaks"])
+def test_a_server_without_lengths_or_ranges_serves_too(odd: str, path: str, tmp_path: Path) -> None:
+    _Odd.asked = 0
+    sha256 = hashlib.sha256(_CONTENT).hexdigest()
+    with (
+        Civitai(odd, sleep=lambda _s: None) as client,
+        client.downloading(Wish(url=path, dest=tmp_path / "a.bin", sha256=sha256, tuning=_MANY), silent) as got,
+    ):
+        assert (got.verified, got.size) == (True, len(_CONTENT))
+    assert (tmp_path / "a.bin").read_bytes() == _CONTENT

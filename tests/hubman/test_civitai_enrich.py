@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,14 +84,15 @@ def test_what_a_person_said_stays_in_every_field(here: Desk) -> None:
 
 
 def test_what_a_person_took_away_does_not_come_with_the_first_answer(here: Desk) -> None:
-    version_id, _ = here.shared("Harbor", words=["word", "other"], tags=["style", "sea", "boat"])
+    version_id, _ = here.shared("Harbor", words=["word", "other"], tags=["style", "sea", "boat"], description=HTML)
     model = library.version(here.registry, version_id).model_id
     library.update_set(here.registry, model, "tags", add=["sea"])
     edits.edit(here.registry, model, version_id, {"trigger_words": "word", "tags": "own"})
-    edits.edit(here.registry, model, version_id, {"trigger_words": ""})
+    edits.edit(here.registry, model, version_id, {"trigger_words": "", "description": "Mine."})
+    edits.edit(here.registry, model, version_id, {"description": ""})
     here.enrich()
     assert library.version(here.registry, version_id).trigger_words == ()
-    assert _model(here, version_id).tags == ("boat", "own", "style")
+    assert (_model(here, version_id).tags, _model(here, version_id).description) == (("boat", "own", "style"), None)
 
 
 def test_what_a_sidecar_numbered_gets_the_words_that_only_civitai_tells(here: Desk) -> None:
@@ -191,6 +193,13 @@ def test_a_look_up_by_few_digits_believes_only_the_file_itself(here: Desk) -> No
     assert library.version(here.registry, version_id).civitai_id == own.version_id
 
 
+def test_what_was_trained_here_or_has_no_tensors_is_not_looked_for_by_them(here: Desk) -> None:
+    made = add_entry(here.registry, "made", autov3="a" * 64)
+    library.add_record(here.registry, "run", made, {"version_id": made, "name": "made"})
+    add_entry(here.registry, "empty", autov3="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+    assert here.enrich().requests == 1
+
+
 def test_what_is_nice_to_have_waits_when_the_requests_of_the_day_are_used_up(here: Desk) -> None:
     for number in range(5):
         add_entry(here.registry, f"edited {number}", autov3=f"{number}" * 64)
@@ -238,6 +247,22 @@ def test_a_site_that_is_down_deletes_nothing(here: Desk) -> None:
     assert not _model(here, version_id).upstream_deleted
 
 
+def test_a_page_of_a_proxy_that_says_404_deletes_nothing(here: Desk) -> None:
+    version_id, seeded = here.shared("Harbor")
+    here.enrich()
+    here.site.sandbox.settings.faults = [
+        Fault("/api/v1/models/", status=404, body="<html>not here</html>", times=99),
+        Fault("/api/v1/models", status=200, body='{"items":[],"metadata":{}}'),
+    ]
+    with pytest.raises(UnavailableError):
+        here.enrich(again=True)
+    assert not _model(here, version_id).upstream_deleted
+    here.site.sandbox.settings.faults = []
+    here.change("model", seeded.model_id, status="Deleted")
+    here.enrich(again=True)
+    assert _model(here, version_id).upstream_deleted
+
+
 def test_a_short_list_deletes_nothing(here: Desk) -> None:
     version_id, _ = here.shared("Harbor")
     here.enrich()
@@ -259,6 +284,21 @@ def test_what_was_written_stays_when_it_fails_or_is_stopped_midway(here: Desk) -
     assert here.enrich(wanted=NO_PICTURES).found == 3
     assert here.asked() - before == 1, "the hashes were not asked for again"
     assert all(library.version(here.registry, one).civitai_id for one in known)
+
+
+def test_what_a_list_told_is_written_before_what_it_left_out_is_asked_for(here: Desk) -> None:
+    known, listed = here.shared("Harbor")
+    _, hidden = here.shared("Hidden")
+    body = json.dumps({"items": [dict(here.client.model_raw(listed.model_id))], "metadata": {}})
+    here.site.sandbox.settings.faults = [
+        Fault(f"/models/{hidden.model_id}", status=503, times=99),
+        Fault("/api/v1/models", status=200, body=body),
+    ]
+    with pytest.raises(UnavailableError):
+        here.enrich()
+    assert library.version(here.registry, known).civitai_id
+    here.site.sandbox.settings.faults = []
+    assert here.enrich().found == 2
 
 
 def test_facts_that_were_not_written_are_taken_from_the_archive(here: Desk) -> None:
@@ -317,8 +357,47 @@ def test_what_the_site_takes_down_or_leaves_out_stays_known(here: Desk) -> None:
     assert kept is not None
     assert (kept.mode, kept.creator, kept.description[:5], kept.tags) == ("TakenDown", "creator", "Draws", ("style",))
     assert [(one.name, one.is_gone, len(one.files)) for one in kept.versions] == [("v1.0", True, 1)]
+    left = json.dumps({"items": [{**raw, "creator": None}], "metadata": {}})
+    here.site.sandbox.settings.faults = [Fault("/api/v1/models", status=200, body=left)]
     here.enrich(again=True)
-    assert _model(here, version_id).upstream_mode is None
+    assert (_model(here, version_id).upstream_mode, _model(here, version_id).creator) == (None, "creator")
+
+
+def test_a_model_that_only_a_sidecar_numbered_is_marked_too(here: Desk) -> None:
+    own, _ = here.file("own")
+    seeded = seed_model(here.site.sandbox, new_lora(here.folder / "away.safetensors"), name="Away")
+    library.set_facts(here.registry, own, "sidecar", {"civitai_model_id": seeded.model_id})
+    here.enrich()
+    marks = []
+    for status in ("Deleted", "Published"):
+        here.change("model", seeded.model_id, status=status)
+        here.enrich(again=True)
+        marks.append(_model(here, own).upstream_deleted)
+    assert marks == [True, False]
+
+
+_HOSTILE: list[dict[str, Any]] = [
+    {"modelVersions": [{"id": [1]}, {"id": {"a": 1}}, {"id": None}, 5, None]},
+    {"name": "\ud800", "tags": ["\ud800\udfff"], "description": "\x1b]0;x\x07"},
+    {"allowNoCredit": 10**400, "nsfwLevel": 10**30, "extra": float("nan")},
+    {"creator": [], "mode": {"a": 1}, "modelVersions": {"id": 1}},
+    {"creator": {"username": 7}, "mode": "TakenDown", "modelVersions": [{"files": 3, "images": [None]}]},
+]
+
+
+def test_pages_that_nobody_expects_are_kept_and_harm_nothing(here: Desk) -> None:
+    version_id, seeded = here.shared("Harbor")
+    here.enrich()
+    raw = dict(here.client.model_raw(seeded.model_id))
+    for odd in _HOSTILE:
+        body = json.dumps({"items": [None, {"id": "x"}, {**raw, **odd}], "metadata": {"nextPage": 5}})
+        here.site.sandbox.settings.faults = [Fault("/api/v1/models", status=200, body=body)]
+        here.enrich(again=True)
+        here.updates()
+        assert archived(here.registry, seeded.model_id) is not None
+    here.enrich(again=True)
+    model, version = _model(here, version_id), library.version(here.registry, version_id)
+    assert (model.name, model.upstream_deleted, version.trigger_words) == ("Harbor", False, ("word",))
 
 
 def test_show_tells_what_is_archived(
@@ -365,7 +444,7 @@ def test_none_come_where_none_are_wanted_or_there_are_some_already(here: Desk, t
     version_id, _ = here.shared("Harbor", previews=[example])
     own, _ = here.shared("Meadow", previews=[example])
     edits.show_first(here.registry, own, write_png(tmp_path / "own.png", "green"))
-    assert here.enrich(wanted=NO_PICTURES).pictures == 0
+    assert here.enrich(models=library.model_ids(here.registry, "harbor"), wanted=NO_PICTURES).pictures == 0
     assert library.version(here.registry, version_id).previews == ()
     assert here.enrich().pictures == 1
     assert [one.source for one in library.version(here.registry, own).previews] == ["user"]

@@ -121,6 +121,7 @@ ASKED = "https://civitai.com/api/v1/models?limit=5&types=LORA&types=DoRA&cursor=
         ({"nextPage": "https://evil.example/models?cursor=9", "nextCursor": "9|2"}, f"{ASKED[:-3]}9%7C2"),
         ({"nextPage": "https://evil.example/models?cursor=9"}, ""),
         ({"nextCursor": 40}, f"{ASKED[:-3]}40"),
+        ({"nextCursor": "\ud800"}, f"{ASKED[:-3]}%3F"),
         ({"nextPage": 7, "nextCursor": True}, ""),
         ({"nextPage": "x" * 9000}, ""),
         ({}, ""),
@@ -176,6 +177,7 @@ def test_what_is_here_is_known_by_any_hash_and_by_number(tmp_path: Path) -> None
         ("https://i/elsewhere/7.png", "image", "https://i/elsewhere/7.png"),
         ("https://i/elsewhere/7.mp4", "video", ""),
         ("", "image", ""),
+        ("http://[bad/original=true/7.jpeg", "image", "http://[bad/original=true/7.jpeg"),
     ],
 )
 def test_small_stills_are_asked_for_by_the_address(url: str, kind: str, expected: str) -> None:

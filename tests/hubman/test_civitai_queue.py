@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hubman.civitai import queue
+from hubman.civitai import queue, session
+from hubman.civitai.client import Civitai
 from hubman.civitai.downloader import drain
 from hubman.jobs import store
 from hubman.progress import Progress, silent
@@ -186,18 +187,19 @@ def test_a_job_works_the_queue_off_and_one_that_is_killed_is_followed_by_another
     assert job is not None
     assert again is not None
     assert again.id == job.id
-    while not (at := queue.items(registry)[0]).done:
-        assert not at.ended
-    assert at.state == "running"
-    store.kill(store.get(registry, job.id))
-    while queue.items(registry)[0].state == "running":
-        pass
-    assert queue.items(registry)[0].state == "queued"
+
+    def kill(event: Progress) -> None:
+        if event.stage == "download" and event.done:
+            assert queue.items(registry)[0].state == "running"
+            store.kill(store.get(registry, job.id))
+
+    assert store.follow(registry, job.id, kill, pause=0.02).state == "failed"
+    (at,) = queue.items(registry)
+    assert at.state == "queued"
     site.sandbox.settings.rules = []
     (item,) = queue.follow(registry, [at.id], silent, pause_s=0.02)
     assert (item.state, item.verified) == ("done", True)
     assert Path(item.path).read_bytes() == source.read_bytes()
-    assert store.look(registry, job.id).state == "failed"
     assert queue.start(registry) is None
 
 
@@ -207,3 +209,29 @@ def test_300_faults_leave_right_bytes_or_a_reason_in_small(tmp_path: Path) -> No
     assert (found.wrong, found.twice, found.open, found.unverified) == ([], [], [], 0)
     assert found.done + len(found.failed) == 20
     assert found.done >= 14
+
+
+def test_what_kills_every_downloader_fails_at_last(registry: Registry) -> None:
+    (item,) = queue.add(registry, ["7"], site=None, into=None)
+    dead = 2**22 + 1
+    for _ in range(pull_queue.MOST_DEATHS):
+        assert pull_queue.claim(registry, dead, None, lambda _db: None) == item.id
+        (found,) = queue.items(registry)
+    assert (found.state, found.position) == ("failed", 0)
+    assert "died" in found.error
+
+
+def test_a_site_that_can_not_be_reached_fails_its_own_items_alone(
+    registry: Registry, site: Bench, seeded: list[Seeded]
+) -> None:
+    queue.add(registry, ["7"], site="sandbox", into=None)
+    queue.add(registry, [str(seeded[0].version_id)], site=None, into=None)
+    with site.client("") as client:
+
+        def connect(name: str | None) -> Civitai:
+            return client if name is None else session.connect(registry.home, name)
+
+        assert drain(registry, connect, silent, lambda: False, lambda _db: None) == {"done": 1, "failed": 1}
+    assert [item.error for item in queue.items(registry) if item.error] == [
+        "no sandbox is running: start one in another terminal with: hubman sandbox"
+    ]

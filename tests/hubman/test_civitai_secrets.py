@@ -55,7 +55,7 @@ for line in [
 os.environ["CIVITAI_API_KEY"] = key
 crash("hubman.civitai.lenient.decode", lambda client: client.me())
 crash("httpx.Client.send", lambda client: client.search("x"))
-crash("httpcore.ConnectionPool.handle_request", lambda client: client.download(5, Path("x")))
+crash("httpcore.ConnectionPool.handle_request", lambda client: client.download(5, Path(os.environ["HUBMAN_HOME"]) / "x"))
 print(Path("/proc/self/cmdline").read_bytes(), Path("/proc/self/comm").read_text())
 """
 

@@ -88,8 +88,11 @@ def test_an_update_tells_what_changed(here: Desk) -> None:
         trainedWords=["Word,", "harbour"],
         description="<p>Sharper.</p><ul><li>new eyes</li></ul>",
     )
+    (file,) = here.site.sandbox.world.files(number)
+    here.change("file", file["id"], sizeKB=file["sizeKB"] + 3)
     (update,) = here.updates()
     assert update.changelog == "Sharper.\n\n- new eyes"
+    # Some bytes more in a header are no news.
     assert update.changes == Changes(base_model_before="SD 1.5", base_model="SDXL 1.0", words_added=("harbour",))
     assert list(update.changes.lines()) == [("base", "SD 1.5 → SDXL 1.0"), ("words", "+harbour")]
     assert (update.version, update.creator) == (number, "creator")
@@ -123,20 +126,15 @@ def test_a_version_that_only_moved_to_the_front_is_no_news(here: Desk) -> None:
 
 
 def test_the_newest_is_the_one_made_last_wherever_it_stands_on_the_page(here: Desk) -> None:
-    model, seeded, number = _outdated(here)
+    model, seeded, _ = _outdated(here)
+    number = here.published(seeded, "v3.0")
     document = here.client.model_raw(seeded.model_id)
     turned = {**document, "modelVersions": [*reversed(document["modelVersions"])]}
     body = json.dumps({"items": [turned], "metadata": {}})
     here.site.sandbox.settings.faults = [Fault("/api/v1/models", status=200, body=body)]
-    assert [update.version for update in here.updates()] == [number]
-    assert "U" in _flags(here, model)
-
-
-def test_versions_between_are_named(here: Desk) -> None:
-    _, seeded, _ = _outdated(here)
-    here.published(seeded, "v3.0")
     (update,) = here.updates()
-    assert (update.newest, update.between) == ("v3.0", ("v2.0",))
+    assert (update.version, update.between) == (number, ("v2.0",))
+    assert "U" in _flags(here, model)
 
 
 def test_early_access_is_marked_with_its_deadline(here: Desk) -> None:
@@ -195,8 +193,8 @@ def test_an_ignored_version_is_no_news_until_a_later_one_comes(here: Desk) -> No
     model, seeded, number = _outdated(here)
     here.updates()
     follow.ignore(here.registry, seeded.model_id, number)
+    assert "U" not in _flags(here, model), "at once"
     assert here.updates() == []
-    assert "U" not in _flags(here, model)
     here.published(seeded, "v3.0")
     (update,) = here.updates()
     assert (update.newest, update.between) == ("v3.0", ())
@@ -218,8 +216,8 @@ def test_ignoring_can_be_taken_back_and_done_anew(here: Desk) -> None:
     here.updates()
     follow.ignore(here.registry, seeded.model_id)
     undo.undo(here.registry)
+    assert "U" in _flags(here, model), "at once"
     assert (follow.ignored(here.registry), len(here.updates())) == ([], 1)
-    assert "U" in _flags(here, model)
     assert follow.unignore(here.registry, seeded.model_id) is None
 
 
@@ -331,7 +329,9 @@ def test_creators_and_models_are_followed_by_name_model_and_address(
     cli: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, seeded, number = _outdated(cli)
-    for ref in ("creator", "Harbor", "https://civitai.com/user/creator/models"):
+    away = seed_model(cli.site.sandbox, new_lora(cli.folder / "away" / "far.safetensors"), name="Far")
+    page = f"https://civitai.com/models/{away.model_id}"
+    for ref in ("creator", "Harbor", "https://civitai.com/user/creator/models", page, str(away.version_id)):
         assert run(["follow", "creator", ref]) == 0
         assert run(["following", "--json"]) == 0
         said = capsys.readouterr().out
@@ -343,6 +343,8 @@ def test_creators_and_models_are_followed_by_name_model_and_address(
     capsys.readouterr()
     assert run(["following", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+    assert run(["follow", "creator", "nobody"]) == 1
+    assert "no creator called nobody" in capsys.readouterr().err
     assert run(["unfollow", "creator", "nobody"]) == 1
     assert run(["follow", "everyone", "x"]) == 2
 

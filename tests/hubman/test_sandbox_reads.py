@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.civitai import Bench, bench
 
@@ -113,6 +115,8 @@ def test_any_text_counts_as_true_where_the_site_coerces(shop: Bench) -> None:
     assert {model.get("mode") for model in archived} == {None, "Archived", "TakenDown"}
     assert not any(model.get("mode") for model in _models(shop, "archived="))
     assert not _models(shop, "followed=false", key="creator")
+    assert not _models(shop, "favorites=true", key="creator")
+    assert _models(shop, "favorites=false", key="creator")
 
 
 def test_an_archived_model_has_no_files_and_a_taken_down_one_no_pictures(shop: Bench) -> None:
@@ -553,6 +557,40 @@ def test_the_storage_host_resumes_only_the_same_file(shop: Bench) -> None:
     assert part(f"bytes={length}-") == (416, b"", f"bytes */{length}")
     assert part("bytes=1-2,4-5")[0] == 200
     assert part("lines=1-2")[0] == 200
+
+
+@settings(max_examples=60, deadline=None)
+@given(first=st.integers(0, 60), last=st.one_of(st.none(), st.integers(0, 60)))
+def test_any_range_brings_what_a_slice_would(shop: Bench, first: int, last: int | None) -> None:
+    location, body = _small_file(shop)
+    answer = shop.http.get(location, headers={"Range": f"bytes={first}-{'' if last is None else last}"})
+    if last is not None and last < first:
+        assert (answer.status_code, answer.content) == (200, body)
+    else:
+        assert (answer.status_code, answer.content) == (206, body[first : None if last is None else last + 1])
+
+
+def _small_file(shop: Bench) -> tuple[str, bytes]:
+    version = _versions(shop, "types=Workflows&limit=1")[0]
+    location = shop.get(f"/api/download/models/{version['id']}").headers["Location"]
+    return location, shop.http.get(location).content
+
+
+def test_training_data_has_a_door_of_its_own(shop: Bench) -> None:
+    public = [
+        file for file in _store(shop, "file") if file["type"] == "Training Data" and file["visibility"] == "Public"
+    ]
+    answers = [shop.get(f"/api/download/training-data/{file['modelVersionId']}") for file in public]
+    names = {httpx.URL(answer.headers["Location"]).params["name"] for answer in answers if answer.status_code == 307}
+    assert names
+    assert names <= {file["name"] for file in public}
+    without = {file["modelVersionId"] for file in _store(shop, "file")} - {file["modelVersionId"] for file in public}
+    assert shop.get(f"/api/download/training-data/{min(without)}").status_code == 404
+
+
+def test_another_method_is_refused_in_json(shop: Bench) -> None:
+    answer = shop.post("/api/v1/me", {})
+    assert (answer.status_code, answer.json()) == (405, {"error": "Method not allowed"})
 
 
 def test_a_signed_address_lives_its_time(shop: Bench) -> None:

@@ -66,7 +66,8 @@ class Example:
         return json.dumps(self.body)
 
     def ask(self, site: Civitai) -> Any:
-        return CALLS.get(self.call, CALLS["enums"])(site)
+        call = CALLS.get(self.call, CALLS["enums"])
+        return call(site)
 
 
 @functools.cache

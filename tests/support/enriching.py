@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +17,13 @@ from hubman.civitai.client import Civitai
 from hubman.civitai.enrich import Enriched, enrich
 from hubman.civitai.updates import Update, updates
 from hubman.progress import Report, silent
-from hubman.sandbox import Seeded, seed_model
+from hubman.sandbox import Sandbox, Seeded, files, seed_model, versions
+from hubman.sandbox.accounts import CREATOR_USER, FULL, Caller
+from hubman.sandbox.trpc import Call
 from registry import timestamps
 from registry.database import Registry
 from registry.scan import index_file
-from tests.support.civitai import Bench, digest, quick_registry, write_lora
+from tests.support.civitai import Bench, quick_registry, write_lora
 
 DAY = timedelta(days=1)
 _numbers = itertools.count(1)
@@ -55,12 +60,18 @@ class Desk:
         """A further version of a model on the site, with a file that is not here; returns its number."""
         path = new_lora(self.folder / "elsewhere" / f"{name}.safetensors")
         base = {"modelId": seeded.model_id, "name": name, "baseModel": "SD 1.5"}
-        with self.site.client("full") as owner:
-            number = owner.upsert_version({**base, **fields})
-            sent = owner.upload_file(path, name=path.name, sha256=digest(path))
-            about = {"name": path.name, "type": "Model", "modelVersionId": number, "sizeKB": sent.size / 1024}
-            owner.create_file({**about, "url": sent.url, "s3Path": sent.key})
-            owner.publish_version(number)
+        sandbox = self.site.sandbox
+        call = Call(sandbox.world, Caller(CREATOR_USER, FULL, 0))
+        with sandbox.world.store.transaction():
+            number = int(versions.upsert(call, {**base, "status": "Draft", **fields})["id"])
+            about = {
+                "name": path.name,
+                "type": "Model",
+                "modelVersionId": number,
+                "url": f"{sandbox.world.storage}/models/{number}",
+            }
+            files.create(call, {**about, "sizeKB": path.stat().st_size / 1024, "s3Path": _put(sandbox, path, number)})
+            versions.publish(call, {"id": number})
         return number
 
     def change(self, kind: str, number: int, **fields: Any) -> None:
@@ -79,9 +90,24 @@ class Desk:
         return self.site.asked("/api/v1/")
 
 
+def _put(sandbox: Sandbox, path: Path, number: int) -> str:
+    key = f"test/{number}{path.suffix}"
+    shutil.copyfile(path, sandbox.world.blob_path(key))
+    return key
+
+
+@functools.cache
+def _fresh_registry() -> bytes:
+    """An empty registry's file: to make its tables takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        Registry(Path(folder)).close()
+        return (Path(folder) / "registry.db").read_bytes()
+
+
 @contextmanager
 def desk(site: Bench, folder: Path) -> Iterator[Desk]:
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "home").mkdir(parents=True, exist_ok=True)
+    (folder / "home" / "registry.db").write_bytes(_fresh_registry())
     site.sandbox.settings.faults = []
     with site.client("") as client, quick_registry(folder / "home") as registry:
         yield Desk(site, client, registry, folder)

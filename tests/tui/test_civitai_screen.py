@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
-from hubman.civitai import queue
+from hubman.civitai import follow, queue
 from hubman.jobs.records import Job
 from hubman.sandbox import Fault, seed_model
 from registry import pull_queue
@@ -176,7 +176,9 @@ async def test_the_level_decides_what_is_asked_and_what_is_covered(app: HubmanAp
         assert list(hits(app)) == ["Quillon night"]
 
 
-async def test_a_page_shows_files_scans_texts_and_pictures_whose_prompt_goes_to_generate(app: HubmanApp) -> None:
+async def test_a_page_shows_files_scans_texts_and_pictures_whose_prompt_goes_to_generate(
+    app: HubmanApp, home: Path
+) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await search(pilot, "quillon ink")
         await press(pilot, "enter")
@@ -190,6 +192,9 @@ async def test_a_page_shows_files_scans_texts_and_pictures_whose_prompt_goes_to_
         await press(pilot, "y")
         assert "/models/" in app.clipboard
         assert "modelVersionId=" in app.clipboard
+        await press(pilot, "f")
+        with Registry(home) as registry:
+            assert [one.name for one in follow.following(registry)] == ["creator"]
         await press(pilot, "T")
         assert app.current_mode == "generate"
         assert app.screen.query_one(TextArea).text == "a harbor at dusk"

@@ -46,7 +46,7 @@ async def test_a_failed_job_shows_its_error_and_can_be_resumed(
     open_app: OpenApp, home: Path, started: list[Job]
 ) -> None:
     with Registry(home) as registry:
-        job = fake_job(registry, "pull", "pull 42", {"ref": "42"}, state="failed", error="the disk is full: free 2 GB")
+        job = fake_job(registry, "downloads", "downloads", {}, state="failed", error="the disk is full: free 2 GB")
     app = open_app()
     async with app.run_test(size=(120, 30)) as pilot:
         await _at_jobs(app, pilot)

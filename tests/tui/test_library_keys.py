@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hubman.civitai import queue
+from hubman.jobs import store
 from hubman.jobs.records import Job
 from registry import edits, library
 from registry.database import Registry
@@ -176,7 +178,7 @@ async def test_only_loras_go_into_prompts(open_app: OpenApp, home: Path, folder:
     "ref", ["https://civitai.com/models/7?modelVersionId=9", "urn:air:sdxl:lora:civitai:7@9", "9", "a" * 64]
 )
 async def test_plus_pulls_by_address_air_number_or_hash_and_refuses_what_is_none(
-    open_app: OpenApp, started: list[Job], ref: str
+    open_app: OpenApp, home: Path, started: list[Job], ref: str
 ) -> None:
     app = open_app()
     async with app.run_test(size=(120, 30)) as pilot:
@@ -188,7 +190,9 @@ async def test_plus_pulls_by_address_air_number_or_hash_and_refuses_what_is_none
         await press(pilot, "end", "ctrl+u")
         await write(pilot, ref)
         await press(pilot, "enter")
-        assert [(job.kind, job.request["ref"]) for job in started] == [("pull", ref)]
+        assert [job.kind for job in started] == ["downloads"]
+    with Registry(home) as registry:
+        assert [item.ref for item in queue.items(registry)] == [ref]
 
 
 async def test_p_opens_the_form_for_the_chosen_version_and_q_leaves_it(
@@ -236,7 +240,7 @@ async def test_u_asks_for_the_marked_and_capital_u_for_all(
         assert asked == [ids[:1], [], ids]
 
 
-async def test_capital_i_asks_what_civitai_knows_of_the_marked(
+async def test_capital_i_asks_what_civitai_knows_and_tells_it_once(
     open_app: OpenApp, home: Path, folder: Path, started: list[Job]
 ) -> None:
     app = open_app()
@@ -245,6 +249,14 @@ async def test_capital_i_asks_what_civitai_knows_of_the_marked(
         ids = list(_screen(app).order.ids)
         await press(pilot, "I", "asterisk", "I")
         assert [(job.kind, job.request["models"]) for job in started] == [("enrich", ids[:1]), ("enrich", ids)]
+        with Registry(home) as registry:
+            store.finish(
+                registry, started[1].id, "done", result={"found": 2, "unknown": 1, "pictures": 1, "waiting": 0}
+            )
+        for _ in range(2):
+            app.poll_soon()
+            await settle(pilot)
+        assert [note for note in notes_of(app) if "Civitai," in note] == ["2 known to Civitai, 1 unknown, 1 picture"]
 
 
 async def test_r_renames_the_model_alone_or_with_its_files(open_app: OpenApp, home: Path, folder: Path) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from hubman.civitai.limiter import Limiter, ledger_path
 from hubman.jobs.records import Job
 from hubman.progress import Progress
 from registry import timestamps
@@ -17,7 +20,7 @@ from tui.services.watch import JobView, Snapshot
 @pytest.fixture
 def view() -> JobView:
     job = Job(
-        id="j1", kind="pull", title="pull", state="running", folder="/j", request={}, created_at=timestamps.of(NOW)
+        id="j1", kind="downloads", title="downloads", state="running", folder="/j", request={}, created_at=timestamps.of(NOW)
     )  # fmt: skip
     return JobView(job, Progress(stage="download", done=0, total=100e6, unit="B"))
 
@@ -38,6 +41,23 @@ def test_the_speed_is_that_of_all_downloads_since_they_began(view: JobView) -> N
     assert speed.words == "↓ 1"
     speed.look(Snapshot(), 114.0)
     assert speed.words == ""
+
+
+def test_the_budget_of_requests_is_told_once_some_of_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBMAN_CIVITAI_RATE", "2")
+    assert library_status.budget_words(tmp_path) == ""
+    limiter = Limiter(ledger_path(tmp_path), frozenset(("civitai.com",)))
+    with limiter.request("https://civitai.com/api/v1/models") as permit:
+        permit.answered(200)
+    assert library_status.budget_words(tmp_path) == "API 19 of 20"
+    with limiter.request("https://civitai.com/api/v1/models") as permit:
+        permit.answered(429, told=3000.0)
+    limiter.close()
+    assert re.fullmatch(r"API waits (2999|3000) s \(too many requests\)", library_status.budget_words(tmp_path))
+    monkeypatch.setenv("HUBMAN_CIVITAI_RATE", "many")
+    assert library_status.budget_words(tmp_path) == ""
 
 
 def test_the_line_says_what_is_marked_under_way_and_when_the_disk_was_checked() -> None:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from tui import formats, pulls
 from tui.pulls import Pulls
-from tui.screens import handing
+from tui.screens import handing, queueing
 from tui.screens.base import HubScreen
 from tui.widgets.queue_strip import QueueStrip
 
 if TYPE_CHECKING:
     from textual.timer import Timer
 
-    from registry.database import Registry
     from registry.pull_queue import PullItem
     from tui.services.civitai_link import Link
 
@@ -76,25 +75,7 @@ class CivitaiBase(HubScreen):
 
     def queue_pull(self, ref: str, title: str) -> None:
         """Put a download into the queue, and make sure that somebody works it off."""
-        site = self.site
-
-        def work(registry: Registry) -> list[PullItem]:
-            from hubman.civitai import queue
-
-            found = queue.add(registry, [ref], site=site, into=None)
-            queue.start(registry)
-            return found
-
-        def done(items: list[PullItem]) -> None:
-            first = items[0] if items else None
-            if first is not None and first.state == "paused":
-                self.say(f"{title} is in the queue, and paused: Q shows it")
-            else:
-                self.say(f"queued: {title}", private="queued")
-            self.look_at_pulls()
-            self.hub.poll_soon()
-
-        self.change(work, done)
+        queueing.queue_pull(self, ref, title, site=self.site, done=self.look_at_pulls)
 
     def do_queue(self) -> None:
         from tui.screens.civitai_queue import QueueScreen

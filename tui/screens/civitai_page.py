@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui import actions, civitai_page, formats, remote_words
+from tui import actions, civitai_page, following, formats, remote_words
 from tui.civitai_page import VersionPage
 from tui.screens.civitai_base import CivitaiBase, called, page_address
 from tui.widgets.picture import Picture
@@ -234,6 +234,13 @@ class PageScreen(CivitaiBase):
     def do_creator(self) -> None:
         self.dismiss(None)
         self._show_creator(self._hit.model.creator)
+
+    def do_follow(self) -> None:
+        creator = self._hit.model.creator
+        self.change(
+            lambda registry: following.turn(registry, creator),
+            lambda is_followed: self.say(following.told(formats.one_line(creator), is_followed=is_followed)),
+        )
 
     async def do_copy(self) -> None:
         await self.copy_address(self._address)

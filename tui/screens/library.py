@@ -40,7 +40,7 @@ A    add a folder of LoRA files; they stay where they are
 FIRST = 200
 """Rows of a new query that are shown before all of them are known."""
 
-CHANGING_JOBS = frozenset(("scan", "pull", "train", "sync", "publish", "enrich", "updates"))
+CHANGING_JOBS = frozenset(("scan", "downloads", "train", "sync", "publish", "enrich", "updates"))
 """Kinds of jobs after which the list is read again."""
 
 
@@ -77,6 +77,7 @@ class LibraryScreen(LibraryMarks):
         self._finished: frozenset[str] | None = None
         self._checked_at = ""
         self._speed = library_status.Speed()
+        self._budget = ""
         self._ticks = 0
 
     def body(self) -> Iterable[Widget]:
@@ -186,7 +187,14 @@ class LibraryScreen(LibraryMarks):
         self.query_one("#hits", Static).update((f"{marked:,} marked · " if marked else "") + text)
         combo = f"combo {self.hub.combo.words}" if self.hub.combo.parts else ""
         range_ = "range: v keeps it" if self._range_from is not None else ""
-        others = (range_, self.moving, combo, self._speed.words, library_status.index_words(self.hub.index))
+        others = (
+            range_,
+            self.moving,
+            combo,
+            self._speed.words,
+            self._budget,
+            library_status.index_words(self.hub.index),
+        )
         seconds = library_status.seconds_since(self._checked_at, self.hub.index, monotonic())
         said = library_status.line(self._total, seconds, marked, self.marked_bytes, others=others)
         self.query_one("#status", Static).update(said)
@@ -235,7 +243,9 @@ class LibraryScreen(LibraryMarks):
         if self._finished is not None and ended - self._finished:
             self.reload(facets=True)
         self._finished = ended
+        self.tell_enriched(snapshot)
         self._speed.look(snapshot, monotonic())
+        self._budget = library_status.budget_words(self.hub.data.home)
         self.show_status()
 
     def show_index(self) -> None:

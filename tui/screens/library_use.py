@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui import formats, publish_subject
-from tui.screens import handing
+from tui.screens import handing, queueing
 from tui.screens.library_trash import LibraryTrash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hubman.jobs.records import Job
     from registry.database import Registry
     from registry.journal import Entry
     from registry.moving import Watch
     from registry.organise import Line
+    from tui.services.watch import Snapshot
 
 
 class LibraryUse(LibraryTrash):
@@ -23,6 +25,8 @@ class LibraryUse(LibraryTrash):
 
     moving: str = ""
     """How far the files are that are being moved; empty when none are."""
+    _enriching: str = ""
+    """The job that asks what Civitai knows, until its answer was told."""
 
     def lacks(self, need: str) -> str:
         if need == "opening":
@@ -198,7 +202,7 @@ class LibraryUse(LibraryTrash):
 
         def done(text: str | None) -> None:
             if text:
-                self.start_job("pull", f"pull {text.strip()}", {"ref": text.strip(), "site": None})
+                queueing.queue_pull(self, text.strip(), text.strip())
 
         hint = "A page's address, an AIR (urn:air:…), a version's number, or a hash."
         self.app.push_screen(Ask("pull from Civitai", hint=hint, check=_check_ref), done)
@@ -217,7 +221,25 @@ class LibraryUse(LibraryTrash):
 
     def do_enrich(self) -> None:
         models = self.targets()
-        self.start_job("enrich", f"ask what Civitai knows of {formats.count(len(models), 'model')}", {"models": models})
+
+        def begun(job: Job) -> None:
+            self._enriching = job.id
+
+        title = f"ask what Civitai knows of {formats.count(len(models), 'model')}"
+        self.start_job("enrich", title, {"models": models}, begun)
+
+    def tell_enriched(self, snapshot: Snapshot) -> None:
+        """Say what came of the question what Civitai knows, once."""
+        view = snapshot.of(self._enriching) if self._enriching else None
+        if view is None or not view.job.ended:
+            return
+        from tui import news
+
+        self._enriching = ""
+        if view.job.state == "done":
+            self.say(news.enriched(view.job.result or {}))
+        elif view.job.error:
+            self.complain(view.job.error)
 
 
 def _carry_out(registry: Registry, lines: Sequence[Line], watch: Watch) -> Entry | None:

@@ -11,7 +11,7 @@ from textual.containers import Container, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui import actions, formats, news
+from tui import actions, following, formats, news
 from tui.screens.civitai_base import CivitaiBase
 from tui.widgets.columns import Column
 from tui.widgets.queue_strip import QueueStrip
@@ -245,8 +245,10 @@ class UpdatesScreen(CivitaiBase):
         update = self.update_at
         if update is not None:
             name = formats.one_line(update.creator)
-            told = {True: f"following {name}  (z undoes)", False: f"no longer following {name}  (z undoes)"}
-            self._edit(lambda registry: _turn_follow(registry, update.creator), told.__getitem__)
+            self._edit(
+                lambda registry: following.turn(registry, update.creator),
+                lambda is_followed: f"{following.told(name, is_followed=is_followed)}  (z undoes)",
+            )
 
     def do_undo(self) -> None:
         self._edit(_undo, lambda label: f"undone: {label}")
@@ -275,17 +277,6 @@ def _ignore(registry: Registry, model: int, version: int | None) -> None:
     from hubman.civitai import follow
 
     follow.ignore(registry, model, version)
-
-
-def _turn_follow(registry: Registry, creator: str) -> bool:
-    """Follow a creator, or no longer; whether he is followed now."""
-    from hubman.civitai import follow
-
-    if any(one.name.casefold() == creator.casefold() for one in follow.following(registry) if one.kind == "creator"):
-        follow.unfollow(registry, creator=creator)
-        return False
-    follow.follow(registry, creator=creator)
-    return True
 
 
 def _undo(registry: Registry) -> str:

@@ -46,6 +46,7 @@ class Cards(RowList[Item]):
         super().__init__(id=id)
         self._pictures: StripCache[str] = StripCache(_KEPT)
         self._wanted: list[str] = []
+        self._lines: dict[str, set[int]] = {}
         self._generation = 0
 
     # what a card shows --------------------------------------------------------------------------------------------
@@ -156,8 +157,11 @@ class Cards(RowList[Item]):
         bottom = (self.scroll_offset.y + self.size.height - 1) // self.card.height + 1
         first, last = top * self.across, min(self.row_count, bottom * self.across)
         self.rows_needed(first, last)
-        keys = [self.key(item) for item in map(self.item, range(first, last)) if item is not None]
-        self._wanted = [key for key in keys if key not in self._pictures]
+        shown = [(index, item) for index in range(first, last) if (item := self.item(index)) is not None]
+        self._lines = {}
+        for index, item in shown:
+            self._lines.setdefault(self.key(item), set()).add(index // self.across * self.card.height)
+        self._wanted = [key for key in self._lines if key not in self._pictures]
         if self._wanted and not any(worker.group == "pictures" and worker.is_running for worker in self.workers):
             begin(self, self._load, group="pictures")
 
@@ -170,7 +174,9 @@ class Cards(RowList[Item]):
             if generation == self._generation:
                 for key, strips in zip(batch, loaded, strict=True):
                     self._pictures.put(key, strips)
-            self.refresh()
+            # A whole screen of pictures takes longer to paint than the rows that these stand in.
+            for line in set().union(*(self._lines.get(key, set()) for key in batch)):
+                self.refresh_lines(line, self.picture.height)
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self._base

@@ -23,7 +23,7 @@ class HitList(RowList["Hit"]):
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("", 1),
         Column("Name", 18, grow=True),
-        Column("Type", 6, drop=4),
+        Column("Type", 10, drop=4),
         Column("Base", 12, drop=1),
         Column("Creator", 12, drop=3),
         Column("Downloads", 9, drop=2, right=True),

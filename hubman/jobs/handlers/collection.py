@@ -1,4 +1,4 @@
-"""Jobs that move and index files, or ask about them: scan, pull, enrich, updates, publish, sync."""
+"""Jobs that move and index files, or ask about them: scan, enrich, updates, publish, sync."""
 
 from __future__ import annotations
 
@@ -31,17 +31,6 @@ def scan(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dic
         may_hash=may_hash(registry),
     )
     return plain(result)
-
-
-def pull(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: ``ref``, optional ``site`` (an address other than the configured one), optional ``into``."""
-    from hubman.civitai.pull import pull as pull_model
-    from hubman.civitai.session import connect
-
-    into = Path(job.request["into"]) if job.request.get("into") else registry.models_folder / "pulled"
-    with connect(registry.home, job.request.get("site")) as client:
-        watch = stoppable(report, should_stop)
-        return plain(pull_model(registry, client, job.request["ref"], into=into, report=watch))
 
 
 def enrich(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -12,6 +13,7 @@ from hubman.sandbox import index, tags
 from hubman.sandbox.accounts import CREATOR_USER
 from hubman.sandbox.catalogue import families, numbers, words
 from hubman.sandbox.catalogue.families import Family, Ground
+from hubman.sandbox.catalogue.pictures import Picture
 from hubman.sandbox.store import Doc
 from hubman.sandbox.world import World
 from registry.errors import UsageError
@@ -46,12 +48,15 @@ def seed_catalogue(world: World, n: int, seed: int) -> Catalogue:
     with world.store.transaction():
         _remove(world)
         ground = _ground(world, seed)
-        counts = dict.fromkeys(("models", "versions", "files", "images"), 0)
+        counts: Counter[str] = Counter()
         for start in range(1, n + 1, _AT_ONCE):
             batch = [families.make(ground, place) for place in range(start, min(start + _AT_ONCE, n + 1))]
-            _put(world, batch, counts)
+            counts += _put(world, batch)
         _add_collections(world, ground, n)
-        found = Catalogue(**counts, creators=len(ground.creators))
+        found = Catalogue(
+            models=counts["model"], versions=counts["version"], files=counts["file"], images=counts["image"],
+            creators=len(ground.creators),
+        )  # fmt: skip
         world.store.put("catalogue", {"id": _ID, "n": n, "seed": seed, "counts": msgspec.to_builtins(found)})
         index.refresh(world)
     return found
@@ -70,7 +75,7 @@ def seed_hashes(world: World, sha256s: Sequence[str]) -> None:
         file["hashes"] = {"SHA256": value.upper(), "AutoV2": value[:10].upper()}
         found.append(family)
     with world.store.transaction():
-        _put(world, found, {})
+        _put(world, found)
         index.refresh(world)
 
 
@@ -96,26 +101,24 @@ def _ground(world: World, seed: int) -> Ground:
 
 
 def _user(which: int) -> Doc:
-    from hubman.sandbox.catalogue.pictures import Picture
-
     stem = words.CREATORS[which % len(words.CREATORS)]
     number = which // len(words.CREATORS)
     face = f"/media/{Picture(which, 96, 96).key}/width=96/{which}.jpeg" if which % 3 else None
     return {"id": numbers.user(which), "username": f"{stem}{number or ''}", "image": face}
 
 
-def _put(world: World, batch: Sequence[Family], counts: dict[str, int]) -> None:
-    def every(kind: str, docs: Iterable[Doc], parent: str) -> None:
-        found = list(docs)
-        world.store.put_many(kind, found, [doc[parent] for doc in found])
-        counts[f"{kind}s"] = counts.get(f"{kind}s", 0) + len(found)
-
-    every("model", (family.model for family in batch), "userId")
-    every("version", (doc for family in batch for doc in family.versions), "modelId")
-    every("file", (doc for family in batch for doc in family.files), "modelVersionId")
-    every("post", (doc for family in batch for doc in family.posts), "modelVersionId")
-    every("image", (doc for family in batch for doc in family.images), "postId")
-    counts.pop("posts", None)
+def _put(world: World, batch: Sequence[Family]) -> Counter[str]:
+    """Store the families; returns how many there were of each kind."""
+    documents: dict[str, tuple[list[Doc], str]] = {
+        "model": ([family.model for family in batch], "userId"),
+        "version": ([doc for family in batch for doc in family.versions], "modelId"),
+        "file": ([doc for family in batch for doc in family.files], "modelVersionId"),
+        "post": ([doc for family in batch for doc in family.posts], "modelVersionId"),
+        "image": ([doc for family in batch for doc in family.images], "postId"),
+    }
+    for kind, (docs, parent) in documents.items():
+        world.store.put_many(kind, docs, [doc[parent] for doc in docs])
+    return Counter({kind: len(docs) for kind, (docs, _parent) in documents.items()})
 
 
 def _add_collections(world: World, ground: Ground, n: int) -> None:

@@ -129,6 +129,6 @@ def _add_access(found: Filter, world: World, query: QueryParams) -> None:
         found.add("generates")
     if loose(query, "fromPlatform"):
         found.add("on_site")
-    if {"favorites", "hidden", "followed"} & {name for name in query if loose(query, name)}:
+    if loose(query, "followed") or strict(query, "favorites") or strict(query, "hidden"):
         # The sandbox's users have marked nothing and follow nobody.
         found.add("0")

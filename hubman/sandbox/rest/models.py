@@ -7,7 +7,7 @@ from starlette.requests import Request
 from hubman.sandbox import shapes
 from hubman.sandbox.public import is_public, level_of, releases
 from hubman.sandbox.rest import filters, paging
-from hubman.sandbox.rest.answers import Caching, RestError, caller, need_caller, route
+from hubman.sandbox.rest.answers import Caching, RestError, need_caller, route
 from hubman.sandbox.rest.params import LARGEST_ID, strict, whole
 from hubman.sandbox.shapes import Showing
 from hubman.sandbox.world import World
@@ -24,8 +24,6 @@ def _models(world: World, request: Request) -> object:
         need_caller(request)
     first, page = paging.start(request, limit)
     wanted, (order, values) = filters.condition(world, query), filters.order(query)
-    if strict(query, "followed") and caller(request) is None:
-        wanted.add("0")
     sql = f"SELECT id FROM listed_models WHERE {wanted.where} ORDER BY {order} LIMIT ? OFFSET ?"  # noqa: S608
     ids = [row[0] for row in world.store.sql(sql, [*wanted.values, *values, limit + 1, first])]
     items = _items(world, ids[:limit], nsfw=query.get("nsfw") == "true", primary_only=strict(query, "primaryFileOnly"))

@@ -1,0 +1,50 @@
+"""What an answer is: JSON, a refusal with its sentence, a web page in place of data, and when to ask again."""
+
+from __future__ import annotations
+
+import json
+import time
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from hubman.civitai import wire
+from hubman.civitai.errors import UnavailableError
+from hubman.civitai.wire import Json
+
+
+def read_json(response: httpx.Response) -> Json:
+    """The answer's body; raises :class:`UnavailableError` when it is no JSON, such as a page of a proxy."""
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError) as error:
+        raise UnavailableError("Civitai's answer is no JSON", "try again in a few minutes") from error
+
+
+def said(response: httpx.Response) -> str:
+    """The sentence of a refusal, out of a REST body or out of either tRPC encoding."""
+    try:
+        answer = wire.parse_answer(response.content)
+    except wire.WireError:
+        return response.text
+    return answer.message if answer.failed and answer.message else response.text
+
+
+def is_page(response: httpx.Response) -> bool:
+    """Whether the answer is a web page, which the site's API and the storage never send."""
+    if response.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml")):
+        return True
+    # Of a stream nothing is read here.
+    start = response.content[:200] if response.is_closed else b""
+    return start.lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """The seconds in ``Retry-After``, given as a number or as a date; ``None`` when absent or unreadable."""
+    value = response.headers.get("Retry-After", "")
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
