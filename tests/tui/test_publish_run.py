@@ -189,7 +189,9 @@ async def test_the_hub_is_the_second_destination(
         app = open_app()
         async with app.run_test(size=(80, 24)) as pilot:
             await settle(pilot)
-            await press(pilot, "p", "b", "b")
+            await press(pilot, "p", "b")
+            assert "no sandbox is running" in text_of(app)
+            await press(pilot, "b")
             assert "on the Hugging Face Hub" in text_of(app)
             await press(pilot, "n", "n", "n")
             await to_row(app, pilot, "repo")

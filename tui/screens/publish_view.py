@@ -84,7 +84,7 @@ class PublishView(HubScreen):
 
     def _nothing_found(self, draft: Draft) -> str:
         if draft.problem:
-            return f"{draft.problem}\n\nc    checks again\nb    goes elsewhere"
+            return "It could not be checked."
         if not draft.is_checked:
             return "Checking …"
         return "Every check is passed.\n\np    publishes"
@@ -110,6 +110,13 @@ class PublishView(HubScreen):
     def _what(self) -> Content:
         found = self.query_one(FindingList).current
         parts: list[Content | tuple[str, str]] = []
+        if self.draft is not None and self.draft.problem:
+            parts += [
+                (f"{formats.one_line(self.draft.problem)}\n", "$text-error"),
+                ("c", _KEY),
+                ("  checks again    ", ""),
+            ]
+            return Content.assemble(*parts, ("b", _KEY), ("  goes elsewhere\n", ""))
         if found is not None and self.draft is not None:
             parts.append((f"{formats.one_line(found.message)}\n", ""))
             if hint := publish_rows.hint(found):
