@@ -139,15 +139,16 @@ async def test_a_collection_is_published_under_its_own_name(
 async def test_what_the_command_line_began_goes_on_here(
     open_app: OpenApp, home: Path, site: Bench, version_id: str, started: list[Job]
 ) -> None:
-    site.sandbox.settings.faults = [Fault("post.create", status=400)]
-    with Registry(home) as registry, site.client() as client, pytest.raises(HubError):
-        publish_now(registry, client, version_id)
-    site.sandbox.settings.faults = []
     app = open_app()
     async with app.run_test(size=(120, 36)) as pilot:
         await settle(pilot)
-        await press(pilot, "p")
-        await press(pilot, "n")
+        await press(pilot, "p", "n", "n", "n")
+        assert "It was begun" not in text_of(app)
+        site.sandbox.settings.faults = [Fault("post.create", status=400)]
+        with Registry(home) as registry, site.client() as client, pytest.raises(HubError):
+            publish_now(registry, client, version_id)
+        site.sandbox.settings.faults = []
+        await told(app, pilot)
         assert "It was begun" in text_of(app)
         await press(pilot, "p", "y")
         await told(app, pilot)

@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from registry.errors import HubError
-from tui import actions, formats, publish_fixes, publish_rows, publishing
+from tui import actions, formats, publish_fixes, publish_rows, publish_steps, publishing
 from tui.publish_steps import Begun
 from tui.publishing import Draft, Target
 from tui.screens.publish_view import PublishView
@@ -136,6 +136,23 @@ class PublishScreen(PublishView):
         job = publish_run.running_job(snapshot, self._version_ids)
         if job is not None and self.draft is not None and self.app.screen is self:
             self._watch(job)
+
+    def show_changes(self) -> None:
+        """How far a publication came that another terminal is sending."""
+        draft = self.draft
+        if draft is None or not draft.is_checked:
+            return
+        versions, target = draft.form.version_ids, draft.target
+
+        def read(registry: Registry) -> Begun:
+            return publish_steps.begun(registry, versions, publishing.site_of(registry, target))
+
+        self.in_thread(read, self._went_on, group="begun", failed=lambda _: None)
+
+    def _went_on(self, begun: Begun) -> None:
+        if begun != self._begun:
+            self._begun = begun
+            self._show()
 
     # fields -------------------------------------------------------------------------------------------------------
 
