@@ -11,7 +11,7 @@ import msgspec
 from hubman.civitai import uploads, wire
 from hubman.civitai.client import IMAGE_UPLOAD, Civitai
 from hubman.civitai.file_slice import FileSlice
-from hubman.civitai.owned import EditVersion, OwnedFile, OwnedModel, Post, PostImage
+from hubman.civitai.owned import EditVersion, OwnedFile, OwnedModel, OwnedVersion, Post, PostImage
 from hubman.civitai.uploads import Save, UploadState
 from hubman.civitai.wire import Json
 from hubman.progress import Report, silent
@@ -42,6 +42,7 @@ class DryRun(Civitai):
         vars(self).update(vars(client))
         self.requests: list[Request] = []
         self._made = _FIRST_ID
+        self._versions: dict[int, list[int]] = {}
         self._files: dict[int, list[OwnedFile]] = {}
         self._images: dict[int, list[PostImage]] = {}
 
@@ -54,6 +55,8 @@ class DryRun(Civitai):
         if procedure == "post.addImage":
             image = PostImage(id=self._made, url=value["url"], index=value["index"])
             self._images.setdefault(value["postId"], []).append(image)
+        elif procedure == "modelVersion.upsert":
+            self._versions.setdefault(value["modelId"], []).append(self._made)
         elif procedure == "modelFile.create":
             self._files.setdefault(value["modelVersionId"], []).append(OwnedFile(id=self._made, name=value["name"]))
         return {"id": self._made}
@@ -95,7 +98,9 @@ class DryRun(Civitai):
         return f"00000000-0000-4000-8000-{self._made:012d}"
 
     def owned_model(self, model_id: int) -> OwnedModel:
-        return OwnedModel(id=model_id, status="Draft") if model_id >= _FIRST_ID else super().owned_model(model_id)
+        known = OwnedModel(id=model_id, status="Draft") if model_id >= _FIRST_ID else super().owned_model(model_id)
+        made = tuple(OwnedVersion(id=number, status="Draft") for number in self._versions.get(model_id, ()))
+        return msgspec.structs.replace(known, versions=(*known.versions, *made))
 
     def edit_version(self, version_id: int) -> EditVersion:
         known = EditVersion(id=version_id) if version_id >= _FIRST_ID else super().edit_version(version_id)

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from hubman.civitai import blurhash, image_clean, image_meta
+from hubman.civitai.errors import MissingError
 from hubman.civitai.journal import fingerprint
 from hubman.civitai.planned import Picture, PlannedVersion
-from hubman.civitai.steps import Answer, Steps
+from hubman.civitai.steps import LOOKS, Answer, Steps
 from registry import previews
 from registry.database import Registry
 
@@ -54,11 +55,23 @@ def send_post(steps: Steps, version: PlannedVersion, model_id: int, version_id: 
     post_id = steps.make(
         POST,
         inputs={"title": title},
-        call=lambda: steps.client.create_post(version_id=version_id, title=title, fresh=fresh),
+        call=lambda: _create(steps, model_id, version_id, title, fresh=fresh),
         listed=listed,
     )
     steps.update(POST, {"title": title}, lambda changed: steps.client.update_post(post_id, changed, fresh=False))
     return post_id
+
+
+def _create(steps: Steps, model_id: int, version_id: int, title: str, *, fresh: bool) -> int:
+    """Make the post once the site's replicas know its version: also a call that is refused counts against the limit."""
+    for wait in LOOKS if fresh else ():
+        try:
+            if steps.client.owned_model(model_id).version(version_id) is not None:
+                break
+        except MissingError:
+            pass
+        steps.client.wait(wait)
+    return steps.client.create_post(version_id=version_id, title=title, fresh=fresh)
 
 
 def send_pictures(

@@ -151,7 +151,11 @@ def get_by_id(call: Call, value: dict[str, Any]) -> Json:
         or world.lags("model", model_id)
     ):
         raise TrpcError("NOT_FOUND", f"No model with id {model_id}")
-    versions = [version for version in world.versions(model_id) if mine or version["status"] == "Published"]
+    versions = [
+        version
+        for version in world.versions(model_id)
+        if (mine or version["status"] == "Published") and not world.lags("version", version["id"])
+    ]
     tagged = world.store.get_many("tag", doc["tags"])
     return {
         **{key: item for key, item in doc.items() if key != "tags"},

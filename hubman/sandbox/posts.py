@@ -11,15 +11,15 @@ from hubman.sandbox.accounts import User
 from hubman.sandbox.encoding import UNDEFINED
 from hubman.sandbox.store import Doc
 from hubman.sandbox.trpc import NOT_AUTHORIZED, Call, TrpcError, procedure
-from hubman.sandbox.world import World
 
 _DAILY = "You've reached your daily limit for new posts. Please try again tomorrow."
 _FIRST_DAY = "New accounts have a lower hourly posting limit on their first day."
 _SOON = timedelta(minutes=60)
 
 
-def _check_limit(world: World, user: User) -> None:
+def _count(call: Call) -> None:
     """At most so many posts in the last day, or hour for an account of today."""
+    world, user = call.world, call.user
     limit, window, message = _allowance(user)
     limit = limit if world.settings.posts_per_day is None else world.settings.posts_per_day
     since = iso(world.now() - window)
@@ -37,10 +37,9 @@ def _allowance(user: User) -> tuple[int, timedelta, str]:
     return limit, timedelta(days=1), _DAILY
 
 
-@procedure("post.create")
+@procedure("post.create", limit=_count)
 def create(call: Call, value: dict[str, Any]) -> Json:
     _check_version(call, value.get("modelVersionId"))
-    _check_limit(call.world, call.user)
     return create_unlimited(call, value)
 
 
@@ -75,10 +74,9 @@ def _new_post(call: Call, value: dict[str, Any]) -> Doc:
     return doc
 
 
-@procedure("post.createWithImages")
+@procedure("post.createWithImages", limit=_count)
 def create_with_images(call: Call, value: dict[str, Any]) -> Json:
     _check_version(call, value.get("modelVersionId"))
-    _check_limit(call.world, call.user)
     world = call.world
     # One transaction holds this call, so a refused image takes the draft with it.
     post = _new_post(call, {**value, "publishedAt": world.timestamp() if value.get("publish") else None})

@@ -48,10 +48,16 @@ class Call:
 
 Procedure = Callable[[Call, dict[str, Any]], Json]
 _PROCEDURES: Final[dict[str, Procedure]] = {}
+_LIMITS: Final[dict[str, Callable[[Call], None]]] = {}
 
 
-def procedure(name: str) -> Callable[[Procedure], Procedure]:
-    """Register the handler of ``name``, which must be in the contract."""
+def procedure(name: str, *, limit: Callable[[Call], None] | None = None) -> Callable[[Procedure], Procedure]:
+    """Register the handler of ``name``, which must be in the contract.
+
+    ``limit`` counts the call, or refuses it; a call that its handler refuses afterwards stays counted.
+    """
+    if limit is not None:
+        _LIMITS[name] = limit
     if contract.endpoint(name) is None:
         raise KeyError(name)
 
@@ -108,12 +114,15 @@ async def _answer(request: Request, world: World, name: str) -> Json:
     given = encoding.read_superjson(raw)
     value = _checked(name, given)
     world.unknown_keys.extend(f"{name}: {key}" for key in validation.unknown_keys(name, given))
-    return await run_in_threadpool(_run, handler, Call(world, caller), value)
+    return await run_in_threadpool(_run, name, handler, Call(world, caller), value)
 
 
-def _run(handler: Procedure, call: Call, value: dict[str, Any]) -> Json:
+def _run(name: str, handler: Procedure, call: Call, value: dict[str, Any]) -> Json:
     from hubman.sandbox import scan
 
+    if name in _LIMITS:
+        with call.world.store.transaction():
+            _LIMITS[name](call)
     with call.world.store.transaction():
         scan.settle(call.world)
         return handler(call, value)

@@ -264,6 +264,12 @@ def test_the_post_limit_says_when_to_go_on(site: Bench, client: Civitai, registr
     assert "/wizard?step=4" in caught.value.hint
 
 
+def test_a_lagging_replica_costs_no_post(site: Bench, client: Civitai, registry: Registry, tmp_path: Path) -> None:
+    site.sandbox.settings.posts_per_day, site.sandbox.settings.replica_lag = 1, 3
+    assert publish_now(registry, client, make_version(registry, tmp_path)).status == "published"
+    assert site.asked("post.create") == 1
+
+
 def test_an_expired_address_of_a_part_is_signed_again(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
