@@ -34,8 +34,7 @@ def release(sender: Sender, draft: Draft, model: OwnedModel) -> bool:
     when = {"publishedAt": sender.plan.published_at if at else ""}
     if model.status == "Published":
         for sent in waiting:
-            steps = sender.steps(sent.version_id)
-            steps.once(VERSION_OUT, when, lambda sent=sent, steps=steps: _publish_version(steps, sent, at))  # type: ignore[misc]
+            _publish_version(sender.steps(sent.version_id), sent, when, at)
     else:
         numbers = [sent.civitai_id for sent in waiting]
         sender.lead.once(
@@ -102,9 +101,12 @@ def _publish_post(sender: Sender, sent: Sent) -> None:
     steps.once(POST_OUT, {}, send)
 
 
-def _publish_version(steps: Steps, sent: Sent, at: datetime | None) -> Answer:
-    steps.client.publish_version(sent.civitai_id, at=at, fresh=steps.is_fresh(VERSION))
-    return {}
+def _publish_version(steps: Steps, sent: Sent, when: dict[str, str], at: datetime | None) -> None:
+    def send() -> Answer:
+        steps.client.publish_version(sent.civitai_id, at=at, fresh=steps.is_fresh(VERSION))
+        return {}
+
+    steps.once(VERSION_OUT, when, send)
 
 
 def _publish_model(steps: Steps, draft: Draft, numbers: list[int], at: datetime | None) -> Answer:
