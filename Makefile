@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint bench bench-query bench-library bench-civitai clean
+.PHONY: demo test lint bench bench-query bench-library bench-civitai bench-publish clean
 
 demo: $(STAMP)
 	$(BIN)/hubman demo
@@ -30,6 +30,9 @@ bench-library: $(STAMP)
 
 bench-civitai: $(STAMP)
 	$(BIN)/python benchmarks/civitai.py
+
+bench-publish: $(STAMP)
+	$(BIN)/python benchmarks/publish.py
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

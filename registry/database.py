@@ -26,8 +26,10 @@ MIGRATIONS = (
     "m010_copies",
     "m008_exchange",
     "m014_follow",
+    "m021_hub",
     "m012_made",
     "m011_places",
+    "m016_publishing",
     "m013_pulls",
     "m002_query",
     "m015_row_order",
@@ -162,8 +164,10 @@ def load_migrations() -> Migrations:
     from registry.schema_copies import m010_copies  # noqa: F401 - registers itself
     from registry.schema_exchange import m008_exchange  # noqa: F401 - registers itself
     from registry.schema_follow import m014_follow  # noqa: F401 - registers itself
+    from registry.schema_hub import m021_hub  # noqa: F401 - registers itself
     from registry.schema_made import m012_made  # noqa: F401 - registers itself
     from registry.schema_places import m011_places  # noqa: F401 - registers itself
+    from registry.schema_publishing import m016_publishing  # noqa: F401 - registers itself
     from registry.schema_pulls import m013_pulls  # noqa: F401 - registers itself
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
     from registry.schema_row_order import m015_row_order  # noqa: F401 - registers itself

@@ -75,6 +75,7 @@ _FIELDS = (
     Field("civitai_version_id", "version", "int", column="civitai_id"),
     Field("run_id", "version", "text"),
     Field("published_url", "version", "text"),
+    Field("hub_url", "version", "text"),
     Field("cover", "version", "text"),
     Field("replaced_by", "version", "text"),
     Field("early_until", "version", "text"),

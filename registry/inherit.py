@@ -16,6 +16,7 @@ _NEVER = {
     "model",
     "cover",
     "published_url",
+    "hub_url",
     "run_id",
     "replaced_by",
     "civitai_version_id",

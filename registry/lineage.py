@@ -40,6 +40,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str = ""
     """The fingerprint of the images, else the folders that the header names."""
     dataset_path: str = ""
+    base_path: str = ""
+    """Where this machine's training took its base from."""
     base: str = ""
     """The checkpoint that it was trained on, as the trainer called it."""
     merged_from: tuple[str, ...] = ()
@@ -72,26 +74,27 @@ def _run(registry: Registry, version_id: str) -> RunRow | None:
 
 
 def _recorded(registry: Registry, run: RunRow) -> dict[str, Any]:
+    recipe = _recipe(registry, run.id)
     return {
         "run": run.name,
         "trained_at": (run.finished_at or run.started_at)[:10],
         "steps": run.steps,
         "dataset": run.dataset_fingerprint[:12],
-        "dataset_path": _dataset_path(registry, run.id),
+        "dataset_path": str(recipe.get("dataset", "")),
+        "base_path": str(recipe.get("base", "")),
     }
 
 
-def _dataset_path(registry: Registry, version_id: str) -> str:
-    """The folder that the recipe of this machine's job names: records that travel hold no paths."""
+def _recipe(registry: Registry, version_id: str) -> dict[str, Any]:
+    """The recipe of this machine's job, which names folders: records that travel hold none."""
     sql = "SELECT request FROM jobs WHERE kind = 'train' AND json_extract(result, '$.version_id') = ?"
     row = registry.db.execute(sql, (version_id,)).fetchone()
     if row is None:
-        return ""
+        return {}
     try:
-        recipe = tomllib.loads(Path(msgspec.json.decode(row[0])["recipe"]).read_text())
+        return tomllib.loads(Path(msgspec.json.decode(row[0])["recipe"]).read_text())
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    return str(recipe.get("dataset", ""))
+        return {}
 
 
 _TRAINED = ("ss_session_id", "ss_training_started_at", "ss_steps", "ss_dataset_dirs")

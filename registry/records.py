@@ -138,6 +138,8 @@ class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
     trigger_groups: tuple[str, ...] = ()
     """Which of the words are optional or belong together, as :mod:`registry.triggers` writes it."""
     published_url: str | None = None
+    hub_url: str | None = None
+    """Its page on the Hugging Face Hub."""
     added_at: str = ""
     sources: dict[str, str] = {}
     files: tuple[FileRow, ...] = ()

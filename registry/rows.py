@@ -37,7 +37,7 @@ _NAMES = tuple(_COLUMNS)
 _SELECT = f"""
 SELECT {", ".join(_COLUMNS.values())}, m.favourite, m.alias, m.tag_list, v.trigger_words, m.permissions,
     (SELECT group_concat(p.state) FROM files f JOIN places p ON p.sha256 = f.sha256 WHERE f.version_id = v.id),
-    v.is_damaged, l.duplicate, l.outdated, l.early_until, v.published_url IS NOT NULL, m.upstream_deleted
+    v.is_damaged, l.duplicate, l.outdated, l.early_until, coalesce(v.published_url, v.hub_url) IS NOT NULL, m.upstream_deleted
 FROM models m JOIN versions v ON v.id = m.version_id JOIN listing l ON l.number = m.search_id WHERE m.id IN (%s)
 """  # noqa: S608 - names of ours
 _IN_TRASH = """

@@ -12,7 +12,7 @@ import pytest
 from hubman.civitai import session
 
 _HERE = Path(__file__).parent.parent
-_HEAVY = {"torch", "diffusers", "transformers", "peft", "accelerate", "numpy"}
+_HEAVY = {"torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "huggingface_hub"}
 
 
 def _run(*command: str) -> str:
@@ -51,7 +51,7 @@ told = {
     "root add": [home + "/loras"], "root ls": [], "scan": [], "ls": ["base:sdxl"], "show": ["ink"], "edit": ["ink", "rating=4"],
     "tag": ["ink", "+a"], "preview ls": ["ink"], "trash": ["ink"], "restore": ["ink"], "inspect": [lora], "jobs": [], "doctor": [],
     "search": ["--sandbox", "x"], "creators": ["--sandbox"], "examples": ["--sandbox", "1"], "pull": ["--sandbox", "1"], "queue ls": [],
-    "enrich": ["--sandbox"], "updates": [], "whoami": ["--sandbox"], "logout": [],
+    "enrich": ["--sandbox"], "updates": [], "whoami": ["--sandbox"], "logout": [], "stats": ["--sandbox"],
     "follow": ["creator", "x"], "following": [], "unfollow": ["creator", "x"],
     "publish": ["ink", "--dry-run", "--sandbox"], "remote add": ["r", remote], "sync": ["r"], "remote check": ["r"],
     "dataset check": [images], "dataset show": [images], "job attach": ["x"],
@@ -60,7 +60,7 @@ told = {
     "organise": ["--template", "{base}/{model}", "--dry-run"], "rename": ["ink", "ink", "--dry-run"],
     "sidecar read": [], "export": ["-o", home + "/all.jsonl"], "import": [home + "/all.jsonl", "--yes"],
 }
-heavy = {"torch", "diffusers", "transformers", "peft", "accelerate"}
+heavy = {"torch", "diffusers", "transformers", "peft", "accelerate", "huggingface_hub"}
 for words, more in told.items():
     status = run([*words.split(), *more])
     found = heavy & set(sys.modules)

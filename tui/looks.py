@@ -101,6 +101,7 @@ def _redacted_version(version: VersionRow, number: int) -> VersionRow:
         changelog=None,
         trigger_words=("hidden",),
         published_url=None,
+        hub_url=None,
         previews=(),
         history=tuple(Replaced(sha256="hidden", path="hidden", at=old.at) for old in version.history),
         files=tuple(

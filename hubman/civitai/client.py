@@ -7,18 +7,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hubman.civitai import lenient, uploads, wire
+from hubman.civitai import lenient, owned, uploads, wire
 from hubman.civitai.browsing import Browsing
 from hubman.civitai.errors import AnswerLostError, CivitaiError, MissingError, NotOwnerError, UnavailableError
+from hubman.civitai.owned import EditVersion, OwnedModel, Post
 from hubman.civitai.reading import items_of, trpc_data
-from hubman.civitai.records import DraftModel, EditVersion, Id, ImageSlot, OwnedModel, Post, PostImage
+from hubman.civitai.records import DraftModel, Id, ImageSlot
 from hubman.civitai.transport import read_json
 from hubman.civitai.uploads import Save, UploadState
 from hubman.civitai.whole import Whole
 from hubman.civitai.wire import Json
 from hubman.progress import Report, silent
 
+IMAGE_UPLOAD = "/api/v1/image-upload"
 _LAG_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)
+_DRAFTS_AT_ONCE, _MOST_PAGES = 200, 50
 
 
 class Civitai(Browsing, Whole):
@@ -30,50 +33,79 @@ class Civitai(Browsing, Whole):
 
     def upsert_model(self, fields: Mapping[str, Any]) -> int:
         """Create (without ``id``) or update a model; returns its id."""
-        return _made(self.mutate("model.upsert", fields), "the model")
+        return _made(self.mutate("model.upsert", fields, repeatable="id" in fields), "the model")
 
-    def upsert_version(self, fields: Mapping[str, Any]) -> int:
-        """Create (without ``id``) or update a version; returns its id."""
-        return _made(self._settle("modelVersion.upsert", fields, repeatable=False), "the version")
+    def upsert_version(self, fields: Mapping[str, Any], *, fresh: bool = True) -> int:
+        """Create (without ``id``) or update a version; returns its id.
+
+        Here and below ``fresh`` says that what the call is about may have been made just now.
+        """
+        return _made(self._settle("modelVersion.upsert", fields, fresh=fresh, repeatable="id" in fields), "the version")
 
     def create_file(self, fields: Mapping[str, Any]) -> int:
         """Register an uploaded file with its version; returns the file's id. Not idempotent."""
         return _made(self.mutate("modelFile.create", fields), "the file")
 
-    def create_post(self, *, version_id: int, title: str) -> int:
+    def update_file(self, file_id: int, fields: Mapping[str, Any]) -> None:
+        """Other facts of a file, or with ``url``, ``s3Path``, ``backend`` and ``sizeKB`` other bytes."""
+        self.mutate("modelFile.update", {"id": file_id, **fields}, repeatable=True)
+
+    def create_post(self, *, version_id: int, title: str, fresh: bool = True) -> int:
         """A draft post that shows a version; returns its id. Counts against the daily limit."""
         value = {"modelVersionId": version_id, "title": title}
-        return _made(self._settle("post.create", value, repeatable=False), "the post")
+        return _made(self._settle("post.create", value, fresh=fresh, repeatable=False), "the post")
 
-    def add_image(self, fields: Mapping[str, Any]) -> PostImage:
-        """Put an uploaded image into a post; repeating it answers with the same image."""
-        return lenient.decode(PostImage, self._settle("post.addImage", fields), "image")
+    def add_image(self, fields: Mapping[str, Any], *, fresh: bool = True) -> int:
+        """Put an uploaded image into a post and return its id; repeating it answers with the same image."""
+        return _made(self._settle("post.addImage", fields, fresh=fresh), "the image")
 
-    def update_post(self, post_id: int, fields: Mapping[str, Any]) -> None:
-        self._settle("post.update", {"id": post_id, **fields})
+    def update_image(self, image_id: int, meta: Mapping[str, Any] | None) -> None:
+        """Other generation data for an image."""
+        self.mutate("post.updateImage", {"id": image_id, "meta": meta}, repeatable=True)
 
-    def publish_model(self, model_id: int, version_ids: list[int], *, at: datetime | None = None) -> None:
+    def reorder_images(self, post_id: int, image_ids: list[int]) -> None:
+        self.mutate("post.reorderImages", {"id": post_id, "imageIds": image_ids}, repeatable=True)
+
+    def update_post(self, post_id: int, fields: Mapping[str, Any], *, fresh: bool = True) -> None:
+        self._settle("post.update", {"id": post_id, **fields}, fresh=fresh)
+
+    def publish_model(
+        self, model_id: int, version_ids: list[int], *, at: datetime | None = None, fresh: bool = True
+    ) -> None:
         """First release of a model, with these versions and their draft posts."""
-        self._settle("model.publish", {"id": model_id, "versionIds": version_ids, **_when(at)})
+        self._settle("model.publish", {"id": model_id, "versionIds": version_ids, **_when(at)}, fresh=fresh)
 
-    def publish_version(self, version_id: int, *, at: datetime | None = None) -> None:
+    def publish_version(self, version_id: int, *, at: datetime | None = None, fresh: bool = True) -> None:
         """A further version of a model that is already public."""
-        self._settle("modelVersion.publish", {"id": version_id, **_when(at)})
+        self._settle("modelVersion.publish", {"id": version_id, **_when(at)}, fresh=fresh)
+
+    def unpublish_model(self, model_id: int) -> None:
+        """Hide a model with all its versions."""
+        self.mutate("model.unpublish", {"id": model_id}, repeatable=True)
+
+    def unpublish_version(self, version_id: int) -> None:
+        """Hide one version; its model stays as it is."""
+        self.mutate("modelVersion.unpublish", {"id": version_id}, repeatable=True)
 
     def draft_models(self, name: str) -> tuple[DraftModel, ...]:
-        """The owner's drafts called exactly ``name``."""
-        raw = self.query("model.getMyDraftModels", {"limit": 200, "query": name})
-        drafts = lenient.decode_list(DraftModel, items_of(raw), "draft")
-        return tuple(draft for draft in drafts if draft.name.strip() == name.strip())
+        """The owner's drafts called exactly ``name``, so far as names can be told apart in a terminal."""
+        wanted = lenient.clean_text(name).strip()
+        found: list[DraftModel] = []
+        for page in range(1, _MOST_PAGES + 1):
+            raw = self.query("model.getMyDraftModels", {"limit": _DRAFTS_AT_ONCE, "page": page, "query": name.strip()})
+            drafts = lenient.decode_list(DraftModel, items_of(raw), "draft")
+            found += [draft for draft in drafts if draft.name.strip() == wanted]
+            if len(drafts) < _DRAFTS_AT_ONCE:
+                break
+        return tuple(found)
 
     def owned_model(self, model_id: int) -> OwnedModel:
         """A model with its drafts, as its owner sees it, uncached."""
-        return lenient.decode(OwnedModel, self.query("model.getById", {"id": model_id}), "model")
+        return owned.model_from(self.query("model.getById", {"id": model_id}))
 
     def edit_version(self, version_id: int) -> EditVersion:
         """A version with its files, from the primary database."""
-        raw = self.query("modelVersion.getByIdForEdit", {"id": version_id, "withFiles": True})
-        return lenient.decode(EditVersion, raw, "version")
+        return owned.edit_version_from(self.query("modelVersion.getByIdForEdit", {"id": version_id, "withFiles": True}))
 
     def post(self, post_id: int) -> Post:
         return lenient.decode(Post, self.query("post.getEdit", {"id": post_id}), "post")
@@ -83,16 +115,20 @@ class Civitai(Browsing, Whole):
         path: Path,
         *,
         name: str,
+        sha256: str,
+        kind: str = "model",
         state: UploadState | None = None,
         save: Save | None = None,
         report: Report = silent,
     ) -> UploadState:
-        """Send a model file in parts; see :func:`uploads.send_file` for how to resume."""
-        return uploads.send_file(self._transport, path, name=name, state=state, save=save, report=report)
+        """Send a file in parts; see :func:`uploads.send_file` for how to resume."""
+        return uploads.send_file(
+            self._transport, path, name=name, sha256=sha256, kind=kind, state=state, save=save, report=report
+        )
 
     def upload_image(self, data: bytes, *, name: str, mime_type: str) -> str:
         """Send a picture's bytes; returns its media key for :meth:`add_image`."""
-        response = self._transport.call("POST", "/api/v1/image-upload", what="an image upload", json={"filename": name})
+        response = self._transport.call("POST", IMAGE_UPLOAD, what="an image upload", json={"filename": name})
         slot = lenient.decode(ImageSlot, read_json(response), "image-upload")
         if not slot.id or not slot.upload_url:
             raise CivitaiError("Civitai offers no place for the image", "run the same command again")
@@ -114,9 +150,12 @@ class Civitai(Browsing, Whole):
         except UnavailableError as error:
             raise error if repeatable else AnswerLostError(error.message, "run the same command again") from error
 
-    def _settle(self, procedure: str, value: Mapping[str, Any], *, repeatable: bool = True) -> Json:
-        """Call right after the making of what the call is about: a replica that lags answers 401 or 404 for a while."""
-        for wait in _LAG_WAITS:
+    def _settle(self, procedure: str, value: Mapping[str, Any], *, fresh: bool, repeatable: bool = True) -> Json:
+        """Call about a thing that is perhaps ``fresh``: a replica that lags answers 401 or 404 for up to half a minute.
+
+        Of what is older, such an answer is meant: it belongs to another account, or is gone.
+        """
+        for wait in _LAG_WAITS if fresh else ():
             try:
                 return self.mutate(procedure, value, repeatable=repeatable)
             except (NotOwnerError, MissingError):

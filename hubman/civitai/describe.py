@@ -1,64 +1,141 @@
-"""The texts of a page, from what the library knows: only tags that Civitai keeps, everything else escaped."""
+"""The description of a page: a Markdown template, filled with what the form says.
+
+A line whose every ``{name}`` is unknown is left out, and so is a heading that nothing is left under. What a person types
+instead stays as it is: braces mean nothing there.
+"""
 
 from __future__ import annotations
 
-from html import escape
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hubman.civitai import markdown
+from registry.errors import UsageError
+
 if TYPE_CHECKING:
-    from hubman.civitai.preflight import Material
+    from hubman.civitai.form import PublishForm, VersionPart
+
+FILE = "description.md"
+"""A person's own template, beside ``config.toml``."""
+
+DEFAULT = """\
+{words}
+
+## How to use it
+
+- Trigger words: {triggers}
+- Strength: {strength}
+
+## How it was trained
+
+- Base model: {base}
+- Images: {images}
+- Network: {network}
+- Steps: {steps}
+- Epochs: {epochs}
+- Batch: {batch}
+- Resolution: {resolution}
+- Learning rate: {learning_rate}
+"""
+
+NAMES = (
+    "words", "name", "version", "triggers", "strength", "strength_best", "strength_min", "strength_max", "base", "checkpoint",
+    "images", "network", "rank", "alpha", "steps", "epochs", "batch", "resolution", "learning_rate", "clip_skip",
+)  # fmt: skip
+"""What a template may name."""
+
+_NAME = re.compile(r"\{([a-z_]+)\}")
+_HEADING = re.compile(r"#{1,6} ")
+_TRAINING = ("images", "network", "steps", "epochs", "batch", "resolution", "learning_rate")
 
 
-def paragraphs(text: str) -> str:
-    """Plain text as HTML paragraphs."""
-    blocks = [block.strip() for block in text.replace("\r\n", "\n").split("\n\n")]
-    return "".join(f"<p>{escape(block).replace(chr(10), '<br>')}</p>" for block in blocks if block)
+def template(home: Path) -> str:
+    """The template of this home: ``description.md``, else the built-in one. Raises :class:`UsageError`."""
+    path = home / FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return DEFAULT
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name} can't be read ({error})", f"mend it, or remove {path}") from error
+    unknown = [name for name in _NAME.findall(text) if name not in NAMES]
+    if unknown:
+        raise UsageError(f"{path.name} names {{{unknown[0]}}}", f"it may name {', '.join(NAMES)}")
+    return text
 
 
-def model_html(material: Material, chosen: str) -> str:
-    """The model's description: a person's words first, then how to use it and how it was made."""
-    words = chosen or material.model.description or ""
-    return paragraphs(words) + _usage(material) + _training(material)
+def from_template(form: PublishForm) -> str:
+    """The description that the form's template makes, in Markdown."""
+    return filled(form.template or DEFAULT, values(form))
 
 
-def version_html(material: Material) -> str | None:
-    """What is new in this version, or None."""
-    return paragraphs(material.version.changelog or "") or None
+def filled(text: str, known: Mapping[str, str]) -> str:
+    """A template with what is known; see the module for what is left out."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        names = [name for name in _NAME.findall(line) if name in known]
+        if names and not any(known[name] for name in names):
+            continue
+        lines.append(_NAME.sub(lambda match: known.get(match[1], match[0]), line))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(_without_empty_sections(lines))).strip()
 
 
-def _usage(material: Material) -> str:
-    version = material.version
-    lines = []
-    if version.trigger_words:
-        words = ", ".join(f"<code>{escape(word)}</code>" for word in version.trigger_words)
-        lines.append(f"Trigger words: {words}")
-    if version.strength is not None:
-        text = f"Strength: {version.strength:g}"
-        if version.strength_min is not None and version.strength_max is not None:
-            text += f" (works from {version.strength_min:g} to {version.strength_max:g})"
-        lines.append(text)
-    return _section("How to use it", lines)
+def _without_empty_sections(lines: list[str]) -> list[str]:
+    kept: list[str] = []
+    has_text = True
+    for line in reversed(lines):
+        if _HEADING.match(line):
+            if has_text:
+                kept.append(line)
+            has_text = False
+            continue
+        has_text = has_text or bool(line.strip())
+        kept.append(line)
+        if not kept[0].strip() and len(kept) == 1:
+            has_text = False
+    return kept[::-1]
 
 
-def _training(material: Material) -> str:
-    file, run = material.file, material.run
-    if run is None:
+def values(form: PublishForm) -> dict[str, str]:
+    """What a template may name. Of several versions the last counts, which the site shows first."""
+    part = form.parts[-1]
+    words = tuple(dict.fromkeys(word for one in form.parts for word in one.trained_words))
+    facts = _facts(part)
+    known = {
+        **dict.fromkeys(NAMES, ""),
+        **facts,
+        "words": form.words,
+        "name": markdown.escaped(form.name),
+        "version": markdown.escaped(part.name),
+        "triggers": ", ".join(markdown.code(word) for word in words),
+        "strength": strength(part),
+        "strength_best": _number(part.strength),
+        "strength_min": _number(part.strength_min),
+        "strength_max": _number(part.strength_max),
+    }
+    is_told = any(facts.get(name) for name in _TRAINING)
+    base = part.base_model if part.base_model != "Other" else part.facts.get("checkpoint") or part.base_model
+    # Alone the base model says nothing that the page does not say by itself.
+    return {**known, "base": markdown.escaped(base) if is_told else ""}
+
+
+def _facts(part: VersionPart) -> dict[str, str]:
+    numbers = {"steps": part.steps, "epochs": part.epochs, "clip_skip": part.clip_skip}
+    counted = {name: f"{value:,}" for name, value in numbers.items() if value}
+    return {name: markdown.escaped(value) for name, value in part.facts.items() if name in NAMES} | counted
+
+
+def strength(part: VersionPart) -> str:
+    """The recommended strength with its range, in words."""
+    if part.strength is None:
         return ""
-    lines = [f"Base model: {escape(material.base_model)}"]
-    if file.rank:
-        alpha = f", alpha {file.alpha:g}" if file.alpha is not None else ""
-        lines.append(f"Network: {escape(file.network_type or 'lora')}, rank {file.rank}{alpha}")
-    lines.append(f"Steps: {run.steps:,}")
-    names = {"epochs": "Epochs", "batch": "Batch", "resolution": "Resolution", "unet_lr": "Learning rate"}
-    for key, name in names.items():
-        value = run.recipe.get(key)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            lines.append(f"{name}: {value:g}")
-    return _section("How it was trained", lines)
+    text = f"{part.strength:g}"
+    if part.strength_min is not None and part.strength_max is not None:
+        text += f" (works from {part.strength_min:g} to {part.strength_max:g})"
+    return text
 
 
-def _section(title: str, lines: list[str]) -> str:
-    if not lines:
-        return ""
-    items = "".join(f"<li>{line}</li>" for line in lines)
-    return f"<p><strong>{title}</strong></p><ul>{items}</ul>"
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"

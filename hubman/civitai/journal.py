@@ -1,9 +1,15 @@
-"""The journal of a publication: each step is written down before it is sent and after its answer came."""
+"""The journal of a publication: each step is written down before it is sent and after its answer came.
+
+One publication is one version of the library on one site. What belongs to the model as a whole (its own step, and its
+release) stands with one of its versions, the *lead*: see :func:`lead`.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -12,7 +18,8 @@ from registry import ids, locks, timestamps
 from registry.database import Registry
 from registry.errors import HubError
 
-State = Literal["open", "draft", "published", "scheduled"]
+State = Literal["open", "draft", "published", "scheduled", "unpublished"]
+PUBLIC: frozenset[str] = frozenset({"published", "scheduled"})
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,17 +28,31 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["started", "done"]
     answer: dict[str, Any]
     started_at: str
+    inputs: str = ""
+    """The fingerprint of what it sends; empty where an older hubman wrote it down."""
+
+    @property
+    def is_done(self) -> bool:
+        return self.state == "done"
 
     @property
     def age(self) -> float:
         """Seconds since it was begun."""
-        return (datetime.now(UTC) - timestamps.parse(self.started_at)).total_seconds()
+        return (now() - timestamps.parse(self.started_at)).total_seconds()
+
+
+def fingerprint(inputs: object) -> str:
+    """Of anything that JSON can hold, whatever the order of its keys."""
+    return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()[:32]
 
 
 class Journal:
     """The publication of one version on one site: the one that is open, else a new one."""
 
-    def __init__(self, registry: Registry, version_id: str, site: str, plan: bytes) -> None:
+    def __init__(
+        self, registry: Registry, version_id: str, site: str, plan: bytes = b"{}", *, keep_plan: bool = False
+    ) -> None:
+        """``keep_plan`` leaves the plan of what is there already as it is."""
         self._registry = registry
         with registry.transaction() as db:
             row = db.execute(
@@ -44,51 +65,68 @@ class Journal:
                     "INSERT INTO publications (id, version_id, site, plan, state, created_at) VALUES (?, ?, ?, ?, 'open', ?)",
                     (self.id, version_id, site, plan.decode(), timestamps.now()),
                 )
-            else:
-                # What is not sent yet follows the choices of now; what was sent stays as it was.
+            elif not keep_plan:
                 db.execute("UPDATE publications SET plan = ? WHERE id = ?", (plan.decode(), self.id))
+
+    def steps(self) -> dict[str, Step]:
+        """Every step that was begun, by name, in the order in which they were."""
+        rows = self._registry.db.execute(
+            "SELECT name, state, answer, started_at, inputs FROM publication_steps WHERE publication_id = ? "
+            "ORDER BY started_at",
+            (self.id,),
+        )
+        return {row["name"]: _step(row) for row in rows}
 
     def step(self, name: str) -> Step | None:
         row = self._registry.db.execute(
-            "SELECT state, answer, started_at FROM publication_steps WHERE publication_id = ? AND name = ?",
+            "SELECT state, answer, started_at, inputs FROM publication_steps WHERE publication_id = ? AND name = ?",
             (self.id, name),
         ).fetchone()
-        if row is None:
-            return None
-        return Step(state=row["state"], answer=msgspec.json.decode(row["answer"]), started_at=row["started_at"])
+        return None if row is None else _step(row)
 
-    def begin(self, name: str, notes: dict[str, Any]) -> None:
+    def begin(self, name: str, notes: dict[str, Any], *, inputs: str = "") -> None:
         """Write down that a step is about to be sent, with what helps to find its result if the answer gets lost."""
         with self._registry.transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO publication_steps VALUES (?, ?, 'started', ?, ?, NULL)",
-                (self.id, name, msgspec.json.encode(notes).decode(), timestamps.now()),
+                "INSERT OR REPLACE INTO publication_steps (publication_id, name, state, answer, started_at, inputs) "
+                "VALUES (?, ?, 'started', ?, ?, ?)",
+                (self.id, name, _text(notes), timestamps.now(), inputs),
             )
 
     def note(self, name: str, notes: dict[str, Any]) -> None:
         """Keep what is known of a step that is under way."""
         self._update(name, "started", notes)
 
-    def finish(self, name: str, answer: dict[str, Any]) -> None:
+    def finish(self, name: str, answer: dict[str, Any], *, inputs: str | None = None) -> None:
+        """The step is done; ``inputs`` where they are others than it was begun with."""
         self._update(name, "done", answer)
+        if inputs is not None:
+            with self._registry.transaction() as db:
+                db.execute(
+                    "UPDATE publication_steps SET inputs = ? WHERE publication_id = ? AND name = ?",
+                    (inputs, self.id, name),
+                )
 
     def forget_all(self) -> None:
         """As if nothing had ever been sent."""
         with self._registry.transaction() as db:
             db.execute("DELETE FROM publication_steps WHERE publication_id = ?", (self.id,))
 
-    def forget(self, name: str) -> None:
-        """As if the step had never been begun."""
+    def forget(self, *names: str) -> None:
+        """As if these steps had never been begun."""
         with self._registry.transaction() as db:
-            db.execute("DELETE FROM publication_steps WHERE publication_id = ? AND name = ?", (self.id, name))
+            db.executemany(
+                "DELETE FROM publication_steps WHERE publication_id = ? AND name = ?",
+                [(self.id, name) for name in names],
+            )
 
-    def close(self, state: State, *, model_id: int, version_id: int, post_id: int, url: str) -> None:
+    def close(self, state: State, *, model_id: int, version_id: int, post_id: int, url: str, file_id: int = 0) -> None:
         """Write down how far the publication came."""
         with self._registry.transaction() as db:
             db.execute(
                 "UPDATE publications SET state = ?, civitai_model_id = ?, civitai_version_id = ?, civitai_post_id = ?, "
-                "url = ?, finished_at = ? WHERE id = ?",
-                (state, model_id, version_id, post_id, url, timestamps.now(), self.id),
+                "civitai_file_id = ?, url = ?, finished_at = ? WHERE id = ?",
+                (state, model_id, version_id, post_id, file_id, url, timestamps.now(), self.id),
             )
 
     def _update(self, name: str, state: str, answer: dict[str, Any]) -> None:
@@ -96,8 +134,68 @@ class Journal:
         with self._registry.transaction() as db:
             db.execute(
                 "UPDATE publication_steps SET state = ?, answer = ?, finished_at = ? WHERE publication_id = ? AND name = ?",
-                (state, msgspec.json.encode(answer).decode(), finished, self.id, name),
+                (state, _text(answer), finished, self.id, name),
             )
+
+
+class Rehearsed(Journal):
+    """A copy in memory of what a journal holds: for a dry run, whose steps nobody may believe later."""
+
+    def __init__(self, registry: Registry, version_id: str, site: str) -> None:
+        row = _last(registry, version_id, site)
+        self._registry, self.id = registry, row["id"] if row else ""
+        self._steps = super().steps()
+
+    def steps(self) -> dict[str, Step]:
+        return dict(self._steps)
+
+    def step(self, name: str) -> Step | None:
+        return self._steps.get(name)
+
+    def begin(self, name: str, notes: dict[str, Any], *, inputs: str = "") -> None:
+        self._steps[name] = Step(state="started", answer=notes, started_at=timestamps.now(), inputs=inputs)
+
+    def finish(self, name: str, answer: dict[str, Any], *, inputs: str | None = None) -> None:
+        self._update(name, "done", answer)
+        if inputs is not None:
+            self._steps[name] = msgspec.structs.replace(self._steps[name], inputs=inputs)
+
+    def forget_all(self) -> None:
+        self._steps.clear()
+
+    def forget(self, *names: str) -> None:
+        for name in names:
+            self._steps.pop(name, None)
+
+    def close(self, state: State, *, model_id: int, version_id: int, post_id: int, url: str, file_id: int = 0) -> None:
+        """Nothing came of it."""
+
+    def _update(self, name: str, state: str, answer: dict[str, Any]) -> None:
+        step = self._steps[name]
+        self._steps[name] = msgspec.structs.replace(step, state="done" if state == "done" else "started", answer=answer)
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a version of the library is on a site, as far as its publication came."""
+
+    id: str
+    version_id: str
+    state: State
+    civitai_model_id: int = 0
+    civitai_version_id: int = 0
+    civitai_post_id: int = 0
+    civitai_file_id: int = 0
+    url: str = ""
+
+
+def published(registry: Registry, version_id: str, site: str) -> Published | None:
+    """The publication of a version on ``site``; None where nothing was ever begun."""
+    row = _last(registry, version_id, site)
+    if row is None:
+        return None
+    names = ("civitai_model_id", "civitai_version_id", "civitai_post_id", "civitai_file_id")
+    numbers = {name: int(row[name] or 0) for name in names}
+    return Published(id=row["id"], version_id=version_id, state=row["state"], url=row["url"] or "", **numbers)
 
 
 def begun(registry: Registry, version_id: str, site: str) -> bool:
@@ -107,12 +205,44 @@ def begun(registry: Registry, version_id: str, site: str) -> bool:
     return registry.db.execute(sql, (version_id, site)).fetchone() is not None
 
 
+def lead(registry: Registry, version_ids: Sequence[str], site: str) -> str:
+    """The version in whose journal the model's own step stands: one of these, else another of the same model.
+
+    Where nobody has made the model yet it is the first of these.
+    """
+    marks = ", ".join("?" * len(version_ids))
+    sql = f"""SELECT p.version_id FROM publications p JOIN publication_steps s ON s.publication_id = p.id
+        JOIN versions v ON v.id = p.version_id WHERE s.name = 'model' AND p.site = ?
+        AND v.model_id IN (SELECT model_id FROM versions WHERE id IN ({marks}))
+        ORDER BY p.version_id IN ({marks}) DESC, s.state, p.created_at LIMIT 1"""  # noqa: S608 - placeholders only
+    row = registry.db.execute(sql, (site, *version_ids, *version_ids)).fetchone()
+    return str(row[0]) if row else version_ids[0]
+
+
 def model_on_site(registry: Registry, model_id: str, site: str) -> int:
     """The Civitai model that another version of this model was published as from here, or 0."""
     sql = """SELECT p.civitai_model_id FROM publications p JOIN versions v ON v.id = p.version_id
-        WHERE v.model_id = ? AND p.site = ? AND p.state = 'published' ORDER BY p.created_at LIMIT 1"""
+        WHERE v.model_id = ? AND p.site = ? AND p.state IN ('published', 'scheduled', 'unpublished')
+        ORDER BY p.created_at LIMIT 1"""
     row = registry.db.execute(sql, (model_id, site)).fetchone()
     return int(row[0]) if row and row[0] else 0
+
+
+def hand_over(registry: Registry, old: str, new: str, site: str) -> None:
+    """What was sent as version ``old`` of the library is version ``new`` from now on."""
+    with registry.transaction() as db:
+        db.execute("UPDATE publications SET version_id = ? WHERE version_id = ? AND site = ?", (new, old, site))
+
+
+def posts_since(registry: Registry, site: str, window: timedelta) -> list[datetime]:
+    """When the posts within ``window`` were made from here, the oldest first: the site limits their number."""
+    sql = """SELECT s.started_at FROM publication_steps s JOIN publications p ON p.id = s.publication_id
+        WHERE s.name = 'post' AND s.state = 'done' AND s.started_at > ? AND p.site = ? ORDER BY s.started_at"""
+    return [timestamps.parse(row[0]) for row in registry.db.execute(sql, (timestamps.of(now() - window), site))]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def only_one(registry: Registry) -> AbstractContextManager[None]:
@@ -123,3 +253,21 @@ def only_one(registry: Registry) -> AbstractContextManager[None]:
     return locks.only_one(
         registry, "publish", HubError("another publication is running on this machine", "wait until it is done")
     )
+
+
+def _last(registry: Registry, version_id: str, site: str) -> Any:
+    sql = "SELECT * FROM publications WHERE version_id = ? AND site = ? ORDER BY created_at DESC, id DESC"
+    return registry.db.execute(sql, (version_id, site)).fetchone()
+
+
+def _step(row: Any) -> Step:
+    return Step(
+        state=row["state"],
+        answer=msgspec.json.decode(row["answer"]),
+        started_at=row["started_at"],
+        inputs=row["inputs"],
+    )
+
+
+def _text(value: dict[str, Any]) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,258 +1,149 @@
-"""Every rule that can be checked before the first byte goes out, and the material that passed."""
+"""Every rule that can be checked before the first byte goes out, and what is sent when nothing stands in the way."""
 
 from __future__ import annotations
 
-import difflib
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Collection, Iterator
+from datetime import UTC, datetime
 
 import msgspec
 
-from hubman.civitai import contract, image_meta, journal
+from hubman.civitai import (
+    checks_file,
+    checks_form,
+    checks_licence,
+    checks_pictures,
+    checks_site,
+    checks_version,
+    conformance,
+    form_plan,
+    journal,
+    stripping,
+    training_data,
+)
+from hubman.civitai.checks_site import Site, check_account
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import AccountError, ScopeError
-from hubman.civitai.records import Me
-from registry import library, pictures, previews
+from hubman.civitai.finding import Finding, PreflightError, accepted, blocking, error
+from hubman.civitai.form import PublishForm, VersionPart
+from hubman.civitai.planned import Plan, PlannedFile
+from hubman.progress import Progress, Report, silent
 from registry.database import Registry
-from registry.errors import DamagedFileError, HubError, NotFoundError
-from registry.hashing import hash_file
-from registry.headers import read_header
-from registry.records import FileRow, ModelDetail, Preview, RunRow, VersionRow
 
-if TYPE_CHECKING:
-    from hubman.civitai.plan import PublishOptions
-
-_LARGEST_IMAGE = 50 << 20
-_MAX_IMAGES = 20
-"""Civitai's form takes so many pictures in a post."""
+__all__ = ["Checked", "Finding", "PreflightError", "check", "check_account", "findings", "prepare"]
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that stands in the way (``error``), or that may be better (``warning``)."""
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the checks found; ``plan`` is None where something stands in the way."""
 
-    level: Literal["error", "warning"]
-    message: str
-    hint: str = ""
-
-
-class Material(msgspec.Struct, frozen=True, kw_only=True):
-    """What a publication is made from, as far as it was found."""
-
-    model: ModelDetail
-    version: VersionRow
-    file: FileRow
-    path: Path
-    base_model: str
-    category: str
-    categories: tuple[str, ...]
-    pictures: tuple[Preview, ...]
-    picture_paths: dict[str, Path]
-    run: RunRow | None
+    form: PublishForm
     findings: tuple[Finding, ...]
+    plan: Plan | None = None
 
     @property
-    def errors(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.level == "error"]
+    def blocking(self) -> list[Finding]:
+        return blocking(self.findings)
 
 
-class PreflightError(HubError):
-    """Some check failed; ``findings`` holds all of them."""
+def findings(
+    registry: Registry,
+    client: Civitai | None,
+    form: PublishForm,
+    *,
+    accept: Collection[str] = (),
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    report: Report = silent,
+) -> tuple[Finding, ...]:
+    """What stands in the way and what is to be accepted, errors first; each says what to do. Nothing is sent.
 
-    def __init__(self, findings: list[Finding]) -> None:
-        first, *others = findings
-        more = f" (and {len(others)} more: {'; '.join(other.message for other in others)})" if others else ""
-        super().__init__(first.message + more, first.hint)
-        self.findings = findings
-
-
-class _Notes:
-    def __init__(self) -> None:
-        self.found: list[Finding] = []
-
-    def error(self, message: str, hint: str = "") -> None:
-        self.found.append(Finding(level="error", message=message, hint=hint))
-
-    def warn(self, message: str, hint: str = "") -> None:
-        self.found.append(Finding(level="warning", message=message, hint=hint))
-
-
-def check_account(client: Civitai) -> Me:
-    """Whose key this is. Raises the error that explains why it can't publish, if it can't."""
-    me = client.me()
-    if me.status != "active":
-        raise AccountError(f"the account {me.username} is {me.status}", "ask Civitai's support", status=403)
-    if not me.may_publish:
-        raise ScopeError("the API key may not publish", "make one with the Creator preset", status=403)
-    return me
-
-
-def gather(registry: Registry, client: Civitai, version_id: str, options: PublishOptions, *, account: str) -> Material:
-    """Find and check everything for the user ``account``; what is wrong stands in ``findings``.
-
-    Raises :class:`HubError` only when there is nothing to check: an unknown version, or no file on this machine.
+    Without a ``client`` only what can be told offline is checked. ``accept`` are codes of warnings, or ``harmless``.
+    Raises :class:`CivitaiError` when the site can't be asked.
     """
-    notes = _Notes()
-    version = library.version(registry, version_id)
-    model = library.show(registry, version.model_id)
-    file, path = _file(version)
-    _check_file(file, path, notes)
-    _check_model(model, file, options, notes)
-    is_own = model.creator == account or journal.begun(registry, version_id, client.site)
-    if model.origin == "civitai" and not is_own:
-        whose = f"it is {model.creator or 'someone else'}'s, not yours to publish"
-        notes.error(f"{model.name} was pulled from Civitai", whose)
-    _check_version(version, options, notes)
-    names = tuple(tag.name.lower() for tag in client.categories())
-    shown, paths = _pictures(registry, version, options, notes)
-    material = Material(
-        model=model,
-        version=version,
-        file=file,
-        path=path,
-        base_model=_base_model(version, client, options, notes),
-        category=_category(model, names, options, notes),
-        categories=names,
-        pictures=shown,
-        picture_paths=paths,
-        run=library.run_of(registry, version_id),
-        findings=(),
-    )
-    _check_meta(material, notes)
-    return msgspec.structs.replace(material, findings=tuple(notes.found))
+    report(Progress(stage="check", message="account"))
+    user, refused = checks_site.account(client) if client is not None else (form.creator, ())
+    site = checks_site.lists(client)
+    found = [*refused, *checks_form.of_model(form, site.categories, now()), *checks_version.of_all(form)]
+    for part in form.parts:
+        report(Progress(stage="check", message=part.file.name))
+        found += _of_part(registry, form, part, site, user)
+    if client is not None and not refused:
+        report(Progress(stage="check", message="what the site has already"))
+        found += checks_site.of(registry, client, form, user)
+    if not any(one.level == "error" for one in found):
+        found += _schemas(form, site)
+    return accepted(sorted(found, key=lambda one: one.level), accept)
 
 
-def _file(version: VersionRow) -> tuple[FileRow, Path]:
-    for file in version.files:
-        for place in file.places:
-            if place.state == "present" and Path(place.path).is_file():
-                return file, Path(place.path)
-    name = version.files[0].name if version.files else version.id
-    raise NotFoundError(f"{name} is not on this machine", "sync it here, or plug in the drive that it is on")
+def _of_part(registry: Registry, form: PublishForm, part: VersionPart, site: Site, user: str) -> Iterator[Finding]:
+    yield from checks_version.of_part(form, part, site.active_base_models)
+    yield from checks_file.of_part(form, part)
+    yield from checks_pictures.of_part(part)
+    yield from checks_licence.of_part(registry, form, part, user)
+    if form.attach_training_data and not part.dataset:
+        yield error(
+            "training-data", f"the training images of {part.name} are not on this machine", "keep them private",
+            field="attach_training_data", part=part,
+        )  # fmt: skip
 
 
-def _check_file(file: FileRow, path: Path, notes: _Notes) -> None:
-    if path.suffix.lower() not in {".safetensors", ".sft"}:
-        notes.error(f"{path.name} is not a safetensors file", "convert it first: hubman convert")
-        return
-    try:
-        read_header(path)
-    except DamagedFileError as error:
-        notes.error(error.message, error.hint)
-    if hash_file(path).sha256 != file.sha256:
-        notes.error(f"{path.name} has changed since it was indexed", "run hubman scan first")
+def _schemas(form: PublishForm, site: Site) -> Iterator[Finding]:
+    """What the other rules let through and Civitai's schemas do not."""
+    for call, problem in conformance.problems(form_plan.plan(_as_sent(form, site))):
+        yield error("schema", f"{call} takes no such input: {problem}", "correct the field that it names")
 
 
-def _check_model(model: ModelDetail, file: FileRow, options: PublishOptions, notes: _Notes) -> None:
-    if model.kind != "lora":
-        notes.error(f"{model.name} is a {model.kind}; only LoRAs can be published", "publish it in a browser")
-    if not (options.name or model.name).strip():
-        notes.error("the model has no name", "give one with --name")
-    if file.damage:
-        notes.error(f"{file.name} is damaged ({file.damage})", "export it again")
-    rules = (
-        (options.nsfw and options.poi, "mature content must not depict a real person"),
-        (options.nsfw and options.minor, "mature content must not depict a minor"),
-        (options.nsfw and options.sfw_only, "a model can't be both mature and safe for work only"),
-    )
-    for broken, message in rules:
-        if broken:
-            notes.error(message, "Civitai refuses it")
+def _as_sent(form: PublishForm, site: Site) -> PublishForm:
+    """Without what is left out: pictures that the site doesn't take, and tags that are further categories."""
+    parts = tuple(msgspec.structs.replace(part, pictures=checks_pictures.usable(part)) for part in form.parts)
+    tags = tuple(tag for tag in form.tags if tag.strip().lower() not in site.categories)
+    return msgspec.structs.replace(form, parts=parts, tags=tags)
 
 
-def _check_version(version: VersionRow, options: PublishOptions, notes: _Notes) -> None:
-    if not version.trigger_words and not options.no_trigger_words:
-        notes.error("no trigger words are set", "set trigger_words with hubman edit, or say that it needs none")
-    low, high, best = version.strength_min, version.strength_max, version.strength
-    if low is not None and high is not None and low >= high:
-        notes.error(
-            f"the smallest strength {low:g} is not below the largest {high:g}", "correct strength_min or strength_max"
-        )
-    elif best is not None and ((low is not None and best < low) or (high is not None and best > high)):
-        notes.error(
-            f"the strength {best:g} lies outside of its own range", "correct strength, strength_min or strength_max"
-        )
-    if best is None:
-        notes.warn("no strength is recommended", "a sweep finds one")
-
-
-def _base_model(version: VersionRow, client: Civitai, options: PublishOptions, notes: _Notes) -> str:
-    name = options.base_model or version.base_model or ""
-    active = client.enums().active_base_models
-    if not name:
-        notes.error("the base model is unknown", "name it with --base-model")
-    elif name in contract.enum_values("DeprecatedBaseModel"):
-        notes.error(f"Civitai takes no new models for {name}", "its licence forbids it")
-    elif name not in active:
-        near = difflib.get_close_matches(name, active, n=3, cutoff=0.4)
-        notes.error(
-            f"Civitai knows no base model {name!r}",
-            f"did you mean {' or '.join(near)}?" if near else "see --base-model",
-        )
-    elif options.nsfw and name in contract.enum_values("NsfwRestrictedBaseModel"):
-        notes.error(f"the licence of {name} forbids mature models", "publish it without --nsfw, if that is true")
-    return name
-
-
-def _category(model: ModelDetail, names: tuple[str, ...], options: PublishOptions, notes: _Notes) -> str:
-    wanted = [options.category.strip().lower()] if options.category.strip() else [t for t in model.tags if t in names]
-    if len(wanted) == 1 and wanted[0] in names:
-        return wanted[0]
-    offered = f"choose one with --category: {', '.join(names)}"
-    if not wanted:
-        notes.error("no category is set", offered)
-    elif len(wanted) > 1:
-        notes.error(f"the tags {', '.join(wanted)} are all categories, and a model has one", offered)
-    else:
-        notes.error(f"Civitai has no category {wanted[0]}", offered)
-    return ""
-
-
-def _pictures(
-    registry: Registry, version: VersionRow, options: PublishOptions, notes: _Notes
-) -> tuple[tuple[Preview, ...], dict[str, Path]]:
-    """The previews to show, and where each lies. Other people's pictures from Civitai are never shown as one's own."""
-    own = {preview.sha256: preview for preview in version.previews if preview.source != "civitai"}
-    wanted = [own[sha256] for sha256 in options.pictures if sha256 in own] if options.pictures else list(own.values())
-    shown, paths = [], {}
-    for preview in wanted:
-        try:
-            path = previews.blob_path(registry, preview.sha256)
-        except NotFoundError:
-            notes.warn(f"{preview.name} is not on this machine and is left out", "hubman sync brings it here")
-            continue
-        if pictures.is_video(Path(preview.name)) or mime_type(path) is None:
-            notes.warn(f"{preview.name} is no picture that Civitai takes and is left out", "use PNG, JPEG or WebP")
-        elif path.stat().st_size > _LARGEST_IMAGE:
-            notes.warn(f"{preview.name} is larger than 50 MiB and is left out", "shrink it")
-        else:
-            shown.append(preview)
-            paths[preview.sha256] = path
-    if len(shown) > _MAX_IMAGES:
-        notes.warn(f"only the first {_MAX_IMAGES} of {len(shown)} pictures are shown", "choose which with pictures")
-    if not shown:
-        notes.error(
-            "there is no picture to show", "Civitai takes models without one down: generate some, or add a preview"
-        )
-    return tuple(shown[:_MAX_IMAGES]), paths
-
-
-def _check_meta(material: Material, notes: _Notes) -> None:
-    composed = [
-        image_meta.compose(preview.generation, material, path=material.picture_paths[preview.sha256])
-        for preview in material.pictures
+def check(
+    registry: Registry,
+    client: Civitai,
+    form: PublishForm,
+    *,
+    accept: Collection[str] = (),
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    report: Report = silent,
+) -> Checked:
+    """Check the form and, if nothing stands in the way, compose what will be sent, with copies made where they are due."""
+    found = findings(registry, client, form, accept=accept, now=now, report=report)
+    report(Progress(stage="check", data={"findings": msgspec.to_builtins(found)}))
+    if blocking(found):
+        return Checked(form=form, findings=found)
+    ready = _as_sent(stripping.with_copies(registry, form), checks_site.lists(client))
+    copies = [
+        part
+        for part in ready.parts
+        if part.file.is_stripped and not journal.begun(registry, part.version_id, client.site)
     ]
-    if material.pictures and not any(item.meta for item in composed):
-        notes.error("no picture says how it was made", "show at least one that was generated with the model")
+    if there := tuple(checks_site.files_there(client, copies)):
+        return Checked(form=form, findings=(*there, *found))
+    extra = _extra(registry, ready)
+    joined = journal.model_on_site(registry, form.model_id, client.site)
+    plan = form_plan.plan(ready, site=client.site, civitai_model_id=joined, extra=extra)
+    return Checked(form=ready, findings=found, plan=plan)
 
 
-def mime_type(path: Path) -> str | None:
-    """The media type of a blob by its first bytes, if it is one that Civitai takes: blobs have no suffix."""
-    with path.open("rb") as file:
-        head = file.read(16)
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    return None
+def _extra(registry: Registry, form: PublishForm) -> dict[str, PlannedFile]:
+    if not form.attach_training_data:
+        return {}
+    return {part.version_id: training_data.pack(part, stripping.folder(registry, part)) for part in form.parts}
+
+
+def prepare(
+    registry: Registry,
+    client: Civitai,
+    form: PublishForm,
+    *,
+    accept: Collection[str] = (),
+    report: Report = silent,
+) -> Checked:
+    """What will be sent. Raises :class:`PreflightError` naming all that stands in the way, and what says that the key
+    or its account can't publish at all.
+    """
+    check_account(client)
+    checked = check(registry, client, form, accept=accept, report=report)
+    if checked.plan is None:
+        raise PreflightError(checked.blocking)
+    return checked

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
 import msgspec
 
-from hubman.civitai import journal, plan, preflight
+from hubman.civitai import adopting, after, handoff, journal, preflight, releasing, send_page
 from hubman.civitai.client import Civitai
+from hubman.civitai.dry_run import DryRun, Request
 from hubman.civitai.errors import CivitaiError
-from hubman.civitai.plan import Plan, PublishOptions
-from hubman.civitai.preflight import Finding, Material, PreflightError
-from hubman.civitai.sending import Sender
-from hubman.progress import Progress, Report
-from registry import library, scan
+from hubman.civitai.finding import Finding, PreflightError
+from hubman.civitai.form import PublishForm
+from hubman.civitai.planned import Plan
+from hubman.civitai.send_post import left_over
+from hubman.civitai.sending import Draft, Sender
+from hubman.civitai.verifying import Difference
+from hubman.progress import Progress, Report, silent, stoppable
+from registry import library
 from registry.database import Registry
+from registry.errors import HubError
 
-__all__ = ["Publication", "PublishOptions", "prepare", "publish"]
+__all__ = ["Publication", "publish", "send"]
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a version is now. ``status`` is ``published``, ``scheduled``, ``draft`` or ``dry-run`` (all ids 0)."""
+    """Where a page is now. ``status`` is ``published``, ``scheduled``, ``draft`` or ``dry-run`` (all ids 0).
+
+    ``version_id`` and ``post_id`` are those of the last version, which the site shows first; ``url`` leads to it.
+    """
 
     model_id: int
     version_id: int
@@ -27,91 +38,170 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     findings: tuple[Finding, ...] = ()
     plan: Plan | None = None
+    version_ids: tuple[int, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    """Where the page, read back, says another thing than was sent."""
+    notes: tuple[str, ...] = ()
+    """What is left to a person."""
+    requests: tuple[Request, ...] = ()
+    """What a dry run would have sent, in order."""
 
 
 def publish(
-    registry: Registry, client: Civitai, version_id: str, *, options: PublishOptions, report: Report
-) -> Publication:
-    """Publish a local version on the client's site, or go on with it where it was cut off.
-
-    With ``options.draft`` everything is sent but nothing made public; the same call without it publishes that draft.
-    With ``options.dry_run`` only the checks run. Raises :class:`PreflightError` naming all that stands in the way,
-    and :class:`CivitaiError` for refusals, after which the same call goes on.
-    """
-    version_id = scan.hashed(registry, version_id)
-    material, made = prepare(registry, client, version_id, options, report=report)
-    if options.dry_run:
-        page = f"{client.site}/models/create"
-        findings = material.findings
-        return Publication(
-            model_id=0, version_id=0, post_id=0, url=page, status="dry-run", findings=findings, plan=made
-        )
-    with journal.only_one(registry):
-        return _send(registry, client, version_id, made, material, options, report)
-
-
-def prepare(
-    registry: Registry, client: Civitai, version_id: str, options: PublishOptions, *, report: Report
-) -> tuple[Material, Plan]:
-    """Check everything and compose what would be sent; nothing is sent. Raises :class:`PreflightError`."""
-    version_id = scan.hashed(registry, version_id)
-    report(Progress(stage="check", message="account"))
-    me = preflight.check_account(client)
-    report(Progress(stage="check", message="model, file and pictures"))
-    material = preflight.gather(registry, client, version_id, options, account=me.username)
-    if not journal.begun(registry, version_id, client.site):
-        known = client.by_hash_ids([material.file.sha256])
-        if known:
-            page = f"{client.site}/models/{known[0].model_id}?modelVersionId={known[0].model_version_id}"
-            exists = Finding(level="error", message="Civitai has this very file already", hint=f"see {page}")
-            material = msgspec.structs.replace(material, findings=(exists, *material.findings))
-    report(Progress(stage="check", data={"findings": msgspec.to_builtins(material.findings)}))
-    if material.errors:
-        raise PreflightError(material.errors)
-    model_id = options.civitai_model_id or journal.model_on_site(registry, material.model.id, client.site)
-    return material, plan.make(material, options, site=client.site, civitai_model_id=model_id)
-
-
-def _send(
     registry: Registry,
     client: Civitai,
-    version_id: str,
+    form: PublishForm,
+    *,
+    accept: Collection[str] = (),
+    draft: bool = False,
+    dry_run: bool = False,
+    edit: bool = False,
+    replace: bool = False,
+    report: Report = silent,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Publication:
+    """Publish the versions of a form on the client's site as one model, or go on where it was cut off.
+
+    ``draft`` sends everything but makes nothing public that is not; the same call without it publishes that draft.
+    ``dry_run`` sends nothing and tells the requests. ``edit`` changes a page as far as the form was changed since it was
+    sent; ``replace`` also puts other bytes in the place of a file that is public. Raises :class:`PreflightError` naming
+    all that stands in the way, :class:`CancelledError` where ``should_stop`` says so, and :class:`CivitaiError` for
+    refusals, after which the same call goes on.
+    """
+    report = stoppable(report, should_stop)
+    report(Progress(stage="check", message="account"))
+    for version_id in form.version_ids:
+        known = journal.begun if dry_run else after.take_place
+        if replace and not known(registry, version_id, client.site):
+            raise HubError(
+                f"no file that {form.part(version_id).file.name} replaced is published", "publish it as a new version"
+            )
+        if edit:
+            adopting.adopt(registry, client, form, version_id)
+    checked = preflight.prepare(registry, client, form, accept=accept, report=report)
+    if checked.plan is None:
+        raise PreflightError(checked.blocking)
+    done = send(registry, client, checked.plan, draft=draft, dry_run=dry_run, edit=edit, replace=replace, report=report)
+    return msgspec.structs.replace(done, findings=checked.findings)
+
+
+def send(
+    registry: Registry,
+    client: Civitai,
     made: Plan,
-    material: Material,
-    options: PublishOptions,
+    *,
+    draft: bool = False,
+    dry_run: bool = False,
+    edit: bool = False,
+    replace: bool = False,
     report: Report,
 ) -> Publication:
-    log = journal.Journal(registry, version_id, client.site, msgspec.json.encode(made))
-    sender = Sender(registry, client, made, log, report)
+    """Send a checked plan, or what is left of it.
+
+    ``draft`` makes nothing public that is not; ``dry_run`` sends nothing and tells the requests. ``edit`` also changes
+    a page that these versions only joined, and ``replace`` puts other bytes in the place of a public file.
+    """
+    if dry_run:
+        return _rehearse(registry, client, made, draft=draft, edit=edit, replace=replace, report=report)
+    with journal.only_one(registry):
+        written = msgspec.json.encode(made)
+        logs = {v.version_id: journal.Journal(registry, v.version_id, client.site, written) for v in made.versions}
+
+        def journals(version_id: str) -> journal.Journal:
+            return logs.get(version_id) or journal.Journal(registry, version_id, client.site, keep_plan=True)
+
+        sender = Sender(registry, client, made, journals, report, edit=edit, replace=replace)
+        with _hand_off(sender):
+            sent = sender.send_draft()
+            model = send_page.owned(sender.lead, sent.model_id)
+            if not (draft or edit) and releasing.release(sender, sent, model):
+                model = releasing.confirm(sender, sent)
+        differences = releasing.compare(sender, sent, model)
+        return _finish(registry, sender, sent, releasing.state(model, sent), differences, report)
+
+
+@contextmanager
+def _hand_off(sender: Sender) -> Iterator[None]:
+    """Every stage leaves a draft that can be finished by hand: a refusal says where."""
     try:
-        sent = sender.send_draft()
+        yield
     except CivitaiError as error:
-        # Every stage leaves a draft that can be finished by hand (section 1.7 of the contract).
         if page := sender.wizard():
             error.hint = f"{error.hint}; the draft is kept: {page}".removeprefix("; ")
+        elif 400 <= error.status < 500:
+            page = handoff.wizard(sender.client.site, 0, ())
+            error.hint = f"{error.hint}; it can be made in a browser too: {page}".removeprefix("; ")
         raise
-    url = f"{client.site}/models/{sent.model_id}?modelVersionId={sent.version_id}"
-    status: journal.State = "draft"
-    if not options.draft:
-        status = sender.make_public(sent)
-    log.close(status, model_id=sent.model_id, version_id=sent.version_id, post_id=sent.post_id, url=url)
-    if status != "draft" and not client.is_rehearsal:
-        _remember(registry, version_id, material, sent.model_id, sent.version_id, url)
-    report(Progress(stage="done", done=1, total=1, message=url, data={"url": url, "status": status}))
+
+
+def _rehearse(
+    registry: Registry, client: Civitai, made: Plan, *, draft: bool, edit: bool, replace: bool, report: Report
+) -> Publication:
+    dry = DryRun(client)
+
+    def journals(version_id: str) -> journal.Journal:
+        return journal.Rehearsed(registry, version_id, client.site)
+
+    sender = Sender(registry, dry, made, journals, report, edit=edit, replace=replace)
+    sent = sender.send_draft()
+    if not (draft or edit):
+        releasing.release(sender, sent, send_page.owned(sender.lead, sent.model_id))
+    page = handoff.wizard(client.site, 0, ())
+    requests = tuple(dry.requests)
+    return Publication(model_id=0, version_id=0, post_id=0, url=page, status="dry-run", plan=made, requests=requests)
+
+
+def _finish(
+    registry: Registry,
+    sender: Sender,
+    draft: Draft,
+    state: journal.State,
+    differences: tuple[Difference, ...],
+    report: Report,
+) -> Publication:
+    """Write down how far it came, tell the library, and say what is left to a person."""
+    client, last = sender.client, draft.versions[-1]
+    for sent in draft.versions:
+        url = handoff.page(client.site, draft.model_id, sent.civitai_id)
+        sender.steps(sent.version_id).log.close(
+            state,
+            model_id=draft.model_id,
+            version_id=sent.civitai_id,
+            post_id=sent.post_id,
+            file_id=sent.files[0],
+            url=url,
+        )
+        if state in journal.PUBLIC and not client.is_rehearsal:
+            _remember(registry, sent.version_id, draft.model_id, sent.civitai_id, url)
+    url = handoff.page(client.site, draft.model_id, last.civitai_id)
+    report(Progress(stage="done", done=1, total=1, message=url, data={"url": url, "status": state}))
     return Publication(
-        model_id=sent.model_id,
-        version_id=sent.version_id,
-        post_id=sent.post_id,
+        model_id=draft.model_id,
+        version_id=last.civitai_id,
+        post_id=last.post_id,
         url=url,
-        status=status,
-        findings=material.findings,
+        status=state,
+        version_ids=tuple(sent.civitai_id for sent in draft.versions),
+        differences=differences,
+        notes=tuple(_notes(sender, draft, state)),
     )
 
 
-def _remember(
-    registry: Registry, version_id: str, material: Material, civitai_model: int, civitai_version: int, url: str
-) -> None:
+def _notes(sender: Sender, draft: Draft, state: journal.State) -> Iterator[str]:
+    if state == "draft":
+        yield "Civitai deletes drafts that nobody touches for 30 days"
+    if sender.page_differs():
+        yield "the page's own words and permissions stay as they were: --edit changes them"
+    for version, sent in zip(sender.plan.versions, draft.versions, strict=True):
+        if count := len(left_over(sender.steps(sent.version_id), version)):
+            page = handoff.post_editor(sender.client.site, sent.post_id)
+            what = "a picture that you took out is" if count == 1 else f"{count} pictures that you took out are"
+            yield f"{what} still shown, because a key can't remove it: {page}"
+
+
+def _remember(registry: Registry, version_id: str, civitai_model: int, civitai_version: int, url: str) -> None:
+    model_id = library.version(registry, version_id).model_id
     with registry.transaction():
         facts = {"civitai_version_id": civitai_version, "published_url": url}
         library.set_facts(registry, version_id, "civitai", facts)
-        library.set_facts(registry, material.model.id, "civitai", {"civitai_model_id": civitai_model})
+        library.set_facts(registry, model_id, "civitai", {"civitai_model_id": civitai_model})

@@ -274,60 +274,6 @@ class Id(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     id: int = 0
 
 
-class OwnedVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A version as its owner sees it."""
-
-    id: int = 0
-    name: str = ""
-    status: str = ""
-    base_model: str = ""
-    posts: tuple[Id, ...] = ()
-
-
-class OwnedModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A model as its owner sees it, drafts included."""
-
-    id: int = 0
-    name: str = ""
-    status: str = ""
-    versions: tuple[OwnedVersion, ...] = msgspec.field(default=(), name="modelVersions")
-
-
-class OwnedFile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A file as its owner sees it; ``url`` is what it was registered with."""
-
-    id: int = 0
-    name: str = ""
-    url: str = ""
-    size_kb: float = msgspec.field(default=0.0, name="sizeKB")
-    virus_scan_result: str = ""
-    pickle_scan_result: str = ""
-
-
-class EditVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A version with its files, read from the primary database: never out of date."""
-
-    id: int = 0
-    status: str = ""
-    files: tuple[OwnedFile, ...] = ()
-
-
-class PostImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """An image of a post; ``url`` is its media key, ``ingestion`` its state of review."""
-
-    id: int = 0
-    url: str = ""
-    ingestion: str = ""
-    blocked_for: str = ""
-
-
-class Post(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    id: int = 0
-    title: str = ""
-    published_at: str = ""
-    images: tuple[PostImage, ...] = ()
-
-
 class UploadPart(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     url: str = ""
     part_number: int = 0

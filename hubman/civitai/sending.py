@@ -1,364 +1,224 @@
-"""The steps of a publication, each journalled; a lost answer is looked up before anything is sent again."""
+"""A whole publication, step by step: everything as a draft, and nothing that its journals say has been sent."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from datetime import timedelta
 
 import msgspec
 
-from hubman.civitai import blurhash, image_meta, journal
+from hubman.civitai import handoff, journal, send_files, send_page, send_post
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import AnswerLostError, CivitaiError, MissingError, RejectedError
-from hubman.civitai.plan import Picture, Plan
-from hubman.civitai.preflight import mime_type
-from hubman.civitai.records import OwnedModel, OwnedVersion
-from hubman.civitai.uploads import UploadState
-from hubman.progress import Progress, Report
-from registry import previews
+from hubman.civitai.errors import CivitaiError, MissingError, PostLimitError
+from hubman.civitai.owned import EditVersion, OwnedModel, Post
+from hubman.civitai.planned import Plan, PlannedVersion
+from hubman.civitai.send_page import MODEL, VERSION
+from hubman.civitai.send_post import ADD, POST
+from hubman.civitai.steps import Steps
+from hubman.progress import Report
 from registry.database import Registry
 
-Answer = dict[str, Any]
-_LOOKS = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between looks for a thing that may have been made just now: what lists read may lag behind."""
-_FRESH = 60.0
-"""A step begun so many seconds ago is looked for once only: by then every replica shows it."""
+PUBLIC = frozenset({"Published", "Scheduled"})
+Journals = Callable[[str], journal.Journal]
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """The ids of a complete draft."""
+    """One version as the site has it. ``version_id`` is the library's, ``files`` and ``images`` the site's ids."""
+
+    version_id: str
+    civitai_id: int
+    post_id: int
+    files: tuple[int, ...]
+    images: tuple[int, ...]
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """The ids of all that a plan made, in the plan's order."""
 
     model_id: int
-    version_id: int
-    post_id: int
+    versions: tuple[Sent, ...]
 
 
 class Sender:
-    """Sends a plan, step by step, as far as its journal says that it has not been sent."""
+    """Sends a plan as far as its journals say that it has not been sent.
 
-    def __init__(self, registry: Registry, client: Civitai, plan: Plan, log: journal.Journal, report: Report) -> None:
-        self._registry, self._client, self._plan = registry, client, plan
-        self._log, self._report = log, report
+    ``edit`` allows to change a page that these versions only joined, and ``replace`` to put other bytes in the place of
+    a file that is public.
+    """
 
-    def send_draft(self) -> Sent:
-        """Everything that Civitai needs, still visible to its owner only."""
-        self._forget_lost_draft()
-        model_id = self._plan.civitai_model_id or self._model()
-        version_id = self._version(model_id)
-        upload = self._upload()
-        self._file(version_id, upload)
-        keys = {picture.sha256: self._image(picture) for picture in self._plan.pictures}
-        post_id = self._post(model_id, version_id)
-        for index, picture in enumerate(self._plan.pictures):
-            self._add_image(post_id, version_id, picture, keys[picture.sha256], index)
-        self._check_scans(version_id, post_id)
-        return Sent(model_id=model_id, version_id=version_id, post_id=post_id)
+    def __init__(
+        self,
+        registry: Registry,
+        client: Civitai,
+        plan: Plan,
+        journals: Journals,
+        report: Report,
+        *,
+        edit: bool = False,
+        replace: bool = False,
+    ) -> None:
+        self.registry, self.client, self.plan, self.report = registry, client, plan, report
+        self._edit, self._replace = edit, replace
+        ids = [version.version_id for version in plan.versions]
+        self._steps = {version_id: Steps(client, journals(version_id), report) for version_id in ids}
+        lead = journal.lead(registry, ids, client.site)
+        self.lead = self._steps.get(lead) or Steps(client, journals(lead), report)
+        if plan.civitai_model_id and self.lead.made(MODEL) != plan.civitai_model_id:
+            # Another page than the one that this model is on: nothing of it belongs into that one's journal.
+            lead, self.lead = ids[0], self._steps[ids[0]]
+        self.owns_page = edit or lead in self._steps
+        """Whether the page's own words are this plan's to change."""
 
-    def make_public(self, sent: Sent) -> journal.State:
-        """Publish the post, then the model (or, added to a public model, the version), and see that it took."""
-        model = self._owned(sent.model_id)
-        if _status(model, sent.version_id) != "Published":
-            self._once("publish post", lambda: self._publish_post(sent))
-            if model.status == "Published":
-                self._once("publish version", lambda: self._publish_version(sent))
-            else:
-                self._once("publish model", lambda: self._publish_model(sent))
-        return self._verify(sent)
+    def steps(self, version_id: str) -> Steps:
+        return self._steps[version_id]
+
+    def send_draft(self) -> Draft:
+        """Everything that Civitai needs, still visible to its owner only. What the site has lost is sent again."""
+        public = self._look_for_lost()
+        draft = self._send(public)
+        if self._forget_missing(draft, public):
+            draft = self._send(public)
+        return draft
+
+    def page_differs(self) -> bool:
+        """Whether the plan says other things of a page that its versions only joined."""
+        step = self.lead.log.step(MODEL)
+        told = journal.fingerprint(self.plan.model)
+        return not self.owns_page and step is not None and step.inputs not in {"", told}
 
     def wizard(self) -> str:
         """The page where the draft can be finished in a browser, at the step that comes next; empty without a draft."""
-        made = {
-            name: step.answer
-            for name in ("model", "version", "file")
-            if (step := self._log.step(name)) and step.state == "done"
-        }
-        if "model" not in made:
+        model_id = self.lead.made(MODEL) or self.plan.civitai_model_id
+        if not model_id:
             return ""
-        return f"{self._client.site}/models/{made['model']['id']}/wizard?step={1 + len(made)}"
+        every = list(self._steps.values())
+        steps = next((one for one in every if not (one.made(VERSION) and one.made("file"))), every[-1])
+        done = [name for name in (VERSION, "file") if steps.made(name)]
+        joined = not steps.made(MODEL)
+        return handoff.wizard(self.client.site, model_id, done, version_id=steps.made(VERSION), joined=joined)
 
-    # -- steps that make something ------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------------------------
 
-    def _model(self) -> int:
-        name = self._plan.model["name"]
-        return self._make(
-            "model",
-            call=lambda: self._client.upsert_model(self._plan.model),
-            listed=lambda sent: [draft.id for draft in self._client.draft_models(sent)],
-            named=name,
-            among_others=True,
-        )
+    def _send(self, public: frozenset[int]) -> Draft:
+        model_id = send_page.send_model(self.lead, self.plan, may_change=self.owns_page)
+        # What a version alone needs comes first: the posts, whose number a day is limited, come last.
+        numbers = {version.version_id: self._send_version(version, model_id, public) for version in self.plan.versions}
+        sent = [self._send_showcase(version, model_id, *numbers[version.version_id]) for version in self.plan.versions]
+        return Draft(model_id=model_id, versions=tuple(sent))
 
-    def _version(self, model_id: int) -> int:
-        fields = {**self._plan.version, "modelId": model_id}
-        return self._make(
-            "version",
-            call=lambda: self._client.upsert_version(fields),
-            listed=lambda sent: [v.id for v in self._client.owned_model(model_id).versions if v.name == sent],
-            named=fields["name"],
-            among_others=bool(self._plan.civitai_model_id),
-        )
+    def _send_version(
+        self, version: PlannedVersion, model_id: int, public: frozenset[int]
+    ) -> tuple[int, tuple[int, ...]]:
+        steps = self._steps[version.version_id]
+        among_others = len(self._steps) > 1 or self.lead.made(MODEL) != steps.made(MODEL) or not steps.made(MODEL)
+        fresh = self.lead.is_fresh(MODEL)
+        number = send_page.send_version(steps, version, model_id, among_others=among_others, fresh=fresh)
+        may_replace = self._replace or number not in public
+        files = [
+            send_files.send_file(steps, file, number, may_replace=may_replace, mend=self._replace)
+            for file in version.files
+        ]
+        return number, tuple(files)
 
-    def _file(self, version_id: int, upload: UploadState) -> int:
-        fields = {
-            "name": self._plan.file_name,
-            "url": upload.url,
-            "sizeKB": self._plan.size / 1024,
-            "type": "Model",
-            "modelVersionId": version_id,
-            "backend": upload.backend,
-            "s3Path": upload.key,
-            "metadata": {key: value for key, value in self._plan.file_metadata.items() if value},
+    def _send_showcase(self, version: PlannedVersion, model_id: int, number: int, files: tuple[int, ...]) -> Sent:
+        steps = self._steps[version.version_id]
+        keys = {
+            picture.sha256: send_post.send_image(steps, self.registry, version, picture, number)
+            for picture in version.pictures
         }
-        return self._make(
-            "file",
-            call=lambda: self._client.create_file(fields),
-            listed=lambda _: [f.id for f in self._client.edit_version(version_id).files if f.url == upload.url],
-        )
-
-    def _post(self, model_id: int, version_id: int) -> int:
-        def listed(_: str) -> list[int]:
-            version = _version_of(self._client.owned_model(model_id), version_id)
-            return [post.id for post in version.posts] if version else []
-
-        title = self._plan.post_title
-        return self._make(
-            "post", call=lambda: self._client.create_post(version_id=version_id, title=title), listed=listed
-        )
-
-    def _make(
-        self,
-        name: str,
-        *,
-        call: Callable[[], int],
-        listed: Callable[[str], list[int]],
-        named: str = "",
-        among_others: bool = False,
-    ) -> int:
-        """The id of the one thing that step ``name`` makes.
-
-        Before each try, the name that will be sent is written down and what ``listed`` shows under it already (if
-        there can be ``among_others``); whatever is there beyond that after a lost answer is the thing. Only when it is
-        not, the call is made again, perhaps under another name than the first time.
-        """
-        step = self._log.step(name)
-        if step is not None and step.state == "done":
-            return int(step.answer["id"])
-        sent, before = named, None
-        if step is not None:
-            sent, known = str(step.answer.get("named", named)), list(step.answer.get("before", []))
-            if found := self._look(lambda: listed(sent), known, patient=step.age < _FRESH):
-                return self._made(name, found)
-            # Under the same name what shows up late must not count as having been there before.
-            before = known if sent == named else None
-        if before is None:
-            before = listed(named) if among_others else []
-        self._log.begin(name, {"before": before, "named": named})
-        self._tell(name, "started")
-        return self._made(name, self._call(name, call, lambda: self._look(lambda: listed(named), before, patient=True)))
-
-    def _call(self, name: str, call: Callable[[], int], look: Callable[[], int]) -> int:
-        """Make the call; where its answer gets lost, look, and only if nothing was made make it once more."""
         try:
-            return call()
-        except AnswerLostError:
-            pass
-        except CivitaiError as error:
-            if 400 <= error.status < 500:
-                # Refused: nothing was made, and the next try begins anew.
-                self._log.forget(name)
+            post_id = send_post.send_post(steps, version, model_id, number, fresh=steps.is_fresh(VERSION))
+        except PostLimitError as error:
+            error.hint = self._when_to_go_on(error)
             raise
-        return look() or call()
+        images = send_post.send_pictures(steps, self.registry, version, post_id, number, keys)
+        return Sent(
+            version_id=version.version_id, civitai_id=number, post_id=post_id, files=files, images=tuple(images)
+        )
 
-    def _made(self, name: str, made: int) -> int:
-        self._tell(name, "sent")
-        self._log.finish(name, {"id": made})
-        self._tell(name, "done")
-        return made
+    def _when_to_go_on(self, error: PostLimitError) -> str:
+        """The limit counts the posts of a day, or of an hour on an account's first day."""
+        window = timedelta(hours=1) if "hourly" in error.message else timedelta(days=1)
+        made = journal.posts_since(self.registry, self.client.site, window)
+        at = (made[0] if made else journal.now()) + window
+        return f"the draft is kept: run the same command again after {at.astimezone():%a %H:%M}"
 
-    def _look(self, listed: Callable[[], list[int]], before: list[int], *, patient: bool) -> int:
-        """The newest thing that was not there before, or 0."""
-        for wait in (*_LOOKS, 0.0) if patient else (0.0,):
-            try:
-                found = [number for number in listed() if number not in before]
-            except MissingError:
-                found = []
-            if found:
-                return max(found)
-            if wait:
-                self._client.wait(wait)
-        return 0
+    # -- what the site has lost --------------------------------------------------------------------------------------
 
-    def _owned(self, model_id: int) -> OwnedModel:
-        """The model as its owner sees it; a replica that has not heard of it yet is given time."""
-        for wait in _LOOKS:
-            try:
-                return self._client.owned_model(model_id)
-            except MissingError:
-                self._client.wait(wait)
-        return self._client.owned_model(model_id)
+    def _look_for_lost(self) -> frozenset[int]:
+        """Begin anew what is gone: deleted by its owner, or by Civitai after 30 days. Returns the public versions."""
+        model_id = self.lead.made(MODEL) or self.plan.civitai_model_id
+        if not model_id or self.lead.is_fresh(MODEL):
+            return frozenset()
+        model = self._there(model_id)
+        if model is None:
+            if self.lead.made(MODEL):
+                for steps in (self.lead, *self._steps.values()):
+                    steps.log.forget_all()
+            return frozenset()
+        for steps in self._steps.values():
+            number = steps.made(VERSION)
+            if number and not steps.is_fresh(VERSION) and model.version(number) is None:
+                steps.log.forget(*(name for name in steps.log.steps() if name != MODEL))
+        return frozenset(version.id for version in model.versions if version.status in PUBLIC)
 
-    def _forget_lost_draft(self) -> None:
-        """Begin anew when the draft is gone: deleted by its owner, or by Civitai after 30 days."""
-        step = self._log.step("model")
-        if step is None or step.state != "done" or step.age < _FRESH:
-            return
+    def _there(self, model_id: int) -> OwnedModel | None:
         try:
-            gone = self._client.owned_model(int(step.answer["id"])).status == "Deleted"
+            model = self.client.owned_model(model_id)
         except MissingError:
-            gone = True
-        if gone:
-            self._log.forget_all()
+            return None
+        return None if model.status == "Deleted" else model
 
-    # -- transfers ----------------------------------------------------------------------------------------------------
-
-    def _upload(self) -> UploadState:
-        name = "upload"
-        step = self._log.step(name)
-        state = msgspec.convert(step.answer["state"], UploadState) if step and "state" in step.answer else None
-        if step and step.state == "done" and state:
-            return state
-        if step is None:
-            self._log.begin(name, {})
-
-        def save(now: UploadState) -> None:
-            self._log.note(name, {"state": msgspec.to_builtins(now)})
-            self._tell(name, f"{len(now.parts)} parts")
-
-        self._tell(name, "started")
-        state = self._client.upload_file(
-            Path(self._plan.path), name=self._plan.file_name, state=state, save=save, report=self._report
-        )
-        self._log.finish(name, {"state": msgspec.to_builtins(state)})
-        self._tell(name, "done")
-        return state
-
-    def _image(self, picture: Picture) -> str:
-        """Send a picture's bytes; returns its media key. Sent twice it would only leave bytes that nobody sees."""
-
-        def send() -> Answer:
-            path = previews.blob_path(self._registry, picture.sha256)
-            mime = mime_type(path) or "image/png"
-            key = self._client.upload_image(path.read_bytes(), name=picture.name, mime_type=mime)
-            return {"key": key, "mime": mime, "size": path.stat().st_size}
-
-        answer = self._once(f"image {picture.sha256}", send)
-        return str(answer["key"])
-
-    def _add_image(self, post_id: int, version_id: int, picture: Picture, key: str, index: int) -> None:
-        def send() -> Answer:
-            image = self._client.add_image(self._image_fields(post_id, version_id, picture, key, index))
-            return {"id": image.id}
-
-        self._once(f"add {picture.sha256}", send)
-
-    def _image_fields(self, post_id: int, version_id: int, picture: Picture, key: str, index: int) -> dict[str, Any]:
-        from PIL import Image
-
-        path = previews.blob_path(self._registry, picture.sha256)
-        with Image.open(path) as image:
-            code = blurhash.encode(image)
-        size = path.stat().st_size
-        strength = (
-            picture.strength if picture.strength is not None else self._plan.version.get("settings", {}).get("strength")
-        )
-        return {
-            "postId": post_id,
-            "url": key,
-            "name": picture.name,
-            "index": index,
-            "type": "image",
-            "mimeType": mime_type(path) or "image/png",
-            "width": picture.width,
-            "height": picture.height,
-            "sizeKB": round(size / 1024),
-            "hash": code,
-            "modelVersionId": version_id,
-            "metadata": {"size": size, "width": picture.width, "height": picture.height, "hash": code},
-            "meta": image_meta.linked(picture.meta, version_id, strength) or None,
-        }
-
-    def _check_scans(self, version_id: int, post_id: int) -> None:
-        """Stop where Civitai's scans have said no already. They need not be over: publishing doesn't wait for them."""
-        for file in self._client.edit_version(version_id).files:
-            if "Danger" in {file.virus_scan_result, file.pickle_scan_result}:
-                raise CivitaiError(
-                    f"Civitai's scan calls {file.name} dangerous", "it stays a draft; check where it came from"
-                )
-        for image in self._client.post(post_id).images:
-            if image.ingestion == "Blocked":
-                reason = image.blocked_for or "its rules"
-                raise CivitaiError(
-                    f"Civitai blocked a picture ({reason})", "it stays a draft; remove the picture on the site"
-                )
-
-    # -- steps that may be repeated ----------------------------------------------------------------------------------
-
-    def _once(self, name: str, send: Callable[[], Answer]) -> Answer:
-        """Run a step that does no harm when repeated, unless it is done."""
-        step = self._log.step(name)
-        if step is not None and step.state == "done":
-            return step.answer
-        if step is None:
-            self._log.begin(name, {})
-        self._tell(name, "started")
-        answer = send()
-        self._tell(name, "sent")
-        self._log.finish(name, answer)
-        self._tell(name, "done")
-        return answer
-
-    def _publish_post(self, sent: Sent) -> Answer:
-        from datetime import UTC, datetime
-
-        fields = {"title": self._plan.post_title, "publishedAt": datetime.now(UTC)}
-        _unless_done("already published", lambda: self._client.update_post(sent.post_id, fields))
-        return {}
-
-    def _publish_version(self, sent: Sent) -> Answer:
-        self._client.publish_version(sent.version_id)
-        return {}
-
-    def _publish_model(self, sent: Sent) -> Answer:
-        _unless_done("already published", lambda: self._client.publish_model(sent.model_id, [sent.version_id]))
-        return {}
-
-    def _verify(self, sent: Sent) -> journal.State:
-        """Ask the site, uncached, whether it is public now."""
-        for wait in (*_LOOKS, 0.0):
-            status = _status(self._owned(sent.model_id), sent.version_id)
-            if status == "Published":
-                return "published"
-            if status == "Scheduled":
-                return "scheduled"
-            self._client.wait(wait)
-        self._log.forget("publish model")
-        self._log.forget("publish version")
-        wizard = f"{self._client.site}/models/{sent.model_id}/wizard?step=4"
-        raise CivitaiError(
-            "Civitai took the publication, but still shows a draft", f"run it again, or finish at {wizard}"
-        )
-
-    def _tell(self, step: str, state: str) -> None:
-        self._report(Progress(stage="publish", message=f"{step}: {state}", data={"step": step, "state": state}))
+    def _forget_missing(self, draft: Draft, public: frozenset[int]) -> bool:
+        """Stop where the scans say no; forget the steps of what somebody took away on the site. Whether there was any."""
+        found = False
+        for version, sent in zip(self.plan.versions, draft.versions, strict=True):
+            steps = self._steps[version.version_id]
+            there = self.client.edit_version(sent.civitai_id)
+            post = _post(self.client, sent.post_id)
+            _check_scans(there, post)
+            names = _missing(version, sent, there, post, public=sent.civitai_id in public)
+            steps.log.forget(*names)
+            found = found or bool(names)
+        return found
 
 
-def _unless_done(words: str, call: Callable[[], None]) -> None:
-    """Take a refusal that says ``words`` for success: the answer of an earlier try was lost."""
+def _post(client: Civitai, post_id: int) -> Post | None:
     try:
-        call()
-    except RejectedError as refusal:
-        if words not in refusal.message:
-            raise
+        return client.post(post_id)
+    except MissingError:
+        return None
 
 
-def _version_of(model: OwnedModel, version_id: int) -> OwnedVersion | None:
-    return next((version for version in model.versions if version.id == version_id), None)
+def _missing(version: PlannedVersion, sent: Sent, there: EditVersion, post: Post | None, *, public: bool) -> list[str]:
+    """The steps to take again. Pictures that were taken out of a public page were taken out on purpose."""
+    files = {file.id for file in there.files}
+    names = [
+        name
+        for file, number in zip(version.files, sent.files, strict=True)
+        if number not in files
+        for name in send_files.step_names(file.kind)
+    ]
+    images = [(picture.sha256, number) for picture, number in zip(version.pictures, sent.images, strict=True)]
+    if post is None:
+        return [*names, POST, send_post.ORDER, *(ADD + sha256 for sha256, _ in images)]
+    held = {image.id for image in post.images}
+    if not public or not held:
+        gone = [sha256 for sha256, number in images if number not in held]
+        names += [f"image {sha256}" for sha256 in gone] + [ADD + sha256 for sha256 in gone]
+    return names
 
 
-def _status(model: OwnedModel, version_id: int) -> str:
-    """The status that both the model and the version have, or the less public one."""
-    version = _version_of(model, version_id)
-    if version is None:
-        return ""
-    return version.status if model.status == "Published" else model.status
+def _check_scans(there: EditVersion, post: Post | None) -> None:
+    """Stop where Civitai's scans have said no already. They need not be over: publishing doesn't wait for them."""
+    for file in there.files:
+        if "Danger" in {file.virus_scan_result, file.pickle_scan_result}:
+            raise CivitaiError(
+                f"Civitai's scan calls {file.name} dangerous", "make it anew and send that with --replace-file"
+            )
+    for image in post.images if post else ():
+        if image.ingestion == "Blocked":
+            reason = image.blocked_for or "its rules"
+            raise CivitaiError(
+                f"Civitai blocked a picture ({reason})", "take the picture out on the site, and publish without it"
+            )

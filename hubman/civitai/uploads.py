@@ -1,24 +1,29 @@
-"""Sending a model file: multipart, four parts at a time, resumable after any interruption."""
+"""Sending a file: multipart, three parts at a time, resumable after any interruption, never a part held in memory."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
+import httpx
 import msgspec
 
 from hubman.civitai import lenient
-from hubman.civitai.errors import CivitaiError, UploadLostError
+from hubman.civitai.errors import CivitaiError, UnavailableError, UploadLostError
+from hubman.civitai.file_slice import FileSlice
 from hubman.civitai.records import UploadPart, UploadStart
 from hubman.civitai.transport import Transport, backoff, read_json, retry_after, said
 from hubman.progress import Progress, Report, silent
 from registry.errors import HubError
 
-_PARALLEL = 4
+PARALLEL = 3
+"""Parts in flight."""
 _TRIES = 5
+_TELL_EVERY_S = 0.25
 
 
 class UploadState(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +39,8 @@ class UploadState(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     url: str
     size: int
-    fingerprint: str
+    sha256: str
+    kind: str = "model"
     parts: dict[str, str] = {}
     finished: bool = False
 
@@ -51,53 +57,55 @@ def send_file(
     path: Path,
     *,
     name: str,
+    sha256: str,
+    kind: str = "model",
     state: UploadState | None = None,
     save: Save | None = None,
     report: Report = silent,
 ) -> UploadState:
-    """Upload ``path`` as ``name`` and return the finished state.
+    """Upload ``path``, whose content has this SHA-256, as ``name`` and return the finished state.
 
-    ``save`` is called with every state worth keeping; handing the last one back as ``state`` resumes there. An upload
-    that the site has given up is started over once. Raises :class:`HubError` when the file is empty or changes.
+    ``save`` is called with every state worth keeping; handing the last one back as ``state`` resumes there, if it is of
+    the same content. An upload that the site has given up is started over once. Raises :class:`HubError` when the file
+    is empty or changes while it is sent.
     """
     save = save or (lambda _state: None)
     size = path.stat().st_size
     if not size:
         raise HubError(f"{path} is empty", "choose another file")
-    mark = _fingerprint(path)
-    if state is not None and (state.size, state.fingerprint) != (size, mark):
+    if state is not None and (state.size, state.sha256) != (size, sha256):
         state = None
-    for last in (False, True):
-        try:
-            return _attempt(transport, path, name=name, state=state, save=save, report=report, mark=mark)
-        except UploadLostError:
-            if last:
-                raise
-            state = None
-    raise AssertionError("unreachable")
+    try:
+        return _attempt(transport, path, state, start=(name, sha256, kind), save=save, report=report)
+    except UploadLostError:
+        return _attempt(transport, path, None, start=(name, sha256, kind), save=save, report=report)
 
 
 def _attempt(
-    transport: Transport, path: Path, *, name: str, state: UploadState | None, save: Save, report: Report, mark: str
+    transport: Transport,
+    path: Path,
+    state: UploadState | None,
+    *,
+    start: tuple[str, str, str],
+    save: Save,
+    report: Report,
 ) -> UploadState:
+    if state is not None and state.finished:
+        return state
     urls: dict[int, str] = {}
     if state is None:
-        state, urls = _start(transport, path, name, mark)
+        state, urls = _start(transport, path, *start)
         save(state)
-    if state.finished:
-        return state
     state = _Parts(transport, path, state, save=save, report=report).send(urls)
-    _complete(transport, state)
+    transport.call("POST", "/api/upload/complete", what="finishing the upload", json=complete_body(state))
     state = msgspec.structs.replace(state, finished=True)
     save(state)
     return state
 
 
-def _start(transport: Transport, path: Path, name: str, mark: str) -> tuple[UploadState, dict[int, str]]:
+def _start(transport: Transport, path: Path, name: str, sha256: str, kind: str) -> tuple[UploadState, dict[int, str]]:
     size = path.stat().st_size
-    response = transport.call(
-        "POST", "/api/upload", what="starting the upload", json={"filename": name, "type": "model", "size": size}
-    )
+    response = transport.call("POST", "/api/upload", what="starting the upload", json=start_body(name, size, kind))
     start = lenient.decode(UploadStart, read_json(response), "upload")
     if not start.urls or start.chunk_size <= 0 or len(start.urls) != -(-size // start.chunk_size):
         raise CivitaiError("Civitai's answer to the upload makes no sense", "try again later, or upload in a browser")
@@ -109,87 +117,127 @@ def _start(transport: Transport, path: Path, name: str, mark: str) -> tuple[Uplo
         backend=start.backend,
         url=start.urls[0].url.split("?", 1)[0],
         size=size,
-        fingerprint=mark,
+        sha256=sha256,
+        kind=kind,
     )
     return state, {part.part_number: part.url for part in start.urls}
 
 
 class _Parts:
-    """The parts of one upload that are still to be sent."""
+    """The parts of one upload that are still to be sent: three at a time, each read in blocks as it goes out."""
 
     def __init__(self, transport: Transport, path: Path, state: UploadState, *, save: Save, report: Report) -> None:
         self._transport, self._path, self._state = transport, path, state
         self._urls: dict[int, str] = {}
         self._save, self._report = save, report
         self._lock = threading.Lock()
-        self._failed = threading.Event()
+        self._stopped = threading.Event()
+        self._under_way: dict[int, int] = {}
+        """Bytes that were read for each part that has not arrived yet."""
 
     def send(self, urls: dict[int, str]) -> UploadState:
         """Send what is missing; ``urls`` are signed addresses that are already known, by part number."""
         self._urls = dict(urls)
         missing = [n for n in range(1, self._state.part_count + 1) if str(n) not in self._state.parts]
         self._tell()
-        with ThreadPoolExecutor(max_workers=_PARALLEL, thread_name_prefix="upload") as pool:
-            futures = [pool.submit(self._send_part, number) for number in missing]
+        with ThreadPoolExecutor(max_workers=PARALLEL + 1, thread_name_prefix="upload") as pool:
+            hashing = pool.submit(self._hash)
+            waiting: set[Future[tuple[int, str]]] = {pool.submit(self._send_part, number) for number in missing}
             try:
-                for future in futures:
-                    self._arrived(*future.result())
+                while waiting:
+                    arrived, waiting = wait(waiting, timeout=_TELL_EVERY_S, return_when=FIRST_COMPLETED)
+                    for future in arrived:
+                        self._arrived(*future.result())
+                    self._tell()
+                if hashing.result() != self._state.sha256:
+                    raise HubError(f"{self._path} changed since it was checked", "run hubman scan, then try again")
             except BaseException:
-                # Also for Ctrl-C: the parts that wait in the queue must not be sent any more.
-                self._failed.set()
+                # Also for Ctrl-C: neither the parts in the queue nor the rest of those under way may go out any more.
+                self._stopped.set()
+                pool.shutdown(wait=True, cancel_futures=True)
                 raise
         return self._state
 
+    def _hash(self) -> str:
+        """SHA-256 of the whole file, read beside the parts: what is sent is what was checked."""
+        digest = hashlib.sha256()
+        for block in FileSlice(self._path, 0, self._state.size, lambda _done: self._go_on()):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise CivitaiError("the upload was stopped", "run the same command again")
+
     def _arrived(self, number: int, etag: str) -> None:
         """Saved and told by the caller's thread alone: a registry connection belongs to one thread."""
+        self._under_way.pop(number, None)
         self._state = msgspec.structs.replace(self._state, parts={**self._state.parts, str(number): etag})
         self._save(self._state)
-        self._tell()
 
     def _tell(self) -> None:
-        done = min(self._state.size, len(self._state.parts) * self._state.chunk_size)
+        whole = sum(self._slice(int(number)).length for number in self._state.parts)
+        done = min(self._state.size, whole + sum(self._under_way.copy().values()))
         self._report(Progress(stage="upload", done=done, total=self._state.size, unit="B", message=self._path.name))
 
     def _send_part(self, number: int) -> tuple[int, str]:
-        if self._failed.is_set():
-            raise CivitaiError("the upload was stopped", "run the same command again")
         try:
             return number, self._put(number)
         except BaseException:
-            self._failed.set()
+            self._stopped.set()
             raise
 
+    def _slice(self, number: int) -> FileSlice:
+        start = (number - 1) * self._state.chunk_size
+        return FileSlice(self._path, start, min(self._state.chunk_size, self._state.size - start))
+
     def _put(self, number: int) -> str:
-        data = _read(self._path, (number - 1) * self._state.chunk_size, self._state.chunk_size)
+        """Send one part; returns its ETag, quotes included."""
+        body = msgspec.structs.replace(self._slice(number), watch=lambda done: self._read(number, done))
         url = self._url(number, fresh=False)
         for attempt in range(1, _TRIES + 1):
-            response = self._transport.call(
-                "PUT",
-                url,
-                what=f"part {number} of the upload",
-                accept=frozenset({200, 401, 403}),
-                content=data,
-                headers={"Content-Type": "application/octet-stream"},
-            )
-            if response.status_code == 200:
+            response = self._put_once(url, number, body, last=attempt == _TRIES)
+            if response is not None and response.status_code == 200:
                 if etag := response.headers.get("ETag", ""):
                     return str(etag)
                 raise CivitaiError("the storage took a part without an ETag", "run the same command again")
+            if response is not None and response.status_code == 404:
+                raise UploadLostError("the storage has forgotten the upload", "start the upload again", status=404)
             # The signature ran out (12 hours) or was refused: ask for a new one.
             url = self._url(number, fresh=True)
             if attempt > 1:
-                self._transport.wait(retry_after(response) or backoff(attempt))
-        raise CivitaiError(f"the storage refuses part {number} ({said(response)[:120]})", "run the same command again")
+                told = retry_after(response) if response is not None else None
+                self._transport.wait(told or backoff(attempt))
+        what = said(response)[:120] if response is not None else "no answer"
+        raise CivitaiError(f"the storage refuses part {number} ({what})", "run the same command again")
+
+    def _put_once(self, url: str, number: int, body: FileSlice, *, last: bool) -> httpx.Response | None:
+        """One try. A storage that refuses a signature may hang up before it has heard the whole part: None."""
+        try:
+            return self._transport.call(
+                "PUT",
+                url,
+                what=f"part {number} of the upload",
+                accept=frozenset({200, 401, 403, 404}),
+                content=body,
+                headers={"Content-Type": "application/octet-stream", "Content-Length": str(body.length)},
+            )
+        except UnavailableError:
+            if last or self._stopped.is_set():
+                raise
+            return None
+
+    def _read(self, number: int, done: int) -> None:
+        self._go_on()
+        self._under_way[number] = done
 
     def _url(self, number: int, *, fresh: bool) -> str:
         with self._lock:
             if not fresh and number in self._urls:
                 return self._urls[number]
-        state = self._state
-        body = {"bucket": state.bucket, "key": state.key, "uploadId": state.upload_id, "backend": state.backend}
-        response = self._transport.call(
-            "POST", "/api/upload/sign-part", what="signing a part", json={**body, "partNumber": number}
-        )
+        body = {**identity(self._state), "partNumber": number}
+        del body["type"]
+        response = self._transport.call("POST", "/api/upload/sign-part", what="signing a part", json=body)
         url = lenient.decode(UploadPart, read_json(response), "sign-part").url
         with self._lock:
             self._urls[number] = url
@@ -197,31 +245,25 @@ class _Parts:
 
 
 def _complete(transport: Transport, state: UploadState) -> None:
+    transport.call("POST", "/api/upload/complete", what="finishing the upload", json=complete_body(state))
+
+
+def start_body(name: str, size: int, kind: str) -> dict[str, Any]:
+    """What ``POST /api/upload`` is told. ``kind`` is the storage's: ``model``, or ``training-images`` for an archive."""
+    return {"filename": name, "type": kind, "size": size}
+
+
+def complete_body(state: UploadState) -> dict[str, Any]:
+    """What ``POST /api/upload/complete`` is told: every part with its ETag."""
     parts = [{"ETag": state.parts[str(n)], "PartNumber": n} for n in range(1, state.part_count + 1)]
-    body = {**_identity(state), "parts": parts}
-    transport.call("POST", "/api/upload/complete", what="finishing the upload", json=body)
+    return {**identity(state), "parts": parts}
 
 
-def _identity(state: UploadState) -> dict[str, str]:
+def identity(state: UploadState) -> dict[str, str]:
     return {
         "bucket": state.bucket,
         "key": state.key,
-        "type": "model",
+        "type": state.kind,
         "uploadId": state.upload_id,
         "backend": state.backend,
     }
-
-
-def _read(path: Path, offset: int, length: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(length)
-
-
-def _fingerprint(path: Path) -> str:
-    """Tells a changed file from the one that was half sent, without reading all of it: mtime, first and last 64 KiB."""
-    stat = path.stat()
-    digest = hashlib.sha256(str((stat.st_size, stat.st_mtime_ns)).encode())
-    digest.update(_read(path, 0, 65536))
-    digest.update(_read(path, max(0, stat.st_size - 65536), 65536))
-    return digest.hexdigest()[:32]

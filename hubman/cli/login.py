@@ -14,12 +14,18 @@ from registry.errors import UsageError
 
 
 @click.command()
+@click.option(
+    "--to", type=click.Choice(["civitai", "hf"]), default="civitai", help="Whose: Civitai's, or the Hugging Face Hub's."
+)
 @output.json_option
-def login(as_json: bool) -> None:
-    """Store a Civitai API key in the system's keyring, after asking the site whether it works.
+def login(to: str, as_json: bool) -> None:
+    """Store a Civitai API key, or a Hugging Face token, in the system's keyring, after asking the site whether it works.
 
     The key is typed or pasted unseen, or read from standard input.
     """
+    if to == "hf":
+        _login_to_hub(as_json=as_json)
+        return
     from hubman.civitai import auth, permissions
     from hubman.civitai.client import Civitai
     from hubman.civitai.shared import Shared
@@ -41,12 +47,25 @@ def login(as_json: bool) -> None:
         output.say(f"${auth.KEY_VARIABLE} is set and wins over the keyring: unset it to use the new key")
 
 
-def _ask(page: str) -> str:
+def _login_to_hub(*, as_json: bool) -> None:
+    from hubman.huggingface import auth
+    from hubman.huggingface.client import Hub
+
+    token = _ask(f"{auth.endpoint()}/settings/tokens/new?tokenType=write", "Make a token with the right to write")
+    account = Hub(auth.endpoint(), token).account()
+    auth.store_token(token)
+    if as_json:
+        output.print_json({"stored": "keyring", "account": account})
+        return
+    output.say(f"hello {account.name}; the token is in the system's keyring")
+
+
+def _ask(page: str, told: str = "Make a key with the scope Creator") -> str:
     from hubman.civitai import auth
 
     if not sys.stdin.isatty():
         return _given(auth.clean_key(sys.stdin.readline()))
-    click.echo(f"Make a key with the scope Creator on {output.clean(page)}", err=True)
+    click.echo(f"{told} on {output.clean(page)}", err=True)
     return _given(auth.clean_key(click.prompt("Key", hide_input=True, err=True)))
 
 

@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "unfollow": ("following", "follow a creator or a model no longer"),
     "following": ("following", "whom and what you follow"),
     "publish": ("publishing", "publish a model on Civitai, or resume a broken publication"),
+    "stats": ("stats", "downloads, ratings and comments of what you published"),
     "login": ("login", "store a Civitai API key in the system's keyring"),
     "whoami": ("login", "whose the Civitai key is, and what it may do"),
     "logout": ("login", "remove the Civitai key from the keyring"),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 import msgspec
 
 from hubman.cli import output
 from hubman.cli.library import open_registry
-from registry import levels, library, licence, lineage, triggers, usage_profile
+from registry import civitai_stats, levels, library, licence, lineage, triggers, usage_profile
+from registry.civitai_stats import Counts
 from registry.lineage import Lineage
 from registry.records import FileRow, ModelDetail, Place, VersionRow
 from registry.usage_profile import Profile
@@ -33,17 +34,26 @@ def show(ref: str, archive: bool, as_json: bool) -> None:
         model = library.show(registry, library.resolve(registry, ref)[0])
         found = {version.id: lineage.of(registry, version) for version in model.versions}
         used = usage_profile.profile(registry, model.id)
+        counted = civitai_stats.of_model(registry, model.id)
     if as_json:
         told = msgspec.to_builtins(model)
         for version in told["versions"]:
             version["lineage"] = msgspec.to_builtins(found[version["id"]])
         usage = msgspec.to_builtins(used)
-        output.print_json({**told, "licence": licence.answers(model.permissions), "usage": usage})
+        output.print_json({**told, "licence": licence.answers(model.permissions), "usage": usage, "counts": counted})
         return
     _print_model(model)
     for version in model.versions:
         _print_version(version, found[version.id])
+    _print_counts(counted)
     _print_usage(used)
+
+
+def _print_counts(counted: Sequence[Counts]) -> None:
+    for one in counted:
+        counts = {"downloads": one.downloads, "liked": one.liked, "disliked": one.disliked, "comments": one.comments}
+        told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count is not None)
+        output.say(f"on Civitai {one.name}: {told or 'no counts'} ({one.read_at[:10]})")
 
 
 def _print_model(model: ModelDetail) -> None:
@@ -81,6 +91,8 @@ def _print_version(version: VersionRow, found: Lineage) -> None:
         output.say(f"  strength {version.strength:g}{_range(version)}")
     if version.published_url:
         output.say(f"  page     {version.published_url}")
+    if version.hub_url:
+        output.say(f"  hub      {version.hub_url}")
     _print_lineage(found)
     for file in version.files:
         output.say(f"  file     {file.name}  {output.size(file.size)}  {_hash(file)}")

@@ -151,6 +151,7 @@ def _packages() -> list[Finding]:
     for extra, modules, use in (
         ("ml", ("torch", "diffusers", "transformers", "peft"), "training and generation"),
         ("cloud", ("obstore",), "syncing through S3, GCS and Azure"),
+        ("hf", ("huggingface_hub",), "publishing on the Hugging Face Hub"),
     ):
         missing = [module for module in modules if importlib.util.find_spec(module) is None]
         found.append((extra, not missing, f"{use}: " + (f"pip install 'hubman[{extra}]'" if missing else "installed")))

@@ -320,11 +320,15 @@ def _generation(style: str, strength: float, sha256: str, seed: int) -> dict[str
 
 def _publish(loop: Loop) -> Outcome:
     """The style is published with its file, pictures and trigger words, and found again by its hash."""
-    from hubman.civitai.publish import PublishOptions, publish
+    from hubman.civitai.finding import HARMLESS
+    from hubman.civitai.form_edit import changed
+    from hubman.civitai.form_fill import filled
+    from hubman.civitai.publish import publish
 
     lora = loop.trained[STYLE]
-    options = PublishOptions(category="style", nsfw=False)
-    done = publish(loop.registry, loop.client, lora.version_id, options=options, report=loop.stage.report)
+    answers = {"category": "style", "nsfw": "no", "poi": "no", "minor": "no"}
+    form = changed(filled(loop.registry, [lora.version_id]), answers)
+    done = publish(loop.registry, loop.client, form, accept=[HARMLESS], report=loop.stage.report)
     loop.page = done.url
     found = loop.client.by_hash(lora.sha256)
     words = TRIGGERS[STYLE] in found.trained_words

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from hubman.jobs.store import is_alive
 from registry.database import Registry
 
-HEAVY = ("caption", "generate", "sweep", "train")
+HEAVY = ("caption", "generate", "showcase", "sweep", "train")
 """Kinds of jobs that use all of the machine."""
 
-_RUNNING = "SELECT pid, pid_started FROM jobs WHERE state = 'running' AND kind IN (?, ?, ?, ?)"
+_RUNNING = "SELECT pid, pid_started FROM jobs WHERE state = 'running' AND kind IN (?, ?, ?, ?, ?)"
 
 
 def may_hash(registry: Registry) -> Callable[[], bool]:

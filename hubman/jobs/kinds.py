@@ -25,6 +25,7 @@ _HANDLERS = {
     "train": "hubman.jobs.handlers.making:train",
     "generate": "hubman.jobs.handlers.making:generate",
     "sweep": "hubman.jobs.handlers.making:sweep",
+    "showcase": "hubman.jobs.handlers.making:showcase",
 }
 
 KINDS = tuple(_HANDLERS)

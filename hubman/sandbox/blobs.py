@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from hubman.sandbox.catalogue import contents
@@ -19,6 +21,21 @@ def find(world: World, key: str) -> Path | None:
         return None
     write(path, made)
     return path
+
+
+async def receive(path: Path, blocks: AsyncIterator[bytes]) -> tuple[str, int]:
+    """Write a body as it comes, whole or not at all; returns its MD5 and its length in bytes."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    digest, length = hashlib.md5(usedforsecurity=False), 0
+    try:
+        with temporary.open("wb") as file:
+            async for block in blocks:
+                digest.update(block)
+                length += file.write(block)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return digest.hexdigest(), length
 
 
 def write(path: Path, body: bytes) -> None:

@@ -56,8 +56,14 @@ def update(call: Call, value: dict[str, Any]) -> Json:
     metadata = {**doc["metadata"], **(value.get("metadata") or {})}
     doc.update({key: item for key, item in value.items() if key in {"name", "type", "overrideName", "visibility"}})
     doc["metadata"] = metadata
+    if value.get("url", doc["url"]) != doc["url"]:
+        # Other bytes: they wait for a scan of their own.
+        key = value.get("s3Path") or _key_of(value["url"])
+        doc |= {"url": value["url"], "key": key, "backend": value.get("backend"), **scan.pending(call.world)}
+    doc["sizeKB"] = value.get("sizeKB", doc["sizeKB"])
     call.world.store.put("file", doc)
-    return doc
+    scan.settle(call.world)
+    return call.world.store.get("file", doc["id"])
 
 
 @procedure("modelFile.upsert")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hubman.civitai import contract
 from hubman.sandbox.store import Doc
 from hubman.sandbox.trpc import TrpcError
 from hubman.sandbox.world import World
+
+_DRAFTS_LAST = timedelta(days=30)
+_MANY = 10
 
 
 def when(world: World, given: str | None) -> tuple[str, str]:
@@ -42,6 +45,28 @@ def release_posts(world: World, version_id: int, user_id: int, date: str) -> Non
         public = post["publishedAt"] and datetime.fromisoformat(post["publishedAt"]) <= now
         if post["userId"] == user_id and not public:
             world.store.put("post", {**post, "publishedAt": date})
+
+
+def expire_drafts(world: World) -> list[int]:
+    """The other nightly job: drafts that nobody touched for 30 days and hardly anybody has are deleted for good.
+
+    Returns the ids of the models that were.
+    """
+    gone: list[int] = []
+    with world.store.transaction():
+        for model in world.store.every("model"):
+            idle = world.now() - datetime.fromisoformat(model["updatedAt"])
+            versions = world.versions(model["id"])
+            had = sum(int(version.get("downloads", 0)) for version in versions)
+            if model["status"] not in {"Draft", "Deleted"} or idle < _DRAFTS_LAST or had >= _MANY:
+                continue
+            for version in versions:
+                for file in world.files(version["id"]):
+                    world.store.delete("file", file["id"])
+                world.store.delete("version", version["id"])
+            world.store.delete("model", model["id"])
+            gone.append(int(model["id"]))
+    return gone
 
 
 def sweep(world: World) -> list[int]:

@@ -107,6 +107,15 @@ class Sandbox:
         """A model for each hash; see :func:`hubman.sandbox.catalogue.seeding.seed_hashes`."""
         seed_hashes(self.world, sha256s)
 
+    def expire_drafts(self) -> list[int]:
+        """Run the nightly job that deletes drafts of 30 days; returns the ids of their models."""
+        return releases.expire_drafts(self.world)
+
+    @property
+    def unknown_keys(self) -> list[str]:
+        """``call: key`` for every key that a client sent and the site's schemas don't have."""
+        return list(self.world.unknown_keys)
+
     def sweep(self) -> list[int]:
         """Run the nightly job that takes down versions without a file or a post; returns their ids."""
         return releases.sweep(self.world)

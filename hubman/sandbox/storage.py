@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -39,17 +39,23 @@ async def _put(request: Request) -> Response:
     if refusal := _check(request):
         return refusal
     world: World = request.app.state.world
-    body = await request.body()
-    etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
     if "partNumber" not in request.query_params:
-        return _put_media(world, request, body, etag)
-    number = int(request.query_params["partNumber"])
+        body = await request.body()
+        return _put_media(world, request, body, f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
+    upload_id, number = request.query_params.get("uploadId", ""), int(request.query_params["partNumber"])
+    received = world.blob_path(part_key(upload_id, number))
+    try:
+        digest, length = await blobs.receive(received, request.stream())
+    except ClientDisconnect:
+        # Killed in the middle of a part: nobody hears the answer.
+        return _refuse(400, "RequestTimeout", "The body was cut off")
+    etag = f'"{digest}"'
     with world.store.transaction():
-        upload = world.store.get("upload", request.query_params.get("uploadId", ""))
+        upload = world.store.get("upload", upload_id)
         if upload is None or upload["state"] != "open":
+            received.unlink(missing_ok=True)
             return _refuse(404, "NoSuchUpload", "The upload does not exist")
-        _write(world, part_key(upload["id"], number), body)
-        upload["parts"][str(number)] = {"etag": etag, "size": len(body)}
+        upload["parts"][str(number)] = {"etag": etag, "size": length}
         world.store.put("upload", upload)
     return Response(status_code=200, headers={"ETag": etag})
 

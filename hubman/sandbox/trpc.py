@@ -105,7 +105,9 @@ async def _answer(request: Request, world: World, name: str) -> Json:
         raise TrpcError("NOT_FOUND", f'No procedure found on path "{name}"')
     raw = await _raw_input(request, mutation=found.kind == "trpc.mutation", name=name)
     _check_gates(found, caller)
-    value = _checked(name, encoding.read_superjson(raw))
+    given = encoding.read_superjson(raw)
+    value = _checked(name, given)
+    world.unknown_keys.extend(f"{name}: {key}" for key in validation.unknown_keys(name, given))
     return await run_in_threadpool(_run, handler, Call(world, caller), value)
 
 

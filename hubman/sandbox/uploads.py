@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import string
 import uuid
 from collections.abc import Awaitable, Callable
@@ -135,7 +136,8 @@ def _join(world: World, upload: Doc, numbers: list[int]) -> None:
     with joined.open("wb") as out:
         for number in numbers:
             part = world.blob_path(part_key(upload["id"], number))
-            out.write(part.read_bytes())
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, out, 1 << 20)
             part.unlink()
     joined.replace(target)
 

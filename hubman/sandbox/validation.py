@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, cast
 
@@ -58,6 +59,26 @@ def check(name: str, value: Json) -> dict[str, Any]:
         raise InvalidInputError(issues)
     pruned = _prune(schema, value)
     return {**_defaults(schema), **pruned} if isinstance(pruned, dict) else {"value": pruned}
+
+
+def unknown_keys(name: str, value: Json) -> list[str]:
+    """The keys of ``value``, at any depth, that the site's schema for the call ``name`` does not have."""
+    found = contract.endpoint(name)
+    return list(_strangers(found.input_schema if found else {}, value, ""))
+
+
+def _strangers(schema: dict[str, Any], value: Json, path: str) -> Iterator[str]:
+    schema = _branch(schema, value)
+    if isinstance(value, list):
+        for item in value:
+            yield from _strangers(schema.get("items", {}), item, path)
+    known = schema.get("properties")
+    if isinstance(value, dict) and known:
+        for key, item in value.items():
+            if key not in known:
+                yield f"{path}{key}"
+            elif key not in _OPEN:
+                yield from _strangers(known[key], item, f"{path}{key}.")
 
 
 def _translate(error: ValidationError) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class World:
         """A copy of the tags that were made so far; see :func:`hubman.sandbox.tags.names`."""
         self.struck: deque[tuple[str, str, str]] = deque(maxlen=100_000)
         """Kind, method and path of what went wrong on purpose, oldest first."""
+        self.unknown_keys: deque[str] = deque(maxlen=100_000)
+        """``call: key`` for what clients sent and the site drops without a word, oldest first."""
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lag: dict[tuple[str, int], int] = {}
         # Signs addresses of this process's own storage only; nothing depends on its being secret.

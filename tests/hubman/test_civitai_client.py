@@ -18,7 +18,7 @@ from hubman.civitai.uploads import UploadState
 from hubman.progress import Progress
 from hubman.sandbox import Fault, seed_model
 from registry.errors import HubError
-from tests.support.civitai import Bench, bench, png, write_lora, write_png
+from tests.support.civitai import Bench, bench, digest, png, write_lora, write_png
 
 _MODEL = {
     "name": "Harbor",
@@ -220,7 +220,7 @@ def test_a_replica_that_lags_is_waited_for(site: Bench, client: Civitai) -> None
     _model, version = _version(client)
     post = client.create_post(version_id=version, title="x")
     key = client.upload_image(png(), name="a.png", mime_type="image/png")
-    assert client.add_image({"postId": post, "url": key, "index": 0}).url == key
+    assert client.add_image({"postId": post, "url": key, "index": 0}) > 0
     assert 0 < sum(site.clock.slept) < 30
 
 
@@ -261,7 +261,7 @@ def _registered(client: Civitai, state: UploadState, version: int, name: str) ->
 
 def test_a_file_arrives_in_parts_and_whole(site: Bench, client: Civitai, lora: Path) -> None:
     heard: list[Progress] = []
-    state = client.upload_file(lora, name=lora.name, report=heard.append)
+    state = client.upload_file(lora, name=lora.name, sha256=digest(lora), report=heard.append)
     _model, version = _version(client)
     assert _registered(client, state, version, lora.name) == hashlib.sha256(lora.read_bytes()).hexdigest()
     assert state.part_count == len(state.parts) == -(-lora.stat().st_size // 1000)
@@ -274,37 +274,45 @@ def test_an_upload_resumes_with_the_parts_that_are_missing(site: Bench, client: 
     saved: list[UploadState] = []
     site.sandbox.settings.faults = [Fault("/sandbox-models/", method="PUT", status=400, skip=2, times=99)]
     with pytest.raises(errors.RejectedError):
-        client.upload_file(lora, name=lora.name, save=saved.append)
+        client.upload_file(lora, name=lora.name, sha256=digest(lora), save=saved.append)
     site.sandbox.settings.faults.clear()
     sent = sum(method == "PUT" and status == 200 for method, _path, status in site.sandbox.requests)
-    resumed = client.upload_file(lora, name=lora.name, state=saved[-1], save=saved.append)
+    resumed = client.upload_file(lora, name=lora.name, sha256=digest(lora), state=saved[-1], save=saved.append)
     again = sum(method == "PUT" and status == 200 for method, _path, status in site.sandbox.requests) - sent
     assert resumed.upload_id == saved[0].upload_id
     assert again == resumed.part_count - len(saved[-(again + 2)].parts)
-    assert client.upload_file(lora, name=lora.name, state=resumed) == resumed
+    assert client.upload_file(lora, name=lora.name, sha256=digest(lora), state=resumed) == resumed
 
 
 def test_an_expired_address_is_signed_anew(site: Bench, client: Civitai, lora: Path) -> None:
     site.sandbox.settings.faults = [Fault("/sandbox-models/", method="PUT", status=403, times=1)]
-    assert client.upload_file(lora, name=lora.name).finished
+    assert client.upload_file(lora, name=lora.name, sha256=digest(lora)).finished
     assert site.asked("sign-part") == 1
 
 
 def test_an_upload_that_the_site_gave_up_starts_over(site: Bench, client: Civitai, lora: Path) -> None:
     site.sandbox.settings.faults = [Fault("/api/upload/complete", status=409)]
-    assert client.upload_file(lora, name=lora.name).finished
+    assert client.upload_file(lora, name=lora.name, sha256=digest(lora)).finished
     assert site.asked("/api/upload/complete") == 2
 
 
 def test_a_changed_file_is_not_continued(site: Bench, client: Civitai, lora: Path) -> None:
-    first = client.upload_file(lora, name=lora.name)
+    first = client.upload_file(lora, name=lora.name, sha256=digest(lora))
     write_lora(lora, seed=3)
-    assert client.upload_file(lora, name=lora.name, state=first).upload_id != first.upload_id
+    assert client.upload_file(lora, name=lora.name, sha256=digest(lora), state=first).upload_id != first.upload_id
+
+
+def test_a_file_that_changed_since_it_was_checked_is_not_put_together(site: Bench, client: Civitai, lora: Path) -> None:
+    checked = digest(lora)
+    write_lora(lora, seed=3)
+    with pytest.raises(HubError, match="changed since it was checked"):
+        client.upload_file(lora, name=lora.name, sha256=checked)
+    assert site.asked("/api/upload/complete") == 0
 
 
 def test_the_key_never_reaches_the_storage(site: Bench, client: Civitai, lora: Path) -> None:
     # The sandbox's storage answers 400 to any request with a key.
-    client.upload_file(lora, name=lora.name)
+    client.upload_file(lora, name=lora.name, sha256=digest(lora))
     assert all(status == 200 for _method, _path, status in site.sandbox.requests)
 
 
@@ -312,7 +320,7 @@ def test_an_empty_file_is_not_sent(client: Civitai, tmp_path: Path) -> None:
     empty = tmp_path / "empty.safetensors"
     empty.touch()
     with pytest.raises(HubError, match="is empty"):
-        client.upload_file(empty, name=empty.name)
+        client.upload_file(empty, name=empty.name, sha256=digest(empty))
 
 
 # media ------------------------------------------------------------------------------------------------------

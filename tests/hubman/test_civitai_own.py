@@ -9,7 +9,6 @@ import pytest
 
 from hubman.civitai.client import Civitai
 from hubman.civitai.enrich import enrich
-from hubman.civitai.publish import PublishOptions, publish
 from hubman.progress import Progress, silent
 from registry import library
 from registry.database import Registry
@@ -83,8 +82,9 @@ def test_a_killed_publication_under_another_name_makes_nothing_twice(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        publish(registry, client, version_id, options=PublishOptions(), report=die)
+        publish_now(registry, client, version_id, report=die)
     renamed = {"model": {"name": "Another"}, "version": {"version_name": "v9"}}[step]
     assert publish_now(registry, client, version_id, **renamed).status == "published"
-    the_only_one(site)
-    assert not site.sandbox.models_named("Another")
+    version = the_only_one(site, name=renamed.get("name", NAME))
+    assert version["name"] == renamed.get("version_name", "v1.0")
+    assert len(site.sandbox.models_named(NAME)) == (step == "version")

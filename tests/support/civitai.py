@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -106,6 +107,11 @@ def write_lora(path: Path, *, size: int = 4096, seed: int = 0, metadata: dict[st
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)
     return path
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, as lower-case hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def png(colour: str = "red", size: tuple[int, int] = (32, 24)) -> bytes:

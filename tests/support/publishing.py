@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from hubman.civitai.client import Civitai
-from hubman.civitai.publish import Publication, PublishOptions, publish
-from hubman.progress import silent
+from hubman.civitai.finding import HARMLESS
+from hubman.civitai.form import PublishForm
+from hubman.civitai.form_edit import changed
+from hubman.civitai.form_fill import filled
+from hubman.civitai.publish import Publication, publish
 from registry import edits, library, previews
 from registry.database import Registry
 from registry.scan import index_file
@@ -20,9 +23,9 @@ GENERATION: dict[str, Any] = {
 }  # fmt: skip
 
 
-def make_version(registry: Registry, folder: Path) -> str:
-    """A trained LoRA with all that a publication wants."""
-    path = write_lora(folder / "models" / "harbor.safetensors")
+def make_version(registry: Registry, folder: Path, *, name: str = NAME, seed: int = 0, size: int = 4096) -> str:
+    """A trained LoRA with all that a publication wants; another ``seed`` makes another one."""
+    path = write_lora(folder / "models" / f"harbor{seed or ''}.safetensors", seed=seed, size=size)
     version_id = index_file(registry, path)
     model = library.version(registry, version_id).model_id
     edits.edit(
@@ -30,7 +33,7 @@ def make_version(registry: Registry, folder: Path) -> str:
         model,
         version_id,
         {
-            "name": NAME, "description": "Boats <& more>\n\nSecond.", "tags": "style,ink", "trigger_words": "hrbr style",
+            "name": name, "description": "Boats <& more>\n\nSecond.", "tags": "style,ink", "trigger_words": "hrbr style",
             "strength": "0.8", "strength_min": "0.5", "strength_max": "1", "base_model": "SD 1.5", "version_name": "v1.0",
         },
     )  # fmt: skip
@@ -40,17 +43,56 @@ def make_version(registry: Registry, folder: Path) -> str:
     return version_id
 
 
-def publish_now(registry: Registry, client: Civitai, version_id: str, **options: Any) -> Publication:
-    return publish(registry, client, version_id, options=PublishOptions(**options), report=silent)
+ANSWERS = {"nsfw": "no", "poi": "no", "minor": "no"}
+"""What every form asks a person."""
+_WAYS = frozenset({"draft", "dry_run", "edit", "replace", "report", "should_stop"})
 
 
-def the_only_one(site: Bench, *, status: str = "Published") -> dict[str, Any]:
-    """The one model there is, with one version, one file, one post and two different pictures."""
-    models = site.sandbox.models_named(NAME)
+def form_of(registry: Registry, *version_ids: str, **assignments: str) -> PublishForm:
+    """A filled form in which every question is answered."""
+    return changed(filled(registry, version_ids), {**ANSWERS, **assignments})
+
+
+def publish_now(registry: Registry, client: Civitai, *version_ids: str, **given: Any) -> Publication:
+    """Publish with ways of :func:`publish` and fields of the form, in any mixture."""
+    ways = {name: value for name, value in given.items() if name in _WAYS}
+    fields = {name: value for name, value in given.items() if name not in _WAYS}
+    form = form_of(registry, *version_ids, **fields)
+    return publish(registry, client, form, accept=[HARMLESS], **ways)
+
+
+def add_version(registry: Registry, folder: Path, first: str, *, name: str = "v2.0", seed: int = 5) -> str:
+    """A further version of the model that ``first`` is of."""
+    version_id = make_version(registry, folder, seed=seed)
+    model = library.version(registry, first).model_id
+    library.set_facts(registry, version_id, "user", {"model": model, "version_name": name})
+    return version_id
+
+
+def held(site: Bench, kind: str, key: int) -> dict[str, Any]:
+    """What the site holds under an id."""
+    found = site.sandbox.world.store.get(kind, key)
+    assert found is not None
+    return found
+
+
+def held_bytes(site: Bench, version: dict[str, Any]) -> bytes:
+    """What the site holds as the version's file."""
+    return site.sandbox.world.blob_path(version["files"][0]["key"]).read_bytes()
+
+
+def local_bytes(registry: Registry, version_id: str) -> bytes:
+    return Path(library.version(registry, version_id).files[0].places[0].path).read_bytes()
+
+
+def the_only_one(site: Bench, *, status: str = "Published", name: str = NAME) -> dict[str, Any]:
+    """The one model of this name, with one version, one file, one post and two different pictures."""
+    models = site.sandbox.models_named(name)
     assert [model["status"] for model in models] == [status]
     assert len(models[0]["versions"]) == 1
     version: dict[str, Any] = models[0]["versions"][0]
     assert (version["status"], len(version["files"]), len(version["posts"])) == (status, 1, 1)
+    assert not site.sandbox.unknown_keys
     pictures = version["posts"][0]["images"]
     assert len(pictures) == 2
     assert len({site.sandbox.world.blob_path(picture["url"]).read_bytes() for picture in pictures}) == 2

@@ -22,7 +22,6 @@ from tui.app import HubmanApp
 from tui.screens.civitai import CivitaiScreen
 from tui.screens.civitai_page import PageScreen
 from tui.screens.civitai_queue import QueueScreen
-from tui.screens.publish import PublishScreen
 from tui.services.civitai_link import Link
 from tui.widgets.hit_cards import HitCards
 from tui.widgets.hit_list import HitList
@@ -325,22 +324,3 @@ async def test_the_queue_is_handled_by_keys(app: HubmanApp, home: Path) -> None:
         assert [ref for ref, _ in states()] == ["b", "c", "d"]
         await press(pilot, "escape")
         assert isinstance(app.screen, CivitaiScreen)
-
-
-async def test_the_publish_form_shows_every_check_and_starts_the_job(
-    app: HubmanApp, home: Path, tmp_path: Path, started: list[Job]
-) -> None:
-    with Registry(home) as registry:
-        index_file(registry, write_lora(tmp_path / "harbor.safetensors"))
-    async with app.run_test(size=(140, 40)) as pilot:
-        await settle(pilot)
-        await press(pilot, "p")
-        assert isinstance(app.screen, PublishScreen)
-        assert app.screen.query_one(Picture).path is None
-        assert "✘" in text_of(app), "no picture and no base: something stands in the way"
-        await press(pilot, "p")
-        assert started == []
-        assert "stands in the way" in notes_of(app)[-1]
-        await press(pilot, "escape")
-        assert app.current_mode == "library"
-        assert not isinstance(app.screen, PublishScreen)

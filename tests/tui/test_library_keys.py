@@ -203,7 +203,7 @@ async def test_p_opens_the_form_for_the_chosen_version_and_q_leaves_it(
         await settle(pilot)
         await press(pilot, "j", "l", "p")
         assert isinstance(app.screen, PublishScreen)
-        assert app.screen._version == _stored(home, "ink").versions[1]
+        assert app.screen._version_ids == (_stored(home, "ink").versions[1].id,)
         await press(pilot, "q")
         assert isinstance(app.screen_stack[-1], LibraryScreen)
 

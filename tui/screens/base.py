@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from registry.errors import HubError
 from tui.acting import Acting
+from tui.actions import MODES
 from tui.looks import Looks
 from tui.services.watch import Snapshot
 from tui.widgets.action_bar import ActionBar
@@ -35,7 +36,7 @@ class HubScreen(Screen[None], Acting):
 
     SCOPE: ClassVar[str]
     MODE: ClassVar[str] = ""
-    """The mode that it belongs to, if that is not its scope."""
+    """The mode that it belongs to, if that is neither its scope nor wherever it was opened."""
     HIDES_ITSELF: ClassVar[bool] = False
     """Whether it hides by itself what is private; else privacy mode covers it."""
     HORIZONTAL_BREAKPOINTS = WIDTHS
@@ -43,7 +44,7 @@ class HubScreen(Screen[None], Acting):
 
     def compose(self) -> ComposeResult:
         bar = ModeBar()
-        bar.active = self.MODE or self.SCOPE
+        bar.active = self.MODE or (self.SCOPE if self.SCOPE in MODES else self.hub.current_mode)
         yield bar
         yield from self.body()
         yield ActionBar(self.SCOPE)

@@ -123,7 +123,7 @@ class JobsScreen(HubScreen):
             return f"this job is already {job.state}"
         if need == "resumable" and job.state not in {"failed", "cancelled"}:
             return f"this job is {job.state}; only a failed or cancelled one can be resumed"
-        if need == "done" and job.state != "done":
+        if need == "done" and job.state != "done" and job.kind != "publish":
             return f"this job is {job.state}"
         return ""
 
@@ -198,6 +198,11 @@ class JobsScreen(HubScreen):
     async def do_show(self) -> None:
         view = self.current
         if view is None:
+            return
+        if view.job.kind == "publish":
+            from tui.screens import publish_run
+
+            self.app.push_screen(publish_run.of_job(view.job))
             return
         mode = {"train": "train", "sweep": "generate", "generate": "generate", "sync": "sync"}.get(
             view.job.kind, "library"

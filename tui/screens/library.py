@@ -287,10 +287,16 @@ class LibraryScreen(LibraryMarks):
             self.set_query(query_text.negate(self._query, line.field, line.value))
 
     def folder_at_cursor(self) -> str:
+        return self._facet_at_cursor("folder")
+
+    def collection_at_cursor(self) -> str:
+        return self._facet_at_cursor("collection")
+
+    def _facet_at_cursor(self, field: str) -> str:
         facets = self.query_one(FacetList)
         line = facets.current
-        is_folder = facets.has_focus and line is not None and line.field == "folder" and line.count is not None
-        return line.value if line is not None and is_folder else ""
+        is_one = facets.has_focus and line is not None and line.field == field and line.count is not None
+        return line.value if line is not None and is_one else ""
 
     @on(RowList.Chosen, "#facets")
     def _facet_chosen(self) -> None:

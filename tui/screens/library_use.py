@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui import formats
+from tui import formats, publish_subject
 from tui.screens import handing, queueing
 from tui.screens.library_trash import LibraryTrash
 
@@ -154,12 +154,31 @@ class LibraryUse(LibraryTrash):
             library_rename.offer(self, self.detail, self.version, self._changed)
 
     def do_publish(self) -> None:
+        """The model's version; of marked models, or of the collection under the facets' cursor, one model in versions."""
+        collection = self.collection_at_cursor()
+        models = self.targets() if self.order.marks else []
+        if collection or models:
+            self.in_thread(
+                lambda registry: publish_subject.newest(registry, models, collection),
+                lambda found: self._publish(found, collection.rpartition("/")[2]),
+                group="subject",
+            )
+        elif self.version is not None:
+            self._publish([self.version.id])
+
+    def _publish(self, versions: Sequence[str], name: str = "") -> None:
         from tui.screens.publish import PublishScreen
 
-        if self.detail is not None and self.version is not None:
-            self.app.push_screen(PublishScreen(self.detail, self.version), lambda _: self.reload())
+        if versions:
+            self.app.push_screen(PublishScreen(versions, name), lambda _: self.reload())
+        else:
+            self.complain("there is nothing in it to publish")
 
     # jobs ---------------------------------------------------------------------------------------------------------
+
+    def collection_at_cursor(self) -> str:
+        """The collection that the cursor of the facets is on, if the facets have the focus."""
+        return ""
 
     def folder_at_cursor(self) -> str:
         """The folder that the cursor of the facets is on, if it is there."""

@@ -339,6 +339,18 @@ class TrainScreen(HubScreen):
         if model is not None and isinstance(self.app.screen, GenerateScreen):
             self.app.screen.take_models([model])
 
+    def do_publish(self) -> None:
+        from tui import publish_subject
+        from tui.screens.publish import PublishScreen
+
+        model = self._trained
+        if model is not None:
+            self.in_thread(
+                lambda registry: publish_subject.newest(registry, [model]),
+                lambda versions: self.app.push_screen(PublishScreen(versions)),
+                group="subject",
+            )
+
     def do_back(self) -> None:
         if self.has_class("-runs"):
             self.do_runs()

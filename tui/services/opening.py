@@ -21,6 +21,8 @@ def targets(model: ModelDetail, version: VersionRow | None) -> list[tuple[str, s
     elif model.civitai_id:
         wanted = f"?modelVersionId={version.civitai_id}" if version is not None and version.civitai_id else ""
         found.append(("its page on Civitai", f"{site_url()}/models/{model.civitai_id}{wanted}"))
+    if version is not None and version.hub_url:
+        found.append(("its page on the Hugging Face Hub", version.hub_url))
     places = [place for file in version.files for place in file.places] if version is not None else []
     folders = dict.fromkeys(str(Path(place.path).parent) for place in places if place.state in {"present", "damaged"})
     return found + [("the folder that it lies in", folder) for folder in folders]

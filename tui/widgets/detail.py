@@ -130,6 +130,8 @@ def _version(model: ModelDetail, version: VersionRow, at: int, width: int) -> It
         yield Row("alias", tag, "user" if prompt_name.is_alias(model, version) else "file")
     if version.published_url:
         yield Row("site", formats.one_line(version.published_url), sources.get("published_url"))
+    if version.hub_url:
+        yield Row("hub", formats.one_line(version.hub_url), sources.get("hub_url"))
 
 
 def _licence(model: ModelDetail) -> Row:

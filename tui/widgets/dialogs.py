@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 _PRIVACY = Binding("X", "app.act('app.privacy')", "Hide what is private", show=False)
 _CANCEL: list[BindingType] = [Binding("escape", "dismiss(None)", "Cancel", show=False), _PRIVACY]
 
-_FRAME = """
+FRAME = """
 {name} {{ align: center middle; background: $background 60%; }}
 {name} > Vertical {{
     width: 76; max-width: 96%; height: auto; max-height: 90%; background: $surface; border: round $primary; padding: 0 1;
@@ -34,7 +34,7 @@ _FRAME = """
 """
 
 
-class _Question(ModalScreen[Answer | None], Generic[Answer]):
+class Question(ModalScreen[Answer | None], Generic[Answer]):
     BINDINGS: ClassVar[list[BindingType]] = _CANCEL
 
     def complain(self, reason: str) -> None:
@@ -44,13 +44,13 @@ class _Question(ModalScreen[Answer | None], Generic[Answer]):
         error.set_class(bool(reason), "-shown")
 
 
-class Ask(_Question[str]):
+class Ask(Question[str]):
     """One line of text. ``check`` may raise ``HubError``: its text stands under the field until it is right.
 
     ``remark`` says something of what is being written that does not keep it from being right.
     """
 
-    DEFAULT_CSS = _FRAME.format(name="Ask")
+    DEFAULT_CSS = FRAME.format(name="Ask")
 
     def __init__(
         self,
@@ -91,11 +91,11 @@ class Ask(_Question[str]):
             self.dismiss(event.value)
 
 
-class AskText(_Question[str]):
+class AskText(Question[str]):
     """Several lines of text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*_CANCEL, Binding("ctrl+s", "save", "Save", show=False, priority=True)]
-    DEFAULT_CSS = _FRAME.format(name="AskText") + "AskText TextArea { height: 14; border: none; padding: 0; }"
+    DEFAULT_CSS = FRAME.format(name="AskText") + "AskText TextArea { height: 14; border: none; padding: 0; }"
 
     def __init__(self, title: str, value: str = "") -> None:
         super().__init__()
@@ -125,13 +125,11 @@ Option = tuple[str, str, str]
 """(key, text, remark)"""
 
 
-class Choose(_Question[str]):
+class Choose(Question[str]):
     """One of several options; answers its key. ``verbs`` are keys that choose it for something else (``verb``)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", "Cancel", show=False)]
-    DEFAULT_CSS = (
-        _FRAME.format(name="Choose") + "Choose Options { height: auto; max-height: 24; background: $surface; }"
-    )
+    DEFAULT_CSS = FRAME.format(name="Choose") + "Choose Options { height: auto; max-height: 24; background: $surface; }"
 
     def __init__(
         self, title: str, options: Sequence[Option], *, at: str = "", verbs: Mapping[str, str] | None = None
@@ -166,14 +164,14 @@ class Choose(_Question[str]):
         self.dismiss(option[0] if option else None)
 
 
-class Confirm(_Question[bool]):
+class Confirm(Question[bool]):
     """A yes or no; ``y`` or enter say yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "dismiss(True)", "Yes", show=False),
         Binding("n,q,escape", "dismiss(None)", "No", show=False),
     ]
-    DEFAULT_CSS = _FRAME.format(name="Confirm") + "Confirm #hint { color: $foreground; margin: 1 0; }"
+    DEFAULT_CSS = FRAME.format(name="Confirm") + "Confirm #hint { color: $foreground; margin: 1 0; }"
 
     def __init__(self, title: str, text: str) -> None:
         super().__init__()
@@ -186,12 +184,12 @@ class Confirm(_Question[bool]):
             yield Static(self._text, id="hint", markup=False)
 
 
-class Show(_Question[None]):
+class Show(Question[None]):
     """A text to read: a log, an error, a list of keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss(None)", "Close", show=False)]
     DEFAULT_CSS = (
-        _FRAME.format(name="Show")
+        FRAME.format(name="Show")
         + "Show > Vertical { width: 100; } Show TextArea { height: 24; border: none; padding: 0; }"
     )
 

@@ -69,15 +69,28 @@ def updates(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
 
 
 def publish(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: ``version_id``, ``options`` (of :class:`hubman.civitai.publish.PublishOptions`), optional ``site``."""
-    from hubman.civitai.publish import PublishOptions
-    from hubman.civitai.publish import publish as publish_version
+    """Request: ``form`` (a :class:`hubman.civitai.form.PublishForm`), optional ``accept``, ``draft``, ``edit``, ``site``.
+
+    With ``to`` being ``hf`` it goes to the Hugging Face Hub, into ``repo`` or one that is named after the model.
+    """
+    from hubman.civitai.form import PublishForm
+
+    form = msgspec.convert(job.request["form"], PublishForm)
+    accept = job.request.get("accept", ())
+    if job.request.get("to") == "hf":
+        from hubman.huggingface.client import Hub
+        from hubman.huggingface.publish import publish as publish_on_hub
+
+        choices = {"repo": job.request.get("repo", ""), "draft": bool(job.request.get("draft", False))}
+        watch = stoppable(report, should_stop)
+        return plain(publish_on_hub(registry, Hub.from_environment(), form, accept=accept, **choices, report=watch))
+    from hubman.civitai.publish import publish as publish_form
     from hubman.civitai.session import connect
 
-    options = msgspec.convert(job.request.get("options", {}), PublishOptions)
+    flags = {name: bool(job.request.get(name, False)) for name in ("draft", "edit")}
     with connect(registry.home, job.request.get("site")) as client:
-        watch = stoppable(report, should_stop)
-        return plain(publish_version(registry, client, job.request["version_id"], options=options, report=watch))
+        done = publish_form(registry, client, form, accept=accept, **flags, report=report, should_stop=should_stop)
+    return plain(done)
 
 
 def sync(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:

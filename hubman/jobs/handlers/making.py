@@ -1,4 +1,4 @@
-"""Jobs that make things: caption, train, generate, sweep."""
+"""Jobs that make things: caption, train, generate, sweep, showcase."""
 
 from __future__ import annotations
 
@@ -101,6 +101,16 @@ def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
         "suggested": done.suggestion.strength if done.suggestion else None,
         "reason": done.suggestion.reason if done.suggestion else "",
     }
+
+
+def showcase(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: see :func:`hubman.generate.showcase.draw`."""
+    from hubman.generate import showcase as pictures
+    from hubman.generate.client import Engine
+
+    with Engine() as engine:
+        drawn = pictures.draw(registry, engine, job.request, report=report, should_stop=should_stop)
+    return {"version_id": job.request["version_id"], "previews": drawn}
 
 
 def settings(request: dict[str, Any]) -> DrawRequest:

@@ -1,0 +1,99 @@
+"""What a person does with a page that is out: hide it, or let a new file take the place of a broken one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from hubman.civitai import handoff, journal
+from hubman.civitai.client import Civitai
+from hubman.civitai.errors import CivitaiError
+from hubman.civitai.journal import Published
+from hubman.civitai.releasing import MODEL_OUT, VERSION_OUT
+from hubman.civitai.sending import PUBLIC
+from registry import library
+from registry.database import Registry
+from registry.errors import HubError
+
+
+class Hidden(msgspec.Struct, frozen=True, kw_only=True):
+    """What was hidden: the site's versions, and whether the whole page is."""
+
+    model_id: int
+    version_ids: tuple[int, ...]
+    is_whole: bool
+    url: str
+
+
+def unpublish(registry: Registry, client: Civitai, version_ids: Sequence[str]) -> Hidden:
+    """Hide these versions of one page; the page with them where no other version of it is public.
+
+    Nothing is deleted: publishing them again shows the same page. Raises :class:`HubError` for what was not published
+    from here, and :class:`CivitaiError` when the site still shows it.
+    """
+    with journal.only_one(registry):
+        found = [_published(registry, client, version_id) for version_id in dict.fromkeys(version_ids)]
+        if len({one.civitai_model_id for one in found}) > 1:
+            raise HubError("these versions are on several pages", "hide one page at a time")
+        model_id, numbers = found[0].civitai_model_id, {one.civitai_version_id for one in found}
+        others = [v for v in client.owned_model(model_id).versions if v.id not in numbers and v.status in PUBLIC]
+        logs = [journal.Journal(registry, one.version_id, client.site, keep_plan=True) for one in found]
+        for log in logs:
+            log.begin("unpublish", {"model": model_id})
+        if others:
+            for number in sorted(numbers):
+                client.unpublish_version(number)
+        else:
+            client.unpublish_model(model_id)
+        _confirm(client, model_id, numbers)
+        for one, log in zip(found, logs, strict=True):
+            log.finish("unpublish", {})
+            _close(registry, client, one, log)
+    url = handoff.page(client.site, model_id)
+    return Hidden(model_id=model_id, version_ids=tuple(sorted(numbers)), is_whole=not others, url=url)
+
+
+def take_place(registry: Registry, version_id: str, site: str) -> bool:
+    """Let a version go on with the publication of the one whose file it replaced on this machine; whether there was any.
+
+    A file with other bytes is another version to the library; on the page it is the same one, with its file replaced.
+    """
+    if journal.begun(registry, version_id, site):
+        return True
+    replaced = [old.sha256 for old in library.version(registry, version_id).history]
+    for sha256 in replaced:
+        file = library.file_by_hash(registry, sha256)
+        if file is not None and journal.begun(registry, file.version_id, site):
+            journal.hand_over(registry, file.version_id, version_id, site)
+            return True
+    return False
+
+
+def _published(registry: Registry, client: Civitai, version_id: str) -> Published:
+    found = journal.published(registry, version_id, client.site)
+    if found is None or not found.civitai_version_id:
+        name = library.version(registry, version_id).name or version_id
+        raise HubError(f"{name} was not published on {client.site} from here", "hide it on its page in a browser")
+    return found
+
+
+def _confirm(client: Civitai, model_id: int, numbers: set[int]) -> None:
+    for wait in (1.0, 2.0, 4.0, 0.0):
+        model = client.owned_model(model_id)
+        shown = [v.id for v in model.versions if v.id in numbers and v.status in PUBLIC]
+        if not shown or model.status not in PUBLIC:
+            return
+        client.wait(wait)
+    raise CivitaiError("Civitai still shows it", f"hide it in a browser: {handoff.page(client.site, model_id)}")
+
+
+def _close(registry: Registry, client: Civitai, one: Published, log: journal.Journal) -> None:
+    """What made it public may be done again, and the library knows that it is not."""
+    log.forget(MODEL_OUT, VERSION_OUT)
+    log.close(
+        "unpublished", model_id=one.civitai_model_id, version_id=one.civitai_version_id, post_id=one.civitai_post_id,
+        file_id=one.civitai_file_id, url=one.url,
+    )  # fmt: skip
+    if not client.is_rehearsal:
+        library.set_facts(registry, one.version_id, "civitai", {"published_url": None})

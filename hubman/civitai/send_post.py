@@ -1,0 +1,159 @@
+"""The showcase of a version: its pictures' bytes, its post, and the pictures in it in their order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hubman.civitai import blurhash, image_clean, image_meta
+from hubman.civitai.journal import fingerprint
+from hubman.civitai.planned import Picture, PlannedVersion
+from hubman.civitai.steps import Answer, Steps
+from registry import previews
+from registry.database import Registry
+
+POST = "post"
+ADD = "add "
+ORDER = "order"
+
+
+class Uploaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture's bytes as they were sent. ``key`` is the site's media key; ``size`` counts bytes."""
+
+    key: str
+    size: int = 0
+    mime: str = "image/png"
+
+
+def send_image(steps: Steps, registry: Registry, version: PlannedVersion, picture: Picture, number: int) -> Uploaded:
+    """Send a picture's bytes: of its metadata only how it was made, with a link to version ``number``.
+
+    Sent twice it would only leave bytes that nobody sees; but under another key the post would show it twice, so what
+    was sent stays, also where a person says other things of it later.
+    """
+
+    def send() -> Answer:
+        told = image_meta.infotext(_meta(version, picture, number) or {})
+        data = image_clean.cleaned(previews.blob_path(registry, picture.sha256).read_bytes(), told)
+        mime = image_clean.mime_type(data) or "image/png"
+        key = steps.client.upload_image(data, name=picture.name, mime_type=mime)
+        return {"key": key, "size": len(data), "mime": mime}
+
+    return msgspec.convert(steps.once(f"image {picture.sha256}", picture.sha256, send), Uploaded)
+
+
+def send_post(steps: Steps, version: PlannedVersion, model_id: int, version_id: int, *, fresh: bool) -> int:
+    """The id of the version's post: a draft until it is published."""
+    title = version.post_title
+
+    def listed(_: str) -> list[int]:
+        there = steps.client.owned_model(model_id).version(version_id)
+        return [post.id for post in there.posts] if there else []
+
+    post_id = steps.make(
+        POST,
+        inputs={"title": title},
+        call=lambda: steps.client.create_post(version_id=version_id, title=title, fresh=fresh),
+        listed=listed,
+    )
+    steps.update(POST, {"title": title}, lambda changed: steps.client.update_post(post_id, changed, fresh=False))
+    return post_id
+
+
+def send_pictures(
+    steps: Steps, registry: Registry, version: PlannedVersion, post_id: int, version_id: int, keys: dict[str, Uploaded]
+) -> list[int]:
+    """Every picture in the post, in the plan's order; returns their ids."""
+    found = [
+        _send_picture(steps, registry, version, picture, index, post_id, version_id, keys)
+        for index, picture in enumerate(version.pictures)
+    ]
+    _reorder(steps, version, post_id, found)
+    return found
+
+
+def left_over(steps: Steps, version: PlannedVersion) -> list[int]:
+    """The ids of pictures that were shown and are not in the plan any more: a key can't take them out of a post."""
+    wanted = {picture.sha256 for picture in version.pictures}
+    added = {name.removeprefix(ADD): step for name, step in steps.log.steps().items() if name.startswith(ADD)}
+    return [int(step.answer["id"]) for sha256, step in added.items() if sha256 not in wanted and step.is_done]
+
+
+def _send_picture(
+    steps: Steps,
+    registry: Registry,
+    version: PlannedVersion,
+    picture: Picture,
+    index: int,
+    post_id: int,
+    version_id: int,
+    keys: dict[str, Uploaded],
+) -> int:
+    name = ADD + picture.sha256
+    meta = _meta(version, picture, version_id)
+    step = steps.log.step(name)
+    if step is not None and step.is_done:
+        image_id = int(step.answer["id"])
+        steps.update(name, {"meta": meta}, lambda _: steps.client.update_image(image_id, meta))
+        return image_id
+
+    begun_with = step.inputs if step is not None else ""
+
+    def send() -> Answer:
+        fields = _image_fields(registry, picture, keys[picture.sha256], index)
+        fields |= {"postId": post_id, "modelVersionId": version_id, "meta": meta}
+        image_id = steps.client.add_image(fields, fresh=steps.is_fresh(POST))
+        if begun_with not in {"", fingerprint({"meta": meta})}:
+            # If the lost first try arrived, the site has its words still: adding the same picture changes nothing.
+            steps.client.update_image(image_id, meta)
+        return {"id": image_id, "sent": {"meta": meta}}
+
+    return int(steps.once(name, {"meta": meta}, send)["id"])
+
+
+def _meta(version: PlannedVersion, picture: Picture, version_id: int) -> dict[str, Any] | None:
+    strength = picture.strength
+    if strength is None:
+        strength = (version.fields.get("settings") or {}).get("strength")
+    return image_meta.linked(picture.meta, version_id, strength) or None
+
+
+def _image_fields(registry: Registry, picture: Picture, sent: Uploaded, index: int) -> dict[str, Any]:
+    from PIL import Image
+
+    path = previews.blob_path(registry, picture.sha256)
+    with Image.open(path) as image:
+        code = blurhash.encode(image)
+    # An older hubman noted no size, and sent the picture as it is.
+    size = sent.size or path.stat().st_size
+    return {
+        "url": sent.key,
+        "name": picture.name,
+        "index": index,
+        "type": "image",
+        "mimeType": sent.mime,
+        "width": picture.width,
+        "height": picture.height,
+        "sizeKB": round(size / 1024),
+        "hash": code,
+        "metadata": {"size": size, "width": picture.width, "height": picture.height, "hash": code},
+    }
+
+
+def _reorder(steps: Steps, version: PlannedVersion, post_id: int, found: list[int]) -> None:
+    """Put the pictures into the plan's order, unless they stand in it: those that are out of the plan come last."""
+    wanted = [*found, *left_over(steps, version)]
+    step = steps.log.step(ORDER)
+    if step is None:
+        there = [image.id for image in steps.client.post(post_id).images]
+        if there == wanted:
+            steps.log.begin(ORDER, {}, inputs=fingerprint(wanted))
+            steps.log.finish(ORDER, {"ids": wanted})
+            return
+    steps.once(ORDER, wanted, lambda: _put(steps, post_id, wanted))
+
+
+def _put(steps: Steps, post_id: int, wanted: list[int]) -> Answer:
+    steps.client.reorder_images(post_id, wanted)
+    return {"ids": wanted}

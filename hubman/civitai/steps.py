@@ -1,0 +1,142 @@
+"""How one step of a publication is taken: written down, sent once, looked up where its answer got lost, told of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hubman.civitai.client import Civitai
+from hubman.civitai.errors import AnswerLostError, CivitaiError, MissingError
+from hubman.civitai.journal import Journal, fingerprint
+from hubman.progress import Progress, Report
+
+Answer = dict[str, Any]
+LOOKS = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between looks for a thing that may have been made just now: what lists read may lag behind."""
+FRESH = 60.0
+"""A step begun so many seconds ago is looked for once only: by then every replica shows it."""
+
+
+class Steps:
+    """The steps of one version, as far as its journal says that they have not been taken."""
+
+    def __init__(self, client: Civitai, log: Journal, report: Report) -> None:
+        self.client, self.log, self.report = client, log, report
+
+    def made(self, name: str) -> int:
+        """The id that step ``name`` made, or 0."""
+        step = self.log.step(name)
+        return int(step.answer["id"]) if step is not None and step.is_done else 0
+
+    def is_fresh(self, name: str) -> bool:
+        """Whether what the step made is so new that the site's replicas may not know it yet."""
+        step = self.log.step(name)
+        return step is not None and step.age < FRESH
+
+    def make(
+        self,
+        name: str,
+        *,
+        inputs: object,
+        call: Callable[[], int],
+        listed: Callable[[str], list[int]],
+        named: str = "",
+        among_others: bool = False,
+    ) -> int:
+        """The id of the one thing that step ``name`` makes out of ``inputs``.
+
+        Before each try, the name that will be sent is written down and what ``listed`` shows under it already (if
+        there can be ``among_others``); whatever is there beyond that after a lost answer is the thing. Only when it is
+        not, the call is made again, perhaps under another name than the first time. Once it is done, other ``inputs``
+        change nothing here: see :meth:`update`.
+        """
+        step = self.log.step(name)
+        if step is not None and step.is_done:
+            return int(step.answer["id"])
+        sent, before = named, None
+        if step is not None:
+            sent, known = str(step.answer.get("named", named)), list(step.answer.get("before", []))
+            if found := self._look(lambda: listed(sent), known, patient=step.age < FRESH):
+                # What it was made from stands in the journal: the call before this one may have had other inputs.
+                return self._done(name, found, step.answer.get("sent"), step.inputs)
+            # Under the same name what shows up late must not count as having been there before.
+            before = known if sent == named else None
+        if before is None:
+            before = listed(named) if among_others else []
+        self.log.begin(name, {"before": before, "named": named, "sent": inputs}, inputs=fingerprint(inputs))
+        self.tell(name, "started")
+        made = self._call(name, call, lambda: self._look(lambda: listed(named), before, patient=True))
+        return self._done(name, made, inputs, fingerprint(inputs))
+
+    def once(self, name: str, inputs: object, send: Callable[[], Answer]) -> Answer:
+        """Run a step that does no harm when repeated, unless it is done with these ``inputs`` already."""
+        mark, step = fingerprint(inputs), self.log.step(name)
+        if step is not None and step.is_done and step.inputs in {mark, ""}:
+            return step.answer
+        if step is None or step.inputs != mark:
+            self.log.begin(name, {}, inputs=mark)
+        self.tell(name, "started")
+        answer = send()
+        self.tell(name, "sent")
+        self.log.finish(name, answer)
+        self.tell(name, "done")
+        return answer
+
+    def update(self, name: str, inputs: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> None:
+        """Bring what step ``name`` made up to ``inputs``, if a person changed them since they were sent.
+
+        ``change`` is called with the fields that differ. Nothing is known of what an older hubman sent: it counts as
+        unchanged.
+        """
+        step = self.log.step(name)
+        mark = fingerprint(inputs)
+        if step is None or not step.is_done or step.inputs in {mark, ""}:
+            return
+        sent = step.answer.get("sent") or {}
+        differing = {key: value for key, value in inputs.items() if key not in sent or sent[key] != value}
+        differing |= {key: None for key in sent if key not in inputs}
+        if not differing:
+            self.log.finish(name, {**step.answer, "sent": inputs}, inputs=mark)
+            return
+        self.log.begin(f"change {name}", {}, inputs=mark)
+        self.tell(f"change {name}", "started")
+        change(differing)
+        self.tell(f"change {name}", "sent")
+        self.log.finish(name, {**step.answer, "sent": inputs}, inputs=mark)
+        self.log.finish(f"change {name}", {})
+        self.tell(f"change {name}", "done")
+
+    def tell(self, step: str, state: str) -> None:
+        self.report(Progress(stage="publish", message=f"{step}: {state}", data={"step": step, "state": state}))
+
+    def _call(self, name: str, call: Callable[[], int], look: Callable[[], int]) -> int:
+        """Make the call; where its answer gets lost, look, and only if nothing was made make it once more."""
+        try:
+            return call()
+        except AnswerLostError:
+            pass
+        except CivitaiError as error:
+            if 400 <= error.status < 500:
+                # Refused: nothing was made, and the next try begins anew.
+                self.log.forget(name)
+            raise
+        return look() or call()
+
+    def _done(self, name: str, made: int, sent: object, mark: str) -> int:
+        self.tell(name, "sent")
+        self.log.finish(name, {"id": made, "sent": sent}, inputs=mark)
+        self.tell(name, "done")
+        return made
+
+    def _look(self, listed: Callable[[], list[int]], before: list[int], *, patient: bool) -> int:
+        """The newest thing that was not there before, or 0."""
+        for wait in (*LOOKS, 0.0) if patient else (0.0,):
+            try:
+                found = [number for number in listed() if number not in before]
+            except MissingError:
+                found = []
+            if found:
+                return max(found)
+            if wait:
+                self.client.wait(wait)
+        return 0

@@ -1,0 +1,58 @@
+"""Sending to the Hugging Face Hub: what ``hubman publish --to hf`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hubman.cli import output
+
+if TYPE_CHECKING:
+    from hubman.civitai.form import PublishForm
+    from registry.database import Registry
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def hub_options(command: F) -> F:
+    """Add ``--to`` and ``--repo`` to a command."""
+    repo = click.option("--repo", default="", help="On the Hugging Face Hub: the repository, NAME or OWNER/NAME.")
+    places, said = click.Choice(["civitai", "hf"]), "Where: Civitai, or the Hugging Face Hub."
+    return click.option("--to", type=places, default="civitai", help=said)(repo(command))
+
+
+def publish_on_hub(
+    registry: Registry,
+    form: PublishForm,
+    *,
+    repo: str,
+    draft: bool,
+    dry_run: bool,
+    accept: Collection[str],
+    ask: bool,
+    as_json: bool,
+) -> None:
+    """Publish a form in one repository and print where; raises ``HubError``."""
+    from hubman.huggingface import publish as hub_publish
+    from hubman.huggingface.client import Hub
+    from hubman.progress import silent
+
+    hub = Hub.from_environment()
+    if ask and not (draft or dry_run or as_json):
+        page, _ = hub_publish.prepare(registry, hub, form, repo=repo, report=silent)
+        click.confirm(f"Make {output.clean(form.name)} public as {output.clean(page.repo)} on {hub.site}?", abort=True)
+    with output.progress(quiet=as_json) as report:
+        done = hub_publish.publish(
+            registry, hub, form, accept=accept, repo=repo, draft=draft, dry_run=dry_run, report=report
+        )
+    if as_json:
+        output.print_json(done)
+        return
+    for finding in done.findings:
+        if not finding.accepted:
+            output.say(f"{finding.level}: {finding.message}{f': {finding.hint}' if finding.hint else ''}")
+    output.say(f"{done.status}: {done.url}")
+    for name in done.files if dry_run else ():
+        output.say(f"  {name}")

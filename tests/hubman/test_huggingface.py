@@ -1,0 +1,479 @@
+"""Publishing on the Hugging Face Hub: through its own library, against a server on loopback."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keyring
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keyring.backend import KeyringBackend
+
+from hubman.civitai import form_edit, form_fill
+from hubman.civitai.finding import PreflightError
+from hubman.civitai.form import FormFile, PublishForm, VersionPart
+from hubman.cli.main import run
+from hubman.huggingface import auth, bases, card, errors, names
+from hubman.huggingface.client import Hub
+from hubman.huggingface.page import compose
+from hubman.huggingface.publish import HubPublication, publish
+from hubman.progress import Progress, silent, stoppable
+from registry import library, previews
+from registry.database import Registry
+from registry.errors import CancelledError, HubError, UsageError
+from registry.scan import index_file
+from tests.support.civitai import quick_registry, write_lora, write_png
+from tests.support.hub_server import TOKEN, HubServer, Refusal, hub_server
+from tests.support.publishing import NAME, make_version
+
+# The Hub's library says this of httpx's successor, which is nothing that this project can change.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+REPO = "mara/Harbor-Style"
+SAID = ["--set", "nsfw=no", "--set", "poi=no", "--set", "minor=no"]
+ANSWERS = {"nsfw": "no", "poi": "no", "minor": "no"}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[HubServer]:
+    with hub_server() as server:
+        yield server
+
+
+@pytest.fixture
+def site(running: HubServer) -> HubServer:
+    """The server with nothing on it."""
+    fresh = HubServer()
+    for name in ("repos", "objects", "refusals", "asked", "role"):
+        setattr(running, name, getattr(fresh, name))
+    return running
+
+
+@pytest.fixture
+def hub(site: HubServer) -> Hub:
+    return Hub(site.url, TOKEN)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with quick_registry(tmp_path / "home") as opened:
+        yield opened
+
+
+@pytest.fixture
+def version_id(registry: Registry, tmp_path: Path) -> str:
+    return make_version(registry, tmp_path)
+
+
+def put(
+    registry: Registry, hub: Hub, *version_ids: str, told: dict[str, str] | None = None, **options: Any
+) -> HubPublication:
+    form = form_edit.changed(form_fill.filled(registry, version_ids), ANSWERS | (told or {}))
+    return publish(registry, hub, form, **{"report": silent, "accept": ("harmless",), **options})
+
+
+def front_of(readme: bytes) -> dict[str, Any]:
+    found = yaml.safe_load(readme.decode().split("---\n")[1])
+    assert isinstance(found, dict)
+    return found
+
+
+# the whole ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_call_makes_the_repository_with_its_card(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str
+) -> None:
+    heard: list[Progress] = []
+    done = put(registry, hub, version_id, report=heard.append)
+    repo = site.repos[REPO]
+    assert (done.status, done.url, repo.is_private) == ("published", f"{site.url}/{REPO}", False)
+    weights = Path(library.version(registry, version_id).files[0].places[0].path).read_bytes()
+    assert repo.files["harbor.safetensors"] == weights
+    front = front_of(repo.files["README.md"])
+    assert front["license"] == "creativeml-openrail-m"
+    assert front["base_model"] == "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    assert {"lora", "diffusers", "text-to-image", "style", "ink"} <= set(front["tags"])
+    assert front["instance_prompt"] == "hrbr style"
+    shown = [one["output"]["url"] for one in front["widget"]]
+    assert [repo.files[name][:4] for name in shown] == [b"\x89PNG", b"\x89PNG"]
+    assert front["widget"][0]["text"] == "hrbr style, a boat"
+    assert front["widget"][0]["parameters"] == {"negative_prompt": "blurry"}
+    text = repo.files["README.md"].decode()
+    assert "`hrbr style` | 0.8 (0.5 to 1)" in text
+    assert "load_lora_weights('mara/Harbor-Style', weight_name='harbor.safetensors'" in text
+    assert "/home/someone" not in text, "a path of this machine"
+    assert library.version(registry, version_id).hub_url == done.url
+    assert library.model_rows(registry, [library.version(registry, version_id).model_id])[0].flags == "P"
+    assert [event for event in heard if event.stage == "upload"][-1].done == len(weights)
+
+
+def test_the_same_call_again_sends_nothing(site: HubServer, hub: Hub, registry: Registry, version_id: str) -> None:
+    put(registry, hub, version_id)
+    site.asked.clear()
+    put(registry, hub, version_id)
+    assert {method for method, _ in site.asked} == {"GET"}
+    assert len(site.repos[REPO].commits) == 1
+
+
+def test_what_changed_since_is_one_commit_more(site: HubServer, hub: Hub, registry: Registry, version_id: str) -> None:
+    put(registry, hub, version_id)
+    sent = site.count("PUT", "/lfs/")
+    put(registry, hub, version_id, told={"description": "Other words."})
+    assert "Other words." in site.repos[REPO].files["README.md"].decode()
+    assert (len(site.repos[REPO].commits), site.count("PUT", "/lfs/")) == (2, sent)
+
+
+def test_a_draft_is_a_private_repository_that_the_next_call_opens(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str
+) -> None:
+    assert put(registry, hub, version_id, draft=True).status == "draft"
+    assert site.repos[REPO].is_private
+    assert library.version(registry, version_id).hub_url is None
+    assert put(registry, hub, version_id).status == "published"
+    assert not site.repos[REPO].is_private
+    assert site.count("POST", "/api/repos/create") == 1
+
+
+def test_several_versions_share_a_repository(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str, tmp_path: Path
+) -> None:
+    other = index_file(registry, write_lora(tmp_path / "more" / "harbor.safetensors", seed=5))
+    library.set_facts(registry, other, "user", {"base_model": "SD 1.5", "version_name": "v2.0"})
+    put(registry, hub, version_id, other, told={"trained_words": "hrbr"})
+    files = [name for name in site.repos[REPO].files if name.endswith(".safetensors")]
+    assert sorted(files) == ["v1.0-1-harbor.safetensors", "v2.0-2-harbor.safetensors"]
+    page = f"{site.url}/{REPO}"
+    assert {library.version(registry, one).hub_url for one in (version_id, other)} == {page}
+
+
+def test_a_dry_run_only_asks(site: HubServer, hub: Hub, registry: Registry, version_id: str) -> None:
+    done = put(registry, hub, version_id, dry_run=True)
+    assert (done.status, done.repo) == ("dry-run", REPO)
+    assert done.readme.startswith("---\nlicense:")
+    assert {method for method, _ in site.asked} == {"GET"}
+
+
+# broken off -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_that_was_stopped_goes_on(site: HubServer, hub: Hub, registry: Registry, version_id: str) -> None:
+    stop: list[Progress] = []
+
+    def heard(event: Progress) -> None:
+        if event.stage == "upload":
+            stop.append(event)
+
+    with pytest.raises(CancelledError):
+        put(registry, hub, version_id, report=stoppable(heard, lambda: bool(stop)))
+    assert site.repos[REPO].files == {}
+    put(registry, hub, version_id)
+    assert len(site.repos[REPO].commits) == 1
+    assert site.count("POST", "/api/repos/create") == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "state"),
+    [("repo", "sent"), ("upload harbor", "sent"), ("commit", "started"), ("commit", "sent"), ("public", "sent")],
+)
+def test_a_publication_that_dies_at_a_step_goes_on_without_a_second_commit(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str, step: str, state: str
+) -> None:
+    def dies(event: Progress) -> None:
+        if event.data.get("step", "").startswith(step) and event.data.get("state") == state:
+            raise KeyboardInterrupt
+
+    put(registry, hub, version_id, draft=True) if step == "public" else None
+    with pytest.raises(KeyboardInterrupt):
+        put(registry, hub, version_id, report=dies)
+    assert put(registry, hub, version_id).status == "published"
+    assert (len(site.repos[REPO].commits), site.count("PUT", "/lfs/")) == (1, 1)
+    assert not site.repos[REPO].is_private
+
+
+def test_a_commit_whose_answer_got_lost_is_found(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str
+) -> None:
+    site.refusals = [Refusal("/commit/", 502, after=True)]
+    assert put(registry, hub, version_id).status == "published"
+    assert len(site.repos[REPO].commits) == 1
+
+
+def test_a_repository_that_was_deleted_is_made_anew(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str
+) -> None:
+    put(registry, hub, version_id)
+    site.repos.clear()
+    put(registry, hub, version_id)
+    assert "harbor.safetensors" in site.repos[REPO].files
+
+
+# what stands in the way -------------------------------------------------------------------------------------------------
+
+
+def test_somebody_s_own_repository_is_replaced_only_when_that_was_accepted(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str, tmp_path: Path
+) -> None:
+    with quick_registry(tmp_path / "elsewhere") as other:
+        put(other, hub, make_version(other, tmp_path / "b"))
+    with pytest.raises(PreflightError, match="is there already"):
+        put(registry, hub, version_id, accept=("harmless",))
+    assert put(registry, hub, version_id, accept=("harmless", "hub-exists")).status == "published"
+    assert put(registry, hub, version_id, repo="Other.Name").repo == "mara/Other.Name"
+
+
+def _read_only(site: HubServer, registry: Registry, version: str) -> dict[str, str]:
+    site.role = "read"
+    return {}
+
+
+def _no_pictures(site: HubServer, registry: Registry, version: str) -> dict[str, str]:
+    library.replace_set(registry, version, "previews", [])
+    return {}
+
+
+def _plain_picture(site: HubServer, registry: Registry, version: str) -> dict[str, str]:
+    library.replace_set(registry, version, "previews", [])
+    previews.add_preview(registry, version, write_png(registry.home / "x.png", "gray"))
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_read_only, "may only read"), (_no_pictures, "no picture to show"), (_plain_picture, "no picture says"),
+        (lambda *_: {"base_model": "Pony"}, "no base model Pony"), (lambda *_: {"base_model": "Other"}, "licence of Other is not known"),
+        (lambda *_: {"base_model": "Flux.1 D"}, "Non-Commercial"), (lambda *_: {"poi": ""}, "real person"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_the_way_is_told_before_the_first_byte(
+    site: HubServer,
+    hub: Hub,
+    registry: Registry,
+    version_id: str,
+    spoil: Callable[[HubServer, Registry, str], dict[str, str]],
+    message: str,
+) -> None:
+    told = spoil(site, registry, version_id)
+    with pytest.raises(PreflightError, match=message):
+        put(registry, hub, version_id, told=told, accept=())
+    assert site.repos == {}
+
+
+def test_another_s_name_is_not_taken(hub: Hub, registry: Registry, version_id: str) -> None:
+    with pytest.raises(PreflightError, match="somebody is not yours"):
+        put(registry, hub, version_id, repo="somebody/ink")
+    assert put(registry, hub, version_id, repo="studio/ink").repo == "studio/ink"
+
+
+def test_a_file_that_changed_since_is_not_sent(hub: Hub, registry: Registry, version_id: str) -> None:
+    path = Path(library.version(registry, version_id).files[0].places[0].path)
+    page = compose(form_fill.filled(registry, [version_id]), REPO)
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(PreflightError, match="has changed since"):
+        put(registry, hub, version_id)
+    with pytest.raises(HubError, match="has changed since"):
+        hub.send(REPO, page.uploads[0], lambda *_: None)
+
+
+def test_a_copy_whose_header_tells_nothing_is_what_is_sent(
+    site: HubServer, hub: Hub, registry: Registry, tmp_path: Path
+) -> None:
+    path = write_lora(tmp_path / "told.safetensors", metadata={"ss_sd_model_name": "/home/someone/sd.safetensors"})
+    version = index_file(registry, path)
+    told = {"base_model": "SD 1.5", "trained_words": "ink", "description": "Ink.", "name": "Ink"}
+    with pytest.raises(PreflightError, match="/home/someone"):
+        put(registry, hub, version, told=told)
+    put(registry, hub, version, told={**told, "strip": "yes"})
+    assert b"/home/someone" not in site.repos["mara/Ink"].files["told.safetensors"]
+    assert b"/home/someone" in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [
+        (Refusal("/whoami", 401, "Invalid credentials"), "does not take the token"),
+        (Refusal("/repos/create", 403, "You don't have the rights"), "may not write to mara/Harbor-Style"),
+        (Refusal("/preupload/", 403, "gated", code="GatedRepo"), "is gated"),
+        (Refusal("/commit/", 403, "Private repository storage limit reached"), "has no room"),
+        (Refusal("/lfs/d9", 403, "SignatureDoesNotMatch"), "may not write to"),
+        (Refusal("/commit/", 429, "slow down"), "wants a pause"),
+        (Refusal("/commit/", 500, "oops hf_abcdefgh1234"), "out of order"),
+    ],
+)
+def test_a_refusal_is_one_line_that_says_what_to_do_and_no_secret(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str, refusal: Refusal, message: str
+) -> None:
+    refusal.times = 9
+    site.refusals = [refusal]
+    with pytest.raises(HubError, match=message) as caught:
+        put(registry, hub, version_id)
+    told = str(caught.value)
+    assert "\n" not in told
+    assert caught.value.hint
+    assert not [secret for secret in (TOKEN, "s3cret", "X-Amz", "hf_abcdefgh") if secret in told]
+    site.refusals = []
+    assert put(registry, hub, version_id).status == "published"
+
+
+def test_a_hub_that_is_away_is_told(registry: Registry, version_id: str) -> None:
+    with pytest.raises(HubError, match=r"127.0.0.1:9 does not answer"):
+        put(registry, Hub("http://127.0.0.1:9", TOKEN), version_id)
+
+
+def test_without_a_token_nothing_is_asked() -> None:
+    with pytest.raises(HubError, match="no Hugging Face token"):
+        Hub("http://127.0.0.1:9", "")
+
+
+def test_the_token_is_nowhere(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        put(registry, hub, version_id)
+    rows = registry.db.execute("SELECT plan FROM publications UNION ALL SELECT answer FROM publication_steps")
+    assert TOKEN not in " ".join(row[0] for row in rows) + caplog.text
+    assert "s3cret" not in " ".join(
+        record.getMessage() for record in caplog.records if record.name.startswith("hubman")
+    )
+
+
+# the command ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_publishes_and_says_where(
+    site: HubServer,
+    registry: Registry,
+    version_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HUBMAN_HOME", str(registry.home))
+    monkeypatch.setenv("HF_ENDPOINT", site.url)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert run(["publish", NAME, "--to", "hf", "--repo", "ink", "--dry-run"]) == 0
+    assert f"dry-run: {site.url}/mara/ink\n  harbor.safetensors\n" in capsys.readouterr().out
+    assert run(["publish", NAME, "--to", "hf", "--repo", "ink", "--yes", *SAID]) == 0
+    assert f"published: {site.url}/mara/ink\n" in capsys.readouterr().out
+    assert run(["show", NAME]) == 0
+    assert f"hub      {site.url}/mara/ink" in capsys.readouterr().out
+    assert run(["publish", NAME, "--to", "hf", "--repo", "no/such/name"]) == 2
+
+
+_WITHOUT = """
+import sys
+sys.modules["huggingface_hub"] = None
+from hubman.cli.main import run
+sys.exit(run(["publish", "x", "--to", "hf"]) if len(sys.argv) > 1 else 0)
+"""
+
+
+def test_without_the_library_the_command_says_what_installs_it(
+    registry: Registry, version_id: str, tmp_path: Path
+) -> None:
+    library.set_facts(registry, library.version(registry, version_id).model_id, "user", {"name": "x"})
+    environment = {**os.environ, "HUBMAN_HOME": str(registry.home), "HF_TOKEN": TOKEN}
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT, "x"],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "pip install 'hubman[hf]'" in done.stderr) == (1, True)
+
+
+# names, licences, addresses -----------------------------------------------------------------------------------------------
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=100)
+def test_every_name_makes_a_repository_that_the_hub_takes(name: str) -> None:
+    made = names.repository(name, "lora-12345678")
+    assert names.chosen(made) == ("", made)
+    assert names.file(name) not in {"", ".", ".."}
+    assert not set("/\\\n") & set(names.file(name))
+
+
+@pytest.mark.parametrize("repo", ["", "a/b/c", "-a", "a--b", "a..b", "a.git", "a b", "ü", "x" * 97, "a/"])
+def test_a_name_that_the_hub_refuses_is_refused(repo: str) -> None:
+    with pytest.raises(UsageError):
+        names.chosen(repo)
+
+
+_TEXT = st.text(max_size=40)
+_WORDS = st.text(st.characters(exclude_categories=("C", "Z")), max_size=40)
+
+
+@given(
+    name=_TEXT, words=st.lists(_WORDS, max_size=5), text=_TEXT, base=st.sampled_from(["SD 1.5", "Other", "Flux.1 D"])
+)
+@settings(max_examples=60)
+def test_a_card_s_front_matter_reads_back(name: str, words: list[str], text: str, base: str) -> None:
+    file = FormFile(path="x", name="x.safetensors", sha256="ab" * 32, size=1)
+    part = VersionPart(version_id="v", name=name, file=file, base_model=base, trained_words=tuple(words))
+    form = PublishForm(model_id="m", name=name, parts=(part,), description=text)
+    made = card.compose(form, {"v": "x.safetensors"}, [], repo="a/b")
+    front = yaml.safe_load(made[4:].partition("\n---\n")[0])
+    assert front.get("instance_prompt", "") == ", ".join(words)
+    assert front.get("base_model") == (bases.repository(base) or None)
+
+
+@pytest.mark.parametrize(
+    ("base", "licence"),
+    [("SDXL 1.0", "openrail++"), ("Flux.1 S", "apache-2.0"), ("Flux.1 D", "other"), ("Other", "")],
+)
+def test_the_licence_of_the_base_model_is_the_card_s(base: str, licence: str) -> None:
+    found = bases.licence(base)
+    assert (found.id, bool(found.name)) == (licence, licence == "other")
+
+
+def test_a_token_goes_to_nobody_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example")
+    with pytest.raises(UsageError, match="unencrypted"):
+        auth.endpoint()
+
+
+class _Drawer(KeyringBackend):
+    """A keyring in memory."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.kept[service, username] = password
+
+
+def test_the_variable_wins_over_the_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    before = keyring.get_keyring()
+    keyring.set_keyring(_Drawer())
+    try:
+        auth.store_token(" hf_fromkeyring ")
+        assert auth.token() == "hf_fromkeyring"
+        monkeypatch.setenv("HF_ENDPOINT", "https://hub.example")
+        assert auth.token() == ""
+        monkeypatch.setenv("HF_TOKEN", "hf_given")
+        assert auth.token() == "hf_given"
+    finally:
+        keyring.set_keyring(before)
+
+
+def test_what_the_library_says_is_cleaned() -> None:
+    text = "403 for url https://s3.example/x?X-Amz-Signature=abc\nwith hf_abcd1234efgh."
+    assert errors.said(text) == "403 for url https://s3.example/x with …"
