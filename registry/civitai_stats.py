@@ -28,6 +28,16 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     comments: int | None = None
     read_at: str = ""
 
+    def words(self) -> str:
+        """The counts that the site tells, such as ``512 downloads, 40 liked``."""
+        counts = {
+            "downloads": self.downloads,
+            "liked": self.liked,
+            "disliked": self.disliked,
+            "comments": self.comments,
+        }
+        return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count is not None) or "no counts"
+
 
 _KNOWN = """
 SELECT s.version_id, m.name AS model, v.name, coalesce(v.published_url, '') AS url, s.civitai_model_id,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from registry import levels
+from registry.civitai_stats import Counts
 from registry.lineage import Lineage
 from registry.records import ModelDetail
 from registry.usage_profile import Profile
@@ -29,6 +30,7 @@ class Found:
     tile: Tile
     usage: Profile = field(default_factory=Profile)
     disputed: tuple[str, ...] = ()
+    counts: tuple[Counts, ...] = ()
 
     def about(self, looks: Looks) -> About:
         """What may be told of it."""
@@ -39,12 +41,14 @@ class Found:
         picture = [f"{tile.number + 1} of {tile.of}"] if tile.of > 1 else []
         picture += [tile.level] if tile.level else []
         level = levels.name_of(looks.threshold)
-        return About(self.model, self.at, self.lineage, level, " · ".join(picture), self.usage, self.disputed)
+        return About(
+            self.model, self.at, self.lineage, level, " · ".join(picture), self.usage, self.disputed, self.counts
+        )
 
 
 def read(registry: Registry, model: str, at: int, picture: int, looks: Looks) -> Found:
     """Version number ``at`` of a model (0 is the newest) with its picture of that number. Raises ``NotFoundError``."""
-    from registry import library, lineage, sidecar_view, usage_profile
+    from registry import civitai_stats, library, lineage, sidecar_view, usage_profile
 
     detail = library.show(registry, model)
     at = max(0, min(at, len(detail.versions) - 1))
@@ -59,4 +63,5 @@ def read(registry: Registry, model: str, at: int, picture: int, looks: Looks) ->
         of_version(registry, version.id, looks, picture, large=True),
         usage_profile.profile(registry, detail.id),
         tuple(dict.fromkeys(disputed)),
+        civitai_stats.of_model(registry, detail.id),
     )

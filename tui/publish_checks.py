@@ -31,5 +31,5 @@ def _of_hub(registry: Registry, form: PublishForm, target: Target) -> tuple[Find
     from hubman.huggingface.client import Hub
     from hubman.progress import silent
 
-    _, found = publish.prepare(registry, Hub.from_environment(), form, repo=target.repo, report=silent)
+    _, found = publish.check(registry, Hub.from_environment(), form, repo=target.repo, report=silent)
     return tuple(found)

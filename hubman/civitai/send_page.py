@@ -27,7 +27,12 @@ def send_model(steps: Steps, plan: Plan, *, may_change: bool) -> int:
         among_others=True,
     )
     if may_change:
-        steps.update(MODEL, plan.model, lambda changed: _change_model(steps, model_id, changed))
+        steps.update(
+            MODEL,
+            plan.model,
+            lambda changed: _change_model(steps, model_id, changed),
+            lambda: owned(steps, model_id).fields(),
+        )
     return model_id
 
 
@@ -52,7 +57,12 @@ def send_version(steps: Steps, version: PlannedVersion, model_id: int, *, among_
         named=version.name,
         among_others=among_others,
     )
-    steps.update(VERSION, fields, lambda changed: _change_version(steps, model_id, version_id, changed))
+    steps.update(
+        VERSION,
+        fields,
+        lambda changed: _change_version(steps, model_id, version_id, changed),
+        lambda: steps.client.edit_version(version_id).fields(),
+    )
     return version_id
 
 

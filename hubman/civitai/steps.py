@@ -11,7 +11,7 @@ from hubman.civitai.journal import Journal, fingerprint
 from hubman.progress import Progress, Report
 
 Answer = dict[str, Any]
-LOOKS = (1.0, 2.0, 4.0, 8.0)
+LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between looks for a thing that may have been made just now: what lists read may lag behind."""
 FRESH = 60.0
 """A step begun so many seconds ago is looked for once only: by then every replica shows it."""
@@ -82,17 +82,26 @@ class Steps:
         self.tell(name, "done")
         return answer
 
-    def update(self, name: str, inputs: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> None:
+    def update(
+        self,
+        name: str,
+        inputs: dict[str, Any],
+        change: Callable[[dict[str, Any]], None],
+        shown: Callable[[], dict[str, Any]] | None = None,
+    ) -> None:
         """Bring what step ``name`` made up to ``inputs``, if a person changed them since they were sent.
 
-        ``change`` is called with the fields that differ. Nothing is known of what an older hubman sent: it counts as
-        unchanged.
+        ``change`` is called with the fields that differ. What an older hubman sent stands in no journal: then ``shown``
+        counts, what the site says now, or without it everything as unchanged.
         """
         step = self.log.step(name)
         mark = fingerprint(inputs)
-        if step is None or not step.is_done or step.inputs in {mark, ""}:
+        if step is None or not step.is_done or step.inputs == mark:
             return
-        sent = step.answer.get("sent") or {}
+        sent = step.answer.get("sent")
+        if sent is None:
+            there = shown() if shown is not None else inputs
+            sent = {key: there.get(key, value) for key, value in inputs.items()}
         differing = {key: value for key, value in inputs.items() if key not in sent or sent[key] != value}
         differing |= {key: None for key in sent if key not in inputs}
         if not differing:

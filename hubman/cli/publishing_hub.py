@@ -41,8 +41,8 @@ def publish_on_hub(
 
     hub = Hub.from_environment()
     if ask and not (draft or dry_run or as_json):
-        page, _ = hub_publish.prepare(registry, hub, form, repo=repo, report=silent)
-        click.confirm(f"Make {output.clean(form.name)} public as {output.clean(page.repo)} on {hub.site}?", abort=True)
+        target, _ = hub_publish.check(registry, hub, form, repo=repo, report=silent)
+        click.confirm(f"Make {output.clean(form.name)} public as {output.clean(target)} on {hub.site}?", abort=True)
     with output.progress(quiet=as_json) as report:
         done = hub_publish.publish(
             registry, hub, form, accept=accept, repo=repo, draft=draft, dry_run=dry_run, report=report

@@ -51,9 +51,7 @@ def show(ref: str, archive: bool, as_json: bool) -> None:
 
 def _print_counts(counted: Sequence[Counts]) -> None:
     for one in counted:
-        counts = {"downloads": one.downloads, "liked": one.liked, "disliked": one.disliked, "comments": one.comments}
-        told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count is not None)
-        output.say(f"on Civitai {one.name}: {told or 'no counts'} ({one.read_at[:10]})")
+        output.say(f"on Civitai {one.name}: {one.words()} ({one.read_at[:10]})")
 
 
 def _print_model(model: ModelDetail) -> None:

@@ -48,40 +48,38 @@ def publish(
     ``accept`` names the warnings that a person answers for. Raises :class:`PreflightError` naming all that stands in the way, and
     :class:`HubError` for refusals, after which the same call goes on. A dry run only tells.
     """
-    found, checked = prepare(registry, hub, form, repo=repo, report=report)
+    target, checked = check(registry, hub, form, repo=repo, report=report)
     told = finding.accepted(checked, accept)
-    names = tuple(upload.name for upload in found.uploads)
-    url = f"{hub.site}/{found.repo}"
-    if dry_run:
-        return HubPublication(
-            repo=found.repo, url=url, status="dry-run", findings=told, files=names, readme=found.readme
-        )
-    if in_the_way := finding.blocking(told):
+    if not dry_run and (in_the_way := finding.blocking(told)):
         raise PreflightError(in_the_way)
-    with journal.only_one(registry):
-        _send(registry, hub, form, found, draft=draft, url=url, report=report)
-    return HubPublication(
-        repo=found.repo, url=url, status="draft" if draft else "published", findings=told, files=names
+    is_sound = not any(one.level == "error" for one in told)
+    found = page.compose(stripping.with_copies(registry, form) if is_sound else form, target)
+    done = HubPublication(
+        repo=target,
+        url=f"{hub.site}/{target}",
+        status="dry-run" if dry_run else "draft" if draft else "published",
+        findings=told,
+        files=tuple(upload.name for upload in found.uploads),
+        readme=found.readme if dry_run else "",
     )
+    if not dry_run:
+        with journal.only_one(registry):
+            _send(registry, hub, form, found, draft=draft, url=done.url, report=report)
+    return done
 
 
-def prepare(
+def check(
     registry: Registry, hub: Hub, form: PublishForm, *, repo: str = "", report: Report
-) -> tuple[Page, list[Finding]]:
-    """The page as it would be sent, with copies made where the form wants less in a header, and every finding.
-
-    Nothing is sent.
-    """
+) -> tuple[str, list[Finding]]:
+    """(OWNER/NAME of the repository, every finding); nothing is sent."""
     report(Progress(stage="check", message="account"))
     account = hub.account()
-    target = page.repository(form, account.name, repo or repository_of(registry, form.model_id, hub.site))
+    known = repository_of(registry, form.model_id, hub.site)
+    target = page.repository(form, account.name, repo or known)
     report(Progress(stage="check", message=target))
     there = hub.repository(target)
-    is_ours = repository_of(registry, form.model_id, hub.site) == target
-    found = checks.of_page(form, repo=target, account=account, found=there, is_ours=is_ours)
-    told = sorted([*found, *checks.of_form(registry, form)], key=lambda one: one.level)
-    is_sound = not any(one.level == "error" for one in told)
-    return page.compose(stripping.with_copies(registry, form) if is_sound else form, target), told
+    found = checks.of_page(form, repo=target, account=account, found=there, is_ours=known == target)
+    return target, sorted([*found, *checks.of_form(registry, form)], key=lambda one: one.level)
 
 
 def repository_of(registry: Registry, model_id: str, site: str) -> str:

@@ -49,7 +49,7 @@ sys.stdin = io.StringIO(f'"Bearer {key}"')
 run(["login"])
 for line in [
     ["whoami", "--json"], ["doctor"], ["search", "Harbor"], ["search", "Harbor"], ["search", "Harbor"], ["pull", version],
-    ["pull", version], ["enrich"], ["updates"], ["publish", local, "--yes"], ["journal"],
+    ["pull", version], ["enrich"], ["updates"], ["publish", local, "--yes", "--no-nsfw", "--no-poi", "--no-minor"], ["journal"],
 ]:
     print(line, run(line), flush=True)
 os.environ["CIVITAI_API_KEY"] = key

@@ -120,8 +120,7 @@ def test_a_job_that_was_cancelled_while_queued_does_nothing(registry: Registry, 
 
 
 @pytest.mark.parametrize(
-    ("kind", "request_"),
-    [("scan", {}), ("publish", {"form": {"model_id": "x", "name": "x", "parts": []}})],
+    ("kind", "request_"), [("scan", {}), ("publish", {"form": {"model_id": "x", "name": "x", "parts": []}})]
 )
 def test_work_that_moves_files_stops_where_it_tells_of_itself(
     registry: Registry, kind: str, request_: dict[str, object], tmp_path: Path

@@ -280,9 +280,9 @@ def test_a_refusal_names_the_page_where_a_browser_goes_on(
     done = publish_now(registry, client, first)
     second = add_version(registry, tmp_path, first)
     site.sandbox.settings.faults = [Fault("post.create", status=400, body='{"error":"No"}')]
-    with pytest.raises(errors.RejectedError) as caught:
+    with pytest.raises(errors.RejectedError) as refused:
         publish_now(registry, client, second)
-    assert f"/models/{done.model_id}/model-versions/" in caught.value.hint
-    assert caught.value.hint.endswith("/wizard?step=3")
+    assert f"/models/{done.model_id}/model-versions/" in refused.value.hint
+    assert refused.value.hint.endswith("/wizard?step=3")
     site.sandbox.settings.faults = []
     assert publish_now(registry, client, second).status == "published"

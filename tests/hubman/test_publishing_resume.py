@@ -12,6 +12,7 @@ from hubman.civitai import errors
 from hubman.civitai.client import Civitai
 from hubman.progress import Progress
 from hubman.sandbox import Fault
+from hubman.sandbox.faults.rules import Rule
 from registry import edits, library, previews, timestamps
 from registry.database import Registry
 from registry.errors import CancelledError
@@ -129,6 +130,20 @@ def test_only_what_was_changed_here_is_sent_to_a_page_that_was_changed_there(
     # What the site clears when an update leaves it out is sent back; a status would have pulled the version down.
     assert (version["name"], version["paidAccess"], version["status"]) == ("first", terms, "Published")
     assert version["settings"]["strength"] == 0.6
+
+
+def test_a_page_that_an_older_hubman_published_is_changed_too(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    # It wrote down the ids only.
+    registry.db.execute("UPDATE publication_steps SET inputs = '', answer = json_remove(answer, '$.sent')")
+    before = site.asked("/api/upload"), site.asked("post.addImage"), site.asked("modelVersion.upsert")
+    edits.edit(registry, library.version(registry, version_id).model_id, version_id, {"description": "New."})
+    assert publish_now(registry, client, version_id, edit=True).differences == ()
+    assert site.sandbox.models_named(NAME)[0]["description"].startswith("<p>New.</p>")
+    assert (site.asked("/api/upload"), site.asked("post.addImage"), site.asked("modelVersion.upsert")) == before
 
 
 def test_several_versions_go_out_as_one_model_in_one_release(
@@ -287,3 +302,28 @@ def test_a_draft_of_thirty_days_is_gone_and_begun_anew(
     registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
     assert publish_now(registry, client, version_id).status == "published"
     the_only_one(site)
+
+
+_STORM = {"lost": 0.15, "reset": 0.1, "cut": 0.1, "503": 0.1, "429": 0.05, "html": 0.1, "502": 0.05, "expired": 0.2}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_through_a_storm_of_faults_it_ends_whole(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, seed: int
+) -> None:
+    """Every answer may be lost, cut or an error, whether the work was done or not; the same call is given again."""
+    settings = site.sandbox.settings
+    settings.seed, settings.rules = seed, [Rule(kind, rate) for kind, rate in _STORM.items()]
+    settings.devalue, settings.replica_lag = seed % 2 == 0, seed % 4
+    version_id = make_version(registry, tmp_path)
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            assert publish_now(registry, client, version_id).status == "published"
+            break
+        except errors.CivitaiError:
+            assert tries < 40
+    settings.rules = []
+    assert len(site.sandbox.struck) > 5
+    assert held_bytes(site, the_only_one(site)) == local_bytes(registry, version_id)

@@ -57,6 +57,9 @@ class HubServer:
     asked: list[tuple[str, str]] = field(default_factory=list)
     large_from: int = 4000
     """Files of so many bytes are stored as large ones."""
+    part_size: int = 0
+    """Large files are sent in parts of so many bytes; 0: whole."""
+    parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
     def count(self, method: str, path: str) -> int:
         return sum(1 for had, where in self.asked if had == method and path in where)
@@ -82,7 +85,7 @@ class HubServer:
     def _do(self, request: Request, path: str, body: bytes) -> Response:
         parts = path.strip("/").split("/")
         if parts[0] == "lfs":
-            return self._object(request, parts[1], body)
+            return self._object(request, parts[1:], body)
         if parts[:2] == ["api", "models"]:
             return self._model(request.method, "/".join(parts[2:4]), parts[4:], body)
         if path == "/api/repos/create":
@@ -100,8 +103,15 @@ class HubServer:
         self.repos[repo] = Repo(is_private=asked.get("visibility") == "private")
         return JSONResponse({"url": f"{self.url}/{repo}"})
 
-    def _object(self, request: Request, oid: str, body: bytes) -> Response:
+    def _object(self, request: Request, path: list[str], body: bytes) -> Response:
         assert "authorization" not in request.headers, "a signed address must not get the token"
+        oid = path[0]
+        if path[1:] and path[1] != "complete":
+            self.parts.setdefault(oid, {})[int(path[1])] = body
+            return Response(headers={"etag": f'"{path[1]}"'})
+        if path[1:]:
+            told = [part["partNumber"] for part in json.loads(body)["parts"]]
+            body = b"".join(self.parts[oid][number] for number in told)
         assert hashlib.sha256(body).hexdigest() == oid
         self.objects[oid] = body
         return Response()
@@ -111,9 +121,17 @@ class HubServer:
         for wanted in asked["objects"]:
             answer = {"oid": wanted["oid"], "size": wanted["size"]}
             if wanted["oid"] not in self.objects:
-                answer["actions"] = {"upload": {"href": f"{self.url}/lfs/{wanted['oid']}?X-Amz-Signature=s3cret"}}
+                answer["actions"] = {"upload": self._address(wanted["oid"], wanted["size"])}
             answers.append(answer)
         return JSONResponse({"transfer": "basic", "objects": answers})
+
+    def _address(self, oid: str, size: int) -> dict[str, Any]:
+        signed = "?X-Amz-Signature=s3cret"
+        if not self.part_size:
+            return {"href": f"{self.url}/lfs/{oid}{signed}"}
+        numbers = range(1, -(-size // self.part_size) + 1)
+        header = {f"{number:05}": f"{self.url}/lfs/{oid}/{number}{signed}" for number in numbers}
+        return {"href": f"{self.url}/lfs/{oid}/complete", "header": {"chunk_size": str(self.part_size), **header}}
 
     def _model(self, method: str, name: str, rest: list[str], body: bytes) -> Response:
         repo = self.repos.get(name)

@@ -105,7 +105,7 @@ class Flows:
         first = make_version(self._registry, self._folder, name=f"Model {self._count}", seed=self._count)
         at = "2031-05-01T12:00:00Z" if later else None
         done = self._publish(form_with(filled(self._registry, [first]), page, published_at=at))
-        assert done.status == ("scheduled" if later else "published")
+        assert done.status == ("scheduled" if later else "published"), (done.status, done.findings)
         second = add_version(self._registry, self._folder, first, seed=self._count + 1)
         added = form_with(filled(self._registry, [second]), page)
         added = msgspec.structs.replace(added, parts=(msgspec.structs.replace(added.parts[0], name="added"),))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,11 +9,13 @@ from textual import _wait
 
 from hubman.jobs import store
 from hubman.jobs.records import Job
-from registry import edits, library, roots
+from registry import edits, library, previews, roots
 from registry.database import Registry
 from registry.scan import scan
 from tests.support import library_factory
+from tests.support.civitai import Bench, bench, write_png
 from tests.support.model_files import small_lora, write_model
+from tests.support.publishing import GENERATION, make_version
 from tui import formats
 from tui.app import HubmanApp
 
@@ -84,3 +86,22 @@ def folder(tmp_path: Path, home: Path) -> Path:
         said = {"name": "ink", "version_name": "v2", "strength": "0.7", "trigger_words": "inkwash, paper"}
         edits.edit(registry, ink, version, said)
     return folder
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    with bench(tmp_path, chunk_size=1000) as running:
+        monkeypatch.setenv("HUBMAN_CIVITAI_URL", running.sandbox.url)
+        monkeypatch.setenv("CIVITAI_API_KEY", running.sandbox.token())
+        monkeypatch.setenv("HUBMAN_CIVITAI_RATE", "1000")
+        yield running
+
+
+@pytest.fixture
+def version_id(home: Path, tmp_path: Path, site: Bench) -> str:
+    """A LoRA that lacks nothing but the answers that only a person can give."""
+    with Registry(home) as registry:
+        made = make_version(registry, tmp_path)
+        picture = write_png(tmp_path / "green.png", "green")
+        previews.add_preview(registry, made, picture, generation=GENERATION)
+        return made

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.strip import Strip
 
+from registry.civitai_stats import Counts
 from registry.lineage import Lineage, Relative
 from registry.records import FileRow, ModelDetail, Place, Replaced, VersionRow
 from registry.usage_profile import Companion, Profile, Strengths
@@ -49,6 +50,15 @@ def test_each_field_has_the_letter_of_who_said_it() -> None:
     assert _line(lines, "licence").split()[1:3] == ["c", "C????"]
     assert "by Ann s" in lines[1]
     assert any("s sidecar" in line for line in lines)
+
+
+def test_what_civitai_counted_of_a_published_version_is_told() -> None:
+    known = {"model": "Ink", "url": "", "civitai_model_id": 1, "civitai_version_id": 2, "read_at": _AT}
+    mine = Counts(version_id="v", name="v2", downloads=1512, liked=40, comments=0, **known)  # type: ignore[arg-type]
+    other = Counts(version_id="w", name="v1", downloads=7, **known)  # type: ignore[arg-type]
+    lines = _lines(About(_model(), counts=(mine, other)))
+    assert "1,512 downloads, 40 liked, 0 comments" in _line(lines, "counted")
+    assert sum(line.startswith("counted") for line in lines) == 1
 
 
 def test_what_verify_found_stands_under_its_place() -> None:

@@ -35,7 +35,11 @@ def secrets(home: Path, tmp_path: Path) -> list[str]:
             add_entry(
                 registry,
                 f"secret name {number}",
-                facts={"version_name": "secret version", "published_url": "https://secret.example"},
+                facts={
+                    "version_name": "secret version",
+                    "published_url": "https://secret.example",
+                    "hub_url": "https://secret.example/hub",
+                },
                 model_facts={"creator": "secret creator", "alias": "secret_alias", "name": f"secret name {number}"},
                 tags=["secret tag"],
                 triggers=["secret word"],

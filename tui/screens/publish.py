@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.content import Content
-from textual.widget import Widget
 from textual.widgets import Static
 
 from registry.errors import HubError
-from tui import actions, formats, publish_fixes, publishing
+from tui import actions, formats, publish_fixes, publish_rows, publish_steps, publishing
 from tui.publish_steps import Begun
 from tui.publishing import Draft, Target
-from tui.screens.base import HubScreen
+from tui.screens.publish_view import PublishView
 from tui.widgets.publish_lists import FindingList, FormList
 from tui.widgets.rows import RowList
 
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
     from tui.services.watch import Snapshot
 
 
-class PublishScreen(HubScreen):
+class PublishScreen(PublishView):
     """Over the library or a training; esc goes back, and a publication that was begun goes on as a job.
 
     Where everything is known already the question whether to publish comes up by itself.
@@ -40,28 +37,12 @@ class PublishScreen(HubScreen):
     AUTO_FOCUS = "#form"
 
     def __init__(self, version_ids: Sequence[str], name: str = "") -> None:
-        super().__init__()
-        self._version_ids, self._page_name = tuple(version_ids), name
-        self.draft: Draft | None = None
-        self._begun = Begun()
-        self._problem = ""
+        super().__init__(version_ids, name)
         self._is_first = True
         self._drawing = ""
         """The job that draws pictures for the page, until they are here."""
-        self._drawn = ""
         self._watched = ""
         """The job whose screen was opened: a look at the jobs may find it before its start has been told."""
-
-    def body(self) -> Iterable[Widget]:
-        yield Static("", id="heading", classes="title", markup=False)
-        with Horizontal(id="panes"):
-            with Vertical(id="left"):
-                yield FormList(id="form")
-                yield Static("", id="help", markup=False)
-            with Vertical(id="right"):
-                yield FindingList(id="findings")
-                with VerticalScroll(id="told"):
-                    yield Static("", id="what", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(FormList).empty = "Reading what is known …"
@@ -79,112 +60,6 @@ class PublishScreen(HubScreen):
     def _failed(self, reason: str) -> None:
         self._problem = reason
         self._show()
-
-    # what is shown ------------------------------------------------------------------------------------------------
-
-    def _show(self, to: str = "") -> None:
-        draft = self.draft
-        self.query_one("#heading", Static).update(self._heading())
-        rows, found = self.query_one(FormList), self.query_one(FindingList)
-        if draft is None:
-            rows.empty = self._problem or rows.empty
-            found.empty = ""
-        else:
-            lines = publishing.lines(draft)
-            names = [line.name for line in lines]
-            to = to or (rows.current.name if rows.current else "")
-            rows.set_items(lines, cursor=names.index(to) if to in names else None)
-            found.empty = self._nothing_found(draft)
-            found.set_items(draft.told)
-        self._explain()
-        self.refresh_actions()
-
-    def _heading(self) -> Content:
-        draft = self.draft
-        if draft is None:
-            return Content("Publish")
-        name = formats.one_line(draft.form.name) or "a model without a name"
-        versions = f" in {len(draft.form.parts)} versions" if len(draft.form.parts) > 1 else ""
-        title = f"Publish {name}{versions} on {publishing.place(draft.target)}  "
-        return Content.assemble(title, self._state(draft), (f"  {self._drawn}", "$text-accent"))
-
-    def _state(self, draft: Draft) -> tuple[str, str]:
-        if draft.problem:
-            return "can't be checked", "$text-error"
-        if not draft.is_checked:
-            return "checking …", "$text-muted"
-        if draft.blocking:
-            return f"{formats.count(draft.blocking, 'thing')} to settle", "$text-warning"
-        return "published: p sends what was changed" if self._begun.is_out else "ready: p publishes", "$text-success"
-
-    def _nothing_found(self, draft: Draft) -> str:
-        if draft.problem:
-            return f"{draft.problem}\n\nc    checks again\nb    goes elsewhere"
-        if not draft.is_checked:
-            return "Checking …"
-        return "Every check is passed.\n\np    publishes"
-
-    @on(RowList.Highlighted, "#form")
-    def _follow_row(self) -> None:
-        """What was found of the row under the cursor is what ``a`` and ``f`` are about."""
-        rows = self.query_one(FormList)
-        line = rows.current if rows.has_focus else None
-        found = publishing.of_field(self.draft, line) if self.draft and line else []
-        if found and self.draft is not None:
-            self.query_one(FindingList).cursor = self.draft.told.index(found[0])
-
-    @on(RowList.Highlighted)
-    def _explain(self) -> None:
-        """What the row under the cursor is, and what to do about the finding under the other."""
-        draft = self.draft
-        line = self.query_one(FormList).current
-        self.query_one("#help", Static).update(_help(draft, line) if draft and line else "")
-        self.query_one("#what", Static).update(self._what() if draft else "")
-        self.refresh_actions()
-
-    def _what(self) -> Content:
-        found = self.query_one(FindingList).current
-        parts: list[Content | tuple[str, str]] = []
-        if found is not None and self.draft is not None:
-            parts.append((f"{formats.one_line(found.message)}\n", ""))
-            if hint := publishing.hint(found):
-                parts.append((f"{formats.one_line(hint)}\n", "$text-muted"))
-            if _is_question(found.field):
-                parts += [("y", "bold $text-accent"), ("  yes    ", ""), ("n", "bold $text-accent"), ("  no\n", "")]
-            fix = publish_fixes.of(self.draft, found)
-            if fix is not None:
-                parts += [("f", "bold $text-accent"), (f"  {fix.label}\n", "")]
-            if found.level == "warning":
-                said = ("accepted\n", "$text-success") if found.accepted else ("  accept it as it is\n", "")
-                parts += [said] if found.accepted else [("a", "bold $text-accent"), said]
-            if publishing.line_of(self.draft, found):
-                parts += [("enter", "bold $text-accent"), ("  goes to the field\n", "")]
-        if self._begun.is_cut_off:
-            done = sum(1 for _, state in self._begun.steps if state == "done")
-            age = formats.age(self._begun.begun_at)
-            when = "just now" if age == "now" else f"{age} ago"
-            parts.append((f"\nIt was begun {when}: {formats.count(done, 'step')} done; p goes on.\n", "$text-accent"))
-        return Content.assemble(*parts)
-
-    def lacks(self, need: str) -> str:
-        draft = self.draft
-        if draft is None:
-            return self._problem or "what is known is still being read"
-        found = self.query_one(FindingList).current
-        lacking = {
-            "form": "",
-            "ready": "" if draft.is_ready else self._why_not_ready(draft),
-            "flag": "" if self._flag() else "this is no question that yes or no answers",
-            "finding": "" if found else "there is nothing to settle",
-            "warning": _no_warning(found),
-            "fix": "" if found and publish_fixes.of(draft, found) else "no fix is offered for this",
-        }
-        return lacking[need]
-
-    def _why_not_ready(self, draft: Draft) -> str:
-        if draft.problem or not draft.is_checked:
-            return "it is not checked yet; c checks again"
-        return f"{formats.count(draft.blocking, 'thing')} to settle first: errors are corrected, warnings accepted (a)"
 
     # checks -------------------------------------------------------------------------------------------------------
 
@@ -242,7 +117,7 @@ class PublishScreen(HubScreen):
 
     def _missing(self) -> str:
         """The first row that wants something."""
-        return next((line.name for line in publishing.lines(self.draft) if line.state), "") if self.draft else ""
+        return next((line.name for line in publish_rows.lines(self.draft) if line.state), "") if self.draft else ""
 
     def assign(self, name: str, text: str) -> None:
         """A field as it was typed."""
@@ -262,15 +137,24 @@ class PublishScreen(HubScreen):
         if job is not None and self.draft is not None and self.app.screen is self:
             self._watch(job)
 
-    # fields -------------------------------------------------------------------------------------------------------
+    def show_changes(self) -> None:
+        """How far a publication came that another terminal is sending."""
+        draft = self.draft
+        if draft is None or not draft.is_checked:
+            return
+        versions, target = draft.form.version_ids, draft.target
 
-    def _flag(self) -> str:
-        """The name of the row under the cursor, or of the finding's, where it is a yes or no."""
-        findings, line = self.query_one(FindingList), self.query_one(FormList).current
-        name = line.name if line else ""
-        if findings.has_focus and findings.current is not None and self.draft is not None:
-            name = publishing.line_of(self.draft, findings.current)
-        return name if name == "draft" or _is_question(name.rpartition(".")[2]) else ""
+        def read(registry: Registry) -> Begun:
+            return publish_steps.begun(registry, versions, publishing.site_of(registry, target))
+
+        self.in_thread(read, self._went_on, group="begun", failed=lambda _: None)
+
+    def _went_on(self, begun: Begun) -> None:
+        if begun != self._begun:
+            self._begun = begun
+            self._show()
+
+    # fields -------------------------------------------------------------------------------------------------------
 
     def do_yes(self) -> None:
         self._answer("yes")
@@ -302,7 +186,7 @@ class PublishScreen(HubScreen):
             self.do_draft()
         elif line.name == "repo":
             publish_edit.ask_repo(self, self.draft.target, lambda repo: self._go_to(repo=repo))
-        elif _is_question(line.field):
+        elif publish_rows.is_question(line.field):
             self.assign(line.name, "no" if line.value == "yes" else "yes")
         else:
             publish_edit.ask(self, self.draft, line.name, self.assign, self._levelled)
@@ -316,7 +200,7 @@ class PublishScreen(HubScreen):
     @on(RowList.Chosen, "#findings")
     def _finding_opened(self) -> None:
         found = self.query_one(FindingList).current
-        name = publishing.line_of(self.draft, found) if found and self.draft else ""
+        name = publish_rows.line_of(self.draft, found) if found and self.draft else ""
         if name:
             self._show(name)
             self.query_one(FormList).focus()
@@ -421,34 +305,6 @@ class PublishScreen(HubScreen):
 
     def do_back(self) -> None:
         self.dismiss()
-
-
-def _is_question(field: str) -> bool:
-    from hubman.civitai.form_fields import FIELDS
-
-    return field in FIELDS and FIELDS[field].kind in {"answer", "flag"}
-
-
-def _help(draft: Draft, line: publishing.Line) -> Content:
-    from hubman.civitai.form_fields import FIELDS
-
-    own = {
-        "to": "where it is published; b changes it",
-        "repo": "NAME or OWNER/NAME on the Hub",
-        "draft": "a draft is seen by you only; publishing again goes on from it",
-        "pictures": "which are shown and in which order; enter chooses",
-    }
-    text = own.get(line.field) or FIELDS[line.field].help
-    found = [one.message for one in publishing.of_field(draft, line) if one.is_blocking]
-    return Content.assemble(
-        (text, "$text-muted"), *[(f"\n{formats.one_line(one)}", "$text-warning") for one in found[:1]]
-    )
-
-
-def _no_warning(found: Finding | None) -> str:
-    if found is None:
-        return "there is nothing to settle"
-    return "" if found.level == "warning" else "errors can't be accepted; they are corrected"
 
 
 def _question(draft: Draft, *, is_out: bool) -> str:

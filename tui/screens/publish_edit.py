@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tui import publishing
+from tui import publish_rows
 from tui.publishing import Draft, Target
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def ask(screen: PublishScreen, draft: Draft, name: str, assign: Assign, levelled
     from tui.widgets.picking import PickOne
 
     plain = name.rpartition(".")[2]
-    title, text, hint = publishing.label_of(plain), form_edit.text_of(draft.form, name), FIELDS[plain].help
+    title, text, hint = publish_rows.label_of(plain), form_edit.text_of(draft.form, name), FIELDS[plain].help
 
     def answered(value: str | None) -> None:
         if value is not None and value != text:
@@ -36,7 +36,7 @@ def ask(screen: PublishScreen, draft: Draft, name: str, assign: Assign, levelled
         number = int(name.partition(".")[0]) if "." in name else 1
         part = draft.form.parts[number - 1]
         open_pictures(screen, part, lambda chosen: assign(name, ", ".join(chosen)), levelled)
-    elif options := publishing.choices(draft, name):
+    elif options := publish_rows.choices(draft, name):
         screen.app.push_screen(PickOne(title, options, at=text, hint=hint), answered)
     elif FIELDS[plain].kind == "long":
         screen.app.push_screen(PublishTextScreen(title, text), answered)

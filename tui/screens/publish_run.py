@@ -121,12 +121,14 @@ class PublishRunScreen(HubScreen):
             return "waiting for its first word …"
         if event.stage == "upload" and sent.total:
             share = sent.done / sent.total
-            parts = [f"{formats.one_line(sent.name)}", f"{formats.bar(share, 20)} {share:4.0%}"]
+            parts = [f"{formats.bar(share, 20)} {share:4.0%}"]
             parts.append(f"{formats.size(round(sent.done))} of {formats.size(round(sent.total))}")
             if sent.rate:
                 parts += [f"{formats.size(round(sent.rate))}/s", f"{formats.duration(sent.left)} left"]
-            return "  ".join(parts)
-        return formats.one_line(f"{event.stage}  {event.message}")
+            return f"{formats.one_line(sent.name)}\n{'  '.join(parts)}"
+        # A step's name may have a picture's whole hash in it, and the list tells of it anyway.
+        step = str(event.data.get("step", "")).partition(" ")[0]
+        return formats.one_line(f"{event.stage}  {step or event.message}")
 
     def _outcome(self) -> Content:
         job = self.job

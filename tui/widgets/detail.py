@@ -10,6 +10,7 @@ from typing import NamedTuple
 from textual.content import Content
 
 from registry import levels, licence, prompt_name
+from registry.civitai_stats import Counts
 from registry.lineage import Lineage
 from registry.records import FileRow, ModelDetail, Place, Replaced, VersionRow
 from registry.usage_profile import Profile
@@ -56,6 +57,8 @@ class About(NamedTuple):
     usage: Profile = Profile()
     disputed: tuple[str, ...] = ()
     """The fields on which sidecars and other sources disagree."""
+    counts: tuple[Counts, ...] = ()
+    """What Civitai counted of those of its versions that were published from here."""
 
 
 def describe(about: About, width: int = 40) -> Content:
@@ -71,6 +74,11 @@ def describe(about: About, width: int = 40) -> Content:
         rows.append(Row("in", formats.one_line(", ".join(model.collections))))
     rows.append(_licence(model))
     rows.append(_nsfw(model, about))
+    rows += [
+        Row("counted", f"{one.words()}, {formats.age(one.read_at)} ago".replace("now ago", "now"), "civitai")
+        for one in about.counts
+        if version is not None and one.version_id == version.id
+    ]
     rows += _usage(about.usage)
     if about.disputed:
         said = ", ".join(name.replace("_", " ") for name in about.disputed)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from tui import formats
+from tui.publish_rows import Line
 from tui.publish_steps import Step
-from tui.publishing import Line
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
