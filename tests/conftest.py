@@ -1,4 +1,4 @@
-"""New registries are made quickly: whole tests take less time than a registry's first second would."""
+"""What keeps the suite short: registries that are made quickly, and the longest test first."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import pytest
 
 from registry import database
 from registry.database import Registry
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The demo takes minutes: begun last, it would keep one process busy while the others have nothing left."""
+    items.sort(key=lambda item: item.path.name != "test_loop.py")
 
 
 @pytest.fixture(scope="session", autouse=True)
