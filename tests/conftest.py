@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 
@@ -9,6 +10,11 @@ import pytest
 
 from registry import database
 from registry.database import Registry
+
+# Several test processes share the cores. Threads of one that wait for one another by spinning keep the others from work:
+# with two threads each, drawing took seven times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
