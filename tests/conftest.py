@@ -14,7 +14,6 @@ from registry.database import Registry
 # Several test processes share the cores. Threads of one that wait for one another by spinning keep the others from work:
 # with two threads each, drawing took seven times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -224,8 +224,9 @@ def _sweep(loop: Loop) -> Outcome:
 
     base = DrawRequest(base=str(tinybase.MODEL), prompt="", steps=16, cfg=tinybase.GUIDANCE, sampler="DDIM")
     never: Callable[[], bool] = lambda: False  # noqa: E731
-    # Nothing else runs meanwhile, so the engine may have every core.
-    with staging.environment(OMP_NUM_THREADS=str(os.cpu_count() or 1)), Engine() as engine:
+    # Nothing else of the demo runs meanwhile, so the engine may have every core that it was not refused.
+    threads = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count() or 1)
+    with staging.environment(OMP_NUM_THREADS=threads), Engine() as engine:
         for style, lora in loop.trained.items():
             request = msgspec.structs.replace(base, prompt=f"{TRIGGERS[style]}, {PROMPT}")
             done = studio.sweep_strengths(
