@@ -9,11 +9,16 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+_ROUNDS = 4
+
 
 async def settle(pilot: Pilot[Any]) -> None:
     """Wait until no worker is left and all messages are handled; new work that this begins is waited for too."""
     while True:
         await pilot.pause()
+        # A message that is handled may send another, and what waits for a drawn screen comes after that.
+        for _ in range(_ROUNDS):
+            await pilot.pause(0)
         open_work = [worker for worker in pilot.app.workers if not worker.is_finished]
         if not open_work:
             return
