@@ -122,7 +122,8 @@ class Limiter(Unlimited):
             for name, lane in lanes.items():
                 _store(db, name, pace.taken(lane, limits if name == names[0] else None, now))
             slot = _take_slot(db, names[0], now) if limits else 0
-        return _Taken(self, names, slot, now)
+        trials = tuple(name for name, lane in lanes.items() if lane.open_until)
+        return _Taken(self, names, trials, slot, now)
 
     def _limits(self, name: str) -> Limits | None:
         """The limits of an API's lane; the lanes of files have none."""
@@ -171,14 +172,20 @@ class Permit:
 
 
 class _Taken(Permit):
-    def __init__(self, limiter: Limiter, lanes: tuple[str, ...], slot: int, sent_at: float) -> None:
-        self._limiter, self._lanes, self._slot, self._sent_at = limiter, lanes, slot, sent_at
+    """``trials`` are those of its ``lanes`` that wait for what becomes of it before they let another through."""
+
+    def __init__(
+        self, limiter: Limiter, lanes: tuple[str, ...], trials: tuple[str, ...], slot: int, sent_at: float
+    ) -> None:
+        self._limiter, self._lanes, self._trials, self._slot, self._sent_at = limiter, lanes, trials, slot, sent_at
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._slot:
             self._limiter.give_back(self._slot)
+        for name in self._trials:
+            self._limiter.report(name, lambda lane, _limits, _now: pace.released(lane, self._sent_at))
 
     def answered(self, status: int, *, told: float | None = None, is_page: bool = False) -> None:
         if status == 429:

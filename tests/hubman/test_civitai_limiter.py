@@ -337,6 +337,33 @@ def test_a_trial_whose_process_was_killed_does_not_close_the_site_for_ever(tmp_p
     limiter.request(_URL)
 
 
+@pytest.mark.parametrize("url", [_URL, f"https://{_SITE}/api/download/models/5"])
+@pytest.mark.parametrize("status", [429, 500, 0])
+def test_a_trial_that_came_to_nothing_leaves_the_next_free(tmp_path: Path, time: _Time, url: str, status: int) -> None:
+    limiter = _limiter(tmp_path, time)
+    for _ in range(FAILURES):
+        _send(limiter, 503)
+    time.now += limits_for(_SITE).open_for
+    with contextlib.suppress(KeyboardInterrupt), limiter.request(url) as trial:
+        if not status:
+            raise KeyboardInterrupt
+        trial.answered(status, told=2)
+    time.now += 2 * limits_for(_SITE).open_for
+    limiter.request(_URL)
+
+
+def test_what_was_sent_before_the_circuit_opened_ends_no_trial(tmp_path: Path, time: _Time) -> None:
+    limiter = _limiter(tmp_path, time)
+    earlier = limiter.request(_URL)
+    for _ in range(FAILURES):
+        _send(limiter, 503)
+    time.now += limits_for(_SITE).open_for
+    limiter.request(_URL)
+    earlier.__exit__(None, None, None)
+    with pytest.raises(_MustWaitError):
+        limiter.request(_URL)
+
+
 def test_a_network_that_is_down_opens_the_circuit_without_growing_waits(tmp_path: Path, time: _Time) -> None:
     limiter = _limiter(tmp_path, time)
     for _ in range(FAILURES + 3):
