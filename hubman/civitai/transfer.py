@@ -67,7 +67,7 @@ class Transfer:
         self._ranges = part.total > 0
         self._wanted, self._piece = tuning.connections, 0
         self._got, self._began = 0, 0.0
-        self._failures, self._got_then = 0, -1
+        self._failures, self._waves, self._got_then = 0, 0, -1
         self._changed = threading.Condition(threading.RLock())
         self._workers: list[threading.Thread] = []
         self._sockets: set[socket.socket] = set()
@@ -162,12 +162,13 @@ class Transfer:
 
     def _try(self, segment: Segment) -> bool:
         """Fetch a segment as far as it comes; False when this worker is one too many."""
+        wave = self._waves
         try:
             self._fetch(segment)
         except (httpx.TransportError, InterruptedDownloadError, BusyError, CircuitOpenError) as error:
             if self._stopping:
                 return False
-            pause = self._pause_after(error)
+            pause = self._pause_after(error, wave)
         else:
             return True
         finally:
@@ -177,14 +178,18 @@ class Transfer:
         self._rest(pause)
         return True
 
-    def _pause_after(self, error: Exception) -> float | None:
-        """Seconds until the next try, None to leave the rest to others. Tries between which bytes came don't count."""
+    def _pause_after(self, error: Exception, wave: int) -> float | None:
+        """Seconds until the next try, None to leave the rest to others. Tries between which bytes came don't count.
+
+        Nor do those that began in an earlier ``wave`` than the present: what breaks all connections is one failure.
+        """
         with self._changed:
             if getattr(error, "is_crowd", False) and len(self._workers) > 1:
                 self._wanted = len(self._workers) - 1
                 return None
-            self._failures = 1 if self._got > self._got_then else self._failures + 1
-            self._got_then = self._got
+            if wave == self._waves:
+                self._failures = 1 if self._got > self._got_then else self._failures + 1
+                self._got_then, self._waves = self._got, self._waves + 1
             failures = self._failures
         reason = str(error) or type(error).__name__
         if failures >= _TRIES:
