@@ -237,14 +237,17 @@ def fail(registry: Registry, number: int, why: str) -> None:
         )
 
 
-def put_back(registry: Registry, number: int, why: str, *, first: bool = False) -> None:
-    """Queue a running item again, behind the others or where it was: what was in its way may pass."""
+def put_back(registry: Registry, number: int, why: str, *, first: bool = False, is_try: bool = True) -> None:
+    """Queue a running item again, behind the others or where it was: what was in its way may pass.
+
+    ``is_try`` says whether this counts as one of its tries.
+    """
     position = "position" if first else "(SELECT max(position) + 1 FROM pulls)"
     with registry.transaction() as db:
         db.execute(
-            f"UPDATE pulls SET state = 'queued', error = ?, pid = NULL, position = {position} "  # noqa: S608 - fixed texts
-            "WHERE id = ? AND state = 'running'",
-            (why, number),
+            f"UPDATE pulls SET state = 'queued', error = ?, pid = NULL, position = {position}, "  # noqa: S608 - fixed texts
+            "tries = max(0, tries - ?) WHERE id = ? AND state = 'running'",
+            (why, 0 if is_try else 1, number),
         )
 
 
