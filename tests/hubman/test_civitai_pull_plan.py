@@ -16,7 +16,7 @@ from hubman.civitai.choosing import AmbiguousError, Choice, Preference
 from hubman.civitai.client import Civitai
 from hubman.civitai.collection_members import collection_members
 from hubman.civitai.downloader import drain
-from hubman.civitai.errors import GoneError, MissingError
+from hubman.civitai.errors import GoneError, MissingError, UnavailableError
 from hubman.civitai.pull import Terms, pull
 from hubman.civitai.pull_plan import Plan, queue_entries
 from hubman.civitai.records import RemoteFile, RemoteVersion
@@ -273,6 +273,33 @@ def test_pull_reads_a_list_queues_downloads_and_tells(
     assert run(["queue", "rm", "--ended"]) == 0
     assert run(["queue"]) == 0
     assert "nothing is queued" in capsys.readouterr().err
+
+
+def test_what_is_gone_keeps_nothing_else_from_coming(
+    reached: Bench, seeded: list[Seeded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    monkeypatch.setattr("hubman.jobs.store.spawn", lambda _registry, _job: None)
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"model:99998\n{seeded[0].version_id}\nmodel:99999\n")
+    assert run(["pull", "-f", str(listed), "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [line["ref"] for line in plan["lines"] if line["is_lost"]] == ["model:99998", "model:99999"]
+    assert run(["pull", "-f", str(listed), "--detach", "--json"]) == 1
+    told = capsys.readouterr()
+    assert [item["title"] for item in json.loads(told.out)] == ["Boat 0 v1.0"]
+    assert [line.split(": ")[0] for line in told.err.splitlines()[:2]] == ["model:99998", "model:99999"]
+    assert "2 of 3 can't be had" in told.err
+    assert run(["pull", "model:99998", "model:99999"]) == 1
+    assert run(["queue", "ls", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
+def test_a_site_that_can_not_be_asked_makes_no_plan(
+    registry: Registry, client: Civitai, site: Bench, seeded: list[Seeded]
+) -> None:
+    site.sandbox.settings.faults = [Fault("/api/v1/model-versions/", status=503, times=5)]
+    with pytest.raises(UnavailableError):
+        _plan(registry, client, str(seeded[0].version_id), str(seeded[1].version_id))
 
 
 def test_many_are_only_shown_or_need_a_yes(reached: Bench, capsys: pytest.CaptureFixture[str]) -> None:
