@@ -22,11 +22,11 @@ from hubman.jobs.store import process_start
 from hubman.progress import Progress, Report
 from registry import pull_queue
 from registry.database import Registry
-from registry.errors import CancelledError, DamagedFileError, HubError
+from registry.errors import CancelledError, HubError
 from registry.pull_queue import Got, PullItem
 
 TRIES = 3
-"""So often an item is begun, each time behind the others, when the site, the network or the bytes fail."""
+"""So often an item is begun, each time behind the others, when the site or the network fails."""
 
 _log = logging.getLogger(__name__)
 _EVERY_S = 0.5
@@ -34,7 +34,7 @@ _REST_S = 30.0
 _LONGEST_REST_S = 300.0
 _LONGEST_OUTAGE_S = 12 * 3600.0
 """Seconds of rests in a row after which items fail although nothing was sent for them: the address may be wrong."""
-_PASSING = (UnavailableError, RateLimitError, PartBusyError, DamagedFileError)
+_PASSING = (UnavailableError, RateLimitError, PartBusyError)
 _UNSENT = (BusyError, CircuitOpenError, UnreachedError)
 
 Connect = Callable[[str | None], Civitai]

@@ -177,6 +177,18 @@ def test_what_the_network_breaks_is_begun_three_times_behind_the_others(
     site.sandbox.settings.faults = []
 
 
+def test_what_comes_with_another_hash_is_fetched_twice_and_no_more(
+    registry: Registry, site: Bench, seeded: list[Seeded], tmp_path: Path
+) -> None:
+    queue.add(registry, [str(seeded[0].version_id)], site=None, into=tmp_path / "in")
+    site.sandbox.settings.faults = [Fault("/sandbox-models/", status=200, body="other", times=99)]
+    before = site.asked("/sandbox-models/")
+    assert _drain(registry, site) == {"done": 0, "failed": 1}
+    assert site.asked("/sandbox-models/") - before == 2
+    assert len(list((tmp_path / "in" / ".quarantine").glob("*.damaged"))) == 1
+    site.sandbox.settings.faults = []
+
+
 def test_an_outage_uses_up_no_tries(registry: Registry, site: Bench, seeded: list[Seeded]) -> None:
     queue.add(registry, [str(one.version_id) for one in seeded[:2]], site=None, into=None)
     site.sandbox.settings.faults = [Fault("/api/v1/model-versions/", status=503, times=14)]
