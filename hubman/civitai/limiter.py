@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import sqlite3
 import time
 from collections.abc import Callable
@@ -209,8 +210,10 @@ def _store(db: sqlite3.Connection, name: str, lane: Lane) -> None:
 
 
 def _take_slot(db: sqlite3.Connection, name: str, now: float) -> int:
-    cursor = db.execute("INSERT INTO in_flight (lane, expires_at) VALUES (?, ?)", (name, now + LEASE))
-    return int(cursor.lastrowid or 0)
+    # By chance, for a number may be given back to another ledger than it came from: where the first can't be used.
+    slot = random.getrandbits(62) + 1
+    db.execute("INSERT INTO in_flight (id, lane, expires_at) VALUES (?, ?, ?)", (slot, name, now + LEASE))
+    return slot
 
 
 def _refusal(host: str, wait: Wait, why: str) -> BusyError | CircuitOpenError:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from hubman.civitai import budget, pace
 from hubman.civitai.errors import BusyError, CircuitOpenError, RateLimitError, UnavailableError
-from hubman.civitai.limiter import Limiter, ledger_path
+from hubman.civitai.ledger import Ledger
+from hubman.civitai.limiter import SCHEMA, Limiter, ledger_path
 from hubman.civitai.limits import FAILURES, LEASE, LOWEST_SHARE, RECOVERY, Limits, limits_for
 from hubman.civitai.pace import Lane
 from hubman.sandbox import Fault
@@ -396,6 +397,31 @@ def test_a_ledger_that_breaks_under_way_stops_nobody(tmp_path: Path, time: _Time
             other.executescript("DROP TABLE lanes; DROP TABLE in_flight;")
         permit.answered(429)
     assert _sent(limiter) == limits_for(_SITE).burst
+
+
+def test_who_could_not_write_for_a_moment_asks_with_the_others_again(tmp_path: Path, time: _Time) -> None:
+    in_the_way = tmp_path / "civitai"
+    in_the_way.write_text("a file")
+    ledger = Ledger(ledger_path(tmp_path), SCHEMA, clock=time)
+    apart = Limiter(ledger, frozenset({_SITE}), clock=time, sleep=_stop)
+    _send(apart)
+    time.now += 61
+    _send(apart)
+    assert not ledger.is_shared()
+    in_the_way.unlink()
+    held = apart.request(_URL)
+    assert _sent(_limiter(tmp_path, time)) == limits_for(_SITE).burst
+    time.now += 61
+    _send(apart)
+    assert ledger.is_shared()
+    assert _sent(_limiter(tmp_path, time)) == limits_for(_SITE).burst - 1
+    time.now += 60
+    cap = [apart.request(_URL) for _ in range(limits_for(_SITE).in_flight)]
+    # Its slot was in memory: it frees none of theirs.
+    held.__exit__(None, None, None)
+    with pytest.raises(_MustWaitError):
+        apart.request(_URL)
+    assert len(cap) == limits_for(_SITE).in_flight
 
 
 def test_the_ledger_is_its_owner_s_alone(tmp_path: Path, time: _Time) -> None:
