@@ -76,10 +76,16 @@ def items(registry: Registry) -> list[PullItem]:
 
 def get(registry: Registry, number: int) -> PullItem:
     """Raises :class:`NotFoundError`."""
-    found = next((item for item in items(registry) if item.id == number), None)
-    if found is None:
+    row = registry.db.execute("SELECT * FROM pulls WHERE id = ?", (number,)).fetchone()
+    if row is None:
         raise NotFoundError(f"there is no download {number}", "hubman queue lists them")
-    return found
+    if row["state"] in {"done", "failed"}:
+        return _item(row, 0)
+    (place,) = registry.db.execute(
+        "SELECT count(*) FROM pulls WHERE state NOT IN ('done', 'failed') AND (position, -id) <= (?, ?)",
+        (row["position"], -number),
+    ).fetchone()
+    return _item(row, place)
 
 
 def add(registry: Registry, wanted: Sequence[Wanted]) -> list[int]:

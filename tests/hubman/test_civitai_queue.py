@@ -82,6 +82,20 @@ def test_a_queue_can_be_ordered_held_and_cleared(registry: Registry) -> None:
         queue.move(registry, b, 1)
 
 
+def test_one_is_found_without_a_look_at_the_others(registry: Registry) -> None:
+    many = queue.add(registry, [str(number) for number in range(1, 6)], site=None, into=None)
+    queue.move(registry, many[4].id, 2)
+    pull_queue.claim(registry, 1, None, lambda _db: None)
+    pull_queue.fail(registry, many[0].id, "gone")
+    assert [pull_queue.get(registry, item.id) for item in many] == sorted(
+        pull_queue.items(registry), key=lambda i: i.id
+    )
+    registry.db.execute("UPDATE pulls SET choice = 'damaged' WHERE id = ?", (many[1].id,))
+    assert pull_queue.get(registry, many[4].id).position == 1
+    with pytest.raises(NotFoundError, match="hubman queue"):
+        pull_queue.get(registry, 99)
+
+
 def test_a_queue_is_worked_off_in_its_order(registry: Registry, site: Bench, seeded: list[Seeded]) -> None:
     made = queue.add(registry, [str(one.version_id) for one in seeded], site=None, into=None)
     queue.move(registry, made[2].id, 1)
