@@ -28,7 +28,7 @@ from hubman.sandbox import Fault, Seeded, seed_model
 from hubman.sandbox.accounts import FULL, Caller, user
 from registry import library
 from registry.database import Registry
-from registry.errors import HubError
+from registry.errors import DamagedFileError, HubError
 from registry.scan import index_file
 from tests.support.civitai import Bench, bench, quick_registry, write_lora, write_png
 
@@ -245,6 +245,47 @@ def test_an_archive_is_kept_by_its_true_name_or_unpacked(
     assert pulled.path == registry.home / "open" / "boat.safetensors"
     assert pulled.path.read_bytes() == files[2].read_bytes()
     assert library.show(registry, library.version(registry, pulled.version_id).model_id).name == "Packed"
+
+
+def test_an_archive_is_unpacked_once_and_a_broken_off_try_is_ended(
+    registry: Registry, client: Civitai, site: Bench, files: list[Path]
+) -> None:
+    packed = site.folder / "twice.safetensors"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(files[2], "boat.safetensors")
+        archive.writestr("notes.txt", "for twice")
+    version = seed_model(site.sandbox, packed, name="Twice", owner=Caller(user(44), FULL, 0)).version_id
+    into, terms = registry.home / "open", Terms(choice=Choice(unpack=True))
+
+    def again() -> list[str]:
+        pulled = pull(registry, client, str(version), into=into, report=silent, terms=terms)
+        assert pulled.path == into / "boat.safetensors"
+        return [path.name for path in into.iterdir()]
+
+    assert again() == ["boat.safetensors"]
+    asked = site.asked("/api/download/")
+    assert again() == ["boat.safetensors"]
+    # Killed before the archive was opened, and before it was taken away.
+    registry.db.execute("DELETE FROM meta WHERE key LIKE 'unpacked %'")
+    for name in ("twice.safetensors", "twice.zip"):
+        (into / name).write_bytes(packed.read_bytes())
+        assert again() == ["boat.safetensors"]
+        registry.db.execute("DELETE FROM meta WHERE key LIKE 'unpacked %'")
+    assert site.asked("/api/download/") == asked
+
+
+def test_an_archive_that_can_not_be_opened_is_never_called_done(
+    registry: Registry, client: Civitai, site: Bench
+) -> None:
+    bomb = site.folder / "bomb.safetensors"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.safetensors", bytes(1 << 20))
+    version = seed_model(site.sandbox, bomb, name="Bomb", owner=Caller(user(45), FULL, 0)).version_id
+    into, terms = registry.home / "open", Terms(choice=Choice(unpack=True))
+    for _ in range(2):
+        with pytest.raises(DamagedFileError, match="beyond measure"):
+            pull(registry, client, str(version), into=into, report=silent, terms=terms)
+    assert [path.name for path in into.iterdir()] == ["bomb.zip"]
 
 
 # the commands --------------------------------------------------------------------------------------------------------
