@@ -76,10 +76,16 @@ def items(registry: Registry) -> list[PullItem]:
 
 def get(registry: Registry, number: int) -> PullItem:
     """Raises :class:`NotFoundError`."""
-    found = next((item for item in items(registry) if item.id == number), None)
-    if found is None:
+    row = registry.db.execute("SELECT * FROM pulls WHERE id = ?", (number,)).fetchone()
+    if row is None:
         raise NotFoundError(f"there is no download {number}", "hubman queue lists them")
-    return found
+    if row["state"] in {"done", "failed"}:
+        return _item(row, 0)
+    (place,) = registry.db.execute(
+        "SELECT count(*) FROM pulls WHERE state NOT IN ('done', 'failed') AND (position, -id) <= (?, ?)",
+        (row["position"], -number),
+    ).fetchone()
+    return _item(row, place)
 
 
 def add(registry: Registry, wanted: Sequence[Wanted]) -> list[int]:
@@ -237,14 +243,17 @@ def fail(registry: Registry, number: int, why: str) -> None:
         )
 
 
-def put_back(registry: Registry, number: int, why: str, *, first: bool = False) -> None:
-    """Queue a running item again, behind the others or where it was: what was in its way may pass."""
+def put_back(registry: Registry, number: int, why: str, *, first: bool = False, is_try: bool = True) -> None:
+    """Queue a running item again, behind the others or where it was: what was in its way may pass.
+
+    ``is_try`` says whether this counts as one of its tries.
+    """
     position = "position" if first else "(SELECT max(position) + 1 FROM pulls)"
     with registry.transaction() as db:
         db.execute(
-            f"UPDATE pulls SET state = 'queued', error = ?, pid = NULL, position = {position} "  # noqa: S608 - fixed texts
-            "WHERE id = ? AND state = 'running'",
-            (why, number),
+            f"UPDATE pulls SET state = 'queued', error = ?, pid = NULL, position = {position}, "  # noqa: S608 - fixed texts
+            "tries = max(0, tries - ?) WHERE id = ? AND state = 'running'",
+            (why, 0 if is_try else 1, number),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from hubman.civitai.names import safe_name
@@ -36,12 +37,15 @@ def name_truly(path: Path) -> Path:
     return path.rename(target)
 
 
-def unpack(path: Path) -> list[Path]:
+def unpack(path: Path, note: Callable[[list[Path]], None] = lambda _models: None) -> list[Path]:
     """The models of an archive, beside it and under names that harm nothing; the archive is gone then.
+
+    Those that an earlier try left there are taken as they are. ``note`` hears of all before the archive goes.
 
     Empty, with the archive as it was, when it holds anything that is neither a model nor a text nor a picture. Raises
     :class:`DamagedFileError` for one that is broken or a bomb, and :class:`HubError` where there is no room.
     """
+    found: dict[Path, None] = {}
     made: list[Path] = []
     try:
         with zipfile.ZipFile(path) as archive:
@@ -50,15 +54,21 @@ def unpack(path: Path) -> list[Path]:
             if not models or not all(_is_welcome(info) for info in members):
                 return []
             _check(path, members, models)
-            made.extend(_extract(archive, info, path.parent) for info in models)
+            for info in models:
+                target, is_here = _place(archive, info, path.parent)
+                if not is_here:
+                    _extract(archive, info, target)
+                    made.append(target)
+                found[target] = None
     except HubError:
         _remove(made)
         raise
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         _remove(made)
         raise DamagedFileError(f"{path} can't be unpacked ({error})", "it is kept as it is") from error
+    note(list(found))
     path.unlink()
-    return made
+    return list(found)
 
 
 def _remove(paths: list[Path]) -> None:
@@ -83,16 +93,33 @@ def _check(path: Path, members: list[zipfile.ZipInfo], models: list[zipfile.ZipI
         raise HubError(f"{path.parent} has no room for {size >> 20} MiB more", "make room, then unpack it")
 
 
-def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> Path:
+def _place(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> tuple[Path, bool]:
+    """Where a member goes, and whether it is there already."""
     name = safe_name(info.filename, fallback="model")
     target, number = folder / name, 1
     while target.exists():
+        if _is_same(archive, info, target):
+            return target, True
         number += 1
         target = (folder / name).with_stem(f"{Path(name).stem}-{number}")
+    return target, False
+
+
+def _is_same(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bool:
+    if not path.is_file() or path.stat().st_size != info.file_size:
+        return False
+    with archive.open(info) as packed, path.open("rb") as plain:
+        while piece := packed.read(1 << 20):
+            if plain.read(len(piece)) != piece:
+                return False
+    return True
+
+
+def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
     fresh = target.with_name(f"{target.name}.part")
     left = info.file_size
     try:
-        with archive.open(info) as source, fresh.open("xb") as sink:
+        with archive.open(info) as source, fresh.open("wb") as sink:
             while piece := source.read(1 << 20):
                 left -= len(piece)
                 if left < 0:
@@ -102,4 +129,3 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> P
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
-    return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 
 import httpx
@@ -22,6 +23,16 @@ def connection_of(response: httpx.Response) -> socket.socket | None:
     return found if isinstance(found, socket.socket) else None
 
 
+def _bare(response: httpx.Response) -> socket.socket | None:
+    """The socket from which the body itself can be read; None where it comes encrypted within what the socket brings.
+
+    Through a proxy that is reached by TLS, the socket's own TLS ends at the proxy, and the site's is done in memory.
+    """
+    stream = response.extensions.get("network_stream")
+    is_within = stream is not None and isinstance(stream.get_extra_info("ssl_object"), ssl.SSLObject)
+    return None if is_within else connection_of(response)
+
+
 def pieces(response: httpx.Response, *, keep: bool) -> Iterator[memoryview]:
     """The bytes of the body, each piece only good until the next is asked for.
 
@@ -30,7 +41,7 @@ def pieces(response: httpx.Response, *, keep: bool) -> Iterator[memoryview]:
     download's work on a fast line. Raises :class:`InterruptedDownloadError` and :class:`httpx.TransportError`.
     """
     parsed = response.iter_raw()
-    connection = None if keep else connection_of(response)
+    connection = None if keep else _bare(response)
     length = response.headers.get("Content-Length", "")
     left = int(length) if length.isascii() and length.isdigit() else 0
     if connection is None or left < _SHORT:

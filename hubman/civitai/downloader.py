@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hubman.civitai import terms
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import BusyError, CircuitOpenError, RateLimitError, UnavailableError
+from hubman.civitai.errors import BusyError, CircuitOpenError, RateLimitError, UnavailableError, UnreachedError
 from hubman.civitai.part import PartBusyError
 from hubman.civitai.pull import PulledModel, Target, pull_file, targets
 from hubman.civitai.pull_plan import entry
@@ -22,16 +22,20 @@ from hubman.jobs.store import process_start
 from hubman.progress import Progress, Report
 from registry import pull_queue
 from registry.database import Registry
-from registry.errors import CancelledError, DamagedFileError, HubError
+from registry.errors import CancelledError, HubError
 from registry.pull_queue import Got, PullItem
 
 TRIES = 3
-"""So often an item is begun, each time behind the others, when the site, the network or the bytes fail."""
+"""So often an item is begun, each time behind the others, when the site or the network fails."""
 
 _log = logging.getLogger(__name__)
 _EVERY_S = 0.5
+_REST_S = 30.0
 _LONGEST_REST_S = 300.0
-_PASSING = (UnavailableError, RateLimitError, PartBusyError, DamagedFileError)
+_LONGEST_OUTAGE_S = 12 * 3600.0
+"""Seconds of rests in a row after which items fail although nothing was sent for them: the address may be wrong."""
+_PASSING = (UnavailableError, RateLimitError, PartBusyError)
+_UNSENT = (BusyError, CircuitOpenError, UnreachedError)
 
 Connect = Callable[[str | None], Civitai]
 Stop = Callable[[], bool]
@@ -51,7 +55,7 @@ def drain(
     ``at_end`` is called in the transaction that finds the queue empty. Raises :class:`CancelledError` once
     ``should_stop`` says so; what was under way waits then.
     """
-    counts = {"done": 0, "failed": 0}
+    counts, rested = {"done": 0, "failed": 0}, 0.0
     pid, shared = os.getpid(), Limit()
     while number := pull_queue.claim(registry, pid, process_start(pid), at_end):
         item = pull_queue.get(registry, number)
@@ -64,24 +68,26 @@ def drain(
                 raise
         except Exception as error:
             # Whatever it is, it must not keep the other items from their turn.
-            counts["failed"] += _settle(registry, item, error)
-            if isinstance(error, (BusyError, CircuitOpenError)):
-                _rest(error, connect(item.site), report, should_stop)
+            is_outage = isinstance(error, _UNSENT)
+            is_try = not is_outage or rested >= _LONGEST_OUTAGE_S
+            counts["failed"] += _settle(registry, item, error, is_try=is_try)
+            rested = rested + _rest(error, rested, connect(item.site), report, should_stop) if is_outage else 0.0
         else:
+            rested = 0.0
             pull_queue.finish(registry, number, _got(pulled))
             counts["done"] += 1
     return counts
 
 
-def _settle(registry: Registry, item: PullItem, error: Exception) -> bool:
-    """Write down what becomes of an item that did not come; whether that is its end."""
+def _settle(registry: Registry, item: PullItem, error: Exception, *, is_try: bool) -> bool:
+    """Write down what becomes of an item that did not come; whether that is its end. An outage is not its fault."""
     if isinstance(error, DownloadLimitError):
         # Whoever goes on asking now is shut out for longer: all wait until a person says so.
         pull_queue.put_back(registry, item.id, str(error), first=True)
         pull_queue.pause(registry, None, str(error))
         return False
-    if isinstance(error, _PASSING) and item.tries < TRIES:
-        pull_queue.put_back(registry, item.id, str(error))
+    if isinstance(error, _PASSING) and (item.tries < TRIES or not is_try):
+        pull_queue.put_back(registry, item.id, str(error), is_try=is_try)
         return False
     pull_queue.fail(registry, item.id, _reason(item, error))
     return True
@@ -96,13 +102,18 @@ def _reason(item: PullItem, error: Exception) -> str:
     return f"hubman itself failed at it ({type(error).__name__}): its log tells more"
 
 
-def _rest(error: BusyError | CircuitOpenError, client: Civitai, report: Report, should_stop: Stop) -> None:
-    """Where nothing may be sent to the site for a while, wait as long: else each item would fail in its turn."""
-    left = min(error.wait, _LONGEST_REST_S)
+def _rest(error: Exception, rested: float, client: Civitai, report: Report, should_stop: Stop) -> float:
+    """Where nothing gets through to the site, wait: else each item would fail in its turn.
+
+    As long as it is told, or longer and longer after ``rested`` seconds. Returns how many seconds that are to be.
+    """
+    told = error.wait if isinstance(error, (BusyError, CircuitOpenError)) else max(_REST_S, rested / 4)
+    seconds = left = min(max(told, _EVERY_S), _LONGEST_REST_S)
     while left > 0 and not should_stop():
         report(Progress(stage="wait", message=str(error)))
         client.wait(min(left, _EVERY_S))
         left -= _EVERY_S
+    return seconds
 
 
 def _pull(

@@ -87,6 +87,10 @@ class CircuitOpenError(UnavailableError):
         self.wait = wait
 
 
+class UnreachedError(UnavailableError):
+    """No connection came about: nothing was sent."""
+
+
 class PageError(UnavailableError):
     """A web page came in place of data: something in front of the site refuses programs, or it is down."""
 

@@ -8,24 +8,28 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
 _BUSY_S = 10.0
 _OPENINGS = 100
-MEMORY = Path(":memory:")
+_APART_S = 60.0
+_MEMORY = Path(":memory:")
 
 
 class Ledger:
     """The file at ``path`` with the tables of ``schema``; opened when first used, safe to use from several threads.
 
-    A damaged file is begun anew. Where none can be written, one in memory serves this process alone.
+    A damaged file is begun anew. Where none can be written, one in memory serves this process alone, for a minute: then
+    the file is tried again. ``clock`` tells seconds.
     """
 
-    def __init__(self, path: Path, schema: str) -> None:
-        self._path, self._schema = path, schema
+    def __init__(self, path: Path, schema: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._schema, self._clock = path, schema, clock
         self._lock = threading.RLock()
+        self._apart_until = 0.0
+        """When the file is tried again; 0 while it is in use."""
         self._db: sqlite3.Connection | None = None
 
     def close(self) -> None:
@@ -33,6 +37,7 @@ class Ledger:
             if self._db is not None:
                 self._db.close()
                 self._db = None
+            self._apart_until = 0.0
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -50,7 +55,15 @@ class Ledger:
                 db.execute("ROLLBACK")
                 raise
 
+    def is_shared(self) -> bool:
+        """Whether the file is in use, and what is written now is there for later."""
+        with contextlib.suppress(sqlite3.Error), self.transaction():
+            return not self._apart_until
+        return False
+
     def _begun(self) -> sqlite3.Connection:
+        if self._apart_until and self._clock() >= self._apart_until:
+            self._rejoin()
         try:
             if self._db is None:
                 self._db = self._open_patiently()
@@ -71,8 +84,18 @@ class Ledger:
                 time.sleep(0.02)
         return self._open(self._path)
 
+    def _rejoin(self) -> None:
+        """Use the file again; what was in memory is nothing that can't be lost."""
+        try:
+            db = self._open(self._path)
+        except (sqlite3.Error, OSError):
+            self._apart_until = self._clock() + _APART_S
+            return
+        self.close()
+        self._db, self._apart_until = db, 0.0
+
     def _open(self, path: Path) -> sqlite3.Connection:
-        if path != MEMORY:
+        if path != _MEMORY:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             # SQLite gives its side files the mode of the file itself.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -96,8 +119,9 @@ class Ledger:
                 for end in ("", "-wal", "-shm"):
                     self._path.with_name(self._path.name + end).unlink(missing_ok=True)
                 return self._open(self._path)
-        _log.warning("%s can't be used (%s): this process goes on without it", self._path, error)
-        return self._open(MEMORY)
+        _log.warning("%s can't be used (%s): this process does without it for a while", self._path, error)
+        self._apart_until = self._clock() + _APART_S
+        return self._open(_MEMORY)
 
 
 def read_only(path: Path) -> sqlite3.Connection:

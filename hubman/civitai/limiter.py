@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import sqlite3
 import time
 from collections.abc import Callable
@@ -122,7 +123,8 @@ class Limiter(Unlimited):
             for name, lane in lanes.items():
                 _store(db, name, pace.taken(lane, limits if name == names[0] else None, now))
             slot = _take_slot(db, names[0], now) if limits else 0
-        return _Taken(self, names, slot, now)
+        trials = tuple(name for name, lane in lanes.items() if lane.open_until)
+        return _Taken(self, names, trials, slot, now)
 
     def _limits(self, name: str) -> Limits | None:
         """The limits of an API's lane; the lanes of files have none."""
@@ -171,14 +173,20 @@ class Permit:
 
 
 class _Taken(Permit):
-    def __init__(self, limiter: Limiter, lanes: tuple[str, ...], slot: int, sent_at: float) -> None:
-        self._limiter, self._lanes, self._slot, self._sent_at = limiter, lanes, slot, sent_at
+    """``trials`` are those of its ``lanes`` that wait for what becomes of it before they let another through."""
+
+    def __init__(
+        self, limiter: Limiter, lanes: tuple[str, ...], trials: tuple[str, ...], slot: int, sent_at: float
+    ) -> None:
+        self._limiter, self._lanes, self._trials, self._slot, self._sent_at = limiter, lanes, trials, slot, sent_at
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._slot:
             self._limiter.give_back(self._slot)
+        for name in self._trials:
+            self._limiter.report(name, lambda lane, _limits, _now: pace.released(lane, self._sent_at))
 
     def answered(self, status: int, *, told: float | None = None, is_page: bool = False) -> None:
         if status == 429:
@@ -202,8 +210,10 @@ def _store(db: sqlite3.Connection, name: str, lane: Lane) -> None:
 
 
 def _take_slot(db: sqlite3.Connection, name: str, now: float) -> int:
-    cursor = db.execute("INSERT INTO in_flight (lane, expires_at) VALUES (?, ?)", (name, now + LEASE))
-    return int(cursor.lastrowid or 0)
+    # By chance, for a number may be given back to another ledger than it came from: where the first can't be used.
+    slot = random.getrandbits(62) + 1
+    db.execute("INSERT INTO in_flight (id, lane, expires_at) VALUES (?, ?, ?)", (slot, name, now + LEASE))
+    return slot
 
 
 def _refusal(host: str, wait: Wait, why: str) -> BusyError | CircuitOpenError:

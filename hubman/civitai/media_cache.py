@@ -59,7 +59,8 @@ class Media(NoMedia):
 
     def keep(self, url: str, content: bytes) -> None:
         """Write a picture down; a disk that is full only means that it is not kept."""
-        if len(content) > _LARGEST:
+        # A file that no row tells of would never be dropped.
+        if len(content) > _LARGEST or not self._ledger.is_shared():
             return
         name = _name(url)
         with contextlib.suppress(OSError, sqlite3.Error):

@@ -86,6 +86,11 @@ def taken(lane: Lane, limits: Limits | None, now: float) -> Lane:
     return msgspec.structs.replace(lane, tokens=tokens, probe_until=now + LEASE if lane.open_until else 0.0)
 
 
+def released(lane: Lane, sent_at: float) -> Lane:
+    """The request of ``sent_at`` is over: if it was the trial, another may be sent, whatever became of this one."""
+    return msgspec.structs.replace(lane, probe_until=0.0) if lane.probe_until == sent_at + LEASE else lane
+
+
 def succeeded(lane: Lane) -> Lane:
     """The site answered usefully, which a refusal such as 404 is too: the circuit closes."""
     return msgspec.structs.replace(lane, failures=0, refusals=0, opened=0, open_until=0.0, probe_until=0.0)

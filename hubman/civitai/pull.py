@@ -19,7 +19,7 @@ from hubman.civitai.refs import parse_ref
 from hubman.civitai.resolving import Found, resolve
 from hubman.civitai.transfer import Tuning
 from hubman.progress import Progress, Report
-from registry import library, pull_queue, timestamps
+from registry import library, pull_queue, timestamps, unpacked
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.hashing import hash_file
@@ -101,6 +101,9 @@ def pull_file(
     if here := _held(registry, file, version, terms.site):
         path, sha256, verified = here, file.sha256 or hash_file(here).sha256, bool(file.sha256)
         made = [index_file(registry, path)]
+    elif terms.choice.unpack and (models := _opened_before(registry, file)):
+        path, sha256, verified = models[0], file.sha256, True
+        made = [index_file(registry, one) for one in models]
     else:
         path, sha256, verified, made = _fetch(registry, client, (model, version, file), into, report, terms)
     for version_id in made:
@@ -145,22 +148,43 @@ def _fetch(
     wanted = destination.place(into, terms.choice.path, model, version, file)
     settle_earlier(wanted, file.sha256)
     dest = destination.free(wanted, file, version.id)
+    zipped = dest.with_suffix(".zip")
+    if file.sha256 and not dest.exists() and zipped.is_file() and hash_file(zipped).sha256 == file.sha256:
+        # An earlier try came as far as giving it its true name.
+        dest = zipped
     if dest.exists():
-        return dest, file.sha256, True, [index_file(registry, dest)]
+        path, made = _opened(registry, dest, file.sha256, terms)
+        return path, file.sha256, True, made
     wish = Wish(
         url=download_url(version.id, file.id), dest=dest, sha256=file.sha256, size=file.size if file.sha256 else 0,
         tuning=terms.tuning, limit=terms.limit, ask_again=lambda: _told_now(client, version.id, file.id),
     )  # fmt: skip
     with client.downloading(wish, report) as got:
-        is_archive = archives.is_archive(dest)
-        made = [] if is_archive else [index_file(registry, dest)]
+        made = [] if archives.is_archive(dest) else [index_file(registry, dest)]
     path = dest
-    if is_archive:
-        path = archives.name_truly(dest)
-        models = archives.unpack(path) if terms.choice.unpack else []
-        made = [index_file(registry, one) for one in models or [path]]
-        path = models[0] if models else path
+    if not made:
+        path, made = _opened(registry, dest, got.sha256, terms)
     return path, got.sha256, got.verified, made
+
+
+def _opened(registry: Registry, dest: Path, sha256: str, terms: Terms) -> tuple[Path, list[str]]:
+    """The first file that ``dest`` stands for, and all versions: its models where it is an archive to be unpacked."""
+    if not archives.is_archive(dest):
+        return dest, [index_file(registry, dest)]
+    path = archives.name_truly(dest)
+
+    def note(models: list[Path]) -> None:
+        unpacked.note(registry, sha256, [(str(one.absolute()), hash_file(one).sha256) for one in models])
+
+    models = archives.unpack(path, note) if terms.choice.unpack else []
+    return (models or [path])[0], [index_file(registry, one) for one in models or [path]]
+
+
+def _opened_before(registry: Registry, file: RemoteFile) -> list[Path]:
+    """The models that came out of this archive earlier, if all are where they were put and as they were."""
+    noted = unpacked.models_of(registry, file.sha256) if file.sha256 else []
+    is_whole = all(Path(name).is_file() and hash_file(Path(name)).sha256 == sha256 for name, sha256 in noted)
+    return [Path(name) for name, _sha256 in noted] if is_whole else []
 
 
 def _told_now(client: Civitai, version_id: int, file_id: int) -> str:

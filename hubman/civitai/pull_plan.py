@@ -11,11 +11,12 @@ import msgspec
 
 from hubman.civitai.choosing import AmbiguousError, Choice, Preference, choose, with_ref
 from hubman.civitai.client import Civitai
+from hubman.civitai.errors import RateLimitError, RegionError, UnavailableError
 from hubman.civitai.records import RemoteFile, RemoteVersion
 from hubman.civitai.refs import Ref, parse_ref, same_as
 from hubman.civitai.resolving import Found, resolve
 from registry.database import Registry
-from registry.errors import HubError
+from registry.errors import CancelledError, HubError
 from registry.holdings import holdings
 from registry.pull_queue import Wanted
 
@@ -24,7 +25,10 @@ Ask = Callable[[RemoteVersion, Sequence[RemoteFile]], Sequence[RemoteFile]]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of the plan. ``skip`` is why it is not fetched, empty if it is; ``note`` is worth knowing."""
+    """A file of the plan. ``skip`` is why it is not fetched, empty if it is; ``note`` is worth knowing.
+
+    ``is_lost`` says that it was named by itself and can't be had; without numbers nothing was found for ``ref``.
+    """
 
     ref: str
     model: str
@@ -38,6 +42,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
     skip: str = ""
     note: str = ""
+    is_lost: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +57,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def wanted(self) -> list[Line]:
         return [line for line in self.lines if not line.skip]
 
+    @property
+    def lost(self) -> list[Line]:
+        return [line for line in self.lines if line.is_lost]
+
 
 def make(
     registry: Registry, client: Civitai, refs: Sequence[str], *, choice: Choice, prefer: Preference, into: Path,
@@ -59,17 +68,27 @@ def make(
 ) -> Plan:  # fmt: skip
     """The plan for ``refs``; ``tell`` hears how many lines there are so far.
 
-    Of a creator or a collection whatever can't be had is a line with its reason. Of what was named by itself it is
-    raised, as is :class:`hubman.civitai.choosing.AmbiguousError` where ``ask`` is None.
+    Whatever can't be had is a line with its reason, so that the rest comes. Where nothing comes, the first reason is
+    raised (:class:`hubman.civitai.choosing.AmbiguousError` where ``ask`` is None), and so is what says nothing of the
+    thing itself: that the site can't be asked.
     """
     lines: list[Line] = []
+    refused: list[HubError] = []
     is_many = False
     for text in refs:
         ref = parse_ref(text, site=client.site)
         is_many = is_many or ref.is_many
-        for line in _lines(client, text, ref, choice, prefer, ask):
-            lines.append(line)
-            tell(len(lines))
+        try:
+            for line in _lines(client, text, ref, choice, prefer, ask):
+                lines.append(line)
+                tell(len(lines))
+        except (UnavailableError, RateLimitError, RegionError, CancelledError):
+            raise
+        except HubError as error:
+            refused.append(error)
+            lines.append(_lost(text, error))
+    if refused and all(line.is_lost for line in lines):
+        raise refused[0]
     marked = _marked(registry, _once(lines), is_many=is_many)
     size = sum(line.size for line in marked if not line.skip)
     return Plan(lines=tuple(marked), size=size, free=shutil.disk_usage(_standing(into)).free, is_many=is_many)
@@ -138,8 +157,15 @@ def _line(text: str, found: Found, file: RemoteFile | None, *, skip: str, note: 
     )  # fmt: skip
 
 
+def _lost(text: str, error: HubError) -> Line:
+    return Line(
+        ref=text, model=text, version="", base_model="", file="", size=0, model_id=0, version_id=0, file_id=0,
+        skip=error.message, is_lost=True,
+    )  # fmt: skip
+
+
 def _once(lines: Iterable[Line]) -> list[Line]:
-    return list({(line.version_id, line.file_id): line for line in lines}.values())
+    return list({(line.version_id, line.file_id, line.ref if line.is_lost else ""): line for line in lines}.values())
 
 
 def _marked(registry: Registry, lines: list[Line], *, is_many: bool) -> list[Line]:

@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from hubman.civitai import body, spans
-from hubman.civitai.errors import BusyError, CircuitOpenError, UnavailableError
+from hubman.civitai.errors import BusyError, CircuitOpenError, UnavailableError, UnreachedError
 from hubman.civitai.following import InterruptedDownloadError, Source
 from hubman.civitai.hashing_behind import HashBehind
 from hubman.civitai.part import Part, Saver
@@ -29,6 +29,7 @@ _TRIES = 6
 _TELL_S = 0.2
 _SLICE_S = 0.5
 _LONGEST_WAIT = 300.0
+_UNSENT = (BusyError, CircuitOpenError, httpx.ConnectError, httpx.ConnectTimeout)
 
 Tell = Callable[[int, int], None]
 """Bytes that are there, and of how many; raises to stop."""
@@ -67,7 +68,7 @@ class Transfer:
         self._ranges = part.total > 0
         self._wanted, self._piece = tuning.connections, 0
         self._got, self._began = 0, 0.0
-        self._failures, self._got_then = 0, -1
+        self._failures, self._waves, self._got_then, self._sent = 0, 0, -1, False
         self._changed = threading.Condition(threading.RLock())
         self._workers: list[threading.Thread] = []
         self._sockets: set[socket.socket] = set()
@@ -162,12 +163,13 @@ class Transfer:
 
     def _try(self, segment: Segment) -> bool:
         """Fetch a segment as far as it comes; False when this worker is one too many."""
+        wave = self._waves
         try:
             self._fetch(segment)
         except (httpx.TransportError, InterruptedDownloadError, BusyError, CircuitOpenError) as error:
             if self._stopping:
                 return False
-            pause = self._pause_after(error)
+            pause = self._pause_after(error, wave)
         else:
             return True
         finally:
@@ -177,18 +179,24 @@ class Transfer:
         self._rest(pause)
         return True
 
-    def _pause_after(self, error: Exception) -> float | None:
-        """Seconds until the next try, None to leave the rest to others. Tries between which bytes came don't count."""
+    def _pause_after(self, error: Exception, wave: int) -> float | None:
+        """Seconds until the next try, None to leave the rest to others. Tries between which bytes came don't count.
+
+        Nor do those that began in an earlier ``wave`` than the present: what breaks all connections is one failure.
+        """
         with self._changed:
             if getattr(error, "is_crowd", False) and len(self._workers) > 1:
                 self._wanted = len(self._workers) - 1
                 return None
-            self._failures = 1 if self._got > self._got_then else self._failures + 1
-            self._got_then = self._got
-            failures = self._failures
+            if wave == self._waves:
+                is_first = self._got > self._got_then
+                self._failures, self._sent = (1, False) if is_first else (self._failures + 1, self._sent)
+                self._got_then, self._waves = self._got, self._waves + 1
+            self._sent = self._sent or not isinstance(error, _UNSENT)
+            failures, kind = self._failures, UnavailableError if self._sent else UnreachedError
         reason = str(error) or type(error).__name__
         if failures >= _TRIES:
-            raise UnavailableError(
+            raise kind(
                 f"the download of {self._part.dest.name} broke off ({reason})", "run the same command again: it resumes"
             ) from None
         _log.info("the download of %s: %s", self._part.dest.name, reason)

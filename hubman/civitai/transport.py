@@ -21,6 +21,7 @@ from hubman.civitai.errors import (
     PageError,
     PostLimitError,
     UnavailableError,
+    UnreachedError,
     from_answer,
 )
 from hubman.civitai.limiter import Permit, Unlimited
@@ -210,7 +211,8 @@ class Transport:
         if not repeatable and not never_sent:
             raise AnswerLostError(f"the answer to {what} was lost ({reason})", "run the same command again") from None
         if last:
-            raise UnavailableError(
+            kind = UnreachedError if never_sent else UnavailableError
+            raise kind(
                 f"{host_of(self.site)} can't be reached ({reason})", "check the network, then try again"
             ) from None
 

@@ -79,7 +79,11 @@ def pull(
             items = watch(registry, items, quiet=as_json)
         elif items:
             queue.start(registry)
+        for line in plan.lost:
+            click.echo(output.clean(f"{line.ref}: {line.skip}"), err=True)
         results(items, as_json=as_json, detached=detach)
+        if plan.lost:
+            raise HubError(f"{len(plan.lost)} of {len(wanted)} can't be had", "mend or leave out what is named above")
 
 
 def _choice(choices: dict[str, Any]) -> Any:

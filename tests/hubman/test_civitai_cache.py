@@ -266,6 +266,13 @@ def test_the_oldest_pictures_make_room_on_the_disk_too(tmp_path: Path) -> None:
     assert media.find("https://image/0") is None
 
 
+def test_no_picture_is_kept_that_nothing_would_ever_drop(tmp_path: Path) -> None:
+    cache_path(tmp_path).parent.mkdir(parents=True)
+    cache_path(tmp_path).mkdir()
+    Media(Ledger(cache_path(tmp_path), SCHEMA), tmp_path / "media").keep("https://image/1", bytes(100))
+    assert not (tmp_path / "media").exists()
+
+
 def test_a_picture_seen_once_is_not_fetched_again(tmp_path: Path) -> None:
     clock, url = FakeClock(), "https://image.civitai.com/a/uuid/width=450/1.jpeg"
     with Civitai(_REAL, shared=Shared(tmp_path, clock=clock.seconds), sleep=clock.sleep) as client:

@@ -398,15 +398,28 @@ _CONTENT = bytes(range(256)) * 40
 
 
 class _Odd(BaseHTTPRequestHandler):
-    """Serves ``_CONTENT`` as its path says: without a length, in chunks, or breaking off and never resuming."""
+    """Serves ``_CONTENT`` as its path says: without a length, in chunks, or breaking off and never resuming.
+
+    Of ``/waves`` the connections break all together, ``broken`` times.
+    """
 
     asked = 0
+    broken = 0
+    together = threading.Barrier(4)
 
     def log_message(self, *_args: object) -> None:
         pass
 
     def do_GET(self) -> None:
         type(self).asked += 1
+        if self.path == "/waves":
+            self.send_response(302)
+            self.send_header("Location", "/wave")
+            self.end_headers()
+            return
+        if self.path == "/wave":
+            self._serve_in_waves()
+            return
         self.send_response(200)
         if self.path == "/chunked":
             self.send_header("Transfer-Encoding", "chunked")
@@ -423,6 +436,23 @@ class _Odd(BaseHTTPRequestHandler):
         whole = self.path == "/plain" or type(self).asked > 2
         self.wfile.write(_CONTENT if whole else _CONTENT[:5000])
         self.close_connection = True
+
+    def _serve_in_waves(self) -> None:
+        self.close_connection = True
+        asked = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")
+        start, stop = int(asked[0]), int(asked[1] or len(_CONTENT) - 1) + 1
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("ETag", '"strong"')
+        self.send_header("Content-Length", str(stop - start))
+        self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(_CONTENT)}")
+        self.end_headers()
+        if type(self).broken:
+            if self.together.wait(5) == 0:
+                type(self).broken -= 1
+            self.together.wait(5)
+            return
+        self.wfile.write(_CONTENT[start:stop])
 
 
 @pytest.fixture(scope="module")
@@ -444,4 +474,16 @@ def test_a_server_without_lengths_or_ranges_serves_too(odd: str, path: str, tmp_
         client.downloading(Wish(url=path, dest=tmp_path / "a.bin", sha256=sha256, tuning=_MANY), silent) as got,
     ):
         assert (got.verified, got.size) == (True, len(_CONTENT))
+    assert (tmp_path / "a.bin").read_bytes() == _CONTENT
+
+
+def test_a_break_of_all_connections_at_once_counts_once(odd: str, tmp_path: Path) -> None:
+    _Odd.broken = 3
+    sha256 = hashlib.sha256(_CONTENT).hexdigest()
+    tuning = msgspec.structs.replace(_MANY, piece=1000)
+    with (
+        Civitai(odd, sleep=lambda _s: None) as client,
+        client.downloading(Wish(url="/waves", dest=tmp_path / "a.bin", sha256=sha256, tuning=tuning), silent),
+    ):
+        pass
     assert (tmp_path / "a.bin").read_bytes() == _CONTENT

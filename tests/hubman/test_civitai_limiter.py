@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from hubman.civitai import budget, pace
 from hubman.civitai.errors import BusyError, CircuitOpenError, RateLimitError, UnavailableError
-from hubman.civitai.limiter import Limiter, ledger_path
+from hubman.civitai.ledger import Ledger
+from hubman.civitai.limiter import SCHEMA, Limiter, ledger_path
 from hubman.civitai.limits import FAILURES, LEASE, LOWEST_SHARE, RECOVERY, Limits, limits_for
 from hubman.civitai.pace import Lane
 from hubman.sandbox import Fault
@@ -337,6 +338,33 @@ def test_a_trial_whose_process_was_killed_does_not_close_the_site_for_ever(tmp_p
     limiter.request(_URL)
 
 
+@pytest.mark.parametrize("url", [_URL, f"https://{_SITE}/api/download/models/5"])
+@pytest.mark.parametrize("status", [429, 500, 0])
+def test_a_trial_that_came_to_nothing_leaves_the_next_free(tmp_path: Path, time: _Time, url: str, status: int) -> None:
+    limiter = _limiter(tmp_path, time)
+    for _ in range(FAILURES):
+        _send(limiter, 503)
+    time.now += limits_for(_SITE).open_for
+    with contextlib.suppress(KeyboardInterrupt), limiter.request(url) as trial:
+        if not status:
+            raise KeyboardInterrupt
+        trial.answered(status, told=2)
+    time.now += 2 * limits_for(_SITE).open_for
+    limiter.request(_URL)
+
+
+def test_what_was_sent_before_the_circuit_opened_ends_no_trial(tmp_path: Path, time: _Time) -> None:
+    limiter = _limiter(tmp_path, time)
+    earlier = limiter.request(_URL)
+    for _ in range(FAILURES):
+        _send(limiter, 503)
+    time.now += limits_for(_SITE).open_for
+    limiter.request(_URL)
+    earlier.__exit__(None, None, None)
+    with pytest.raises(_MustWaitError):
+        limiter.request(_URL)
+
+
 def test_a_network_that_is_down_opens_the_circuit_without_growing_waits(tmp_path: Path, time: _Time) -> None:
     limiter = _limiter(tmp_path, time)
     for _ in range(FAILURES + 3):
@@ -369,6 +397,31 @@ def test_a_ledger_that_breaks_under_way_stops_nobody(tmp_path: Path, time: _Time
             other.executescript("DROP TABLE lanes; DROP TABLE in_flight;")
         permit.answered(429)
     assert _sent(limiter) == limits_for(_SITE).burst
+
+
+def test_who_could_not_write_for_a_moment_asks_with_the_others_again(tmp_path: Path, time: _Time) -> None:
+    in_the_way = tmp_path / "civitai"
+    in_the_way.write_text("a file")
+    ledger = Ledger(ledger_path(tmp_path), SCHEMA, clock=time)
+    apart = Limiter(ledger, frozenset({_SITE}), clock=time, sleep=_stop)
+    _send(apart)
+    time.now += 61
+    _send(apart)
+    assert not ledger.is_shared()
+    in_the_way.unlink()
+    held = apart.request(_URL)
+    assert _sent(_limiter(tmp_path, time)) == limits_for(_SITE).burst
+    time.now += 61
+    _send(apart)
+    assert ledger.is_shared()
+    assert _sent(_limiter(tmp_path, time)) == limits_for(_SITE).burst - 1
+    time.now += 60
+    cap = [apart.request(_URL) for _ in range(limits_for(_SITE).in_flight)]
+    # Its slot was in memory: it frees none of theirs.
+    held.__exit__(None, None, None)
+    with pytest.raises(_MustWaitError):
+        apart.request(_URL)
+    assert len(cap) == limits_for(_SITE).in_flight
 
 
 def test_the_ledger_is_its_owner_s_alone(tmp_path: Path, time: _Time) -> None:

@@ -16,7 +16,7 @@ from hubman.civitai.choosing import AmbiguousError, Choice, Preference
 from hubman.civitai.client import Civitai
 from hubman.civitai.collection_members import collection_members
 from hubman.civitai.downloader import drain
-from hubman.civitai.errors import GoneError, MissingError
+from hubman.civitai.errors import GoneError, MissingError, UnavailableError
 from hubman.civitai.pull import Terms, pull
 from hubman.civitai.pull_plan import Plan, queue_entries
 from hubman.civitai.records import RemoteFile, RemoteVersion
@@ -28,7 +28,7 @@ from hubman.sandbox import Fault, Seeded, seed_model
 from hubman.sandbox.accounts import FULL, Caller, user
 from registry import library
 from registry.database import Registry
-from registry.errors import HubError
+from registry.errors import DamagedFileError, HubError
 from registry.scan import index_file
 from tests.support.civitai import Bench, bench, quick_registry, write_lora, write_png
 
@@ -247,6 +247,47 @@ def test_an_archive_is_kept_by_its_true_name_or_unpacked(
     assert library.show(registry, library.version(registry, pulled.version_id).model_id).name == "Packed"
 
 
+def test_an_archive_is_unpacked_once_and_a_broken_off_try_is_ended(
+    registry: Registry, client: Civitai, site: Bench, files: list[Path]
+) -> None:
+    packed = site.folder / "twice.safetensors"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(files[2], "boat.safetensors")
+        archive.writestr("notes.txt", "for twice")
+    version = seed_model(site.sandbox, packed, name="Twice", owner=Caller(user(44), FULL, 0)).version_id
+    into, terms = registry.home / "open", Terms(choice=Choice(unpack=True))
+
+    def again() -> list[str]:
+        pulled = pull(registry, client, str(version), into=into, report=silent, terms=terms)
+        assert pulled.path == into / "boat.safetensors"
+        return [path.name for path in into.iterdir()]
+
+    assert again() == ["boat.safetensors"]
+    asked = site.asked("/api/download/")
+    assert again() == ["boat.safetensors"]
+    # Killed before the archive was opened, and before it was taken away.
+    registry.db.execute("DELETE FROM meta WHERE key LIKE 'unpacked %'")
+    for name in ("twice.safetensors", "twice.zip"):
+        (into / name).write_bytes(packed.read_bytes())
+        assert again() == ["boat.safetensors"]
+        registry.db.execute("DELETE FROM meta WHERE key LIKE 'unpacked %'")
+    assert site.asked("/api/download/") == asked
+
+
+def test_an_archive_that_can_not_be_opened_is_never_called_done(
+    registry: Registry, client: Civitai, site: Bench
+) -> None:
+    bomb = site.folder / "bomb.safetensors"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.safetensors", bytes(1 << 20))
+    version = seed_model(site.sandbox, bomb, name="Bomb", owner=Caller(user(45), FULL, 0)).version_id
+    into, terms = registry.home / "open", Terms(choice=Choice(unpack=True))
+    for _ in range(2):
+        with pytest.raises(DamagedFileError, match="beyond measure"):
+            pull(registry, client, str(version), into=into, report=silent, terms=terms)
+    assert [path.name for path in into.iterdir()] == ["bomb.zip"]
+
+
 # the commands --------------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +314,33 @@ def test_pull_reads_a_list_queues_downloads_and_tells(
     assert run(["queue", "rm", "--ended"]) == 0
     assert run(["queue"]) == 0
     assert "nothing is queued" in capsys.readouterr().err
+
+
+def test_what_is_gone_keeps_nothing_else_from_coming(
+    reached: Bench, seeded: list[Seeded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    monkeypatch.setattr("hubman.jobs.store.spawn", lambda _registry, _job: None)
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"model:99998\n{seeded[0].version_id}\nmodel:99999\n")
+    assert run(["pull", "-f", str(listed), "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [line["ref"] for line in plan["lines"] if line["is_lost"]] == ["model:99998", "model:99999"]
+    assert run(["pull", "-f", str(listed), "--detach", "--json"]) == 1
+    told = capsys.readouterr()
+    assert [item["title"] for item in json.loads(told.out)] == ["Boat 0 v1.0"]
+    assert [line.split(": ")[0] for line in told.err.splitlines()[:2]] == ["model:99998", "model:99999"]
+    assert "2 of 3 can't be had" in told.err
+    assert run(["pull", "model:99998", "model:99999"]) == 1
+    assert run(["queue", "ls", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
+def test_a_site_that_can_not_be_asked_makes_no_plan(
+    registry: Registry, client: Civitai, site: Bench, seeded: list[Seeded]
+) -> None:
+    site.sandbox.settings.faults = [Fault("/api/v1/model-versions/", status=503, times=5)]
+    with pytest.raises(UnavailableError):
+        _plan(registry, client, str(seeded[0].version_id), str(seeded[1].version_id))
 
 
 def test_many_are_only_shown_or_need_a_yes(reached: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import socket
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from hubman.sandbox.faults.rules import Rule
 from registry import pull_queue
 from registry.database import Registry
 from registry.errors import CancelledError, NotFoundError, UsageError
+from registry.pull_queue import Wanted
 from tests.support import fault_run
 from tests.support.civitai import Bench, bench, quick_registry, write_lora
 
@@ -76,6 +80,20 @@ def test_a_queue_can_be_ordered_held_and_cleared(registry: Registry) -> None:
     assert [ref for ref, _state in _states(registry)] == ["3", "1"]
     with pytest.raises(NotFoundError, match="hubman queue"):
         queue.move(registry, b, 1)
+
+
+def test_one_is_found_without_a_look_at_the_others(registry: Registry) -> None:
+    many = queue.add(registry, [str(number) for number in range(1, 6)], site=None, into=None)
+    queue.move(registry, many[4].id, 2)
+    pull_queue.claim(registry, 1, None, lambda _db: None)
+    pull_queue.fail(registry, many[0].id, "gone")
+    assert [pull_queue.get(registry, item.id) for item in many] == sorted(
+        pull_queue.items(registry), key=lambda i: i.id
+    )
+    registry.db.execute("UPDATE pulls SET choice = 'damaged' WHERE id = ?", (many[1].id,))
+    assert pull_queue.get(registry, many[4].id).position == 1
+    with pytest.raises(NotFoundError, match="hubman queue"):
+        pull_queue.get(registry, 99)
 
 
 def test_a_queue_is_worked_off_in_its_order(registry: Registry, site: Bench, seeded: list[Seeded]) -> None:
@@ -171,6 +189,46 @@ def test_what_the_network_breaks_is_begun_three_times_behind_the_others(
     assert pull_queue.get(registry, bad.id).tries == 3
     assert pull_queue.get(registry, good.id).state == "done"
     site.sandbox.settings.faults = []
+
+
+def test_what_comes_with_another_hash_is_fetched_twice_and_no_more(
+    registry: Registry, site: Bench, seeded: list[Seeded], tmp_path: Path
+) -> None:
+    queue.add(registry, [str(seeded[0].version_id)], site=None, into=tmp_path / "in")
+    site.sandbox.settings.faults = [Fault("/sandbox-models/", status=200, body="other", times=99)]
+    before = site.asked("/sandbox-models/")
+    assert _drain(registry, site) == {"done": 0, "failed": 1}
+    assert site.asked("/sandbox-models/") - before == 2
+    assert len(list((tmp_path / "in" / ".quarantine").glob("*.damaged"))) == 1
+    site.sandbox.settings.faults = []
+
+
+def test_an_outage_uses_up_no_tries(registry: Registry, site: Bench, seeded: list[Seeded]) -> None:
+    queue.add(registry, [str(one.version_id) for one in seeded[:2]], site=None, into=None)
+    site.sandbox.settings.faults = [Fault("/api/v1/model-versions/", status=503, times=14)]
+    with site.client("", home=registry.home) as client:
+        counts = drain(registry, lambda _site: client, silent, lambda: False, lambda _db: None)
+    assert counts == {"done": 2, "failed": 0}
+
+
+def test_a_network_that_is_down_is_waited_for_but_not_for_ever(
+    registry: Registry, site: Bench, seeded: list[Seeded]
+) -> None:
+    (item,) = queue.add(registry, [str(seeded[0].version_id)], site=None, into=None)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    asked = itertools.count()
+    with site.client("") as client, Civitai(nobody, sleep=site.clock.sleep) as lost:
+
+        def connect(_site: str | None) -> Civitai:
+            return lost if next(asked) < 10 else client
+
+        assert drain(registry, connect, silent, lambda: False, lambda _db: None) == {"done": 1, "failed": 0}
+        assert pull_queue.get(registry, item.id).tries == 1
+        pull_queue.add(registry, [Wanted(ref="7", same="7", title="7")])
+        before = site.clock.now
+        assert drain(registry, lambda _site: lost, silent, lambda: False, lambda _db: None) == {"done": 0, "failed": 1}
+    assert timedelta(hours=12) <= site.clock.now - before < timedelta(hours=24)
 
 
 def test_a_job_works_the_queue_off_and_one_that_is_killed_is_followed_by_another(
