@@ -31,5 +31,6 @@ def _of_hub(registry: Registry, form: PublishForm, target: Target) -> tuple[Find
     from hubman.huggingface.client import Hub
     from hubman.progress import silent
 
-    _, found = publish.check(registry, Hub.from_environment(), form, repo=target.repo, report=silent)
+    hub = Hub.from_environment()
+    _, found = publish.check(registry, hub, form, repo=target.repo, draft=target.draft, report=silent)
     return tuple(found)
