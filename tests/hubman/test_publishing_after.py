@@ -154,6 +154,22 @@ def test_a_file_that_was_made_again_takes_the_place_of_the_public_one(
     assert len(there["versions"][0]["files"]) == 1
 
 
+def test_what_was_published_under_one_name_of_the_site_is_known_under_the_others(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    client.site = "https://civitai.com"
+    done = publish_now(registry, client, version_id)
+    client.site = "https://www.civitai.red"
+    again = publish_now(registry, client, version_id)
+    assert (again.status, again.model_id, again.version_id) == ("published", done.model_id, done.version_id)
+    the_only_one(site)
+    assert after.unpublish(registry, client, [version_id]).model_id == done.model_id
+    client.site = "https://elsewhere.example"
+    with pytest.raises(HubError, match="was not published on"):
+        after.unpublish(registry, client, [version_id])
+
+
 def test_a_page_from_another_machine_is_known_again(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
