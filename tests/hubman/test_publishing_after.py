@@ -89,6 +89,29 @@ def test_an_edit_makes_nothing_public(site: Bench, client: Civitai, registry: Re
     the_only_one(site, status="Draft", name="Renamed")
 
 
+@pytest.mark.parametrize("way", [{"draft": True}, {"draft": True, "dry_run": True}])
+def test_what_is_public_can_not_be_changed_as_a_draft(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, way: dict[str, bool]
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    with pytest.raises(HubError, match=r"published already.*--edit"):
+        publish_now(registry, client, version_id, description="Not yet.", **way)
+    assert "Not yet." not in site.sandbox.models_named(NAME)[0]["description"]
+
+
+def test_a_draft_leaves_the_words_of_a_public_page_alone(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    first = make_version(registry, tmp_path)
+    second = add_version(registry, tmp_path, first)
+    publish_now(registry, client, first, second)
+    after.unpublish(registry, client, [first])
+    done = publish_now(registry, client, first, draft=True, description="Not yet.")
+    assert "Not yet." not in site.sandbox.models_named(NAME)[0]["description"]
+    assert any("--edit changes them" in note for note in done.notes)
+
+
 def test_hidden_is_hidden_and_published_again_is_the_same_page(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
