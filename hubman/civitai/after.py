@@ -11,6 +11,8 @@ from hubman.civitai.client import Civitai
 from hubman.civitai.errors import CivitaiError
 from hubman.civitai.journal import Published
 from hubman.civitai.releasing import MODEL_OUT, VERSION_OUT
+from hubman.civitai.send_page import MODEL, VERSION
+from hubman.civitai.send_post import POST
 from hubman.civitai.sending import PUBLIC
 from registry import library
 from registry.database import Registry
@@ -72,10 +74,30 @@ def take_place(registry: Registry, version_id: str, site: str) -> bool:
 
 def _published(registry: Registry, client: Civitai, version_id: str) -> Published:
     found = journal.published(registry, version_id, client.site)
+    if found is not None and not found.civitai_version_id:
+        # Killed after it went live and before that was written down: the steps know what they made.
+        found = _of_steps(registry, client.site, found)
     if found is None or not found.civitai_version_id:
         name = library.version(registry, version_id).name or version_id
         raise HubError(f"{name} was not published on {client.site} from here", "hide it on its page in a browser")
     return found
+
+
+def _of_steps(registry: Registry, site: str, found: Published) -> Published:
+    own = journal.Journal(registry, found.version_id, site, keep_plan=True)
+    lead = journal.Journal(registry, journal.lead(registry, [found.version_id], site), site, keep_plan=True)
+    return msgspec.structs.replace(
+        found,
+        civitai_model_id=_made(lead, MODEL),
+        civitai_version_id=_made(own, VERSION),
+        civitai_post_id=_made(own, POST),
+        civitai_file_id=_made(own, "file"),
+    )
+
+
+def _made(log: journal.Journal, name: str) -> int:
+    step = log.step(name)
+    return int(step.answer["id"]) if step is not None and step.is_done else 0
 
 
 def _confirm(client: Civitai, model_id: int, numbers: set[int]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hubman.civitai import after, errors, handoff, stats
 from hubman.civitai.client import Civitai
 from hubman.cli import main
+from hubman.progress import Progress
 from hubman.sandbox import Fault, encoding, validation
 from registry import civitai_stats, edits, library, previews
 from registry.database import Registry
@@ -123,6 +124,23 @@ def test_hidden_is_hidden_and_published_again_is_the_same_page(
     assert library.version(registry, version_id).published_url is None
     again = publish_now(registry, client, version_id)
     assert (again.status, again.model_id, again.version_id) == ("published", done.model_id, done.version_id)
+    the_only_one(site)
+
+
+def test_what_went_live_before_the_program_was_killed_can_be_hidden(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    def dies(event: Progress) -> None:
+        if event.message == "publish model: done":
+            raise KeyboardInterrupt
+
+    version_id = make_version(registry, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        publish_now(registry, client, version_id, report=dies)
+    the_only_one(site)
+    assert after.unpublish(registry, client, [version_id]).is_whole
+    assert site.sandbox.models_named(NAME)[0]["status"] == "Unpublished"
+    assert publish_now(registry, client, version_id).status == "published"
     the_only_one(site)
 
 
