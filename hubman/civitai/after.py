@@ -56,20 +56,24 @@ def unpublish(registry: Registry, client: Civitai, version_ids: Sequence[str]) -
     return Hidden(model_id=model_id, version_ids=tuple(sorted(numbers)), is_whole=not others, url=url)
 
 
-def take_place(registry: Registry, version_id: str, site: str) -> bool:
-    """Let a version go on with the publication of the one whose file it replaced on this machine; whether there was any.
+def published_as(registry: Registry, version_id: str, site: str) -> str:
+    """The version whose publication this one goes on with: itself, or the one whose file it replaced on this machine.
 
     A file with other bytes is another version to the library; on the page it is the same one, with its file replaced.
+    Empty where nothing of either was sent.
     """
-    if journal.begun(registry, version_id, site):
-        return True
-    replaced = [old.sha256 for old in library.version(registry, version_id).history]
-    for sha256 in replaced:
-        file = library.file_by_hash(registry, sha256)
-        if file is not None and journal.begun(registry, file.version_id, site):
-            journal.hand_over(registry, file.version_id, version_id, site)
-            return True
-    return False
+    replaced = (library.file_by_hash(registry, old.sha256) for old in library.version(registry, version_id).history)
+    for known in (version_id, *(file.version_id for file in replaced if file is not None)):
+        if journal.begun(registry, known, site):
+            return known
+    return ""
+
+
+def take_place(registry: Registry, version_id: str, site: str) -> None:
+    """Let a version go on with the publication of the one whose file it replaced, if there was any."""
+    known = published_as(registry, version_id, site)
+    if known not in {"", version_id}:
+        journal.hand_over(registry, known, version_id, site)
 
 
 def _published(registry: Registry, client: Civitai, version_id: str) -> Published:

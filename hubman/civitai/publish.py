@@ -73,12 +73,13 @@ def publish(
     report = stoppable(report, should_stop)
     report(Progress(stage="check", message="account"))
     for version_id in form.version_ids:
-        known = journal.begun if dry_run else after.take_place
-        if replace and not known(registry, version_id, client.site):
+        if replace and not after.published_as(registry, version_id, client.site):
             raise HubError(
                 f"no file that {form.part(version_id).file.name} replaced is published", "publish it as a new version"
             )
-        if edit:
+        if replace and not dry_run:
+            after.take_place(registry, version_id, client.site)
+        if edit and not replace:
             adopting.adopt(registry, client, form, version_id)
     checked = preflight.prepare(registry, client, form, accept=accept, report=report)
     if checked.plan is None:
@@ -162,7 +163,8 @@ def _rehearse(
     dry = DryRun(client)
 
     def journals(version_id: str) -> journal.Journal:
-        return journal.Rehearsed(registry, version_id, client.site)
+        known = after.published_as(registry, version_id, client.site) if replace else version_id
+        return journal.Rehearsed(registry, known, client.site)
 
     sender = Sender(registry, dry, made, journals, report, edit=edit, replace=replace)
     if draft and not edit:

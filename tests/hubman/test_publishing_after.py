@@ -188,7 +188,11 @@ def test_a_file_that_was_made_again_takes_the_place_of_the_public_one(
     path = Path(library.version(registry, version_id).files[0].places[0].path)
     mended = index_file(registry, write_lora(path, seed=77))
     previews.add_preview(registry, mended, write_png(tmp_path / "x.png", "red"), generation=GENERATION)
-    again = publish_now(registry, client, mended, edit=True, replace=True, version_name="v1.0")
+    told: dict[str, Any] = {"edit": True, "replace": True, "version_name": "v1.0"}
+    dry = publish_now(registry, client, mended, dry_run=True, **told)
+    assert [one.path for one in dry.requests if "modelFile" in one.path]
+    assert not [one.path for one in dry.requests if one.path.endswith("model.upsert")]
+    again = publish_now(registry, client, mended, **told)
     assert (again.model_id, again.version_id) == (done.model_id, done.version_id)
     (there,) = site.sandbox.models_named(NAME)
     assert held_bytes(site, there["versions"][0]) == path.read_bytes()
