@@ -47,6 +47,15 @@ _USUAL = {
 }  # fmt: skip
 """What an architecture's files are nearly always made for."""
 
+_USUAL_FILES = {
+    "sd1": r"(^|[\\/]|diffusion.|sd.?)v?1[._-]?5(?![0-9])",
+    "sd2": r"(^|[\\/]|diffusion.|sd.?)v?2[._-]?1(?![0-9])",
+    "sdxl": r"sd_?xl[._-]?base|xl[._-]base[._-]1[._-]0",
+    "flux": r"flux[._-]?1?[._-]?dev(?![a-z])", "sd3": r"sd_?3[._-]medium|stable-diffusion-3-medium", "z-image": r"turbo",
+    "qwen": r"qwen[._-]image",
+}  # fmt: skip
+"""How the usual base's own file is called, for architectures that have several."""
+
 _ONLY = frozenset({"chroma", "kolors", "anima", "hidream", "mochi", "cogvideo", "hunyuan-dit", "krea2", "tiny"})
 """Architectures that have one base model, so that it follows from the tensors."""
 
@@ -88,6 +97,22 @@ def base_model(
         or _by_variant(family)
         or _usual(family, stated)
     )
+
+
+def is_told(name: str, architecture: str, metadata: Mapping[str, str]) -> bool:
+    """Whether a header names the base ``name`` itself, by hash, by words or by the file's name.
+
+    Trainers write the architecture's usual base down for whatever base of it they were given, so where an architecture has
+    several, ``ss_base_model_version`` and ``modelspec.architecture`` don't tell the usual one.
+    """
+    if name != _USUAL.get(architecture) or architecture in _ONLY:
+        return True
+    said = {key: text[:_LONGEST].lower() for key in _SAYING if (text := metadata.get(key))}
+    found = _by_hash(architecture, metadata) or _named(architecture, said)
+    if found is not None:
+        return found[0].value == name
+    pattern = _USUAL_FILES.get(architecture)
+    return bool(pattern and re.search(pattern, said.get("ss_sd_model_name", "")))
 
 
 def _by_variant(family: Family) -> tuple[Evidence, bool] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui import publish_steps, publishing
+from tui import publish_steps
 
 if TYPE_CHECKING:
     from hubman.civitai.finding import Finding
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def run(registry: Registry, form: PublishForm, target: Target) -> tuple[tuple[Finding, ...], Begun]:
     """Every check; nothing is sent. Raises ``HubError`` when the site can't be asked."""
-    known = publish_steps.begun(registry, form.version_ids, publishing.site_of(registry, target))
+    known = publish_steps.begun(registry, form.version_ids, target)
     if target.where == "hf":
         return _of_hub(registry, form, target), known
     from hubman.civitai import preflight
@@ -31,5 +31,6 @@ def _of_hub(registry: Registry, form: PublishForm, target: Target) -> tuple[Find
     from hubman.huggingface.client import Hub
     from hubman.progress import silent
 
-    _, found = publish.check(registry, Hub.from_environment(), form, repo=target.repo, report=silent)
+    hub = Hub.from_environment()
+    _, found = publish.check(registry, hub, form, repo=target.repo, draft=target.draft, report=silent)
     return tuple(found)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hubman.civitai.form import PublishForm
     from hubman.progress import Progress
     from registry.database import Registry
+    from tui.publishing import Target
 
 State = Literal["waits", "runs", "done"]
 
@@ -33,11 +34,8 @@ class Begun:
     url: str = ""
     begun_at: str = ""
     steps: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def is_out(self) -> bool:
-        """Whether the page is there: publishing again changes it."""
-        return self.state in {"published", "scheduled"}
+    is_out: bool = False
+    """Whether all of it is there: publishing again changes it, and makes nothing public."""
 
     @property
     def is_cut_off(self) -> bool:
@@ -45,17 +43,22 @@ class Begun:
         return bool(self.steps) and self.state in {"open", "draft"}
 
 
-def begun(registry: Registry, version_ids: Sequence[str], site: str) -> Begun:
-    """What was sent of these versions to ``site`` so far."""
+def begun(registry: Registry, version_ids: Sequence[str], target: Target) -> Begun:
+    """What was sent of these versions to ``target`` so far. Raises ``HubError`` where it has no address."""
     from hubman.civitai import publications
+    from tui import publishing
 
+    site = publishing.site_of(registry, target)
     found = [one for one in (publications.of(registry, version, site) for version in version_ids) if one]
     if not found:
         return Begun()
     states = {one.state for one in found}
     state = next((name for name in ("open", "draft") if name in states), found[0].state)
     steps = tuple((f"{one.version_id} {step.name}", step.state) for one in found for step in one.steps)
-    return Begun(state, next((one.url for one in found if one.url), ""), found[0].created_at, steps)
+    # On the Hub the versions share a repository, and its journal stands with one of them.
+    is_whole = target.where == "hf" or len(found) == len(version_ids)
+    is_out = is_whole and states <= {"published", "scheduled"}
+    return Begun(state, next((one.url for one in found if one.url), ""), found[0].created_at, steps, is_out)
 
 
 _CIVITAI = (

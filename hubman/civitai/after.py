@@ -11,6 +11,8 @@ from hubman.civitai.client import Civitai
 from hubman.civitai.errors import CivitaiError
 from hubman.civitai.journal import Published
 from hubman.civitai.releasing import MODEL_OUT, VERSION_OUT
+from hubman.civitai.send_page import MODEL, VERSION
+from hubman.civitai.send_post import POST
 from hubman.civitai.sending import PUBLIC
 from registry import library
 from registry.database import Registry
@@ -54,28 +56,52 @@ def unpublish(registry: Registry, client: Civitai, version_ids: Sequence[str]) -
     return Hidden(model_id=model_id, version_ids=tuple(sorted(numbers)), is_whole=not others, url=url)
 
 
-def take_place(registry: Registry, version_id: str, site: str) -> bool:
-    """Let a version go on with the publication of the one whose file it replaced on this machine; whether there was any.
+def published_as(registry: Registry, version_id: str, site: str) -> str:
+    """The version whose publication this one goes on with: itself, or the one whose file it replaced on this machine.
 
     A file with other bytes is another version to the library; on the page it is the same one, with its file replaced.
+    Empty where nothing of either was sent.
     """
-    if journal.begun(registry, version_id, site):
-        return True
-    replaced = [old.sha256 for old in library.version(registry, version_id).history]
-    for sha256 in replaced:
-        file = library.file_by_hash(registry, sha256)
-        if file is not None and journal.begun(registry, file.version_id, site):
-            journal.hand_over(registry, file.version_id, version_id, site)
-            return True
-    return False
+    replaced = (library.file_by_hash(registry, old.sha256) for old in library.version(registry, version_id).history)
+    for known in (version_id, *(file.version_id for file in replaced if file is not None)):
+        if journal.begun(registry, known, site):
+            return known
+    return ""
+
+
+def take_place(registry: Registry, version_id: str, site: str) -> None:
+    """Let a version go on with the publication of the one whose file it replaced, if there was any."""
+    known = published_as(registry, version_id, site)
+    if known not in {"", version_id}:
+        journal.hand_over(registry, known, version_id, site)
 
 
 def _published(registry: Registry, client: Civitai, version_id: str) -> Published:
     found = journal.published(registry, version_id, client.site)
+    if found is not None and not found.civitai_version_id:
+        # Killed after it went live and before that was written down: the steps know what they made.
+        found = _of_steps(registry, client.site, found)
     if found is None or not found.civitai_version_id:
         name = library.version(registry, version_id).name or version_id
         raise HubError(f"{name} was not published on {client.site} from here", "hide it on its page in a browser")
     return found
+
+
+def _of_steps(registry: Registry, site: str, found: Published) -> Published:
+    own = journal.Journal(registry, found.version_id, site, keep_plan=True)
+    lead = journal.Journal(registry, journal.lead(registry, [found.version_id], site), site, keep_plan=True)
+    return msgspec.structs.replace(
+        found,
+        civitai_model_id=_made(lead, MODEL),
+        civitai_version_id=_made(own, VERSION),
+        civitai_post_id=_made(own, POST),
+        civitai_file_id=_made(own, "file"),
+    )
+
+
+def _made(log: journal.Journal, name: str) -> int:
+    step = log.step(name)
+    return int(step.answer["id"]) if step is not None and step.is_done else 0
 
 
 def _confirm(client: Civitai, model_id: int, numbers: set[int]) -> None:

@@ -42,7 +42,7 @@ def family(site: str) -> tuple[str, ...]:
     """The addresses under which ``site`` answers to the same accounts: Civitai has several, any other site one."""
     with contextlib.suppress(ValueError):
         parts = urlsplit(site)
-        if parts.scheme == "https" and parts.netloc in _CIVITAI:
+        if parts.scheme == "https" and parts.netloc.lower() in _CIVITAI:
             return tuple(f"https://{host}" for host in _CIVITAI)
     return (site,)
 

@@ -129,5 +129,5 @@ def posts_made(registry: Registry, site: str, now: datetime | None = None) -> in
     """Posts that were made from this registry in the last 24 hours; other programs' posts count too, unseen."""
     since = timestamps.of((now or datetime.now(UTC)) - timedelta(days=1))
     sql = """SELECT count(*) FROM publication_steps s JOIN publications p ON p.id = s.publication_id
-        WHERE p.site = ? AND s.name = 'post' AND s.started_at >= ?"""
-    return int(registry.db.execute(sql, (site, since)).fetchone()[0])
+        WHERE p.site IN (SELECT value FROM json_each(?)) AND s.name = 'post' AND s.started_at >= ?"""
+    return int(registry.db.execute(sql, (journal.addresses(site), since)).fetchone()[0])

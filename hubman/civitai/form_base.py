@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 import msgspec
 
 from hubman.civitai import contract
+from registry.identify_base import is_told
 
 _CANDIDATES: dict[str, tuple[str, ...]] = {
     "tiny": ("Other",),
@@ -93,16 +95,18 @@ def candidates(architecture: str) -> tuple[str, ...]:
     return _CANDIDATES.get(architecture, ())
 
 
-def of(told: str, source: str, architecture: str) -> Base:
+def of(told: str, source: str, architecture: str, metadata: Mapping[str, str]) -> Base:
     """The base model of a file that the library calls ``told`` because ``source`` said so.
 
-    What was guessed, what is no name of Civitai's, and ``Other`` for an architecture that has names, is to be asked.
+    What was guessed, what is no name of Civitai's, ``Other`` for an architecture that has names, and the usual one of several
+    that the header's ``metadata`` doesn't name itself, is to be asked.
     """
     choices = candidates(architecture)
     if told:
         name = named(told)
         is_vague = name == "Other" and architecture not in {"", "tiny"} and bool(choices)
-        sure = bool(name) and source != "guess" and not (is_vague and source != "user")
+        is_usual = source == "header" and len(choices) > 1 and not is_told(name, architecture, metadata)
+        sure = bool(name) and source != "guess" and not is_usual and not (is_vague and source != "user")
         return Base("" if is_vague and not sure else name, sure, choices)
     return Base(choices[0], True, choices) if len(choices) == 1 else Base("", False, choices)
 

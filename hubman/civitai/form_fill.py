@@ -133,7 +133,7 @@ def _base(version: VersionRow, file: FileRow) -> tuple[str, str]:
     """(name, source): one that is a guess, or that is no name of Civitai's, has the source ``guess``."""
     source = version.sources.get("base_model", "guess" if version.base_model else "")
     told = version.base_model or ""
-    base = form_base.of(told, source, file.architecture or version.architecture or "")
+    base = form_base.of(told, source, file.architecture or version.architecture or "", file.metadata)
     if base.is_sure:
         return base.name, _SAID.get(source, source) if told else "architecture"
     return base.name or told, GUESS

@@ -17,6 +17,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = frozenset({b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"bKGD", b"cICP"})
 _JPEG_KEPT = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
 """Application segments that readers of the pixels need, by how they begin."""
+_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
+"""Second bytes that no length follows: an escaped 0xFF of the pixels, restarts."""
 _WEBP_KEPT = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP"})
 _ORIENTATION, _EXIF_IFD, _USER_COMMENT = 0x0112, 0x8769, 0x9286
 _MOST_EXIF = 65_000
@@ -107,8 +109,7 @@ def _clean_jpeg(data: bytes, infotext: str) -> bytes:
         body, at = segment[4:], at + length
         if marker == 0xE1 and body.startswith(b"Exif\0\0"):
             orientation = _orientation(body[6:])
-        is_told = 0xE0 <= marker <= 0xEF or marker == 0xFE
-        if not is_told or (marker in _JPEG_KEPT and body.startswith(_JPEG_KEPT[marker])):
+        if not _is_told(marker) or (marker in _JPEG_KEPT and body.startswith(_JPEG_KEPT[marker])):
             parts.append(_without_thumbnail(segment) if marker == 0xE0 else segment)
     exif = _exif(orientation, infotext)
     # A JFIF segment, where there is one, must be the first.
@@ -119,18 +120,36 @@ def _clean_jpeg(data: bytes, infotext: str) -> bytes:
     return b"\xff\xd8" + b"".join(parts) + _scans(data[at:])
 
 
+def _is_told(marker: int) -> bool:
+    """Whether it is a segment of a program or a comment, and none of the pixels."""
+    return 0xE0 <= marker <= 0xEF or marker == 0xFE
+
+
 def _without_thumbnail(segment: bytes) -> bytes:
     return b"\xff\xe0\x00\x10" + segment[4:16] + b"\0\0"
 
 
 def _scans(rest: bytes) -> bytes:
-    """Up to the end of the image: what programs write behind it, such as a second picture or a video, is cut off."""
-    at = 0
+    """Up to the end of the image: what programs write behind it, such as a second picture or a video, is cut off.
+
+    A progressive picture has several scans, and segments may stand between them too.
+    """
+    parts: list[bytes] = []
+    kept, at = 0, 0
     while (at := rest.find(b"\xff", at)) >= 0 and at + 1 < len(rest):
         marker = rest[at + 1]
         if marker == 0xD9:
-            return rest[: at + 2]
-        at += 1 if marker == 0xFF else 2
+            return b"".join([*parts, rest[kept : at + 2]])
+        if marker == 0xFF:
+            at += 1
+        elif marker in _ALONE:
+            at += 2
+        else:
+            end = at + 2 + struct.unpack_from(">H", rest, at + 2)[0]
+            if _is_told(marker):
+                parts.append(rest[kept:at])
+                kept = end
+            at = end
     raise ValueError("cut off")
 
 

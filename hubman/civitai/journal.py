@@ -1,7 +1,7 @@
 """The journal of a publication: each step is written down before it is sent and after its answer came.
 
-One publication is one version of the library on one site. What belongs to the model as a whole (its own step, and its
-release) stands with one of its versions, the *lead*: see :func:`lead`.
+One publication is one version of the library on one site, under whichever of its addresses: Civitai has several. What belongs
+to the model as a whole (its own step, and its release) stands with one of its versions, the *lead*: see :func:`lead`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from hubman.civitai import auth
 from registry import ids, locks, timestamps
 from registry.database import Registry
 from registry.errors import HubError
@@ -46,6 +47,11 @@ def fingerprint(inputs: object) -> str:
     return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()[:32]
 
 
+def addresses(site: str) -> str:
+    """Every address under which ``site`` has the same pages, as a JSON list for a statement's ``json_each``."""
+    return _text(auth.family(site))
+
+
 class Journal:
     """The publication of one version on one site: the one that is open, else a new one."""
 
@@ -55,10 +61,7 @@ class Journal:
         """``keep_plan`` leaves the plan of what is there already as it is."""
         self._registry = registry
         with registry.transaction() as db:
-            row = db.execute(
-                "SELECT id FROM publications WHERE version_id = ? AND site = ? ORDER BY created_at DESC, id DESC",
-                (version_id, site),
-            ).fetchone()
+            row = _last(registry, version_id, site)
             self.id = row["id"] if row else ids.new_id()
             if row is None:
                 db.execute(
@@ -201,8 +204,8 @@ def published(registry: Registry, version_id: str, site: str) -> Published | Non
 def begun(registry: Registry, version_id: str, site: str) -> bool:
     """Whether anything of this version was sent to this site before."""
     sql = """SELECT 1 FROM publications p JOIN publication_steps s ON s.publication_id = p.id
-        WHERE p.version_id = ? AND p.site = ? LIMIT 1"""
-    return registry.db.execute(sql, (version_id, site)).fetchone() is not None
+        WHERE p.version_id = ? AND p.site IN (SELECT value FROM json_each(?)) LIMIT 1"""
+    return registry.db.execute(sql, (version_id, addresses(site))).fetchone() is not None
 
 
 def lead(registry: Registry, version_ids: Sequence[str], site: str) -> str:
@@ -212,33 +215,39 @@ def lead(registry: Registry, version_ids: Sequence[str], site: str) -> str:
     """
     marks = ", ".join("?" * len(version_ids))
     sql = f"""SELECT p.version_id FROM publications p JOIN publication_steps s ON s.publication_id = p.id
-        JOIN versions v ON v.id = p.version_id WHERE s.name = 'model' AND p.site = ?
+        JOIN versions v ON v.id = p.version_id WHERE s.name = 'model' AND p.site IN (SELECT value FROM json_each(?))
         AND v.model_id IN (SELECT model_id FROM versions WHERE id IN ({marks}))
         ORDER BY p.version_id IN ({marks}) DESC, s.state, p.created_at LIMIT 1"""  # noqa: S608 - placeholders only
-    row = registry.db.execute(sql, (site, *version_ids, *version_ids)).fetchone()
+    row = registry.db.execute(sql, (addresses(site), *version_ids, *version_ids)).fetchone()
     return str(row[0]) if row else version_ids[0]
 
 
 def model_on_site(registry: Registry, model_id: str, site: str) -> int:
     """The Civitai model that another version of this model was published as from here, or 0."""
     sql = """SELECT p.civitai_model_id FROM publications p JOIN versions v ON v.id = p.version_id
-        WHERE v.model_id = ? AND p.site = ? AND p.state IN ('published', 'scheduled', 'unpublished')
+        WHERE v.model_id = ? AND p.site IN (SELECT value FROM json_each(?))
+        AND p.state IN ('published', 'scheduled', 'unpublished')
         ORDER BY p.created_at LIMIT 1"""
-    row = registry.db.execute(sql, (model_id, site)).fetchone()
+    row = registry.db.execute(sql, (model_id, addresses(site))).fetchone()
     return int(row[0]) if row and row[0] else 0
 
 
 def hand_over(registry: Registry, old: str, new: str, site: str) -> None:
     """What was sent as version ``old`` of the library is version ``new`` from now on."""
     with registry.transaction() as db:
-        db.execute("UPDATE publications SET version_id = ? WHERE version_id = ? AND site = ?", (new, old, site))
+        db.execute(
+            "UPDATE publications SET version_id = ? WHERE version_id = ? AND site IN (SELECT value FROM json_each(?))",
+            (new, old, addresses(site)),
+        )
 
 
 def posts_since(registry: Registry, site: str, window: timedelta) -> list[datetime]:
     """When the posts within ``window`` were made from here, the oldest first: the site limits their number."""
     sql = """SELECT s.started_at FROM publication_steps s JOIN publications p ON p.id = s.publication_id
-        WHERE s.name = 'post' AND s.state = 'done' AND s.started_at > ? AND p.site = ? ORDER BY s.started_at"""
-    return [timestamps.parse(row[0]) for row in registry.db.execute(sql, (timestamps.of(now() - window), site))]
+        WHERE s.name = 'post' AND s.state = 'done' AND s.started_at > ?
+        AND p.site IN (SELECT value FROM json_each(?)) ORDER BY s.started_at"""
+    rows = registry.db.execute(sql, (timestamps.of(now() - window), addresses(site)))
+    return [timestamps.parse(row[0]) for row in rows]
 
 
 def now() -> datetime:
@@ -256,8 +265,9 @@ def only_one(registry: Registry) -> AbstractContextManager[None]:
 
 
 def _last(registry: Registry, version_id: str, site: str) -> Any:
-    sql = "SELECT * FROM publications WHERE version_id = ? AND site = ? ORDER BY created_at DESC, id DESC"
-    return registry.db.execute(sql, (version_id, site)).fetchone()
+    sql = """SELECT * FROM publications WHERE version_id = ? AND site IN (SELECT value FROM json_each(?))
+        ORDER BY created_at DESC, id DESC LIMIT 1"""
+    return registry.db.execute(sql, (version_id, addresses(site))).fetchone()
 
 
 def _step(row: Any) -> Step:
@@ -269,5 +279,5 @@ def _step(row: Any) -> Step:
     )
 
 
-def _text(value: dict[str, Any]) -> str:
+def _text(value: object) -> str:
     return msgspec.json.encode(value).decode()

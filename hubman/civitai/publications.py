@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from hubman.civitai.journal import addresses
 from registry.database import Registry
 
 
@@ -27,8 +28,9 @@ class PublicationRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def of(registry: Registry, version_id: str, site: str) -> PublicationRow | None:
     """The newest publication of a version on a site; None where nothing was begun."""
-    sql = "SELECT * FROM publications WHERE version_id = ? AND site = ? ORDER BY created_at DESC, id DESC LIMIT 1"
-    row = registry.db.execute(sql, (version_id, site)).fetchone()
+    sql = """SELECT * FROM publications WHERE version_id = ? AND site IN (SELECT value FROM json_each(?))
+        ORDER BY created_at DESC, id DESC LIMIT 1"""
+    row = registry.db.execute(sql, (version_id, addresses(site))).fetchone()
     if row is None:
         return None
     steps = registry.db.execute(

@@ -37,8 +37,9 @@ STRIPPED: frozenset[Kind] = frozenset({"secret", "path", "user", "e-mail", "prom
 
 _SHOWN = 60
 _PATH = re.compile(
-    r"(?<![\w:/.\\])(?:~?/(?:[\w .@+-]+/)+[\w .@+%()\[\]-]*|[A-Za-z]:[\\/](?:[^\\/:*?\"<>|\n]+[\\/])*[^\\/:*?\"<>|\n]*"
-    r"|\\\\[\w.-]+\\[^:*?\"<>|\n]+)"
+    r"(?<![\w:/.\\])(?:(?i:file):/{1,2}[^\s\"'<>|]{1,1000}"
+    r"|(?:~|(?:\./)?\.\.)?/(?:[\w .@+-]+/)+[\w .@+%()\[\]-]*|[A-Za-z]:[\\/](?:[^\\/:*?\"<>|\n]+[\\/])*[^\\/:*?\"<>|\n]*"
+    r"|\\\\[\w.-]+\\[^:*?\"<>|\n]+|\.\.\\(?:[^\\/:*?\"<>|\n]+\\)+[^\\/:*?\"<>|\n]*)"
 )
 _USER = re.compile(r"(?:[\\/](?:home|Users|Documents and Settings)[\\/])([^\\/\s\"']{1,64})", re.IGNORECASE)
 _SECRET = re.compile(
@@ -73,8 +74,8 @@ def _entry(name: str, value: str, public: Collection[str]) -> Iterator[Revealed]
         return
     if secret := _SECRET.search(value):
         yield Revealed(name=name, kind="secret", shown=f"{secret[0][:6]}…")
-    elif _SECRET_NAME.search(name) and value.strip() not in {"", "None", "null"}:
-        yield Revealed(name=name, kind="secret", shown=f"{len(value)} characters")
+    elif hidden := next(_named_secrets(name, value), ""):
+        yield Revealed(name=name, kind="secret", shown=f"{len(hidden)} characters")
     if mail := _MAIL.search(value):
         yield Revealed(name=name, kind="e-mail", shown=mail[0][:_SHOWN])
     for path in dict.fromkeys(_paths(value)):
@@ -88,6 +89,23 @@ def _entry(name: str, value: str, public: Collection[str]) -> Iterator[Revealed]
         yield Revealed(name=name, kind="captions", shown=_short(value))
 
 
+def _named_secrets(name: str, value: str) -> Iterator[str]:
+    """What stands under a name that only secrets have, here or anywhere inside a value that is JSON."""
+    waiting: list[tuple[str, Any]] = [(name, value)]
+    while waiting:
+        name, one = waiting.pop()
+        if isinstance(one, str):
+            document = _document(one)
+            if document is not None:
+                waiting.append((name, document))
+            elif _SECRET_NAME.search(name) and one.strip() not in {"", "None", "null"}:
+                yield one
+        elif isinstance(one, dict):
+            waiting += one.items()
+        elif isinstance(one, list):
+            waiting += [(name, inner) for inner in one]
+
+
 def _paths(value: str) -> Iterator[str]:
     for text in _texts(value):
         for match in _PATH.finditer(text):
@@ -95,12 +113,8 @@ def _paths(value: str) -> Iterator[str]:
 
 
 def _texts(value: str) -> Iterator[str]:
-    """The texts inside a value that may be JSON: backslashes of Windows are doubled there."""
-    document = _document(value)
-    if document is None:
-        yield value
-        return
-    waiting = [document]
+    """The texts inside a value that may be JSON, also as a text in JSON: backslashes of Windows are doubled there."""
+    waiting: list[Any] = [value]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):
@@ -108,7 +122,11 @@ def _texts(value: str) -> Iterator[str]:
         elif isinstance(one, list):
             waiting += one
         elif isinstance(one, str):
-            yield one
+            document = _document(one)
+            if document is None:
+                yield one
+            else:
+                waiting.append(document)
 
 
 def _document(value: str) -> Any:
@@ -178,7 +196,7 @@ def _mapped(value: Any) -> Any:
         return {_mapped(name): _mapped(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_mapped(inner) for inner in value]
-    return _PATH.sub(lambda match: _last(match[0]), value) if isinstance(value, str) else value
+    return _without_folders(value) if isinstance(value, str) else value
 
 
 def _last(path: str) -> str:

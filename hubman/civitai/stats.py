@@ -8,6 +8,7 @@ import msgspec
 
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import MissingError
+from hubman.civitai.journal import addresses
 from hubman.civitai.records import RemoteModel
 from registry import civitai_stats, timestamps
 from registry.civitai_stats import Counts
@@ -16,7 +17,7 @@ from registry.database import Registry
 _PUBLISHED = """
 SELECT p.version_id, m.name AS model, v.name, p.url, p.civitai_model_id, p.civitai_version_id FROM publications p
     JOIN versions v ON v.id = p.version_id JOIN models m ON m.id = v.model_id
-    WHERE p.site = ? AND p.state IN ('published', 'scheduled') AND p.civitai_version_id IS NOT NULL
+    WHERE p.site IN (SELECT value FROM json_each(?)) AND p.state IN ('published', 'scheduled') AND p.civitai_version_id IS NOT NULL
     ORDER BY m.name, p.created_at, p.id
 """
 
@@ -26,7 +27,7 @@ def pull(registry: Registry, client: Civitai, version_ids: Collection[str] = ())
 
     A model is asked for once, however many versions it has. Raises :class:`CivitaiError` when the site can't be asked.
     """
-    rows = registry.db.execute(_PUBLISHED, (client.site,)).fetchall()
+    rows = registry.db.execute(_PUBLISHED, (addresses(client.site),)).fetchall()
     mine = [Counts(**dict(row)) for row in rows if not version_ids or row["version_id"] in version_ids]
     models = {number: _model(client, number) for number in dict.fromkeys(one.civitai_model_id for one in mine)}
     found = tuple(_counted(one, models[one.civitai_model_id]) for one in mine)

@@ -25,10 +25,11 @@ def of_form(registry: Registry, form: PublishForm) -> list[Finding]:
 
 
 def of_page(
-    form: PublishForm, *, repo: str, account: Account, found: Repository | None, is_ours: bool
+    form: PublishForm, *, repo: str, account: Account, found: Repository | None, is_ours: bool, draft: bool = False
 ) -> list[Finding]:
     """The Hub's own rules. ``found`` is the repository as it is now; ``is_ours`` if it was made by publishing this model."""
-    return [*_account(repo, account), *_repository(repo, found, is_ours=is_ours), *_licence(form), *_gallery(form)]
+    there = _repository(repo, found, is_ours=is_ours, draft=draft)
+    return [*_account(repo, account), *there, *_licence(form), *_gallery(form)]
 
 
 def _account(repo: str, account: Account) -> Iterator[Finding]:
@@ -42,9 +43,13 @@ def _account(repo: str, account: Account) -> Iterator[Finding]:
         yield _error("hub-owner", f"{owner} is not yours", f"the token's owner can write to {yours}")
 
 
-def _repository(repo: str, found: Repository | None, *, is_ours: bool) -> Iterator[Finding]:
+def _repository(repo: str, found: Repository | None, *, is_ours: bool, draft: bool) -> Iterator[Finding]:
+    if found is not None and draft and not found.is_private:
+        hint = "choose another name with --repo, or publish it without --draft"
+        yield _error("hub-public", f"{repo} is public already, and a draft in it would be seen by all", hint)
     if found is not None and found.files and not is_ours:
-        message = f"{repo} is there already, and its README.md is replaced"
+        also = ", and all that it holds becomes public" if found.is_private and not draft else ""
+        message = f"{repo} is there already, and its README.md is replaced{also}"
         hint = "choose another name with --repo, or accept it"
         yield Finding(level="warning", code="hub-exists", message=message, hint=hint, is_harmless=False)
 

@@ -48,7 +48,7 @@ def publish(
     ``accept`` names the warnings that a person answers for. Raises :class:`PreflightError` naming all that stands in the way, and
     :class:`HubError` for refusals, after which the same call goes on. A dry run only tells.
     """
-    target, checked = check(registry, hub, form, repo=repo, report=report)
+    target, checked = check(registry, hub, form, repo=repo, draft=draft, report=report)
     told = finding.accepted(checked, accept)
     if not dry_run and (in_the_way := finding.blocking(told)):
         raise PreflightError(in_the_way)
@@ -69,7 +69,7 @@ def publish(
 
 
 def check(
-    registry: Registry, hub: Hub, form: PublishForm, *, repo: str = "", report: Report
+    registry: Registry, hub: Hub, form: PublishForm, *, repo: str = "", draft: bool = False, report: Report
 ) -> tuple[str, list[Finding]]:
     """(OWNER/NAME of the repository, every finding); nothing is sent."""
     report(Progress(stage="check", message="account"))
@@ -78,7 +78,7 @@ def check(
     target = page.repository(form, account.name, repo or known)
     report(Progress(stage="check", message=target))
     there = hub.repository(target)
-    found = checks.of_page(form, repo=target, account=account, found=there, is_ours=known == target)
+    found = checks.of_page(form, repo=target, account=account, found=there, is_ours=known == target, draft=draft)
     return target, sorted([*found, *checks.of_form(registry, form)], key=lambda one: one.level)
 
 
@@ -97,7 +97,7 @@ def _send(
     told = {"form": form, "repo": found.repo, "uploads": [[upload.name, upload.sha256] for upload in found.uploads]}
     log = journal.Journal(registry, form.version_ids[0], hub.site, msgspec.json.encode(told))
     sender = Sender(hub, found, log, report)
-    sender.send(private=draft, message=f"{form.name}: {', '.join(part.name for part in form.parts)}")
+    sender.send(draft=draft, message=f"{form.name}: {', '.join(part.name for part in form.parts)}")
     if not draft:
         sender.make_public()
     log.close("draft" if draft else "published", model_id=0, version_id=0, post_id=0, file_id=0, url=url)

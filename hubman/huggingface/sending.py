@@ -24,9 +24,15 @@ class Sender:
     ) -> None:
         self._hub, self._page, self._log, self._report, self._sleep = hub, page, log, report, sleep
 
-    def send(self, *, private: bool, message: str) -> None:
-        """Everything that the page is made of, and a look at it that it is there."""
-        self._repository(private=private)
+    def send(self, *, draft: bool, message: str) -> None:
+        """Everything that the page is made of, and a look at it that it is there.
+
+        A new repository is private until :meth:`make_public`, so that nobody sees it half filled. Raises
+        :class:`HubRefusedError` for a draft where all can see the repository.
+        """
+        self._repository()
+        if draft:
+            self._refuse_public()
         for upload in self._page.uploads:
             if upload.name != README:
                 self._file(upload)
@@ -36,16 +42,26 @@ class Sender:
     def make_public(self) -> None:
         found = self._look()
         if found is None or found.is_private:
+            # Its owner may have hidden it since it was made public: the site's word counts, not the journal's.
+            self._log.forget("public")
             self._step("public", self._page.repo, lambda: self._hub.make_public(self._page.repo))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def _repository(self, *, private: bool) -> None:
+    def _repository(self) -> None:
         step = self._log.step("repo")
         if step is not None and step.state == "done" and self._look() is None:
             # Deleted on the site since: nothing of what was sent is left.
             self._log.forget_all()
-        self._step("repo", self._page.repo, lambda: self._hub.create(self._page.repo, private=private))
+        self._step("repo", self._page.repo, lambda: self._hub.create(self._page.repo, private=True))
+
+    def _refuse_public(self) -> None:
+        found = self._look()
+        if found is not None and not found.is_private:
+            raise HubRefusedError(
+                f"{self._page.repo} is public, and a draft in it would be seen by all",
+                "choose another name with --repo",
+            )
 
     def _file(self, upload: Upload) -> None:
         def send() -> None:

@@ -148,6 +148,50 @@ def test_a_draft_is_a_private_repository_that_the_next_call_opens(
     assert site.count("POST", "/api/repos/create") == 1
 
 
+def test_a_draft_never_goes_into_a_public_repository(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str
+) -> None:
+    put(registry, hub, version_id)
+    page = site.repos[REPO].files["README.md"]
+    with pytest.raises(PreflightError, match="is public already"):
+        put(registry, hub, version_id, draft=True, told={"description": "Not for all."})
+    assert site.repos[REPO].files["README.md"] == page
+
+
+def test_a_repository_that_becomes_public_after_the_checks_gets_no_draft(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str
+) -> None:
+    def opens(event: Progress) -> None:
+        if event.data.get("step") == "repo" and event.data.get("state") == "done":
+            site.repos[REPO].is_private = False
+
+    with pytest.raises(HubError, match="would be seen by all"):
+        put(registry, hub, version_id, draft=True, report=opens)
+    assert site.repos[REPO].files == {}
+
+
+def test_nobody_sees_a_repository_before_all_is_in_it(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str
+) -> None:
+    half: list[str] = []
+
+    def looks(event: Progress) -> None:
+        half.extend(name for name, repo in site.repos.items() if not repo.is_private and not repo.files)
+
+    put(registry, hub, version_id, report=looks)
+    assert (half, site.repos[REPO].is_private) == ([], False)
+
+
+def test_a_repository_that_its_owner_hid_is_public_again(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str
+) -> None:
+    put(registry, hub, version_id, draft=True)
+    for _ in range(2):
+        put(registry, hub, version_id)
+        assert not site.repos[REPO].is_private
+        site.repos[REPO].is_private = True
+
+
 def test_several_versions_share_a_repository(
     site: HubServer, hub: Hub, registry: Registry, version_id: str, tmp_path: Path
 ) -> None:

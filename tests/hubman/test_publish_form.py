@@ -183,7 +183,8 @@ def test_every_architecture_has_names_of_civitai_s() -> None:
 @pytest.mark.parametrize(
     ("told", "source", "architecture", "name", "is_sure"),
     [
-        ("SD 1.5", "user", "sd1", "SD 1.5", True), ("SD 1.5", "header", "sd1", "SD 1.5", True),
+        ("SD 1.5", "user", "sd1", "SD 1.5", True), ("SD 1.5", "header", "sd1", "SD 1.5", False),
+        ("SD 1.4", "header", "sd1", "SD 1.4", True), ("Chroma", "header", "chroma", "Chroma", True),
         ("sd1.5", "sidecar", "sd1", "SD 1.5", True), ("stable-diffusion-v1-5", "sidecar", "", "SD 1.5", True),
         ("Pony", "guess", "sdxl", "Pony", False), ("SDXL 1.0", "guess", "sdxl", "SDXL 1.0", False),
         ("Other", "training", "sdxl", "", False), ("Other", "user", "sdxl", "Other", True), ("Other", "training", "tiny", "Other", True),
@@ -192,13 +193,41 @@ def test_every_architecture_has_names_of_civitai_s() -> None:
     ],
 )  # fmt: skip
 def test_a_base_model_is_exact_or_asked(told: str, source: str, architecture: str, name: str, is_sure: bool) -> None:
-    found = form_base.of(told, source, architecture)
+    found = form_base.of(told, source, architecture, {})
     assert (found.name, found.is_sure) == (name, is_sure)
 
 
 @pytest.mark.parametrize("name", sorted(contract.base_models()))
 def test_an_exact_name_stays_itself(name: str) -> None:
     assert form_base.named(name) == name
+
+
+@pytest.mark.parametrize(
+    ("told", "architecture", "metadata", "is_sure"),
+    [
+        ("SDXL 1.0", "sdxl", {"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"}, False),
+        ("SDXL 1.0", "sdxl", {"ss_base_model_version": "sdxl_base_v1-0", "ss_sd_model_name": "my_merge.safetensors"}, False),
+        ("SDXL 1.0", "sdxl", {"ss_sd_model_name": "sd_xl_base_1.0.safetensors"}, True),
+        ("SDXL 1.0", "sdxl", {"ss_new_sd_model_hash": "31e35c80fc4829d14f90153f4c74cd59c90b779f6afe05a74cd6120b893f7e5b"}, True),
+        ("SD 1.5", "sd1", {"ss_base_model_version": "sd_v1"}, False),
+        ("SD 1.5", "sd1", {"ss_sd_model_name": "v1-5-pruned-emaonly.safetensors"}, True),
+        ("SD 1.5", "sd1", {"ss_sd_model_name": "anything-v1.5.safetensors"}, False),
+        ("Flux.1 D", "flux", {"ss_base_model_version": "flux1"}, False),
+        ("Flux.1 D", "flux", {"ss_sd_model_name": "flux1-dev.safetensors"}, True),
+        ("Wan Video 14B t2v", "wan", {}, True),
+    ],
+)  # fmt: skip
+def test_the_usual_base_is_asked_unless_the_header_names_it(
+    told: str, architecture: str, metadata: dict[str, str], is_sure: bool
+) -> None:
+    assert form_base.of(told, "header", architecture, metadata).is_sure == is_sure
+
+
+def test_what_a_trainer_writes_for_every_base_is_asked(registry: Registry, tmp_path: Path) -> None:
+    said = {"ss_base_model_version": "sd_v1", "ss_network_module": "networks.lora"}
+    version_id = index_file(registry, write_lora(tmp_path / "ink.safetensors", metadata=said))
+    part = form_of(registry, version_id).parts[0]
+    assert (part.base_model, part.sources["base_model"]) == ("SD 1.5", "guess")
 
 
 def test_a_guessed_base_model_is_asked_and_a_said_one_is_not(registry: Registry, tmp_path: Path) -> None:

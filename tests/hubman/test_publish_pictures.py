@@ -87,6 +87,18 @@ def test_what_stands_behind_a_jpeg_is_cut_off() -> None:
     assert cleaned(data + b"SECRET video") == cleaned(data)
 
 
+def test_nothing_is_told_between_the_scans_of_a_progressive_jpeg() -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 48), 60).convert("RGB").save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    scans = data.count(b"\xff\xda")
+    told = b"\xff\xfe\x00\x0e\xff\xd9SECRET1234" + b"\xff\xe1\x00\x0cSECRET1234"
+    less = cleaned(data.replace(b"\xff\xda", told + b"\xff\xda"))
+    assert (scans > 2, SECRET in less, less.count(b"\xff\xda")) == (True, False, scans)
+    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(less)) as after:
+        assert before.tobytes() == after.tobytes()
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_cut_picture_is_refused_in_words(kind: str) -> None:
     data = telling(kind)

@@ -44,6 +44,11 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
         ("a", "/home/ann/x/y.png", {"path", "user"}), ("a", "/Users/ann/x", {"path", "user"}), ("a", "D:\\data\\x", {"path"}),
         ("a", "C:/Users/ann/a", {"path", "user"}), ("a", "\\\\server\\share\\x", {"path"}), ("a", "~/loras/x", {"path"}),
         ("a", "/mnt/disk/pictures", {"path"}), ("a", '{"/data/x/1_a": {"n": 1}}', {"path"}),
+        ("a", "file:///data/alice/img", {"path"}), ("a", "FILE:///C:/Users/ann/a%20b", {"path", "user"}),
+        ("a", "../alice/private/x", {"path"}), ("a", "..\\alice\\x", {"path"}), ("a", "./../alice/x", {"path"}),
+        ("a", '{"wandb_api_key": "x"}', {"secret"}), ("a", '{"to": [{"password": "x"}]}', {"secret"}),
+        ("a", '{"to": "{\\"api_key\\": \\"x\\"}"}', {"secret"}), ("a", '{"token": 3, "password": "", "api_key": null}', set()),
+        ("a", '{"to": "{\\"dir\\": \\"D:\\\\\\\\data\\\\\\\\x\\"}"}', {"path"}), ("a", "and so on.../or", set()),
         ("a", "networks.lora", set()), ("a", "1/2", set()), ("a", "and/or", set()), ("a", "https://civitai.com/models/1", set()),
         ("a", "torch.optim.adamw.AdamW(weight_decay=0.01)", set()), ("a", "base.safetensors", set()), ("a", "512x512", set()),
         ("a", "2025-01-01T10:00:00", set()), ("a", "stable-diffusion-v1-5/stable-diffusion-v1-5", set()), ("ss_seed", "42", set()),
@@ -64,6 +69,17 @@ def test_a_secret_is_not_shown_and_a_public_prompt_is_none() -> None:
     shown = [found.shown for found in reveal.of({"a": SECRET, "wandb_api_key": "0123456789abcdef"})]
     assert not any(SECRET[8:] in text or "0123" in text for text in shown)
     assert reveal.of({"prompt": "a boat"}, public={"a boat"}) == ()
+
+
+def test_a_copy_tells_no_secret_of_a_settings_file_and_no_folder_of_an_address() -> None:
+    told = {
+        "config": json.dumps({"wandb_api_key": "0123456789abcdef", "steps": 10}),
+        "from": json.dumps({"dir": "file:///data/alice/img", "up": "../alice/private/x"}),
+        "in": json.dumps({"text": json.dumps({"dir": "D:\\new\\x"})}),
+    }
+    assert reveal.stripped(told, autov3="") == {
+        "from": json.dumps({"dir": "img", "up": "x"}), "in": json.dumps({"text": json.dumps({"dir": "x"})}),
+    }  # fmt: skip
 
 
 def test_this_machine_s_user_is_found_as_a_word(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hubman.civitai import after, errors, handoff, stats
 from hubman.civitai.client import Civitai
 from hubman.cli import main
+from hubman.progress import Progress
 from hubman.sandbox import Fault, encoding, validation
 from registry import civitai_stats, edits, library, previews
 from registry.database import Registry
@@ -89,6 +90,29 @@ def test_an_edit_makes_nothing_public(site: Bench, client: Civitai, registry: Re
     the_only_one(site, status="Draft", name="Renamed")
 
 
+@pytest.mark.parametrize("way", [{"draft": True}, {"draft": True, "dry_run": True}])
+def test_what_is_public_can_not_be_changed_as_a_draft(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, way: dict[str, bool]
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    with pytest.raises(HubError, match=r"published already.*--edit"):
+        publish_now(registry, client, version_id, description="Not yet.", **way)
+    assert "Not yet." not in site.sandbox.models_named(NAME)[0]["description"]
+
+
+def test_a_draft_leaves_the_words_of_a_public_page_alone(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    first = make_version(registry, tmp_path)
+    second = add_version(registry, tmp_path, first)
+    publish_now(registry, client, first, second)
+    after.unpublish(registry, client, [first])
+    done = publish_now(registry, client, first, draft=True, description="Not yet.")
+    assert "Not yet." not in site.sandbox.models_named(NAME)[0]["description"]
+    assert any("--edit changes them" in note for note in done.notes)
+
+
 def test_hidden_is_hidden_and_published_again_is_the_same_page(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
@@ -100,6 +124,23 @@ def test_hidden_is_hidden_and_published_again_is_the_same_page(
     assert library.version(registry, version_id).published_url is None
     again = publish_now(registry, client, version_id)
     assert (again.status, again.model_id, again.version_id) == ("published", done.model_id, done.version_id)
+    the_only_one(site)
+
+
+def test_what_went_live_before_the_program_was_killed_can_be_hidden(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    def dies(event: Progress) -> None:
+        if event.message == "publish model: done":
+            raise KeyboardInterrupt
+
+    version_id = make_version(registry, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        publish_now(registry, client, version_id, report=dies)
+    the_only_one(site)
+    assert after.unpublish(registry, client, [version_id]).is_whole
+    assert site.sandbox.models_named(NAME)[0]["status"] == "Unpublished"
+    assert publish_now(registry, client, version_id).status == "published"
     the_only_one(site)
 
 
@@ -147,11 +188,31 @@ def test_a_file_that_was_made_again_takes_the_place_of_the_public_one(
     path = Path(library.version(registry, version_id).files[0].places[0].path)
     mended = index_file(registry, write_lora(path, seed=77))
     previews.add_preview(registry, mended, write_png(tmp_path / "x.png", "red"), generation=GENERATION)
-    again = publish_now(registry, client, mended, edit=True, replace=True, version_name="v1.0")
+    told: dict[str, Any] = {"edit": True, "replace": True, "version_name": "v1.0"}
+    dry = publish_now(registry, client, mended, dry_run=True, **told)
+    assert [one.path for one in dry.requests if "modelFile" in one.path]
+    assert not [one.path for one in dry.requests if one.path.endswith("model.upsert")]
+    again = publish_now(registry, client, mended, **told)
     assert (again.model_id, again.version_id) == (done.model_id, done.version_id)
     (there,) = site.sandbox.models_named(NAME)
     assert held_bytes(site, there["versions"][0]) == path.read_bytes()
     assert len(there["versions"][0]["files"]) == 1
+
+
+def test_what_was_published_under_one_name_of_the_site_is_known_under_the_others(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    client.site = "https://civitai.com"
+    done = publish_now(registry, client, version_id)
+    client.site = "https://www.civitai.red"
+    again = publish_now(registry, client, version_id)
+    assert (again.status, again.model_id, again.version_id) == ("published", done.model_id, done.version_id)
+    the_only_one(site)
+    assert after.unpublish(registry, client, [version_id]).model_id == done.model_id
+    client.site = "https://elsewhere.example"
+    with pytest.raises(HubError, match="was not published on"):
+        after.unpublish(registry, client, [version_id])
 
 
 def test_a_page_from_another_machine_is_known_again(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hubman.civitai import after
 from hubman.jobs.records import Job
 from hubman.progress import Progress
 from hubman.sandbox import Fault
@@ -18,12 +19,13 @@ from tests.support.civitai import Bench, write_lora, write_png
 from tests.support.hub_server import TOKEN, hub_server
 from tests.support.jobs import fake_job
 from tests.support.publish_screens import form, run_job, the_page, to_row, told, value
-from tests.support.publishing import GENERATION, NAME, publish_now
+from tests.support.publishing import GENERATION, NAME, add_version, publish_now
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tui import publish_steps
 from tui.app import HubmanApp
 from tui.html_content import content
 from tui.publish_steps import Transfer
+from tui.publishing import Target
 from tui.screens.publish import PublishScreen
 from tui.screens.publish_run import PublishRunScreen
 from tui.widgets.dialogs import Confirm
@@ -179,6 +181,23 @@ async def test_a_publication_is_cancelled_refused_gone_on_with_and_corrected(
         await press(pilot, "p", "y")
         assert run_job(app, started[2]).state == "done"
         assert the_page(site)["status"] == "Published"
+
+
+def test_a_version_that_is_not_out_is_published_beside_one_that_is(
+    site: Bench, home: Path, version_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBMAN_CIVITAI_URL", Target("civitai"))
+    with site.client() as client, Registry(home) as registry:
+        publish_now(registry, client, version_id)
+        assert publish_steps.begun(registry, [version_id], Target("civitai")).is_out
+        both = [version_id, add_version(registry, tmp_path, version_id)]
+        known = publish_steps.begun(registry, both, Target("civitai"))
+        assert (known.is_out, known.is_cut_off) == (False, False)
+        publish_now(registry, client, *both, edit=known.is_out)
+        assert [version["status"] for version in site.sandbox.models_named(NAME)[0]["versions"]] == ["Published"] * 2
+        assert publish_steps.begun(registry, both, Target("civitai")).is_out
+        after.unpublish(registry, client, both[1:])
+        assert not publish_steps.begun(registry, both, Target("civitai")).is_out
 
 
 async def test_the_hub_is_the_second_destination(

@@ -145,7 +145,7 @@ class PublishScreen(PublishView):
         versions, target = draft.form.version_ids, draft.target
 
         def read(registry: Registry) -> Begun:
-            return publish_steps.begun(registry, versions, publishing.site_of(registry, target))
+            return publish_steps.begun(registry, versions, target)
 
         self.in_thread(read, self._went_on, group="begun", failed=lambda _: None)
 

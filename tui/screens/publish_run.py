@@ -65,7 +65,7 @@ class PublishRunScreen(HubScreen):
         self._show()
         versions, target = self._form.version_ids, self._target
         self.in_thread(
-            lambda registry: publish_steps.begun(registry, versions, publishing.site_of(registry, target)),
+            lambda registry: publish_steps.begun(registry, versions, target),
             self._read,
             group="steps",
             failed=lambda _: None,
