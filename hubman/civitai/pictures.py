@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import CivitaiError, MissingError
+from hubman.civitai.errors import CivitaiError, RateLimitError, RegionError, UnavailableError
 from hubman.civitai.records import RemoteImage
 from hubman.civitai.showing import fetch_one
 from registry.database import Registry
@@ -41,7 +41,8 @@ def _is_fit(image: RemoteImage, wanted: Wanted) -> bool:
 def fetch(registry: Registry, client: Civitai, version_id: str, images: Sequence[RemoteImage], wanted: Wanted) -> int:
     """Fetch those that are wanted and not there yet; returns how many were new.
 
-    One that is gone or can't be read is left out. Raises :class:`CivitaiError` where the site can't be reached.
+    One that is gone, too large, nowhere or unreadable is left out. Raises :class:`UnavailableError`,
+    :class:`RateLimitError` or :class:`RegionError` where none can be had now.
     """
     sql = "SELECT name FROM previews WHERE version_id = ?"
     there = {Path(row[0]).stem for row in registry.db.execute(sql, (version_id,))}
@@ -52,13 +53,10 @@ def fetch(registry: Registry, client: Civitai, version_id: str, images: Sequence
             continue
         try:
             fetch_one(registry, client, version_id, image, position, image.meta)
-        except (MissingError, DamagedFileError) as error:
-            _log.warning("picture %s is left out: %s", name, error)
-            continue
-        except CivitaiError as error:
-            if error.status and error.status < 500 and error.status != 429:
-                _log.warning("picture %s is left out: %s", name, error)
-                continue
+            new += 1
+        except (UnavailableError, RateLimitError, RegionError):
             raise
-        new += 1
+        except (CivitaiError, DamagedFileError) as error:
+            # Whatever else there is about it will be the same the next time: the run would never get past it.
+            _log.warning("picture %s is left out: %s", name, error)
     return new

@@ -13,7 +13,8 @@ from hubman import config
 from hubman.civitai.archived import archived
 from hubman.civitai.enrich import Enriched
 from hubman.civitai.errors import UnavailableError
-from hubman.civitai.pictures import Wanted
+from hubman.civitai.pictures import Wanted, fetch
+from hubman.civitai.records import RemoteImage
 from hubman.civitai.wanted import wanted
 from hubman.cli.main import run
 from hubman.progress import Progress
@@ -479,6 +480,22 @@ def test_a_picture_that_is_gone_is_left_out_and_a_host_that_is_down_is_asked_aga
     here.site.sandbox.settings.faults = [Fault("/media/", status=404)]
     assert here.enrich().pictures == 1
     assert [one.generation["prompt"] for one in library.version(here.registry, version_id).previews] == ["green"]
+
+
+def test_odd_pictures_are_left_out_and_the_run_goes_on(here: Desk, tmp_path: Path) -> None:
+    """One too large, one that leads in circles, one at an address that is none: they are odd the next time too."""
+    examples = [(write_png(tmp_path / f"{c}.png", c), {"prompt": c}) for c in ("red", "green", "white")]
+    version_id, seeded = here.shared("Harbor", previews=examples)
+    large, circling, _ = here.site.sandbox.world.store.children("image", seeded.post_id)
+    way = {"Location": f"{here.site.sandbox.world.storage}/media/{circling['url']}/x.png"}
+    here.site.sandbox.settings.faults = [
+        Fault(f"/media/{large['url']}", status=200, body="x" * (65 << 20)),
+        Fault(f"/media/{circling['url']}", status=302, headers=way, times=9),
+    ]
+    assert here.enrich().pictures == 1
+    assert [one.generation["prompt"] for one in library.version(here.registry, version_id).previews] == ["white"]
+    nowhere = RemoteImage(id=5, type="image", url="ftp://image.example/5.jpeg")
+    assert fetch(here.registry, here.client, version_id, [nowhere], Wanted()) == 0
 
 
 # the commands ---------------------------------------------------------------------------------------------------------
