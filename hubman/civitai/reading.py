@@ -109,13 +109,19 @@ class Reading:
         return version_from(raw, as_of=as_of)
 
     def by_hash_ids(self, sha256s: list[str]) -> tuple[HashMatch, ...]:
-        """Which of these SHA-256 hashes Civitai knows; any number of them, in no order."""
+        """Which of these SHA-256 hashes Civitai knows; any number of them, in no order.
+
+        What the site tells of one may be incomplete, even without its hash. Raises :class:`UnavailableError` for an
+        answer that is no list, for it says of no hash that it is unknown.
+        """
         found: list[HashMatch] = []
         for start in range(0, len(sha256s), HASHES_AT_ONCE):
             batch = [value.upper() for value in sha256s[start : start + HASHES_AT_ONCE]]
             path = "/api/v1/model-versions/by-hash/ids"
             raw = self._transport.ask("POST", path, read_json, what="hashes", json=batch)
-            found.extend(lenient.decode_list(HashMatch, raw, "hashes"))
+            if not isinstance(raw, list):
+                raise UnavailableError("Civitai's answer about hashes is no list", "try again in a few minutes")
+            found.extend(lenient.decode(HashMatch, item if isinstance(item, Mapping) else {}, "hashes") for item in raw)
         return tuple(found)
 
     def models(self, numbers: Sequence[int]) -> Iterator[RemoteModel]:

@@ -272,6 +272,30 @@ def test_a_short_list_deletes_nothing(here: Desk) -> None:
     assert not _model(here, version_id).upstream_deleted
 
 
+def test_an_answer_about_hashes_that_can_not_be_read_is_no_miss(here: Desk) -> None:
+    version_id, seeded = here.shared("Harbor")
+    here.file("mine")
+    sha256 = library.version(here.registry, version_id).files[0].sha256.upper()
+    ids = "/by-hash/ids"
+    for body, misses in (
+        ([{"modelVersionId": seeded.version_id, "hash": sha256}], 1),
+        ([{"modelId": 1, "modelVersionId": 2, "hash": None}], 0),
+        ([None], 0),
+    ):
+        here.site.sandbox.settings.faults = [Fault(ids, status=200, body=json.dumps(body))]
+        here.enrich(again=True, wanted=NO_PICTURES)
+        told = {one.sha256: one.asked_at for one in upstream_hashes.known(here.registry)}
+        assert told.pop(sha256.lower()) == ""
+        assert len(list(filter(None, told.values()))) == misses, body
+        with here.registry.transaction() as db:
+            db.execute("DELETE FROM upstream_hashes")
+    for body in ({"error": "busy"}, None):
+        here.site.sandbox.settings.faults = [Fault(ids, status=200, body=json.dumps(body))]
+        with pytest.raises(UnavailableError):
+            here.enrich()
+    assert here.enrich().found == 1
+
+
 def test_what_was_written_stays_when_it_fails_or_is_stopped_midway(here: Desk) -> None:
     known = [here.shared(f"Model {number}")[0] for number in range(3)]
 
