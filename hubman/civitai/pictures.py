@@ -6,36 +6,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import CivitaiError, RateLimitError, RegionError, UnavailableError
 from hubman.civitai.records import RemoteImage
 from hubman.civitai.showing import fetch_one
+from hubman.civitai.wanted import Wanted, chosen
 from registry.database import Registry
 from registry.errors import DamagedFileError
 
 _log = logging.getLogger(__name__)
-_TYPES = frozenset({"image", "video"})
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which pictures of each version come along. ``highest_level`` is one of Civitai's bits; 0 means any."""
-
-    count: int = 4
-    highest_level: int = 0
-    is_archive: bool = False
-    """Also for versions that have pictures already."""
-
-
-def chosen(images: Sequence[RemoteImage], wanted: Wanted) -> list[RemoteImage]:
-    """The first pictures and videos that are wanted. One whose level nobody told is left out where there is a highest."""
-    fitting = [image for image in images if image.type in _TYPES and image.url and _is_fit(image, wanted)]
-    return fitting[: wanted.count]
-
-
-def _is_fit(image: RemoteImage, wanted: Wanted) -> bool:
-    return not wanted.highest_level or 0 < image.nsfw_level < 2 * wanted.highest_level
 
 
 def fetch(registry: Registry, client: Civitai, version_id: str, images: Sequence[RemoteImage], wanted: Wanted) -> int:

@@ -13,9 +13,9 @@ from hubman import config
 from hubman.civitai.archived import archived
 from hubman.civitai.enrich import Enriched
 from hubman.civitai.errors import UnavailableError
-from hubman.civitai.pictures import Wanted, fetch
+from hubman.civitai.pictures import fetch
 from hubman.civitai.records import RemoteImage
-from hubman.civitai.wanted import wanted
+from hubman.civitai.wanted import Wanted, wanted
 from hubman.cli.main import run
 from hubman.progress import Progress
 from hubman.sandbox import Fault, seed_model
