@@ -28,6 +28,8 @@ from hubman.progress import Report, silent
 HASHES_AT_ONCE = 2500
 """Of the 10,000 that by-hash/ids takes: a larger request is slow to answer, and a lost one is asked again whole."""
 MODELS_AT_ONCE = 100
+PAGES_OF_IDS = 3
+"""Pages that are followed at most: a site that ignores what was asked for would have a million models to tell of."""
 Params = Sequence[tuple[str, str]]
 
 
@@ -129,11 +131,13 @@ class Reading:
         for start in range(0, len(numbers), MODELS_AT_ONCE):
             batch = numbers[start : start + MODELS_AT_ONCE]
             wanted = {"ids": ",".join(map(str, batch)), "nsfw": "true", "limit": MODELS_AT_ONCE}
-            page = self._models_at("/api/v1/models?" + urlencode(wanted))
-            yield from page.items
-            while page.next_page:
-                page = self._models_at(page.next_page)
+            url = "/api/v1/models?" + urlencode(wanted)
+            for _ in range(PAGES_OF_IDS):
+                page = self._models_at(url)
                 yield from page.items
+                url = page.next_page
+                if not url:
+                    break
 
     def media(self, url: str, *, limit: int = 64 << 20) -> bytes:
         """The bytes of a picture; the key is not sent unless the site itself serves it. Seen once, it is kept.
