@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from hubman.civitai import facts
@@ -49,9 +49,10 @@ def _say(registry: Registry, number: int, said: dict[str, object]) -> None:
 def ask(run: Asking, numbers: Sequence[int], write: Write) -> None:
     """Ask for these models' pages, a hundred a request, and keep them; ``write`` gets them in the same transaction.
 
-    A model that a list leaves out is asked for by itself while requests are left, and only the site's own word that
+    A model that the lists leave out is asked for by itself while requests are left, and only the site's own word that
     there is none marks it as gone: a list may be short for other reasons.
     """
+    left_out: set[int] = set()
     for start in range(0, len(numbers), MODELS_AT_ONCE):
         batch = numbers[start : start + MODELS_AT_ONCE]
         run.report(Progress(stage="read pages", done=start, total=len(numbers), unit="models"))
@@ -60,8 +61,20 @@ def ask(run: Asking, numbers: Sequence[int], write: Write) -> None:
         told = [(raw, model_from(raw)) for raw in run.client.models_raw(batch)]
         told = [(raw, model) for raw, model in told if model.id in set(batch)]
         _take(run, told, write)
-        for number in sorted(set(batch) - {model.id for _, model in told}):
-            _take(run, list(_alone(run, number)), write)
+        left_out |= set(batch) - {model.id for _, model in told}
+    for number in _doubtful(run, left_out):
+        _take(run, list(_alone(run, number)), write)
+
+
+def _doubtful(run: Asking, numbers: Collection[int]) -> list[int]:
+    """Those to ask for one by one, what waited longest first: the requests may not suffice for all.
+
+    One of which the site said lately that it is gone is left: were it back, a list would tell.
+    """
+    pages, since = archive.pages(run.registry), _fresh_since(run)
+    found = [pages.get(number) or archive.Page(number=number, asked_at="") for number in numbers]
+    due = [page for page in found if run.again or not page.gone_at or page.asked_at <= since]
+    return [page.number for page in sorted(due, key=lambda page: (page.asked_at, page.number))]
 
 
 def _take(run: Asking, told: list[tuple[Raw, RemoteModel]], write: Write) -> None:
@@ -87,7 +100,11 @@ def _alone(run: Asking, number: int) -> Iterator[tuple[Raw, RemoteModel]]:
 
 def stale(run: Asking, numbers: Iterable[int]) -> list[int]:
     """Those of these models whose page was not asked for lately, each once."""
-    limit = timestamps.of(timestamps.parse(run.now) - timedelta(days=FRESH_DAYS))
     pages = {} if run.again else archive.pages(run.registry)
-    fresh = {number for number, page in pages.items() if page.asked_at > limit}
+    since = _fresh_since(run)
+    fresh = {number for number, page in pages.items() if page.asked_at > since}
     return sorted(set(numbers) - fresh - run.read)
+
+
+def _fresh_since(run: Asking) -> str:
+    return timestamps.of(timestamps.parse(run.now) - timedelta(days=FRESH_DAYS))

@@ -72,6 +72,9 @@ def files_there(client: Civitai, parts: Sequence[VersionPart]) -> Iterator[Findi
     for match in client.by_hash_ids(list(by_hash)) if by_hash else ():
         page = f"{client.site}/models/{match.model_id}?modelVersionId={match.model_version_id}"
         part = by_hash.get(match.hash.lower())
+        if part is None:
+            # An answer about something else says nothing of these files.
+            continue
         yield error("file-on-site", "Civitai has this very file already", f"see {page}", part=part)
 
 

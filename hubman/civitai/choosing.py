@@ -74,25 +74,33 @@ def with_ref(choice: Choice, ref: Ref) -> Choice:
 
 
 def choose(version: RemoteVersion, choice: Choice, prefer: Preference) -> tuple[RemoteFile, ...]:
-    """The files to pull, the best first; those that the version marks as required come along.
+    """The files to pull, the best first; those that the version marks as required come along, of any type.
+
+    Where ``choice`` names a file nothing else comes along, and where it names a type only files of that type.
 
     Raises :class:`AmbiguousError`, :class:`GoneError` or :class:`MissingError` for a version without files, and
     :class:`HubError` where none fits or Civitai's scan calls it dangerous.
     """
     if not version.files:
         raise _without_files(version)
-    found = [file for file in _candidates(version, choice) if _fits(file, choice)]
+    candidates = _candidates(version, choice)
+    found = [file for file in candidates if _fits(file, choice)]
     if not found:
         listed = ", ".join(f"{file.id} {file.name} ({_described(file)})" for file in version.files)
         raise UsageError(f"version {version.id} has no such file", f"it has {listed}")
     sound = [file for file in found if not is_dangerous(file)]
     if not sound:
         raise HubError(f"Civitai's scan calls {found[0].name} dangerous", "choose another file or version")
-    if choice.all_files or len(sound) == 1:
-        return tuple(sound)
-    best = _best(version, sound, prefer)
-    required = [file for file in sound if file.metadata.is_required and file is not best]
-    return (best, *required) if not choice.file else (best,)
+    chosen = sound if choice.all_files or len(sound) == 1 else [_best(version, sound, prefer)]
+    if choice.file:
+        return tuple(chosen)
+    # A variant that was not asked for does not become so by being required; a text encoder or a VAE does.
+    kinds = {file.type for file in candidates}
+    others = (
+        [] if choice.type else [file for file in version.files if file.type not in kinds and not is_dangerous(file)]
+    )
+    required = [file for file in (*sound, *others) if file.metadata.is_required and file not in chosen]
+    return (*chosen, *required)
 
 
 def is_dangerous(file: RemoteFile) -> bool:

@@ -13,8 +13,8 @@ from hubman.civitai.allowance import Allowance
 from hubman.civitai.asking import Asking
 from hubman.civitai.client import Civitai
 from hubman.civitai.illustrate import illustrate
-from hubman.civitai.pictures import Wanted
 from hubman.civitai.records import RemoteModel, model_from
+from hubman.civitai.wanted import Wanted
 from hubman.progress import Progress, Report
 from registry import archive, timestamps, upstream_hashes
 from registry.database import Registry

@@ -11,25 +11,35 @@ from registry import upstream_hashes
 
 
 def by_sha256(run: Asking) -> None:
-    """Ask for the hashes that are due. What was found stays found: what lies under a hash can't change."""
+    """Ask for the hashes that are due. What was found stays found: what lies under a hash can't change.
+
+    Not found is only what a readable answer leaves out. What it names without saying whose it is, is asked for again.
+    """
     due = [one.sha256 for one in run.known() if run.again or one.is_due(run.now)]
     for start in range(0, len(due), HASHES_AT_ONCE):
         batch = due[start : start + HASHES_AT_ONCE]
         run.report(Progress(stage="look up", done=start, total=len(due), unit="files"))
         run.allowance.use()
         wanted = set(batch)
-        matches = [match for match in run.client.by_hash_ids(batch) if match.hash.lower() in wanted]
-        hits = [(one.hash.lower(), one.model_version_id, one.model_id) for one in matches if one.model_id]
+        matches = run.client.by_hash_ids(batch)
+        named = {match.hash.lower() for match in matches}
+        hits = [
+            (one.hash.lower(), one.model_version_id, one.model_id)
+            for one in matches
+            if one.hash.lower() in wanted and one.model_id and one.model_version_id
+        ]
         with run.registry.transaction() as db:
             upstream_hashes.found(db, hits, run.now, by_tensors=False)
-            upstream_hashes.missed(db, wanted - {sha256 for sha256, _, _ in hits}, run.now)
+            # What can't be read may be about any of them: then none counts as not found.
+            upstream_hashes.missed(db, wanted - named if named <= wanted else (), run.now)
 
 
 def by_tensors(run: Asking) -> int:
     """Ask for what was not found by SHA-256, a request each, while there are any left; returns how many files wait."""
     waiting = 0
     for one in run.known():
-        if not one.other_hash:
+        # Never answered about: what the site said of its SHA-256 could not be read.
+        if not one.other_hash or not one.asked_at:
             continue
         if not run.allowance.left:
             waiting += 1

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from hubman.civitai import pictures
 from hubman.civitai.asking import Asking
 from hubman.civitai.errors import MissingError
-from hubman.civitai.pictures import Wanted
 from hubman.civitai.records import version_from
+from hubman.civitai.wanted import Wanted
 from hubman.civitai.whole import Raw
 from hubman.progress import Progress
 from registry import archive, upstream_hashes

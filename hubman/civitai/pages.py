@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from threading import Thread
@@ -16,6 +17,10 @@ Ask = Callable[[str], ModelPage]
 
 _EMPTY_IN_A_ROW = 10
 """Pages without anything that one call goes on over: the site filters after it has counted."""
+
+_IN_VAIN = 100
+"""Pages beyond one for each model found, after which a search is given up: there may be ten thousand more."""
+_log = logging.getLogger(__name__)
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +42,7 @@ class Pages:
     """Follows a search to its end; a model that comes again, as when the order shifts between pages, is left out.
 
     With ``ahead`` the following page is fetched by a thread of its own as soon as one is there. Not for several threads
-    at once.
+    at once. ``asked`` counts the pages so far.
     """
 
     def __init__(self, ask: Ask, sift: Sift | None = None, *, ahead: bool = True) -> None:
@@ -46,6 +51,7 @@ class Pages:
         self._seen: set[str] = set()
         self._models: set[int] = set()
         self._coming: tuple[str, Future[ModelPage]] | None = None
+        self.asked = 0
 
     @property
     def has_more(self) -> bool:
@@ -65,6 +71,7 @@ class Pages:
 
     def _step(self, url: str) -> Batch:
         page = self._fetched(url)
+        self.asked += 1
         self._seen.add(url)
         looped = bool(page.next_page) and page.next_page in self._seen
         self._following = page.next_page if page.next_page and not looped else None
@@ -97,10 +104,23 @@ class Pages:
             future.set_exception(error)
 
 
-def every(pages: Pages, limit: int) -> Iterator[RemoteModel]:
-    """At most ``limit`` models, following pages as far as needed."""
-    left = limit
-    while left > 0 and pages.has_more:
+def batches(pages: Pages, limit: int) -> Iterator[Batch]:
+    """Steps until there are ``limit`` models, or no further page, or so many pages held so little that it is given up.
+
+    Then ``pages.has_more`` still holds, and there are fewer models than ``limit``.
+    """
+    found = 0
+    while found < limit and pages.has_more and pages.asked < _IN_VAIN + found:
         batch = pages.next()
+        found += len(batch.models)
+        yield batch
+
+
+def every(pages: Pages, limit: int) -> Iterator[RemoteModel]:
+    """At most ``limit`` models, following pages as far as :func:`batches` does."""
+    left = limit
+    for batch in batches(pages, limit):
         yield from batch.models[:left]
         left -= len(batch.models)
+    if left > 0 and pages.has_more:
+        _log.warning("given up after %d pages with %d models; there are more", pages.asked, limit - left)

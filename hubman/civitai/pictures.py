@@ -6,42 +6,22 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import CivitaiError, MissingError
+from hubman.civitai.errors import CivitaiError, RateLimitError, RegionError, UnavailableError
 from hubman.civitai.records import RemoteImage
 from hubman.civitai.showing import fetch_one
+from hubman.civitai.wanted import Wanted, chosen
 from registry.database import Registry
 from registry.errors import DamagedFileError
 
 _log = logging.getLogger(__name__)
-_TYPES = frozenset({"image", "video"})
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which pictures of each version come along. ``highest_level`` is one of Civitai's bits; 0 means any."""
-
-    count: int = 4
-    highest_level: int = 0
-    is_archive: bool = False
-    """Also for versions that have pictures already."""
-
-
-def chosen(images: Sequence[RemoteImage], wanted: Wanted) -> list[RemoteImage]:
-    """The first pictures and videos that are wanted. One whose level nobody told is left out where there is a highest."""
-    fitting = [image for image in images if image.type in _TYPES and image.url and _is_fit(image, wanted)]
-    return fitting[: wanted.count]
-
-
-def _is_fit(image: RemoteImage, wanted: Wanted) -> bool:
-    return not wanted.highest_level or 0 < image.nsfw_level < 2 * wanted.highest_level
 
 
 def fetch(registry: Registry, client: Civitai, version_id: str, images: Sequence[RemoteImage], wanted: Wanted) -> int:
     """Fetch those that are wanted and not there yet; returns how many were new.
 
-    One that is gone or can't be read is left out. Raises :class:`CivitaiError` where the site can't be reached.
+    One that is gone, too large, nowhere or unreadable is left out. Raises :class:`UnavailableError`,
+    :class:`RateLimitError` or :class:`RegionError` where none can be had now.
     """
     sql = "SELECT name FROM previews WHERE version_id = ?"
     there = {Path(row[0]).stem for row in registry.db.execute(sql, (version_id,))}
@@ -52,13 +32,10 @@ def fetch(registry: Registry, client: Civitai, version_id: str, images: Sequence
             continue
         try:
             fetch_one(registry, client, version_id, image, position, image.meta)
-        except (MissingError, DamagedFileError) as error:
-            _log.warning("picture %s is left out: %s", name, error)
-            continue
-        except CivitaiError as error:
-            if error.status and error.status < 500 and error.status != 429:
-                _log.warning("picture %s is left out: %s", name, error)
-                continue
+            new += 1
+        except (UnavailableError, RateLimitError, RegionError):
             raise
-        new += 1
+        except (CivitaiError, DamagedFileError) as error:
+            # Whatever else there is about it will be the same the next time: the run would never get past it.
+            _log.warning("picture %s is left out: %s", name, error)
     return new

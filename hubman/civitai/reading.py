@@ -28,6 +28,8 @@ from hubman.progress import Report, silent
 HASHES_AT_ONCE = 2500
 """Of the 10,000 that by-hash/ids takes: a larger request is slow to answer, and a lost one is asked again whole."""
 MODELS_AT_ONCE = 100
+PAGES_OF_IDS = 3
+"""Pages that are followed at most: a site that ignores what was asked for would have a million models to tell of."""
 Params = Sequence[tuple[str, str]]
 
 
@@ -109,13 +111,19 @@ class Reading:
         return version_from(raw, as_of=as_of)
 
     def by_hash_ids(self, sha256s: list[str]) -> tuple[HashMatch, ...]:
-        """Which of these SHA-256 hashes Civitai knows; any number of them, in no order."""
+        """Which of these SHA-256 hashes Civitai knows; any number of them, in no order.
+
+        What the site tells of one may be incomplete, even without its hash. Raises :class:`UnavailableError` for an
+        answer that is no list, for it says of no hash that it is unknown.
+        """
         found: list[HashMatch] = []
         for start in range(0, len(sha256s), HASHES_AT_ONCE):
             batch = [value.upper() for value in sha256s[start : start + HASHES_AT_ONCE]]
             path = "/api/v1/model-versions/by-hash/ids"
             raw = self._transport.ask("POST", path, read_json, what="hashes", json=batch)
-            found.extend(lenient.decode_list(HashMatch, raw, "hashes"))
+            if not isinstance(raw, list):
+                raise UnavailableError("Civitai's answer about hashes is no list", "try again in a few minutes")
+            found.extend(lenient.decode(HashMatch, item if isinstance(item, Mapping) else {}, "hashes") for item in raw)
         return tuple(found)
 
     def models(self, numbers: Sequence[int]) -> Iterator[RemoteModel]:
@@ -123,11 +131,13 @@ class Reading:
         for start in range(0, len(numbers), MODELS_AT_ONCE):
             batch = numbers[start : start + MODELS_AT_ONCE]
             wanted = {"ids": ",".join(map(str, batch)), "nsfw": "true", "limit": MODELS_AT_ONCE}
-            page = self._models_at("/api/v1/models?" + urlencode(wanted))
-            yield from page.items
-            while page.next_page:
-                page = self._models_at(page.next_page)
+            url = "/api/v1/models?" + urlencode(wanted)
+            for _ in range(PAGES_OF_IDS):
+                page = self._models_at(url)
                 yield from page.items
+                url = page.next_page
+                if not url:
+                    break
 
     def media(self, url: str, *, limit: int = 64 << 20) -> bytes:
         """The bytes of a picture; the key is not sent unless the site itself serves it. Seen once, it is kept.

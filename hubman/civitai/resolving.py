@@ -18,6 +18,8 @@ from registry.errors import HubError, UsageError
 
 _log = logging.getLogger(__name__)
 _MOST_MODELS = 20_000
+_MOST_NAMED = 50
+"""Versions and hashes of one picture that are asked for, a request each; its generation data may hold any number."""
 _AUTOV3_SHOWN = 12
 """Civitai shows and finds AutoV3 by its first digits; files and tools tell all 64."""
 
@@ -84,7 +86,12 @@ def _of_image(client: Civitai, number: int) -> Iterator[Found]:
     if not page.items:
         raise MissingError(f"Civitai shows no picture {number}", "it may be hidden or deleted")
     image = page.items[0]
-    versions = dict.fromkeys([*image.model_version_ids, *_linked(image.settings)])
+    versions = list(dict.fromkeys([*image.model_version_ids, *_linked(image.settings)]))
+    hashes = _hashes(image.settings)
+    if len(versions) + len(hashes) > _MOST_NAMED:
+        _log.warning("picture %s names more than %d models: the rest is left out", number, _MOST_NAMED)
+        versions = versions[:_MOST_NAMED]
+        hashes = hashes[: _MOST_NAMED - len(versions)]
     seen: set[int] = set()
     for version_id in versions:
         try:
@@ -94,7 +101,7 @@ def _of_image(client: Civitai, number: int) -> Iterator[Found]:
             continue
         seen.add(version.id)
         yield None, version
-    for digits in _hashes(image.settings):
+    for digits in hashes:
         try:
             version = client.by_hash(digits)
         except MissingError:

@@ -13,6 +13,7 @@ from hubman.civitai.errors import CivitaiError
 from hubman.civitai.image_search import ImageSearch
 from hubman.civitai.media_urls import SIDE, playable, still
 from hubman.civitai.records import RemoteImage, RemoteVersion
+from hubman.civitai.wanted import chosen, wanted
 from hubman.progress import Progress, Report
 from registry import library, previews, video
 from registry.database import Registry
@@ -25,8 +26,11 @@ _log = logging.getLogger(__name__)
 
 
 def fetch(registry: Registry, client: Civitai, version_id: str, version: RemoteVersion, report: Report) -> None:
-    """The first pictures with their generation data. One that can't be had or read is left out: the model counts."""
-    images = [image for image in version.images if image.type in {"image", "video"} and image.url][:MOST]
+    """The first pictures with their generation data, none above the level that a person set.
+
+    One that can't be had or read is left out: the model counts.
+    """
+    images = chosen(version.images, wanted(registry.home, count=MOST))
     if not images or library.version(registry, version_id).previews:
         return
     told = _told_elsewhere(client, version) if any(not image.meta for image in images) else {}

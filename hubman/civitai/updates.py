@@ -74,7 +74,7 @@ def updates(
     here = _here(registry, models)
     followed = follow.following(registry) if models is None else []
     numbers = {*here, *(one.number for one in followed if one.number)}
-    run = Asking(registry, client, report, None, at, Allowance(registry, len(numbers), at, is_daily=False), again=True)
+    run = Asking(registry, client, report, None, at, Allowance(registry, len(numbers), at, is_daily=False), again=False)
     archiving.ask(run, sorted(numbers), lambda _found: None)
     for one in followed:
         if one.kind == "creator":

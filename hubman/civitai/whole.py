@@ -9,15 +9,15 @@ from urllib.parse import urlencode
 import httpx
 
 from hubman.civitai.errors import MissingError
-from hubman.civitai.reading import MODELS_AT_ONCE, Reading, items_of
+from hubman.civitai.reading import MODELS_AT_ONCE, PAGES_OF_IDS, Reading, items_of
 from hubman.civitai.transport import read_json
 from hubman.civitai.wire import Json
 
 Raw = Mapping[str, Any]
 """An answer as it came."""
 
-_PAGES_OF_IDS, _PAGES_OF_CREATOR = 3, 20
-"""Pages that are followed at most: a site that ignores what was asked for would have a million models to tell of."""
+_PAGES_OF_CREATOR = 20
+"""As :data:`PAGES_OF_IDS`."""
 
 
 class Whole(Reading):
@@ -28,7 +28,7 @@ class Whole(Reading):
         for start in range(0, len(numbers), MODELS_AT_ONCE):
             batch = numbers[start : start + MODELS_AT_ONCE]
             wanted = {"ids": ",".join(map(str, batch)), "nsfw": "true", "limit": MODELS_AT_ONCE}
-            yield from self._models_raw(wanted, most=_PAGES_OF_IDS)
+            yield from self._models_raw(wanted, most=PAGES_OF_IDS)
 
     def models_of_raw(self, creator: str) -> Iterator[Raw]:
         """The public models of a creator, the newest first; a hundred a request."""

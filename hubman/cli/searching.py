@@ -14,7 +14,7 @@ from hubman.cli.site import sandbox_option, site_of
 
 if TYPE_CHECKING:
     from hubman.civitai.client import Civitai
-    from hubman.civitai.pages import Batch, Pages
+    from hubman.civitai.pages import Batch
     from hubman.civitai.records import RemoteModel
     from hubman.civitai.search import ModelSearch
 
@@ -36,6 +36,7 @@ def search(
     Every option is also a word of the line. The first column tells what is here already: a tick for the newest version,
     an arrow for an older one, a circle for one that is known here but lies on no drive of this machine.
     """
+    from hubman.civitai.pages import batches
     from hubman.civitai.session import connect
     from registry.levels import name_of
 
@@ -45,15 +46,18 @@ def search(
             return
         asked = _parsed(client, output.query_line(line), given(options), min(limit, 100))
         pages = client.pages(asked, ahead=limit > asked.limit)
-        models, batches = _take(pages, limit)
+        found = list(batches(pages, limit))
+        models = [model for batch in found for model in batch.models][:limit]
         marks = _marks(client, models)
+    if pages.has_more and len(models) < limit:
+        click.echo(f"given up after {pages.asked} pages that held little of it: a narrower line finds more", err=True)
     if as_json:
         output.print_json(models)
         return
     output.table(
         [_row(model, marks) for model in models], ("", "name", "type", "base", "downloads", "creator", "to pull")
     )
-    for remark in _remarks(batches, shown=len(models), up_to=name_of(asked.sift.up_to)):
+    for remark in _remarks(found, shown=len(models), up_to=name_of(asked.sift.up_to)):
         click.echo(output.clean(remark), err=True)
 
 
@@ -75,15 +79,6 @@ def _parsed(client: Civitai, line: str, also: list[tuple[str, str]], page: int) 
         asked = parse(line, client.names(), up_to=up_to, also=also)
     # A page as long as what is wanted, unless some of it is going to be left out.
     return replace(asked, limit=page) if asked.limit == MOST and asked.sift == Sift(up_to=EVERY_LEVEL) else asked
-
-
-def _take(pages: Pages, limit: int) -> tuple[list[RemoteModel], list[Batch]]:
-    models: list[RemoteModel] = []
-    batches: list[Batch] = []
-    while len(models) < limit and pages.has_more:
-        batches.append(pages.next())
-        models += batches[-1].models
-    return models[:limit], batches
 
 
 def _marks(client: Civitai, models: list[RemoteModel]) -> dict[int, str]:

@@ -282,6 +282,26 @@ def test_a_picture_seen_once_is_not_fetched_again(tmp_path: Path) -> None:
             client.media(url, limit=5)
 
 
+@pytest.mark.parametrize("body", ["<!DOCTYPE html><p>Log in to the network", '{"error": "not now"}'])
+def test_what_came_in_place_of_a_picture_is_not_kept(site: Bench, tmp_path: Path, model_id: int, body: str) -> None:
+    with site.client("") as client:
+        url = client.model(model_id).versions[0].images[0].url
+    clock, home = FakeClock(), tmp_path / "home"
+    with Civitai(_REAL, sleep=clock.sleep, shared=Shared(home, clock=clock.seconds)) as client:
+        site.sandbox.settings.faults = [Fault("/media/", status=200, body=body, times=3)]
+        if body.startswith("{"):
+            assert [client.media(url) for _ in range(3)] == [body.encode()] * 3
+        else:
+            with pytest.raises(errors.UnavailableError, match="web page"):
+                client.media(url)
+        assert client.media(url) == png()
+        before = site.asked("/media/")
+        assert client.media(url) == png()
+        assert site.asked("/media/") == before, "now it is kept"
+        Shared(home, clock=clock.seconds).media(_REAL).keep(url, body.encode())
+        assert client.media(url) == png(), "what was kept before is looked at too"
+
+
 def test_pictures_of_a_host_that_fails_are_given_up_at_once(tmp_path: Path) -> None:
     clock = FakeClock()
     with (

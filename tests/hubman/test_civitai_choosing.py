@@ -93,6 +93,31 @@ def test_what_a_version_requires_comes_along() -> None:
     assert [file.id for file in choose(required, Choice(), Preference())] == [1, 2]
 
 
+_PARTS = _version(
+    _file(1, kind="Diffusion Model", format="SafeTensor", fp="fp16", isRequired=True, primary=True),
+    _file(2, kind="Diffusion Model", format="GGUF", quantType="Q8_0", isRequired=True),
+    _file(3, kind="Text Encoder", format="SafeTensor", isRequired=True),
+    _file(4, kind="VAE", format="SafeTensor", isRequired=True, virusScanResult="Danger"),
+    _file(5, kind="VAE", format="SafeTensor"),
+    _file(6, kind="Config", format="Other", isRequired=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("choice", "numbers"),
+    [
+        (Choice(), [1, 2, 3, 6]),
+        (Choice(format="GGUF"), [2, 3, 6]),
+        (Choice(all_files=True), [1, 2, 3, 6]),
+        (Choice(file="1"), [1]),
+        (Choice(type="Diffusion Model", format="SafeTensor"), [1]),
+        (Choice(type="Text Encoder"), [3]),
+    ],
+)
+def test_what_is_required_comes_along_whatever_its_type(choice: Choice, numbers: list[int]) -> None:
+    assert [file.id for file in choose(_PARTS, choice, Preference())] == numbers
+
+
 def test_other_things_than_models_have_a_file_too() -> None:
     vae = _version(_file(1, kind="VAE", primary=True), _file(2, kind="Config"))
     diffusion = _version(_file(1, kind="Text Encoder"), _file(2, kind="Diffusion Model"))

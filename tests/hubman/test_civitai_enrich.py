@@ -13,8 +13,9 @@ from hubman import config
 from hubman.civitai.archived import archived
 from hubman.civitai.enrich import Enriched
 from hubman.civitai.errors import UnavailableError
-from hubman.civitai.pictures import Wanted
-from hubman.civitai.wanted import wanted
+from hubman.civitai.pictures import fetch
+from hubman.civitai.records import RemoteImage
+from hubman.civitai.wanted import Wanted, wanted
 from hubman.cli.main import run
 from hubman.progress import Progress
 from hubman.sandbox import Fault, seed_model
@@ -271,6 +272,30 @@ def test_a_short_list_deletes_nothing(here: Desk) -> None:
     assert not _model(here, version_id).upstream_deleted
 
 
+def test_an_answer_about_hashes_that_can_not_be_read_is_no_miss(here: Desk) -> None:
+    version_id, seeded = here.shared("Harbor")
+    here.file("mine")
+    sha256 = library.version(here.registry, version_id).files[0].sha256.upper()
+    ids = "/by-hash/ids"
+    for body, misses in (
+        ([{"modelVersionId": seeded.version_id, "hash": sha256}], 1),
+        ([{"modelId": 1, "modelVersionId": 2, "hash": None}], 0),
+        ([None], 0),
+    ):
+        here.site.sandbox.settings.faults = [Fault(ids, status=200, body=json.dumps(body))]
+        here.enrich(again=True, wanted=NO_PICTURES)
+        told = {one.sha256: one.asked_at for one in upstream_hashes.known(here.registry)}
+        assert told.pop(sha256.lower()) == ""
+        assert len(list(filter(None, told.values()))) == misses, body
+        with here.registry.transaction() as db:
+            db.execute("DELETE FROM upstream_hashes")
+    for body in ({"error": "busy"}, None):
+        here.site.sandbox.settings.faults = [Fault(ids, status=200, body=json.dumps(body))]
+        with pytest.raises(UnavailableError):
+            here.enrich()
+    assert here.enrich().found == 1
+
+
 def test_what_was_written_stays_when_it_fails_or_is_stopped_midway(here: Desk) -> None:
     known = [here.shared(f"Model {number}")[0] for number in range(3)]
 
@@ -479,6 +504,22 @@ def test_a_picture_that_is_gone_is_left_out_and_a_host_that_is_down_is_asked_aga
     here.site.sandbox.settings.faults = [Fault("/media/", status=404)]
     assert here.enrich().pictures == 1
     assert [one.generation["prompt"] for one in library.version(here.registry, version_id).previews] == ["green"]
+
+
+def test_odd_pictures_are_left_out_and_the_run_goes_on(here: Desk, tmp_path: Path) -> None:
+    """One too large, one that leads in circles, one at an address that is none: they are odd the next time too."""
+    examples = [(write_png(tmp_path / f"{c}.png", c), {"prompt": c}) for c in ("red", "green", "white")]
+    version_id, seeded = here.shared("Harbor", previews=examples)
+    large, circling, _ = here.site.sandbox.world.store.children("image", seeded.post_id)
+    way = {"Location": f"{here.site.sandbox.world.storage}/media/{circling['url']}/x.png"}
+    here.site.sandbox.settings.faults = [
+        Fault(f"/media/{large['url']}", status=200, body="x" * (65 << 20)),
+        Fault(f"/media/{circling['url']}", status=302, headers=way, times=9),
+    ]
+    assert here.enrich().pictures == 1
+    assert [one.generation["prompt"] for one in library.version(here.registry, version_id).previews] == ["white"]
+    nowhere = RemoteImage(id=5, type="image", url="ftp://image.example/5.jpeg")
+    assert fetch(here.registry, here.client, version_id, [nowhere], Wanted()) == 0
 
 
 # the commands ---------------------------------------------------------------------------------------------------------

@@ -75,6 +75,15 @@ def test_a_step_gives_up_over_very_many_empty_pages_and_goes_on_when_asked() -> 
     assert _ids(pages.next().models) == [9]
 
 
+@pytest.mark.parametrize(("limit", "hits", "asked"), [(20, 0, 100), (20, 20, 20), (500, 3, 103), (500, 500, 500)])
+def test_a_search_that_finds_little_is_given_up(limit: int, hits: int, asked: int) -> None:
+    site = Site(*[(str(n) if n else "", [n] if n < hits else [], str(n + 1)) for n in range(600)])
+    pages = Pages(site, ahead=False)
+    assert len(list(every(pages, limit))) == hits
+    assert pages.has_more
+    assert asked <= len(site.asked) == pages.asked < asked + 10, "one step looks at ten pages"
+
+
 @pytest.mark.parametrize("back", ["", "b", "c"])
 def test_a_circle_of_pages_ends_once(back: str) -> None:
     to = back or "a"

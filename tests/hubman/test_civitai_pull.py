@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hubman import config
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import MissingError
 from hubman.civitai.html_text import to_text
@@ -192,6 +193,20 @@ def test_a_picture_that_can_not_be_had_does_not_stop_a_pull(
     site.sandbox.settings.faults = [Fault("/media/", status=404)]
     done = _pull(registry, client, seeded, into)
     assert len(library.version(registry, done.version_id).previews) == 1
+
+
+@pytest.mark.parametrize(("told", "prompts"), [("", ["a red boat", "a blue boat"]), ('nsfw = "r"\n', ["a blue boat"])])
+def test_no_picture_above_the_level_that_a_person_set_is_fetched(
+    registry: Registry, client: Civitai, site: Bench, seeded: Seeded, into: Path, monkeypatch: pytest.MonkeyPatch,
+    told: str, prompts: list[str],
+) -> None:  # fmt: skip
+    monkeypatch.delenv("HUBMAN_NSFW", raising=False)
+    (registry.home / config.FILE).write_text(told)
+    store = site.sandbox.world.store
+    for image, level in zip(store.children("image", seeded.post_id), (8, 4), strict=True):
+        store.put("image", {**image, "nsfwLevel": level, "ingestion": "Scanned"})
+    version = library.version(registry, _pull(registry, client, seeded, into).version_id)
+    assert [preview.generation["prompt"] for preview in version.previews] == prompts
 
 
 @pytest.mark.parametrize(("ref", "kind"), [("7", MissingError), ("0" * 64, MissingError), ("harbor style", UsageError)])

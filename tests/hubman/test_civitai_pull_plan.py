@@ -120,6 +120,18 @@ def test_a_picture_stands_for_what_it_was_drawn_with(
     assert item.id in {one.id for one in done}
 
 
+def test_of_a_picture_that_names_very_much_only_so_much_is_asked_for(client: Civitai, site: Bench) -> None:
+    many = {"civitaiResources": [{"modelVersionId": 10**6 + n} for n in range(40)]}
+    meta = {**many, "hashes": {str(n): f"{n:064x}" for n in range(500)}}
+    body = json.dumps({"items": [{"id": 5, "meta": meta}], "metadata": {}})
+    site.sandbox.settings.faults = [Fault("/api/v1/images", status=200, body=body)]
+    before = site.asked("/model-versions/")
+    with pytest.raises(MissingError):
+        _resolved(client, "image:5")
+    # A whole hash is asked for twice: as it is, and as an AutoV3.
+    assert site.asked("/model-versions/") - before <= 50 + 10
+
+
 def test_what_leads_nowhere_says_so(client: Civitai, seeded: list[Seeded]) -> None:
     for text, says in (
         ("image:99999", "no picture"), ("creator:nobody", "no model of a creator"), (f"version:{seeded[0].model_id}", "model:"),

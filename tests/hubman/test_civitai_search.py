@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import pytest
 from msgspec.structs import replace
 
@@ -241,6 +244,30 @@ def test_options_and_the_line_say_the_same(capsys: pytest.CaptureFixture[str]) -
 def test_a_limit_beyond_a_page_follows_pages(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(said(capsys, "search", "--json", "--limit", "120", "type:any", "nsfw:xxx"))
     assert len({model["id"] for model in found}) == 120
+
+
+@pytest.fixture
+def endless(configured: Bench) -> Iterator[list[str]]:
+    """A site whose every page is empty and has a following one; the addresses that were asked for."""
+    urls: list[str] = []
+
+    def request(_client: httpx.Client, method: str, url: str, **_options: Any) -> httpx.Response:
+        urls.append(url)
+        told = {"items": [], "metadata": {"nextCursor": len(urls)}}
+        return httpx.Response(200, json=told, request=httpx.Request(method, url))
+
+    with mock.patch.object(httpx.Client, "request", request):
+        yield urls
+
+
+def test_pages_without_end_are_not_followed_without_end(
+    site: Bench, endless: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Civitai(site.sandbox.url) as client:
+        assert list(client.models([1, 2])) == []
+    assert len(endless) == 3
+    assert run(["search", "--json", "type:any"]) == 0
+    assert "given up after 100 pages" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("configured")

@@ -18,11 +18,11 @@ from hubman.cli.main import run
 from hubman.jobs.handlers import collection
 from hubman.progress import silent
 from hubman.sandbox import Fault, Seeded, seed_model
-from registry import changes, library, projection, undo
+from registry import archive, changes, library, projection, undo
 from registry.errors import NotFoundError, UsageError
 from registry.scan import index_file
 from tests.support.civitai import Bench, bench, quick_registry
-from tests.support.enriching import Desk, desk, new_lora
+from tests.support.enriching import DAY, Desk, desk, new_lora
 from tests.support.jobs import fake_job
 
 
@@ -164,6 +164,34 @@ def test_a_model_that_is_gone_has_no_updates(here: Desk) -> None:
     assert here.updates()
     here.change("model", seeded.model_id, status="Deleted")
     assert here.updates() == []
+
+
+def test_what_is_gone_is_asked_for_again_after_a_week_and_not_each_time(here: Desk) -> None:
+    model, seeded, _ = _outdated(here)
+    here.change("model", seeded.model_id, status="Deleted")
+    page = f"/api/v1/models/{seeded.model_id}"
+    before, asked = here.site.asked(page), []
+    for day in range(9):
+        here.updates()
+        asked.append(here.site.asked(page) - before)
+        here.now += DAY
+        assert library.show(here.registry, model).upstream_deleted, day
+    assert asked == [1, 1, 1, 1, 1, 1, 1, 2, 2]
+    here.change("model", seeded.model_id, status="Published")
+    assert here.updates(), "a list tells at once that it is back"
+
+
+def test_the_requests_left_go_to_what_was_not_asked_for_longest(here: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded = [_outdated(here, name)[1].model_id for name in ("Harbor", "Meadow", "Quarry")]
+    monkeypatch.setattr("hubman.civitai.archiving.MODELS_AT_ONCE", 1)
+    # The three lists and one model.
+    monkeypatch.setattr("hubman.civitai.allowance._PER_10_000", 4)
+    for number in seeded:
+        here.change("model", number, status="Deleted")
+    for gone in (1, 2, 3):
+        here.updates()
+        assert sum(bool(page.gone_at) for page in archive.pages(here.registry).values()) == gone
+        here.now += 8 * DAY
 
 
 def test_a_rehearsal_says_nothing_of_the_library(here: Desk) -> None:
