@@ -21,6 +21,7 @@ from hubman.civitai.media_cache import NoMedia
 from hubman.civitai.paging import following
 from hubman.civitai.records import HashMatch, Me, ModelPage, RemoteModel, RemoteVersion, Tag, model_from, version_from
 from hubman.civitai.shared import Shared
+from hubman.civitai.small import is_media
 from hubman.civitai.transport import Sleep, Transport, read_json
 from hubman.civitai.wire import Json
 from hubman.progress import Report, silent
@@ -142,9 +143,12 @@ class Reading:
     def media(self, url: str, *, limit: int = 64 << 20) -> bytes:
         """The bytes of a picture; the key is not sent unless the site itself serves it. Seen once, it is kept.
 
-        Raises :class:`CivitaiError` for one larger than ``limit`` bytes.
+        What is no picture by its first bytes is handed out and not kept: the host may have meant to send another.
+        Raises :class:`CivitaiError` for one larger than ``limit`` bytes, and for a web page in its place.
         """
         kept = self._media.find(url)
+        if kept is not None and not is_media(kept):
+            kept = None
         if kept is not None and self._media.is_lasting and len(kept) <= limit:
             return kept
         try:
@@ -153,7 +157,8 @@ class Reading:
             if kept is None or len(kept) > limit:
                 raise
             return kept
-        self._media.keep(url, content)
+        if is_media(content):
+            self._media.keep(url, content)
         return content
 
     def download(

@@ -35,8 +35,11 @@ def is_page(response: httpx.Response) -> bool:
     if response.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml")):
         return True
     # Of a stream nothing is read here.
-    start = response.content[:200] if response.is_closed else b""
-    return start.lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    return response.is_closed and begins_as_page(response.content)
+
+
+def begins_as_page(content: bytes) -> bool:
+    return content[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def retry_after(response: httpx.Response) -> float | None:

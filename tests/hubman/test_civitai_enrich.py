@@ -289,8 +289,8 @@ def test_an_answer_about_hashes_that_can_not_be_read_is_no_miss(here: Desk) -> N
         assert len(list(filter(None, told.values()))) == misses, body
         with here.registry.transaction() as db:
             db.execute("DELETE FROM upstream_hashes")
-    for body in ({"error": "busy"}, None):
-        here.site.sandbox.settings.faults = [Fault(ids, status=200, body=json.dumps(body))]
+    for odd in ({"error": "busy"}, None):
+        here.site.sandbox.settings.faults = [Fault(ids, status=200, body=json.dumps(odd))]
         with pytest.raises(UnavailableError):
             here.enrich()
     assert here.enrich().found == 1
