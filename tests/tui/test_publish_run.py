@@ -184,9 +184,8 @@ async def test_a_publication_is_cancelled_refused_gone_on_with_and_corrected(
 
 
 def test_a_version_that_is_not_out_is_published_beside_one_that_is(
-    site: Bench, home: Path, version_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: Bench, home: Path, version_id: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HUBMAN_CIVITAI_URL", Target("civitai"))
     with site.client() as client, Registry(home) as registry:
         publish_now(registry, client, version_id)
         assert publish_steps.begun(registry, [version_id], Target("civitai")).is_out
