@@ -10,12 +10,13 @@ import msgspec
 from hubman.civitai import adopting, after, handoff, journal, preflight, releasing, send_page
 from hubman.civitai.client import Civitai
 from hubman.civitai.dry_run import DryRun, Request
-from hubman.civitai.errors import CivitaiError
+from hubman.civitai.errors import CivitaiError, MissingError
 from hubman.civitai.finding import Finding, PreflightError
 from hubman.civitai.form import PublishForm
 from hubman.civitai.planned import Plan
+from hubman.civitai.send_page import MODEL, VERSION
 from hubman.civitai.send_post import left_over
-from hubman.civitai.sending import Draft, Sender
+from hubman.civitai.sending import PUBLIC, Draft, Sender
 from hubman.civitai.verifying import Difference
 from hubman.progress import Progress, Report, silent, stoppable
 from registry import library
@@ -62,7 +63,8 @@ def publish(
 ) -> Publication:
     """Publish the versions of a form on the client's site as one model, or go on where it was cut off.
 
-    ``draft`` sends everything but makes nothing public that is not; the same call without it publishes that draft.
+    ``draft`` sends everything but makes nothing public that is not; the same call without it publishes that draft. What is
+    public already is no draft: a :class:`HubError` says so, and a public page that a draft joins keeps its own words.
     ``dry_run`` sends nothing and tells the requests. ``edit`` changes a page as far as the form was changed since it was
     sent; ``replace`` also puts other bytes in the place of a file that is public. Raises :class:`PreflightError` naming
     all that stands in the way, :class:`CancelledError` where ``should_stop`` says so, and :class:`CivitaiError` for
@@ -112,6 +114,8 @@ def send(
             return logs.get(version_id) or journal.Journal(registry, version_id, client.site, keep_plan=True)
 
         sender = Sender(registry, client, made, journals, report, edit=edit, replace=replace)
+        if draft and not edit:
+            _keep_public_as_it_is(sender)
         with _hand_off(sender):
             sent = sender.send_draft()
             model = send_page.owned(sender.lead, sent.model_id)
@@ -119,6 +123,24 @@ def send(
                 model = releasing.confirm(sender, sent)
         differences = releasing.compare(sender, sent, model)
         return _finish(registry, sender, sent, releasing.state(model, sent), differences, report)
+
+
+def _keep_public_as_it_is(sender: Sender) -> None:
+    """Raises :class:`HubError` where a version of the plan is public already: all would see what is sent as a draft."""
+    number = sender.lead.made(MODEL) or sender.plan.civitai_model_id
+    if not number:
+        return
+    try:
+        model = send_page.owned(sender.lead, number)
+    except MissingError:
+        return
+    for version in sender.plan.versions:
+        shown = releasing.status(model, sender.steps(version.version_id).made(VERSION))
+        if shown in PUBLIC:
+            hint = "say --edit to change what is public, or make a draft of other versions"
+            raise HubError(f"{version.name} is {shown.lower()} already, so it can't be a draft", hint)
+    if model.status in PUBLIC:
+        sender.owns_page = False
 
 
 @contextmanager
@@ -145,6 +167,8 @@ def _rehearse(
         return journal.Rehearsed(registry, known, client.site)
 
     sender = Sender(registry, dry, made, journals, report, edit=edit, replace=replace)
+    if draft and not edit:
+        _keep_public_as_it_is(sender)
     sent = sender.send_draft()
     if not (draft or edit):
         releasing.release(sender, sent, send_page.owned(sender.lead, sent.model_id))
