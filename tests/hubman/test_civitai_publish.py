@@ -359,6 +359,7 @@ def test_a_draft_that_the_site_threw_away_is_begun_anew(
 ) -> None:
     draft = publish_now(registry, client, version_id, draft=True)
     site.sandbox.world.store.delete("model", draft.model_id)
+    site.sandbox.world.store.delete("version", draft.version_id)
     registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
     again = publish_now(registry, client, version_id)
     assert (again.status, again.model_id != draft.model_id) == ("published", True)
