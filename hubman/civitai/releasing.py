@@ -44,21 +44,20 @@ def release(sender: Sender, draft: Draft, model: OwnedModel) -> bool:
 
 
 def compare(sender: Sender, draft: Draft, model: OwnedModel) -> tuple[Difference, ...]:
-    """Where the page differs from what was sent. A public version without a file or a picture is hidden at once.
+    """Where the page differs from what was sent. A public version without a file is hidden at once.
 
-    Raises :class:`CivitaiError` then: the nightly sweep would take it down, and the same command mends it.
+    Raises :class:`CivitaiError` then: the nightly sweep would take it down, and the same command mends it. That no
+    picture is shown is only told of: what a site shows of pictures depends on their rating, and these were just sent.
     """
     found: list[Difference] = []
     if sender.owns_page and sender.lead.made(send_page.MODEL):
         found += verifying.of_model(sender.plan, model)
     for version, sent in zip(sender.plan.versions, draft.versions, strict=True):
         there, post = sender.client.edit_version(sent.civitai_id), sender.client.post(sent.post_id)
-        lacking = "file" if not there.files else "picture" if not post.images else ""
-        if lacking and status(model, sent.civitai_id) == "Published":
+        if not there.files and status(model, sent.civitai_id) == "Published":
             sender.client.unpublish_version(sent.civitai_id)
             raise CivitaiError(
-                f"the public page of {version.name} has no {lacking}, so it was hidden again",
-                "run the same command again",
+                f"the public page of {version.name} has no file, so it was hidden again", "run the same command again"
             )
         found += verifying.of_version(version, there, post, sent.images)
     return tuple(found)

@@ -198,8 +198,8 @@ def _missing(version: PlannedVersion, sent: Sent, there: EditVersion, post: Post
         return [*names, POST, send_post.ORDER, *(ADD + sha256 for sha256, _ in images)]
     held = {image.id for image in post.images}
     if not public or not held:
-        gone = [sha256 for sha256, number in images if number not in held]
-        names += [f"image {sha256}" for sha256 in gone] + [ADD + sha256 for sha256 in gone]
+        # Their bytes' keys are kept: a picture that is only not shown is found again by its key, and not doubled.
+        names += [ADD + sha256 for sha256, number in images if number not in held]
     return names
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hubman.civitai import errors
 from hubman.civitai.client import Civitai
+from hubman.civitai.wire import Json
 from hubman.sandbox import Fault
 from registry.database import Registry
 from tests.support.civitai import Bench, bench, quick_registry
@@ -60,5 +62,69 @@ def test_one_answer_that_says_gone_makes_no_second_page(
     site.sandbox.settings.faults = [Fault(path, method="GET", status=404, body=body)]
     with pytest.raises(errors.CivitaiError):
         publish_now(registry, client, version_id, draft=True)
+    assert publish_now(registry, client, version_id).status == "published"
+    the_only_one(site)
+
+
+class _Altered(Civitai):
+    """A session in which the answers of one procedure are other than the site's."""
+
+    def __init__(self, *given: Any, altered: tuple[str, dict[str, Any]], **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.altered = altered
+
+    def query(self, procedure: str, value: Any) -> Json:
+        answer, (name, change) = super().query(procedure, value), self.altered
+        changed = {**answer, **change} if procedure == name else answer
+        return {key: item for key, item in changed.items() if item != "absent"} if procedure == name else changed
+
+
+@pytest.mark.parametrize(
+    ("procedure", "change"),
+    [
+        ("model.getById", {"modelVersions": "absent"}),
+        ("model.getById", {"modelVersions": []}),
+        ("model.getById", {"id": 1}),
+        ("modelVersion.getByIdForEdit", {"files": None}),
+        ("modelVersion.getByIdForEdit", {"files": [7]}),
+        ("post.getEdit", {"images": "absent"}),
+    ],
+)
+def test_a_list_that_is_not_in_the_answer_is_not_an_empty_one(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, procedure: str, change: dict[str, Any]
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    before = the_only_one(site)
+    _age(registry)
+    given = {"sleep": site.clock.sleep, "altered": (procedure, change)}
+    with _Altered(site.sandbox.url, site.sandbox.token(), **given) as other, pytest.raises(errors.CivitaiError):
+        publish_now(registry, other, version_id)
+    assert the_only_one(site) == before
+
+
+def test_pictures_that_the_site_does_not_show_are_neither_doubled_nor_a_reason_to_hide_the_page(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    before = the_only_one(site)
+    _age(registry)
+    given = {"sleep": site.clock.sleep, "altered": ("post.getEdit", {"images": []})}
+    with _Altered(site.sandbox.url, site.sandbox.token(), **given) as other:
+        done = publish_now(registry, other, version_id)
+    assert (done.status, [one.field for one in done.differences]) == ("published", ["v1.0: pictures"])
+    assert the_only_one(site) == before
+
+
+def test_a_picture_whose_bytes_are_gone_too_is_sent_again(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id, draft=True)
+    store = site.sandbox.world.store
+    image = store.every("image")[0]
+    store.delete("image", image["id"])
+    site.sandbox.world.blob_path(image["url"]).unlink()
     assert publish_now(registry, client, version_id).status == "published"
     the_only_one(site)
