@@ -77,7 +77,8 @@ def publish(
                 f"no file that {form.part(version_id).file.name} replaced is published", "publish it as a new version"
             )
         if edit:
-            adopting.adopt(registry, client, form, version_id)
+            with journal.only_one(registry):
+                adopting.adopt(registry, client, form, version_id)
     checked = preflight.prepare(registry, client, form, accept=accept, report=report)
     if checked.plan is None:
         raise PreflightError(checked.blocking)
