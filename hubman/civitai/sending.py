@@ -195,7 +195,14 @@ def _missing(version: PlannedVersion, sent: Sent, there: EditVersion, post: Post
     ]
     images = [(picture.sha256, number) for picture, number in zip(version.pictures, sent.images, strict=True)]
     if post is None:
-        return [*names, POST, send_post.ORDER, *(ADD + sha256 for sha256, _ in images)]
+        # Their bytes were perhaps thrown away with it.
+        return [
+            *names,
+            POST,
+            send_post.ORDER,
+            *(f"image {sha256}" for sha256, _ in images),
+            *(ADD + sha256 for sha256, _ in images),
+        ]
     held = {image.id for image in post.images}
     if not public or not held:
         # Their bytes' keys are kept: a picture that is only not shown is found again by its key, and not doubled.

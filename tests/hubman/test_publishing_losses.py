@@ -166,3 +166,37 @@ def test_a_page_is_known_again_without_one_of_its_pictures_and_with_another_prog
     publish_now(registry, client, version_id, edit=True)
     the_only_one(site)
     assert site.asked("post.addImage") == asked
+
+
+def _posts(site: Bench) -> list[dict[str, Any]]:
+    return site.sandbox.world.store.every("post")
+
+
+def test_no_post_is_public_before_the_model_is_taken(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    site.sandbox.settings.faults = [Fault("model.publish", method="POST", status=400)]
+    with pytest.raises(errors.RejectedError):
+        publish_now(registry, client, version_id)
+    assert [post["publishedAt"] for post in _posts(site)] == [None]
+    assert publish_now(registry, client, version_id).status == "published"
+    assert _posts(site)[0]["publishedAt"]
+
+
+@pytest.mark.parametrize("date", ["", "2031-05-01T12:00:00Z"])
+def test_a_deleted_post_of_a_page_that_is_out_is_made_again_and_published(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, date: str
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    first = publish_now(registry, client, version_id, published_at=date)
+    store = site.sandbox.world.store
+    for kind in ("post", "image"):
+        for one in store.every(kind):
+            store.delete(kind, one["id"])
+    _age(registry)
+    again = publish_now(registry, client, version_id, published_at=date)
+    (post,) = _posts(site)
+    assert (again.status, again.version_id, again.post_id != first.post_id) == (first.status, first.version_id, True)
+    assert post["publishedAt"]
+    assert not date or post["publishedAt"].startswith(date[:10])
