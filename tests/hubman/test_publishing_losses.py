@@ -98,7 +98,7 @@ def test_a_list_that_is_not_in_the_answer_is_not_an_empty_one(
     publish_now(registry, client, version_id)
     before = the_only_one(site)
     _age(registry)
-    given = {"sleep": site.clock.sleep, "altered": (procedure, change)}
+    given: dict[str, Any] = {"sleep": site.clock.sleep, "altered": (procedure, change)}
     with _Altered(site.sandbox.url, site.sandbox.token(), **given) as other, pytest.raises(errors.CivitaiError):
         publish_now(registry, other, version_id)
     assert the_only_one(site) == before
@@ -111,7 +111,7 @@ def test_pictures_that_the_site_does_not_show_are_neither_doubled_nor_a_reason_t
     publish_now(registry, client, version_id)
     before = the_only_one(site)
     _age(registry)
-    given = {"sleep": site.clock.sleep, "altered": ("post.getEdit", {"images": []})}
+    given: dict[str, Any] = {"sleep": site.clock.sleep, "altered": ("post.getEdit", {"images": []})}
     with _Altered(site.sandbox.url, site.sandbox.token(), **given) as other:
         done = publish_now(registry, other, version_id)
     assert (done.status, [one.field for one in done.differences]) == ("published", ["v1.0: pictures"])
