@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hubman.civitai import blurhash, form_plan, journal, send_files
+from hubman.civitai import blurhash, checks_pictures, form_plan, journal, send_files
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import MissingError, NotOwnerError
+from hubman.civitai.errors import MissingError, NotOwnerError, UnavailableError
 from hubman.civitai.form import FormPicture, PublishForm, VersionPart
 from hubman.civitai.journal import Journal, fingerprint
-from hubman.civitai.owned import EditVersion, OwnedModel, Post, PostImage
+from hubman.civitai.owned import EditVersion, Post, PostImage
 from hubman.civitai.send_page import MODEL, VERSION
 from hubman.civitai.send_post import ADD, POST
 from registry import library
@@ -32,13 +32,23 @@ def adopt(registry: Registry, client: Civitai, form: PublishForm, version_id: st
         model = client.owned_model(there.model_id)
     except (NotOwnerError, MissingError) as error:
         raise HubError(f"version {number} on {client.site} is not yours", "only its owner can change it") from error
-    log = Journal(registry, version_id, client.site)
+    version = model.version(number)
+    if version is None:
+        raise UnavailableError(f"Civitai does not show version {number} of its own page", "try again in a few minutes")
+    # The owner's first post is the showcase.
+    post = client.post(version.posts[0].id) if version.posts else None
+    shown = _shown(part, post) if post is not None else {}
+    # Everything is known by now: half of a journal would make the other half a second time.
     with registry.transaction():
+        log = Journal(registry, version_id, client.site)
         _write(log, MODEL, model.id, _known(form_plan.model_fields(form), model.fields()))
         fields = {**form_plan.version_fields(form, part), "modelId": model.id}
         _write(log, VERSION, number, _known(fields, {**there.fields(), "status": "Draft", "modelId": model.id}))
         _files(log, there)
-    _showcase(client, log, part, model, number)
+        if post is not None:
+            _write(log, POST, post.id, {"title": post.title})
+        for sha256, image in shown.items():
+            _picture(log, sha256, image)
 
 
 def _known(sent: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
@@ -56,31 +66,38 @@ def _files(log: Journal, there: EditVersion) -> None:
             _write(log, name, file.id, facts)
 
 
-def _showcase(client: Civitai, log: Journal, part: VersionPart, model: OwnedModel, number: int) -> None:
-    """The owner's first post is the showcase; its pictures are told apart by name, size and BlurHash."""
-    version = model.version(number)
-    if version is None or not version.posts:
-        return
-    post: Post = client.post(version.posts[0].id)
-    _write(log, POST, post.id, {"title": post.title})
-    shown = {_look(image): image for image in post.images}
-    for picture in part.pictures:
-        image = shown.get(_mark(picture))
-        if image is not None:
-            log.begin(f"image {picture.sha256}", {}, inputs=fingerprint(picture.sha256))
-            log.finish(f"image {picture.sha256}", {"key": image.url, "size": image.metadata.get("size", 0)})
-            _write(log, ADD + picture.sha256, image.id, {"meta": image.meta or None})
+def _shown(part: VersionPart, post: Post) -> dict[str, PostImage]:
+    """The post's image of each picture, by the picture's SHA-256: those of the same name and size.
+
+    Only among several such the BlurHash decides: another program's, or an older one's, may differ.
+    """
+    left, found = list(post.images), {}
+    for picture in checks_pictures.usable(part):
+        alike = [one for one in left if (one.name, one.width, one.height) == _mark(picture)]
+        if len(alike) > 1:
+            code = _blurhash(picture)
+            alike = [one for one in alike if one.hash == code] or alike
+        if alike:
+            found[picture.sha256] = alike[0]
+            left.remove(alike[0])
+    return found
 
 
-def _look(image: PostImage) -> tuple[str, int, int, str]:
-    return image.name, image.width, image.height, image.hash
+def _mark(picture: FormPicture) -> tuple[str, int, int]:
+    return picture.name, picture.width, picture.height
 
 
-def _mark(picture: FormPicture) -> tuple[str, int, int, str]:
+def _blurhash(picture: FormPicture) -> str:
     from PIL import Image
 
     with Image.open(picture.path) as image:
-        return picture.name, picture.width, picture.height, blurhash.encode(image)
+        return blurhash.encode(image)
+
+
+def _picture(log: Journal, sha256: str, image: PostImage) -> None:
+    log.begin(f"image {sha256}", {}, inputs=fingerprint(sha256))
+    log.finish(f"image {sha256}", {"key": image.url, "size": image.metadata.get("size", 0)})
+    _write(log, ADD + sha256, image.id, {"meta": image.meta or None})
 
 
 def _write(log: Journal, name: str, made: int, sent: dict[str, Any]) -> None:

@@ -100,15 +100,28 @@ class Civitai(Browsing, Whole):
         return tuple(found)
 
     def owned_model(self, model_id: int) -> OwnedModel:
-        """A model with its drafts, as its owner sees it, uncached."""
-        return owned.model_from(self.query("model.getById", {"id": model_id}))
+        """A model with its drafts, as its owner sees it, uncached.
+
+        Here and in the next two, raises :class:`UnavailableError` for an answer that lacks what is in the thing.
+        """
+        raw = self.query("model.getById", {"id": model_id})
+        found = owned.model_from(raw)
+        owned.ensure_whole(raw, "model", model_id, "modelVersions", found.versions)
+        return found
 
     def edit_version(self, version_id: int) -> EditVersion:
         """A version with its files, from the primary database."""
-        return owned.edit_version_from(self.query("modelVersion.getByIdForEdit", {"id": version_id, "withFiles": True}))
+        raw = self.query("modelVersion.getByIdForEdit", {"id": version_id, "withFiles": True})
+        found = owned.edit_version_from(raw)
+        owned.ensure_whole(raw, "version", version_id, "files", found.files)
+        return found
 
     def post(self, post_id: int) -> Post:
-        return lenient.decode(Post, self.query("post.getEdit", {"id": post_id}), "post")
+        """A post with its pictures, as its owner sees it."""
+        raw = self.query("post.getEdit", {"id": post_id})
+        found = lenient.decode(Post, raw, "post")
+        owned.ensure_whole(raw, "post", post_id, "images", found.images)
+        return found
 
     def upload_file(
         self,

@@ -45,10 +45,13 @@ class DryRun(Civitai):
         self._versions: dict[int, list[int]] = {}
         self._files: dict[int, list[OwnedFile]] = {}
         self._images: dict[int, list[PostImage]] = {}
+        self._is_released = False
 
     def mutate(self, procedure: str, value: Mapping[str, Any], *, repeatable: bool = False) -> Json:
         del repeatable
         self.requests.append(Request(method="POST", path=f"/api/trpc/{procedure}", body=wire.envelope(value)))
+        # With its versions the site publishes their posts.
+        self._is_released |= procedure in {"model.publish", "modelVersion.publish"}
         if "id" in value:
             return {"id": value["id"]}
         self._made += 1
@@ -108,7 +111,8 @@ class DryRun(Civitai):
 
     def post(self, post_id: int) -> Post:
         known = Post(id=post_id) if post_id >= _FIRST_ID else super().post(post_id)
-        return msgspec.structs.replace(known, images=(*known.images, *self._images.get(post_id, ())))
+        date = known.published_at or ("now" if self._is_released else "")
+        return msgspec.structs.replace(known, images=(*known.images, *self._images.get(post_id, ())), published_at=date)
 
     def _add(self, method: str, path: str, body: object) -> None:
         self.requests.append(Request(method=method, path=path, body=body))

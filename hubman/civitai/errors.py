@@ -105,6 +105,9 @@ def from_answer(status: int, body: str, *, what: str) -> CivitaiError:
     said = message or f"HTTP {status}"
     if status in _BY_STATUS:
         return _BY_STATUS[status](said)
+    if status == 404 and message.startswith("No procedure found"):
+        # It says nothing of the thing that was asked for.
+        return CivitaiError(f"Civitai has no {what} any more ({message})", "update hubman", status=404)
     if status == 404:
         return MissingError(message or f"Civitai has no {what}", "check the id or the hash", status=404)
     if status >= 500:

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from hubman.civitai import lenient
+from hubman.civitai.errors import UnavailableError
 from hubman.civitai.records import Creator, Id, Names
+
+
+class _Numbered(Protocol):
+    @property
+    def id(self) -> int: ...
+
+
+def ensure_whole(raw: object, what: str, number: int, name: str, items: Sequence[_Numbered]) -> None:
+    """Raise :class:`UnavailableError` unless ``raw`` is ``what`` of this number and holds the list ``name``, all read.
+
+    A list that is absent is not empty: whoever took it so would send again what is there.
+    """
+    there = raw.get(name) if isinstance(raw, Mapping) else None
+    is_asked = isinstance(raw, Mapping) and raw.get("id") == number
+    if not is_asked or not isinstance(there, list) or len(there) != len(items) or not all(item.id for item in items):
+        raise UnavailableError(
+            f"Civitai's answer about {what} {number} can't be read ({name})",
+            "nothing was changed: try again in a few minutes, or with a newer hubman",
+        )
 
 
 class NamedTag(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -80,7 +80,8 @@ def publish(
         if replace and not dry_run:
             after.take_place(registry, version_id, client.site)
         if edit and not replace:
-            adopting.adopt(registry, client, form, version_id)
+            with journal.only_one(registry):
+                adopting.adopt(registry, client, form, version_id)
     checked = preflight.prepare(registry, client, form, accept=accept, report=report)
     if checked.plan is None:
         raise PreflightError(checked.blocking)

@@ -19,18 +19,23 @@ POST_OUT, VERSION_OUT, MODEL_OUT = "publish post", "publish version", "publish m
 
 
 def release(sender: Sender, draft: Draft, model: OwnedModel) -> bool:
-    """Publish the posts, then the model (or, added to a public model, the versions); False where all of it is public.
+    """Publish the model (or, added to a public model, the versions) with the posts; False where all of it is public.
 
     A model's first release names every version: without ``versionIds`` only the model would flip.
     """
     at = _date(sender.plan.published_at)
     waiting = [sent for sent in draft.versions if status(model, sent.civitai_id) != "Published"]
-    if not waiting:
-        return False
+    if waiting:
+        _release_versions(sender, draft, model, waiting, at)
+    # Not before the site took the model: a post is shown on its own. Taking the model, it publishes its draft posts.
+    posts = [_publish_post(sender, sent, at if sent in waiting else None) for sent in draft.versions]
+    return bool(waiting) or any(posts)
+
+
+def _release_versions(
+    sender: Sender, draft: Draft, model: OwnedModel, waiting: list[Sent], at: datetime | None
+) -> None:
     _forget_what_was_undone(sender, model, waiting)
-    if at is None:
-        for sent in waiting:
-            _publish_post(sender, sent)
     when = {"publishedAt": sender.plan.published_at if at else ""}
     if model.status == "Published":
         for sent in waiting:
@@ -40,25 +45,23 @@ def release(sender: Sender, draft: Draft, model: OwnedModel) -> bool:
         sender.lead.once(
             MODEL_OUT, {"versionIds": numbers, **when}, lambda: _publish_model(sender.lead, draft, numbers, at)
         )
-    return True
 
 
 def compare(sender: Sender, draft: Draft, model: OwnedModel) -> tuple[Difference, ...]:
-    """Where the page differs from what was sent. A public version without a file or a picture is hidden at once.
+    """Where the page differs from what was sent. A public version without a file is hidden at once.
 
-    Raises :class:`CivitaiError` then: the nightly sweep would take it down, and the same command mends it.
+    Raises :class:`CivitaiError` then: the nightly sweep would take it down, and the same command mends it. That no
+    picture is shown is only told of: what a site shows of pictures depends on their rating, and these were just sent.
     """
     found: list[Difference] = []
     if sender.owns_page and sender.lead.made(send_page.MODEL):
         found += verifying.of_model(sender.plan, model)
     for version, sent in zip(sender.plan.versions, draft.versions, strict=True):
         there, post = sender.client.edit_version(sent.civitai_id), sender.client.post(sent.post_id)
-        lacking = "file" if not there.files else "picture" if not post.images else ""
-        if lacking and status(model, sent.civitai_id) == "Published":
+        if not there.files and status(model, sent.civitai_id) == "Published":
             sender.client.unpublish_version(sent.civitai_id)
             raise CivitaiError(
-                f"the public page of {version.name} has no {lacking}, so it was hidden again",
-                "run the same command again",
+                f"the public page of {version.name} has no file, so it was hidden again", "run the same command again"
             )
         found += verifying.of_version(version, there, post, sent.images)
     return tuple(found)
@@ -84,21 +87,26 @@ def _forget_what_was_undone(sender: Sender, model: OwnedModel, waiting: list[Sen
     """What was public and is not any more, taken down on the site or by its sweep, is published again."""
     for sent in waiting:
         if status(model, sent.civitai_id) not in PUBLIC:
-            for steps, names in ((sender.steps(sent.version_id), (POST_OUT, VERSION_OUT)), (sender.lead, (MODEL_OUT,))):
+            for steps, names in ((sender.steps(sent.version_id), (VERSION_OUT,)), (sender.lead, (MODEL_OUT,))):
                 old = [name for name in names if (step := steps.log.step(name)) and step.is_done and step.age >= FRESH]
                 steps.log.forget(*old)
 
 
-def _publish_post(sender: Sender, sent: Sent) -> None:
+def _publish_post(sender: Sender, sent: Sent, at: datetime | None) -> bool:
+    """Publish a post that is still a draft, such as one made anew for a page that is out; whether it was."""
+    if sender.client.post(sent.post_id).published_at:
+        return False
     steps = sender.steps(sent.version_id)
+    steps.log.forget(POST_OUT)
 
     def send() -> Answer:
-        fields = {"publishedAt": datetime.now(UTC)}
+        fields = {"publishedAt": at or datetime.now(UTC)}
         fresh = steps.is_fresh("post")
         _unless_done("already published", lambda: sender.client.update_post(sent.post_id, fields, fresh=fresh))
         return {}
 
     steps.once(POST_OUT, {}, send)
+    return True
 
 
 def _publish_version(steps: Steps, sent: Sent, when: dict[str, str], at: datetime | None) -> None:

@@ -30,27 +30,40 @@ def send_file(steps: Steps, file: PlannedFile, version_id: int, *, may_replace: 
     same, if the site holds them in a broken form. Raises :class:`HubError` when they would have to, and may not.
     """
     _, registered = step_names(file.kind)
+    known = steps.made(registered)
+    file_id = known or _register(steps, file, version_id)
+    # Also of what was registered just now: where an answer was lost, it is what was sent then.
     step = steps.log.step(registered)
-    if step is not None and step.is_done:
-        file_id = int(step.answer["id"])
-        held = (step.answer.get("sent") or {}).get("sha256") or file.sha256
-        if held != file.sha256 and not may_replace:
-            raise HubError(
-                f"{file.name} is public with other bytes",
-                "publish it as a new version, or send it in the other's place with --replace-file",
-            )
-        if held != file.sha256 or (mend and _is_broken(steps, file, file_id, version_id)):
-            _replace(steps, file, file_id)
-        steps.update(registered, _facts(file), lambda changed: _change(steps, file_id, changed))
-        return file_id
+    sent = step.answer.get("sent") if step is not None else None
+    held = (sent or {}).get("sha256") or file.sha256
+    if held != file.sha256 and not may_replace:
+        raise HubError(
+            f"{file.name} is public with other bytes",
+            "publish it as a new version, or send it in the other's place with --replace-file",
+        )
+    if held != file.sha256 or (mend and known and _is_broken(steps, file, file_id, version_id)):
+        _replace(steps, file, file_id)
+    steps.update(registered, _facts(file), lambda changed: _change(steps, file_id, changed))
+    return file_id
+
+
+def _register(steps: Steps, file: PlannedFile, version_id: int) -> int:
+    """Upload a file and put it to the version, unless an earlier call did whose answer was lost; returns its id."""
     upload = _upload(steps, file)
     fields = {**_address(upload), "name": file.name, "type": file.kind, "modelVersionId": version_id,
               "metadata": file.metadata, "visibility": file.visibility}  # fmt: skip
+
+    def listed(url: str) -> list[int]:
+        # An older hubman wrote no address down.
+        wanted = url or upload.url
+        return [held.id for held in steps.client.edit_version(version_id).files if held.url == wanted]
+
     return steps.make(
-        registered,
+        step_names(file.kind)[1],
         inputs=_facts(file),
         call=lambda: steps.client.create_file(fields),
-        listed=lambda _: [f.id for f in steps.client.edit_version(version_id).files if f.url == upload.url],
+        listed=listed,
+        named=upload.url,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hubman.civitai import blurhash, image_clean, image_meta
-from hubman.civitai.errors import MissingError
+from hubman.civitai.errors import MissingError, RejectedError
 from hubman.civitai.journal import fingerprint
 from hubman.civitai.planned import Picture, PlannedVersion
 from hubman.civitai.steps import LOOKS, Answer, Steps
@@ -114,9 +114,17 @@ def _send_picture(
     begun_with = step.inputs if step is not None else ""
 
     def send() -> Answer:
-        fields = _image_fields(registry, picture, keys[picture.sha256], index)
-        fields |= {"postId": post_id, "modelVersionId": version_id, "meta": meta}
-        image_id = steps.client.add_image(fields, fresh=steps.is_fresh(POST))
+        def add(sent: Uploaded) -> int:
+            fields = _image_fields(registry, picture, sent, index)
+            fields |= {"postId": post_id, "modelVersionId": version_id, "meta": meta}
+            return steps.client.add_image(fields, fresh=steps.is_fresh(POST))
+
+        try:
+            image_id = add(keys[picture.sha256])
+        except RejectedError:
+            # The site may have thrown the bytes away, with a picture that was deleted or because nobody used them.
+            steps.log.forget(f"image {picture.sha256}")
+            image_id = add(send_image(steps, registry, version, picture, version_id))
         if begun_with not in {"", fingerprint({"meta": meta})}:
             # If the lost first try arrived, the site has its words still: adding the same picture changes nothing.
             steps.client.update_image(image_id, meta)

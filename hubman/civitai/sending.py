@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import msgspec
 
-from hubman.civitai import handoff, journal, send_files, send_page, send_post
+from hubman.civitai import handoff, journal, losses, send_files, send_page, send_post
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import CivitaiError, MissingError, PostLimitError
-from hubman.civitai.owned import EditVersion, OwnedModel, Post
+from hubman.civitai.errors import CivitaiError, PostLimitError
+from hubman.civitai.owned import EditVersion, Post
 from hubman.civitai.planned import Plan, PlannedVersion
 from hubman.civitai.send_page import MODEL, VERSION
 from hubman.civitai.send_post import ADD, POST
@@ -150,7 +150,8 @@ class Sender:
         model_id = self.lead.made(MODEL) or self.plan.civitai_model_id
         if not model_id or self.lead.is_fresh(MODEL):
             return frozenset()
-        model = self._there(model_id)
+        known = [number for steps in (self.lead, *self._steps.values()) if (number := steps.made(VERSION))]
+        model = losses.model(self.client, model_id, known, self._name_sent())
         if model is None:
             if self.lead.made(MODEL):
                 for steps in (self.lead, *self._steps.values()):
@@ -158,16 +159,16 @@ class Sender:
             return frozenset()
         for steps in self._steps.values():
             number = steps.made(VERSION)
-            if number and not steps.is_fresh(VERSION) and model.version(number) is None:
+            gone = number and not steps.is_fresh(VERSION) and model.version(number) is None
+            if gone and losses.is_version_gone(self.client, number):
                 steps.log.forget(*(name for name in steps.log.steps() if name != MODEL))
         return frozenset(version.id for version in model.versions if version.status in PUBLIC)
 
-    def _there(self, model_id: int) -> OwnedModel | None:
-        try:
-            model = self.client.owned_model(model_id)
-        except MissingError:
-            return None
-        return None if model.status == "Deleted" else model
+    def _name_sent(self) -> str:
+        """The name that the model was made under."""
+        step = self.lead.log.step(MODEL)
+        sent = step.answer.get("sent") if step is not None else None
+        return str((sent or self.plan.model)["name"])
 
     def _forget_missing(self, draft: Draft, public: frozenset[int]) -> bool:
         """Stop where the scans say no; forget the steps of what somebody took away on the site. Whether there was any."""
@@ -175,19 +176,12 @@ class Sender:
         for version, sent in zip(self.plan.versions, draft.versions, strict=True):
             steps = self._steps[version.version_id]
             there = self.client.edit_version(sent.civitai_id)
-            post = _post(self.client, sent.post_id)
+            post = losses.post(self.client, sent.post_id, draft.model_id, sent.civitai_id)
             _check_scans(there, post)
             names = _missing(version, sent, there, post, public=sent.civitai_id in public)
             steps.log.forget(*names)
             found = found or bool(names)
         return found
-
-
-def _post(client: Civitai, post_id: int) -> Post | None:
-    try:
-        return client.post(post_id)
-    except MissingError:
-        return None
 
 
 def _missing(version: PlannedVersion, sent: Sent, there: EditVersion, post: Post | None, *, public: bool) -> list[str]:
@@ -201,11 +195,18 @@ def _missing(version: PlannedVersion, sent: Sent, there: EditVersion, post: Post
     ]
     images = [(picture.sha256, number) for picture, number in zip(version.pictures, sent.images, strict=True)]
     if post is None:
-        return [*names, POST, send_post.ORDER, *(ADD + sha256 for sha256, _ in images)]
+        # Their bytes were perhaps thrown away with it.
+        return [
+            *names,
+            POST,
+            send_post.ORDER,
+            *(f"image {sha256}" for sha256, _ in images),
+            *(ADD + sha256 for sha256, _ in images),
+        ]
     held = {image.id for image in post.images}
     if not public or not held:
-        gone = [sha256 for sha256, number in images if number not in held]
-        names += [f"image {sha256}" for sha256 in gone] + [ADD + sha256 for sha256 in gone]
+        # Their bytes' keys are kept: a picture that is only not shown is found again by its key, and not doubled.
+        names += [ADD + sha256 for sha256, number in images if number not in held]
     return names
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import httpx
 
-from hubman.civitai import auth
+from hubman.civitai import auth, wire
 from hubman.civitai.addresses import host_of, origin, web_address
 from hubman.civitai.connection import USER_AGENT, Bearer, open_client
 from hubman.civitai.errors import (
@@ -217,7 +217,10 @@ class Transport:
             ) from None
 
     def _refusal(self, response: httpx.Response, what: str) -> CivitaiError:
-        if is_page(response) and response.status_code in {403, 429, 503}:
+        if is_page(response) and response.status_code in {403, 404, 429, 503}:
+            return _page(response, what)
+        if response.status_code == 404 and "/api/trpc/" in response.url.path and not wire.is_answer(response.content):
+            # Whatever stands in front of the site knows nothing of what the site has.
             return _page(response, what)
         return from_answer(response.status_code, scrub(said(response)), what=what)
 

@@ -79,6 +79,15 @@ def parse_answer(body: bytes) -> TrpcAnswer:
     return TrpcAnswer(data=_payload(result.get("data")))
 
 
+def is_answer(body: bytes) -> bool:
+    """Whether this is tRPC's own answer, also where it is a refusal."""
+    try:
+        parse_answer(body)
+    except WireError:
+        return False
+    return True
+
+
 def _payload(value: Json) -> Json:
     if isinstance(value, str):
         return parse_devalue(value)

@@ -335,7 +335,7 @@ def test_a_refusal_names_the_page_where_a_browser_goes_on(
 ) -> None:
     first = make_version(registry, tmp_path)
     site.sandbox.settings.faults = [Fault("model.upsert", status=404, body='{"error":"No procedure found"}')]
-    with pytest.raises(errors.MissingError) as caught:
+    with pytest.raises(errors.CivitaiError) as caught:
         publish_now(registry, client, first)
     assert caught.value.hint.endswith(f"it can be made in a browser too: {site.sandbox.url}/models/create")
     done = publish_now(registry, client, first)

@@ -10,6 +10,8 @@ import pytest
 
 from hubman.civitai import errors
 from hubman.civitai.client import Civitai
+from hubman.civitai.finding import HARMLESS
+from hubman.civitai.publish import publish
 from hubman.progress import Progress
 from hubman.sandbox import Fault
 from hubman.sandbox.faults.rules import Rule
@@ -21,6 +23,7 @@ from tests.support.publishing import (
     GENERATION,
     NAME,
     add_version,
+    form_of,
     held,
     held_bytes,
     local_bytes,
@@ -188,6 +191,21 @@ def test_what_somebody_took_out_of_a_draft_is_sent_again(
     site.sandbox.world.store.delete(kind, site.sandbox.world.store.every(kind)[0]["id"])
     assert publish_now(registry, client, version_id).status == "published"
     assert held_bytes(site, the_only_one(site)) == local_bytes(registry, version_id)
+
+
+def test_other_bytes_after_a_lost_answer_take_the_place_of_the_first(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path, metadata={"note": "/home/someone/private"})
+
+    def die(event: Progress) -> None:
+        if event.message == "file: sent":
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        publish(registry, client, form_of(registry, version_id), accept=[HARMLESS, "header-private"], report=die)
+    assert publish_now(registry, client, version_id, strip="yes").differences == ()
+    the_only_one(site)
 
 
 def test_a_version_without_a_file_is_not_left_public(

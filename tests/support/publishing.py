@@ -23,9 +23,17 @@ GENERATION: dict[str, Any] = {
 }  # fmt: skip
 
 
-def make_version(registry: Registry, folder: Path, *, name: str = NAME, seed: int = 0, size: int = 4096) -> str:
+def make_version(
+    registry: Registry,
+    folder: Path,
+    *,
+    name: str = NAME,
+    seed: int = 0,
+    size: int = 4096,
+    metadata: dict[str, str] | None = None,
+) -> str:
     """A trained LoRA with all that a publication wants; another ``seed`` makes another one."""
-    path = write_lora(folder / "models" / f"harbor{seed or ''}.safetensors", seed=seed, size=size)
+    path = write_lora(folder / "models" / f"harbor{seed or ''}.safetensors", seed=seed, size=size, metadata=metadata)
     version_id = index_file(registry, path)
     model = library.version(registry, version_id).model_id
     edits.edit(

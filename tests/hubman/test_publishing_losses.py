@@ -1,0 +1,202 @@
+"""What the site seems to have lost is begun anew only where it is really gone: else there would be a second one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubman.civitai import errors, journal
+from hubman.civitai.client import Civitai
+from hubman.civitai.wire import Json
+from hubman.sandbox import Fault
+from registry import library, previews
+from registry.database import Registry
+from tests.support.civitai import Bench, bench, quick_registry
+from tests.support.publishing import make_version, publish_now, the_only_one
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Bench]:
+    with bench(tmp_path, posts_per_day=10_000) as running:
+        yield running
+
+
+@pytest.fixture
+def client(site: Bench) -> Iterator[Civitai]:
+    with site.client() as opened:
+        yield opened
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with quick_registry(tmp_path / "home") as opened:
+        yield opened
+
+
+def _age(registry: Registry) -> None:
+    """What was sent was sent long ago: no replica lags behind it."""
+    registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
+
+
+_MISSING = '{"error":{"json":{"message":"No such thing","code":-32004,"data":{"code":"NOT_FOUND"}}}}'
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("model.getById", _MISSING),
+        ("model.getById", "<html><body>404</body></html>"),
+        ("model.getById", "default backend - 404"),
+        ("model.getById", '{"error":{"json":{"message":"No procedure found on path \\"model.getById\\""}}}'),
+        ("post.getEdit", _MISSING),
+    ],
+)
+def test_one_answer_that_says_gone_makes_no_second_page(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, path: str, body: str
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id, draft=True)
+    _age(registry)
+    site.sandbox.settings.faults = [Fault(path, method="GET", status=404, body=body)]
+    with pytest.raises(errors.CivitaiError):
+        publish_now(registry, client, version_id, draft=True)
+    assert publish_now(registry, client, version_id).status == "published"
+    the_only_one(site)
+
+
+class _Altered(Civitai):
+    """A session in which the answers of one procedure are other than the site's."""
+
+    def __init__(self, *given: Any, altered: tuple[str, dict[str, Any]], **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.altered = altered
+
+    def query(self, procedure: str, value: Any) -> Json:
+        answer, (name, change) = super().query(procedure, value), self.altered
+        changed = {**answer, **change} if procedure == name else answer
+        return {key: item for key, item in changed.items() if item != "absent"} if procedure == name else changed
+
+
+@pytest.mark.parametrize(
+    ("procedure", "change"),
+    [
+        ("model.getById", {"modelVersions": "absent"}),
+        ("model.getById", {"modelVersions": []}),
+        ("model.getById", {"id": 1}),
+        ("modelVersion.getByIdForEdit", {"files": None}),
+        ("modelVersion.getByIdForEdit", {"files": [7]}),
+        ("post.getEdit", {"images": "absent"}),
+    ],
+)
+def test_a_list_that_is_not_in_the_answer_is_not_an_empty_one(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, procedure: str, change: dict[str, Any]
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    before = the_only_one(site)
+    _age(registry)
+    given: dict[str, Any] = {"sleep": site.clock.sleep, "altered": (procedure, change)}
+    with _Altered(site.sandbox.url, site.sandbox.token(), **given) as other, pytest.raises(errors.CivitaiError):
+        publish_now(registry, other, version_id)
+    assert the_only_one(site) == before
+
+
+def test_pictures_that_the_site_does_not_show_are_neither_doubled_nor_a_reason_to_hide_the_page(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    before = the_only_one(site)
+    _age(registry)
+    given: dict[str, Any] = {"sleep": site.clock.sleep, "altered": ("post.getEdit", {"images": []})}
+    with _Altered(site.sandbox.url, site.sandbox.token(), **given) as other:
+        done = publish_now(registry, other, version_id)
+    assert (done.status, [one.field for one in done.differences]) == ("published", ["v1.0: pictures"])
+    assert the_only_one(site) == before
+
+
+def test_a_picture_whose_bytes_are_gone_too_is_sent_again(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id, draft=True)
+    store = site.sandbox.world.store
+    image = store.every("image")[0]
+    store.delete("image", image["id"])
+    site.sandbox.world.blob_path(image["url"]).unlink()
+    assert publish_now(registry, client, version_id).status == "published"
+    the_only_one(site)
+
+
+def _on_another_machine(registry: Registry) -> None:
+    """What sync brings there are the facts, not the journal."""
+    registry.db.execute("DELETE FROM publication_steps")
+    registry.db.execute("DELETE FROM publications")
+
+
+def test_a_page_is_known_again_as_a_whole_or_not_at_all(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    before = the_only_one(site)
+    _on_another_machine(registry)
+    site.sandbox.settings.faults = [Fault("post.getEdit", method="GET", status=404, body=_MISSING)]
+    with pytest.raises(errors.MissingError):
+        publish_now(registry, client, version_id, edit=True)
+    assert not journal.begun(registry, version_id, client.site)
+    publish_now(registry, client, version_id, edit=True)
+    assert the_only_one(site) == before
+
+
+def test_a_page_is_known_again_without_one_of_its_pictures_and_with_another_program_s_hashes(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    store = site.sandbox.world.store
+    for image in store.every("image"):
+        store.put("image", {**image, "hash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj"})
+    asked = site.asked("post.addImage")
+    _on_another_machine(registry)
+    previews.blob_path(registry, library.version(registry, version_id).previews[0].sha256).unlink()
+    publish_now(registry, client, version_id, edit=True)
+    the_only_one(site)
+    assert site.asked("post.addImage") == asked
+
+
+def _posts(site: Bench) -> list[dict[str, Any]]:
+    return site.sandbox.world.store.every("post")
+
+
+def test_no_post_is_public_before_the_model_is_taken(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    site.sandbox.settings.faults = [Fault("model.publish", method="POST", status=400)]
+    with pytest.raises(errors.RejectedError):
+        publish_now(registry, client, version_id)
+    assert [post["publishedAt"] for post in _posts(site)] == [None]
+    assert publish_now(registry, client, version_id).status == "published"
+    assert _posts(site)[0]["publishedAt"]
+
+
+@pytest.mark.parametrize("date", ["", "2031-05-01T12:00:00Z"])
+def test_a_deleted_post_of_a_page_that_is_out_is_made_again_and_published(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, date: str
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    first = publish_now(registry, client, version_id, published_at=date)
+    store = site.sandbox.world.store
+    for kind in ("post", "image"):
+        for one in store.every(kind):
+            store.delete(kind, one["id"])
+    _age(registry)
+    again = publish_now(registry, client, version_id, published_at=date)
+    (post,) = _posts(site)
+    assert (again.status, again.version_id, again.post_id != first.post_id) == (first.status, first.version_id, True)
+    assert post["publishedAt"]
+    assert not date or post["publishedAt"].startswith(date[:10])
