@@ -89,7 +89,7 @@ class Reading:
     def me(self) -> Me:
         """Whose key this is; raises :class:`TokenError` when the site doesn't accept it."""
         if not self.has_token:
-            raise TokenError("no Civitai key is set", "make one in your Civitai account and set CIVITAI_API_KEY")
+            raise TokenError("no Civitai key is set", "hubman login stores one, or set CIVITAI_API_KEY")
         # Never from the cache: the answer says whether the key works now.
         raw = self._transport.ask("GET", "/api/v1/me", read_json, what="the account")
         return lenient.decode(Me, raw, "me")

@@ -72,7 +72,11 @@ def status(model: OwnedModel, version_id: int) -> str:
     version = model.version(version_id)
     if version is None:
         return ""
-    return version.status if model.status == "Published" else model.status
+    return min(model.status, version.status, key=lambda name: _PUBLICITY.get(name, 0))
+
+
+_PUBLICITY = {"Scheduled": 1, "Published": 2}
+"""How public a status is; drafts and what was taken down are not at all."""
 
 
 def _date(text: str) -> datetime | None:

@@ -249,6 +249,17 @@ def test_a_page_goes_live_at_its_time(site: Bench, client: Civitai, registry: Re
     assert client.model(done.model_id).id == done.model_id
 
 
+def test_a_draft_beside_a_scheduled_version_is_a_draft(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    first = make_version(registry, tmp_path)
+    assert publish_now(registry, client, first, published_at="2031-05-01T12:00:00Z").status == "scheduled"
+    second = add_version(registry, tmp_path, first)
+    assert publish_now(registry, client, second, draft=True).status == "draft"
+    assert not library.version(registry, second).published_url
+
+
+
 def test_somebody_else_s_page_is_told_from_a_dead_key(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
