@@ -259,7 +259,6 @@ def test_a_draft_beside_a_scheduled_version_is_a_draft(
     assert not library.version(registry, second).published_url
 
 
-
 def test_somebody_else_s_page_is_told_from_a_dead_key(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
