@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from hubman.civitai.secrecy import scrub
+from hubman.secrecy import scrub
 
 LEVEL_VARIABLE = "HUBMAN_LOG"
 _LARGEST = 1 << 20

@@ -7,7 +7,7 @@ import functools
 import httpx
 
 from hubman.civitai.errors import CivitaiError
-from hubman.civitai.secrecy import scrub
+from hubman.secrecy import scrub
 
 
 @functools.lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 
 from hubman import __version__
-from hubman.civitai.secrecy import Key
+from hubman.secrecy import Key
 from registry.errors import HubError
 
 # No browser words: the site answers browsers with pages and redirects to its login.

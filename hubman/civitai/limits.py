@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from hubman.keys import LOOPBACK
 from registry.errors import UsageError
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 RATE_VARIABLE = "HUBMAN_CIVITAI_RATE"
 
 LEASE = 90.0

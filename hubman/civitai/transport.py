@@ -28,8 +28,8 @@ from hubman.civitai.limiter import Permit, Unlimited
 from hubman.civitai.limits import PATIENCE
 from hubman.civitai.pace import backoff
 from hubman.civitai.response import is_page, read_json, retry_after, said
-from hubman.civitai.secrecy import Key, guard_logs, remember, scrub
 from hubman.civitai.wire import Json
+from hubman.secrecy import Key, guard_logs, remember, scrub
 
 __all__ = ["USER_AGENT", "Sleep", "Transport", "backoff", "read_json", "retry_after", "said", "web_address"]
 

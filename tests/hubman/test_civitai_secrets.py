@@ -13,8 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hubman import logs
-from hubman.civitai import secrecy
+from hubman import logs, secrecy
 from hubman.sandbox import Fault, seed_model
 from tests.support.civitai import Bench, bench, quick_registry, write_lora, write_png
 from tests.support.publishing import NAME, make_version
