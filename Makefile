@@ -29,10 +29,10 @@ bench-library: $(STAMP)
 	$(BIN)/python benchmarks/library.py
 
 bench-civitai: $(STAMP)
-	$(BIN)/python benchmarks/civitai.py
+	$(BIN)/python benchmarks/parts.py civitai
 
 bench-publish: $(STAMP)
-	$(BIN)/python benchmarks/publish.py
+	$(BIN)/python benchmarks/parts.py publish
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.library_bars import AT_MOST, HEADER, TIMES, Measure
+from benchmarks.bars import AT_MOST, TIMES, Measure, report
 
 _OURS = """
 import json, resource, sys, time
@@ -125,10 +125,7 @@ def main() -> None:
         note = f"{given.slow_size} MiB at {given.rate:g} MB/s a connection, 20 ms"
         bars.append(Measure("by 4 ranges", whole, reference, "s", TIMES, 1.0, note))
         bars.append(Measure("peak memory by 4 ranges", peak, 80, "MB", AT_MOST, 80))
-    print(HEADER)
-    for bar in bars:
-        print(bar.line())
-    sys.exit(not all(bar.holds for bar in bars))
+    report(bars)
 
 
 if __name__ == "__main__":

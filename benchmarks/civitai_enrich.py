@@ -21,7 +21,7 @@ from time import monotonic, perf_counter, sleep
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.library_bars import AT_MOST, HEADER, Measure
+from benchmarks.bars import AT_MOST, Measure, report
 from hubman.civitai.enrich import enrich
 from hubman.civitai.limits import limits_for
 from hubman.civitai.session import connect
@@ -54,10 +54,7 @@ def main() -> None:
             *_alone(Path(name), sandbox),
             *_together(Path(name), sandbox, options.processes, options.rate),
         ]
-    print(HEADER)
-    for measure in measures:
-        print(measure.line())
-    sys.exit(not all(measure.holds for measure in measures))
+    report(measures)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks import library_bare, library_query
-from benchmarks.library_bars import AT_MOST, HEADER, OVER, SHARE, TIMES, Measure
+from benchmarks.bars import AT_MOST, HEADER, OVER, SHARE, TIMES, Measure
 from benchmarks.library_maker import make_large_files, make_library
 from registry import facets, roots, scan
 from registry.database import Registry

@@ -24,8 +24,8 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.bars import AT_MOST, TIMES, Measure, report
 from benchmarks.civitai_download import make
-from benchmarks.library_bars import AT_MOST, HEADER, TIMES, Measure
 from hubman.civitai.uploads import PARALLEL
 
 _PART = 25 << 20
@@ -141,10 +141,7 @@ def main() -> None:
         Measure("upload", median(times), median(references), "s", TIMES, 1.15, note),
         Measure("peak memory", max(peaks), 150, "MB", AT_MOST, 150),
     ]
-    print(HEADER)
-    for bar in bars:
-        print(bar.line())
-    sys.exit(not all(bar.holds for bar in bars))
+    report(bars)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import msgspec
 from hubman import __version__
 from hubman.huggingface import auth
 from hubman.huggingface.errors import HubRefusedError, translated
+from hubman.secrecy import guard_logs, remember
 from registry.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Hub:
                 status=401,
             )
         self.site = site
+        remember(token)
+        guard_logs()
         self._api = _api(site, token)
 
     @staticmethod

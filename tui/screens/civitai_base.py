@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tui import formats, pulls
 from tui.pulls import Pulls
-from tui.screens import handing, queueing
+from tui.screens import handing, level_menu, queueing
 from tui.screens.base import HubScreen
 from tui.widgets.queue_strip import QueueStrip
 
@@ -91,20 +91,7 @@ class CivitaiBase(HubScreen):
         handing.open_target(self, address)
 
     def do_level(self) -> None:
-        """Up to which level things are shown, until hubman ends."""
-        from registry import levels
-        from tui.widgets.dialogs import Choose
-
-        looks = self.hub.looks
-
-        def chosen(name: str | None) -> None:
-            if name:
-                looks.show_up_to(name)
-                self.hub.looks_changed.publish(looks)
-                self.say(f"shown up to {levels.name_of(looks.threshold)}")
-
-        options = [(name, levels.name_of(levels.parse(name)), "") for name in levels.RATED]
-        self.app.push_screen(Choose("Show up to", options, at=looks.up_to), chosen)
+        level_menu.choose(self)
 
 
 def page_address(site: str, model: int, version: int = 0) -> str:

@@ -12,6 +12,7 @@ from textual.widgets import Input, Static
 from hubman.terminal import Pictures
 from tui import formats
 from tui.pictures import NONE
+from tui.screens import level_menu
 from tui.screens.library_views import LibraryViews
 from tui.widgets.facets import FacetList
 from tui.widgets.picture import Picture
@@ -163,20 +164,7 @@ class LibraryDetail(LibraryViews):
     # levels -------------------------------------------------------------------------------------------------------
 
     def do_level(self) -> None:
-        """Up to which level pictures are shown uncovered, until hubman ends."""
-        from registry import levels
-        from tui.widgets.dialogs import Choose
-
-        looks = self.hub.looks
-
-        def chosen(name: str | None) -> None:
-            if name:
-                looks.show_up_to(name)
-                self.hub.looks_changed.publish(looks)
-                self.say(f"pictures are shown up to {levels.name_of(looks.threshold)}")
-
-        options = [(name, levels.name_of(levels.parse(name)), "") for name in levels.RATED]
-        self.app.push_screen(Choose("Show pictures up to", options, at=looks.up_to), chosen)
+        level_menu.choose(self)
 
     def do_picture_level(self) -> None:
         """A person's own word on the level of the picture that is shown; it syncs."""

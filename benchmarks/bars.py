@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 TIMES, SHARE, OVER, AT_MOST = "times", "share", "over", "at most"
 """How a budget is meant: at most so many times the reference, at least that share of it, at most so much over it, or at
@@ -49,3 +52,11 @@ class Measure:
 
 
 HEADER = f"{'bar':<34} {'measured':>9} {'reference':>9} {'':<4} {'ratio':>6}  {'budget':<12} verdict"
+
+
+def report(measures: Sequence[Measure]) -> NoReturn:
+    """Print the bars and end the process: with 0 where all hold."""
+    print(HEADER)
+    for measure in measures:
+        print(measure.line())
+    sys.exit(not all(measure.holds for measure in measures))
