@@ -1,13 +1,16 @@
-"""A home of their own for tests that run commands."""
+"""A home for tests that run commands, a registry for those that call verbs, and a client of the module's own ``site``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hubman.civitai.client import Civitai
 from hubman.cli.main import run
-from tests.support.civitai import write_lora
+from registry.database import Registry
+from tests.support.civitai import Bench, quick_registry, write_lora
 
 
 @pytest.fixture
@@ -25,3 +28,15 @@ def scanned(home: Path, tmp_path: Path) -> Path:
     write_lora(folder / "ink wash.safetensors", seed=1)
     assert run(["scan", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with quick_registry(tmp_path / "home") as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(site: Bench) -> Iterator[Civitai]:
+    with site.client() as opened:
+        yield opened

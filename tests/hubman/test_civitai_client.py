@@ -36,12 +36,6 @@ def site(tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def client(site: Bench) -> Iterator[Civitai]:
-    with site.client() as opened:
-        yield opened
-
-
-@pytest.fixture
 def lora(tmp_path: Path) -> Path:
     return write_lora(tmp_path / "harbor.safetensors")
 

@@ -48,12 +48,6 @@ def site(running: Bench) -> Bench:
     return running
 
 
-@pytest.fixture
-def client(site: Bench) -> Iterator[Civitai]:
-    with site.client() as opened:
-        yield opened
-
-
 @pytest.fixture(scope="module")
 def source(running: Bench) -> Path:
     return write_lora(running.folder / "harbor.safetensors", size=300_000)

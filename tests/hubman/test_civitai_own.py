@@ -12,7 +12,7 @@ from hubman.civitai.enrich import enrich
 from hubman.progress import Progress, silent
 from registry import library
 from registry.database import Registry
-from tests.support.civitai import Bench, bench, quick_registry
+from tests.support.civitai import Bench, bench
 from tests.support.publishing import NAME, make_version, publish_now, the_only_one
 
 
@@ -20,18 +20,6 @@ from tests.support.publishing import NAME, make_version, publish_now, the_only_o
 def site(tmp_path: Path) -> Iterator[Bench]:
     with bench(tmp_path, chunk_size=1000) as running:
         yield running
-
-
-@pytest.fixture
-def client(site: Bench) -> Iterator[Civitai]:
-    with site.client() as opened:
-        yield opened
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from registry import library, previews
 from registry.database import Registry
 from registry.errors import HubError
 from registry.scan import index_file
-from tests.support.civitai import Bench, bench, quick_registry, write_lora, write_png
+from tests.support.civitai import Bench, bench, write_lora, write_png
 from tests.support.publishing import GENERATION, NAME, held_bytes, local_bytes, make_version, publish_now, the_only_one
 
 
@@ -29,18 +29,6 @@ from tests.support.publishing import GENERATION, NAME, held_bytes, local_bytes, 
 def site(tmp_path: Path) -> Iterator[Bench]:
     with bench(tmp_path, chunk_size=1000) as running:
         yield running
-
-
-@pytest.fixture
-def client(site: Bench) -> Iterator[Civitai]:
-    with site.client() as opened:
-        yield opened
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from hubman.sandbox import Fault, Seeded, seed_model
 from registry import edits, ids, library
 from registry.database import Registry
 from registry.errors import HubError, UsageError
-from tests.support.civitai import Bench, bench, quick_registry, write_lora, write_png
+from tests.support.civitai import Bench, bench, write_lora, write_png
 
 
 @pytest.fixture
@@ -34,12 +34,6 @@ def site(tmp_path: Path) -> Iterator[Bench]:
 @pytest.fixture
 def client(site: Bench) -> Iterator[Civitai]:
     with site.client("") as opened:
-        yield opened
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
         yield opened
 
 

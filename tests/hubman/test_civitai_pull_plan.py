@@ -30,7 +30,7 @@ from registry import library
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError
 from registry.scan import index_file
-from tests.support.civitai import Bench, bench, quick_registry, write_lora, write_png
+from tests.support.civitai import Bench, bench, write_lora, write_png
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +60,6 @@ def seeded(site: Bench, files: list[Path]) -> list[Seeded]:
 def client(site: Bench) -> Iterator[Civitai]:
     site.sandbox.settings.faults = []
     with site.client("") as opened:
-        yield opened
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
         yield opened
 
 

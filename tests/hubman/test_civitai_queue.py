@@ -22,13 +22,7 @@ from registry.database import Registry
 from registry.errors import CancelledError, NotFoundError, UsageError
 from registry.pull_queue import Wanted
 from tests.support import fault_run
-from tests.support.civitai import Bench, bench, quick_registry, write_lora
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
-        yield opened
+from tests.support.civitai import Bench, bench, write_lora
 
 
 @pytest.fixture(scope="module")

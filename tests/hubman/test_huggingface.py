@@ -56,12 +56,6 @@ def hub(site: HubServer) -> Hub:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
-        yield opened
-
-
-@pytest.fixture
 def version_id(registry: Registry, tmp_path: Path) -> str:
     return make_version(registry, tmp_path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,8 @@ from hypothesis import strategies as st
 from hubman.civitai import describe, form_edit, markdown
 from registry.database import Registry
 from registry.errors import UsageError
-from tests.support.civitai import quick_registry
 from tests.support.kept_html import text_of_kept
 from tests.support.publishing import form_of, make_version
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
-        yield opened
 
 
 def test_an_own_template_is_used_and_what_is_typed_replaces_it(registry: Registry, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from registry import edits, identify_base, library, previews, undo
 from registry.database import Registry
 from registry.errors import UsageError
 from registry.scan import index_file
-from tests.support.civitai import quick_registry, write_lora, write_png
+from tests.support.civitai import write_lora, write_png
 from tests.support.kept_html import text_of_kept
 from tests.support.publishing import NAME, form_of, make_version
 
@@ -40,12 +39,6 @@ KOHYA = {
     "ss_clip_skip": "2", "ss_resolution": "(512, 512)", "ss_sd_model_name": "C:\\\\models\\\\base.safetensors",
     "ss_dataset_dirs": json.dumps({"4_x": {"img_count": 24, "n_repeats": 4}}), "ss_unet_lr": "0.0001",
 }  # fmt: skip
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
-        yield opened
 
 
 def trained(registry: Registry, path: Path, *, seed: int = 1, **header: str) -> str:

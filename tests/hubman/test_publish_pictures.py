@@ -27,7 +27,7 @@ from hubman.sandbox.images import made_on_site
 from registry import picture_text, previews
 from registry.database import Registry
 from registry.errors import DamagedFileError, NotFoundError
-from tests.support.civitai import Bench, bench, quick_registry
+from tests.support.civitai import Bench, bench
 from tests.support.publishing import form_of, make_version, publish_now
 
 SECRET = b"SECRET"
@@ -197,12 +197,6 @@ def test_the_infotext_reads_back(prompt: str, negative: str, seed: int, steps: i
 def site(tmp_path: Path) -> Iterator[Bench]:
     with bench(tmp_path) as running:
         yield running
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
-        yield opened
 
 
 def test_the_bytes_that_the_site_gets_tell_only_how_they_were_drawn(

@@ -19,7 +19,7 @@ from registry import library, previews
 from registry.database import Registry
 from registry.headers import read_header
 from registry.scan import index_file
-from tests.support.civitai import Bench, bench, quick_registry, write_lora, write_png
+from tests.support.civitai import Bench, bench, write_lora, write_png
 from tests.support.publishing import GENERATION, form_of, make_version
 
 SECRET = "hf_" + "a1B2" * 8
@@ -30,12 +30,6 @@ HEADER = {
     "ss_training_comment": f"token {SECRET}", "hubman.sample_prompt": "a secret idea", "modelspec.author": "ann@example.org",
     "ss_tag_frequency": json.dumps({"4_ink": {"boat": 3}}), "wandb_api_key": "0123456789abcdef",
 }  # fmt: skip
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

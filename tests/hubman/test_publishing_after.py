@@ -20,7 +20,7 @@ from registry import civitai_stats, edits, library, previews
 from registry.database import Registry
 from registry.errors import HubError
 from registry.scan import index_file
-from tests.support.civitai import Bench, bench, quick_registry, write_lora, write_png
+from tests.support.civitai import Bench, bench, write_lora, write_png
 from tests.support.publishing import (
     GENERATION,
     NAME,
@@ -38,18 +38,6 @@ from tests.support.publishing import (
 def site(tmp_path: Path) -> Iterator[Bench]:
     with bench(tmp_path, chunk_size=2000) as running:
         yield running
-
-
-@pytest.fixture
-def client(site: Bench) -> Iterator[Civitai]:
-    with site.client() as opened:
-        yield opened
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
-        yield opened
 
 
 class _Terminal(io.StringIO):

@@ -14,7 +14,7 @@ from hubman.civitai.wire import Json
 from hubman.sandbox import Fault
 from registry import library, previews
 from registry.database import Registry
-from tests.support.civitai import Bench, bench, quick_registry
+from tests.support.civitai import Bench, bench
 from tests.support.publishing import make_version, publish_now, the_only_one
 
 
@@ -22,18 +22,6 @@ from tests.support.publishing import make_version, publish_now, the_only_one
 def site(tmp_path: Path) -> Iterator[Bench]:
     with bench(tmp_path, posts_per_day=10_000) as running:
         yield running
-
-
-@pytest.fixture
-def client(site: Bench) -> Iterator[Civitai]:
-    with site.client() as opened:
-        yield opened
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
-        yield opened
 
 
 def _age(registry: Registry) -> None:

@@ -18,7 +18,7 @@ from hubman.sandbox.faults.rules import Rule
 from registry import edits, library, previews, timestamps
 from registry.database import Registry
 from registry.errors import CancelledError
-from tests.support.civitai import Bench, bench, quick_registry, write_png
+from tests.support.civitai import Bench, bench, write_png
 from tests.support.publishing import (
     GENERATION,
     NAME,
@@ -37,18 +37,6 @@ from tests.support.publishing import (
 def site(tmp_path: Path) -> Iterator[Bench]:
     with bench(tmp_path, chunk_size=2000, posts_per_day=10_000) as running:
         yield running
-
-
-@pytest.fixture
-def client(site: Bench) -> Iterator[Civitai]:
-    with site.client() as opened:
-        yield opened
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with quick_registry(tmp_path / "home") as opened:
-        yield opened
 
 
 class _Killed(BaseException):

@@ -83,7 +83,6 @@ def bench(folder: Path, **settings: Any) -> Iterator[Bench]:
 def quick_registry(home: Path) -> Iterator[Registry]:
     """A registry that does not wait for the disk: no test cuts the power."""
     with Registry(home) as registry, mock.patch("os.fsync"):
-        registry.db.execute("PRAGMA synchronous = OFF")
         yield registry
 
 
