@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 from hubman.civitai import pictures
 from hubman.civitai.asking import Asking
-from hubman.civitai.errors import MissingError
+from hubman.civitai.errors import MissingError, UnavailableError
 from hubman.civitai.records import version_from
 from hubman.civitai.wanted import Wanted
 from hubman.civitai.whole import Raw
@@ -14,23 +15,33 @@ from hubman.progress import Progress
 from registry import archive, upstream_hashes
 from registry.upstream_hashes import Known
 
+_log = logging.getLogger(__name__)
 _FILES_AT_ONCE = 100
+_IN_A_ROW = 3
 
 
 def illustrate(run: Asking, wanted: Wanted) -> tuple[int, int]:
     """Archive the whole answers of versions and fetch their pictures: (pictures that came, files that wait).
 
-    A hundred files a request, while there are any left. Raises :class:`hubman.civitai.errors.CivitaiError`.
+    A hundred files a request, while there are any left. Raises :class:`hubman.civitai.errors.CivitaiError`, but a version
+    whose pictures can't be had now only waits, unless it is so of all or of several in a row: then their host is down.
     """
     due = [one for one in run.known() if _is_due(one, wanted)]
-    came = done = 0
+    came = done = failed = 0
     for batch in _batches(due):
         if not run.allowance.left:
             break
         for one, raw in _whole(run, batch):
             run.report(Progress(stage="pictures", done=done, total=len(due), unit="versions"))
-            came += _one(run, one, raw, wanted)
-            done += 1
+            try:
+                came += _one(run, one, raw, wanted)
+            except UnavailableError as error:
+                failed += 1
+                if failed == _IN_A_ROW or len(due) == failed:
+                    raise
+                _log.warning("the pictures of version %s wait: %s", one.version, error)
+                continue
+            done, failed = done + 1, 0
     return came, len(due) - done
 
 

@@ -506,6 +506,22 @@ def test_a_picture_that_is_gone_is_left_out_and_a_host_that_is_down_is_asked_aga
     assert [one.generation["prompt"] for one in library.version(here.registry, version_id).previews] == ["green"]
 
 
+def test_versions_whose_pictures_cannot_be_had_wait_and_keep_nobody_else_waiting(here: Desk, tmp_path: Path) -> None:
+    seeded = [
+        here.shared(name, previews=[(write_png(tmp_path / f"example {name}.png"), {"prompt": name})])[1]
+        for name in ("Harbor", "Meadow", "Quarry", "Forest")
+    ]
+    keys = [here.site.sandbox.world.store.children("image", one.post_id)[0]["url"] for one in seeded]
+    here.site.sandbox.settings.faults = [Fault("/media/", status=503, times=99)]
+    with pytest.raises(UnavailableError):
+        here.enrich()
+    here.site.sandbox.settings.faults = [Fault(f"/media/{keys[0]}", status=503, times=99)]
+    second = here.enrich()
+    assert (second.pictures, second.waiting) == (3, 1)
+    here.site.sandbox.settings.faults = []
+    assert here.enrich().pictures == 1
+
+
 def test_odd_pictures_are_left_out_and_the_run_goes_on(here: Desk, tmp_path: Path) -> None:
     """One too large, one that leads in circles, one at an address that is none: they are odd the next time too."""
     examples = [(write_png(tmp_path / f"{c}.png", c), {"prompt": c}) for c in ("red", "green", "white")]
