@@ -115,6 +115,22 @@ class Journal:
         with self._registry.transaction() as db:
             db.execute("DELETE FROM publication_steps WHERE publication_id = ?", (self.id,))
 
+    def forget_page(self, model_id: int) -> None:
+        """As if nothing had ever been sent, of any version, to this page of the site: the site has it no longer."""
+        with self._registry.transaction() as db:
+            (site,) = db.execute("SELECT site FROM publications WHERE id = ?", (self.id,)).fetchone()
+            rows = db.execute(
+                "SELECT id FROM publications WHERE civitai_model_id = ? AND site IN (SELECT value FROM json_each(?))",
+                (model_id, addresses(site)),
+            )
+            gone = [(self.id,), *((row["id"],) for row in rows.fetchall())]
+            db.executemany("DELETE FROM publication_steps WHERE publication_id = ?", gone)
+            db.executemany(
+                "UPDATE publications SET state = 'open', civitai_model_id = NULL, civitai_version_id = NULL, "
+                "civitai_post_id = NULL, civitai_file_id = NULL, url = NULL WHERE id = ?",
+                gone,
+            )
+
     def forget(self, *names: str) -> None:
         """As if these steps had never been begun."""
         with self._registry.transaction() as db:
@@ -165,6 +181,10 @@ class Rehearsed(Journal):
 
     def forget_all(self) -> None:
         self._steps.clear()
+
+    def forget_page(self, model_id: int) -> None:
+        del model_id
+        self.forget_all()
 
     def forget(self, *names: str) -> None:
         for name in names:

@@ -153,9 +153,7 @@ class Sender:
         known = [number for steps in (self.lead, *self._steps.values()) if (number := steps.made(VERSION))]
         model = losses.model(self.client, model_id, known, self._name_sent())
         if model is None:
-            if self.lead.made(MODEL):
-                for steps in (self.lead, *self._steps.values()):
-                    steps.log.forget_all()
+            self._begin_anew(model_id)
             return frozenset()
         for steps in self._steps.values():
             number = steps.made(VERSION)
@@ -163,6 +161,14 @@ class Sender:
             if gone and losses.is_version_gone(self.client, number):
                 steps.log.forget(*(name for name in steps.log.steps() if name != MODEL))
         return frozenset(version.id for version in model.versions if version.status in PUBLIC)
+
+    def _begin_anew(self, model_id: int) -> None:
+        """The page is gone, drafts and all: what joined it gets one of its own."""
+        for steps in (self.lead, *self._steps.values()):
+            steps.log.forget_page(model_id)
+        self.plan = msgspec.structs.replace(self.plan, civitai_model_id=0)
+        if self.lead not in self._steps.values():
+            self.lead, self.owns_page = next(iter(self._steps.values())), True
 
     def _name_sent(self) -> str:
         """The name that the model was made under."""

@@ -22,7 +22,16 @@ from registry.database import Registry
 from registry.errors import HubError
 from registry.scan import index_file
 from tests.support.civitai import Bench, bench, write_lora, write_png
-from tests.support.publishing import GENERATION, NAME, held_bytes, local_bytes, make_version, publish_now, the_only_one
+from tests.support.publishing import (
+    GENERATION,
+    NAME,
+    add_version,
+    held_bytes,
+    local_bytes,
+    make_version,
+    publish_now,
+    the_only_one,
+)
 
 
 @pytest.fixture
@@ -352,6 +361,24 @@ def test_a_draft_that_the_site_threw_away_is_begun_anew(
     again = publish_now(registry, client, version_id)
     assert (again.status, again.model_id != draft.model_id) == ("published", True)
     the_only_one(site)
+
+
+def test_a_page_that_was_public_and_is_deleted_is_made_anew_also_for_a_version_that_joined_it(
+    site: Bench, client: Civitai, registry: Registry, version_id: str, tmp_path: Path
+) -> None:
+    first = publish_now(registry, client, version_id)
+    second = add_version(registry, tmp_path, version_id)
+    joined = publish_now(registry, client, second)
+    assert joined.model_id == first.model_id
+    store = site.sandbox.world.store
+    for kind, number in (("model", first.model_id), ("version", first.version_id), ("version", joined.version_id)):
+        store.delete(kind, number)
+    registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
+    again = publish_now(registry, client, second)
+    assert (again.status, again.model_id != first.model_id) == ("published", True)
+    assert publish_now(registry, client, version_id).model_id == again.model_id
+    (page,) = site.sandbox.models_named(NAME)
+    assert len(page["versions"]) == 2
 
 
 def test_what_the_scan_calls_dangerous_stays_a_draft(
