@@ -78,7 +78,8 @@ def publish(
                 f"no file that {form.part(version_id).file.name} replaced is published", "publish it as a new version"
             )
         if replace and not dry_run:
-            after.take_place(registry, version_id, client.site)
+            with journal.only_one(registry):
+                after.take_place(registry, version_id, client.site)
         if edit and not replace:
             with journal.only_one(registry):
                 adopting.adopt(registry, client, form, version_id)
