@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,18 @@ def _start(transport: Transport, path: Path, name: str, sha256: str, kind: str) 
     return state, {part.part_number: part.url for part in start.urls}
 
 
+class _StoppedError(CivitaiError):
+    """Another part failed, or the whole was given up: what is under way goes no further."""
+
+
+def _reason(error: BaseException, futures: Sequence[Future[Any]]) -> BaseException:
+    """Why an upload ends: not that a part was stopped, but what it was stopped for, whichever was heard of first."""
+    if not isinstance(error, _StoppedError):
+        return error
+    failures = (future.exception() for future in futures if future.done() and not future.cancelled())
+    return next((one for one in failures if one is not None and not isinstance(one, _StoppedError)), error)
+
+
 class _Parts:
     """The parts of one upload that are still to be sent: three at a time, each read in blocks as it goes out."""
 
@@ -142,7 +154,8 @@ class _Parts:
         self._tell()
         with ThreadPoolExecutor(max_workers=PARALLEL + 1, thread_name_prefix="upload") as pool:
             hashing = pool.submit(self._hash)
-            waiting: set[Future[tuple[int, str]]] = {pool.submit(self._send_part, number) for number in missing}
+            parts = [pool.submit(self._send_part, number) for number in missing]
+            waiting = set(parts)
             try:
                 while waiting:
                     arrived, waiting = wait(waiting, timeout=_TELL_EVERY_S, return_when=FIRST_COMPLETED)
@@ -151,10 +164,13 @@ class _Parts:
                     self._tell()
                 if hashing.result() != self._state.sha256:
                     raise HubError(f"{self._path} changed since it was checked", "run hubman scan, then try again")
-            except BaseException:
+            except BaseException as error:
                 # Also for Ctrl-C: neither the parts in the queue nor the rest of those under way may go out any more.
                 self._stopped.set()
                 pool.shutdown(wait=True, cancel_futures=True)
+                reason = _reason(error, [hashing, *parts])
+                if reason is not error:
+                    raise reason from None
                 raise
         return self._state
 
@@ -167,7 +183,7 @@ class _Parts:
 
     def _go_on(self) -> None:
         if self._stopped.is_set():
-            raise CivitaiError("the upload was stopped", "run the same command again")
+            raise _StoppedError("the upload was stopped", "run the same command again")
 
     def _arrived(self, number: int, etag: str) -> None:
         """Saved and told by the caller's thread alone: a registry connection belongs to one thread."""
