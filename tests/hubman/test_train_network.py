@@ -17,6 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from hubman.train.architectures import load
 from hubman.train.architectures.base import Framing, stack
+from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.stable_diffusion import StableDiffusion
 from hubman.train.export import write_lora
 from hubman.train.metadata import Origin, tag_frequency
@@ -124,10 +125,11 @@ class _Parts:
 
     def __init__(self) -> None:
         with torch.device("meta"):
-            self._unet = UNet2DConditionModel(cross_attention_dim=768)
-            self._text_encoder = CLIPTextModel(
+            self.denoiser = UNet2DConditionModel(cross_attention_dim=768)
+            encoder = CLIPTextModel(
                 CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
             )
+        self.clips = [Clip("text_encoder", "lora_te", None, encoder)]
 
 
 def test_the_keys_of_sd15_are_exactly_those_of_kohyas_scripts() -> None:
@@ -176,7 +178,7 @@ def test_the_header_says_how_it_was_made_and_nothing_private(base: Path, tmp_pat
     assert entries["sshs_legacy_hash"] == "e3b0c442"
     assert entries["modelspec.hash_sha256"] == "0x" + entries["sshs_model_hash"]
     assert entries["ss_base_model_version"] == "sd_v1"
-    assert entries["ss_sd_model_name"] == "hubman-tinybase"
+    assert entries["ss_sd_model_name"] == base.name
     assert entries["ss_network_dim"] == "8"
     assert entries["ss_v2"] == "False"
     assert entries["ss_resolution"] == "(64, 64)"
