@@ -22,10 +22,22 @@ KINDS: dict[str, Kind] = {
     "pony": "sdxl",
     "illustrious": "sdxl",
     "noobai": "sdxl",
+    "flux": "flux",
+    "sd35": "sd3",
+    "zimage": "zimage",
 }
 """The adapter of each family that presets know."""
 
 TRAINABLE = tuple(KINDS)
+
+_ADAPTERS: dict[Kind, tuple[str, str]] = {
+    "sd": ("stable_diffusion", "StableDiffusion"),
+    "sdxl": ("sdxl", "StableDiffusionXL"),
+    "flux": ("flux", "Flux"),
+    "sd3": ("sd3", "StableDiffusion3"),
+    "zimage": ("zimage", "ZImage"),
+}
+"""Module and class, imported when needed: they bring torch."""
 
 
 def load(recipe: Recipe, device: torch.device) -> Model:
@@ -58,10 +70,8 @@ def load_model(
 
 def adapter_of(detected: Detected) -> type[Model]:
     """The adapter for what was detected."""
-    if detected.kind == "sdxl":
-        from hubman.train.architectures.sdxl import StableDiffusionXL
+    from importlib import import_module
 
-        return StableDiffusionXL
-    from hubman.train.architectures.stable_diffusion import StableDiffusion
-
-    return StableDiffusion
+    module, name = _ADAPTERS[detected.kind]
+    adapter: type[Model] = getattr(import_module(f"hubman.train.architectures.{module}"), name)
+    return adapter

@@ -83,6 +83,10 @@ class Architecture(Protocol):
     identity: Identity
     process: Process
     device: torch.device
+    sampler: str
+    """What samples are drawn with where nobody chose; a name of ``hubman.generate.samplers``."""
+    step: int
+    """Pixels that the sides of a picture are multiples of."""
 
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
         """The modules to adapt: the attention blocks, with ``conv`` the resnets too, with ``text`` the text encoders."""

@@ -88,8 +88,9 @@ def _of_folder(path: Path) -> Detected:
     if kind is None:
         raise HubError(f"{path.name} is a {name}, which is of no known family", HINT)
     if kind in ("flux", "sd3", "zimage"):
-        if kind == "flux" and _config(path / "transformer" / "config.json").get("in_channels", 64) % 64:
-            raise HubError(f"{path.name} is a FLUX.1 that fills or is controlled by pictures", HINT)
+        sizes = _config(path / "transformer" / "config.json")
+        if sizes.get("out_channels") not in (None, sizes.get("in_channels")):
+            raise HubError(f"{path.name} is a base that is given pictures besides text", HINT)
         return Detected({"flux": "flux", "sd3": "sd35", "zimage": "zimage"}[kind], kind)
     unet, scheduler = (_config(path / part) for part in ("unet/config.json", "scheduler/scheduler_config.json"))
     if unet.get("in_channels") in (8, 9):

@@ -27,6 +27,8 @@ class Model(ABC):
 
     denoiser_name: ClassVar[str] = "transformer"
     """Its component in the pipeline."""
+    sampler: ClassVar[str] = "DPM++ 2M"
+    """What samples are drawn with where nobody chose."""
     guidance_is_input: bool = False
     """The model takes the guidance scale as an input instead of a second, negative prediction (FLUX.1 dev)."""
 
