@@ -58,7 +58,7 @@ class Flux(FlowModel):
         return FlowMatching(shift=SHIFT, patch=PATCH)
 
     def _restore(self, transformer: Any) -> Mapping[str, str]:
-        names = {}
+        names: dict[str, str] = {}
         for i, block in enumerate(transformer.transformer_blocks):
             fuse(block.attn, "qkv", ("to_q", "to_k", "to_v"))
             fuse(block.attn, "added_qkv", ("add_q_proj", "add_k_proj", "add_v_proj"))

@@ -60,7 +60,7 @@ class StableDiffusion3(FlowModel):
         yield Clip("text_encoder_2", "lora_te2", parts["tokenizer_2"], parts["text_encoder_2"], penultimate=True)
 
     def _restore(self, transformer: Any) -> Mapping[str, str]:
-        names = {}
+        names: dict[str, str] = {}
         for i, block in enumerate(transformer.transformer_blocks):
             fuse(block.attn, "qkv", ("to_q", "to_k", "to_v"))
             fuse(block.attn, "added_qkv", ("add_q_proj", "add_k_proj", "add_v_proj"))

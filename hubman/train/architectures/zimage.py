@@ -47,7 +47,7 @@ class ZImage(FlowModel):
         return ()
 
     def _restore(self, transformer: Any) -> Mapping[str, str]:
-        names = {}
+        names: dict[str, str] = {}
         for stack in ("noise_refiner", "context_refiner", "layers"):
             for i, block in enumerate(getattr(transformer, stack)):
                 fuse(block.attention, "qkv", ("to_q", "to_k", "to_v"))
