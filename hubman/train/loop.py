@@ -60,12 +60,12 @@ def train(
     if step == 0:
         run.look_back(0, 0, metrics)
     run.start_clock()
-    while step < recipe.steps:
+    while step < recipe.length.steps:
         run.step(step)
         step += 1
         epoch = ends.index(step) + 1 if step in ends else 0
         stopping = should_stop()
-        keeping = epoch or stopping or (recipe.save_every and step % recipe.save_every == 0)
+        keeping = epoch or stopping or (recipe.watch.save_every and step % recipe.watch.save_every == 0)
         if keeping or run.report_due():
             run.flush(step, metrics)
         if keeping:
@@ -75,8 +75,10 @@ def train(
                 run.write(step, epoch)
             run.save(step)
             run.start_clock()
-        if stopping and step < recipe.steps:
-            raise CancelledError(f"stopped after {step} of {recipe.steps} steps", "resume it to go on from there")
+        if stopping and step < recipe.length.steps:
+            raise CancelledError(
+                f"stopped after {step} of {recipe.length.steps} steps", "resume it to go on from there"
+            )
     return run.result(metrics)
 
 
@@ -90,7 +92,7 @@ class _Run:
         report(Progress(stage="load base"))
         self._architecture: Architecture = architectures.load(recipe, device)
         self._items = encode_items(dataset, self._architecture, recipe, report)
-        self._plan = BatchPlan([item.size for item in self._items], recipe.batch, recipe.seed)
+        self._plan = BatchPlan([item.size for item in self._items], recipe.length.batch, recipe.seed)
         self._network = _network(self._architecture, recipe)
         self._optimizer = make_optimizer(self._network, recipe, device)
         self._objective = Objective(self._architecture, recipe)
@@ -120,7 +122,7 @@ class _Run:
         self._seconds = self._resumed_seconds = state.seconds
         self._resumed_at = state.step
         self._validation = list(state.validation)
-        self._report(Progress(stage="resume", done=state.step, total=self._recipe.steps, unit="steps"))
+        self._report(Progress(stage="resume", done=state.step, total=self._recipe.length.steps, unit="steps"))
         return state.step
 
     def step(self, step: int) -> None:
@@ -130,8 +132,8 @@ class _Run:
         for group in self._optimizer.param_groups:
             group["lr"] = group["base_lr"] * rate
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        if self._recipe.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.max_grad_norm)
+        if self._recipe.optimizer.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.max_grad_norm)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._pending.append(loss.detach())
@@ -145,7 +147,11 @@ class _Run:
         self._pending.clear()
         first = step - len(losses)
         lines = [
-            {"step": first + i + 1, "loss": loss, "lr": rate_at(first + i, self._recipe) * self._recipe.unet_lr}
+            {
+                "step": first + i + 1,
+                "loss": loss,
+                "lr": rate_at(first + i, self._recipe) * self._recipe.optimizer.unet_lr,
+            }
             for i, loss in enumerate(losses)
         ]
         for line in lines:
@@ -155,8 +161,8 @@ class _Run:
         metrics.add(lines)
         self._reported = time.monotonic()
         pace = (self._elapsed() - self._resumed_seconds) / (step - self._resumed_at)
-        data = {**lines[-1], "losses": losses, "eta": round(pace * (self._recipe.steps - step), 1)}
-        self._report(Progress(stage="train", done=step, total=self._recipe.steps, unit="steps", data=data))
+        data = {**lines[-1], "losses": losses, "eta": round(pace * (self._recipe.length.steps - step), 1)}
+        self._report(Progress(stage="train", done=step, total=self._recipe.length.steps, unit="steps", data=data))
 
     def look_back(self, step: int, epoch: int, metrics: Metrics) -> None:
         """Draw the samples and measure the loss at fixed noise."""
@@ -166,16 +172,16 @@ class _Run:
                 prompt,
                 seed=recipe.seed + i,
                 side=recipe.resolution,
-                steps=recipe.sample_steps,
-                guidance=recipe.sample_guidance,
-                clip_skip=recipe.clip_skip,
+                steps=recipe.watch.sample_steps,
+                guidance=recipe.watch.sample_guidance,
+                clip_skip=recipe.captions.clip_skip,
             )
             path = self.folder.sample(epoch, i)
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
             data = {"image": str(path), "epoch": epoch, "prompt": prompt}
             self._report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
-        if recipe.validation_images:
+        if recipe.watch.validation_images:
             loss = self._objective.validate(self._items)
             self._validation.append(loss)
             metrics.add([{"step": step, "epoch": epoch, "validation": loss}])
@@ -183,7 +189,7 @@ class _Run:
 
     def write(self, step: int, epoch: int) -> None:
         """Write the LoRA as it is after ``epoch``, unless that is the final one."""
-        if epoch < self._recipe.epochs:
+        if epoch < self._recipe.length.epochs:
             write_lora(self.folder.epoch(epoch), self._network, self._origin(step, epoch))
 
     def save(self, step: int) -> None:
@@ -203,7 +209,7 @@ class _Run:
         """Write the final LoRA and say what came of the training."""
         recipe, identity = self._recipe, self._architecture.identity
         seconds = self._elapsed()
-        written = write_lora(self.folder.lora, self._network, self._origin(recipe.steps, recipe.epochs))
+        written = write_lora(self.folder.lora, self._network, self._origin(recipe.length.steps, recipe.length.epochs))
         idle = "the LoRA changes nothing: its weights are still zero; train longer or at a higher rate"
         return TrainResult(
             path=written.path,
@@ -211,7 +217,7 @@ class _Run:
             size=written.size,
             modules=written.modules,
             delta_norm=written.delta_norm,
-            steps=recipe.steps,
+            steps=recipe.length.steps,
             seconds=round(seconds, 3),
             final_loss=metrics.final_loss(),
             validation=tuple(self._validation),
@@ -223,7 +229,7 @@ class _Run:
             base_name=identity.name,
             base_model_version=identity.base_model_version,
             trigger=recipe.trigger,
-            strength=recipe.strength,
+            strength=recipe.file.strength,
             recipe=recipe,
             warnings=() if written.delta_norm else (idle,),
         )
@@ -265,16 +271,16 @@ def pick_device() -> torch.device:
 
 def _network(architecture: Architecture, recipe: Recipe) -> Network:
     return Network(
-        architecture.targets(conv=recipe.conv_rank > 0, text=recipe.text_lr > 0),
-        rank=recipe.rank,
-        alpha=recipe.alpha,
-        conv_rank=recipe.conv_rank,
-        conv_alpha=recipe.conv_alpha,
+        architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.text_lr > 0),
+        rank=recipe.network.rank,
+        alpha=recipe.network.alpha,
+        conv_rank=recipe.network.conv_rank,
+        conv_alpha=recipe.network.conv_alpha,
         seed=keyed_seed(recipe.seed, "network"),
     )
 
 
 def _sample_prompts(recipe: Recipe, items: list[Item]) -> tuple[str, ...]:
-    if recipe.sample_prompts:
-        return recipe.sample_prompts
+    if recipe.watch.sample_prompts:
+        return recipe.watch.sample_prompts
     return tuple(dict.fromkeys(item.caption for item in items if item.caption))[:2]

@@ -45,7 +45,9 @@ def training_images(dataset: Dataset) -> list[DatasetImage]:
 
 def encode_items(dataset: Dataset, architecture: Architecture, recipe: Recipe, report: Report) -> list[Item]:
     """Cut each image to its bucket and encode it; one at a time, so that the result does not depend on the others."""
-    buckets = BucketRules(recipe.resolution, recipe.bucket_low, recipe.bucket_high, recipe.bucket_step).sizes()
+    buckets = BucketRules(
+        recipe.resolution, recipe.images.bucket_low, recipe.images.bucket_high, recipe.images.bucket_step
+    ).sizes()
     images = training_images(dataset)
     items = []
     for done, image in enumerate(images, 1):
@@ -54,7 +56,7 @@ def encode_items(dataset: Dataset, architecture: Architecture, recipe: Recipe, r
         picture = fit(whole, size)
         caption = compose(image.caption or "", recipe.trigger)
         items.append(Item(image.name, image.picture.pixels, caption, size, architecture.encode_image(picture)))
-        if recipe.flip:
+        if recipe.images.flip:
             latent = architecture.encode_image(ImageOps.mirror(picture))
             items.append(Item(image.name, f"{image.picture.pixels}:mirrored", caption, size, latent))
         report(Progress(stage="encode images", done=done, total=len(images), unit="images"))

@@ -25,8 +25,8 @@ class Objective:
     def __init__(self, architecture: Architecture, recipe: Recipe) -> None:
         self._architecture = architecture
         self._recipe = recipe
-        self._texts = TextStates(architecture, recipe.clip_skip)
-        self._weights = architecture.schedule.weights(recipe.min_snr_gamma)
+        self._texts = TextStates(architecture, recipe.captions.clip_skip)
+        self._weights = architecture.schedule.weights(recipe.loss.min_snr_gamma)
 
     def loss(self, items: Sequence[Item], step: int) -> Tensor:
         """The weighted mean loss of a batch; everything random in it follows from the seed and ``step``."""
@@ -34,7 +34,7 @@ class Objective:
         generator = torch.Generator().manual_seed(keyed_seed(recipe.seed, "step", step))
         rng = random.Random(keyed_seed(recipe.seed, "captions", step))
         latents = _sample_latents(items, generator)
-        noise = offset_noise(latents.shape, recipe.noise_offset, generator)
+        noise = offset_noise(latents.shape, recipe.noise.offset, generator)
         timesteps = torch.randint(self._architecture.schedule.timesteps, (len(items),), generator=generator)
         errors = self._errors(
             latents, noise, timesteps, self._states([self._vary(item.caption, rng) for item in items])
@@ -47,7 +47,7 @@ class Objective:
         count = self._architecture.schedule.timesteps
         timesteps = torch.tensor([int(share * count) for share in VALIDATION_TIMESTEPS])
         errors = []
-        for item in sorted(items, key=lambda each: each.pixels)[: self._recipe.validation_images]:
+        for item in sorted(items, key=lambda each: each.pixels)[: self._recipe.watch.validation_images]:
             generator = torch.Generator().manual_seed(keyed_seed(0, "validation", item.pixels))
             shape = torch.Size((len(timesteps), *item.latent.mean.shape))
             noise = torch.randn(shape, generator=generator)
@@ -63,8 +63,8 @@ class Objective:
         return (prediction - schedule.target(latents, noise, timesteps)).square().mean(dim=(1, 2, 3))
 
     def _states(self, captions: list[str]) -> Tensor:
-        if self._recipe.text_lr:
-            return self._architecture.encode_text(captions, self._recipe.clip_skip)
+        if self._recipe.optimizer.text_lr:
+            return self._architecture.encode_text(captions, self._recipe.captions.clip_skip)
         return self._texts.of(captions)
 
     def _vary(self, caption: str, rng: random.Random) -> str:
@@ -72,9 +72,9 @@ class Objective:
         return vary(
             caption,
             rng,
-            shuffle=recipe.shuffle_captions,
-            keep_tokens=recipe.keep_tokens,
-            dropout=recipe.caption_dropout,
+            shuffle=recipe.captions.shuffle,
+            keep_tokens=recipe.captions.keep_tokens,
+            dropout=recipe.captions.dropout,
         )
 
 

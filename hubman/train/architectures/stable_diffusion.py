@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from hubman.train.architectures.base import Identity, Latent
 from hubman.train.network import Target
 from hubman.train.noise import NoiseSchedule
-from hubman.train.recipe import Dtype
+from hubman.train.settings.run import Dtype
 from registry.errors import DamagedFileError, HubError, NotFoundError
 
 _ATTENTION = re.compile(r"(^|\.)attentions\.\d+\.")
