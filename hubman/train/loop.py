@@ -18,7 +18,7 @@ from hubman.progress import Progress, Report, silent
 from hubman.train import architectures
 from hubman.train.architectures.base import Architecture
 from hubman.train.batches import BatchPlan, keyed_seed
-from hubman.train.checkpoint import State, check_same, last_checkpoint, restore, save_checkpoint
+from hubman.train.checkpoint import State, check_same, last_checkpoint, network_part, restore, save_checkpoint
 from hubman.train.dataset import Dataset, read_dataset
 from hubman.train.export import file_hashes, write_lora
 from hubman.train.material import Item, encode_items
@@ -197,7 +197,8 @@ class _Run:
             base_digest=self._architecture.identity.weights_digest,
             validation=tuple(self._validation),
         )
-        save_checkpoint(self.folder.checkpoints, state, self._network, self._optimizer)
+        parts = {"network": network_part(self._network), "optimizer": self._optimizer.state_dict()}
+        save_checkpoint(self.folder.checkpoints, state, parts)
 
     def result(self, metrics: Metrics) -> TrainResult:
         """Write the final LoRA and say what came of the training."""
