@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report, silent
 from hubman.train import architectures
 from hubman.train.architectures.base import Architecture
@@ -162,14 +163,19 @@ class _Run:
         """Draw the samples and measure the loss at fixed noise."""
         recipe = self._recipe
         for i, prompt in enumerate(self._prompts):
-            picture = self._architecture.draw(
-                prompt,
+            side = recipe.resolution - recipe.resolution % 8
+            request = DrawRequest(
+                base=recipe.base,
+                prompt=prompt,
                 seed=recipe.seed + i,
-                side=recipe.resolution,
+                width=side,
+                height=side,
                 steps=recipe.sample_steps,
-                guidance=recipe.sample_guidance,
+                cfg=recipe.sample_guidance,
+                sampler="DPM++ 2M",
                 clip_skip=recipe.clip_skip,
             )
+            picture = self._architecture.draw(request)
             path = self.folder.sample(epoch, i)
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
