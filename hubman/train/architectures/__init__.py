@@ -55,7 +55,7 @@ def load(recipe: Recipe, device: torch.device) -> Model:
             f"the recipe is for {recipe.family}, but {path.name} is of the family {detected.family}",
             f"make a recipe of the family {detected.family}, or choose another base",
         )
-    return load_model(path, device, torch.bfloat16 if recipe.dtype == "bf16" else torch.float32, mixed=True)
+    return load_model(path, device, torch.bfloat16 if recipe.machine.dtype == "bf16" else torch.float32, mixed=True)
 
 
 def load_model(

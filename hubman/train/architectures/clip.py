@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hubman.train.architectures.layouts import LAYOUTS
+from hubman.train.architectures.parts import Part
 
 CHUNK = 75
 """Tokens that CLIP reads at once, without the marks at both ends."""
@@ -25,9 +26,14 @@ class Clip:
     key: str
     """What kohya's files call it: ``lora_te``, ``lora_te1``, ``lora_te2``."""
     tokenizer: Any
-    encoder: Any
+    part: Part
     penultimate: bool = False
     """Read the last layer but one as it is, whatever the clip skip: SDXL and SD 3.x were trained so."""
+
+    @property
+    def encoder(self) -> Any:
+        """Loaded now unless it is there."""
+        return self.part.get()
 
     def tokens(self, text: str) -> list[int]:
         """Without marks, however many."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hubman.train.architectures.model import Model
 from hubman.train.architectures.opening import Parts
@@ -102,8 +102,3 @@ def read_t5(tokenizer: Any, encoder: Any, texts: Sequence[str], length: int) -> 
     device = next(encoder.parameters()).device
     states: Tensor = encoder(tokens.input_ids.to(device))[0]
     return states
-
-
-def freeze_encoder(module: nn.Module, device: torch.device, dtype: torch.dtype) -> Any:
-    """A text encoder that is only read."""
-    return module.requires_grad_(requires_grad=False).eval().to(device, dtype)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hubman.train.architectures.base import Conditioning, Framing, Identity
 from hubman.train.architectures.clip import Clip
-from hubman.train.architectures.flow_model import PATCH, FlowModel, freeze_encoder, read_t5
+from hubman.train.architectures.flow_model import PATCH, FlowModel, read_t5
 from hubman.train.architectures.fused import fuse
 from hubman.train.architectures.model import digest_of
 from hubman.train.architectures.opening import Parts
@@ -38,7 +38,7 @@ class Flux(FlowModel):
 
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
         super().__init__(parts, device, dtype, mixed=mixed)
-        self._t5 = freeze_encoder(parts["text_encoder_2"], device, dtype)
+        self._t5 = self._text_part("text_encoder_2", "tokenizer_2")
         self.guidance_is_input = bool(self.denoiser.config.guidance_embeds)
         self._tokens = 512 if self.guidance_is_input else 256
         self.identity = Identity(
@@ -51,8 +51,8 @@ class Flux(FlowModel):
             weights_digest=digest_of(each.weight for each in (self.denoiser.x_embedder, self.denoiser.proj_out)),
         )
 
-    def _clips(self, parts: Parts) -> Iterable[Clip]:
-        yield Clip("text_encoder", "lora_te1", parts["tokenizer"], parts["text_encoder"])
+    def _clips(self) -> Iterable[Clip]:
+        yield self._clip(1, "lora_te1")
 
     def _flow(self) -> FlowMatching:
         return FlowMatching(shift=SHIFT, patch=PATCH)
@@ -72,7 +72,7 @@ class Flux(FlowModel):
 
     def read_long(self, texts: Sequence[str]) -> list[Mapping[str, Tensor]]:
         """T5's states of each."""
-        states = read_t5(self.parts["tokenizer_2"], self._t5, texts, self._tokens)
+        states = read_t5(self.parts["tokenizer_2"], self._t5.get(), texts, self._tokens)
         return [{"states": each} for each in states]
 
     def join(self, states: Sequence[Tensor], pooled: Sequence[Tensor], longer: Mapping[str, Tensor]) -> Conditioning:  # noqa: ARG002

@@ -51,7 +51,7 @@ def fuse(owner: nn.Module, name: str, places: Sequence[str]) -> None:
     layers = [owner.get_submodule(place) for place in places]
     linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
     weight = torch.cat([layer.weight.detach() for layer in linears])
-    biases = [layer.bias.detach() for layer in linears if layer.bias is not None]
+    biases = [bias for layer in linears if (bias := _bias(layer)) is not None]
     owner.add_module(name, _linear(weight, torch.cat(biases) if biases else None))
     shared, start = _Shared(owner, name, len(places)), 0
     for place, layer in zip(places, linears, strict=True):
@@ -65,9 +65,14 @@ def swap_halves(owner: nn.Module, name: str, place: str) -> None:
     if not isinstance(layer, nn.Linear):
         raise TypeError(f"{place} is a {type(layer).__name__}")
     half, whole = layer.out_features // 2, layer.out_features
-    bias = layer.bias.detach().roll(half) if layer.bias is not None else None
-    owner.add_module(name, _linear(layer.weight.detach().roll(half, 0), bias))
+    bias = _bias(layer)
+    owner.add_module(name, _linear(layer.weight.detach().roll(half, 0), bias if bias is None else bias.roll(half)))
     _put(owner, place, Rows(_Shared(owner, name, 1), [(half, whole), (0, half)]))
+
+
+def _bias(layer: nn.Linear) -> Tensor | None:
+    bias: Tensor | None = layer.bias
+    return bias if bias is None else bias.detach()
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

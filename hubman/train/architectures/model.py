@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from hubman.generate.request import DrawRequest
 from hubman.generate.samplers import make_scheduler
-from hubman.train.architectures.base import Conditioning, Framing, Identity, Latent
+from hubman.train.architectures.base import Conditioning, Encoder, Framing, Identity, Latent
 from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.opening import Parts
+from hubman.train.architectures.parts import Part
 from hubman.train.network import Target
 from hubman.train.process import Process
+from hubman.train.weights_digest import Source
 
 
 class Model(ABC):
@@ -40,17 +42,53 @@ class Model(ABC):
         self.parts = parts
         self.device, self.dtype = device, dtype
         self._mixed = mixed and dtype is not torch.float32
-        self.denoiser = _freeze(parts[self.denoiser_name], device, dtype)
-        keep_fp32 = mixed or parts["vae"].config.get("force_upcast", False)
-        self.vae = _freeze(parts["vae"], device, torch.float32 if keep_fp32 else dtype)
+        self._keeps_fp32 = mixed
+        self.denoiser = freeze(parts.denoiser, device, dtype)
+        self._vae = Part(self._load_vae, parts.sources("vae"))
         self.scheduler_config: Mapping[str, Any] = dict(parts["scheduler"].config)
-        self.clips = tuple(self._clips(parts))
-        for clip in self.clips:
-            _freeze(clip.encoder, device, dtype)
+        self._texts: list[Part] = []
+        self.clips = tuple(self._clips())
 
     @abstractmethod
-    def _clips(self, parts: Parts) -> Iterable[Clip]:
+    def _clips(self) -> Iterable[Clip]:
         """The CLIP text encoders, in the order of the pipeline."""
+
+    def _text_part(self, component: str, tokenizer: str) -> Part:
+        """A text encoder that is in memory while it is needed."""
+        part = Part(
+            lambda: freeze(self.parts.load(component), self.device, self.dtype),
+            self.parts.sources(component, tokenizer),
+        )
+        self._texts.append(part)
+        return part
+
+    def _clip(self, number: int, key: str, *, penultimate: bool = False) -> Clip:
+        """The pipeline's CLIP of that number, from 1."""
+        end = f"_{number}" if number > 1 else ""
+        component, tokenizer = f"text_encoder{end}", f"tokenizer{end}"
+        return Clip(component, key, self.parts[tokenizer], self._text_part(component, tokenizer), penultimate)
+
+    def _load_vae(self) -> Any:
+        vae = self.parts.load("vae")
+        fp32 = self._keeps_fp32 or vae.config.get("force_upcast", False)
+        return freeze(vae, self.device, torch.float32 if fp32 else self.dtype)
+
+    @property
+    def vae(self) -> Any:
+        """Loaded now unless it is there."""
+        return self._vae.get()
+
+    def encoder_sources(self, encoder: Encoder) -> Sequence[Source]:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+        return [source for part in self._encoders(encoder) for source in part.sources]
+
+    def release(self, encoder: Encoder) -> None:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+        for part in self._encoders(encoder):
+            part.release()
+
+    def _encoders(self, encoder: Encoder) -> Sequence[Part]:
+        return (self._vae,) if encoder == "image" else self._texts
 
     @abstractmethod
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
@@ -177,7 +215,8 @@ def digest_of(weights: Iterable[Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
+def freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """``module`` in evaluation mode, without gradients of its own."""
     module = module.requires_grad_(requires_grad=False).eval().to(device)
     # diffusers warns of every cast, even to the dtype that is there.
     return module if all(each.dtype == dtype for each in module.parameters()) else module.to(dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from hubman.train.architectures.clip import clip_tokenizer
 from hubman.train.architectures.detect import Detected, Kind, detect, marked
 from hubman.train.architectures.layouts import LAYOUTS
+from hubman.train.weights_digest import Source
 from registry.errors import DamagedFileError, HubError
 from registry.headers import read_header
 
@@ -29,16 +30,35 @@ _UNUSED: Mapping[Kind, Mapping[str, Any]] = {
     "sd3": {"feature_extractor": None, "image_encoder": None},
     "zimage": {},
 }
+_LARGE: Mapping[Kind, tuple[str, ...]] = {
+    "sd": ("unet", "vae", "text_encoder"),
+    "sdxl": ("unet", "vae", "text_encoder", "text_encoder_2"),
+    "flux": ("transformer", "vae", "text_encoder", "text_encoder_2"),
+    "sd3": ("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
+    "zimage": ("transformer", "vae", "text_encoder"),
+}
+"""The components that are models, the denoiser first."""
+_PREFIXES = {
+    "vae": ("first_stage_model.",),
+    "text_encoder": ("cond_stage_model.", "conditioner.embedders.0."),
+    "text_encoder_2": ("conditioner.embedders.1.",),
+}
 _STORED = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 
-@dataclass(frozen=True)
 class Parts:
-    """An opened pipeline: its components by their names in diffusers (``unet``, ``vae``, ``tokenizer_2``, ...)."""
+    """An opened pipeline: its components by their names in diffusers. What is large is loaded when it is asked for."""
 
-    path: Path
-    detected: Detected
-    components: Mapping[str, Any]
+    def __init__(self, path: Path, dtype: torch.dtype, layout: Path | None = None) -> None:
+        """See :func:`open_base`."""
+        self.path = path
+        self.detected = detect(path) if layout is None or path.is_dir() else marked(detect(layout), path)
+        self.denoiser_name = _LARGE[self.detected.kind][0]
+        self._dtype, self._layout = dtype, layout
+        self._small: dict[str, Any] = {}
+        opened = self._open(self.denoiser_name)
+        self.denoiser = opened.pop(self.denoiser_name)
+        self._small = {name: part for name, part in opened.items() if name not in _LARGE[self.detected.kind]}
 
     @property
     def name(self) -> str:
@@ -47,27 +67,44 @@ class Parts:
         return self.path.name if self.path.is_dir() else self.path.stem
 
     def __getitem__(self, component: str) -> Any:
-        return self.components[component]
+        """A tokenizer or the scheduler."""
+        return self._small[component]
+
+    def load(self, component: str) -> Any:
+        """The VAE or a text encoder, anew at each call; None if the base has no such."""
+        return self._open(component)[component]
+
+    def sources(self, component: str, tokenizer: str = "") -> list[Source]:
+        """Where the weights of a component stand, and its tokenizer."""
+        if self.path.is_dir():
+            return [Source(self.path / name) for name in (component, tokenizer) if name]
+        return [Source(self.path, _PREFIXES[component])]
+
+    def _open(self, component: str) -> dict[str, Any]:
+        """Every small component, and this one of the large ones."""
+        given = {name: None for name in _LARGE[self.detected.kind] if name != component} | self._small
+        _be_quiet()
+        try:
+            read = _folder if self.path.is_dir() else partial(_file, layout=self._layout)
+            pipeline = read(self.path, self.detected, self._dtype, given=given)
+        except HubError:
+            raise
+        except Exception as error:  # the loaders raise everything from KeyError to their own
+            reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+            kind = _CLASSES[self.detected.kind].removesuffix("Pipeline")
+            hint = f"check that it is a complete {kind} model with safetensors"
+            raise DamagedFileError(f"base model {self.path.name} cannot be loaded ({reason})", hint) from error
+        return dict(pipeline.components)
 
 
 def open_base(path: Path, dtype: torch.dtype, layout: Path | None = None) -> Parts:
-    """Load every component of the base at ``path``, weights in about ``dtype``, the VAE in fp32; nothing is downloaded.
+    """Open the base at ``path``, weights in about ``dtype``, the VAE in fp32; nothing is downloaded.
 
     ``layout`` is a diffusers folder that says what a single file holds, where its size is not the family's usual one.
     Raises what :func:`~hubman.train.architectures.detect.detect` raises, DamagedFileError for what does not load, and
     HubError for a single file of a family whose tokenizer only a folder has.
     """
-    detected = detect(path) if layout is None or path.is_dir() else marked(detect(layout), path)
-    _be_quiet()
-    try:
-        pipeline = _folder(path, detected, dtype) if path.is_dir() else _file(path, detected, dtype, layout)
-    except HubError:
-        raise
-    except Exception as error:  # the loaders raise everything from KeyError to their own
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        hint = f"check that it is a complete {_CLASSES[detected.kind].removesuffix('Pipeline')} model with safetensors"
-        raise DamagedFileError(f"base model {path.name} cannot be loaded ({reason})", hint) from error
-    return Parts(path, detected, pipeline.components)
+    return Parts(path, dtype, layout)
 
 
 def _be_quiet() -> None:
@@ -85,8 +122,8 @@ def _class(kind: Kind) -> Any:
     return getattr(diffusers, _CLASSES[kind])
 
 
-def _folder(path: Path, detected: Detected, dtype: torch.dtype) -> Any:
-    stem = path / ("unet" if detected.kind in ("sd", "sdxl") else "transformer") / "diffusion_pytorch_model"
+def _folder(path: Path, detected: Detected, dtype: torch.dtype, *, given: Mapping[str, Any]) -> Any:
+    stem = path / _LARGE[detected.kind][0] / "diffusion_pytorch_model"
     halves = stem.with_suffix(".fp16.safetensors").is_file() and not stem.with_suffix(".safetensors").is_file()
     return _class(detected.kind).from_pretrained(
         str(path),
@@ -94,11 +131,11 @@ def _folder(path: Path, detected: Detected, dtype: torch.dtype) -> Any:
         variant="fp16" if halves else None,
         local_files_only=True,
         use_safetensors=True,
-        **_UNUSED[detected.kind],
+        **{**_UNUSED[detected.kind], **given},
     )
 
 
-def _file(path: Path, detected: Detected, dtype: torch.dtype, layout: Path | None) -> Any:
+def _file(path: Path, detected: Detected, dtype: torch.dtype, *, given: Mapping[str, Any], layout: Path | None) -> Any:
     if layout is None and not detected.layout:
         raise HubError(
             f"{path.name} lacks the tokenizer of its long texts, whose licence lets nobody ship it with hubman",
@@ -112,8 +149,11 @@ def _file(path: Path, detected: Detected, dtype: torch.dtype, layout: Path | Non
         config=str(layout or LAYOUTS / detected.layout),
         dtype=torch.float32 if dtype == torch.float32 else kept,
         local_files_only=True,
-        **_tokenizers(detected, layout),
-        **{name: value for name, value in _UNUSED[detected.kind].items() if name != "add_watermarker"},
+        **{
+            **{name: value for name, value in _UNUSED[detected.kind].items() if name != "add_watermarker"},
+            **({} if "tokenizer" in given else _tokenizers(detected, layout)),
+            **given,
+        },
     )
     _mark(pipeline, detected)
     return pipeline

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hubman.train.architectures.base import Conditioning, Framing, Identity
 from hubman.train.architectures.clip import Clip
-from hubman.train.architectures.flow_model import FlowModel, freeze_encoder, read_t5
+from hubman.train.architectures.flow_model import FlowModel, read_t5
 from hubman.train.architectures.fused import fuse, swap_halves
 from hubman.train.architectures.model import digest_of
 from hubman.train.architectures.opening import Parts
@@ -41,8 +41,7 @@ class StableDiffusion3(FlowModel):
 
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
         super().__init__(parts, device, dtype, mixed=mixed)
-        t5 = parts["text_encoder_3"]
-        self._t5 = freeze_encoder(t5, device, dtype) if t5 is not None else None
+        self._t5 = self._text_part("text_encoder_3", "tokenizer_3") if parts["tokenizer_3"] is not None else None
         self._width = int(self.denoiser.config.joint_attention_dim)
         version = _version(self.denoiser.config)
         self.identity = Identity(
@@ -55,9 +54,9 @@ class StableDiffusion3(FlowModel):
             weights_digest=digest_of(each.weight for each in (self.denoiser.pos_embed.proj, self.denoiser.proj_out)),
         )
 
-    def _clips(self, parts: Parts) -> Iterable[Clip]:
-        yield Clip("text_encoder", "lora_te1", parts["tokenizer"], parts["text_encoder"], penultimate=True)
-        yield Clip("text_encoder_2", "lora_te2", parts["tokenizer_2"], parts["text_encoder_2"], penultimate=True)
+    def _clips(self) -> Iterable[Clip]:
+        yield self._clip(1, "lora_te1", penultimate=True)
+        yield self._clip(2, "lora_te2", penultimate=True)
 
     def _restore(self, transformer: Any) -> Mapping[str, str]:
         names: dict[str, str] = {}
@@ -83,7 +82,7 @@ class StableDiffusion3(FlowModel):
         if self._t5 is None:
             nothing = torch.zeros(T5_TOKENS, self._width, device=self.device)
             return [{"states": nothing} for _ in texts]
-        states = read_t5(self.parts["tokenizer_3"], self._t5, texts, T5_TOKENS)
+        states = read_t5(self.parts["tokenizer_3"], self._t5.get(), texts, T5_TOKENS)
         return [{"states": each} for each in states]
 
     def join(self, states: Sequence[Tensor], pooled: Sequence[Tensor], longer: Mapping[str, Tensor]) -> Conditioning:

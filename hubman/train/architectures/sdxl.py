@@ -38,9 +38,9 @@ class StableDiffusionXL(Model):
             ),
         )
 
-    def _clips(self, parts: Parts) -> Iterable[Clip]:
-        yield Clip("text_encoder", "lora_te1", parts["tokenizer"], parts["text_encoder"], penultimate=True)
-        yield Clip("text_encoder_2", "lora_te2", parts["tokenizer_2"], parts["text_encoder_2"], penultimate=True)
+    def _clips(self) -> Iterable[Clip]:
+        yield self._clip(1, "lora_te1", penultimate=True)
+        yield self._clip(2, "lora_te2", penultimate=True)
 
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
         """The modules that kohya's scripts adapt, in the original (LDM) names, as these write them."""

@@ -40,8 +40,8 @@ class StableDiffusion(Model):
             ),
         )
 
-    def _clips(self, parts: Parts) -> Iterable[Clip]:
-        yield Clip("text_encoder", "lora_te", parts["tokenizer"], parts["text_encoder"])
+    def _clips(self) -> Iterable[Clip]:
+        yield self._clip(1, "lora_te")
 
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
         """The modules that kohya's scripts adapt; see :class:`~hubman.train.architectures.base.Architecture`."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hubman.train.architectures.base import Conditioning, Framing, Identity
 from hubman.train.architectures.clip import Clip
-from hubman.train.architectures.flow_model import FlowModel, freeze_encoder
+from hubman.train.architectures.flow_model import FlowModel
 from hubman.train.architectures.fused import fuse
 from hubman.train.architectures.model import digest_of
 from hubman.train.architectures.opening import Parts
@@ -32,7 +32,7 @@ class ZImage(FlowModel):
 
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
         super().__init__(parts, device, dtype, mixed=mixed)
-        self._reader = freeze_encoder(parts["text_encoder"], device, dtype)
+        self._reader = self._text_part("text_encoder", "tokenizer")
         self.identity = Identity(
             name=parts.name,
             base_model_version="zimage",
@@ -43,7 +43,7 @@ class ZImage(FlowModel):
             weights_digest=digest_of([self.denoiser.cap_embedder[1].weight, self.denoiser.t_embedder.mlp[0].weight]),
         )
 
-    def _clips(self, parts: Parts) -> Iterable[Clip]:  # noqa: ARG002 - it has none
+    def _clips(self) -> Iterable[Clip]:
         return ()
 
     def _restore(self, transformer: Any) -> Mapping[str, str]:
@@ -70,7 +70,7 @@ class ZImage(FlowModel):
         for text in texts:
             # Without the padding: a causal model's tokens know nothing of what comes after them.
             tokens = self._tokens(text, return_tensors="pt").to(self.device)
-            states = self._reader(**tokens, output_hidden_states=True).hidden_states[-2][0]
+            states = self._reader.get()(**tokens, output_hidden_states=True).hidden_states[-2][0]
             mask = torch.arange(TOKENS, device=self.device) < states.shape[0]
             found.append({"states": F.pad(states, (0, 0, 0, TOKENS - states.shape[0])), "mask": mask})
         return found
