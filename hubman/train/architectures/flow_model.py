@@ -39,6 +39,10 @@ class FlowModel(Model):
     def _flow(self) -> FlowMatching:
         return FlowMatching(shift=float(self.scheduler_config.get("shift", 1.0)), patch=PATCH)
 
+    def _sigmas(self, steps: int) -> Any:
+        """Before the scheduler shifts them, as the model's own pipeline has them; None for the scheduler's."""
+        return np.linspace(1.0, 1 / steps, steps)
+
     @property
     def step(self) -> int:
         """See :class:`~hubman.train.architectures.model.Model`."""
@@ -74,10 +78,9 @@ class FlowModel(Model):
         dynamic = bool(config.get("use_dynamic_shifting"))
         mu = _shift_of(config, size, self.step)
         if sampler == "Euler":
-            # The evenly spaced sigmas of the models' own pipelines; the shift is the scheduler's.
-            sigmas = np.linspace(1.0, 1 / steps, steps)
             scheduler = FlowMatchEulerDiscreteScheduler.from_config(config)
-            scheduler.set_timesteps(sigmas=sigmas, device=self.device, mu=mu if dynamic else None)
+            shift_by = mu if dynamic else None
+            scheduler.set_timesteps(steps, sigmas=self._sigmas(steps), device=self.device, mu=shift_by)
             return scheduler
         solver = {"DPM++ 2M": DPMSolverMultistepScheduler, "UniPC": UniPCMultistepScheduler}.get(sampler)
         if solver is None:
