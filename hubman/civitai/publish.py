@@ -14,7 +14,7 @@ from hubman.civitai.errors import CivitaiError, MissingError
 from hubman.civitai.finding import Finding, PreflightError
 from hubman.civitai.form import PublishForm
 from hubman.civitai.planned import Plan
-from hubman.civitai.send_page import MODEL, VERSION
+from hubman.civitai.send_page import VERSION
 from hubman.civitai.send_post import left_over
 from hubman.civitai.sending import PUBLIC, Draft, Sender
 from hubman.civitai.verifying import Difference
@@ -129,7 +129,7 @@ def send(
 
 def _keep_public_as_it_is(sender: Sender) -> None:
     """Raises :class:`HubError` where a version of the plan is public already: all would see what is sent as a draft."""
-    number = sender.lead.made(MODEL) or sender.plan.civitai_model_id
+    number = sender.page
     if not number:
         return
     try:

@@ -50,7 +50,9 @@ def send_post(steps: Steps, version: PlannedVersion, model_id: int, version_id: 
 
     def listed(_: str) -> list[int]:
         there = steps.client.owned_model(model_id).version(version_id)
-        return [post.id for post in there.posts] if there else []
+        if there is None:
+            raise MissingError(f"Civitai does not show version {version_id} of its own page")
+        return [post.id for post in there.posts]
 
     post_id = steps.make(
         POST,
@@ -122,9 +124,13 @@ def _send_picture(
         try:
             image_id = add(keys[picture.sha256])
         except RejectedError:
-            # The site may have thrown the bytes away, with a picture that was deleted or because nobody used them.
-            steps.log.forget(f"image {picture.sha256}")
-            image_id = add(send_image(steps, registry, version, picture, version_id))
+            # Under another key a picture that a lost first try put there would be shown twice.
+            key, shown = keys[picture.sha256].key, steps.client.post(post_id).images
+            image_id = next((image.id for image in shown if image.url == key), 0)
+            if not image_id:
+                # The site may have thrown the bytes away, with a picture that was deleted or because nobody used them.
+                steps.log.forget(f"image {picture.sha256}")
+                image_id = add(send_image(steps, registry, version, picture, version_id))
         if begun_with not in {"", fingerprint({"meta": meta})}:
             # If the lost first try arrived, the site has its words still: adding the same picture changes nothing.
             steps.client.update_image(image_id, meta)

@@ -10,23 +10,17 @@ import pytest
 
 from hubman.civitai import errors, journal
 from hubman.civitai.client import Civitai
-from hubman.civitai.wire import Json
 from hubman.sandbox import Fault
 from registry import library, previews
 from registry.database import Registry
 from tests.support.civitai import Bench, bench
-from tests.support.publishing import make_version, publish_now, the_only_one
+from tests.support.publishing import Altered, age_steps, make_version, publish_now, the_only_one
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Bench]:
     with bench(tmp_path, posts_per_day=10_000) as running:
         yield running
-
-
-def _age(registry: Registry) -> None:
-    """What was sent was sent long ago: no replica lags behind it."""
-    registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
 
 
 _MISSING = '{"error":{"json":{"message":"No such thing","code":-32004,"data":{"code":"NOT_FOUND"}}}}'
@@ -47,7 +41,7 @@ def test_one_answer_that_says_gone_makes_no_second_page(
 ) -> None:
     version_id = make_version(registry, tmp_path)
     publish_now(registry, client, version_id, draft=True)
-    _age(registry)
+    age_steps(registry)
     # What looks before it sends may take it once; what would begin anew meets it again.
     site.sandbox.settings.faults = [Fault(path, method="GET", status=404, body=body, times=2)]
     with pytest.raises(errors.CivitaiError):
@@ -55,19 +49,6 @@ def test_one_answer_that_says_gone_makes_no_second_page(
     site.sandbox.settings.faults = []
     assert publish_now(registry, client, version_id).status == "published"
     the_only_one(site)
-
-
-class _Altered(Civitai):
-    """A session in which the answers of one procedure are other than the site's."""
-
-    def __init__(self, *given: Any, altered: tuple[str, dict[str, Any]], **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.altered = altered
-
-    def query(self, procedure: str, value: Any) -> Json:
-        answer, (name, change) = super().query(procedure, value), self.altered
-        changed = {**answer, **change} if procedure == name else answer
-        return {key: item for key, item in changed.items() if item != "absent"} if procedure == name else changed
 
 
 @pytest.mark.parametrize(
@@ -87,9 +68,9 @@ def test_a_list_that_is_not_in_the_answer_is_not_an_empty_one(
     version_id = make_version(registry, tmp_path)
     publish_now(registry, client, version_id)
     before = the_only_one(site)
-    _age(registry)
+    age_steps(registry)
     given: dict[str, Any] = {"sleep": site.clock.sleep, "altered": (procedure, change)}
-    with _Altered(site.sandbox.url, site.sandbox.token(), **given) as other, pytest.raises(errors.CivitaiError):
+    with Altered(site.sandbox.url, site.sandbox.token(), **given) as other, pytest.raises(errors.CivitaiError):
         publish_now(registry, other, version_id)
     assert the_only_one(site) == before
 
@@ -100,9 +81,9 @@ def test_pictures_that_the_site_does_not_show_are_neither_doubled_nor_a_reason_t
     version_id = make_version(registry, tmp_path)
     publish_now(registry, client, version_id)
     before = the_only_one(site)
-    _age(registry)
+    age_steps(registry)
     given: dict[str, Any] = {"sleep": site.clock.sleep, "altered": ("post.getEdit", {"images": []})}
-    with _Altered(site.sandbox.url, site.sandbox.token(), **given) as other:
+    with Altered(site.sandbox.url, site.sandbox.token(), **given) as other:
         done = publish_now(registry, other, version_id)
     assert (done.status, [one.field for one in done.differences]) == ("published", ["v1.0: pictures"])
     assert the_only_one(site) == before
@@ -184,7 +165,7 @@ def test_a_deleted_post_of_a_page_that_is_out_is_made_again_and_published(
     for kind in ("post", "image"):
         for one in store.every(kind):
             store.delete(kind, one["id"])
-    _age(registry)
+    age_steps(registry)
     again = publish_now(registry, client, version_id, published_at=date)
     (post,) = _posts(site)
     assert (again.status, again.version_id, again.post_id != first.post_id) == (first.status, first.version_id, True)
