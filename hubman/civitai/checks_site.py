@@ -53,9 +53,10 @@ def account(client: Civitai) -> tuple[str, tuple[Finding, ...]]:
         return "", (error("account", problem.message, problem.hint),)
 
 
-def of(registry: Registry, client: Civitai, form: PublishForm, account: str) -> Iterator[Finding]:
-    """Duplicates, ownership and the day's posts. What was begun here already is no duplicate."""
-    new = [part for part in form.parts if not journal.begun(registry, part.version_id, client.site)]
+def of(
+    registry: Registry, client: Civitai, form: PublishForm, account: str, new: Sequence[VersionPart]
+) -> Iterator[Finding]:
+    """Duplicates, ownership and the day's posts. Only the ``new`` versions can be duplicates."""
     if form.origin == "civitai" and len(new) == len(form.parts) and form.creator != account:
         yield error("foreign", f"{form.name} was pulled from Civitai",
                     f"it is {form.creator or 'someone else'}'s, not yours to publish")  # fmt: skip

@@ -143,7 +143,7 @@ def _publish(
         if is_asking(quiet=as_json):
             form = asked(form)
         preflight.check_account(client)
-        found = preflight.findings(registry, client, form, accept=(*accept, HARMLESS))
+        found = preflight.findings(registry, client, form, accept=(*accept, HARMLESS), is_there=ways.edit)
         if standing := [one for one in found if one.is_blocking]:
             show_findings(standing)
             raise PreflightError(standing)

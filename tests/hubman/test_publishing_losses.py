@@ -14,7 +14,14 @@ from hubman.sandbox import Fault
 from registry import library, previews
 from registry.database import Registry
 from tests.support.civitai import Bench, bench
-from tests.support.publishing import Altered, age_steps, make_version, publish_now, the_only_one
+from tests.support.publishing import (
+    Altered,
+    age_steps,
+    make_version,
+    on_another_machine,
+    publish_now,
+    the_only_one,
+)
 
 
 @pytest.fixture
@@ -102,19 +109,13 @@ def test_a_picture_whose_bytes_are_gone_too_is_sent_again(
     the_only_one(site)
 
 
-def _on_another_machine(registry: Registry) -> None:
-    """What sync brings there are the facts, not the journal."""
-    registry.db.execute("DELETE FROM publication_steps")
-    registry.db.execute("DELETE FROM publications")
-
-
 def test_a_page_is_known_again_as_a_whole_or_not_at_all(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
     version_id = make_version(registry, tmp_path)
     publish_now(registry, client, version_id)
     before = the_only_one(site)
-    _on_another_machine(registry)
+    on_another_machine(registry)
     site.sandbox.settings.faults = [Fault("post.getEdit", method="GET", status=404, body=_MISSING)]
     with pytest.raises(errors.MissingError):
         publish_now(registry, client, version_id, edit=True)
@@ -132,7 +133,7 @@ def test_a_page_is_known_again_without_one_of_its_pictures_and_with_another_prog
     for image in store.every("image"):
         store.put("image", {**image, "hash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj"})
     asked = site.asked("post.addImage")
-    _on_another_machine(registry)
+    on_another_machine(registry)
     previews.blob_path(registry, library.version(registry, version_id).previews[0].sha256).unlink()
     publish_now(registry, client, version_id, edit=True)
     the_only_one(site)

@@ -113,6 +113,12 @@ def age_steps(registry: Registry) -> None:
     registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
 
 
+def on_another_machine(registry: Registry) -> None:
+    """What sync brings to another machine are the facts, not the journal."""
+    registry.db.execute("DELETE FROM publication_steps")
+    registry.db.execute("DELETE FROM publications")
+
+
 class Altered(Civitai):
     """A session in which the answers of one procedure are other than the site's."""
 
