@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,13 @@ def _posts(site: Bench) -> list[dict[str, Any]]:
     return site.sandbox.world.store.every("post")
 
 
+def _lose_the_post(site: Bench) -> None:
+    store = site.sandbox.world.store
+    for kind in ("post", "image"):
+        for one in store.every(kind):
+            store.delete(kind, one["id"])
+
+
 def test_no_post_is_public_before_the_model_is_taken(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
@@ -157,15 +166,39 @@ def test_no_post_is_public_before_the_model_is_taken(
 
 
 @pytest.mark.parametrize("date", ["", "2031-05-01T12:00:00Z"])
+@pytest.mark.parametrize(
+    "lost", [Fault("post.update", after=True, drop=True), Fault("post.update", after=True, drop=True, times=9)]
+)
+def test_the_lost_answer_of_publishing_a_post_that_was_made_anew_is_no_refusal(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, date: str, lost: Fault
+) -> None:
+    # By the site's clock what is sent as now is now, and a second try at it is refused.
+    site.clock.now = datetime.now(UTC)
+    version_id = make_version(registry, tmp_path)
+    first = publish_now(registry, client, version_id, published_at=date)
+    _lose_the_post(site)
+    age_steps(registry)
+    site.sandbox.settings.faults = [replace(lost)]
+    if lost.times > 1:
+        # No answer comes through at all: the next run finds the post public.
+        with pytest.raises(errors.CivitaiError):
+            publish_now(registry, client, version_id, published_at=date)
+        site.sandbox.settings.faults = []
+    again = publish_now(registry, client, version_id, published_at=date)
+    (post,) = _posts(site)
+    assert (again.status, again.version_id, again.post_id) == (first.status, first.version_id, post["id"])
+    assert post["publishedAt"]
+    assert not date or post["publishedAt"].startswith(date[:10])
+    assert again.differences == ()
+
+
+@pytest.mark.parametrize("date", ["", "2031-05-01T12:00:00Z"])
 def test_a_deleted_post_of_a_page_that_is_out_is_made_again_and_published(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path, date: str
 ) -> None:
     version_id = make_version(registry, tmp_path)
     first = publish_now(registry, client, version_id, published_at=date)
-    store = site.sandbox.world.store
-    for kind in ("post", "image"):
-        for one in store.every(kind):
-            store.delete(kind, one["id"])
+    _lose_the_post(site)
     age_steps(registry)
     again = publish_now(registry, client, version_id, published_at=date)
     (post,) = _posts(site)
