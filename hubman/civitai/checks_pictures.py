@@ -28,6 +28,12 @@ def usable(part: VersionPart) -> tuple[FormPicture, ...]:
     return tuple(picture for picture in chosen.values() if not problem(picture))[:MOST]
 
 
+def absent(part: VersionPart) -> tuple[str, ...]:
+    """The other chosen pictures, by their SHA-256."""
+    sent = {picture.sha256 for picture in usable(part)}
+    return tuple(dict.fromkeys(picture.sha256 for picture in part.pictures if picture.sha256 not in sent))
+
+
 def problem(picture: FormPicture) -> tuple[str, str] | None:
     """(why the site takes no such picture, what to do), or None."""
     if not picture.path or not Path(picture.path).is_file():

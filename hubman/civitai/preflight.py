@@ -126,7 +126,8 @@ def check(
         return Checked(form=form, findings=(*there, *found))
     extra = _extra(registry, ready)
     joined = journal.model_on_site(registry, form.model_id, client.site)
-    plan = form_plan.plan(ready, site=client.site, civitai_model_id=joined, extra=extra)
+    absent = {part.version_id: checks_pictures.absent(part) for part in form.parts}
+    plan = form_plan.plan(ready, site=client.site, civitai_model_id=joined, extra=extra, absent=absent)
     return Checked(form=ready, findings=found, plan=plan)
 
 

@@ -15,8 +15,10 @@ from hubman.civitai.client import Civitai
 from hubman.sandbox import Fault
 from registry import library, previews
 from registry.database import Registry
-from tests.support.civitai import Bench, bench
+from tests.support.civitai import Bench, bench, write_png
 from tests.support.publishing import (
+    GENERATION,
+    NAME,
     Altered,
     age_steps,
     make_version,
@@ -140,6 +142,27 @@ def test_a_page_is_known_again_without_one_of_its_pictures_and_with_another_prog
     publish_now(registry, client, version_id, edit=True)
     the_only_one(site)
     assert site.asked("post.addImage") == asked
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_picture_that_is_not_on_this_machine_keeps_its_place(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, elsewhere: bool
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    red, blue = (one.sha256 for one in library.version(registry, version_id).previews)
+    previews.blob_path(registry, red).unlink()
+    if elsewhere:
+        on_another_machine(registry)
+    done = publish_now(registry, client, version_id, edit=True)
+    assert (done.notes, done.differences) == ((), ())
+    assert [image["name"] for image in the_only_one(site)["posts"][0]["images"]] == ["red.png", "blue.png"]
+    assert site.asked("post.reorderImages") == 0
+    previews.add_preview(registry, version_id, write_png(tmp_path / "green.png", "green"), generation=GENERATION)
+    green = library.version(registry, version_id).previews[-1].sha256
+    publish_now(registry, client, version_id, edit=True, pictures=f"{green}, {red}, {blue}")
+    shown = site.sandbox.models_named(NAME)[0]["versions"][0]["posts"][0]["images"]
+    assert [image["name"] for image in shown] == ["red.png", "green.png", "blue.png"]
 
 
 def _posts(site: Bench) -> list[dict[str, Any]]:
