@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from hubman.civitai import (
+    acceptances,
     checks_file,
     checks_form,
     checks_licence,
@@ -28,7 +29,7 @@ from hubman.civitai.planned import Plan, PlannedFile
 from hubman.progress import Progress, Report, silent
 from registry.database import Registry
 
-__all__ = ["Checked", "Finding", "PreflightError", "check", "check_account", "findings", "prepare"]
+__all__ = ["Checked", "Finding", "PreflightError", "check", "check_account", "findings"]
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,9 +56,9 @@ def findings(
 ) -> tuple[Finding, ...]:
     """What stands in the way and what is to be accepted, errors first; each says what to do. Nothing is sent.
 
-    Without a ``client`` only what can be told offline is checked. ``accept`` are codes of warnings, or ``harmless``.
-    ``is_there`` says that the versions are on their page already, also if nothing was sent from here. Raises
-    :class:`CivitaiError` when the site can't be asked.
+    Without a ``client`` only what can be told offline is checked. ``accept`` are codes of warnings, or ``harmless``; what
+    was accepted before is so still. ``is_there`` says that the versions are on their page already, also if nothing was
+    sent from here. Raises :class:`CivitaiError` when the site can't be asked.
     """
     report(Progress(stage="check", message="account"))
     user, refused = checks_site.account(client) if client is not None else (form.creator, ())
@@ -72,7 +73,8 @@ def findings(
         found += checks_site.of(registry, client, form, user, new)
     if not any(one.level == "error" for one in found):
         found += _schemas(form, site)
-    return accepted(sorted(found, key=lambda one: one.level), accept)
+    told = accepted(sorted(found, key=lambda one: one.level), accept)
+    return acceptances.applied(registry, client.site, form.version_ids, told) if client is not None else told
 
 
 def new_parts(registry: Registry, client: Civitai, form: PublishForm) -> Iterator[VersionPart]:
@@ -135,22 +137,3 @@ def _extra(registry: Registry, form: PublishForm) -> dict[str, PlannedFile]:
     if not form.attach_training_data:
         return {}
     return {part.version_id: training_data.pack(part, stripping.folder(registry, part)) for part in form.parts}
-
-
-def prepare(
-    registry: Registry,
-    client: Civitai,
-    form: PublishForm,
-    *,
-    accept: Collection[str] = (),
-    is_there: bool = False,
-    report: Report = silent,
-) -> Checked:
-    """What will be sent. Raises :class:`PreflightError` naming all that stands in the way, and what says that the key
-    or its account can't publish at all.
-    """
-    check_account(client)
-    checked = check(registry, client, form, accept=accept, is_there=is_there, report=report)
-    if checked.plan is None:
-        raise PreflightError(checked.blocking)
-    return checked

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import msgspec
 
-from hubman.civitai import adopting, after, handoff, journal, preflight, releasing, send_page
+from hubman.civitai import acceptances, adopting, after, handoff, journal, preflight, releasing, send_page
 from hubman.civitai.client import Civitai
 from hubman.civitai.dry_run import DryRun, Request
 from hubman.civitai.errors import CivitaiError, MissingError
-from hubman.civitai.finding import Finding, PreflightError
+from hubman.civitai.finding import Finding, PreflightError, is_named
 from hubman.civitai.form import PublishForm
 from hubman.civitai.planned import Plan
 from hubman.civitai.send_page import VERSION
@@ -67,6 +67,7 @@ def publish(
 
     ``draft`` sends everything but makes nothing public that is not; the same call without it publishes that draft. What is
     public already is no draft: a :class:`HubError` says so, and a public page that a draft joins keeps its own words.
+    Warnings that ``accept`` names, and not only as harmless, are accepted the next time too, as long as they say the same.
     ``dry_run`` sends nothing and tells the requests. ``edit`` changes a page as far as the form was changed since it was
     sent; ``replace`` also puts other bytes in the place of a file that is public. Raises :class:`PreflightError` naming
     all that stands in the way, :class:`CancelledError` where ``should_stop`` says so, and :class:`CivitaiError` for
@@ -80,7 +81,11 @@ def publish(
                 f"no file that {form.part(version_id).file.name} replaced is published", "publish it as a new version"
             )
     elsewhere = {v: adopting.look(registry, client, form, v) for v in form.version_ids if edit and not replace}
-    checked = preflight.prepare(registry, client, form, accept=accept, is_there=edit or replace, report=report)
+    preflight.check_account(client)
+    checked = preflight.check(registry, client, form, accept=accept, is_there=edit or replace, report=report)
+    if not dry_run:
+        named = [one for one in checked.findings if is_named(one, accept)]
+        acceptances.remember(registry, client.site, form.version_ids, named)
     if checked.plan is None:
         raise PreflightError(checked.blocking)
     done = send(
