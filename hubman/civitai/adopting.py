@@ -11,15 +11,14 @@ from typing import Any
 
 import msgspec
 
-from hubman.civitai import blurhash, checks_pictures, form_plan, journal, send_files
+from hubman.civitai import blurhash, checks_pictures, form_plan, journal, links, send_files
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import MissingError, NotOwnerError, UnavailableError
+from hubman.civitai.errors import UnavailableError
 from hubman.civitai.form import FormPicture, PublishForm, VersionPart
 from hubman.civitai.journal import Journal, fingerprint
 from hubman.civitai.owned import EditVersion, Post, PostImage
 from hubman.civitai.send_page import MODEL, VERSION
 from hubman.civitai.send_post import ADD, POST
-from registry import library
 from registry.database import Registry
 from registry.errors import HubError
 
@@ -39,14 +38,13 @@ def look(registry: Registry, client: Civitai, form: PublishForm, version_id: str
     """
     if journal.begun(registry, version_id, client.site):
         return ()
-    part, number = form.part(version_id), library.version(registry, version_id).civitai_id
-    if not number or client.is_rehearsal:
+    part, number = form.part(version_id), links.number(registry, client, version_id)
+    if not number:
         raise HubError(f"{part.name} is not published on {client.site}", "publish it first, without --edit")
-    try:
-        there = client.edit_version(number)
-        model = client.owned_model(there.model_id)
-    except (NotOwnerError, MissingError) as error:
-        raise HubError(f"version {number} on {client.site} is not yours", "only its owner can change it") from error
+    there = links.own(client, number)
+    if there is None:
+        raise HubError(f"version {number} on {client.site} is not yours", "only its owner can change it")
+    model = client.owned_model(there.model_id)
     version = model.version(number)
     if version is None:
         raise UnavailableError(f"Civitai does not show version {number} of its own page", "try again in a few minutes")

@@ -219,7 +219,7 @@ class Rehearsed(Journal):
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a version of the library is on a site, as far as its publication came."""
+    """Where a version of the library is on a site, as far as its publication came; no ``id``: not one from here."""
 
     id: str
     version_id: str

@@ -136,6 +136,29 @@ def test_what_went_live_before_the_program_was_killed_can_be_hidden(
     the_only_one(site)
 
 
+def test_what_another_machine_published_can_be_hidden_and_gets_no_second_page(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    done = publish_now(registry, client, version_id)
+    on_another_machine(registry)
+    path = Path(library.version(registry, version_id).files[0].places[0].path)
+    path.rename(tmp_path / "elsewhere")
+    with site.client("other") as other, pytest.raises(HubError, match="is not yours"):
+        after.unpublish(registry, other, [version_id])
+    hidden = after.unpublish(registry, client, [version_id])
+    assert (hidden.model_id, hidden.version_ids, hidden.is_whole) == (done.model_id, (done.version_id,), True)
+    assert site.sandbox.models_named(NAME)[0]["status"] == "Unpublished"
+    assert library.version(registry, version_id).published_url is None
+    assert not journal.begun(registry, version_id, client.site)
+    (tmp_path / "elsewhere").rename(path)
+    with pytest.raises(PreflightError, match="has a page of yours"):
+        publish_now(registry, client, version_id)
+    assert publish_now(registry, client, version_id, edit=True).status == "unpublished"
+    assert publish_now(registry, client, version_id).version_id == done.version_id
+    the_only_one(site)
+
+
 def test_of_several_versions_one_can_be_hidden(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
