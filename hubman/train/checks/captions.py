@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from hubman.train.checks.counts import FEWEST
 from hubman.train.checks.findings import Finding
 from hubman.train.checks.rules import Rules
-from hubman.train.checks.tags import CountTokens, split_tags
+from hubman.train.checks.tags import CountTokens, estimate_tokens, split_tags
 from hubman.train.dataset import DatasetImage
 
 CUT_TOKENS = 225
@@ -40,8 +40,10 @@ def caption(image: DatasetImage, rules: Rules, count_tokens: CountTokens) -> Ite
         yield Finding(name, "warn", "trigger-missing", sentence, "put the trigger first; training adds it otherwise")
     tokens = count_tokens(text)
     if tokens > rules.max_tokens:
-        cut = f"over {CUT_TOKENS} no trainer reads" if tokens > CUT_TOKENS else f"only {rules.max_tokens} are read"
-        yield Finding(name, "warn", "caption-long", f"its caption has {tokens} tokens: {cut}", "put what matters first")
+        cut = f"over {CUT_TOKENS} no trainer reads" if tokens > CUT_TOKENS >= rules.max_tokens else ""
+        about = "about " if count_tokens is estimate_tokens else ""
+        sentence = f"its caption has {about}{tokens} tokens: {cut or f'only {rules.max_tokens} are read'}"
+        yield Finding(name, "warn", "caption-long", sentence, "put what matters first")
 
 
 def identical(images: Sequence[DatasetImage]) -> Iterator[Finding]:
