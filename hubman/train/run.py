@@ -33,19 +33,20 @@ def run_training(
     *,
     force: bool = False,
     cache: Path | None = None,
+    home: Path | None = None,
 ) -> TrainResult:
     """Check the dataset, train, and leave everything in ``run_dir``: LoRA, epochs, samples, metrics, ``result.json``.
 
     ``resume`` goes on from the last checkpoint in ``run_dir``, or starts if there is none; what was finished there is
     returned as it is, since a second file would have other bytes and so another identity. ``force`` trains in spite of
     the dataset's errors; images that cannot be decoded are left out. ``cache`` is as :func:`hubman.train.loop.train`
-    takes it. Raises UsageError for a dataset with errors,
+    takes it; ``home`` is hubman's, where measured images are remembered for other runs. Raises UsageError for a dataset with errors,
     CancelledError when ``should_stop`` asked for it (a checkpoint is kept), MissingExtraError without torch.
     """
     recipe = read_recipe(recipe_path)
     if resume and (done := _finished(run_dir, recipe)):
         return done
-    dataset = read_data(recipe, cache_file(Path(recipe.dataset)), report)
+    dataset = read_data(recipe, cache_file(home or run_dir, Path(recipe.dataset)), report)
     findings = check(dataset, rules_for(recipe, force=force))
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and not force:
