@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from hubman.generate.bank import Bank
 from hubman.generate.engine import LocalEngine
@@ -297,6 +298,45 @@ def test_encoders_that_were_given_back_say_the_same_again(folder: Path, monkeypa
     assert torch.equal(before[1].mean, again[1].mean)
     names = {source.path.name for source in model.encoder_sources("text")}
     assert names == {f"{kind}{end}" for kind in ("text_encoder", "tokenizer") for end in ("", "_2", "_3")}
+
+
+@pytest.mark.parametrize("name", ["flux", "sd35", "zimage"])
+def test_a_file_in_diffusers_names_changes_what_diffusers_changes(folder: Path, tmp_path: Path, name: str) -> None:
+    """diffusers splits the fused layers; peft on the unfused model is the truth."""
+    from diffusers import DiffusionPipeline
+    from peft import LoraConfig
+
+    pipeline = DiffusionPipeline.from_pretrained(str(folder / name), local_files_only=True)
+    plain = pipeline.transformer
+    places = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "proj_mlp"]
+    plain.add_adapter(LoraConfig(r=2, lora_alpha=3, target_modules=places, init_lora_weights=False))
+    stored = {
+        f"transformer.{key.replace('.default', '')}": weight.detach().clone()
+        for key, weight in plain.state_dict().items()
+        if "lora_" in key
+    }
+    for key in [key for key in stored if "lora_A" in key]:
+        stored[f"{key.split('.lora_A')[0]}.alpha"] = torch.tensor(3.0)
+    file = tmp_path / "x.safetensors"
+    save_file({key: weight.contiguous() for key, weight in stored.items()}, file)
+    base = load_base(folder / name, device=CPU)
+    lora = load_lora(file, base.table, base="tiny")
+    assert lora.coverage.matched == lora.coverage.total
+    assert all(site.of is None for site in lora.changes)
+    model = base.model
+    bank = Bank(model.roots, base.modules)
+    bank.install([lora])
+    texts = stack(model.encode_text([PROMPT], 1))
+    noisy, times = torch.randn(1, 4, 8, 8), model.process.at((0.4,))
+    framings = [Framing.whole((SIDE, SIDE))]
+    with torch.no_grad():
+        before = model.predict(noisy, times, texts, framings)
+        bank.set_strengths("transformer", [[1.0]])
+        found = model.predict(noisy, times, texts, framings)
+        model.denoiser = plain
+        wanted = model.predict(noisy, times, texts, framings)
+    assert torch.allclose(found, wanted, atol=1e-4)
+    assert not torch.allclose(found, before, atol=1e-2)
 
 
 def test_a_single_file_without_its_tokenizer_says_what_to_give(tmp_path: Path) -> None:
