@@ -64,7 +64,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sync": ("sync", "bring the collection in step with a remote"),
     "remote": ("sync", "where collections are synced through"),
     "jobs": ("work", "list long work"),
-    "job": ("work", "attach to, cancel or resume a job"),
+    "job": ("work", "attach to, pause, cancel or resume a job"),
     "doctor": ("work", "what works on this machine, and what to do about the rest"),
 }
 """Name to (module of :mod:`hubman.cli`, one-line help)."""

@@ -14,11 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report, silent
 from hubman.train import architectures
 from hubman.train.architectures.base import Architecture
 from hubman.train.batches import BatchPlan, keyed_seed
-from hubman.train.checkpoint import State, check_same, last_checkpoint, restore, save_checkpoint
+from hubman.train.checkpoint import State, check_same, last_checkpoint, network_part, restore, save_checkpoint
 from hubman.train.dataset import Dataset, read_dataset
 from hubman.train.export import file_hashes, write_lora
 from hubman.train.material import Item, encode_items
@@ -162,14 +163,19 @@ class _Run:
         """Draw the samples and measure the loss at fixed noise."""
         recipe = self._recipe
         for i, prompt in enumerate(self._prompts):
-            picture = self._architecture.draw(
-                prompt,
+            side = recipe.resolution - recipe.resolution % 8
+            request = DrawRequest(
+                base=recipe.base,
+                prompt=prompt,
                 seed=recipe.seed + i,
-                side=recipe.resolution,
+                width=side,
+                height=side,
                 steps=recipe.sample_steps,
-                guidance=recipe.sample_guidance,
+                cfg=recipe.sample_guidance,
+                sampler="DPM++ 2M",
                 clip_skip=recipe.clip_skip,
             )
+            picture = self._architecture.draw(request)
             path = self.folder.sample(epoch, i)
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
@@ -197,7 +203,8 @@ class _Run:
             base_digest=self._architecture.identity.weights_digest,
             validation=tuple(self._validation),
         )
-        save_checkpoint(self.folder.checkpoints, state, self._network, self._optimizer)
+        parts = {"network": network_part(self._network), "optimizer": self._optimizer.state_dict()}
+        save_checkpoint(self.folder.checkpoints, state, parts)
 
     def result(self, metrics: Metrics) -> TrainResult:
         """Write the final LoRA and say what came of the training."""

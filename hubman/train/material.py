@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import torch
 from PIL import ImageOps
-from torch import Tensor
 
 from hubman.progress import Progress, Report
-from hubman.train.architectures.base import Architecture, Latent
+from hubman.train.architectures.base import Architecture, Conditioning, Framing, Latent, stack
 from hubman.train.buckets import BucketRules, Size, fit, nearest
 from hubman.train.captions import compose
 from hubman.train.dataset import Dataset, DatasetImage
@@ -32,6 +31,7 @@ class Item:
     """SHA-256 of the image's pixels, marked when mirrored: the key of its validation noise."""
     caption: str
     size: Size
+    framing: Framing
     latent: Latent
 
 
@@ -53,10 +53,12 @@ def encode_items(dataset: Dataset, architecture: Architecture, recipe: Recipe, r
         size = nearest(whole.size, buckets)
         picture = fit(whole, size)
         caption = compose(image.caption or "", recipe.trigger)
-        items.append(Item(image.name, image.picture.pixels, caption, size, architecture.encode_image(picture)))
+        framing = Framing.of(whole.size, size)
+        latent = architecture.encode_image(picture)
+        items.append(Item(image.name, image.picture.pixels, caption, size, framing, latent))
         if recipe.flip:
             latent = architecture.encode_image(ImageOps.mirror(picture))
-            items.append(Item(image.name, f"{image.picture.pixels}:mirrored", caption, size, latent))
+            items.append(Item(image.name, f"{image.picture.pixels}:mirrored", caption, size, framing, latent))
         report(Progress(stage="encode images", done=done, total=len(images), unit="images"))
     return items
 
@@ -70,13 +72,13 @@ class TextStates:
     def __init__(self, architecture: Architecture, clip_skip: int) -> None:
         self._architecture = architecture
         self._clip_skip = clip_skip
-        self._known: OrderedDict[str, Tensor] = OrderedDict()
+        self._known: OrderedDict[str, Conditioning] = OrderedDict()
 
-    def of(self, captions: Sequence[str]) -> Tensor:
-        """``[len(captions), tokens, width]`` on the device."""
-        return torch.stack([self._one(caption) for caption in captions])
+    def of(self, captions: Sequence[str]) -> Conditioning:
+        """The batch's conditioning, on the device."""
+        return stack([self._one(caption) for caption in captions])
 
-    def _one(self, caption: str) -> Tensor:
+    def _one(self, caption: str) -> Conditioning:
         known = self._known.get(caption)
         if known is None:
             with torch.no_grad():

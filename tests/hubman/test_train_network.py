@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from hubman.train.architectures import load
+from hubman.train.architectures.base import Framing, stack
 from hubman.train.architectures.stable_diffusion import StableDiffusion
 from hubman.train.export import write_lora
 from hubman.train.metadata import Origin, tag_frequency
@@ -27,6 +28,7 @@ from registry.errors import DamagedFileError, HubError, NotFoundError, UsageErro
 from tests.support.tiny_pipeline import make_tiny_pipeline
 
 CPU = torch.device("cpu")
+FRAMINGS = [Framing.whole((64, 64))] * 2
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +74,12 @@ def test_a_fresh_network_changes_nothing(base: Path) -> None:
     architecture = load(recipe_for(base), CPU)
     x, t = torch.randn(2, 4, 8, 8), torch.tensor([10, 900])
     with torch.no_grad():
-        states = architecture.encode_text(["a red circle", "a star"], 1)
-        before = architecture.predict(x, t, states)
+        texts = stack(architecture.encode_text(["a red circle", "a star"], 1))
+        before = architecture.predict(x, t, texts, FRAMINGS)
         network = adapt(architecture)
-        assert torch.equal(architecture.encode_text(["a red circle", "a star"], 1), states)
-        assert torch.equal(architecture.predict(x, t, states), before)
+        again = stack(architecture.encode_text(["a red circle", "a star"], 1))
+        assert torch.equal(again["states"], texts["states"])
+        assert torch.equal(architecture.predict(x, t, texts, FRAMINGS), before)
     assert network.delta_norm() == 0
 
 
@@ -105,8 +108,9 @@ def test_only_the_lora_is_trained(base: Path) -> None:
     assert isinstance(architecture, StableDiffusion)
     network = adapt(architecture)
     disturb(network)
-    states = architecture.encode_text(["a red circle"], 1)
-    architecture.predict(torch.randn(1, 4, 8, 8), torch.tensor([5]), states).square().mean().backward()  # type: ignore[no-untyped-call]
+    texts = stack(architecture.encode_text(["a red circle"], 1))
+    answer = architecture.predict(torch.randn(1, 4, 8, 8), torch.tensor([5]), texts, FRAMINGS[:1])
+    answer.square().mean().backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None for parameter in network.parameters())
     assert all(layer.base.weight.grad is None for layer in network.layers.values())
     assert len(network.parameters(text=True)) == 2 * 12
@@ -262,20 +266,20 @@ def test_noise_and_targets_are_those_of_diffusers(prediction: str) -> None:
 
 
 def test_min_snr_weights_are_the_papers() -> None:
-    alphas = torch.tensor([0.99, 0.5, 0.01])
+    alphas, every = torch.tensor([0.99, 0.5, 0.01]), torch.arange(3)
     epsilon = NoiseSchedule.of(alphas, v_prediction=False, device=CPU)
     velocity = NoiseSchedule.of(alphas, v_prediction=True, device=CPU)
-    assert epsilon.weights(5).tolist() == pytest.approx([5 / 99, 1, 1], rel=1e-4)
-    assert velocity.weights(5).tolist() == pytest.approx([5 / 100, 1 / 2, 0.01], rel=1e-4)
-    assert epsilon.weights(0).tolist() == [1, 1, 1]
+    assert epsilon.weights(every, 5).tolist() == pytest.approx([5 / 99, 1, 1], rel=1e-4)
+    assert velocity.weights(every, 5).tolist() == pytest.approx([5 / 100, 1 / 2, 0.01], rel=1e-4)
+    assert epsilon.weights(every, 0).tolist() == [1, 1, 1]
     zero_terminal = NoiseSchedule.of(torch.tensor([0.9, 0.0]), v_prediction=True, device=CPU)
-    assert torch.isfinite(zero_terminal.weights(5)).all()
+    assert torch.isfinite(zero_terminal.weights(every[:2], 5)).all()
 
 
 def test_an_earlier_text_layer_is_read_when_asked(base: Path) -> None:
     architecture = load(recipe_for(base), CPU)
-    last, earlier = (architecture.encode_text(["a red circle"], skip) for skip in (1, 2))
-    assert last.shape == earlier.shape == (1, 77, 32)
+    last, earlier = (architecture.encode_text(["a red circle"], skip)[0]["states"] for skip in (1, 2))
+    assert last.shape == earlier.shape == (77, 32)
     assert not torch.allclose(last, earlier)
 
 

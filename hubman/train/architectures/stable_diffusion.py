@@ -17,9 +17,11 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor, nn
 
-from hubman.train.architectures.base import Identity, Latent
+from hubman.generate.request import DrawRequest
+from hubman.train.architectures.base import Conditioning, Framing, Identity, Latent
 from hubman.train.network import Target
 from hubman.train.noise import NoiseSchedule
+from hubman.train.process import Process
 from hubman.train.recipe import Dtype
 from registry.errors import DamagedFileError, HubError, NotFoundError
 
@@ -27,7 +29,8 @@ _ATTENTION = re.compile(r"(^|\.)attentions\.\d+\.")
 _CONV = re.compile(r"(^|\.)(resnets|downsamplers|upsamplers)\.\d+\.")
 _ENCODER = re.compile(r"(^|\.)encoder\.layers\.\d+\.")
 _LEVEL = "text_model."
-TOKENS = 77
+CHUNK = 75
+"""Tokens that CLIP reads at once, without the marks at both ends."""
 _DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -46,7 +49,9 @@ class StableDiffusion:
         if prediction not in ("epsilon", "v_prediction"):
             raise HubError(f"{name} predicts {prediction!r}", "only epsilon and v-prediction bases can be trained")
         v_prediction = prediction == "v_prediction"
-        self.schedule = NoiseSchedule.of(self._scheduler.alphas_cumprod, v_prediction=v_prediction, device=device)
+        self.process: Process = NoiseSchedule.of(
+            self._scheduler.alphas_cumprod, v_prediction=v_prediction, device=device
+        )
         self.identity = _identity(name, family, self._unet, v_prediction=v_prediction)
 
     @classmethod
@@ -77,28 +82,43 @@ class StableDiffusion:
         scale = self._vae.config.scaling_factor
         return Latent((posterior.mean[0] * scale).cpu(), (posterior.std[0] * scale).cpu())
 
-    def encode_text(self, captions: Sequence[str], clip_skip: int) -> Tensor:
+    def encode_text(self, captions: Sequence[str], clip_skip: int, chunks: int = 1) -> list[Conditioning]:
         """See :class:`~hubman.train.architectures.base.Architecture`."""
-        tokens = self._tokenizer(
-            list(captions), padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
-        )
+        rows = [row for caption in captions for row in self._rows(caption, chunks)]
+        ids = torch.tensor(rows, device=self.device)
         with self._autocast():
-            answer = self._text_encoder(tokens.input_ids.to(self.device), output_hidden_states=clip_skip > 1)
+            answer = self._text_encoder(ids, output_hidden_states=clip_skip > 1)
             if clip_skip == 1:
                 states: Tensor = answer.last_hidden_state
             else:
                 inner = getattr(self._text_encoder, "text_model", self._text_encoder)
                 states = inner.final_layer_norm(answer.hidden_states[-clip_skip])
-        return states.float()
+        return [{"states": each} for each in states.float().reshape(len(captions), -1, states.shape[-1])]
 
-    def predict(self, noisy: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
+    def _rows(self, caption: str, chunks: int) -> list[list[int]]:
+        """``chunks`` rows of 77 tokens, each with the marks at both ends, as A1111 reads long prompts."""
+        tokenizer = self._tokenizer
+        tokens = tokenizer(caption, add_special_tokens=False, truncation=False, verbose=False).input_ids
+        rows = []
+        for start in range(0, chunks * CHUNK, CHUNK):
+            row = [tokenizer.bos_token_id, *tokens[start : start + CHUNK], tokenizer.eos_token_id]
+            rows.append(row + [tokenizer.pad_token_id] * (CHUNK + 2 - len(row)))
+        return rows
+
+    def predict(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        conditioning: Conditioning,
+        framings: Sequence[Framing],  # noqa: ARG002 - SDXL's
+    ) -> Tensor:
         """See :class:`~hubman.train.architectures.base.Architecture`."""
         with self._autocast():
-            answer: Tensor = self._unet(noisy, timesteps, states, return_dict=False)[0]
+            answer: Tensor = self._unet(noisy, timesteps, conditioning["states"], return_dict=False)[0]
         return answer.float()
 
     @torch.no_grad()
-    def draw(self, prompt: str, *, seed: int, side: int, steps: int, guidance: float, clip_skip: int) -> Image.Image:
+    def draw(self, request: DrawRequest) -> Image.Image:
         """See :class:`~hubman.train.architectures.base.Architecture`; DPM++ 2M, starting noise from the CPU."""
         pipeline = StableDiffusionPipeline(
             vae=self._vae,
@@ -113,14 +133,14 @@ class StableDiffusion:
         pipeline.set_progress_bar_config(disable=True)
         with self._autocast():
             picture: Image.Image = pipeline(
-                prompt,
-                height=side - side % 8,
-                width=side - side % 8,
-                num_inference_steps=steps,
-                guidance_scale=guidance,
+                request.prompt,
+                height=request.height,
+                width=request.width,
+                num_inference_steps=request.steps,
+                guidance_scale=request.cfg,
                 # diffusers counts layers to skip, we count from the last layer.
-                clip_skip=clip_skip - 1 or None,
-                generator=torch.Generator().manual_seed(seed),
+                clip_skip=request.clip_skip - 1 or None,
+                generator=torch.Generator().manual_seed(request.seed),
             ).images[0]
         return picture
 
