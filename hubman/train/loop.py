@@ -21,8 +21,9 @@ from hubman.train.architectures.base import Architecture
 from hubman.train.batches import BatchPlan, keyed_seed
 from hubman.train.checkpoint import State, check_same, last_checkpoint, network_part, restore, save_checkpoint
 from hubman.train.dataset import Dataset, read_dataset
+from hubman.train.encoded import Encoded
 from hubman.train.export import file_hashes, write_lora
-from hubman.train.material import Item, encode_items
+from hubman.train.material import Item, TextStates, encode_items
 from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
 from hubman.train.network import Network
@@ -47,13 +48,17 @@ def train(
     *,
     resume: bool = False,
     dataset: Dataset | None = None,
+    cache: Path | None = None,
 ) -> TrainResult:
     """Train ``recipe`` in ``run_dir``; ``dataset`` saves reading the recipe's folder again.
+
+    ``cache`` is a folder of encoded images and captions that runs share, by default one of this run's own.
 
     Raises HubError for a base or dataset that cannot be used or a loss that is not finite, and CancelledError after
     ``should_stop`` (with a checkpoint written).
     """
-    run = _Run(recipe, run_dir, report, dataset or read_dataset(Path(recipe.dataset), report=report))
+    dataset = dataset or read_dataset(Path(recipe.dataset), report=report)
+    run = _Run(recipe, run_dir, report, dataset, cache or run_dir / "cache")
     step = run.resume() if resume else 0
     metrics = Metrics(run.folder.metrics, keep_steps=step)
     ends = recipe.epoch_ends()
@@ -84,17 +89,26 @@ def train(
 class _Run:
     """The model, the data and the clock of one training."""
 
-    def __init__(self, recipe: Recipe, run_dir: Path, report: Report, dataset: Dataset) -> None:
+    def __init__(self, recipe: Recipe, run_dir: Path, report: Report, dataset: Dataset, cache: Path) -> None:
         self.folder = RunFolder(run_dir, recipe)
         self._recipe, self._report, self._dataset = recipe, report, dataset
         device = pick_device()
         report(Progress(stage="load base"))
         self._architecture: Architecture = architectures.load(recipe, device)
-        self._items = encode_items(dataset, self._architecture, recipe, report)
+        encoded = Encoded(self._architecture, cache, recipe.dtype)
+        self._items = encode_items(dataset, encoded, recipe, report)
+        self._architecture.release("image")
+        texts = TextStates(encoded, recipe.clip_skip, device)
+        if not recipe.text_lr:
+            texts.prepare([*(item.caption for item in self._items), *([""] if recipe.caption_dropout else [])], report)
+            self._architecture.release("text")
+        encoded.trim()
+        if encoded.problem:
+            report(Progress(stage="encode images", message=f"nothing is kept for the next run: {encoded.problem}"))
         self._plan = BatchPlan([item.size for item in self._items], recipe.batch, recipe.seed)
         self._network = _network(self._architecture, recipe)
         self._optimizer = make_optimizer(self._network, recipe, device)
-        self._objective = Objective(self._architecture, recipe)
+        self._objective = Objective(self._architecture, recipe, texts)
         self._prompts = _sample_prompts(recipe, self._items)
         self._validation: list[float] = []
         self._pending: list[Tensor] = []

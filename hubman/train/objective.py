@@ -22,10 +22,11 @@ VALIDATION_TIMESTEPS = (0.2, 0.4, 0.6, 0.8)
 class Objective:
     """The loss of a recipe on an architecture."""
 
-    def __init__(self, architecture: Architecture, recipe: Recipe) -> None:
+    def __init__(self, architecture: Architecture, recipe: Recipe, texts: TextStates) -> None:
+        """``texts`` tells of captions where the text encoder is frozen."""
         self._architecture = architecture
         self._recipe = recipe
-        self._texts = TextStates(architecture, recipe.clip_skip)
+        self._texts = texts
 
     def loss(self, items: Sequence[Item], step: int) -> Tensor:
         """The weighted mean loss of a batch; everything random in it follows from the seed and ``step``."""

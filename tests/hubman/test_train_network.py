@@ -17,6 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from hubman.train.architectures import load
 from hubman.train.architectures.base import Framing, stack
+from hubman.train.architectures.parts import Part
 from hubman.train.architectures.stable_diffusion import StableDiffusion
 from hubman.train.export import write_lora
 from hubman.train.metadata import Origin, tag_frequency
@@ -125,9 +126,11 @@ class _Parts:
     def __init__(self) -> None:
         with torch.device("meta"):
             self._unet = UNet2DConditionModel(cross_attention_dim=768)
-            self._text_encoder = CLIPTextModel(
-                CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
+            config = CLIPTextConfig(
+                hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
             )
+            encoder = CLIPTextModel(config)
+        self._text_encoder = Part(lambda: encoder, ())
 
 
 def test_the_keys_of_sd15_are_exactly_those_of_kohyas_scripts() -> None:

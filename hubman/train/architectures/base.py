@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from PIL import Image
@@ -14,6 +14,7 @@ from hubman.generate.request import DrawRequest
 from hubman.train.buckets import Size, crop_box
 from hubman.train.network import Target
 from hubman.train.process import Process
+from hubman.train.weights_digest import Source
 
 Conditioning = Mapping[str, Tensor]
 """What conditions a prediction, one entry for each input that the base model takes: ``states``, ``pooled``, ...
@@ -21,6 +22,10 @@ Conditioning = Mapping[str, Tensor]
 Without a batch axis for one caption, with one in front for a batch (see :func:`stack`). The same entries and shapes
 for every caption of a base and a number of chunks, so that any captions can be stacked and cached.
 """
+
+
+Encoder = Literal["image", "text"]
+"""The parts that only encode: the VAE, and the text encoders with their tokenizers."""
 
 
 def stack(conditionings: Sequence[Conditioning]) -> Conditioning:
@@ -104,6 +109,12 @@ class Architecture(Protocol):
 
     def draw(self, request: DrawRequest) -> Image.Image:
         """One picture; the same request and weights give the same picture. The request's base and LoRAs are ignored."""
+
+    def encoder_sources(self, encoder: Encoder) -> Sequence[Source]:
+        """Where everything stands that decides what the encoder says, so that answers can be kept on disk."""
+
+    def release(self, encoder: Encoder) -> None:
+        """Give back the encoder's memory until it is needed again; never one that is trained."""
 
     def count_tokens(self, caption: str) -> int:
         """Tokens of ``caption`` without start and end."""
