@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hubman.train.checks import split_tags
+from hubman.train.settings.data import CaptionSettings
 
 _WILDCARD = re.compile(r"\{([^{}]*)\}")
 
@@ -48,6 +49,11 @@ class Variation:
             caption = choose(rng.choice(caption.splitlines() or [""]), rng)
         return self._arrange(" ".join(caption.split()), rng)
 
+    def plain(self, caption: str) -> str:
+        """One reading that is always the same: nothing dropped or moved, the same choice of each wildcard."""
+        still = replace(self, dropout=0.0, dropout_every=0, tag_dropout=0.0, shuffle=False)
+        return still.apply(caption, random.Random(0))
+
     def _arrange(self, caption: str, rng: random.Random) -> str:
         if not self.separator or self.separator not in caption:
             if not (self.shuffle or self.tag_dropout):
@@ -69,3 +75,16 @@ def choose(text: str, rng: random.Random) -> str:
     text = text.replace("{{", "\0").replace("}}", "\1")
     text = _WILDCARD.sub(lambda found: rng.choice(found[1].split("|")), text)
     return text.replace("\0", "{").replace("\1", "}")
+
+
+def variation_of(settings: CaptionSettings) -> Variation:
+    """What a recipe lets happen to captions."""
+    return Variation(
+        dropout=settings.dropout,
+        dropout_every=settings.dropout_every_epochs,
+        tag_dropout=settings.tag_dropout,
+        shuffle=settings.shuffle,
+        keep_tokens=settings.keep_tokens,
+        separator=settings.separator,
+        wildcards=settings.wildcards,
+    )

@@ -7,20 +7,15 @@ lets ``c`` fall with the noise (Khrapov et al. 2024, arXiv 2403.16728), as sd-sc
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from hubman.train.settings.noise import HuberSchedule, LossKind
 from hubman.train.shapes import spread
 
-LossType = Literal["l2", "huber", "smooth_l1"]
-HuberSchedule = Literal["constant", "exponential", "snr"]
 
-
-def huber_c(
-    schedule: HuberSchedule, c: float, *, progress: Tensor, noise_to_signal: Tensor
-) -> Tensor:
+def huber_c(schedule: HuberSchedule, c: float, *, progress: Tensor, noise_to_signal: Tensor) -> Tensor:
     """``c`` at each timestep, of the shape of ``progress``.
 
     ``progress`` is t / T (0 clean, 1 noise), ``noise_to_signal`` the ratio of their factors (√((1-ᾱ)/ᾱ), or t/(1-t)),
@@ -35,7 +30,7 @@ def huber_c(
             return (1 - c) / (1 + noise_to_signal).square() + c
 
 
-def elementwise(prediction: Tensor, target: Tensor, loss: LossType, c: Tensor | None = None) -> Tensor:
+def elementwise(prediction: Tensor, target: Tensor, loss: LossKind, c: Tensor | None = None) -> Tensor:
     """The error of each value, of the shape of ``prediction`` ``[B, …]``; ``c`` ``[B]`` is for the robust ones.
 
     With e the difference: L2 e²; Huber 2c (√(e² + c²) - c), which is e² for small errors; smooth L1

@@ -17,7 +17,7 @@ def masked(errors: Tensor, masks: Sequence[Tensor | None], floor: float) -> Tens
     """
     if all(mask is None for mask in masks):
         return errors
-    size = errors.shape[-2:]
+    size = (errors.shape[-2], errors.shape[-1])
     whole = torch.ones(size)
     weights = [whole if mask is None else F.adaptive_avg_pool2d(mask[None], size)[0].clamp(min=floor) for mask in masks]
     return errors * torch.stack(weights).to(errors.device)[:, None]

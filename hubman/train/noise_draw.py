@@ -38,7 +38,7 @@ def add_multires(noise: Tensor, iterations: int, discount: float, generator: tor
 
 
 def perturbed(noise: Tensor, gamma: float, generator: torch.Generator) -> Tensor:
-    """What is added to the input in the place of ``noise``: ε + γ·ε' (Ning et al. 2023, arXiv 2301.11706).
+    """What is added to the input in the place of ``noise``: ε + gamma·ε' (Ning et al. 2023, arXiv 2301.11706).
 
     The target stays that of ``noise``.
     """

@@ -7,7 +7,7 @@ to the class as it is.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,7 +102,7 @@ def is_stuck(optimizer: torch.optim.Optimizer, step: int, steps: int) -> bool:
     return found <= max(STUCK, float(optimizer.param_groups[0]["d0"]))
 
 
-def _class_at(known: _Known) -> type[torch.optim.Optimizer]:
+def _class_at(known: _Known) -> Callable[..., torch.optim.Optimizer]:
     module, _, name = known.path.rpartition(".")
     if not module:
         raise UsageError(f"there is no optimizer {known.path!r}", f"choose one of {', '.join(KNOWN)}, or module.Class")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
-Shape = Literal["cosine", "cosine_restarts", "linear", "polynomial", "constant"]
+from hubman.train.settings.learning import Shape
 
 
 def rate_share(

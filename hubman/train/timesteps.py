@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Sampling = Literal["uniform", "logit_normal"]
+from hubman.train.settings.noise import Sampling
 
 _FEW, _FEW_MU = 256, 0.5
 _MANY, _MANY_MU = 4096, 1.15
+_PATCH = 2
+"""Latents a side of one token, in all families whose shift follows the resolution."""
 
 
 def draw_shares(
@@ -27,7 +28,7 @@ def draw_shares(
 ) -> Tensor:
     """``count`` shares between ``low`` and ``high``, fp32 on the CPU.
 
-    ``logit_normal`` is σ(mean + spread · randn), as Stable Diffusion 3 is trained (Esser et al. 2024, arXiv 2403.03206).
+    ``logit_normal`` is sigmoid(mean + spread · randn), as Stable Diffusion 3 is trained (Esser et al. 2024, arXiv 2403.03206).
     What is drawn is shifted, then stretched into the range, so that a range keeps the form of the whole.
     """
     if sampling == "uniform":
@@ -42,7 +43,8 @@ def shifted(shares: Tensor, shift: float) -> Tensor:
     return shift * shares / (1 + (shift - 1) * shares)
 
 
-def resolution_shift(tokens: int) -> float:
-    """The shift of a picture of ``tokens``: e^μ, μ on the line from .5 at 256 tokens to 1.15 at 4,096 (FLUX.1)."""
+def resolution_shift(height: int, width: int) -> float:
+    """The shift of latents of this size: e^μ, μ on the line from .5 at 256 tokens to 1.15 at 4,096 (FLUX.1)."""
+    tokens = (height // _PATCH) * (width // _PATCH)
     slope = (_MANY_MU - _FEW_MU) / (_MANY - _FEW)
     return math.exp(_FEW_MU + slope * (tokens - _FEW))
