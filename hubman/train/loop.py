@@ -187,7 +187,7 @@ class _Run:
         """Draw the samples and measure the loss at fixed noise."""
         recipe = self._recipe
         for i, prompt in enumerate(self._prompts):
-            side = recipe.resolution - recipe.resolution % 8
+            side = recipe.resolution - recipe.resolution % self._architecture.step
             request = DrawRequest(
                 base=recipe.base,
                 prompt=prompt,
@@ -196,7 +196,7 @@ class _Run:
                 height=side,
                 steps=recipe.watch.sample_steps,
                 cfg=recipe.watch.sample_guidance,
-                sampler="DPM++ 2M",
+                sampler=self._architecture.sampler,
                 clip_skip=recipe.captions.clip_skip,
             )
             picture = self._architecture.draw(request)
