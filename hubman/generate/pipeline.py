@@ -54,7 +54,7 @@ def load_base(
     dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
     model = load_model(path, device, dtype, mixed=False, layout=layout)
     modules = {site: module for name, root in model.roots.items() for site, module in sites_of(name, root).items()}
-    return Base(path, model, modules, alias_table(modules))
+    return Base(path, model, modules, alias_table(modules, model.original_names))
 
 
 def sites_of(component: str, root: nn.Module) -> dict[Site, nn.Module]:
