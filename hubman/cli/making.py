@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from hubman import bases, tinybase
-from hubman.cli import output
+from hubman.cli import caption_editing, output
 from hubman.cli.library import open_registry
 from hubman.cli.work import conclude, follow
 from hubman.jobs import store
@@ -64,6 +64,10 @@ def dataset_show(folder: Path, as_json: bool) -> None:
         output.print_json([{"image": each.path.name, "caption": each.caption} for each in found.images])
         return
     output.table([(each.path.name, each.caption or "") for each in found.images], ("image", "caption"))
+
+
+for _command in caption_editing.COMMANDS:
+    dataset.add_command(_command)
 
 
 @dataset.command("caption")

@@ -55,11 +55,11 @@ def test_a_draft_can_be_drafted_again_only_when_asked(folder: Path) -> None:
 def test_every_change_keeps_its_original(folder: Path) -> None:
     image = folder / "0.png"
     (folder / "0.caption").write_text("the original")
-    write_caption(image, "a  new\ncaption")
-    assert (folder / "0.caption").read_text() == "a new caption\n"
+    write_caption(image, " a  new\n\n caption")
+    assert (folder / "0.caption").read_text() == "a new\ncaption\n"
     assert not (folder / "0.txt").exists()
     assert [(change.before, change.after, change.by) for change in history(folder)] == [
-        ("the original", "a new caption", "typed")
+        ("the original", "a new\ncaption", "typed")
     ]
     with (folder / ".hubman-captions.jsonl").open("ab") as log:
         log.write(b'{"at": "cut o')
