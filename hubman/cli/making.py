@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from hubman import bases, tinybase
-from hubman.cli import caption_editing, output
+from hubman.cli import caption_editing, captioning, output
 from hubman.cli.library import open_registry
 from hubman.cli.work import conclude, follow
 from hubman.jobs import store
@@ -66,21 +66,8 @@ def dataset_show(folder: Path, as_json: bool) -> None:
     output.table([(each.path.name, each.caption or "") for each in found.images], ("image", "caption"))
 
 
-for _command in caption_editing.COMMANDS:
+for _command in (captioning.dataset_caption, *caption_editing.COMMANDS):
     dataset.add_command(_command)
-
-
-@dataset.command("caption")
-@click.argument("folder", type=FOLDER)
-@click.option("--trigger", default="", help="The word that every caption begins with.")
-@click.option("--clip", type=FOLDER, help="A CLIP model's folder; by default the embedded one.")
-@click.option("--terms", type=FOLDER, help="Lists of words (JSON) to choose from; by default the embedded ones.")
-def dataset_caption(folder: Path, trigger: str, clip: Path | None, terms: Path | None) -> None:
-    """Write a first draft of a caption beside each image of FOLDER that has none; what you typed is never overwritten."""
-    request = {"folder": str(folder.absolute()), "trigger": trigger}
-    request |= {name: str(path.absolute()) for name, path in (("clip", clip), ("terms", terms)) if path}
-    ended = _run("caption", f"caption {folder.name}", request)
-    output.say(f"{(ended.result or {}).get('written', 0)} captions written")
 
 
 @click.command()
@@ -170,7 +157,7 @@ def _last_unfinished(kind: str) -> Job:
     raise NotFoundError(f"no {kind} job failed or was cancelled", "hubman jobs lists them")
 
 
-def _run(kind: str, title: str, request: dict[str, Any]) -> Job:
+def run_job(kind: str, title: str, request: dict[str, Any]) -> Job:
     """Start a job, watch it to its end, and return it. Raises :class:`HubError` unless it is done."""
     with open_registry() as registry:
         job = store.start(registry, kind, title, request)
@@ -223,7 +210,7 @@ def _request(choices: dict[str, Any]) -> dict[str, Any]:
 def generate(prompt: str, size: str | None, as_json: bool, **choices: Any) -> None:
     """Draw PROMPT, which may hold ``<lora:name:0.8>`` tags. Each picture carries its settings, as A1111 writes them."""
     request = {"prompt": prompt, **_request(choices), **_sides(size)}
-    ended = _run("generate", f"draw {prompt[:40]}", request)
+    ended = run_job("generate", f"draw {prompt[:40]}", request)
     images = (ended.result or {}).get("images", [])
     if as_json:
         output.print_json(images)
@@ -280,7 +267,7 @@ def _sweep(refs: list[str], prompt: str, strengths: str, as_json: bool, choices:
         "strengths": list(parse_floats(strengths)),
         **_request(choices),
     }
-    ended = _run("sweep", f"sweep {' x '.join(refs)}", request)
+    ended = run_job("sweep", f"sweep {' x '.join(refs)}", request)
     result = ended.result or {}
     if as_json:
         output.print_json(result)

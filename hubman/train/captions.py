@@ -129,18 +129,19 @@ def to_draft(folder: Path, redraft: bool = False) -> list[Path]:
     return found
 
 
-def draft_all(folder: Path, describe: Callable[[Path], str], redraft: bool = False) -> tuple[str, ...]:
+def draft_all(folder: Path, describe: Callable[[Path], str | None], redraft: bool = False) -> tuple[str, ...]:
     """Draft captions where there are none (``redraft``: also where only a draft stands); returns the images' names.
 
     Each draft is written as soon as it is made, so what ``describe`` raises loses none of those before it; all are one
-    edit. What a person typed while the drafts were made stays.
+    edit. What a person typed while the drafts were made stays. Nothing is written for None and for empty drafts.
     """
-    edit, written = uuid4().hex, []
+    edit, written = uuid4().hex, list[str]()
     for image in to_draft(folder, redraft):
         before, _ = read(image)
-        text = tidy(describe(image))
-        outcome = carry_out(folder, "drafts", [Wanted(image, before, text, "draft")], edit=edit)
-        written += outcome.written
+        text = tidy(describe(image) or "")
+        if text:
+            outcome = carry_out(folder, "drafts", [Wanted(image, before, text, "draft")], edit=edit)
+            written += outcome.written
     return tuple(written)
 
 
@@ -152,7 +153,8 @@ def compose(text: str, trigger: str = "", blacklist: Iterable[str] = (), prefix:
     banned = {word.strip().lower() for word in blacklist}
     kept = ", ".join(tag for tag in split_tags(text) if tag.lower() not in banned)
     glue = "" if suffix.startswith((",", ".")) else " "
-    whole = " ".join(f"{prefix} {kept}{glue}{suffix}".split()).strip(", ")
+    body = f"{prefix} {kept}".strip(", ")
+    whole = " ".join(f"{body}{glue}{suffix}".split()).strip(", ")
     if has_trigger(whole, trigger):
         return whole
     return f"{trigger}, {whole}" if whole else trigger
