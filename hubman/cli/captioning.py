@@ -10,6 +10,7 @@ import msgspec
 
 from hubman.cli import output
 from hubman.cli.arguments import GivenPath
+from hubman.cli.work import run
 
 SHARE = click.FloatRange(0, 1)
 
@@ -49,7 +50,6 @@ def dataset_caption(folder: Path, terms: str, blacklist: tuple[str, ...], as_jso
     A model REF is a folder, or its name in the local cache of Hugging Face, such as SmilingWolf/wd-vit-tagger-v3;
     nothing is downloaded.
     """
-    from hubman.cli.making import run_job
     from hubman.train.drafts import DraftRequest, check
 
     request = DraftRequest(
@@ -59,7 +59,7 @@ def dataset_caption(folder: Path, terms: str, blacklist: tuple[str, ...], as_jso
         **{**choices, **{name: _whole(choices[name]) for name in ("model", "clip")}},
     )
     check(request)
-    result = run_job("caption", f"caption {folder.absolute().name}", msgspec.to_builtins(request)).result or {}
+    result = run("caption", f"caption {folder.absolute().name}", msgspec.to_builtins(request)).result or {}
     if as_json:
         output.print_json(result)
         return
