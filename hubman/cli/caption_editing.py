@@ -144,7 +144,7 @@ def _edit(folder: Path, what: str, rewrite: Rewrite, *, dry_run: bool, as_json: 
         output.print_json(_told(plan, done=not dry_run, passed_over=passed_over))
         return
     for each in plan.wanted if dry_run else ():
-        for line in (each.image.name, f"  - {each.before}", f"  + {each.after}"):
+        for line in (_name(plan, each.image), f"  - {each.before}", f"  + {each.after}"):
             output.say(line)
     changed = len(plan.wanted) - len(passed_over)
     output.say(f"{changed} captions {'would change' if dry_run else 'changed'}")
@@ -159,14 +159,18 @@ def _told(plan: Plan, *, done: bool, passed_over: tuple[str, ...]) -> dict[str, 
         "what": plan.what,
         "done": done,
         "changes": [
-            {"image": each.image.name, "before": each.before, "after": each.after}
+            {"image": _name(plan, each.image), "before": each.before, "after": each.after}
             for each in plan.wanted
-            if each.image.name not in passed_over
+            if _name(plan, each.image) not in passed_over
         ],
         "passed_over": passed_over,
         "uncaptioned": plan.uncaptioned,
         "unreadable": plan.unreadable,
     }
+
+
+def _name(plan: Plan, image: Path) -> str:
+    return image.relative_to(plan.folder).as_posix()
 
 
 def _say_passed_over(names: tuple[str, ...]) -> None:

@@ -9,8 +9,8 @@ import msgspec
 
 from hubman.train import caption_log
 from hubman.train.caption_log import Author, Change
-from hubman.train.captions import Outcome, Wanted, carry_out, finish, read, tidy
-from hubman.train.dataset import caption_path, image_files
+from hubman.train.captions import Outcome, Wanted, carry_out, finish, named, read, tidy
+from hubman.train.dataset import caption_path
 from hubman.train.tags import Rewrite, TagCount, frequencies
 from registry.errors import HubError, NotFoundError
 
@@ -36,12 +36,12 @@ class Undone(msgspec.Struct, frozen=True):
 def plan(folder: Path, what: str, rewrite: Rewrite) -> Plan:
     """What ``rewrite`` (of each line of a caption) would change in ``folder``; nothing is written."""
     wanted, uncaptioned, unreadable = [], [], []
-    for image in _captioned_once(folder):
+    for name, image in _captioned_once(folder):
         caption, problem = read(image)
         if problem:
-            unreadable.append(image.name)
+            unreadable.append(name)
         elif not caption:
-            uncaptioned.append(image.name)
+            uncaptioned.append(name)
         else:
             after = tidy("\n".join(rewrite(line) for line in caption.splitlines()))
             if after != caption:
@@ -56,7 +56,7 @@ def apply(plan: Plan) -> Outcome:
 
 def tag_counts(folder: Path) -> tuple[TagCount, ...]:
     """The tags of all captions in ``folder``, the commonest first."""
-    captions = ((image.name, read(image)[0] or "") for image in _captioned_once(folder))
+    captions = ((name, read(image)[0] or "") for name, image in _captioned_once(folder))
     return frequencies(captions)
 
 
@@ -77,13 +77,14 @@ def undo(folder: Path) -> Undone:
     if not edits:
         raise NotFoundError(f"no caption of {folder.name} was changed by hubman", "there is nothing to undo")
     last = edits[-1]
+    images = named(folder)
     wanted = [
-        Wanted(folder / change.image, change.after, change.before, _author_before(folder, change), change.original)
+        Wanted(images[change.image], change.after, change.before, _author_before(folder, change), change.original)
         for change in last
+        if change.image in images
     ]
-    there = [each for each in wanted if each.image.is_file()]
-    outcome = carry_out(folder, f"undo: {last[0].what}", there, undoes=last[0].group)
-    gone = tuple(each.image.name for each in wanted if not each.image.is_file())
+    gone = tuple(change.image for change in last if change.image not in images)
+    outcome = carry_out(folder, f"undo: {last[0].what}", wanted, undoes=last[0].group)
     return Undone(last[0].what, outcome.written, (*outcome.passed_over, *gone))
 
 
@@ -98,11 +99,11 @@ def _author_before(folder: Path, undone: Change) -> Author:
     return earlier
 
 
-def _captioned_once(folder: Path) -> Sequence[Path]:
-    """The images, but of those that share a caption file (``a.png``, ``a.jpg``) the first."""
-    found: dict[Path, Path] = {}
-    for image in image_files(folder):
-        found.setdefault(caption_path(image), image)
+def _captioned_once(folder: Path) -> Sequence[tuple[str, Path]]:
+    """The images by name, but of those that share a caption file (``a.png``, ``a.jpg``) the first."""
+    found: dict[Path, tuple[str, Path]] = {}
+    for name, image in named(folder).items():
+        found.setdefault(caption_path(image), (name, image))
     if not found:
         raise HubError(f"{folder} holds no images", "give the folder that holds the training images")
     return list(found.values())

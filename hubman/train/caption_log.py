@@ -26,7 +26,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
 
     at: str
     image: str
-    """The image's file name."""
+    """Its path below the set's folder, with slashes."""
     by: Author
     before: str | None
     after: str | None

@@ -17,7 +17,7 @@ import msgspec
 from hubman.train import caption_log
 from hubman.train.caption_log import Author, Change, Done
 from hubman.train.checks import split_tags
-from hubman.train.dataset import caption_path, image_files
+from hubman.train.dataset import caption_path, image_files, training_files
 from hubman.train.files import write_atomically
 from hubman.train.tags import has_trigger
 from registry.errors import HubError
@@ -47,13 +47,13 @@ def read(image: Path) -> tuple[str | None, str]:
     return text, problem
 
 
-def write_caption(image: Path, text: str, by: Author = "typed") -> None:
-    """Replace the caption of ``image`` by ``text`` and log what it was."""
+def write_caption(image: Path, text: str, by: Author = "typed", folder: Path | None = None) -> None:
+    """Replace the caption of ``image`` by ``text`` and log what it was, in the set's ``folder`` (by default the image's)."""
     before, _, problem = _read(image)
     if problem and by == "draft":
         raise HubError(f"{image.name}: {problem}", "repair the caption file first")
     what = f"{'draft' if by == 'draft' else 'caption'} of {image.name}"
-    carry_out(image.parent, what, [Wanted(image, before, tidy(text), by)])
+    carry_out(folder or image.parent, what, [Wanted(image, before, tidy(text), by)])
 
 
 def tidy(text: str) -> str:
@@ -62,7 +62,7 @@ def tidy(text: str) -> str:
 
 
 def carry_out(folder: Path, what: str, wanted: Sequence[Wanted], undoes: str = "", edit: str = "") -> Outcome:
-    """Write the captions in ``wanted`` (images of ``folder``) and log the edit, so that it can be undone as one.
+    """Write the captions in ``wanted`` (of images in or below ``folder``) and log the edit, so that it can be undone as one.
 
     A caption that isn't any more what it was is passed over. The log goes first: what a crash cuts off is carried on
     by the next edit. Raises HubError where a file can't be written.
@@ -72,12 +72,12 @@ def carry_out(folder: Path, what: str, wanted: Sequence[Wanted], undoes: str = "
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     logged, passed_over = [], []
     for each in wanted:
+        name = each.image.relative_to(folder).as_posix()
         before, raw, problem = _read(each.image)
         if before != each.before:
-            passed_over.append(each.image.name)
+            passed_over.append(name)
         elif problem or before != each.after or each.original not in {None, raw}:
             kept = raw if raw != _plain(before) else None
-            name = each.image.name
             logged.append((Change(now, name, each.by, before, each.after, edit, what, 0, undoes, kept), each.original))
     entries = [msgspec.structs.replace(change, of=len(logged)) for change, _ in logged]
     if entries:
@@ -94,17 +94,24 @@ def finish(folder: Path) -> None:
     pending = caption_log.unfinished(folder)
     if not pending:
         return
+    # The log lies in the set and may come from anywhere: it names images of the set, or nothing.
+    images = named(folder)
     for change in pending:
-        image = folder / change.image
-        if image.is_file() and _read(image)[0] == change.before:
+        image = images.get(change.image)
+        if image is not None and _read(image)[0] == change.before:
             _put(image, change.after, _undone_bytes(folder, change))
     caption_log.append(folder, [Done(pending[-1].group, pending[-1].undoes)])
 
 
-def drafts(folder: Path) -> dict[str, str]:
-    """The last drafted text of each image (by file name) whose last logged change was a draft."""
-    last: dict[str, Change] = {change.image: change for change in caption_log.changes(folder)}
-    return {name: change.after for name, change in last.items() if change.by == "draft" and change.after is not None}
+def named(folder: Path) -> dict[str, Path]:
+    """The images of a set by their names below ``folder``, with slashes."""
+    return {image.relative_to(folder).as_posix(): image for image in image_files(folder)}
+
+
+def drafts(folder: Path) -> dict[Path, str]:
+    """The last drafted text of each image whose last logged change was a draft."""
+    last = {folder / change.image: change for change in caption_log.changes(folder)}
+    return {image: change.after for image, change in last.items() if change.by == "draft" and change.after is not None}
 
 
 def history(folder: Path) -> list[Change]:
@@ -112,17 +119,17 @@ def history(folder: Path) -> list[Change]:
     return caption_log.changes(folder)
 
 
-def is_typed(image: Path, drafted: Mapping[str, str]) -> bool:
+def is_typed(image: Path, drafted: Mapping[Path, str]) -> bool:
     """Whether a person wrote the caption of ``image``; ``drafted`` is the folder's :func:`drafts`."""
     caption, problem = read(image)
-    return bool(problem) or (bool(caption) and caption != drafted.get(image.name))
+    return bool(problem) or (bool(caption) and caption != drafted.get(image))
 
 
 def to_draft(folder: Path, redraft: bool = False) -> list[Path]:
-    """The images of ``folder`` that have no caption; ``redraft``: also those where only a draft stands."""
+    """The images to train of ``folder`` that have no caption; ``redraft``: also those where only a draft stands."""
     drafted = drafts(folder)
     found = []
-    for image in image_files(folder):
+    for image in (file.path for file in training_files(folder)):
         caption, _problem = read(image)
         if not is_typed(image, drafted) and (redraft or not caption):
             found.append(image)

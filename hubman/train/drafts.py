@@ -12,7 +12,7 @@ from hubman import tinybase
 from hubman.progress import Progress, Report
 from hubman.train import local_models
 from hubman.train.captions import compose, draft_all, to_draft
-from hubman.train.dataset import image_files
+from hubman.train.dataset import training_files
 from hubman.train.pictures import load_rgb
 from hubman.train.terms import read_terms
 from registry.errors import CancelledError, HubError, UsageError
@@ -90,12 +90,15 @@ def draft_captions(
     check(request)
     folder = Path(request.folder)
     negative = request.mode == "negative"
-    images = image_files(folder) if negative else to_draft(folder, request.redraft)
+    images = [file.path for file in training_files(folder)] if negative else to_draft(folder, request.redraft)
     if not images:
         return Drafted()
     report(Progress(stage="load", message=request.model or request.clip or "the embedded CLIP"))
     describe = describer(request, cache)
     done, problems, texts = 0, dict[str, str](), dict[str, str]()
+
+    def name(image: Path) -> str:
+        return image.relative_to(folder).as_posix()
 
     def draft(image: Path) -> str | None:
         nonlocal done
@@ -104,13 +107,13 @@ def draft_captions(
         problem = _damage(image)
         text = "" if problem else describe(image)
         if not text:
-            problems[image.name] = problem or "nothing was found in it"
+            problems[name(image)] = problem or "nothing was found in it"
         done += 1
-        report(Progress(stage="caption", done=done, total=len(images), unit="images", message=text or image.name))
+        report(Progress(stage="caption", done=done, total=len(images), unit="images", message=text or name(image)))
         return text
 
     if negative:
-        texts = {image.name: text for image in images if (text := draft(image))}
+        texts = {name(image): text for image in images if (text := draft(image))}
         return Drafted(texts=texts, problems=problems)
     return Drafted(draft_all(folder, draft, request.redraft), problems=problems)
 

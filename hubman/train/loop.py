@@ -20,7 +20,7 @@ from hubman.train import architectures
 from hubman.train.architectures.base import Architecture
 from hubman.train.batches import BatchPlan, keyed_seed
 from hubman.train.checkpoint import State, check_same, last_checkpoint, network_part, restore, save_checkpoint
-from hubman.train.dataset import Dataset, read_dataset
+from hubman.train.dataset import Dataset
 from hubman.train.encoded import Encoded
 from hubman.train.export import file_hashes, write_lora
 from hubman.train.material import Item, TextStates, encode_items
@@ -30,6 +30,7 @@ from hubman.train.network import Network
 from hubman.train.objective import Objective
 from hubman.train.rates import make_optimizer, rate_at
 from hubman.train.recipe import Recipe
+from hubman.train.recipe_data import read_data
 from hubman.train.result import TrainResult
 from hubman.train.run_folder import RunFolder
 from registry.errors import CancelledError, HubError
@@ -57,7 +58,7 @@ def train(
     Raises HubError for a base or dataset that cannot be used or a loss that is not finite, and CancelledError after
     ``should_stop`` (with a checkpoint written).
     """
-    dataset = dataset or read_dataset(Path(recipe.dataset), report=report)
+    dataset = dataset or read_data(recipe, report=report)
     run = _Run(recipe, run_dir, report, dataset, cache or run_dir / "cache")
     step = run.resume() if resume else 0
     metrics = Metrics(run.folder.metrics, keep_steps=step)
@@ -107,7 +108,8 @@ class _Run:
         encoded.trim()
         if encoded.problem:
             report(Progress(stage="encode images", message=f"nothing is kept for the next run: {encoded.problem}"))
-        self._plan = BatchPlan([item.size for item in self._items], recipe.length.batch, recipe.seed)
+        sizes, repeats = zip(*((item.size, item.repeats) for item in self._items), strict=True)
+        self._plan = BatchPlan(sizes, recipe.length.batch, recipe.seed, repeats)
         self._network = _network(self._architecture, recipe)
         self._optimizer = make_optimizer(self._network, recipe, device)
         self._objective = Objective(self._architecture, recipe, texts)

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from PIL import Image
 
 from hubman.cli.main import run
 from hubman.train import caption_edits, tags
-from hubman.train.caption_log import NAME
+from hubman.train.caption_log import NAME, Change
 from hubman.train.captions import draft_all, drafts, finish, history, read, write_caption
 from hubman.train.checks import split_tags
 from registry.errors import HubError, NotFoundError, UsageError
@@ -149,7 +150,7 @@ def test_a_plan_does_not_write_over_what_changed_after_it(folder: Path) -> None:
 
 def test_a_draft_that_was_edited_is_typed_and_undone_is_a_draft_again(folder: Path) -> None:
     draft_all(folder, lambda _: "a drafted car")
-    assert list(drafts(folder)) == ["3.png"]
+    assert list(drafts(folder)) == [folder / "3.png"]
     edit(folder, tags.adding(["ink"]))
     assert draft_all(folder, lambda _: "again", redraft=True) == ()
     caption_edits.undo(folder)
@@ -159,6 +160,36 @@ def test_a_draft_that_was_edited_is_typed_and_undone_is_a_draft_again(folder: Pa
     assert captions(folder)[3] == "a drafted car"
     caption_edits.undo(folder)
     assert not (folder / "3.txt").exists()
+
+
+def test_a_set_of_several_folders_is_edited_and_undone_as_one(folder: Path, tmp_path: Path) -> None:
+    below = folder / "3_zvk cat"
+    below.mkdir()
+    for name in ("0", "x"):
+        Image.new("RGB", (8, 8), "blue").save(below / f"{name}.png")
+        (below / f"{name}.txt").write_text("deep car")
+    plan = edit(folder, tags.replacing("car", "boat"))
+    assert len(plan.wanted) == 5
+    assert read(below / "0.png")[0] == "deep boat"
+    assert {found.tag: found.images for found in caption_edits.tag_counts(folder)}["deep boat"] == (
+        "3_zvk cat/0.png", "3_zvk cat/x.png",
+    )  # fmt: skip
+    assert "3_zvk cat/0.png" in caption_edits.undo(folder).restored
+    assert read(below / "0.png")[0] == "deep car"
+    assert captions(folder)[0] == CAPTIONS[0]
+
+
+def test_a_log_from_elsewhere_reaches_no_file_outside_the_set(folder: Path) -> None:
+    outside = folder.parent / "outside.png"
+    Image.new("RGB", (8, 8)).save(outside)
+    outside.with_suffix(".txt").write_text("mine")
+    forged = Change("2026-01-01", "../outside.png", "typed", None, "mine", "e", "an edit", original=b"evil")
+    (folder / NAME).write_bytes(msgspec.json.encode(forged) + b"\n")
+    assert caption_edits.undo(folder).passed_over == ("../outside.png",)
+    forged = Change("2026-01-01", str(outside), "typed", "mine", None, "f")
+    (folder / NAME).write_bytes(msgspec.json.encode(forged) + b"\n")
+    finish(folder)
+    assert outside.with_suffix(".txt").read_text() == "mine"
 
 
 def test_pictures_that_share_a_caption_file_are_edited_once(folder: Path) -> None:
