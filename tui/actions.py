@@ -275,10 +275,19 @@ _ACTIONS = (
     Action("train.start", "s", "start", "Start the training", "recipe"),
     Action("train.save", "w", "save recipe", "Save the recipe to a file", "recipe", footer=False),
     Action("train.load", "L", "load recipe", "Load a recipe from a file", footer=False),
-    Action("train.runs", "r", "runs", "Show the trainings so far"),
-    Action("train.test", "T", "test", "Test the trained LoRA in Generate", "trained"),
-    Action("train.publish", "p", "publish", "Publish the trained LoRA", "trained"),
-    Action("train.back", "escape", "back", "Back to the dataset and recipe", footer=False, palette=False),
+    Action("train.runs", "r", "trainings", "Show the trainings so far: loss, samples, epochs"),
+    Action("train.back", "escape", "back", "Back to the list of images", footer=False, palette=False),
+    # the trainings over it
+    Action("runs.mark", "space", "mark", "Mark the epoch, or the training, to compare it", "epoch"),
+    Action("runs.compare", "c", "compare", "Compare what is marked: samples, validation, recipes", "marks"),
+    Action("runs.stop", "x", "stop", "Stop it after this step; a checkpoint is kept", "running"),
+    Action("runs.resume", "r", "go on", "Go on with a stopped or failed training", "resumable"),
+    Action("runs.test", "T", "test", "Test the trained LoRA in Generate", "trained"),
+    Action("runs.publish", "p", "publish", "Publish the trained LoRA", "trained"),
+    Action("runs.again", "e", "recipe", "Take its recipe, to train again with changes", "recipe", footer=False),
+    Action("runs.back", "escape", "back", "Back to the data set"),
+    # a comparison over the trainings
+    Action("compare.back", "escape", "back", "Back to the trainings"),
     # generate
     Action("generate.prompt", "slash", "prompt", "Write the prompt"),
     Action("generate.add", "a", "add LoRA", "Put a LoRA on the stack"),

@@ -6,18 +6,15 @@ from pathlib import Path
 import pytest
 
 from hubman.jobs.records import Job
-from hubman.progress import Progress
 from hubman.train.dataset import read_caption
 from hubman.train.recipe import read_recipe
-from registry.database import Registry
 from registry.errors import HubError
 from tests.support import library_factory
-from tests.support.jobs import fake_job
-from tests.support.screens import notes_of, press, settle, text_of, write
+from tests.support.screens import press, settle, text_of, write
 from tui import recipes
 from tui.app import HubmanApp
 from tui.screens.train import TrainScreen
-from tui.widgets.stack import StackList
+from tui.screens.train_runs import RunsScreen
 from tui.widgets.train_lists import ImageList, RecipeList
 
 OpenApp = Callable[[], HubmanApp]
@@ -93,7 +90,7 @@ async def test_the_recipe_is_edited_checked_and_started(open_app: OpenApp, tmp_p
         await press(pilot, "s", "y")
         assert [job.kind for job in started] == ["train"]
         assert read_recipe(Path(started[0].folder) / "recipe.toml").rank == 4
-        assert app.screen.has_class("-runs")
+        assert isinstance(app.screen, RunsScreen)
 
 
 async def test_a_start_in_spite_of_errors_is_what_the_job_is_told(
@@ -110,28 +107,6 @@ async def test_a_start_in_spite_of_errors_is_what_the_job_is_told(
         assert "Start although the checks found errors?" in text_of(app)
         await press(pilot, "y")
         assert [job.request["force"] for job in started] == [True]
-
-
-async def test_a_run_shows_loss_time_left_and_samples(open_app: OpenApp, home: Path, tmp_path: Path) -> None:
-    sample = library_factory.write_pictures(tmp_path / "samples", 1)[0]
-    events = [
-        Progress(stage="train", done=step, total=100, data={"step": step, "loss": 1 / step, "lr": 1e-4})
-        for step in range(1, 41)
-    ]
-    events.append(Progress(stage="sample", done=1, total=2, data={"image": str(sample), "epoch": 2}))
-    with Registry(home) as registry:
-        fake_job(registry, "train", "train ink", {"recipe": "x"}, events=events)
-    app = open_app()
-    async with app.run_test(size=(120, 40)) as pilot:
-        app.poll_soon()
-        await press(pilot, "3", "r")
-        text = text_of(app)
-        assert "train ink · running" in text
-        assert "40%" in text
-        assert "left" in text
-        assert "epoch 2" in text
-        assert any(0x2800 < ord(letter) < 0x2900 for letter in text), "a braille curve"
-        assert any(letter in "▘▝▀▖▌▞▛▗▚▐▜▄▙▟" for letter in text), "a sample"
 
 
 def test_a_new_preset_keeps_what_the_person_chose(tmp_path: Path) -> None:
@@ -156,23 +131,3 @@ def test_a_value_that_makes_no_sense_is_refused(tmp_path: Path, name: str, text:
     draft = recipes.draft(tmp_path / "ink", 20)
     with pytest.raises(HubError):
         recipes.assign(draft, name, text)
-
-
-async def test_a_finished_training_goes_on_to_be_tested(open_app: OpenApp, home: Path, models: list[str]) -> None:
-    with Registry(home) as registry:
-        fake_job(
-            registry,
-            "train",
-            "train ink",
-            {"recipe": "x"},
-            state="done",
-            result={"model_id": models[0], "path": "ink.safetensors"},
-        )
-    app = open_app()
-    async with app.run_test(size=(120, 40)) as pilot:
-        app.poll_soon()
-        await press(pilot, "3", "T")
-        assert "finished training" in notes_of(app)[-1]
-        await press(pilot, "r", "T")
-        assert app.current_mode == "generate"
-        assert app.screen.query_one(StackList).row_count == 1

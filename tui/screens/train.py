@@ -16,7 +16,6 @@ from registry.errors import HubError
 from tui import actions, formats
 from tui.folders import expand
 from tui.screens.base import HubScreen
-from tui.screens.train_run import RunPane
 from tui.widgets.picture import Picture
 from tui.widgets.rows import RowList
 from tui.widgets.train_lists import ImageLine, ImageList, RecipeLine, RecipeList
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from hubman.jobs.records import Job
     from hubman.train.checks import Finding
     from hubman.train.dataset import Dataset
+    from hubman.train.recipe import Recipe
     from registry.database import Registry
     from tui.recipes import Draft
     from tui.services.watch import Snapshot
@@ -39,7 +39,7 @@ Missing captions can be drafted here."""
 
 
 class TrainScreen(HubScreen):
-    """Dataset and recipe side by side; ``r`` turns to the runs."""
+    """Dataset and recipe side by side; ``r`` shows the trainings."""
 
     SCOPE = "train"
     CSS_PATH = "train.tcss"
@@ -65,7 +65,6 @@ class TrainScreen(HubScreen):
                 yield Static("Recipe", id="recipe-title", classes="title", markup=False)
                 yield RecipeList(id="recipe")
                 yield Static("", id="reason", markup=False)
-        yield RunPane(id="run")
 
     def on_mount(self) -> None:
         self.query_one(ImageList).empty = EMPTY
@@ -77,8 +76,6 @@ class TrainScreen(HubScreen):
             return "choose a dataset first (o)"
         if need == "recipe" and self._draft is None:
             return "choose a dataset first (o)"
-        if need == "trained" and self._trained is None:
-            return "this needs a finished training (r shows them)"
         if need == "line" and not (self._dataset and self._on_line):
             return "nothing to edit on this line"
         return ""
@@ -315,50 +312,25 @@ class TrainScreen(HubScreen):
         self.change(work, started)
 
     def show_job(self, job: Job) -> None:
-        """Turn to the runs, at this one."""
-        self.set_class(True, "-runs")
-        self.query_one(RunPane).choose(job.id)
+        """Show the trainings, at this one."""
+        self._open_runs(job.id)
 
     def do_runs(self) -> None:
-        self.toggle_class("-runs")
-        if self.has_class("-runs"):
-            self.query_one(RunPane).choose("")
-        else:
-            self.query_one(ImageList).focus()
+        self._open_runs("")
 
-    @property
-    def _trained(self) -> str | None:
-        """The model that the shown run made."""
-        return self.query_one(RunPane).model if self.has_class("-runs") else None
+    def _open_runs(self, job_id: str) -> None:
+        from tui.screens.train_runs import RunsScreen
 
-    async def do_test(self) -> None:
-        from tui.screens.generate import GenerateScreen
+        self.app.push_screen(RunsScreen(self.take_recipe, job_id))
 
-        model = self._trained
-        await self.app.switch_mode("generate")
-        if model is not None and isinstance(self.app.screen, GenerateScreen):
-            self.app.screen.take_models([model])
-
-    def do_publish(self) -> None:
-        from tui import publish_subject
-        from tui.screens.publish import PublishScreen
-
-        model = self._trained
-        if model is not None:
-            self.in_thread(
-                lambda registry: publish_subject.newest(registry, [model]),
-                lambda versions: self.app.push_screen(PublishScreen(versions)),
-                group="subject",
-            )
+    def take_recipe(self, recipe: Recipe) -> None:
+        """Open a recipe with its data set, to train it again with changes."""
+        self.in_thread(lambda registry: _with_dataset(registry, recipe), self._show_loaded, group="dataset")
 
     def do_back(self) -> None:
-        if self.has_class("-runs"):
-            self.do_runs()
-        else:
-            self.query_one(ImageList).focus()
+        self.query_one(ImageList).focus()
 
     def show_jobs(self, snapshot: Snapshot) -> None:
-        self.query_one(RunPane).show_jobs(snapshot)
         done = frozenset(view.job.id for view in snapshot.views if view.job.kind == "caption" and view.job.ended)
         if done - self._captions_done:
             self._read_again()
@@ -386,8 +358,12 @@ def _save(path: Path, draft: Draft) -> None:
 
 def _load(registry: Registry, path: Path) -> tuple[Draft, Dataset]:
     from hubman.train.recipe import read_recipe
+
+    return _with_dataset(registry, read_recipe(path))
+
+
+def _with_dataset(registry: Registry, recipe: Recipe) -> tuple[Draft, Dataset]:
     from tui import recipes
 
-    recipe = read_recipe(path)
     dataset = _read(registry, Path(recipe.dataset))
     return recipes.from_recipe(recipe, len(dataset.usable)), dataset

@@ -1,4 +1,4 @@
-"""The lists of the Train screen: images, recipe, runs; and the strip of samples."""
+"""The lists of the Train screen: images and recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from tui import formats
-from tui.services.watch import JobView
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
@@ -79,23 +78,4 @@ class RecipeList(RowList[RecipeLine]):
             (f"  {item.name.replace('_', ' ')}", "muted"),
             (item.value or "·", ""),
             ("yours" if item.edited else "", "good"),
-        )
-
-
-class RunList(RowList[JobView]):
-    """Trainings, the newest first."""
-
-    COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("Training", 14, grow=True),
-        Column("State", 9),
-        Column("Begun", 6, drop=1, right=True),
-    )
-
-    def cells(self, item: JobView) -> Sequence[Cell]:
-        styles = {"running": "accent", "done": "good", "failed": "bad", "cancelled": "warn"}
-        title = item.job.title.removeprefix("train ")
-        return (
-            (formats.one_line(title), ""),
-            (item.job.state, styles.get(item.job.state, "muted")),
-            (formats.age(item.job.created_at), "muted"),
         )
