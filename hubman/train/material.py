@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hubman.progress import Progress, Report
 from hubman.train.architectures.base import Architecture, Latent
-from hubman.train.buckets import BucketRules, Size, fit, nearest
+from hubman.train.buckets import BucketRules, Size, cut, fit
 from hubman.train.captions import compose
 from hubman.train.dataset import Dataset, DatasetImage
 from hubman.train.pictures import load_rgb
@@ -45,13 +45,13 @@ def training_images(dataset: Dataset) -> list[DatasetImage]:
 
 def encode_items(dataset: Dataset, architecture: Architecture, recipe: Recipe, report: Report) -> list[Item]:
     """Cut each image to its bucket and encode it; one at a time, so that the result does not depend on the others."""
-    buckets = BucketRules(recipe.resolution, recipe.bucket_low, recipe.bucket_high, recipe.bucket_step).sizes()
+    rules = BucketRules(recipe.resolution, recipe.bucket_low, recipe.bucket_high, recipe.bucket_step)
     images = training_images(dataset)
     items = []
     for done, image in enumerate(images, 1):
         whole = load_rgb(image.path)
-        size = nearest(whole.size, buckets)
-        picture = fit(whole, size)
+        how = cut(whole.size, rules)
+        size, picture = how.bucket, fit(whole, how)
         caption = compose(image.caption or "", recipe.trigger)
         items.append(Item(image.name, image.picture.pixels, caption, size, architecture.encode_image(picture)))
         if recipe.flip:

@@ -50,14 +50,21 @@ class Picture(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-def load_rgb(path: Path) -> Image.Image:
-    """The first frame as RGB, turned as EXIF says, transparent pixels white.
+def load_rgb(path: Path, ground: str = "white") -> Image.Image:
+    """The first frame as RGB, turned as EXIF says, transparent pixels on ``ground``.
 
     Raises what Pillow raises for a damaged or truncated file (``OSError``, ``SyntaxError``, ``ValueError``...).
     """
     with Image.open(path) as opened:
         opened.load()
-        return _on_white(ImageOps.exif_transpose(opened))
+        return _on_ground(ImageOps.exif_transpose(opened), ground)
+
+
+def load_alpha(path: Path) -> Image.Image:
+    """How opaque each pixel of the first frame is, as ``L``; raises as :func:`load_rgb`."""
+    with Image.open(path) as opened:
+        opened.load()
+        return ImageOps.exif_transpose(opened).convert("RGBA").getchannel("A")
 
 
 def measure(path: Path) -> Picture:
@@ -69,12 +76,12 @@ def measure(path: Path) -> Picture:
             opened.load()
             mode, frames = opened.mode, getattr(opened, "n_frames", 1)
             turned = ImageOps.exif_transpose(opened)
-        rgb = _on_white(turned)
+        rgb = _on_ground(turned)
         transparent = _is_transparent(turned)
     except Image.DecompressionBombError:
         return Picture(error="the picture claims more pixels than can be decoded safely")
     except Exception as error:
-        return Picture(error=f"cannot be decoded ({_first_line(error)})")
+        return Picture(error=f"cannot be decoded ({first_line(error)})")
     coefficients = _low_frequencies(rgb)
     variance, edges = sharpness(rgb)
     tint = rgb.resize((_TINT_SIDE, _TINT_SIDE), Image.Resampling.BOX).tobytes()
@@ -120,14 +127,13 @@ def _moments(grey: Image.Image, kernel: tuple[int, ...]) -> tuple[float, float]:
     return (above.sum[0] - below.sum[0]) / count, (above.sum2[0] + below.sum2[0]) / count
 
 
-def _on_white(picture: Image.Image) -> Image.Image:
+def _on_ground(picture: Image.Image, ground: str = "white") -> Image.Image:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         return _eight_bits(picture).convert("RGB")
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     rgba = picture.convert("RGBA")
-    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, rgba).convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba).convert("RGB")
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
@@ -165,5 +171,6 @@ def _bits(coefficients: list[float]) -> int:
     return sum(1 << i for i, value in enumerate(coefficients) if value > median)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an exception says, short enough for one line."""
     return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -212,8 +212,7 @@ def test_the_cache_gives_the_same_result_and_sees_changes(folder: Path, tmp_path
 
 
 def test_a_folder_without_images_says_where_they_may_be(tmp_path: Path) -> None:
-    (tmp_path / "10_zvk").mkdir()
-    with pytest.raises(NotFoundError, match="10_zvk"):
+    with pytest.raises(NotFoundError, match="folders below it"):
         read_dataset(tmp_path)
     with pytest.raises(NotFoundError, match="not a folder"):
         read_dataset(tmp_path / "missing")
