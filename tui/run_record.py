@@ -93,7 +93,7 @@ def _files(job: Job, recipe: Recipe | None) -> dict[int, Path]:
 
     folder = RunFolder(Path(job.folder) / "run", recipe)
     found = {file.epoch: file.path for file in folder.epochs()}
-    return found | ({recipe.epochs: folder.lora} if folder.lora.is_file() else {})
+    return found | ({recipe.length.epochs: folder.lora} if folder.lora.is_file() else {})
 
 
 def _epochs(events: RunEvents, recipe: Recipe | None, files: Mapping[int, Path]) -> tuple[Epoch, ...]:

@@ -69,7 +69,7 @@ def proposal_line(record: RunRecord) -> str:
     """The epoch that is proposed and why."""
     if record.best is not None:
         return f"best so far: epoch {record.best.epoch}: {record.best.reason}"
-    if record.recipe is not None and not record.recipe.validation_images:
+    if record.recipe is not None and not record.recipe.watch.validation_images:
         return "no validation in this recipe: choose by the samples"
     return "the best epoch is proposed once one is validated"
 

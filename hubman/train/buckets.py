@@ -84,8 +84,13 @@ def cut(size: Size, rules: BucketRules, at: tuple[float, float] = (0.5, 0.5)) ->
 def cut_to(size: Size, bucket: Size, at: tuple[float, float] = (0.5, 0.5)) -> Cut:
     """An image of ``size`` scaled so as to cover ``bucket``; what sticks out is cut off around ``at``."""
     scale = min(size[0] / bucket[0], size[1] / bucket[1])
-    box = _place(size, bucket[0] * scale, bucket[1] * scale, at)
-    return Cut(size, (round(size[0] / scale), round(size[1] / scale)), bucket, box)
+    return Cut(size, (round(size[0] / scale), round(size[1] / scale)), bucket, crop_box(size, bucket, at))
+
+
+def crop_box(size: Size, bucket: Size, at: tuple[float, float] = (0.5, 0.5)) -> Box:
+    """The part of an image of ``size`` that has the aspect of ``bucket``, as large as can be."""
+    scale = min(size[0] / bucket[0], size[1] / bucket[1])
+    return _place(size, bucket[0] * scale, bucket[1] * scale, at)
 
 
 def cuts(size: Size, resolutions: Iterable[BucketRules]) -> tuple[Cut, ...]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from hubman.jobs.records import Job
 from hubman.progress import Progress
 from hubman.train import presets
 from hubman.train.recipe import Recipe, write_recipe
+from hubman.train.recipe_fields import changed
 from registry.database import Registry
 from tests.support import library_factory
 from tests.support.jobs import fake_job
@@ -19,10 +18,10 @@ from tests.support.jobs import fake_job
 PROMPTS = ("zvk style, a lighthouse at night", "zvk style, a portrait")
 
 
-def recipe(folder: Path, **changes: Any) -> Recipe:
+def recipe(folder: Path, changes: Mapping[str, Any]) -> Recipe:
     """A style on SD 1.5 for 60 images in ``folder``, of 100 steps and five epochs."""
     made = presets.preset("style", "sd15", 60, base=str(folder), dataset=str(folder), output="ink")
-    return msgspec.structs.replace(made, steps=100, **changes)
+    return changed(made, {"length.steps": 100, **changes})
 
 
 def events(folder: Path, validations: Sequence[float], steps: int = 100) -> list[Progress]:
@@ -44,12 +43,12 @@ def events(folder: Path, validations: Sequence[float], steps: int = 100) -> list
 
 def training(
     registry: Registry, folder: Path, name: str, validations: Sequence[float], *, state: str = "running",
-    result: object = None, error: str | None = None, **changes: Any,
+    result: object = None, error: str | None = None, changes: Mapping[str, Any] | None = None,
 ) -> Job:  # fmt: skip
     """A training job of that name with a recipe of its own in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.toml"
-    write_recipe(path, recipe(folder, **changes))
+    write_recipe(path, recipe(folder, changes or {}))
     told = events(folder / name, validations)
     request = {"recipe": str(path)}
     return fake_job(registry, "train", f"train {name}", request, state=state, events=told, result=result, error=error)
