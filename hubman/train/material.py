@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 from PIL import Image, ImageOps
+from torch import Tensor
 
 from hubman.progress import Progress, Report
 from hubman.train.architectures.base import Conditioning, Framing, Latent, stack
@@ -35,6 +36,8 @@ class Item:
     size: Size
     framing: Framing
     latent: Latent
+    mask: Tensor | None = None
+    """How much each pixel counts, ``[h, w]`` in 0..1; None where all count alike."""
 
 
 def training_images(dataset: Dataset) -> list[DatasetImage]:
@@ -84,9 +87,9 @@ def _cut_mirrored(image: DatasetImage, size: Size) -> Image.Image:
 class TextStates:
     """Conditionings of captions from a frozen text encoder, on the device as far as :data:`MOST_BYTES` reach."""
 
-    def __init__(self, encoded: Encoded, clip_skip: int, device: torch.device) -> None:
+    def __init__(self, encoded: Encoded, clip_skip: int, device: torch.device, chunks: int = 1) -> None:
         self._encoded = encoded
-        self._clip_skip = clip_skip
+        self._clip_skip, self._chunks = clip_skip, chunks
         self._device = device
         self._known: OrderedDict[str, Conditioning] = OrderedDict()
         self._held = 0
@@ -105,7 +108,7 @@ class TextStates:
     def _one(self, caption: str) -> Conditioning:
         known = self._known.get(caption)
         if known is None:
-            answer = self._encoded.text(caption, self._clip_skip)
+            answer = self._encoded.text(caption, self._clip_skip, self._chunks)
             known = {name: tensor.to(self._device, non_blocking=True) for name, tensor in answer.items()}
             self._known[caption] = known
             self._held += _bytes(known)

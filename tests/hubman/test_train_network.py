@@ -271,17 +271,6 @@ def test_noise_and_targets_are_those_of_diffusers(prediction: str) -> None:
     assert torch.allclose(schedule.target(x, noise, t), wanted, atol=1e-6)
 
 
-def test_min_snr_weights_are_the_papers() -> None:
-    alphas, every = torch.tensor([0.99, 0.5, 0.01]), torch.arange(3)
-    epsilon = NoiseSchedule.of(alphas, v_prediction=False, device=CPU)
-    velocity = NoiseSchedule.of(alphas, v_prediction=True, device=CPU)
-    assert epsilon.weights(every, 5).tolist() == pytest.approx([5 / 99, 1, 1], rel=1e-4)
-    assert velocity.weights(every, 5).tolist() == pytest.approx([5 / 100, 1 / 2, 0.01], rel=1e-4)
-    assert epsilon.weights(every, 0).tolist() == [1, 1, 1]
-    zero_terminal = NoiseSchedule.of(torch.tensor([0.9, 0.0]), v_prediction=True, device=CPU)
-    assert torch.isfinite(zero_terminal.weights(every[:2], 5)).all()
-
-
 def test_an_earlier_text_layer_is_read_when_asked(base: Path) -> None:
     architecture = load(recipe_for(base), CPU)
     last, earlier = (architecture.encode_text(["a red circle"], skip)[0]["states"] for skip in (1, 2))
