@@ -269,14 +269,37 @@ _ACTIONS = (
     Action("queue.copy", "y", "copy", "Copy where its file is, or why it failed", "item", footer=False),
     Action("queue.back", "escape", "back", "Back to Civitai"),
     # train
-    Action("train.dataset", "o", "dataset", "Choose the folder of training images"),
-    Action("train.caption", "c", "caption", "Caption the images that have none", "dataset"),
-    Action("train.edit", "e", "edit", "Edit the line: a caption or a value of the recipe", "line"),
     Action("train.start", "s", "start", "Start the training", "recipe"),
+    Action("train.turn", "space", "leave out", "Leave the image out, take it back; turn a value over; choose", "line"),
+    Action("train.look", "i", "choices", "From the three choices to images and recipe, or back"),
+    Action("train.edit", "e", "edit", "Edit the line: a caption, a value of the recipe", "line"),
+    Action("train.filter", "f", "with findings", "Only images with findings, or only values that are yours", "images"),
+    Action("train.cards", "c", "sheet", "Switch between list and contact sheet", "images"),
+    Action("train.runs", "r", "trainings", "Show the trainings so far: loss, samples, epochs"),
+    Action("train.dataset", "o", "images", "Choose the folder of training images"),
+    Action("train.base", "b", "base", "Choose the base model", footer=False),
+    Action("train.kind", "t", "teach", "Choose what to teach: style, character or concept", footer=False),
+    Action("train.duplicates", "D", "look-alikes", "Only images that look alike, in groups", "images", footer=False),
+    Action("train.keep", "K", "keep this", "Leave out all that look like this image", "twin", footer=False),
+    Action(
+        "train.clean", "H", "clean", "Leave out all that do harm: damaged, blurred, doubled", "images", footer=False
+    ),
+    Action(
+        "train.draft", "d", "draft captions", "Draft captions for the images that have none", "dataset", footer=False
+    ),
+    Action("train.reset", "backspace", "reset", "Take the preset's value again", "value", footer=False),
+    Action("train.find", "slash", "find", "Go to a value of the recipe by its name", "recipe", footer=False),
+    Action("train.undo", "z", "undo", "Undo the last change", "undo", footer=False),
     Action("train.save", "w", "save recipe", "Save the recipe to a file", "recipe", footer=False),
     Action("train.load", "L", "load recipe", "Load a recipe from a file", footer=False),
-    Action("train.runs", "r", "trainings", "Show the trainings so far: loss, samples, epochs"),
-    Action("train.back", "escape", "back", "Back to the list of images", footer=False, palette=False),
+    Action(
+        "train.back",
+        "escape",
+        "back",
+        "Back: from the recipe to the images, then to the choices",
+        footer=False,
+        palette=False,
+    ),
     # the trainings over it
     Action("runs.mark", "space", "mark", "Mark the epoch, or the training, to compare it", "epoch"),
     Action("runs.compare", "c", "compare", "Compare what is marked: samples, validation, recipes", "marks"),

@@ -78,7 +78,7 @@ class CompareScreen(HubScreen):
     def _tell_prompt(self) -> None:
         row = self.query_one(GridView).at[0]
         text = f"prompt {row + 1}: {self._prompts[row] or 'no words'}" if row < len(self._prompts) else ""
-        self.query_one("#prompt", Static).update(text)
+        self.put("#prompt", text)
 
     @on(GridView.Opened)
     def _look(self) -> None:

@@ -113,10 +113,10 @@ class RunsScreen(HubScreen):
             return
         is_other = self._record is None or self._record.job.id != view.job.id
         self._record = record
-        self.query_one("#run-title", Static).update(f"{view.job.title} · {view.job.state}")
-        self.query_one("#run-line", Static).update(run_words.progress_line(view, record))
-        self.query_one("#run-facts", Static).update(run_words.facts_line(record))
-        self.query_one("#best", Static).update(run_words.proposal_line(record) if record.epochs else "")
+        self.put("#run-title", f"{view.job.title} · {view.job.state}")
+        self.put("#run-line", run_words.progress_line(view, record), grows=True)
+        self.put("#run-facts", run_words.facts_line(record), grows=True)
+        self.put("#best", run_words.proposal_line(record) if record.epochs else "", grows=True)
         self._show_curves(record)
         self._show_epochs(record, to_best=is_other)
         self._show_samples(record)
@@ -169,9 +169,9 @@ class RunsScreen(HubScreen):
     def _sample_chosen(self) -> None:
         record, (row, column) = self._record, self.query_one(GridView).at
         if record is None or row >= len(record.prompts):
-            self.query_one("#prompt", Static).update("")
+            self.put("#prompt", "")
             return
-        self.query_one("#prompt", Static).update(f"prompt {row + 1}: {record.prompts[row] or 'no words'}")
+        self.put("#prompt", f"prompt {row + 1}: {record.prompts[row] or 'no words'}")
         if self.query_one(GridView).has_focus:
             self.query_one(EpochList).cursor = column
 
