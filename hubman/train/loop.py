@@ -14,14 +14,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report, silent
 from hubman.train import architectures
 from hubman.train.architectures.base import Architecture
 from hubman.train.batches import BatchPlan, keyed_seed
-from hubman.train.checkpoint import State, check_same, last_checkpoint, restore, save_checkpoint
+from hubman.train.checkpoint import State, check_same, last_checkpoint, network_part, restore, save_checkpoint
 from hubman.train.dataset import Dataset, read_dataset
+from hubman.train.encoded import Encoded
 from hubman.train.export import file_hashes, write_lora
-from hubman.train.material import Item, encode_items
+from hubman.train.material import Item, TextStates, encode_items
 from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
 from hubman.train.network import Network
@@ -46,13 +48,17 @@ def train(
     *,
     resume: bool = False,
     dataset: Dataset | None = None,
+    cache: Path | None = None,
 ) -> TrainResult:
     """Train ``recipe`` in ``run_dir``; ``dataset`` saves reading the recipe's folder again.
+
+    ``cache`` is a folder of encoded images and captions that runs share, by default one of this run's own.
 
     Raises HubError for a base or dataset that cannot be used or a loss that is not finite, and CancelledError after
     ``should_stop`` (with a checkpoint written).
     """
-    run = _Run(recipe, run_dir, report, dataset or read_dataset(Path(recipe.dataset), report=report))
+    dataset = dataset or read_dataset(Path(recipe.dataset), report=report)
+    run = _Run(recipe, run_dir, report, dataset, cache or run_dir / "cache")
     step = run.resume() if resume else 0
     metrics = Metrics(run.folder.metrics, keep_steps=step)
     ends = recipe.epoch_ends()
@@ -60,12 +66,12 @@ def train(
     if step == 0:
         run.look_back(0, 0, metrics)
     run.start_clock()
-    while step < recipe.steps:
+    while step < recipe.length.steps:
         run.step(step)
         step += 1
         epoch = ends.index(step) + 1 if step in ends else 0
         stopping = should_stop()
-        keeping = epoch or stopping or (recipe.save_every and step % recipe.save_every == 0)
+        keeping = epoch or stopping or (recipe.watch.save_every and step % recipe.watch.save_every == 0)
         if keeping or run.report_due():
             run.flush(step, metrics)
         if keeping:
@@ -75,25 +81,36 @@ def train(
                 run.write(step, epoch)
             run.save(step)
             run.start_clock()
-        if stopping and step < recipe.steps:
-            raise CancelledError(f"stopped after {step} of {recipe.steps} steps", "resume it to go on from there")
+        if stopping and step < recipe.length.steps:
+            raise CancelledError(
+                f"stopped after {step} of {recipe.length.steps} steps", "resume it to go on from there"
+            )
     return run.result(metrics)
 
 
 class _Run:
     """The model, the data and the clock of one training."""
 
-    def __init__(self, recipe: Recipe, run_dir: Path, report: Report, dataset: Dataset) -> None:
+    def __init__(self, recipe: Recipe, run_dir: Path, report: Report, dataset: Dataset, cache: Path) -> None:
         self.folder = RunFolder(run_dir, recipe)
         self._recipe, self._report, self._dataset = recipe, report, dataset
         device = pick_device()
         report(Progress(stage="load base"))
         self._architecture: Architecture = architectures.load(recipe, device)
-        self._items = encode_items(dataset, self._architecture, recipe, report)
-        self._plan = BatchPlan([item.size for item in self._items], recipe.batch, recipe.seed)
+        encoded = Encoded(self._architecture, cache, recipe.machine.dtype)
+        self._items = encode_items(dataset, encoded, recipe, report)
+        self._architecture.release("image")
+        texts = TextStates(encoded, recipe.captions.clip_skip, device)
+        if not recipe.optimizer.text_lr:
+            texts.prepare([*(item.caption for item in self._items), *([""] if recipe.captions.dropout else [])], report)
+            self._architecture.release("text")
+        encoded.trim()
+        if encoded.problem:
+            report(Progress(stage="encode images", message=f"nothing is kept for the next run: {encoded.problem}"))
+        self._plan = BatchPlan([item.size for item in self._items], recipe.length.batch, recipe.seed)
         self._network = _network(self._architecture, recipe)
         self._optimizer = make_optimizer(self._network, recipe, device)
-        self._objective = Objective(self._architecture, recipe)
+        self._objective = Objective(self._architecture, recipe, texts)
         self._prompts = _sample_prompts(recipe, self._items)
         self._validation: list[float] = []
         self._pending: list[Tensor] = []
@@ -120,7 +137,7 @@ class _Run:
         self._seconds = self._resumed_seconds = state.seconds
         self._resumed_at = state.step
         self._validation = list(state.validation)
-        self._report(Progress(stage="resume", done=state.step, total=self._recipe.steps, unit="steps"))
+        self._report(Progress(stage="resume", done=state.step, total=self._recipe.length.steps, unit="steps"))
         return state.step
 
     def step(self, step: int) -> None:
@@ -130,8 +147,8 @@ class _Run:
         for group in self._optimizer.param_groups:
             group["lr"] = group["base_lr"] * rate
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        if self._recipe.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.max_grad_norm)
+        if self._recipe.optimizer.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.max_grad_norm)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._pending.append(loss.detach())
@@ -145,7 +162,11 @@ class _Run:
         self._pending.clear()
         first = step - len(losses)
         lines = [
-            {"step": first + i + 1, "loss": loss, "lr": rate_at(first + i, self._recipe) * self._recipe.unet_lr}
+            {
+                "step": first + i + 1,
+                "loss": loss,
+                "lr": rate_at(first + i, self._recipe) * self._recipe.optimizer.unet_lr,
+            }
             for i, loss in enumerate(losses)
         ]
         for line in lines:
@@ -155,27 +176,32 @@ class _Run:
         metrics.add(lines)
         self._reported = time.monotonic()
         pace = (self._elapsed() - self._resumed_seconds) / (step - self._resumed_at)
-        data = {**lines[-1], "losses": losses, "eta": round(pace * (self._recipe.steps - step), 1)}
-        self._report(Progress(stage="train", done=step, total=self._recipe.steps, unit="steps", data=data))
+        data = {**lines[-1], "losses": losses, "eta": round(pace * (self._recipe.length.steps - step), 1)}
+        self._report(Progress(stage="train", done=step, total=self._recipe.length.steps, unit="steps", data=data))
 
     def look_back(self, step: int, epoch: int, metrics: Metrics) -> None:
         """Draw the samples and measure the loss at fixed noise."""
         recipe = self._recipe
         for i, prompt in enumerate(self._prompts):
-            picture = self._architecture.draw(
-                prompt,
+            side = recipe.resolution - recipe.resolution % 8
+            request = DrawRequest(
+                base=recipe.base,
+                prompt=prompt,
                 seed=recipe.seed + i,
-                side=recipe.resolution,
-                steps=recipe.sample_steps,
-                guidance=recipe.sample_guidance,
-                clip_skip=recipe.clip_skip,
+                width=side,
+                height=side,
+                steps=recipe.watch.sample_steps,
+                cfg=recipe.watch.sample_guidance,
+                sampler="DPM++ 2M",
+                clip_skip=recipe.captions.clip_skip,
             )
+            picture = self._architecture.draw(request)
             path = self.folder.sample(epoch, i)
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
             data = {"image": str(path), "epoch": epoch, "prompt": prompt}
             self._report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
-        if recipe.validation_images:
+        if recipe.watch.validation_images:
             loss = self._objective.validate(self._items)
             self._validation.append(loss)
             metrics.add([{"step": step, "epoch": epoch, "validation": loss}])
@@ -183,7 +209,7 @@ class _Run:
 
     def write(self, step: int, epoch: int) -> None:
         """Write the LoRA as it is after ``epoch``, unless that is the final one."""
-        if epoch < self._recipe.epochs:
+        if epoch < self._recipe.length.epochs:
             write_lora(self.folder.epoch(epoch), self._network, self._origin(step, epoch))
 
     def save(self, step: int) -> None:
@@ -197,13 +223,14 @@ class _Run:
             base_digest=self._architecture.identity.weights_digest,
             validation=tuple(self._validation),
         )
-        save_checkpoint(self.folder.checkpoints, state, self._network, self._optimizer)
+        parts = {"network": network_part(self._network), "optimizer": self._optimizer.state_dict()}
+        save_checkpoint(self.folder.checkpoints, state, parts)
 
     def result(self, metrics: Metrics) -> TrainResult:
         """Write the final LoRA and say what came of the training."""
         recipe, identity = self._recipe, self._architecture.identity
         seconds = self._elapsed()
-        written = write_lora(self.folder.lora, self._network, self._origin(recipe.steps, recipe.epochs))
+        written = write_lora(self.folder.lora, self._network, self._origin(recipe.length.steps, recipe.length.epochs))
         idle = "the LoRA changes nothing: its weights are still zero; train longer or at a higher rate"
         return TrainResult(
             path=written.path,
@@ -211,7 +238,7 @@ class _Run:
             size=written.size,
             modules=written.modules,
             delta_norm=written.delta_norm,
-            steps=recipe.steps,
+            steps=recipe.length.steps,
             seconds=round(seconds, 3),
             final_loss=metrics.final_loss(),
             validation=tuple(self._validation),
@@ -223,7 +250,7 @@ class _Run:
             base_name=identity.name,
             base_model_version=identity.base_model_version,
             trigger=recipe.trigger,
-            strength=recipe.strength,
+            strength=recipe.file.strength,
             recipe=recipe,
             warnings=() if written.delta_norm else (idle,),
         )
@@ -265,16 +292,16 @@ def pick_device() -> torch.device:
 
 def _network(architecture: Architecture, recipe: Recipe) -> Network:
     return Network(
-        architecture.targets(conv=recipe.conv_rank > 0, text=recipe.text_lr > 0),
-        rank=recipe.rank,
-        alpha=recipe.alpha,
-        conv_rank=recipe.conv_rank,
-        conv_alpha=recipe.conv_alpha,
+        architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.text_lr > 0),
+        rank=recipe.network.rank,
+        alpha=recipe.network.alpha,
+        conv_rank=recipe.network.conv_rank,
+        conv_alpha=recipe.network.conv_alpha,
         seed=keyed_seed(recipe.seed, "network"),
     )
 
 
 def _sample_prompts(recipe: Recipe, items: list[Item]) -> tuple[str, ...]:
-    if recipe.sample_prompts:
-        return recipe.sample_prompts
+    if recipe.watch.sample_prompts:
+        return recipe.watch.sample_prompts
     return tuple(dict.fromkeys(item.caption for item in items if item.caption))[:2]

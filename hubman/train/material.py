@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from PIL import ImageOps
-from torch import Tensor
+from PIL import Image, ImageOps
 
 from hubman.progress import Progress, Report
-from hubman.train.architectures.base import Architecture, Latent
+from hubman.train.architectures.base import Conditioning, Framing, Latent, stack
 from hubman.train.buckets import BucketRules, Size, fit, nearest
 from hubman.train.captions import compose
 from hubman.train.dataset import Dataset, DatasetImage
+from hubman.train.encoded import Encoded
 from hubman.train.pictures import load_rgb
 from hubman.train.recipe import Recipe
 from registry.errors import HubError
 
-MOST_STATES = 4096
-"""Text states kept at once: 0.9 GB for SD 1.x in fp32."""
+MOST_BYTES = 1 << 30
+"""Of conditionings in memory: 4,500 captions of SD 1.x, 130 of FLUX; the others are read from the disk each time."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Item:
     """SHA-256 of the image's pixels, marked when mirrored: the key of its validation noise."""
     caption: str
     size: Size
+    framing: Framing
     latent: Latent
 
 
@@ -43,45 +45,73 @@ def training_images(dataset: Dataset) -> list[DatasetImage]:
     return images
 
 
-def encode_items(dataset: Dataset, architecture: Architecture, recipe: Recipe, report: Report) -> list[Item]:
-    """Cut each image to its bucket and encode it; one at a time, so that the result does not depend on the others."""
-    buckets = BucketRules(recipe.resolution, recipe.bucket_low, recipe.bucket_high, recipe.bucket_step).sizes()
+def encode_items(dataset: Dataset, encoded: Encoded, recipe: Recipe, report: Report) -> list[Item]:
+    """Cut each image to its bucket and encode it; one at a time, so that the result does not depend on the others.
+
+    What an earlier run encoded is taken from the disk, and its picture is not even decoded.
+    """
+    buckets = BucketRules(
+        recipe.resolution, recipe.images.bucket_low, recipe.images.bucket_high, recipe.images.bucket_step
+    ).sizes()
     images = training_images(dataset)
     items = []
     for done, image in enumerate(images, 1):
-        whole = load_rgb(image.path)
-        size = nearest(whole.size, buckets)
-        picture = fit(whole, size)
+        whole = (image.picture.width, image.picture.height)
+        size = nearest(whole, buckets)
         caption = compose(image.caption or "", recipe.trigger)
-        items.append(Item(image.name, image.picture.pixels, caption, size, architecture.encode_image(picture)))
-        if recipe.flip:
-            latent = architecture.encode_image(ImageOps.mirror(picture))
-            items.append(Item(image.name, f"{image.picture.pixels}:mirrored", caption, size, latent))
+        framing = Framing.of(whole, size)
+        pixels = image.picture.pixels
+        items.append(
+            Item(image.name, pixels, caption, size, framing, encoded.latent(pixels, size, partial(_cut, image, size)))
+        )
+        if recipe.images.flip:
+            pixels = f"{pixels}:mirrored"
+            latent = encoded.latent(pixels, size, partial(_cut_mirrored, image, size))
+            items.append(Item(image.name, pixels, caption, size, framing, latent))
         report(Progress(stage="encode images", done=done, total=len(images), unit="images"))
     return items
 
 
+def _cut(image: DatasetImage, size: Size) -> Image.Image:
+    return fit(load_rgb(image.path), size)
+
+
+def _cut_mirrored(image: DatasetImage, size: Size) -> Image.Image:
+    return ImageOps.mirror(_cut(image, size))
+
+
 class TextStates:
-    """States of captions from a frozen text encoder, the last few thousand kept.
+    """Conditionings of captions from a frozen text encoder, on the device as far as :data:`MOST_BYTES` reach."""
 
-    Each caption is encoded by itself: in a batch, its last bits would depend on its neighbours.
-    """
-
-    def __init__(self, architecture: Architecture, clip_skip: int) -> None:
-        self._architecture = architecture
+    def __init__(self, encoded: Encoded, clip_skip: int, device: torch.device) -> None:
+        self._encoded = encoded
         self._clip_skip = clip_skip
-        self._known: OrderedDict[str, Tensor] = OrderedDict()
+        self._device = device
+        self._known: OrderedDict[str, Conditioning] = OrderedDict()
+        self._held = 0
 
-    def of(self, captions: Sequence[str]) -> Tensor:
-        """``[len(captions), tokens, width]`` on the device."""
-        return torch.stack([self._one(caption) for caption in captions])
+    def prepare(self, captions: Iterable[str], report: Report) -> None:
+        """Encode ``captions`` now, so that the steps that read them need no text encoder."""
+        distinct = list(dict.fromkeys(captions))
+        for done, caption in enumerate(distinct, 1):
+            self._one(caption)
+            report(Progress(stage="encode captions", done=done, total=len(distinct), unit="captions"))
 
-    def _one(self, caption: str) -> Tensor:
+    def of(self, captions: Sequence[str]) -> Conditioning:
+        """The batch's conditioning, on the device."""
+        return stack([self._one(caption) for caption in captions])
+
+    def _one(self, caption: str) -> Conditioning:
         known = self._known.get(caption)
         if known is None:
-            with torch.no_grad():
-                known = self._architecture.encode_text([caption], self._clip_skip)[0]
+            answer = self._encoded.text(caption, self._clip_skip)
+            known = {name: tensor.to(self._device, non_blocking=True) for name, tensor in answer.items()}
             self._known[caption] = known
-            if len(self._known) > MOST_STATES:
-                self._known.popitem(last=False)
+            self._held += _bytes(known)
+            while self._held > MOST_BYTES and len(self._known) > 1:
+                self._held -= _bytes(self._known.popitem(last=False)[1])
         return known
+
+
+def _bytes(conditioning: Conditioning) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in conditioning.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,15 +32,23 @@ class NoiseSchedule:
         """ᾱ / (1 - ᾱ) of each timestep."""
         return (self.signal / self.sigma) ** 2
 
-    def weights(self, gamma: float) -> Tensor:
-        """Min-SNR weight of each timestep (Hang et al. 2023); all 1 for ``gamma`` 0.
+    def sample(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
+        """Uniformly random timesteps ``[B]`` on the CPU for latents of ``shape`` ``[B, C, h, w]``."""
+        return torch.randint(self.timesteps, (shape[0],), generator=generator)
+
+    def at(self, shares: Sequence[float]) -> Tensor:
+        """The timesteps at ``shares`` (0..1) of the schedule, on the CPU."""
+        return torch.tensor([min(int(share * self.timesteps), self.timesteps - 1) for share in shares])
+
+    def weights(self, timesteps: Tensor, gamma: float) -> Tensor:
+        """Min-SNR weight of each of ``timesteps`` (Hang et al. 2023); all 1 for ``gamma`` 0.
 
         ε: min(SNR, gamma) / SNR; v: min(SNR, gamma) / (SNR + 1). With zero terminal SNR the ε weight would be 0 / 0:
         it is 1 there.
         """
         if gamma <= 0:
-            return torch.ones_like(self.signal)
-        snr = self.snr()
+            return torch.ones_like(self.signal[timesteps])
+        snr = self.snr()[timesteps]
         if self.v_prediction:
             return snr.clamp(max=gamma) / (snr + 1)
         return torch.where(snr > 0, snr.clamp(max=gamma) / snr, torch.ones_like(snr))

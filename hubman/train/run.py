@@ -32,12 +32,14 @@ def run_training(
     should_stop: Callable[[], bool] = _never,
     *,
     force: bool = False,
+    cache: Path | None = None,
 ) -> TrainResult:
     """Check the dataset, train, and leave everything in ``run_dir``: LoRA, epochs, samples, metrics, ``result.json``.
 
     ``resume`` goes on from the last checkpoint in ``run_dir``, or starts if there is none; what was finished there is
     returned as it is, since a second file would have other bytes and so another identity. ``force`` trains in spite of
-    the dataset's errors; images that cannot be decoded are left out. Raises UsageError for a dataset with errors,
+    the dataset's errors; images that cannot be decoded are left out. ``cache`` is as :func:`hubman.train.loop.train`
+    takes it. Raises UsageError for a dataset with errors,
     CancelledError when ``should_stop`` asked for it (a checkpoint is kept), MissingExtraError without torch.
     """
     recipe = read_recipe(recipe_path)
@@ -57,7 +59,7 @@ def run_training(
             raise
         raise MissingExtraError("training needs torch and diffusers", "pip install 'hubman[ml]'") from error
     write_recipe(run_dir / "recipe.toml", recipe)
-    result = train(recipe, run_dir, dataset=dataset, report=report, should_stop=should_stop, resume=resume)
+    result = train(recipe, run_dir, dataset=dataset, report=report, should_stop=should_stop, resume=resume, cache=cache)
     write_atomically(run_dir / RESULT, msgspec.json.encode(to_dict(result)))
     return result
 

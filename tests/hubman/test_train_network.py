@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
@@ -16,6 +15,8 @@ from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from hubman.train.architectures import load
+from hubman.train.architectures.base import Framing, stack
+from hubman.train.architectures.parts import Part
 from hubman.train.architectures.stable_diffusion import StableDiffusion
 from hubman.train.export import write_lora
 from hubman.train.metadata import Origin, tag_frequency
@@ -23,10 +24,12 @@ from hubman.train.network import Network
 from hubman.train.noise import NoiseSchedule
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
+from hubman.train.recipe_fields import changed
 from registry.errors import DamagedFileError, HubError, NotFoundError, UsageError
 from tests.support.tiny_pipeline import make_tiny_pipeline
 
 CPU = torch.device("cpu")
+FRAMINGS = [Framing.whole((64, 64))] * 2
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +37,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_pipeline(tmp_path_factory.mktemp("base") / "pipeline")
 
 
-def recipe_for(base: Path, **changes: Any) -> Recipe:
+def recipe_for(base: Path, changes: dict[str, Any] | None = None) -> Recipe:
     recipe = preset("style", "tiny", 20, base=str(base), dataset="data", output="test")
-    return msgspec.structs.replace(recipe, **changes)
+    return changed(recipe, changes or {})
 
 
 def adapt(architecture: Any, *, conv: bool = True, text: bool = True) -> Network:
@@ -60,8 +63,8 @@ def origin_of(recipe: Recipe, architecture: Any, captions: list[str] | None = No
         sizes=[(64, 64)] * len(captions),
         dataset_fingerprint="f" * 64,
         batches_per_pass=1,
-        step=recipe.steps,
-        epoch=recipe.epochs,
+        step=recipe.length.steps,
+        epoch=recipe.length.epochs,
         started_at=1000.5,
         finished_at=1060.25,
         sample_prompt=captions[0],
@@ -72,11 +75,12 @@ def test_a_fresh_network_changes_nothing(base: Path) -> None:
     architecture = load(recipe_for(base), CPU)
     x, t = torch.randn(2, 4, 8, 8), torch.tensor([10, 900])
     with torch.no_grad():
-        states = architecture.encode_text(["a red circle", "a star"], 1)
-        before = architecture.predict(x, t, states)
+        texts = stack(architecture.encode_text(["a red circle", "a star"], 1))
+        before = architecture.predict(x, t, texts, FRAMINGS)
         network = adapt(architecture)
-        assert torch.equal(architecture.encode_text(["a red circle", "a star"], 1), states)
-        assert torch.equal(architecture.predict(x, t, states), before)
+        again = stack(architecture.encode_text(["a red circle", "a star"], 1))
+        assert torch.equal(again["states"], texts["states"])
+        assert torch.equal(architecture.predict(x, t, texts, FRAMINGS), before)
     assert network.delta_norm() == 0
 
 
@@ -105,8 +109,9 @@ def test_only_the_lora_is_trained(base: Path) -> None:
     assert isinstance(architecture, StableDiffusion)
     network = adapt(architecture)
     disturb(network)
-    states = architecture.encode_text(["a red circle"], 1)
-    architecture.predict(torch.randn(1, 4, 8, 8), torch.tensor([5]), states).square().mean().backward()  # type: ignore[no-untyped-call]
+    texts = stack(architecture.encode_text(["a red circle"], 1))
+    answer = architecture.predict(torch.randn(1, 4, 8, 8), torch.tensor([5]), texts, FRAMINGS[:1])
+    answer.square().mean().backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None for parameter in network.parameters())
     assert all(layer.base.weight.grad is None for layer in network.layers.values())
     assert len(network.parameters(text=True)) == 2 * 12
@@ -121,9 +126,11 @@ class _Parts:
     def __init__(self) -> None:
         with torch.device("meta"):
             self._unet = UNet2DConditionModel(cross_attention_dim=768)
-            self._text_encoder = CLIPTextModel(
-                CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
+            config = CLIPTextConfig(
+                hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
             )
+            encoder = CLIPTextModel(config)
+        self._text_encoder = Part(lambda: encoder, ())
 
 
 def test_the_keys_of_sd15_are_exactly_those_of_kohyas_scripts() -> None:
@@ -139,7 +146,10 @@ def test_the_keys_of_sd15_are_exactly_those_of_kohyas_scripts() -> None:
 
 
 def test_the_file_is_kohyas_format(base: Path, tmp_path: Path) -> None:
-    recipe = recipe_for(base, trigger="zvk", rank=4, alpha=2, conv_rank=2, conv_alpha=1)
+    recipe = recipe_for(
+        base,
+        {"trigger": "zvk", "network.rank": 4, "network.alpha": 2.0, "network.conv_rank": 2, "network.conv_alpha": 1.0},
+    )
     architecture = load(recipe, CPU)
     network = adapt(architecture)
     disturb(network)
@@ -159,7 +169,7 @@ def test_the_file_is_kohyas_format(base: Path, tmp_path: Path) -> None:
 
 
 def test_the_header_says_how_it_was_made_and_nothing_private(base: Path, tmp_path: Path) -> None:
-    recipe = recipe_for(base, trigger="zvk", dataset="/home/someone/secret")
+    recipe = recipe_for(base, {"trigger": "zvk", "dataset": "/home/someone/secret"})
     architecture = load(recipe, CPU)
     network = adapt(architecture, conv=False, text=False)
     path = tmp_path / "test.safetensors"
@@ -239,7 +249,7 @@ def test_non_finite_weights_are_refused_and_nothing_is_written(base: Path, tmp_p
 
 @pytest.mark.parametrize("file_dtype", ["fp16", "bf16", "fp32"])
 def test_every_file_dtype_reads_back(base: Path, tmp_path: Path, file_dtype: str) -> None:
-    recipe = recipe_for(base, file_dtype=file_dtype)
+    recipe = recipe_for(base, {"file.dtype": file_dtype})
     architecture = load(recipe, CPU)
     network = adapt(architecture)
     disturb(network)
@@ -262,20 +272,20 @@ def test_noise_and_targets_are_those_of_diffusers(prediction: str) -> None:
 
 
 def test_min_snr_weights_are_the_papers() -> None:
-    alphas = torch.tensor([0.99, 0.5, 0.01])
+    alphas, every = torch.tensor([0.99, 0.5, 0.01]), torch.arange(3)
     epsilon = NoiseSchedule.of(alphas, v_prediction=False, device=CPU)
     velocity = NoiseSchedule.of(alphas, v_prediction=True, device=CPU)
-    assert epsilon.weights(5).tolist() == pytest.approx([5 / 99, 1, 1], rel=1e-4)
-    assert velocity.weights(5).tolist() == pytest.approx([5 / 100, 1 / 2, 0.01], rel=1e-4)
-    assert epsilon.weights(0).tolist() == [1, 1, 1]
+    assert epsilon.weights(every, 5).tolist() == pytest.approx([5 / 99, 1, 1], rel=1e-4)
+    assert velocity.weights(every, 5).tolist() == pytest.approx([5 / 100, 1 / 2, 0.01], rel=1e-4)
+    assert epsilon.weights(every, 0).tolist() == [1, 1, 1]
     zero_terminal = NoiseSchedule.of(torch.tensor([0.9, 0.0]), v_prediction=True, device=CPU)
-    assert torch.isfinite(zero_terminal.weights(5)).all()
+    assert torch.isfinite(zero_terminal.weights(every[:2], 5)).all()
 
 
 def test_an_earlier_text_layer_is_read_when_asked(base: Path) -> None:
     architecture = load(recipe_for(base), CPU)
-    last, earlier = (architecture.encode_text(["a red circle"], skip) for skip in (1, 2))
-    assert last.shape == earlier.shape == (1, 77, 32)
+    last, earlier = (architecture.encode_text(["a red circle"], skip)[0]["states"] for skip in (1, 2))
+    assert last.shape == earlier.shape == (77, 32)
     assert not torch.allclose(last, earlier)
 
 
@@ -289,4 +299,4 @@ def test_bases_that_cannot_be_used_are_named(base: Path, tmp_path: Path) -> None
     with pytest.raises(HubError, match="never opened"):
         load(recipe_for(tmp_path / "model.ckpt"), CPU)
     with pytest.raises(UsageError, match="sdxl"):
-        load(recipe_for(base, family="sdxl"), CPU)
+        load(recipe_for(base, {"family": "sdxl"}), CPU)

@@ -41,7 +41,7 @@ def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
 
     result = run_training(
         Path(job.request["recipe"]), Path(job.folder) / "run", True, report, should_stop,
-        force=bool(job.request.get("force", False)),
+        force=bool(job.request.get("force", False)), cache=registry.home / "cache" / "encoded",
     )  # fmt: skip
     version = register(registry, result, started_at=job.started_at or timestamps.now())
     row = library.version(registry, version)
