@@ -27,6 +27,7 @@ from hubman.train.material import Item, TextStates, encode_items
 from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
 from hubman.train.network import Network
+from hubman.train.network_plan import make_network
 from hubman.train.objective import Objective
 from hubman.train.rates import make_optimizer, rate_at
 from hubman.train.recipe import Recipe
@@ -142,14 +143,16 @@ class _Run:
 
     def step(self, step: int) -> None:
         """One optimizer step (``step`` counts from 0)."""
-        loss = self._objective.loss([self._items[i] for i in self._plan.at(step)], step)
+        with self._network.dropping(keyed_seed(self._recipe.seed, "dropout", step)):
+            loss = self._objective.loss([self._items[i] for i in self._plan.at(step)], step)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         rate = rate_at(step, self._recipe)
         for group in self._optimizer.param_groups:
             group["lr"] = group["base_lr"] * rate
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if self._recipe.optimizer.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.max_grad_norm)
         self._optimizer.step()
+        self._network.limit_norms(self._recipe.network.max_norm)
         self._optimizer.zero_grad(set_to_none=True)
         self._pending.append(loss.detach())
 
@@ -231,7 +234,6 @@ class _Run:
         recipe, identity = self._recipe, self._architecture.identity
         seconds = self._elapsed()
         written = write_lora(self.folder.lora, self._network, self._origin(recipe.length.steps, recipe.length.epochs))
-        idle = "the LoRA changes nothing: its weights are still zero; train longer or at a higher rate"
         return TrainResult(
             path=written.path,
             sha256=written.sha256,
@@ -252,7 +254,7 @@ class _Run:
             trigger=recipe.trigger,
             strength=recipe.file.strength,
             recipe=recipe,
-            warnings=() if written.delta_norm else (idle,),
+            warnings=written.warnings,
         )
 
     def start_clock(self) -> None:
@@ -267,6 +269,7 @@ class _Run:
 
     def _origin(self, step: int, epoch: int) -> Origin:
         base = Path(self._recipe.base)
+        sample = self.folder.sample(epoch, 0)
         return Origin(
             recipe=self._recipe,
             identity=self._architecture.identity,
@@ -279,6 +282,7 @@ class _Run:
             started_at=self._started_at,
             finished_at=time.time(),
             sample_prompt=self._prompts[0] if self._prompts else "",
+            preview=sample if sample.is_file() else None,
             base_hashes=file_hashes(base) if base.is_file() else None,
         )
 
@@ -291,14 +295,8 @@ def pick_device() -> torch.device:
 
 
 def _network(architecture: Architecture, recipe: Recipe) -> Network:
-    return Network(
-        architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.text_lr > 0),
-        rank=recipe.network.rank,
-        alpha=recipe.network.alpha,
-        conv_rank=recipe.network.conv_rank,
-        conv_alpha=recipe.network.conv_alpha,
-        seed=keyed_seed(recipe.seed, "network"),
-    )
+    targets = architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.text_lr > 0)
+    return make_network(targets, recipe)
 
 
 def _sample_prompts(recipe: Recipe, items: list[Item]) -> tuple[str, ...]:
