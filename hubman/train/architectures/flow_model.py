@@ -30,14 +30,11 @@ class FlowModel(Model):
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
         super().__init__(parts, device, dtype, mixed=mixed)
         self._names = self._restore(self.denoiser)
-        self.process = self._flow()
+        self.process = FlowMatching()
 
     @abstractmethod
     def _restore(self, transformer: Any) -> Mapping[str, str]:
         """Fuse the layers that the original model has in one, and give the original name of each path to train."""
-
-    def _flow(self) -> FlowMatching:
-        return FlowMatching(shift=float(self.scheduler_config.get("shift", 1.0)), patch=PATCH)
 
     def _sigmas(self, steps: int) -> Any:
         """Before the scheduler shifts them, as the model's own pipeline has them; None for the scheduler's."""

@@ -14,10 +14,7 @@ from hubman.train.architectures.flow_model import PATCH, FlowModel, read_t5
 from hubman.train.architectures.fused import fuse
 from hubman.train.architectures.model import digest_of
 from hubman.train.architectures.opening import Parts
-from hubman.train.flow import FlowMatching
 
-SHIFT = 3.16
-"""Of the timesteps in training: e^1.15, what FLUX.1 is sampled with at 1024 x 1024."""
 _DOUBLE = {
     "norm1.linear": "img_mod.lin",
     "norm1_context.linear": "txt_mod.lin",
@@ -55,9 +52,6 @@ class Flux(FlowModel):
 
     def _clips(self) -> Iterable[Clip]:
         yield self._clip(1, "lora_te1")
-
-    def _flow(self) -> FlowMatching:
-        return FlowMatching(shift=SHIFT, patch=PATCH)
 
     def _restore(self, transformer: Any) -> Mapping[str, str]:
         names: dict[str, str] = {}
