@@ -22,7 +22,6 @@ from hubman.lora.load import load_lora
 from hubman.train.architectures import load_model
 from hubman.train.architectures.base import Framing, stack
 from hubman.train.architectures.model import Model
-from hubman.train.flow import FlowMatching
 from hubman.train.loop import train
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
@@ -262,28 +261,6 @@ def test_a_solver_draws_nearly_what_euler_draws_with_many_steps(folder: Path, sa
         for name, steps in (("Euler", 30), (sampler, 12))
     )
     assert np.abs(pixels(many) - pixels(solved)).mean() < 6
-
-
-def test_flow_matching_walks_a_straight_line() -> None:
-    flow = FlowMatching(shift=3.0)
-    x, noise = torch.randn(3, 4, 8, 8), torch.randn(3, 4, 8, 8)
-    ends = flow.at((0.0, 1.0, 0.5))
-    mixed = flow.add_noise(x, noise, ends)
-    assert torch.equal(mixed[0], x[0])
-    assert torch.equal(mixed[1], noise[1])
-    # Going back along the target from anywhere ends in the picture.
-    back = mixed - ends.view(-1, 1, 1, 1) * flow.target(x, noise, ends)
-    assert torch.allclose(back, x, atol=1e-6)
-
-
-@pytest.mark.parametrize(("side", "factor"), [(32, np.exp(0.5)), (128, np.exp(1.15))])
-def test_the_shift_by_resolution_is_that_of_flux(side: int, factor: float) -> None:
-    by_size = FlowMatching(resolution_shift=True)
-    shape, generator = torch.Size((4000, 16, side, side)), torch.Generator().manual_seed(0)
-    drawn = by_size.sample(shape, generator)
-    plain = FlowMatching().sample(shape, torch.Generator().manual_seed(0))
-    assert torch.allclose(drawn, factor * plain / (1 + (factor - 1) * plain), atol=1e-5)
-    assert 0 < float(drawn.min()) < float(drawn.max()) < 1
 
 
 def test_encoders_that_were_given_back_say_the_same_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
