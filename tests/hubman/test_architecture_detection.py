@@ -118,9 +118,10 @@ def folder(path: Path, pipeline: str, **configs: dict[str, Any]) -> Path:
             {"unet": {}, "scheduler": {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}},
             Detected("noobai", "sdxl", v_prediction=True, zero_terminal_snr=True),
         ),
-        ("x", "FluxPipeline", {"transformer": {"in_channels": 64}}, Detected("flux", "flux")),
-        ("x", "StableDiffusion3Pipeline", {}, Detected("sd35", "sd3")),
-        ("x", "ZImagePipeline", {}, Detected("zimage", "zimage")),
+        ("x", "FluxPipeline", {"transformer": {"guidance_embeds": True}}, Detected("flux", "flux", variant="dev")),
+        ("x", "FluxPipeline", {"transformer": {}}, Detected("flux", "flux", variant="schnell")),
+        ("x", "StableDiffusion3Pipeline", {"transformer": {"num_layers": 38}}, Detected("sd35", "sd3", variant="38")),
+        ("x", "ZImagePipeline", {"transformer": {"n_layers": 30}}, Detected("zimage", "zimage", variant="30")),
     ],
 )
 def test_a_folder_tells_its_family(
