@@ -48,6 +48,8 @@ class Settings:
     """Bytes a second that downloads take at most, such as ``5M``; 0 for no limit."""
     pull_connections: str = "4"
     """Connections that one download opens at most."""
+    trainings: str = "1"
+    """How many trainings run at once; the others wait for their turn."""
     archive_images: bool = False
     """Whether ``enrich`` keeps the example pictures of every version, also where there are pictures already."""
 
@@ -55,6 +57,7 @@ class Settings:
 _CHOICES = {
     "pictures": PICTURES, "nsfw": NSFW, "pull_size": ("pruned", "full"),
     "pull_connections": tuple(str(number) for number in range(1, 9)),
+    "trainings": tuple(str(number) for number in range(1, 17)),
 }  # fmt: skip
 _TEXTS = frozenset({"pull_into", "pull_path", "pull_format", "pull_fp", "pull_quant", "pull_rate"})
 _TRUTH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}

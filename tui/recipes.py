@@ -3,50 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from hubman import bases
-from hubman.train import presets
+from hubman.train import presets, recipe_fields
 from hubman.train.recipe import Kind, Recipe
-from registry.errors import UsageError
+from registry.errors import HubError
 
 if TYPE_CHECKING:
     from hubman.jobs.records import Job
+    from hubman.train.checks.rules import Rules
+    from hubman.train.clashes import Clash
     from registry.database import Registry
 
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "What": ("output", "trigger", "kind", "base"),
-    "Length": ("steps", "epochs", "batch", "seed"),
-    "Network": ("rank", "alpha", "conv_rank", "conv_alpha"),
-    "Learning": ("unet_lr", "text_lr", "schedule", "warmup", "weight_decay", "max_grad_norm"),
-    "Data": (
-        "resolution",
-        "bucket_low",
-        "bucket_high",
-        "bucket_step",
-        "flip",
-        "caption_dropout",
-        "shuffle_captions",
-        "keep_tokens",
-    ),
-    "Noise": ("min_snr_gamma", "noise_offset", "clip_skip"),
-    "Looking": ("save_every", "validation_images", "sample_prompts", "sample_steps", "sample_guidance"),
-    "File": ("dtype", "file_dtype", "strength"),
-}
-_PRESET = frozenset(("kind", "base"))
-"""Changing one of these chooses other starting values."""
+_OWN = frozenset(("base", "dataset", "output", "trigger", "kind", "family"))
+"""Fields that no preset sets."""
+_HIDDEN = frozenset(("dataset", "family"))
+"""The folder that is shown beside the recipe, and what was found in the base's file."""
+_FIRST = "what"
 
-REASONS: Mapping[str, str] = {
-    **presets.REASONS,
-    "output": "the name of the LoRA's file, and of the model in the library",
-    "trigger": "a rare word that calls the LoRA; it is put before captions that lack it",
-    "kind": "style, character or concept: decides the starting values of everything below",
-    "base": "tiny (the embedded base), a diffusers folder or a .safetensors checkpoint",
-    "sample_prompts": "drawn after each epoch, with | between them; empty takes the first two captions",
+KINDS: Mapping[Kind, str] = {
+    "style": "how things are drawn: strokes, colours, light; needs the largest rank",
+    "character": "one person or figure that its trigger word calls",
+    "concept": "a thing, a pose, a piece of clothing, a composition",
 }
 
 
@@ -58,6 +39,19 @@ class Draft:
     images: int
     base: str = bases.EMBEDDED
     edited: Mapping[str, Any] = field(default_factory=dict)
+    """Values by the field's dotted name."""
+    preset: Recipe | None = None
+    """What it started from; None where its family has no preset."""
+
+
+def groups() -> Mapping[str, tuple[str, ...]]:
+    """The fields to show, by section, in the recipe's order."""
+    found: dict[str, tuple[str, ...]] = {}
+    for path, each in recipe_fields.fields().items():
+        if path not in _HIDDEN:
+            name = each.section or _FIRST
+            found[name] = (*found.get(name, ()), path)
+    return found
 
 
 def draft(dataset: Path, images: int, *, base: str = bases.EMBEDDED, kind: Kind = "style") -> Draft:
@@ -76,76 +70,142 @@ def _preset(before: Draft, base: str, kind: Kind) -> Draft:
     recipe = presets.preset(
         kind, bases.family(path), before.images, base=str(path), dataset=old.dataset, output=old.output
     )
-    recipe = msgspec.structs.replace(recipe, trigger=old.trigger, **before.edited)
-    return Draft(recipe, before.images, base, before.edited)
+    preset = recipe_fields.changed(recipe, {"trigger": old.trigger})
+    return Draft(recipe_fields.changed(preset, before.edited), before.images, base, before.edited, preset)
 
 
 def from_recipe(recipe: Recipe, images: int) -> Draft:
-    """A draft of a recipe that was read from a file: all its values count as chosen."""
-    given = msgspec.structs.asdict(recipe)
-    kept = {
-        name: value
-        for name, value in given.items()
-        if name not in {"base", "dataset", "output", "trigger", "kind", "family"}
-    }
-    return Draft(recipe, images, recipe.base, kept)
-
-
-def text_of(draft: Draft, name: str) -> str:
-    if name == "base":
-        return draft.base
-    value = getattr(draft.recipe, name)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return " | ".join(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def assign(draft: Draft, name: str, text: str) -> Draft:
-    """The draft with one field changed. Raises ``UsageError`` that says what the field takes."""
-    text = text.strip()
-    if name == "kind":
-        if text not in presets.SHOWINGS:
-            raise UsageError(f"kind can't be {text!r}", f"use one of {', '.join(presets.SHOWINGS)}")
-        return _preset(draft, draft.base, text)
-    if name == "base":
-        return _preset(draft, text, draft.recipe.kind)
-    value = _parse(name, text)
-    recipe = _with(draft.recipe, name, value)
-    edited = draft.edited if name in {"output", "trigger"} else {**draft.edited, name: value}
-    return Draft(recipe, draft.images, draft.base, edited)
-
-
-def _parse(name: str, text: str) -> object:
-    kind = next(each.type for each in msgspec.structs.fields(Recipe) if each.name == name)
-    if kind is bool:
-        if text.lower() not in {"yes", "no", "true", "false"}:
-            raise UsageError(f"{name} can't be {text!r}", "say yes or no")
-        return text.lower() in {"yes", "true"}
-    if name == "sample_prompts":
-        return tuple(part.strip() for part in text.split("|") if part.strip())
+    """A draft of a recipe that was written down: what differs from its preset counts as chosen."""
     try:
-        return msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{name} can't be {text!r}", _takes(kind, error)) from None
+        preset = presets.preset(
+            recipe.kind, recipe.family, images, base=recipe.base, dataset=recipe.dataset, output=recipe.output
+        )
+    except HubError:
+        known = {path: recipe_fields.value(recipe, path) for path in recipe_fields.fields() if path not in _OWN}
+        return Draft(recipe, images, recipe.base, known)
+    differing = recipe_fields.differences(recipe, preset)
+    chosen = {path: value for path, (value, _) in differing.items() if path not in _OWN}
+    return Draft(recipe, images, recipe.base, chosen, recipe_fields.changed(preset, {"trigger": recipe.trigger}))
 
 
-def _takes(kind: object, error: Exception) -> str:
-    choices = getattr(kind, "__args__", None)
-    if choices:
-        return f"use one of {', '.join(map(str, choices))}"
-    return {int: "give a whole number", float: "give a number, such as 0.0001 or 1e-4"}.get(
-        cast("type", kind), str(error)
+def with_images(before: Draft, images: int) -> Draft:
+    """The draft for another number of images: the preset's length follows it, what was chosen stays."""
+    if images == before.images or before.preset is None:
+        return replace(before, images=images)
+    old = before.preset
+    preset = presets.preset(
+        old.kind, old.family, images, base=old.base, dataset=old.dataset, output=before.recipe.output
     )
+    preset = recipe_fields.changed(preset, {"trigger": before.recipe.trigger})
+    return replace(before, images=images, preset=preset, recipe=recipe_fields.changed(preset, before.edited))
 
 
-def _with(recipe: Recipe, name: str, value: object) -> Recipe:
-    return msgspec.structs.replace(recipe, **{name: value})
+def text_of(draft: Draft, path: str) -> str:
+    """The value of a field as it is shown and typed."""
+    return draft.base if path == "base" else recipe_fields.text_of(draft.recipe, path)
 
 
-def start(registry: Registry, recipe: Recipe, *, force: bool) -> Job:
-    """Start a training; ``force`` in spite of what the checks call errors."""
+def assign(draft: Draft, path: str, text: str) -> Draft:
+    """The draft with one field changed. Raises ``UsageError`` that says what the field takes."""
+    value = recipe_fields.parse(path, text)
+    if path == "kind":
+        return _preset(draft, draft.base, value)
+    if path == "base":
+        return _preset(draft, value, draft.recipe.kind)
+    recipe = recipe_fields.changed(draft.recipe, {path: value})
+    if path in _OWN:
+        preset = draft.preset and recipe_fields.changed(draft.preset, {path: value})
+        return replace(draft, recipe=recipe, preset=preset)
+    return replace(draft, recipe=recipe, edited={**draft.edited, path: value})
+
+
+def toggled(draft: Draft, path: str) -> Draft:
+    """The draft with a field turned over that is yes or no."""
+    return assign(draft, path, "no" if recipe_fields.value(draft.recipe, path) else "yes")
+
+
+def reset(draft: Draft, path: str) -> Draft:
+    """The draft with the preset's value of a field. Raises ``UsageError`` where that clashes with another one."""
+    if draft.preset is None or path in _OWN:
+        return draft
+    value = recipe_fields.value(draft.preset, path)
+    edited = {name: kept for name, kept in draft.edited.items() if name != path}
+    return replace(draft, recipe=recipe_fields.changed(draft.recipe, {path: value}), edited=edited)
+
+
+def is_changed(draft: Draft, path: str) -> bool:
+    """Whether a person's value stands in place of the preset's."""
+    if path not in draft.edited:
+        return False
+    return draft.preset is None or recipe_fields.value(draft.preset, path) != draft.edited[path]
+
+
+def is_flag(path: str) -> bool:
+    """Whether a field is yes or no."""
+    return recipe_fields.fields()[path].kind is bool
+
+
+def choices(path: str) -> tuple[str, ...]:
+    """What a field can be, where that is a short list."""
+    return tuple(str(choice) for choice in recipe_fields.fields()[path].choices)
+
+
+def title(path: str) -> str:
+    """``network.conv_rank`` as ``conv rank``."""
+    return path.rpartition(".")[2].replace("_", " ")
+
+
+def reason(path: str) -> str:
+    """Why a field's value is as it is."""
+    known = recipe_fields.fields().get(path)
+    return known.reason if known else ""
+
+
+def takes(draft: Draft, path: str) -> str:
+    """What a field takes, and what the preset has where that is something else."""
+    known = recipe_fields.fields().get(path)
+    if known is None:
+        return ""
+    parts = [known.takes] if known.takes else []
+    if draft.preset is not None and is_changed(draft, path):
+        parts.append(f"preset: {recipe_fields.text_of(draft.preset, path) or 'nothing'}")
+    return "; ".join(parts)
+
+
+def preset_text(draft: Draft, path: str) -> str | None:
+    """The preset's value of a field."""
+    return recipe_fields.text_of(draft.preset, path) if draft.preset is not None else None
+
+
+def clashes(recipe: Recipe) -> tuple[Clash, ...]:
+    """The values that contradict each other."""
+    from hubman.train.clashes import clashes as found
+
+    return found(recipe)
+
+
+def rules_of(recipe: Recipe) -> Rules:
+    """What a recipe measures its images against."""
+    from hubman.train.buckets import BucketRules
+    from hubman.train.checks.rules import Rules
+
+    images = recipe.images
+    buckets = tuple(
+        BucketRules(side, images.bucket_low, images.bucket_high, images.bucket_step, images.no_upscale)
+        for side in images.resolutions
+    )
+    return Rules(
+        resolution=recipe.resolution, trigger=recipe.trigger, max_tokens=recipe.captions.max_tokens,
+        batch=recipe.length.batch, resolutions=buckets, masks=images.masks,
+    )  # fmt: skip
+
+
+def start(registry: Registry, draft: Draft, *, force: bool) -> Job:
+    """Start a training, and remember with what; ``force`` in spite of what the checks call errors."""
+    from hubman.train import recent
     from hubman.train import start as starting
 
-    return starting.start(registry, recipe, REASONS, force=force)
+    recipe = draft.recipe
+    job = starting.start(registry, recipe, force=force)
+    recent.remember(registry.home, dataset=Path(recipe.dataset), base=draft.base, kind=recipe.kind)
+    return job

@@ -56,15 +56,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "whoami": ("login", "whose the Civitai key is, and what it may do"),
     "logout": ("login", "remove the Civitai key from the keyring"),
     "sandbox": ("sandbox", "run a local Civitai to rehearse against"),
-    "dataset": ("making", "check and caption training images"),
-    "train": ("making", "train a LoRA"),
+    "dataset": ("dataset", "check and caption training images"),
+    "train": ("training", "train a LoRA"),
     "generate": ("making", "draw pictures"),
     "sweep": ("making", "draw a LoRA at several strengths"),
     "combine": ("making", "draw two LoRAs at several strengths of each"),
     "sync": ("sync", "bring the collection in step with a remote"),
     "remote": ("sync", "where collections are synced through"),
     "jobs": ("work", "list long work"),
-    "job": ("work", "attach to, cancel or resume a job"),
+    "job": ("work", "attach to, pause, cancel or resume a job"),
     "doctor": ("work", "what works on this machine, and what to do about the rest"),
 }
 """Name to (module of :mod:`hubman.cli`, one-line help)."""

@@ -7,14 +7,17 @@ import os
 import shutil
 import sqlite3
 import sys
+from typing import Any
 
 import click
+import msgspec
 
 from hubman import config
 from hubman.cli import output
 from hubman.cli.library import open_registry
-from hubman.jobs import store
+from hubman.jobs import store, turns
 from hubman.jobs.records import Job
+from registry.database import Registry
 from registry.errors import CancelledError, HubError
 
 
@@ -24,20 +27,29 @@ def jobs(as_json: bool) -> None:
     """List long work, the newest first."""
     with open_registry() as registry:
         found = store.latest(registry)
+        words = {job.id: _state(registry, job) for job in found}
     if as_json:
-        output.print_json(found)
+        output.print_json([{**msgspec.to_builtins(job), "paused": job.paused} for job in found])
         return
     if not found:
         click.echo("no jobs yet", err=True)
     output.table(
-        [(job.id[-6:], job.kind, job.state, job.title, job.error or "") for job in found],
+        [(job.id[-6:], job.kind, words[job.id], job.title, job.error or "") for job in found],
         ("id", "kind", "state", "title", "error"),
     )
 
 
+def _state(registry: Registry, job: Job) -> str:
+    """The state in a person's words: a job may be paused, or wait for others."""
+    if job.paused:
+        return "paused"
+    waits_for = turns.ahead(registry, job)
+    return f"queued, {len(waits_for)} before it" if waits_for else job.state
+
+
 @click.group()
 def job() -> None:
-    """Attach to, cancel or resume one job; ID is what ``hubman jobs`` shows."""
+    """Attach to, pause, cancel or resume one job; ID is what ``hubman jobs`` shows."""
 
 
 @job.command("attach")
@@ -78,12 +90,22 @@ def job_cancel(job_id: str) -> None:
         output.say(f"asked {store.cancel(registry, job_id).id[-6:]} to stop")
 
 
+@job.command("pause")
+@click.argument("job_id", metavar="ID")
+def job_pause(job_id: str) -> None:
+    """Ask a training to wait where it is, with all that it has loaded; one that waits for its turn lets others go first."""
+    with open_registry() as registry:
+        output.say(f"asked {store.pause(registry, job_id).id[-6:]} to wait")
+
+
 @job.command("resume")
 @click.argument("job_id", metavar="ID")
 def job_resume(job_id: str) -> None:
-    """Start a failed or cancelled job again where it left off."""
+    """Let a paused job go on, or start a failed or cancelled one again where it left off."""
     with open_registry() as registry:
-        output.say(f"started {store.resume(registry, job_id).id[-6:]} again")
+        before = store.look(registry, job_id)
+        store.resume(registry, job_id)
+        output.say(f"{before.id[-6:]} goes on" if before.paused else f"started {before.id[-6:]} again")
 
 
 @click.command()
@@ -150,6 +172,7 @@ def _packages() -> list[Finding]:
     found: list[Finding] = []
     for extra, modules, use in (
         ("ml", ("torch", "diffusers", "transformers", "peft"), "training and generation"),
+        ("tagger", ("numpy", "onnxruntime"), "captions by taggers"),
         ("cloud", ("obstore",), "syncing through S3, GCS and Azure"),
         ("hf", ("huggingface_hub",), "publishing on the Hugging Face Hub"),
     ):
@@ -168,3 +191,13 @@ def _disk() -> Finding:
     nearest = next(folder for folder in (config.home(), *config.home().parents) if folder.exists())
     free = shutil.disk_usage(nearest).free
     return "disk", free > 2_000_000_000, f"{output.size(free)} free"
+
+
+def run(kind: str, title: str, request: dict[str, Any]) -> Job:
+    """Start a job, watch it to its end, and return it. Raises :class:`HubError` unless it is done."""
+    with open_registry() as registry:
+        job = store.start(registry, kind, title, request)
+    ended = follow(job)
+    if ended.state != "done":
+        conclude(ended)
+    return ended

@@ -42,5 +42,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.folder) / "stop"
 
     @property
+    def pause_path(self) -> Path:
+        """The file whose existence asks the job to wait at the next safe point, with all that it has loaded."""
+        return Path(self.folder) / "pause"
+
+    @property
+    def paused(self) -> bool:
+        """Whether it was asked to wait and has not ended."""
+        return not self.ended and self.pause_path.exists()
+
+    @property
     def ended(self) -> bool:
         return self.state in ENDED

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import msgspec
 
 from hubman import config
-from hubman.jobs import kinds, store
+from hubman.jobs import kinds, store, turns
 from hubman.jobs.records import Job
 from hubman.progress import Progress
 from registry.database import Registry
@@ -20,8 +20,8 @@ from registry.errors import CancelledError, HubError
 def run(registry: Registry, job_id: str) -> Job:
     """Do a queued job's work here and now; returns how it ended. Expected failures end up in the row, not in a traceback."""
     job = store.get(registry, job_id)
-    if not store.begin(registry, job.id):
-        return job
+    if not turns.wait(registry, job):
+        return store.get(registry, job.id)
     job = store.get(registry, job_id)
     with job.events_path.open("ab", buffering=0) as stream:
         if stream.tell():

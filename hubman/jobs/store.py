@@ -22,6 +22,8 @@ from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 
 _JSON = ("request", "result")
+PAUSABLE = frozenset({"train"})
+"""Kinds of jobs that look for :attr:`~hubman.jobs.records.Job.pause_path` as they work."""
 _ZOMBIE = -1.0
 """In place of a start: the process has ended, and its parent has not asked how."""
 
@@ -144,12 +146,27 @@ def cancel(registry: Registry, ref: str) -> Job:
     return get(registry, job.id)
 
 
-def resume(registry: Registry, ref: str) -> Job:
-    """Start a failed or cancelled job again; it goes on from what it had finished."""
+def pause(registry: Registry, ref: str) -> Job:
+    """Ask a job to wait at its next safe point without giving up what it has loaded. Raises :class:`UsageError`."""
     job = look(registry, ref)
+    if job.ended:
+        raise UsageError(f"job {job.id[-6:]} is already {job.state}")
+    if job.kind not in PAUSABLE:
+        raise UsageError(f"a job of kind {job.kind} cannot be paused", f"hubman job cancel {job.id[-6:]} stops it")
+    job.pause_path.touch()
+    return job
+
+
+def resume(registry: Registry, ref: str) -> Job:
+    """Let a paused job go on, or start a failed or cancelled one again: it goes on from what it had finished."""
+    job = look(registry, ref)
+    if job.paused:
+        job.pause_path.unlink(missing_ok=True)
+        return get(registry, job.id)
     if job.state not in {"failed", "cancelled"}:
-        raise UsageError(f"job {job.id[-6:]} is {job.state}", "only a failed or cancelled one can be resumed")
-    job.stop_path.unlink(missing_ok=True)
+        raise UsageError(f"job {job.id[-6:]} is {job.state}", "only a paused, failed or cancelled one can be resumed")
+    for path in (job.stop_path, job.pause_path):
+        path.unlink(missing_ok=True)
     with registry.transaction() as db:
         db.execute(
             "UPDATE jobs SET state = 'queued', error = NULL, pid = NULL, finished_at = NULL WHERE id = ?", (job.id,)

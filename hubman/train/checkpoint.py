@@ -1,4 +1,4 @@
-"""Checkpoints to resume from: the LoRA in fp32 and the optimizer's moments, in one safetensors file each.
+"""Checkpoints to resume from: named parts of a training's state, such as the network and the optimizer, in one file each.
 
 No random state is stored: noise, timesteps, captions and the order of images follow from the seed and the step.
 """
@@ -6,8 +6,10 @@ No random state is stored: noise, timesteps, captions and the order of images fo
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import torch
@@ -15,14 +17,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from hubman.train.ema import Ema
 from hubman.train.files import write_atomically
 from hubman.train.network import Network
+from hubman.train.state_tree import flatten, restore_tree
 from registry.errors import HubError
 
 KEPT = 2
 """The newest ones; the older of them is there in case the disk lost the newer one."""
 _NAME = re.compile(r"step-(\d{8})\.safetensors")
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+_STATE, _TREE = "hubman.state", "hubman.parts"
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,19 +49,17 @@ class Checkpoint:
     """A readable checkpoint."""
 
     state: State
-    tensors: dict[str, Tensor]
+    parts: dict[str, Any]
+    """By name, each as it was given to :func:`save_checkpoint`, tensors on the CPU."""
 
 
-def save_checkpoint(folder: Path, state: State, network: Network, optimizer: torch.optim.Optimizer) -> None:
-    """Write a checkpoint in one step, then remove all but the newest :data:`KEPT`."""
-    tensors: dict[str, Tensor] = {}
-    for name, parameter in network.named_parameters():
-        tensors[name] = parameter.detach().cpu().contiguous()
-        moments = optimizer.state.get(parameter, {})
-        for moment in _MOMENTS:
-            if moment in moments:
-                tensors[f"{name}.{moment}"] = moments[moment].detach().cpu().contiguous()
-    metadata = {"format": "pt", "hubman.state": msgspec.json.encode(state).decode()}
+def save_checkpoint(folder: Path, state: State, parts: Mapping[str, Any]) -> None:
+    """Write a checkpoint in one step, then remove all but the newest :data:`KEPT`.
+
+    A part is any nested state that :func:`~hubman.train.state_tree.flatten` takes, such as a ``state_dict``.
+    """
+    tensors, tree = flatten(parts)
+    metadata = {"format": "pt", _STATE: msgspec.json.encode(state).decode(), _TREE: tree}
     write_atomically(folder / f"step-{state.step:08}.safetensors", save(tensors, metadata))
     for old in _files(folder)[KEPT:]:
         old.unlink(missing_ok=True)
@@ -68,25 +70,28 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
     for path in _files(folder):
         try:
             with safe_open(path, framework="pt") as file:
-                state = msgspec.json.decode(file.metadata()["hubman.state"], type=State)
-                return Checkpoint(state, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  not a dict
-        except (OSError, SafetensorError, KeyError, TypeError, msgspec.DecodeError):
+                notes = file.metadata()
+                state = msgspec.json.decode(notes[_STATE], type=State)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+                return Checkpoint(state, restore_tree(tensors, notes[_TREE]))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             continue
     return None
 
 
-def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Optimizer) -> None:
-    """Put the LoRA and the optimizer back to where they were. Raises HubError if the tensors do not fit."""
+def network_part(network: Network) -> dict[str, Tensor]:
+    """The trained tensors by name, in fp32."""
+    return {name: parameter.detach() for name, parameter in network.named_parameters()}
+
+
+def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Optimizer, ema: Ema | None = None) -> None:
+    """Put the parts ``network``, ``optimizer`` and ``ema`` back. Raises HubError if they do not fit."""
     try:
-        network.load(checkpoint.tensors)
-        for name, parameter in network.named_parameters():
-            if f"{name}.{_MOMENTS[0]}" in checkpoint.tensors:
-                moments = {each: checkpoint.tensors[f"{name}.{each}"].to(parameter.device) for each in _MOMENTS}
-                # A fused optimizer counts where its parameters are.
-                home = parameter.device if optimizer.defaults["fused"] else None
-                step = torch.tensor(float(checkpoint.state.step), device=home)
-                optimizer.state[parameter] = {"step": step, **moments}
-    except (KeyError, RuntimeError) as error:
+        network.load(checkpoint.parts["network"])
+        optimizer.load_state_dict(checkpoint.parts["optimizer"])
+        if ema:
+            ema.load_state_dict(checkpoint.parts["ema"])
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
         raise HubError("the checkpoint does not fit this network", "start the training anew") from error
 
 

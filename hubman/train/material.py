@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from PIL import ImageOps
 from torch import Tensor
 
 from hubman.progress import Progress, Report
-from hubman.train.architectures.base import Architecture, Latent
-from hubman.train.buckets import BucketRules, Size, fit, nearest
+from hubman.train.architectures.base import Conditioning, Framing, Latent, stack
+from hubman.train.buckets import Size
 from hubman.train.captions import compose
 from hubman.train.dataset import Dataset, DatasetImage
-from hubman.train.pictures import load_rgb
+from hubman.train.encoded import Encoded
+from hubman.train.masks import has_mask, load_mask
 from hubman.train.recipe import Recipe
+from hubman.train.views import View, views
 from registry.errors import HubError
 
-MOST_STATES = 4096
-"""Text states kept at once: 0.9 GB for SD 1.x in fp32."""
+MOST_BYTES = 1 << 30
+"""Of conditionings in memory: 4,500 captions of SD 1.x, 130 of FLUX; the others are read from the disk each time."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image as it is trained, possibly mirrored."""
+    """One image as it is trained: cut to a bucket, possibly mirrored."""
 
     name: str
     pixels: str
-    """SHA-256 of the image's pixels, marked when mirrored: the key of its validation noise."""
+    """SHA-256 of the image's pixels, marked when mirrored or not cut at the centre: the key of its validation noise."""
     caption: str
     size: Size
+    framing: Framing
     latent: Latent
+    repeats: int = 1
+    """How often it is shown in a pass."""
+    mask: Tensor | None = None
+    """How much each pixel counts, ``[h, w]`` in 0..1; None where all count alike."""
 
 
 def training_images(dataset: Dataset) -> list[DatasetImage]:
@@ -43,45 +49,64 @@ def training_images(dataset: Dataset) -> list[DatasetImage]:
     return images
 
 
-def encode_items(dataset: Dataset, architecture: Architecture, recipe: Recipe, report: Report) -> list[Item]:
-    """Cut each image to its bucket and encode it; one at a time, so that the result does not depend on the others."""
-    buckets = BucketRules(recipe.resolution, recipe.bucket_low, recipe.bucket_high, recipe.bucket_step).sizes()
+def encode_items(dataset: Dataset, encoded: Encoded, recipe: Recipe, report: Report) -> list[Item]:
+    """Cut each image to its bucket and encode it; one at a time, so that the result does not depend on the others.
+
+    What an earlier run encoded is taken from the disk, and its picture is not even decoded.
+    """
     images = training_images(dataset)
     items = []
     for done, image in enumerate(images, 1):
-        whole = load_rgb(image.path)
-        size = nearest(whole.size, buckets)
-        picture = fit(whole, size)
         caption = compose(image.caption or "", recipe.trigger)
-        items.append(Item(image.name, image.picture.pixels, caption, size, architecture.encode_image(picture)))
-        if recipe.flip:
-            latent = architecture.encode_image(ImageOps.mirror(picture))
-            items.append(Item(image.name, f"{image.picture.pixels}:mirrored", caption, size, latent))
+        for view in views(image, recipe.images):
+            size = view.cut.bucket
+            framing = Framing(view.cut.original, view.cut.top_left, size)
+            latent = encoded.latent(view.pixels, size, view.picture)
+            mask = _mask(view, recipe) if recipe.loss.masked else None
+            items.append(Item(image.name, view.pixels, caption, size, framing, latent, view.repeats, mask))
         report(Progress(stage="encode images", done=done, total=len(images), unit="images"))
     return items
 
 
+def _mask(view: View, recipe: Recipe) -> Tensor | None:
+    if not has_mask(view.image, recipe.images.masks):
+        return None
+    mask = load_mask(view.image, view.cut, recipe.images.masks)
+    return mask.flip(1) if view.mirrored else mask
+
+
 class TextStates:
-    """States of captions from a frozen text encoder, the last few thousand kept.
+    """Conditionings of captions from a frozen text encoder, on the device as far as :data:`MOST_BYTES` reach."""
 
-    Each caption is encoded by itself: in a batch, its last bits would depend on its neighbours.
-    """
+    def __init__(self, encoded: Encoded, clip_skip: int, device: torch.device, chunks: int = 1) -> None:
+        self._encoded = encoded
+        self._clip_skip, self._chunks = clip_skip, chunks
+        self._device = device
+        self._known: OrderedDict[str, Conditioning] = OrderedDict()
+        self._held = 0
 
-    def __init__(self, architecture: Architecture, clip_skip: int) -> None:
-        self._architecture = architecture
-        self._clip_skip = clip_skip
-        self._known: OrderedDict[str, Tensor] = OrderedDict()
+    def prepare(self, captions: Iterable[str], report: Report) -> None:
+        """Encode ``captions`` now, so that the steps that read them need no text encoder."""
+        distinct = list(dict.fromkeys(captions))
+        for done, caption in enumerate(distinct, 1):
+            self._one(caption)
+            report(Progress(stage="encode captions", done=done, total=len(distinct), unit="captions"))
 
-    def of(self, captions: Sequence[str]) -> Tensor:
-        """``[len(captions), tokens, width]`` on the device."""
-        return torch.stack([self._one(caption) for caption in captions])
+    def of(self, captions: Sequence[str]) -> Conditioning:
+        """The batch's conditioning, on the device."""
+        return stack([self._one(caption) for caption in captions])
 
-    def _one(self, caption: str) -> Tensor:
+    def _one(self, caption: str) -> Conditioning:
         known = self._known.get(caption)
         if known is None:
-            with torch.no_grad():
-                known = self._architecture.encode_text([caption], self._clip_skip)[0]
+            answer = self._encoded.text(caption, self._clip_skip, self._chunks)
+            known = {name: tensor.to(self._device, non_blocking=True) for name, tensor in answer.items()}
             self._known[caption] = known
-            if len(self._known) > MOST_STATES:
-                self._known.popitem(last=False)
+            self._held += _bytes(known)
+            while self._held > MOST_BYTES and len(self._known) > 1:
+                self._held -= _bytes(self._known.popitem(last=False)[1])
         return known
+
+
+def _bytes(conditioning: Conditioning) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in conditioning.values())

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from hubman.jobs import runner, store
+from hubman.jobs import runner, store, turns
 from hubman.jobs.kinds import KINDS, handler
 from hubman.progress import Progress
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
+from tests.support.jobs import fake_job
 
 
 @pytest.fixture
@@ -145,3 +146,39 @@ def test_a_resumed_job_does_not_go_on_in_a_half_written_line(registry: Registry,
     stages = [event.stage for event in store.events(job)[0]]
     assert stages[0] == "a"
     assert len(stages) > 1
+
+
+def test_trainings_run_one_after_the_other_in_their_order(registry: Registry, tmp_path: Path) -> None:
+    running = fake_job(registry, "train", "the first", {}, state="running")
+    with registry.transaction() as db:
+        db.execute("UPDATE jobs SET pid = ? WHERE id = ?", (os.getpid(), running.id))
+    waiting = [store.start(registry, "train", f"training {i}", {"recipe": str(tmp_path / "none")}) for i in range(2)]
+    assert [job.id for job in turns.ahead(registry, store.get(registry, waiting[1].id))] == [running.id, waiting[0].id]
+    drawing = store.start(registry, "scan", "scan", {"folders": [str(tmp_path)]})
+    assert store.follow(registry, drawing.id, lambda _: None).state == "done"
+    assert {store.look(registry, job.id).state for job in waiting} == {"queued"}
+    store.finish(registry, running.id, "done")
+    ended = [store.follow(registry, job.id, lambda _: None) for job in waiting]
+    assert [job.state for job in ended] == ["failed", "failed"]
+    began = [job.started_at for job in ended if job.started_at]
+    assert began == sorted(began)
+    assert len(began) == 2
+
+
+def test_a_training_that_waits_lets_others_go_first_while_it_is_paused(registry: Registry) -> None:
+    first, second = (store.add(registry, "train", name, {}) for name in ("first", "second"))
+    assert [job.id for job in turns.ahead(registry, second)] == [first.id]
+    assert store.pause(registry, first.id).paused
+    assert turns.ahead(registry, second) == []
+    assert not store.resume(registry, first.id).paused
+    with pytest.raises(UsageError, match="cannot be paused"):
+        store.pause(registry, store.add(registry, "scan", "scan", {}).id)
+
+
+def test_as_many_trainings_run_at_once_as_the_setting_says(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first, second = (store.add(registry, "train", name, {"recipe": str(tmp_path / "none")}) for name in ("one", "two"))
+    assert store.begin(registry, first.id)
+    monkeypatch.setenv("HUBMAN_TRAININGS", "2")
+    assert runner.run(registry, second.id).state == "failed"

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
@@ -16,17 +15,24 @@ from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from hubman.train.architectures import load
+from hubman.train.architectures.base import Framing, stack
+from hubman.train.architectures.clip import Clip
+from hubman.train.architectures.parts import Part
 from hubman.train.architectures.stable_diffusion import StableDiffusion
 from hubman.train.export import write_lora
 from hubman.train.metadata import Origin, tag_frequency
 from hubman.train.network import Network
+from hubman.train.network_plan import form_of
 from hubman.train.noise import NoiseSchedule
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
+from hubman.train.recipe_fields import changed
+from hubman.train.settings.network import NetworkSettings
 from registry.errors import DamagedFileError, HubError, NotFoundError, UsageError
 from tests.support.tiny_pipeline import make_tiny_pipeline
 
 CPU = torch.device("cpu")
+FRAMINGS = [Framing.whole((64, 64))] * 2
 
 
 @pytest.fixture(scope="module")
@@ -34,21 +40,22 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_pipeline(tmp_path_factory.mktemp("base") / "pipeline")
 
 
-def recipe_for(base: Path, **changes: Any) -> Recipe:
+def recipe_for(base: Path, changes: dict[str, Any] | None = None) -> Recipe:
     recipe = preset("style", "tiny", 20, base=str(base), dataset="data", output="test")
-    return msgspec.structs.replace(recipe, **changes)
+    return changed(recipe, changes or {})
 
 
 def adapt(architecture: Any, *, conv: bool = True, text: bool = True) -> Network:
     targets = architecture.targets(conv=conv, text=text)
-    return Network(targets, rank=4, alpha=2, conv_rank=2 if conv else 0, conv_alpha=1, seed=0)
+    sizes = NetworkSettings(rank=4, alpha=2.0, conv_rank=2 if conv else 0, conv_alpha=1.0)
+    return Network(targets, form_of(sizes), seed=0)
 
 
 def disturb(network: Network) -> None:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for layer in network.layers.values():
-            layer.up.normal_(0, 0.02, generator=generator)
+        for adapter in network.layers.values():
+            adapter.tensors["lora_up.weight"].normal_(0, 0.02, generator=generator)
 
 
 def origin_of(recipe: Recipe, architecture: Any, captions: list[str] | None = None) -> Origin:
@@ -60,8 +67,8 @@ def origin_of(recipe: Recipe, architecture: Any, captions: list[str] | None = No
         sizes=[(64, 64)] * len(captions),
         dataset_fingerprint="f" * 64,
         batches_per_pass=1,
-        step=recipe.steps,
-        epoch=recipe.epochs,
+        step=recipe.length.steps,
+        epoch=recipe.length.epochs,
         started_at=1000.5,
         finished_at=1060.25,
         sample_prompt=captions[0],
@@ -72,32 +79,13 @@ def test_a_fresh_network_changes_nothing(base: Path) -> None:
     architecture = load(recipe_for(base), CPU)
     x, t = torch.randn(2, 4, 8, 8), torch.tensor([10, 900])
     with torch.no_grad():
-        states = architecture.encode_text(["a red circle", "a star"], 1)
-        before = architecture.predict(x, t, states)
+        texts = stack(architecture.encode_text(["a red circle", "a star"], 1))
+        before = architecture.predict(x, t, texts, FRAMINGS)
         network = adapt(architecture)
-        assert torch.equal(architecture.encode_text(["a red circle", "a star"], 1), states)
-        assert torch.equal(architecture.predict(x, t, states), before)
+        again = stack(architecture.encode_text(["a red circle", "a star"], 1))
+        assert torch.equal(again["states"], texts["states"])
+        assert torch.equal(architecture.predict(x, t, texts, FRAMINGS), before)
     assert network.delta_norm() == 0
-
-
-def test_a_layer_does_what_its_delta_says(base: Path) -> None:
-    architecture = load(recipe_for(base), CPU)
-    network = adapt(architecture)
-    disturb(network)
-    for layer in network.layers.values():
-        base_layer = layer.base
-        is_linear = isinstance(base_layer, torch.nn.Linear)
-        x = (
-            torch.randn(2, 5, base_layer.weight.shape[1])
-            if is_linear
-            else torch.randn(2, base_layer.weight.shape[1], 6, 6)
-        )
-        with torch.no_grad():
-            got = layer(x)
-            base_layer.weight += layer.delta()
-            wanted = base_layer(x)
-            base_layer.weight -= layer.delta()
-        assert torch.allclose(got, wanted, atol=1e-4)
 
 
 def test_only_the_lora_is_trained(base: Path) -> None:
@@ -105,10 +93,11 @@ def test_only_the_lora_is_trained(base: Path) -> None:
     assert isinstance(architecture, StableDiffusion)
     network = adapt(architecture)
     disturb(network)
-    states = architecture.encode_text(["a red circle"], 1)
-    architecture.predict(torch.randn(1, 4, 8, 8), torch.tensor([5]), states).square().mean().backward()  # type: ignore[no-untyped-call]
+    texts = stack(architecture.encode_text(["a red circle"], 1))
+    answer = architecture.predict(torch.randn(1, 4, 8, 8), torch.tensor([5]), texts, FRAMINGS[:1])
+    answer.square().mean().backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None for parameter in network.parameters())
-    assert all(layer.base.weight.grad is None for layer in network.layers.values())
+    assert all(adapter.base.weight.grad is None for adapter in network.layers.values())
     assert len(network.parameters(text=True)) == 2 * 12
     assert len(network.parameters(text=True)) + len(network.parameters(text=False)) == len(network.parameters())
 
@@ -120,10 +109,12 @@ class _Parts:
 
     def __init__(self) -> None:
         with torch.device("meta"):
-            self._unet = UNet2DConditionModel(cross_attention_dim=768)
-            self._text_encoder = CLIPTextModel(
-                CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
+            self.denoiser = UNet2DConditionModel(cross_attention_dim=768)
+            config = CLIPTextConfig(
+                hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
             )
+            encoder = CLIPTextModel(config)
+        self.clips = [Clip("text_encoder", "lora_te", None, Part(lambda: encoder, ()))]
 
 
 def test_the_keys_of_sd15_are_exactly_those_of_kohyas_scripts() -> None:
@@ -139,7 +130,10 @@ def test_the_keys_of_sd15_are_exactly_those_of_kohyas_scripts() -> None:
 
 
 def test_the_file_is_kohyas_format(base: Path, tmp_path: Path) -> None:
-    recipe = recipe_for(base, trigger="zvk", rank=4, alpha=2, conv_rank=2, conv_alpha=1)
+    recipe = recipe_for(
+        base,
+        {"trigger": "zvk", "network.rank": 4, "network.alpha": 2.0, "network.conv_rank": 2, "network.conv_alpha": 1.0},
+    )
     architecture = load(recipe, CPU)
     network = adapt(architecture)
     disturb(network)
@@ -159,7 +153,7 @@ def test_the_file_is_kohyas_format(base: Path, tmp_path: Path) -> None:
 
 
 def test_the_header_says_how_it_was_made_and_nothing_private(base: Path, tmp_path: Path) -> None:
-    recipe = recipe_for(base, trigger="zvk", dataset="/home/someone/secret")
+    recipe = recipe_for(base, {"trigger": "zvk", "dataset": "/home/someone/secret"})
     architecture = load(recipe, CPU)
     network = adapt(architecture, conv=False, text=False)
     path = tmp_path / "test.safetensors"
@@ -172,7 +166,7 @@ def test_the_header_says_how_it_was_made_and_nothing_private(base: Path, tmp_pat
     assert entries["sshs_legacy_hash"] == "e3b0c442"
     assert entries["modelspec.hash_sha256"] == "0x" + entries["sshs_model_hash"]
     assert entries["ss_base_model_version"] == "sd_v1"
-    assert entries["ss_sd_model_name"] == "hubman-tinybase"
+    assert entries["ss_sd_model_name"] == base.name
     assert entries["ss_network_dim"] == "8"
     assert entries["ss_v2"] == "False"
     assert entries["ss_resolution"] == "(64, 64)"
@@ -214,7 +208,7 @@ def test_every_entry_that_kohyas_scripts_write_is_there(base: Path, tmp_path: Pa
 def test_the_legacy_hash_is_of_the_training_entries_alone(base: Path, tmp_path: Path) -> None:
     from safetensors.torch import save
 
-    from hubman.train.export import serialise
+    from hubman.lora.writing import serialise
 
     tensors = {"a": torch.arange(400_000, dtype=torch.float32)}
     (tmp_path / "x").write_bytes(serialise(tensors, {"ss_a": "1", "hubman.b": "2"}))
@@ -228,10 +222,10 @@ def test_non_finite_weights_are_refused_and_nothing_is_written(base: Path, tmp_p
     recipe = recipe_for(base)
     architecture = load(recipe, CPU)
     network = adapt(architecture)
-    layer = next(iter(network.layers.values()))
+    adapter = next(iter(network.layers.values()))
     for bad in (float("nan"), 1e6):  # the second is finite in fp32 only
         with torch.no_grad():
-            layer.up.fill_(bad)
+            adapter.tensors["lora_up.weight"].fill_(bad)
         with pytest.raises(HubError, match="not finite"):
             write_lora(tmp_path / "bad.safetensors", network, origin_of(recipe, architecture))
     assert not list(tmp_path.iterdir())
@@ -239,7 +233,7 @@ def test_non_finite_weights_are_refused_and_nothing_is_written(base: Path, tmp_p
 
 @pytest.mark.parametrize("file_dtype", ["fp16", "bf16", "fp32"])
 def test_every_file_dtype_reads_back(base: Path, tmp_path: Path, file_dtype: str) -> None:
-    recipe = recipe_for(base, file_dtype=file_dtype)
+    recipe = recipe_for(base, {"file.dtype": file_dtype})
     architecture = load(recipe, CPU)
     network = adapt(architecture)
     disturb(network)
@@ -261,21 +255,10 @@ def test_noise_and_targets_are_those_of_diffusers(prediction: str) -> None:
     assert torch.allclose(schedule.target(x, noise, t), wanted, atol=1e-6)
 
 
-def test_min_snr_weights_are_the_papers() -> None:
-    alphas = torch.tensor([0.99, 0.5, 0.01])
-    epsilon = NoiseSchedule.of(alphas, v_prediction=False, device=CPU)
-    velocity = NoiseSchedule.of(alphas, v_prediction=True, device=CPU)
-    assert epsilon.weights(5).tolist() == pytest.approx([5 / 99, 1, 1], rel=1e-4)
-    assert velocity.weights(5).tolist() == pytest.approx([5 / 100, 1 / 2, 0.01], rel=1e-4)
-    assert epsilon.weights(0).tolist() == [1, 1, 1]
-    zero_terminal = NoiseSchedule.of(torch.tensor([0.9, 0.0]), v_prediction=True, device=CPU)
-    assert torch.isfinite(zero_terminal.weights(5)).all()
-
-
 def test_an_earlier_text_layer_is_read_when_asked(base: Path) -> None:
     architecture = load(recipe_for(base), CPU)
-    last, earlier = (architecture.encode_text(["a red circle"], skip) for skip in (1, 2))
-    assert last.shape == earlier.shape == (1, 77, 32)
+    last, earlier = (architecture.encode_text(["a red circle"], skip)[0]["states"] for skip in (1, 2))
+    assert last.shape == earlier.shape == (77, 32)
     assert not torch.allclose(last, earlier)
 
 
@@ -289,4 +272,4 @@ def test_bases_that_cannot_be_used_are_named(base: Path, tmp_path: Path) -> None
     with pytest.raises(HubError, match="never opened"):
         load(recipe_for(tmp_path / "model.ckpt"), CPU)
     with pytest.raises(UsageError, match="sdxl"):
-        load(recipe_for(base, family="sdxl"), CPU)
+        load(recipe_for(base, {"family": "sdxl"}), CPU)

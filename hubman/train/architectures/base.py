@@ -1,17 +1,60 @@
-"""What the loop needs of an architecture."""
+"""What the trainer needs of an architecture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from hubman.generate.request import DrawRequest
+from hubman.train.buckets import Size, crop_box
 from hubman.train.network import Target
-from hubman.train.noise import NoiseSchedule
+from hubman.train.process import Process
+from hubman.train.weights_digest import Source
+
+Conditioning = Mapping[str, Tensor]
+"""What conditions a prediction, one entry for each input that the base model takes: ``states``, ``pooled``, ...
+
+Without a batch axis for one caption, with one in front for a batch (see :func:`stack`). The same entries and shapes
+for every caption of a base and a number of chunks, so that any captions can be stacked and cached.
+"""
+
+
+Encoder = Literal["image", "text"]
+"""The parts that only encode: the VAE, and the text encoders with their tokenizers."""
+
+
+def stack(conditionings: Sequence[Conditioning]) -> Conditioning:
+    """Captions' conditionings as one of a batch."""
+    return {name: torch.stack([each[name] for each in conditionings]) for name in conditionings[0]}
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a picture was cut; sizes are (width, height). SDXL is told, the others do not ask."""
+
+    original: Size
+    """Of the whole picture in pixels."""
+    crop: tuple[int, int]
+    """What was cut off at the left and at the top, in pixels of the scaled picture."""
+    target: Size
+    """What is trained: the bucket."""
+
+    @classmethod
+    def of(cls, original: Size, bucket: Size) -> Framing:
+        """How :func:`hubman.train.buckets.fit` cuts a picture of ``original`` to ``bucket``."""
+        left, top, right, _ = crop_box(original, bucket)
+        scale = bucket[0] / (right - left)
+        return cls(original, (round(left * scale), round(top * scale)), bucket)
+
+    @classmethod
+    def whole(cls, size: Size) -> Framing:
+        """A picture that was not cut: what is asked for when one is drawn."""
+        return cls(size, (0, 0), size)
 
 
 @dataclass(frozen=True)
@@ -26,7 +69,7 @@ class Identity:
     """``modelspec.architecture``."""
     implementation: str
     prediction: str
-    """``epsilon`` or ``v``."""
+    """``epsilon``, ``v``, or ``flow``."""
     weights_digest: str
     """SHA-256 of a few of its tensors: tells whether a run is resumed on the same base."""
 
@@ -43,23 +86,43 @@ class Architecture(Protocol):
     """A frozen base model: encodes, predicts, and draws samples with whatever hangs in its modules."""
 
     identity: Identity
-    schedule: NoiseSchedule
+    process: Process
     device: torch.device
 
+    @property
+    def sampler(self) -> str:
+        """What samples are drawn with where nobody chose; a name of ``hubman.generate.samplers``."""
+
+    @property
+    def step(self) -> int:
+        """Pixels that the sides of a picture are multiples of."""
+
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
-        """The modules to adapt: attention blocks, with ``conv`` the resnets too, with ``text`` the text encoder."""
+        """The modules to adapt: the attention blocks, with ``conv`` the resnets too, with ``text`` the text encoders."""
 
     def encode_image(self, picture: Image.Image) -> Latent:
         """Encode an RGB image whose sides fit the VAE."""
 
-    def encode_text(self, captions: Sequence[str], clip_skip: int) -> Tensor:
-        """States ``[len(captions), tokens, width]``; gradients flow if they are on."""
+    def encode_text(self, captions: Sequence[str], clip_skip: int, chunks: int = 1) -> list[Conditioning]:
+        """The conditioning of each caption; gradients flow if they are on.
 
-    def predict(self, noisy: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
-        """The UNet's answer, fp32."""
+        CLIP reads ``chunks`` pieces of 75 tokens. Encoders that read longer texts at once ignore ``clip_skip`` and
+        ``chunks``.
+        """
 
-    def draw(self, prompt: str, *, seed: int, side: int, steps: int, guidance: float, clip_skip: int) -> Image.Image:
-        """One square picture; the same arguments and weights give the same picture."""
+    def predict(
+        self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, framings: Sequence[Framing]
+    ) -> Tensor:
+        """The model's answer to ``noisy`` ``[B, C, h, w]``, fp32, of the same shape; one framing for each sample."""
+
+    def draw(self, request: DrawRequest) -> Image.Image:
+        """One picture; the same request and weights give the same picture. The request's base and LoRAs are ignored."""
+
+    def encoder_sources(self, encoder: Encoder) -> Sequence[Source]:
+        """Where everything stands that decides what the encoder says, so that answers can be kept on disk."""
+
+    def release(self, encoder: Encoder) -> None:
+        """Give back the encoder's memory until it is needed again; never one that is trained."""
 
     def count_tokens(self, caption: str) -> int:
         """Tokens of ``caption`` without start and end."""

@@ -2,179 +2,71 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
-import diffusers
-import numpy as np
 import torch
-import transformers
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from hubman.train.architectures.base import Identity, Latent
+from hubman.train.architectures.base import Conditioning, Framing, Identity
+from hubman.train.architectures.clip import Clip
+from hubman.train.architectures.model import Model, digest_of
+from hubman.train.architectures.opening import Parts
+from hubman.train.architectures.unet import schedule_of, text_targets, unet_paths
 from hubman.train.network import Target
-from hubman.train.noise import NoiseSchedule
-from hubman.train.recipe import Dtype
-from registry.errors import DamagedFileError, HubError, NotFoundError
-
-_ATTENTION = re.compile(r"(^|\.)attentions\.\d+\.")
-_CONV = re.compile(r"(^|\.)(resnets|downsamplers|upsamplers)\.\d+\.")
-_ENCODER = re.compile(r"(^|\.)encoder\.layers\.\d+\.")
-_LEVEL = "text_model."
-TOKENS = 77
-_DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-class StableDiffusion:
-    """The parts of a pipeline, frozen, in evaluation mode."""
+class StableDiffusion(Model):
+    """One UNet, one CLIP."""
 
-    def __init__(self, pipeline: Any, name: str, family: str, device: torch.device, dtype: torch.dtype) -> None:
-        self.device = device
-        self._dtype = dtype
-        self._unet = _freeze(pipeline.unet, device, dtype)
-        self._text_encoder = _freeze(pipeline.text_encoder, device, dtype)
-        self._vae = _freeze(pipeline.vae, device, torch.float32)
-        self._tokenizer = pipeline.tokenizer
-        self._scheduler = pipeline.scheduler
-        prediction = self._scheduler.config.prediction_type
-        if prediction not in ("epsilon", "v_prediction"):
-            raise HubError(f"{name} predicts {prediction!r}", "only epsilon and v-prediction bases can be trained")
-        v_prediction = prediction == "v_prediction"
-        self.schedule = NoiseSchedule.of(self._scheduler.alphas_cumprod, v_prediction=v_prediction, device=device)
-        self.identity = _identity(name, family, self._unet, v_prediction=v_prediction)
+    denoiser_name = "unet"
 
-    @classmethod
-    def load(cls, path: Path, family: str, device: torch.device, dtype: Dtype) -> StableDiffusion:
-        """Load a diffusers folder or a ``.safetensors`` checkpoint from disk; pickled weights are refused."""
-        name = "hubman-tinybase" if family == "tiny" else path.stem if path.is_file() else path.name
-        return cls(_open_pipeline(path), name, family, device, _DTYPES[dtype])
+    def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
+        super().__init__(parts, device, dtype, mixed=mixed)
+        schedule = schedule_of(self.scheduler_config, parts.name, device)
+        self.process = schedule
+        velocity = schedule.v_prediction
+        v2 = parts.detected.family == "sd2"
+        kind = "stable-diffusion-v2-768-v" if velocity else "stable-diffusion-v2-512"
+        self.identity = Identity(
+            name=parts.name,
+            base_model_version=("sd_v2_v" if velocity else "sd_v2") if v2 else "sd_v1",
+            v2=v2,
+            modelspec=f"{kind if v2 else 'stable-diffusion-v1'}/lora",
+            implementation="diffusers",
+            prediction="v" if velocity else "epsilon",
+            weights_digest=digest_of(
+                each.weight
+                for each in (self.denoiser.conv_in, self.denoiser.conv_out, self.denoiser.time_embedding.linear_1)
+            ),
+        )
+
+    def _clips(self) -> Iterable[Clip]:
+        yield self._clip(1, "lora_te")
 
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
         """The modules that kohya's scripts adapt; see :class:`~hubman.train.architectures.base.Architecture`."""
-        found = []
-        for path, module in self._unet.named_modules():
-            chosen = _ATTENTION.search(path) or (conv and _CONV.search(path))
-            if chosen and isinstance(module, nn.Linear | nn.Conv2d):
-                found.append(Target(f"lora_unet_{_flat(path)}", self._unet, path))
-        for path, module in self._text_encoder.named_modules() if text else ():
-            if _ENCODER.search(path) and isinstance(module, nn.Linear):
-                # transformers 5 dropped the level that the files' keys always have.
-                full = path if path.startswith(_LEVEL) else _LEVEL + path
-                found.append(Target(f"lora_te_{_flat(full)}", self._text_encoder, path, text=True))
-        return found
+        found = [
+            Target(f"lora_unet_{path.replace('.', '_')}", self.denoiser, path)
+            for path in unet_paths(self.denoiser, conv=conv)
+        ]
+        return found + (text_targets(self.clips) if text else [])
 
-    @torch.no_grad()
-    def encode_image(self, picture: Image.Image) -> Latent:
-        """See :class:`~hubman.train.architectures.base.Architecture`."""
-        pixels = torch.from_numpy(np.asarray(picture.convert("RGB"), np.float32) / 127.5 - 1)
-        posterior = self._vae.encode(pixels.permute(2, 0, 1)[None].to(self.device)).latent_dist
-        scale = self._vae.config.scaling_factor
-        return Latent((posterior.mean[0] * scale).cpu(), (posterior.std[0] * scale).cpu())
+    def join(
+        self,
+        states: Sequence[Tensor],
+        pooled: Sequence[Tensor],  # noqa: ARG002 - not of this model
+        longer: Mapping[str, Tensor],  # noqa: ARG002
+    ) -> Conditioning:
+        """The CLIP's states, as they are."""
+        return {"states": states[0]}
 
-    def encode_text(self, captions: Sequence[str], clip_skip: int) -> Tensor:
-        """See :class:`~hubman.train.architectures.base.Architecture`."""
-        tokens = self._tokenizer(
-            list(captions), padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
-        )
-        with self._autocast():
-            answer = self._text_encoder(tokens.input_ids.to(self.device), output_hidden_states=clip_skip > 1)
-            if clip_skip == 1:
-                states: Tensor = answer.last_hidden_state
-            else:
-                inner = getattr(self._text_encoder, "text_model", self._text_encoder)
-                states = inner.final_layer_norm(answer.hidden_states[-clip_skip])
-        return states.float()
-
-    def predict(self, noisy: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
-        """See :class:`~hubman.train.architectures.base.Architecture`."""
-        with self._autocast():
-            answer: Tensor = self._unet(noisy, timesteps, states, return_dict=False)[0]
-        return answer.float()
-
-    @torch.no_grad()
-    def draw(self, prompt: str, *, seed: int, side: int, steps: int, guidance: float, clip_skip: int) -> Image.Image:
-        """See :class:`~hubman.train.architectures.base.Architecture`; DPM++ 2M, starting noise from the CPU."""
-        pipeline = StableDiffusionPipeline(
-            vae=self._vae,
-            text_encoder=self._text_encoder,
-            tokenizer=self._tokenizer,
-            unet=self._unet,
-            scheduler=DPMSolverMultistepScheduler.from_config(self._scheduler.config),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        with self._autocast():
-            picture: Image.Image = pipeline(
-                prompt,
-                height=side - side % 8,
-                width=side - side % 8,
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                # diffusers counts layers to skip, we count from the last layer.
-                clip_skip=clip_skip - 1 or None,
-                generator=torch.Generator().manual_seed(seed),
-            ).images[0]
-        return picture
-
-    def count_tokens(self, caption: str) -> int:
-        """See :class:`~hubman.train.architectures.base.Architecture`."""
-        return len(self._tokenizer(caption).input_ids) - 2
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self._dtype is torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, self._dtype)
-
-
-def _open_pipeline(path: Path) -> Any:
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
-    options = {"local_files_only": True, "safety_checker": None}
-    if not path.exists():
-        raise NotFoundError(f"the base {path} does not exist", "give a diffusers folder or a .safetensors file")
-    try:
-        if path.is_dir():
-            options |= {"feature_extractor": None, "requires_safety_checker": False, "use_safetensors": True}
-            return StableDiffusionPipeline.from_pretrained(str(path), **options)
-        if path.suffix != ".safetensors":
-            raise HubError(
-                f"{path.name} is not a .safetensors file", "pickled checkpoints are never opened: convert it"
-            )
-        return StableDiffusionPipeline.from_single_file(str(path), **options)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        hint = "it must be a complete Stable Diffusion 1.x or 2.x pipeline with safetensors weights"
-        if path.is_file():
-            hint = (
-                "single files need the base's configuration in the Hugging Face cache; a diffusers folder has it inside"
-            )
-        reason = (str(error).splitlines() or ["unknown layout"])[0][:160]
-        raise DamagedFileError(f"{path.name} cannot be loaded ({reason})", hint) from error
-
-
-def _freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    module = module.requires_grad_(requires_grad=False).eval().to(device)
-    # diffusers warns of every cast, even to the dtype that is there.
-    return module if all(each.dtype == dtype for each in module.parameters()) else module.to(dtype)
-
-
-def _flat(path: str) -> str:
-    return path.replace(".", "_")
-
-
-def _identity(name: str, family: str, unet: Any, *, v_prediction: bool) -> Identity:
-    v2 = family == "sd2"
-    sd2 = ("sd_v2_v", "stable-diffusion-v2-768-v/lora") if v_prediction else ("sd_v2", "stable-diffusion-v2-512/lora")
-    version, modelspec = sd2 if v2 else ("sd_v1", "stable-diffusion-v1/lora")
-    digest = hashlib.sha256()
-    for weight in (unet.conv_in.weight, unet.conv_out.weight, unet.time_embedding.linear_1.weight):
-        digest.update(weight.detach().float().cpu().contiguous().numpy().tobytes())
-    prediction = "v" if v_prediction else "epsilon"
-    return Identity(name, version, v2, modelspec, "diffusers", prediction, digest.hexdigest())
+    def answer(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        conditioning: Conditioning,
+        framings: Sequence[Framing],  # noqa: ARG002 - SDXL's
+    ) -> Tensor:
+        """See :class:`~hubman.train.architectures.model.Model`."""
+        answer: Tensor = self.denoiser(noisy, timesteps, conditioning["states"], return_dict=False)[0]
+        return answer
