@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+
+from hubman.lora.transformer_keys import transformer_aliases
 
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
@@ -134,18 +137,26 @@ def _text_aliases(component: str, path: str) -> Iterator[str]:
             yield f"base_model.model.{spelling}"
 
 
-def alias_table(sites: Iterable[Site]) -> dict[str, Site]:
-    """Map every accepted name to its place. A name claimed by two places keeps the first (the UNet's come first)."""
-    ordered = sorted(sites, key=lambda site: site.component != "unet")
+def alias_table(sites: Iterable[Site], originals: Mapping[str, str] = MappingProxyType({})) -> dict[str, Site]:
+    """Map every accepted name to its place. A name claimed by two places keeps the first (text encoders come last).
+
+    ``originals`` are the original names of a transformer's modules by their paths; a UNet's follow from its paths.
+    """
+    ordered = sorted(sites, key=lambda site: site.component in TEXT_ENCODERS)
     layout = UNetLayout.of(site.path for site in ordered if site.component == "unet")
     table: dict[str, Site] = {}
     for site in ordered:
-        names = (
-            _unet_aliases(site.path, layout) if site.component == "unet" else _text_aliases(site.component, site.path)
-        )
-        for name in names:
+        for name in _aliases(site, layout, originals):
             table.setdefault(name, site)
     return table
+
+
+def _aliases(site: Site, layout: UNetLayout, originals: Mapping[str, str]) -> Iterator[str]:
+    if site.component == "unet":
+        return _unet_aliases(site.path, layout)
+    if site.component in TEXT_ENCODERS:
+        return _text_aliases(site.component, site.path)
+    return transformer_aliases(originals.get(site.path, site.path), site.path)
 
 
 _PARTS: Mapping[str, str] = {

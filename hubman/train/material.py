@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
-from PIL import Image, ImageOps
+from torch import Tensor
 
 from hubman.progress import Progress, Report
 from hubman.train.architectures.base import Conditioning, Framing, Latent, stack
-from hubman.train.buckets import BucketRules, Size, fit, nearest
+from hubman.train.buckets import Size
 from hubman.train.captions import compose
 from hubman.train.dataset import Dataset, DatasetImage
 from hubman.train.encoded import Encoded
-from hubman.train.pictures import load_rgb
+from hubman.train.masks import has_mask, load_mask
 from hubman.train.recipe import Recipe
+from hubman.train.views import View, views
 from registry.errors import HubError
 
 MOST_BYTES = 1 << 30
@@ -26,15 +26,19 @@ MOST_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Item:
-    """One image as it is trained, possibly mirrored."""
+    """One image as it is trained: cut to a bucket, possibly mirrored."""
 
     name: str
     pixels: str
-    """SHA-256 of the image's pixels, marked when mirrored: the key of its validation noise."""
+    """SHA-256 of the image's pixels, marked when mirrored or not cut at the centre: the key of its validation noise."""
     caption: str
     size: Size
     framing: Framing
     latent: Latent
+    repeats: int = 1
+    """How often it is shown in a pass."""
+    mask: Tensor | None = None
+    """How much each pixel counts, ``[h, w]`` in 0..1; None where all count alike."""
 
 
 def training_images(dataset: Dataset) -> list[DatasetImage]:
@@ -50,42 +54,33 @@ def encode_items(dataset: Dataset, encoded: Encoded, recipe: Recipe, report: Rep
 
     What an earlier run encoded is taken from the disk, and its picture is not even decoded.
     """
-    buckets = BucketRules(
-        recipe.resolution, recipe.images.bucket_low, recipe.images.bucket_high, recipe.images.bucket_step
-    ).sizes()
     images = training_images(dataset)
     items = []
     for done, image in enumerate(images, 1):
-        whole = (image.picture.width, image.picture.height)
-        size = nearest(whole, buckets)
         caption = compose(image.caption or "", recipe.trigger)
-        framing = Framing.of(whole, size)
-        pixels = image.picture.pixels
-        items.append(
-            Item(image.name, pixels, caption, size, framing, encoded.latent(pixels, size, partial(_cut, image, size)))
-        )
-        if recipe.images.flip:
-            pixels = f"{pixels}:mirrored"
-            latent = encoded.latent(pixels, size, partial(_cut_mirrored, image, size))
-            items.append(Item(image.name, pixels, caption, size, framing, latent))
+        for view in views(image, recipe.images):
+            size = view.cut.bucket
+            framing = Framing(view.cut.original, view.cut.top_left, size)
+            latent = encoded.latent(view.pixels, size, view.picture)
+            mask = _mask(view, recipe) if recipe.loss.masked else None
+            items.append(Item(image.name, view.pixels, caption, size, framing, latent, view.repeats, mask))
         report(Progress(stage="encode images", done=done, total=len(images), unit="images"))
     return items
 
 
-def _cut(image: DatasetImage, size: Size) -> Image.Image:
-    return fit(load_rgb(image.path), size)
-
-
-def _cut_mirrored(image: DatasetImage, size: Size) -> Image.Image:
-    return ImageOps.mirror(_cut(image, size))
+def _mask(view: View, recipe: Recipe) -> Tensor | None:
+    if not has_mask(view.image, recipe.images.masks):
+        return None
+    mask = load_mask(view.image, view.cut, recipe.images.masks)
+    return mask.flip(1) if view.mirrored else mask
 
 
 class TextStates:
     """Conditionings of captions from a frozen text encoder, on the device as far as :data:`MOST_BYTES` reach."""
 
-    def __init__(self, encoded: Encoded, clip_skip: int, device: torch.device) -> None:
+    def __init__(self, encoded: Encoded, clip_skip: int, device: torch.device, chunks: int = 1) -> None:
         self._encoded = encoded
-        self._clip_skip = clip_skip
+        self._clip_skip, self._chunks = clip_skip, chunks
         self._device = device
         self._known: OrderedDict[str, Conditioning] = OrderedDict()
         self._held = 0
@@ -104,7 +99,7 @@ class TextStates:
     def _one(self, caption: str) -> Conditioning:
         known = self._known.get(caption)
         if known is None:
-            answer = self._encoded.text(caption, self._clip_skip)
+            answer = self._encoded.text(caption, self._clip_skip, self._chunks)
             known = {name: tensor.to(self._device, non_blocking=True) for name, tensor in answer.items()}
             self._known[caption] = known
             self._held += _bytes(known)

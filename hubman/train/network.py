@@ -172,6 +172,17 @@ class Network:
             if up is None or (suffix == "lora_up.weight") == up
         ]
 
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """Within it the model is the base model itself."""
+        for adapter in self.layers.values():
+            adapter.layer.enable_adapters(False)
+        try:
+            yield
+        finally:
+            for adapter in self.layers.values():
+                adapter.layer.enable_adapters(True)
+
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The trained tensors by their names in a file, in the order of the keys."""
         for key, adapter in self.layers.items():
