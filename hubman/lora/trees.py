@@ -1,7 +1,4 @@
-"""The modules of well-known base models, from their configurations alone: no weights are needed to name them.
-
-Sizes: the configurations that Stability AI and RunwayML publish with SD 1.5, SD 2.1 and SDXL 1.0.
-"""
+"""The modules of well-known base models, from their shipped configurations alone: no weights are needed to name them."""
 
 from __future__ import annotations
 
@@ -12,28 +9,10 @@ import torch
 from torch import nn
 
 from hubman.lora.keys import Site
+from hubman.train.architectures.layouts import LAYOUTS
 from registry.errors import HubError
 
-_UNETS: dict[str, dict[str, object]] = {
-    "sd1": {"cross_attention_dim": 768, "attention_head_dim": 8},
-    "sd2": {"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True},
-    "sdxl": {
-        "block_out_channels": (320, 640, 1280),
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        "cross_attention_dim": 2048,
-        "transformer_layers_per_block": (1, 2, 10),
-        "attention_head_dim": (5, 10, 20),
-        "use_linear_projection": True,
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 256,
-        "projection_class_embeddings_input_dim": 2816,
-    },
-}
-_CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
-_CLIP_H = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16}
-_CLIP_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20}
-_ENCODERS = {"sd1": (_CLIP_L,), "sd2": (_CLIP_H,), "sdxl": (_CLIP_L, _CLIP_G)}
+_LAYOUTS = {"sd1": "sd15", "sd2": "sd2", "sdxl": "sdxl"}
 
 
 @cache
@@ -42,13 +21,16 @@ def sites_of_architecture(architecture: str) -> tuple[Site, ...]:
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    if architecture not in _UNETS:
+    if architecture not in _LAYOUTS:
         raise HubError(f"the modules of {architecture or 'an unknown base'} are not known", "name a base with --base")
+    layout = LAYOUTS / _LAYOUTS[architecture]
     with torch.device("meta"):
-        roots: dict[str, nn.Module] = {"unet": UNet2DConditionModel(**_UNETS[architecture])}
-        for number, sizes in enumerate(_ENCODERS[architecture]):
-            kind = CLIPTextModelWithProjection if number else CLIPTextModel
-            roots[f"text_encoder_{number + 1}" if number else "text_encoder"] = kind(CLIPTextConfig(**sizes))
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(str(layout / "unet")))
+        roots: dict[str, nn.Module] = {"unet": unet}
+        for component in ("text_encoder", "text_encoder_2"):
+            if (layout / component).is_dir():
+                kind = CLIPTextModel if component == "text_encoder" else CLIPTextModelWithProjection
+                roots[component] = kind(CLIPTextConfig.from_pretrained(str(layout / component)))
     return tuple(site for component, root in roots.items() for site in sites(component, root))
 
 
