@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hubman.train.batches import BatchPlan
+from hubman.train.batches import BatchPlan, keyed_seed
 from hubman.train.checkpoint import Checkpoint, network_part, restore
 from hubman.train.ema import Ema
 from hubman.train.material import Item
@@ -27,7 +27,8 @@ class Learner:
         self, recipe: Recipe, network: Network, objective: Objective, items: Sequence[Item], device: torch.device
     ) -> None:
         self._recipe, self._network, self._objective, self._items = recipe, network, objective, items
-        self.plan = BatchPlan([item.size for item in items], recipe.length.batch, recipe.seed)
+        sizes, repeats = [item.size for item in items], [item.repeats for item in items]
+        self.plan = BatchPlan(sizes, recipe.length.batch, recipe.seed, repeats)
         self._optimizer = optimizer_for(network, recipe, device)
         self._ema = Ema(network.parameters(), recipe.network.ema) if recipe.network.ema else None
 
@@ -51,8 +52,9 @@ class Learner:
         """One optimizer step (``step`` counts from 0); its mean loss, on the device."""
         losses = []
         for items, batch, pass_ in self.batches(step):
-            loss = self._objective.loss(items, batch, pass_)
-            (loss / self._recipe.length.accumulate).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            with self._network.dropping(keyed_seed(self._recipe.seed, "dropout", batch)):
+                loss = self._objective.loss(items, batch, pass_)
+                (loss / self._recipe.length.accumulate).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             losses.append(loss.detach())
         rate = rate_at(step, self._recipe)
         for group in self._optimizer.param_groups:
@@ -60,6 +62,7 @@ class Learner:
         if self._recipe.optimizer.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.max_grad_norm)
         self._optimizer.step()
+        self._network.limit_norms(self._recipe.network.max_norm)
         self._optimizer.zero_grad(set_to_none=True)
         if self._ema:
             self._ema.update(step)

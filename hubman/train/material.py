@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from hubman.progress import Progress, Report
 from hubman.train.architectures.base import Conditioning, Framing, Latent, stack
-from hubman.train.buckets import BucketRules, Size, cut, cut_to, fit
+from hubman.train.buckets import Size
 from hubman.train.captions import compose
 from hubman.train.dataset import Dataset, DatasetImage
 from hubman.train.encoded import Encoded
-from hubman.train.pictures import load_rgb
+from hubman.train.masks import has_mask, load_mask
 from hubman.train.recipe import Recipe
+from hubman.train.views import View, views
 from registry.errors import HubError
 
 MOST_BYTES = 1 << 30
@@ -27,15 +26,17 @@ MOST_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Item:
-    """One image as it is trained, possibly mirrored."""
+    """One image as it is trained: cut to a bucket, possibly mirrored."""
 
     name: str
     pixels: str
-    """SHA-256 of the image's pixels, marked when mirrored: the key of its validation noise."""
+    """SHA-256 of the image's pixels, marked when mirrored or not cut at the centre: the key of its validation noise."""
     caption: str
     size: Size
     framing: Framing
     latent: Latent
+    repeats: int = 1
+    """How often it is shown in a pass."""
     mask: Tensor | None = None
     """How much each pixel counts, ``[h, w]`` in 0..1; None where all count alike."""
 
@@ -53,35 +54,25 @@ def encode_items(dataset: Dataset, encoded: Encoded, recipe: Recipe, report: Rep
 
     What an earlier run encoded is taken from the disk, and its picture is not even decoded.
     """
-    rules = BucketRules(
-        recipe.resolution, recipe.images.bucket_low, recipe.images.bucket_high, recipe.images.bucket_step
-    )
     images = training_images(dataset)
     items = []
     for done, image in enumerate(images, 1):
-        whole = (image.picture.width, image.picture.height)
-        size = cut(whole, rules).bucket
         caption = compose(image.caption or "", recipe.trigger)
-        framing = Framing.of(whole, size)
-        pixels = image.picture.pixels
-        items.append(
-            Item(image.name, pixels, caption, size, framing, encoded.latent(pixels, size, partial(_cut, image, size)))
-        )
-        if recipe.images.flip:
-            pixels = f"{pixels}:mirrored"
-            latent = encoded.latent(pixels, size, partial(_cut_mirrored, image, size))
-            items.append(Item(image.name, pixels, caption, size, framing, latent))
+        for view in views(image, recipe.images):
+            size = view.cut.bucket
+            framing = Framing(view.cut.original, view.cut.top_left, size)
+            latent = encoded.latent(view.pixels, size, view.picture)
+            mask = _mask(view, recipe) if recipe.loss.masked else None
+            items.append(Item(image.name, view.pixels, caption, size, framing, latent, view.repeats, mask))
         report(Progress(stage="encode images", done=done, total=len(images), unit="images"))
     return items
 
 
-def _cut(image: DatasetImage, size: Size) -> Image.Image:
-    picture = load_rgb(image.path)
-    return fit(picture, cut_to(picture.size, size))
-
-
-def _cut_mirrored(image: DatasetImage, size: Size) -> Image.Image:
-    return ImageOps.mirror(_cut(image, size))
+def _mask(view: View, recipe: Recipe) -> Tensor | None:
+    if not has_mask(view.image, recipe.images.masks):
+        return None
+    mask = load_mask(view.image, view.cut, recipe.images.masks)
+    return mask.flip(1) if view.mirrored else mask
 
 
 class TextStates:

@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from hubman import config
 from hubman.progress import Progress, Report
 from hubman.train.files import write_atomically
 from hubman.train.mask_files import Mask, measure_mask
@@ -40,10 +39,10 @@ class Cache(msgspec.Struct, frozen=True):
     masks: dict[str, Known[Mask]] = {}
 
 
-def cache_file(folder: Path) -> Path:
-    """Where the measurements of the set in ``folder`` are kept: in hubman's home, since a set may be read-only."""
+def cache_file(home: Path, folder: Path) -> Path:
+    """Where the measurements of the set in ``folder`` are kept: below hubman's home, since a set may be read-only."""
     name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:24]
-    return config.home() / "datasets" / f"{name}.json"
+    return home / "cache" / "datasets" / f"{name}.json"
 
 
 def measure_all(

@@ -51,8 +51,8 @@ KNOWN: dict[str, _Known] = {
 }
 
 STUCK = 1e-6
-"""A Prodigy whose estimate is no larger than this after :data:`STUCK_SHARE` of the steps does not learn."""
-STUCK_SHARE = 0.05
+"""A Prodigy whose estimate is no larger than this after 5 % of the steps, but at least 10, does not learn."""
+STUCK_SHARE, STUCK_STEPS = 0.05, 10
 
 
 def class_path(name: str) -> str:
@@ -97,7 +97,7 @@ def estimate(optimizer: torch.optim.Optimizer) -> float | None:
 def is_stuck(optimizer: torch.optim.Optimizer, step: int, steps: int) -> bool:
     """Whether the estimate should have risen by ``step`` of ``steps`` and has not."""
     found = estimate(optimizer)
-    if found is None or step < STUCK_SHARE * steps:
+    if found is None or step < max(STUCK_SHARE * steps, STUCK_STEPS):
         return False
     return found <= max(STUCK, float(optimizer.param_groups[0]["d0"]))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from torch import Tensor
+if TYPE_CHECKING:
+    # What is edited before a run is loaded without torch, and needs to know of predictions.
+    from torch import Tensor
 
 Prediction = Literal["epsilon", "v", "flow"]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,3 +81,8 @@ def test_several_clashes_are_counted() -> None:
     recipe = changed(PLAIN, {"prior.weight": 1.0, "loss.masked": True, "loss.min_snr_gamma": 5.0})
     with pytest.raises(UsageError, match=r"and 2 more"):
         refuse_clashes(recipe, "flow")
+
+
+def test_clashes_are_found_without_torch() -> None:
+    code = "import sys, hubman.train.clashes; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

@@ -90,16 +90,17 @@ def test_prodigy_tells_its_step_and_whether_it_is_stuck() -> None:
     problem = Problem()
     optimizer = problem.optimizer("prodigy", 1.0)
     assert estimate(optimizer) == pytest.approx(1e-6)
-    assert is_stuck(optimizer, step=5, steps=100)
-    assert not is_stuck(optimizer, step=4, steps=100)
+    assert is_stuck(optimizer, step=50, steps=1000)
+    assert not is_stuck(optimizer, step=49, steps=1000)
+    assert not is_stuck(optimizer, step=9, steps=20)
     problem.train(optimizer, 20)
     found = estimate(optimizer)
     assert found is not None
     assert found > 1e-5
-    assert not is_stuck(optimizer, step=5, steps=100)
+    assert not is_stuck(optimizer, step=50, steps=1000)
     others = [Problem().optimizer(name, 0.1) for name in ("adamw", "adafactor", "torch.optim.Adafactor")]
     assert [estimate(other) for other in others] == [None] * 3
-    assert not any(is_stuck(other, step=5, steps=5) for other in others)
+    assert not any(is_stuck(other, step=50, steps=50) for other in others)
 
 
 @pytest.mark.parametrize(

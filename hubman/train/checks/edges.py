@@ -21,14 +21,14 @@ FEWEST = 15
 """In smaller sets chance agrees as well."""
 DETAIL = 6
 """Of 255: fainter detail is the noise of compression."""
-COMMON = 0.4
+COMMON = 0.3
 """Share of the images, those of the other sign taken off, that must have the same detail at a place."""
 CHANCE = 3.5
 """Standard deviations that this must be away from what detail of random sign gives."""
 LEAST_CELLS = 6
 """Of the 512 of a strip: a smaller pattern is a speck, or chance."""
-CARRIES = 0.5
-"""Share of the pattern's cells, as above, where an image must have it to be told of."""
+CARRIES, SURELY_CARRIES = 0.6, 0.8
+"""Share of the pattern's cells, as above, where an image must have it to be told of; and to help to draw it anew."""
 EDGES = ("top", "bottom", "left", "right")
 
 _MIDDLE = 128
@@ -59,9 +59,9 @@ def watermarks(images: Sequence[DatasetImage]) -> Iterator[Finding]:
     if len(plain) < FEWEST:
         return
     detail = [fine_detail(image.picture.strips) for image in plain]
-    patterns = common_patterns(detail)
-    for image, own in zip(plain, detail, strict=True):
-        where = [EDGES[edge] for edge, pattern in patterns.items() if _carries(own[edge], pattern) >= CARRIES]
+    carriers = [set(_carriers([each[edge] for each in detail])) for edge in range(len(EDGES))]
+    for i, image in enumerate(plain):
+        where = [name for name, carrying in zip(EDGES, carriers, strict=True) if i in carrying]
         if where:
             said = " and ".join(where) + (" edges" if len(where) > 1 else " edge")
             sentence = f"may have a watermark, a signature or a caption along its {said}, as others have"
@@ -76,22 +76,27 @@ def fine_detail(strips: bytes) -> list[bytes]:
     return [Image.frombytes("L", (LONG, SHORT), piece).filter(_FINE).tobytes() for piece in pieces]
 
 
-def common_patterns(detail: Sequence[Sequence[bytes]]) -> dict[int, Pattern]:
-    """The pattern common to many of the images along each edge that has one, by the edge's number."""
-    found = {}
-    for edge in range(len(EDGES)):
-        lighter, darker = [0] * (LONG * SHORT), [0] * (LONG * SHORT)
-        for each in detail:
-            lighter = list(map(add, lighter, each[edge].translate(_LIGHTER)))
-            darker = list(map(add, darker, each[edge].translate(_DARKER)))
-        signs = {
-            cell: 1 if lighter[cell] > darker[cell] else -1
-            for cell in _inner_cells()
-            if _is_common(lighter[cell], darker[cell], len(detail))
-        }
-        if len(signs) >= LEAST_CELLS:
-            found[edge] = signs
-    return found
+def _carriers(strips: Sequence[bytes]) -> list[int]:
+    """Which of the strips have the pattern that is common to many of them, if there is one."""
+    pattern = common_pattern(strips)
+    sure = [strip for strip in strips if _carries(strip, pattern) >= SURELY_CARRIES]
+    # Drawn from those that have it, the pattern has more cells, and chance imitates it less.
+    pattern = common_pattern(sure) or pattern
+    return [i for i, strip in enumerate(strips) if _carries(strip, pattern) >= CARRIES]
+
+
+def common_pattern(strips: Sequence[bytes]) -> Pattern:
+    """The fine detail that many of the strips share; nothing where it is too little."""
+    lighter, darker = [0] * (LONG * SHORT), [0] * (LONG * SHORT)
+    for strip in strips:
+        lighter = list(map(add, lighter, strip.translate(_LIGHTER)))
+        darker = list(map(add, darker, strip.translate(_DARKER)))
+    signs = {
+        cell: 1 if lighter[cell] > darker[cell] else -1
+        for cell in _inner_cells()
+        if _is_common(lighter[cell], darker[cell], len(strips))
+    }
+    return signs if len(signs) >= LEAST_CELLS else {}
 
 
 def _is_common(lighter: int, darker: int, images: int) -> bool:
@@ -107,4 +112,4 @@ def _inner_cells() -> list[int]:
 def _carries(own: bytes, pattern: Pattern) -> float:
     """-1 to 1: the share of the pattern's cells where an image has the same detail, less that of the opposite."""
     signs = ((_LIGHTER[own[cell]] - _DARKER[own[cell]]) * sign for cell, sign in pattern.items())
-    return sum(signs) / len(pattern)
+    return sum(signs) / len(pattern) if pattern else 0.0

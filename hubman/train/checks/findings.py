@@ -44,4 +44,4 @@ def worth_leaving(findings: Iterable[Finding]) -> tuple[str, ...]:
 
 
 HARMFUL = frozenset({"damaged", "too-small", "duplicate", "near-duplicate", "blurred"})
-"""Codes of what is better left out than trained. Of duplicates the first one has no finding, so it stays."""
+"""Codes of what is better left out than trained. Of duplicates the best one has no finding, so it stays."""

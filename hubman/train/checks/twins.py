@@ -23,7 +23,7 @@ _BANDS = tuple((64 * i // (NEAR_BITS + 1), 64 * (i + 1) // (NEAR_BITS + 1)) for 
 
 
 def duplicates(images: Sequence[DatasetImage], alike: Iterable[tuple[str, str]] = ()) -> Iterator[Finding]:
-    """Every image but the first of each group; ``alike`` are pairs of pixel hashes that CLIP finds the same."""
+    """Every image but the largest of each group; ``alike`` are pairs of pixel hashes that CLIP finds the same."""
     first: dict[str, DatasetImage] = {}
     for image in images:
         original = first.setdefault(image.picture.pixels, image)
@@ -32,7 +32,8 @@ def duplicates(images: Sequence[DatasetImage], alike: Iterable[tuple[str, str]] 
             remedy = "leave it out: training uses it once in any case"
             yield Finding(image.name, "warn", "duplicate", sentence, remedy, (original.name,))
     for group in near_groups(list(first.values()), alike):
-        names = [image.name for image in group]
+        largest = sorted(group, key=lambda image: -image.picture.width * image.picture.height)
+        names = [image.name for image in largest]
         for name in names[1:]:
             sentence = f"looks almost the same as {names[0]}" + (f", like {len(names) - 2} more" * (len(names) > 2))
             others = tuple(other for other in names if other != name)
