@@ -13,6 +13,7 @@ import torch
 from diffusers import FluxTransformer2DModel, SD3Transformer2DModel, UNet2DConditionModel, ZImageTransformer2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from hubman.generate.pipeline import best_dtype
 from hubman.train.architectures import KINDS
 from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.detect import Detected, detect
@@ -58,7 +59,7 @@ def checkpoint(path: Path, shapes: dict[str, tuple[int, ...]], **metadata: str) 
             "z_image_turbo",
             {"noise_refiner.0.attention.qkv.weight": (9, 3), "cap_embedder.1.weight": (3, 3)},
             {},
-            "zimage",
+            "zimage_turbo",
             "zimage",
         ),
     ],
@@ -128,6 +129,14 @@ def test_a_folder_tells_its_family(
     tmp_path: Path, name: str, pipeline: str, configs: dict[str, Any], expected: Detected
 ) -> None:
     assert detect(folder(tmp_path / name, pipeline, **configs)) == expected
+
+
+def test_flow_models_are_drawn_in_bf16_where_fp16_overflows(tmp_path: Path) -> None:
+    flux = folder(tmp_path / "flux", "FluxPipeline", transformer={})
+    sdxl = folder(tmp_path / "sdxl", "StableDiffusionXLPipeline", unet={})
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert [best_dtype(base, cuda) for base in (flux, sdxl)] == [torch.bfloat16, torch.float16]
+    assert {best_dtype(base, cpu) for base in (flux, sdxl)} == {torch.float32}
 
 
 def test_the_shipped_base_is_known_by_its_width() -> None:

@@ -21,6 +21,9 @@ from registry.identify_base import SDXL_FAMILIES
 Kind = Literal["sd", "sdxl", "flux", "sd3", "zimage"]
 """An adapter; several families share one."""
 
+FLOW: frozenset[Kind] = frozenset({"flux", "sd3", "zimage"})
+"""Those that undo flow matching."""
+
 CHECKPOINTS = (".safetensors", ".sft")
 HINT = "choose a base of Stable Diffusion 1.x, 2.x, SDXL, FLUX.1, SD 3.5 or Z-Image"
 
@@ -86,7 +89,7 @@ def _of_folder(path: Path) -> Detected:
     kind = _PIPELINES.get(name)
     if kind is None:
         raise HubError(f"{path.name} is a {name}, which is of no known family", HINT)
-    if kind in ("flux", "sd3", "zimage"):
+    if kind in FLOW:
         sizes = _config(path / "transformer" / "config.json")
         if sizes.get("out_channels") not in (None, sizes.get("in_channels")):
             raise HubError(f"{path.name} is a base that is given pictures besides text", HINT)
@@ -94,7 +97,7 @@ def _of_folder(path: Path) -> Detected:
             return Detected("flux", kind, variant="dev" if sizes.get("guidance_embeds") else "schnell")
         if kind == "sd3":
             return Detected("sd35", kind, variant=str(sizes.get("num_layers", 18)))
-        return Detected("zimage", kind, variant=str(sizes.get("n_layers", 30)))
+        return Detected(_of_zimage(path.name), kind, variant=str(sizes.get("n_layers", 30)))
     unet, scheduler = (_config(path / part) for part in ("unet/config.json", "scheduler/scheduler_config.json"))
     if unet.get("in_channels") in (8, 9):
         raise HubError(f"{path.name} is a base for inpainting or editing", HINT)
@@ -126,6 +129,11 @@ def _of_sdxl(said: str) -> str:
     return next((name.lower() for pattern, name in SDXL_FAMILIES if re.search(pattern, said.lower())), "sdxl")
 
 
+def _of_zimage(said: str) -> str:
+    """Turbo, which is drawn in few steps without guidance, has the base's tensors."""
+    return "zimage_turbo" if "turbo" in said.lower() else "zimage"
+
+
 def _of_file(path: Path, header: Header) -> Detected:
     names = header.tensors.keys()
     stated = _stated(header.metadata)
@@ -138,7 +146,7 @@ def _of_file(path: Path, header: Header) -> Detected:
     if _any(header, "joint_blocks.0.x_block.attn.qkv.weight"):
         return Detected("sd35", "sd3", variant=_depth(header, "joint_blocks"))
     if _any(header, "noise_refiner.0.attention.qkv.weight") and _any(header, "cap_embedder.1.weight"):
-        return Detected("zimage", "zimage", variant=_depth(header, "layers"))
+        return Detected(_of_zimage(path.stem), "zimage", variant=_depth(header, "layers"))
     if _CROSS_ATTENTION not in names:
         raise HubError(f"{path.name} is not a checkpoint of a known family", HINT)
     _refuse_other_channels(path, header)
