@@ -13,7 +13,6 @@ from hubman.train.architectures.detect import Detected, Kind, companion, detect,
 from hubman.train.architectures.layouts import LAYOUTS
 from hubman.train.weights_digest import Source
 from registry.errors import DamagedFileError, HubError
-from registry.headers import read_header
 
 _CLASSES: Mapping[Kind, str] = {
     "sd": "StableDiffusionPipeline",
@@ -47,7 +46,6 @@ _TRANSFORMERS: Mapping[Kind, str] = {
     "sd3": "SD3Transformer2DModel",
     "zimage": "ZImageTransformer2DModel",
 }
-_STORED = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 
 class Parts:
@@ -93,13 +91,14 @@ class Parts:
         _be_quiet()
         try:
             if self._folder is None:
-                pipeline = _file(self.path, self.detected, self._dtype, given=given, layout=self._layout)
+                dtype = torch.float32 if component == "vae" else self._dtype
+                pipeline = _file(self.path, self.detected, dtype, given=given, layout=self._layout)
             elif component == self.denoiser_name and self.path.is_file():
                 transformer = _transformer(self.path, self._folder, self.detected.kind, self._dtype)
                 pipeline = _folder(self._folder, self.detected, self._dtype, given={**given, component: transformer})
             else:
                 pipeline = _folder(self._folder, self.detected, self._dtype, given=given)
-        except HubError:
+        except (HubError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # the loaders raise everything from KeyError to their own
             reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
@@ -162,13 +161,10 @@ def _file(path: Path, detected: Detected, dtype: torch.dtype, *, given: Mapping[
             f"{path.name} lacks the tokenizer of its long texts, whose licence lets nobody ship it with hubman",
             "put the folder of the whole model in diffusers' format beside it, or give that folder",
         )
-    # The VAE would lose precision in another dtype than the file's.
-    stored = {info.dtype for name, info in read_header(path).tensors.items() if "first_stage_model" in name}
-    kept = _STORED[stored.pop()] if len(stored) == 1 and stored <= _STORED.keys() else torch.float32
     pipeline = _class(detected.kind).from_single_file(
         str(path),
         config=str(layout or LAYOUTS / detected.layout),
-        dtype=torch.float32 if dtype == torch.float32 else kept,
+        dtype=dtype,
         local_files_only=True,
         **{
             **{name: value for name, value in _UNUSED[detected.kind].items() if name != "add_watermarker"},
