@@ -28,6 +28,7 @@ from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed
 from hubman.train.result import TrainResult
 from registry.errors import HubError, UsageError
+from registry.headers import read_header
 from tests.support.ldm_checkpoint import save_checkpoint
 from tests.support.original_transformer import save_transformer
 from tests.support.tiny_bases import MAKERS, make_tiny_flux, make_tiny_sdxl
@@ -174,6 +175,26 @@ def test_a_training_writes_a_file_that_the_engine_draws_the_samples_from(
     found, kept, before = (pixels(Image.open(path)) for path in (drawn.path, sample.path, plain.path))
     assert np.abs(found - kept).max() <= 1
     assert np.abs(found - before).max() > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "architecture", "module"),
+    [
+        ("sdxl", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora", "networks.lora"),
+        ("flux", "flux1", "flux-1-dev/lora", "networks.lora_flux"),
+        ("sd35", "3-5-medium", "stable-diffusion-3-5-medium/lora", "networks.lora_sd3"),
+        ("zimage", "zimage", "z-image/lora", "networks.lora_zimage"),
+    ],
+)
+def test_a_file_names_its_base_as_readers_expect(
+    trained: dict[str, tuple[Recipe, TrainResult]], name: str, version: str, architecture: str, module: str
+) -> None:
+    entries = read_header(trained[name][1].path).metadata
+    assert entries["ss_base_model_version"] == version
+    assert entries["modelspec.architecture"] == architecture
+    assert entries["ss_network_module"] == module
+    assert ("modelspec.prediction_type" in entries) == (name == "sdxl")
+    assert entries["ss_sd_model_name"] == name
 
 
 @pytest.mark.parametrize("name", FAMILIES)
