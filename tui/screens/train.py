@@ -246,6 +246,23 @@ class TrainScreen(HubScreen):
             Ask(f"caption of {image.name}", image.caption or "", hint="What the picture shows, in one line."), done
         )
 
+    def do_captions(self) -> None:
+        from tui.screens.captions import CaptionsScreen
+
+        dataset, line = self._dataset, self.query_one(ImageList).current
+        if dataset is None:
+            return
+        at = line.image.name if line is not None and line.image is not None else ""
+        recipe = self._draft.recipe if self._draft else None
+        screen = CaptionsScreen(
+            dataset.folder,
+            at=at,
+            trigger=recipe.trigger if recipe else "",
+            base=Path(recipe.base) if recipe else None,
+            most=recipe.captions.max_tokens if recipe else None,
+        )
+        self.app.push_screen(screen, lambda _: self._read_again())
+
     def _read_again(self) -> None:
         if self._dataset is not None:
             self.open_dataset(self._dataset.folder)
