@@ -20,14 +20,13 @@ from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report, silent
 from hubman.train import architectures
 from hubman.train.architectures.base import Architecture
-from hubman.train.caption_variation import variation_of
 from hubman.train.checkpoint import State, check_same, last_checkpoint, save_checkpoint
 from hubman.train.clashes import refuse_clashes
 from hubman.train.dataset import Dataset
 from hubman.train.encoded import Encoded
 from hubman.train.export import file_hashes, write_lora
 from hubman.train.learner import Learner
-from hubman.train.material import Item, TextStates, encode_items
+from hubman.train.material import TextStates, encode_items
 from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
 from hubman.train.network import Network
@@ -122,7 +121,7 @@ class _Run:
         encoded.trim()
         if encoded.problem:
             report(Progress(stage="encode images", message=f"nothing is kept for the next run: {encoded.problem}"))
-        self._prompts = _sample_prompts(recipe, self._items)
+        self._prompts = _sample_prompts(recipe, self._objective.plain_captions(self._items))
         self._validation: list[float] = []
         self._pending: list[tuple[Tensor, float | None]] = []
         self._reported = 0.0
@@ -280,7 +279,7 @@ class _Run:
         return Origin(
             recipe=self._recipe,
             identity=self._architecture.identity,
-            captions=[item.caption for item in self._items],
+            captions=self._objective.plain_captions(self._items),
             sizes=[item.size for item in self._items],
             dataset_fingerprint=self._dataset.fingerprint,
             batches_per_pass=self._learner.plan.batches_per_pass,
@@ -306,9 +305,7 @@ def _network(architecture: Architecture, recipe: Recipe) -> Network:
     return make_network(targets, recipe)
 
 
-def _sample_prompts(recipe: Recipe, items: list[Item]) -> tuple[str, ...]:
+def _sample_prompts(recipe: Recipe, captions: list[str]) -> tuple[str, ...]:
     if recipe.watch.sample_prompts:
         return recipe.watch.sample_prompts
-    variation = variation_of(recipe.captions)
-    captions = (variation.plain(item.caption) for item in items)
     return tuple(dict.fromkeys(caption for caption in captions if caption))[:2]

@@ -176,12 +176,12 @@ class Network:
     def disabled(self) -> Iterator[None]:
         """Within it the model is the base model itself."""
         for adapter in self.layers.values():
-            adapter.layer.enable_adapters(False)
+            adapter.layer.enable_adapters(enabled=False)
         try:
             yield
         finally:
             for adapter in self.layers.values():
-                adapter.layer.enable_adapters(True)
+                adapter.layer.enable_adapters(enabled=True)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The trained tensors by their names in a file, in the order of the keys."""
