@@ -19,6 +19,8 @@ from hubman.train.optimizers import estimate, is_stuck
 from hubman.train.rates import optimizer_for, rate_at
 from hubman.train.recipe import Recipe
 
+MOST_STEPS = 50_000
+
 
 class Learner:
     """Takes the steps of a recipe. All that is random in one follows from the seed and its number."""
@@ -39,9 +41,12 @@ class Learner:
             yield [self._items[i] for i in self.plan.at(batch)], batch, batch // self.plan.batches_per_pass
 
     def readings(self, most: int) -> set[str] | None:
-        """Every caption as it will be read in the run; None if there are more than ``most``."""
+        """Every caption as it will be read in the run; None if there are more than ``most``.
+
+        Of a very long run the first :data:`MOST_STEPS` steps are looked at: what comes up after them is rare.
+        """
         found = set(self._objective.fixed_readings(self._items))
-        for step in range(self._recipe.length.steps):
+        for step in range(min(self._recipe.length.steps, MOST_STEPS)):
             for items, batch, pass_ in self.batches(step):
                 found.update(self._objective.readings(items, batch, pass_))
             if len(found) > most:
