@@ -50,6 +50,10 @@ class Site:
     component: str
     path: str
     shape: tuple[int, ...]
+    of: Site | None = None
+    """The fused layer of which this is a part: files may split what the model has in one."""
+    first_row: int = 0
+    """Where it begins there."""
 
     @property
     def is_conv(self) -> bool:
