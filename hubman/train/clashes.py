@@ -117,6 +117,24 @@ def _optimizer(recipe: Recipe, _: Prediction | None) -> Iterator[Clash]:
         )
 
 
+def _network(recipe: Recipe, _: Prediction | None) -> Iterator[Clash]:
+    settings = recipe.network
+    dropouts = {
+        "dropout": settings.dropout,
+        "rank_dropout": settings.rank_dropout,
+        "module_dropout": settings.module_dropout,
+    }
+    used = tuple(f"network.{name}" for name, share in dropouts.items() if share)
+    if settings.type == "dora" and settings.dora_axis == "output" and used:
+        yield Clash(
+            (*used, "network.dora_axis"),
+            "a DoRA along the output axis knows no dropouts",
+            f"set {' and '.join(used)} to 0, or network.dora_axis to input",
+        )
+    if settings.type == "lora" and recipe.file.bake_rank:
+        yield Clash(("file.bake_rank", "network.type"), "a LoRA needs no baking", "set file.bake_rank to 0")
+
+
 def _prior_and_masks(recipe: Recipe, _: Prediction | None) -> Iterator[Clash]:
     if recipe.prior.weight and not recipe.prior.caption.strip():
         yield Clash(
@@ -135,5 +153,6 @@ _RULES: tuple[Callable[[Recipe, Prediction | None], Iterator[Clash]], ...] = (
     _weights,
     _noise,
     _optimizer,
+    _network,
     _prior_and_masks,
 )

@@ -69,7 +69,7 @@ def tag_frequency(captions: Sequence[str], trigger: str) -> dict[str, int]:
 def network(recipe: Recipe) -> dict[str, object]:
     """What the file holds: ``networks.lora`` for plain LoRA, else LyCORIS' names."""
     settings = recipe.network
-    baked = recipe.file.bake_rank if settings.type == "dora" else 0
+    baked = recipe.file.bake_rank
     return {
         "ss_network_module": "networks.lora" if settings.type == "lora" or baked else "lycoris.kohya",
         "ss_network_dim": baked or settings.rank,

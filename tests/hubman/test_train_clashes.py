@@ -37,6 +37,12 @@ PRODIGY = {"optimizer.name": "prodigy", "optimizer.unet_lr": 1.0}
         (None, {**PRODIGY, "optimizer.unet_lr": 1e-4}, "optimizer.unet_lr"),
         (None, {**PRODIGY, "optimizer.text_lr": 0.5}, "optimizer.text_lr"),
         (None, {**PRODIGY, "optimizer.lora_plus": 4.0}, "optimizer.lora_plus"),
+        (
+            None,
+            {"network.type": "dora", "network.dora_axis": "output", "network.rank_dropout": 0.1},
+            "network.rank_dropout",
+        ),
+        (None, {"file.bake_rank": 8}, "file.bake_rank"),
         (None, {"prior.weight": 1.0}, "prior.caption"),
         (None, {"loss.masked": True}, "loss.masked"),
     ],
