@@ -8,13 +8,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import msgspec
-
 from hubman import tinybase
 from hubman.tinybase.drawing import draw, random_scene
 from hubman.tinybase.styles import STYLES
 from hubman.train.presets import preset
 from hubman.train.recipe import write_recipe
+from hubman.train.recipe_fields import changed
 from hubman.train.run import run_training
 
 IMAGES = 40
@@ -35,7 +34,10 @@ def main() -> None:
         recipe = preset(
             "style", "tiny", IMAGES, base=str(tinybase.MODEL), dataset=str(folder), output=tinybase.SAMPLE_LORA.stem
         )
-        recipe = msgspec.structs.replace(recipe, trigger="hatchwork", rank=args.rank, alpha=float(args.rank), seed=5)
+        recipe = changed(
+            recipe,
+            {"trigger": "hatchwork", "network.rank": args.rank, "network.alpha": float(args.rank), "seed": 5},
+        )
         write_recipe(folder / "recipe.toml", recipe)
         result = run_training(folder / "recipe.toml", folder / "run")
         shutil.copyfile(result.path, args.out)

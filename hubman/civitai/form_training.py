@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
+from hubman.train.recipe_versions import upgraded
+from registry.errors import UsageError
 from registry.records import FileRow, RunRow
 from registry.training_settings import training_settings
 
@@ -20,7 +22,7 @@ def settings(run: RunRow | None, file: FileRow) -> tuple[dict[str, Any], dict[st
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    recorded: dict[str, object] = {} if run is None else {**run.recipe, "steps": run.steps}
+    recorded: dict[str, object] = {} if run is None else {**_recorded(run), "steps": run.steps}
     for name, (low, high) in _RANGES.items():
         told = [(file.metadata.get(entry), "header") for entry in _ENTRIES[name]] + [(recorded.get(name), "training")]
         for value, source in told:
@@ -34,13 +36,13 @@ def settings(run: RunRow | None, file: FileRow) -> tuple[dict[str, Any], dict[st
 def facts(run: RunRow | None, file: FileRow) -> dict[str, str]:
     """``images rank alpha network resolution batch learning_rate checkpoint``, those that are known, to be printed."""
     rows = {row.name: row.value for row in training_settings(file.metadata)}
-    recipe = run.recipe if run is not None else {}
+    recipe = _recorded(run) if run is not None else {}
     known = {
         "images": rows.get("images") or rows.get("images with repeats", ""),
         "rank": str(file.rank or ""),
         "alpha": "" if file.alpha is None else f"{file.alpha:g}",
         "network": _network(file),
-        "resolution": _told(recipe.get("resolution")) or rows.get("resolution", ""),
+        "resolution": _sides(recipe.get("resolutions")) or rows.get("resolution", ""),
         "batch": _told(recipe.get("batch")) or rows.get("batch size", ""),
         "learning_rate": _told(recipe.get("unet_lr")) or rows.get("learning rate", ""),
         # What a trainer writes may be a path of the machine that it ran on.
@@ -48,6 +50,20 @@ def facts(run: RunRow | None, file: FileRow) -> dict[str, str]:
     }
     is_trained = run is not None or "ss_steps" in file.metadata or "training_info" in file.metadata
     return {name: value for name, value in known.items() if value} if is_trained else {}
+
+
+def _recorded(run: RunRow) -> dict[str, object]:
+    """The fields of a run's recipe by their own names, without their sections; nothing of one that can't be read."""
+    try:
+        recipe = upgraded(run.recipe)
+    except UsageError:
+        return {}
+    sections = [value for value in recipe.values() if isinstance(value, dict)]
+    return {name: value for section in sections for name, value in section.items()}
+
+
+def _sides(value: object) -> str:
+    return ", ".join(filter(None, map(_told, value))) if isinstance(value, list | tuple) else ""
 
 
 def _network(file: FileRow) -> str:

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import sys
+from typing import Any
 
 import click
 import msgspec
@@ -189,3 +190,13 @@ def _disk() -> Finding:
     nearest = next(folder for folder in (config.home(), *config.home().parents) if folder.exists())
     free = shutil.disk_usage(nearest).free
     return "disk", free > 2_000_000_000, f"{output.size(free)} free"
+
+
+def run(kind: str, title: str, request: dict[str, Any]) -> Job:
+    """Start a job, watch it to its end, and return it. Raises :class:`HubError` unless it is done."""
+    with open_registry() as registry:
+        job = store.start(registry, kind, title, request)
+    ended = follow(job)
+    if ended.state != "done":
+        conclude(ended)
+    return ended

@@ -16,7 +16,7 @@ from torch import Tensor
 from hubman.train.files import write_atomically
 from hubman.train.metadata import Origin, metadata
 from hubman.train.network import Network
-from hubman.train.recipe import FileDtype
+from hubman.train.settings.run import FileDtype
 from registry.errors import DamagedFileError, HubError
 
 DTYPES: dict[FileDtype, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -42,7 +42,7 @@ def write_lora(path: Path, network: Network, origin: Origin) -> Written:
 
     Raises HubError for non-finite values (nothing is written then), DamagedFileError if the disk gives back others.
     """
-    dtype = origin.recipe.file_dtype
+    dtype = origin.recipe.file.dtype
     content = serialise(_tensors(network, DTYPES[dtype]), metadata(origin))
     write_atomically(path, content)
     _read_back(path, network, dtype)

@@ -66,12 +66,12 @@ def train(
     if step == 0:
         run.look_back(0, 0, metrics)
     run.start_clock()
-    while step < recipe.steps:
+    while step < recipe.length.steps:
         run.step(step)
         step += 1
         epoch = ends.index(step) + 1 if step in ends else 0
         stopping = should_stop()
-        keeping = epoch or stopping or (recipe.save_every and step % recipe.save_every == 0)
+        keeping = epoch or stopping or (recipe.watch.save_every and step % recipe.watch.save_every == 0)
         if keeping or run.report_due():
             run.flush(step, metrics)
         if keeping:
@@ -81,8 +81,10 @@ def train(
                 run.write(step, epoch)
             run.save(step)
             run.start_clock()
-        if stopping and step < recipe.steps:
-            raise CancelledError(f"stopped after {step} of {recipe.steps} steps", "resume it to go on from there")
+        if stopping and step < recipe.length.steps:
+            raise CancelledError(
+                f"stopped after {step} of {recipe.length.steps} steps", "resume it to go on from there"
+            )
     return run.result(metrics)
 
 
@@ -95,17 +97,17 @@ class _Run:
         device = pick_device()
         report(Progress(stage="load base"))
         self._architecture: Architecture = architectures.load(recipe, device)
-        encoded = Encoded(self._architecture, cache, recipe.dtype)
+        encoded = Encoded(self._architecture, cache, recipe.machine.dtype)
         self._items = encode_items(dataset, encoded, recipe, report)
         self._architecture.release("image")
-        texts = TextStates(encoded, recipe.clip_skip, device)
-        if not recipe.text_lr:
-            texts.prepare([*(item.caption for item in self._items), *([""] if recipe.caption_dropout else [])], report)
+        texts = TextStates(encoded, recipe.captions.clip_skip, device)
+        if not recipe.optimizer.text_lr:
+            texts.prepare([*(item.caption for item in self._items), *([""] if recipe.captions.dropout else [])], report)
             self._architecture.release("text")
         encoded.trim()
         if encoded.problem:
             report(Progress(stage="encode images", message=f"nothing is kept for the next run: {encoded.problem}"))
-        self._plan = BatchPlan([item.size for item in self._items], recipe.batch, recipe.seed)
+        self._plan = BatchPlan([item.size for item in self._items], recipe.length.batch, recipe.seed)
         self._network = _network(self._architecture, recipe)
         self._optimizer = make_optimizer(self._network, recipe, device)
         self._objective = Objective(self._architecture, recipe, texts)
@@ -135,7 +137,7 @@ class _Run:
         self._seconds = self._resumed_seconds = state.seconds
         self._resumed_at = state.step
         self._validation = list(state.validation)
-        self._report(Progress(stage="resume", done=state.step, total=self._recipe.steps, unit="steps"))
+        self._report(Progress(stage="resume", done=state.step, total=self._recipe.length.steps, unit="steps"))
         return state.step
 
     def step(self, step: int) -> None:
@@ -145,8 +147,8 @@ class _Run:
         for group in self._optimizer.param_groups:
             group["lr"] = group["base_lr"] * rate
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        if self._recipe.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.max_grad_norm)
+        if self._recipe.optimizer.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.max_grad_norm)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._pending.append(loss.detach())
@@ -160,7 +162,11 @@ class _Run:
         self._pending.clear()
         first = step - len(losses)
         lines = [
-            {"step": first + i + 1, "loss": loss, "lr": rate_at(first + i, self._recipe) * self._recipe.unet_lr}
+            {
+                "step": first + i + 1,
+                "loss": loss,
+                "lr": rate_at(first + i, self._recipe) * self._recipe.optimizer.unet_lr,
+            }
             for i, loss in enumerate(losses)
         ]
         for line in lines:
@@ -170,8 +176,8 @@ class _Run:
         metrics.add(lines)
         self._reported = time.monotonic()
         pace = (self._elapsed() - self._resumed_seconds) / (step - self._resumed_at)
-        data = {**lines[-1], "losses": losses, "eta": round(pace * (self._recipe.steps - step), 1)}
-        self._report(Progress(stage="train", done=step, total=self._recipe.steps, unit="steps", data=data))
+        data = {**lines[-1], "losses": losses, "eta": round(pace * (self._recipe.length.steps - step), 1)}
+        self._report(Progress(stage="train", done=step, total=self._recipe.length.steps, unit="steps", data=data))
 
     def look_back(self, step: int, epoch: int, metrics: Metrics) -> None:
         """Draw the samples and measure the loss at fixed noise."""
@@ -184,10 +190,10 @@ class _Run:
                 seed=recipe.seed + i,
                 width=side,
                 height=side,
-                steps=recipe.sample_steps,
-                cfg=recipe.sample_guidance,
+                steps=recipe.watch.sample_steps,
+                cfg=recipe.watch.sample_guidance,
                 sampler="DPM++ 2M",
-                clip_skip=recipe.clip_skip,
+                clip_skip=recipe.captions.clip_skip,
             )
             picture = self._architecture.draw(request)
             path = self.folder.sample(epoch, i)
@@ -195,7 +201,7 @@ class _Run:
             picture.save(path)
             data = {"image": str(path), "epoch": epoch, "prompt": prompt}
             self._report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
-        if recipe.validation_images:
+        if recipe.watch.validation_images:
             loss = self._objective.validate(self._items)
             self._validation.append(loss)
             metrics.add([{"step": step, "epoch": epoch, "validation": loss}])
@@ -203,7 +209,7 @@ class _Run:
 
     def write(self, step: int, epoch: int) -> None:
         """Write the LoRA as it is after ``epoch``, unless that is the final one."""
-        if epoch < self._recipe.epochs:
+        if epoch < self._recipe.length.epochs:
             write_lora(self.folder.epoch(epoch), self._network, self._origin(step, epoch))
 
     def save(self, step: int) -> None:
@@ -224,7 +230,7 @@ class _Run:
         """Write the final LoRA and say what came of the training."""
         recipe, identity = self._recipe, self._architecture.identity
         seconds = self._elapsed()
-        written = write_lora(self.folder.lora, self._network, self._origin(recipe.steps, recipe.epochs))
+        written = write_lora(self.folder.lora, self._network, self._origin(recipe.length.steps, recipe.length.epochs))
         idle = "the LoRA changes nothing: its weights are still zero; train longer or at a higher rate"
         return TrainResult(
             path=written.path,
@@ -232,7 +238,7 @@ class _Run:
             size=written.size,
             modules=written.modules,
             delta_norm=written.delta_norm,
-            steps=recipe.steps,
+            steps=recipe.length.steps,
             seconds=round(seconds, 3),
             final_loss=metrics.final_loss(),
             validation=tuple(self._validation),
@@ -244,7 +250,7 @@ class _Run:
             base_name=identity.name,
             base_model_version=identity.base_model_version,
             trigger=recipe.trigger,
-            strength=recipe.strength,
+            strength=recipe.file.strength,
             recipe=recipe,
             warnings=() if written.delta_norm else (idle,),
         )
@@ -286,16 +292,16 @@ def pick_device() -> torch.device:
 
 def _network(architecture: Architecture, recipe: Recipe) -> Network:
     return Network(
-        architecture.targets(conv=recipe.conv_rank > 0, text=recipe.text_lr > 0),
-        rank=recipe.rank,
-        alpha=recipe.alpha,
-        conv_rank=recipe.conv_rank,
-        conv_alpha=recipe.conv_alpha,
+        architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.text_lr > 0),
+        rank=recipe.network.rank,
+        alpha=recipe.network.alpha,
+        conv_rank=recipe.network.conv_rank,
+        conv_alpha=recipe.network.conv_alpha,
         seed=keyed_seed(recipe.seed, "network"),
     )
 
 
 def _sample_prompts(recipe: Recipe, items: list[Item]) -> tuple[str, ...]:
-    if recipe.sample_prompts:
-        return recipe.sample_prompts
+    if recipe.watch.sample_prompts:
+        return recipe.watch.sample_prompts
     return tuple(dict.fromkeys(item.caption for item in items if item.caption))[:2]

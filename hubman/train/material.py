@@ -50,7 +50,9 @@ def encode_items(dataset: Dataset, encoded: Encoded, recipe: Recipe, report: Rep
 
     What an earlier run encoded is taken from the disk, and its picture is not even decoded.
     """
-    buckets = BucketRules(recipe.resolution, recipe.bucket_low, recipe.bucket_high, recipe.bucket_step).sizes()
+    buckets = BucketRules(
+        recipe.resolution, recipe.images.bucket_low, recipe.images.bucket_high, recipe.images.bucket_step
+    ).sizes()
     images = training_images(dataset)
     items = []
     for done, image in enumerate(images, 1):
@@ -62,7 +64,7 @@ def encode_items(dataset: Dataset, encoded: Encoded, recipe: Recipe, report: Rep
         items.append(
             Item(image.name, pixels, caption, size, framing, encoded.latent(pixels, size, partial(_cut, image, size)))
         )
-        if recipe.flip:
+        if recipe.images.flip:
             pixels = f"{pixels}:mirrored"
             latent = encoded.latent(pixels, size, partial(_cut_mirrored, image, size))
             items.append(Item(image.name, pixels, caption, size, framing, latent))

@@ -77,14 +77,18 @@ def _identity(origin: Origin) -> dict[str, object]:
         "ss_base_model_version": identity.base_model_version,
         "ss_v2": identity.v2,
         "ss_sd_model_name": identity.name,
-        "ss_clip_skip": recipe.clip_skip,
+        "ss_clip_skip": recipe.captions.clip_skip,
         "ss_max_token_length": None,
         "ss_network_module": "networks.lora",
-        "ss_network_dim": recipe.rank,
-        "ss_network_alpha": recipe.alpha,
+        "ss_network_dim": recipe.network.rank,
+        "ss_network_alpha": recipe.network.alpha,
         "ss_network_dropout": None,
     }
-    conv = {"conv_dim": str(recipe.conv_rank), "conv_alpha": str(recipe.conv_alpha)} if recipe.conv_rank else {}
+    conv = (
+        {"conv_dim": str(recipe.network.conv_rank), "conv_alpha": str(recipe.network.conv_alpha)}
+        if recipe.network.conv_rank
+        else {}
+    )
     entries["ss_network_args"] = json.dumps(conv)
     if origin.base_hashes:
         entries["ss_sd_model_hash"], entries["ss_new_sd_model_hash"] = origin.base_hashes
@@ -93,31 +97,31 @@ def _identity(origin: Origin) -> dict[str, object]:
 
 def _training(recipe: Recipe, origin: Origin) -> dict[str, object]:
     return {
-        "ss_learning_rate": recipe.unet_lr,
-        "ss_unet_lr": recipe.unet_lr,
-        "ss_text_encoder_lr": recipe.text_lr,
-        "ss_lr_scheduler": recipe.schedule,
-        "ss_lr_warmup_steps": round(recipe.warmup * recipe.steps),
-        "ss_optimizer": f"{OPTIMIZER}(weight_decay={recipe.weight_decay})",
-        "ss_max_grad_norm": recipe.max_grad_norm,
+        "ss_learning_rate": recipe.optimizer.unet_lr,
+        "ss_unet_lr": recipe.optimizer.unet_lr,
+        "ss_text_encoder_lr": recipe.optimizer.text_lr,
+        "ss_lr_scheduler": recipe.schedule.shape,
+        "ss_lr_warmup_steps": round(recipe.schedule.warmup * recipe.length.steps),
+        "ss_optimizer": f"{OPTIMIZER}(weight_decay={recipe.optimizer.weight_decay})",
+        "ss_max_grad_norm": recipe.optimizer.max_grad_norm,
         "ss_num_batches_per_epoch": origin.batches_per_pass * _repeats(origin),
-        "ss_num_epochs": recipe.epochs,
+        "ss_num_epochs": recipe.length.epochs,
         "ss_epoch": origin.epoch,
         "ss_steps": origin.step,
-        "ss_max_train_steps": recipe.steps,
+        "ss_max_train_steps": recipe.length.steps,
         "ss_gradient_accumulation_steps": 1,
         "ss_seed": recipe.seed,
-        "ss_mixed_precision": "bf16" if recipe.dtype == "bf16" else "no",
+        "ss_mixed_precision": "bf16" if recipe.machine.dtype == "bf16" else "no",
         "ss_cache_latents": True,
-        "ss_noise_offset": recipe.noise_offset or None,
-        "ss_min_snr_gamma": recipe.min_snr_gamma or None,
+        "ss_noise_offset": recipe.noise.offset or None,
+        "ss_min_snr_gamma": recipe.loss.min_snr_gamma or None,
         "ss_loss_type": "l2",
         "ss_prior_loss_weight": 1.0,
-        "ss_caption_dropout_rate": recipe.caption_dropout,
+        "ss_caption_dropout_rate": recipe.captions.dropout,
         "ss_caption_dropout_every_n_epochs": 0,
         "ss_caption_tag_dropout_rate": 0.0,
-        "ss_shuffle_caption": recipe.shuffle_captions,
-        "ss_keep_tokens": recipe.keep_tokens,
+        "ss_shuffle_caption": recipe.captions.shuffle,
+        "ss_keep_tokens": recipe.captions.keep_tokens,
     }
 
 
@@ -135,23 +139,23 @@ def _data(origin: Origin) -> dict[str, object]:
         "img_count": count,
         "num_repeats": repeats,
         "color_aug": False,
-        "flip_aug": recipe.flip,
+        "flip_aug": recipe.images.flip,
         "random_crop": False,
-        "shuffle_caption": recipe.shuffle_captions,
-        "keep_tokens": recipe.keep_tokens,
+        "shuffle_caption": recipe.captions.shuffle,
+        "keep_tokens": recipe.captions.keep_tokens,
         "image_dir": folder,
         "class_tokens": recipe.trigger or None,
         "is_reg": False,
     }
     dataset = {
         "is_dreambooth": True,
-        "batch_size_per_device": recipe.batch,
+        "batch_size_per_device": recipe.length.batch,
         "num_train_images": count * repeats,
         "num_reg_images": 0,
         "resolution": side,
         "enable_bucket": True,
-        "min_bucket_reso": recipe.bucket_low,
-        "max_bucket_reso": recipe.bucket_high,
+        "min_bucket_reso": recipe.images.bucket_low,
+        "max_bucket_reso": recipe.images.bucket_high,
         "tag_frequency": tags,
         "bucket_info": bucket_info,
         "subsets": [subset],
@@ -169,14 +173,14 @@ def _data(origin: Origin) -> dict[str, object]:
         "ss_resolution": f"({recipe.resolution}, {recipe.resolution})",
         "ss_enable_bucket": True,
         "ss_bucket_no_upscale": False,
-        "ss_min_bucket_reso": recipe.bucket_low,
-        "ss_max_bucket_reso": recipe.bucket_high,
+        "ss_min_bucket_reso": recipe.images.bucket_low,
+        "ss_max_bucket_reso": recipe.images.bucket_high,
         "ss_random_crop": False,
         "ss_color_aug": False,
-        "ss_flip_aug": recipe.flip,
+        "ss_flip_aug": recipe.images.flip,
         "ss_face_crop_aug_range": None,
-        "ss_batch_size_per_device": recipe.batch,
-        "ss_total_batch_size": recipe.batch,
+        "ss_batch_size_per_device": recipe.length.batch,
+        "ss_total_batch_size": recipe.length.batch,
         "ss_resize_interpolation": "lanczos",
     }
 
@@ -210,8 +214,8 @@ def _modelspec(origin: Origin) -> dict[str, object]:
     }
     if recipe.trigger:
         entries["modelspec.trigger_phrase"] = recipe.trigger
-    if recipe.clip_skip > 1:
-        entries["modelspec.encoder_layer"] = recipe.clip_skip
+    if recipe.captions.clip_skip > 1:
+        entries["modelspec.encoder_layer"] = recipe.captions.clip_skip
     return entries
 
 
@@ -220,11 +224,11 @@ def _own(origin: Origin) -> dict[str, object]:
         "hubman.recipe": json.dumps(origin.recipe.public()),
         "hubman.dataset_fingerprint": origin.dataset_fingerprint,
         "hubman.sample_prompt": origin.sample_prompt,
-        "hubman.recommended_strength": origin.recipe.strength,
+        "hubman.recommended_strength": origin.recipe.file.strength,
     }
 
 
 def _repeats(origin: Origin) -> int:
     """How often an epoch shows each image, at least once: what sd-scripts would call repeats."""
     recipe = origin.recipe
-    return max(1, round(recipe.steps * recipe.batch / (recipe.epochs * len(origin.captions))))
+    return max(1, round(recipe.length.steps * recipe.length.batch / (recipe.length.epochs * len(origin.captions))))

@@ -34,19 +34,19 @@ class Objective:
         generator = torch.Generator().manual_seed(keyed_seed(recipe.seed, "step", step))
         rng = random.Random(keyed_seed(recipe.seed, "captions", step))
         latents = _sample_latents(items, generator)
-        noise = offset_noise(latents.shape, recipe.noise_offset, generator)
+        noise = offset_noise(latents.shape, recipe.noise.offset, generator)
         process = self._architecture.process
         timesteps = process.sample(latents.shape, generator)
         texts = self._texts_of([self._vary(item.caption, rng) for item in items])
         errors = self._errors(latents, noise, timesteps, texts, [item.framing for item in items])
-        return (errors * process.weights(timesteps.to(self._architecture.device), recipe.min_snr_gamma)).mean()
+        return (errors * process.weights(timesteps.to(self._architecture.device), recipe.loss.min_snr_gamma)).mean()
 
     @torch.no_grad()
     def validate(self, items: Sequence[Item]) -> float:
         """Mean unweighted loss at fixed noise (by image) and timesteps: comparable between all epochs of a run."""
         timesteps = self._architecture.process.at(VALIDATION_TIMESTEPS)
         errors = []
-        for item in sorted(items, key=lambda each: each.pixels)[: self._recipe.validation_images]:
+        for item in sorted(items, key=lambda each: each.pixels)[: self._recipe.watch.validation_images]:
             generator = torch.Generator().manual_seed(keyed_seed(0, "validation", item.pixels))
             shape = torch.Size((len(timesteps), *item.latent.mean.shape))
             noise = torch.randn(shape, generator=generator)
@@ -66,8 +66,8 @@ class Objective:
         return (prediction - process.target(latents, noise, timesteps)).square().mean(dim=(1, 2, 3))
 
     def _texts_of(self, captions: list[str]) -> Conditioning:
-        if self._recipe.text_lr:
-            return stack(self._architecture.encode_text(captions, self._recipe.clip_skip))
+        if self._recipe.optimizer.text_lr:
+            return stack(self._architecture.encode_text(captions, self._recipe.captions.clip_skip))
         return self._texts.of(captions)
 
     def _vary(self, caption: str, rng: random.Random) -> str:
@@ -75,9 +75,9 @@ class Objective:
         return vary(
             caption,
             rng,
-            shuffle=recipe.shuffle_captions,
-            keep_tokens=recipe.keep_tokens,
-            dropout=recipe.caption_dropout,
+            shuffle=recipe.captions.shuffle,
+            keep_tokens=recipe.captions.keep_tokens,
+            dropout=recipe.captions.dropout,
         )
 
 

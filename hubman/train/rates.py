@@ -12,22 +12,27 @@ from hubman.train.recipe import Recipe
 
 def make_optimizer(network: Network, recipe: Recipe, device: torch.device) -> torch.optim.AdamW:
     """AdamW over the LoRA, one group for the UNet and one for text encoders, each with its full rate as ``base_lr``."""
-    rates = ((False, recipe.unet_lr), (True, recipe.text_lr))
+    rates = ((False, recipe.optimizer.unet_lr), (True, recipe.optimizer.text_lr))
     groups = [{"params": network.parameters(text=text), "lr": rate, "base_lr": rate} for text, rate in rates]
     groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=device.type in ("cpu", "cuda"))
+    return torch.optim.AdamW(groups, weight_decay=recipe.optimizer.weight_decay, fused=device.type in ("cpu", "cuda"))
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
     """The share of the full rate at ``step`` (from 0): linear warm-up, then the schedule."""
-    warmup = round(recipe.warmup * recipe.steps)
+    warmup = round(recipe.schedule.warmup * recipe.length.steps)
     if step < warmup:
         return (step + 1) / warmup
-    progress = (step - warmup) / max(1, recipe.steps - warmup)
-    match recipe.schedule:
+    progress = (step - warmup) / max(1, recipe.length.steps - warmup)
+    match recipe.schedule.shape:
         case "cosine":
-            return 0.5 * (1 + math.cos(math.pi * progress))
+            share = 0.5 * (1 + math.cos(math.pi * progress))
+        case "cosine_restarts":
+            share = 0.5 * (1 + math.cos(math.pi * (progress * recipe.schedule.restarts % 1)))
         case "linear":
-            return 1 - progress
+            share = 1 - progress
+        case "polynomial":
+            share = (1 - progress) ** recipe.schedule.power
         case "constant":
-            return 1.0
+            share = 1.0
+    return max(share, recipe.schedule.floor)

@@ -4,199 +4,149 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from hubman.train.files import write_atomically
+from hubman.train.recipe_toml import to_toml
+from hubman.train.recipe_versions import VERSION, upgraded
+from hubman.train.settings.data import CaptionSettings, ImageSettings
+from hubman.train.settings.learning import LengthSettings, OptimizerSettings, ScheduleSettings
+from hubman.train.settings.network import NetworkSettings
+from hubman.train.settings.noise import LossSettings, NoiseSettings, PriorSettings, TimestepSettings
+from hubman.train.settings.run import FileSettings, MachineSettings, WatchSettings
+from hubman.train.settings.section import Section
 from registry.errors import HubError, UsageError
 
 Kind = Literal["style", "character", "concept"]
-Schedule = Literal["cosine", "linear", "constant"]
-Dtype = Literal["fp32", "bf16"]
-FileDtype = Literal["fp16", "bf16", "fp32"]
 
-_LOOKS = frozenset(
-    {"output", "base", "dataset", "sample_prompts", "sample_steps", "sample_guidance", "strength", "file_dtype"}
-)
-"""Fields that do not change what is learned (the base's and the dataset's content are compared by themselves)."""
+FIELDS_HINT = "hubman train --fields tells what each field takes"
+PATHS = ("base", "dataset", "network.start_from", "images.mask_folder")
+"""Fields that name files of this machine."""
+_LOOKS = (*PATHS[:2], "version", "output", "watch", "file", "machine.checkpointing", "machine.offload")
+"""What does not change what is learned (the content of base and dataset is compared by itself)."""
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One training. Lengths are in optimizer steps; rates are at the given batch. Raises UsageError for bad values."""
+class Recipe(Section, frozen=True, kw_only=True):
+    """One training. Raises UsageError for bad values."""
 
-    base: str
-    """The base model: a diffusers folder or a single ``.safetensors`` checkpoint."""
-    dataset: str
-    """The folder of images and captions."""
-    output: str
-    """Name of the LoRA: its file's stem."""
-    trigger: str = ""
-    """Put before each caption that lacks it."""
-    kind: Kind = "style"
-    family: str = "sd15"
-    """Architecture family: a key of :data:`hubman.train.presets.FAMILIES`."""
+    version: Annotated[int, Meta(description="of this form of recipes")] = VERSION
+    base: Annotated[str, Meta(description="the base model: a diffusers folder or a .safetensors checkpoint")]
+    dataset: Annotated[str, Meta(description="the folder of images and captions")]
+    output: Annotated[str, Meta(description="the name of the LoRA's file, and of the model in the library")]
+    trigger: Annotated[
+        str, Meta(description="a rare word that calls the LoRA; it is put before captions that lack it")
+    ] = ""
+    kind: Annotated[Kind, Meta(description="decides the values that everything else starts from")] = "style"
+    family: Annotated[str, Meta(description="the base's architecture, as it was found in its file")] = "sd15"
+    seed: Annotated[int, Meta(ge=0, lt=2**32, description="the same seed, data and machine give the same LoRA")] = 0
 
-    rank: int = 16
-    alpha: float = 8.0
-    conv_rank: int = 0
-    """Rank of the 3x3 convolutions; 0 leaves them alone."""
-    conv_alpha: float = 0.0
-
-    unet_lr: float = 1e-4
-    text_lr: float = 0.0
-    """0 trains no text encoder, and its outputs are cached."""
-    batch: int = 2
-    steps: int = 1000
-    epochs: int = 5
-    """Equal parts of the run; after each one a checkpoint, samples and a validation."""
-    warmup: float = 0.05
-    """Share of the steps in which the rate rises from 0."""
-    schedule: Schedule = "cosine"
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-
-    min_snr_gamma: float = 5.0
-    """0 weighs all timesteps alike."""
-    noise_offset: float = 0.0
-    caption_dropout: float = 0.05
-    shuffle_captions: bool = False
-    keep_tokens: int = 1
-    """Tags at the start of a caption that shuffling leaves in place."""
-    flip: bool = False
-    """Also train each image mirrored: only for subjects that look the same in a mirror."""
-    clip_skip: int = 1
-    """Which of the text encoder's last layers is read; 1 is the last one."""
-
-    resolution: int = 512
-    bucket_low: int = 256
-    bucket_high: int = 1024
-    bucket_step: int = 64
-
-    seed: int = 0
-    save_every: int = 200
-    """Steps between checkpoints to resume from, besides those at the end of each epoch; 0 keeps only these."""
-    validation_images: int = 8
-    """Images whose loss at fixed noise is followed; 0 turns validation off."""
-    sample_prompts: tuple[str, ...] = ()
-    """Drawn after each epoch; empty takes the first two captions."""
-    sample_steps: int = 20
-    sample_guidance: float = 7.0
-    dtype: Dtype = "fp32"
-    """Of the frozen weights and the arithmetic; the LoRA itself is trained in fp32."""
-    file_dtype: FileDtype = "fp16"
-    strength: float = 0.8
-    """What to recommend at first."""
+    network: NetworkSettings = NetworkSettings()
+    length: LengthSettings = LengthSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    images: ImageSettings = ImageSettings()
+    captions: CaptionSettings = CaptionSettings()
+    noise: NoiseSettings = NoiseSettings()
+    timesteps: TimestepSettings = TimestepSettings()
+    loss: LossSettings = LossSettings()
+    prior: PriorSettings = PriorSettings()
+    watch: WatchSettings = WatchSettings()
+    machine: MachineSettings = MachineSettings()
+    file: FileSettings = FileSettings()
 
     def __post_init__(self) -> None:
-        for field, (low, high) in _RANGES.items():
-            value = getattr(self, field)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise UsageError(f"recipe: {field} is {value}", f"it must be between {low:g} and {high:g}")
-        if (
-            not self.output.strip()
-            or any(sign in self.output for sign in '/\\:*?"<>|\0\n\r')
-            or self.output.startswith(".")
-        ):
+        super().__post_init__()
+        _check_name(self.output)
+        if self.images.bucket_low > self.images.bucket_high:
+            raise UsageError("recipe: images.bucket_low exceeds images.bucket_high", "swap them")
+        if self.timesteps.low >= self.timesteps.high:
+            raise UsageError("recipe: timesteps.low is not below timesteps.high", "swap them")
+        if self.length.epochs > self.length.steps:
             raise UsageError(
-                f"recipe: output {self.output!r} cannot name a file", "use letters, digits, spaces and dashes"
+                f"recipe: {self.length.epochs} epochs in {self.length.steps} steps", "train at least one step an epoch"
             )
-        if len(self.output.encode()) > 120:
-            raise UsageError("recipe: output is too long to name a file", "keep it below 120 bytes")
-        if self.bucket_low > self.bucket_high:
-            raise UsageError("recipe: bucket_low exceeds bucket_high", "swap them")
-        for field in ("bucket_low", "bucket_step"):
-            if getattr(self, field) % 8:
-                raise UsageError(f"recipe: {field} is {getattr(self, field)}", "it must be a multiple of 8")
-        if self.epochs > self.steps:
-            raise UsageError(f"recipe: {self.epochs} epochs in {self.steps} steps", "train at least one step an epoch")
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels of the largest square that is trained."""
+        return max(self.images.resolutions)
 
     @property
     def learning_digest(self) -> str:
         """SHA-256 of all fields that decide what is learned: a run may be resumed only with the same."""
-        values = {name: value for name, value in msgspec.to_builtins(self).items() if name not in _LOOKS}
+        values = _without(msgspec.to_builtins(self), _LOOKS)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def public(self) -> dict[str, Any]:
         """The fields that may travel in the file: all but the paths."""
-        return {name: value for name, value in msgspec.to_builtins(self).items() if name not in ("base", "dataset")}
+        return _without(msgspec.to_builtins(self), PATHS)
 
     def epoch_ends(self) -> tuple[int, ...]:
-        """The step after which each epoch ends; the last is ``steps``."""
-        return tuple(round(self.steps * (i + 1) / self.epochs) for i in range(self.epochs))
-
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "rank": (1, 1024),
-    "alpha": (1e-6, 65504),
-    "conv_rank": (0, 1024),
-    "conv_alpha": (0, 65504),
-    "unet_lr": (0, 10),
-    "text_lr": (0, 10),
-    "batch": (1, 1024),
-    "steps": (1, 10_000_000),
-    "epochs": (1, 1000),
-    "warmup": (0, 1),
-    "weight_decay": (0, 10),
-    "max_grad_norm": (0, 1e9),
-    "min_snr_gamma": (0, 1000),
-    "noise_offset": (0, 1),
-    "caption_dropout": (0, 1),
-    "keep_tokens": (0, 1000),
-    "clip_skip": (1, 12),
-    "resolution": (64, 4096),
-    "bucket_low": (8, 8192),
-    "bucket_high": (8, 8192),
-    "bucket_step": (8, 1024),
-    "seed": (0, 2**32 - 1),
-    "save_every": (0, 10_000_000),
-    "validation_images": (0, 10_000),
-    "sample_steps": (1, 1000),
-    "sample_guidance": (0, 100),
-    "strength": (-10, 10),
-}
+        """The step after which each epoch ends; the last is ``length.steps``."""
+        steps, epochs = self.length.steps, self.length.epochs
+        return tuple(round(steps * (i + 1) / epochs) for i in range(epochs))
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read and check a TOML recipe; relative paths in it are relative to its folder. Raises UsageError by field."""
+    """Read and check a TOML recipe of any version; relative paths in it are relative to its folder.
+
+    Raises UsageError by field, HubError for a file that can't be read.
+    """
     try:
-        recipe = msgspec.toml.decode(path.read_bytes(), type=Recipe, strict=False)
+        values = msgspec.toml.decode(path.read_bytes())
     except OSError as error:
         raise HubError(f"{path} cannot be read ({error.strerror})", "give the path of a recipe") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name}: {error}", "see the fields in the recipe that `hubman train` writes") from error
-    folder = path.absolute().parent
-    return msgspec.structs.replace(
-        recipe,
-        base=str(folder / Path(recipe.base).expanduser()),
-        dataset=str(folder / Path(recipe.dataset).expanduser()),
-    )
+        raise UsageError(f"{path.name}: {error}", FIELDS_HINT) from error
+    return rooted(from_values(values, path.name), path.absolute().parent)
 
 
-def write_recipe(path: Path, recipe: Recipe, comments: Mapping[str, str] | None = None) -> None:
-    """Write ``recipe`` as TOML, every field, with a comment line above those in ``comments``."""
-    write_atomically(path, to_toml(recipe, comments).encode())
+def from_values(values: Mapping[str, Any], name: str = "recipe") -> Recipe:
+    """A recipe from TOML's or JSON's types, of any version. Raises UsageError by field; ``name`` says whose it is."""
+    try:
+        return msgspec.convert(upgraded(values), Recipe, strict=False)
+    except msgspec.ValidationError as error:
+        cause = error.__cause__
+        if isinstance(cause, UsageError):
+            raise cause from None
+        said, _, place = str(error).replace("`", "").partition(" - at $.")
+        raise UsageError(f"{name}: {f'{place}: ' if place else ''}{said}", FIELDS_HINT) from error
 
 
-def to_toml(recipe: Recipe, comments: Mapping[str, str] | None = None) -> str:
-    lines = []
-    for name, value in msgspec.to_builtins(recipe).items():
-        comment = " ".join((comments or {}).get(name, "").split())
-        if comment:
-            lines.append(f"# {comment}")
-        lines.append(f"{name} = {_toml_value(value)}")
-    return "\n".join(lines) + "\n"
+def rooted(recipe: Recipe, folder: Path) -> Recipe:
+    """``recipe`` with its relative paths taken as relative to ``folder``."""
+    for field in PATHS:
+        section, _, name = field.rpartition(".")
+        holder = getattr(recipe, section) if section else recipe
+        given = getattr(holder, name)
+        if not given:
+            continue
+        changed = msgspec.structs.replace(holder, **{name: str(folder / Path(given).expanduser())})
+        recipe = msgspec.structs.replace(recipe, **{section: changed}) if section else changed
+    return recipe
 
 
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        # JSON's escapes are TOML's; it leaves DEL alone, and lone surrogates cannot be written in UTF-8.
-        return json.dumps(value.encode("utf-8", "replace").decode(), ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    return repr(value)
+def write_recipe(path: Path, recipe: Recipe) -> None:
+    """Write ``recipe`` as TOML: every field, the reason of each above it."""
+    write_atomically(path, to_toml(recipe).encode())
+
+
+def _check_name(output: str) -> None:
+    unusable = any(sign in output for sign in '/\\:*?"<>|\0\n\r')
+    if not output.strip() or unusable or output.startswith("."):
+        raise UsageError(f"recipe: output {output!r} cannot name a file", "use letters, digits, spaces and dashes")
+    if len(output.encode()) > 120:
+        raise UsageError("recipe: output is too long to name a file", "keep it below 120 bytes")
+
+
+def _without(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    kept = {name: dict(value) if isinstance(value, dict) else value for name, value in values.items()}
+    for name in names:
+        section, _, field = name.rpartition(".")
+        (kept[section] if section else kept).pop(field, None)
+    return kept

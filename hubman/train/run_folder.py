@@ -38,7 +38,7 @@ class RunFolder:
         """The samples that are there, by epoch and prompt."""
         every = (
             Sample(self.sample(epoch, i), epoch, prompt, self.recipe.seed + i)
-            for epoch in range(self.recipe.epochs + 1)
+            for epoch in range(self.recipe.length.epochs + 1)
             for i, prompt in enumerate(prompts)
         )
         return tuple(sample for sample in every if sample.path.exists())

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 from PIL import Image, ImageChops
@@ -29,6 +28,7 @@ from hubman.train.metrics import read_metrics
 from hubman.train.presets import preset
 from hubman.train.rates import rate_at
 from hubman.train.recipe import Recipe, write_recipe
+from hubman.train.recipe_fields import changed
 from hubman.train.result import TrainResult
 from hubman.train.run import read_result, run_training
 from registry.errors import CancelledError, HubError, UsageError
@@ -57,16 +57,23 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
         draw(scene, rng, STYLES["hatching"]).save(folder / "data" / f"{i}.png")
         (folder / "data" / f"{i}.txt").write_text(f"{scene.caption}, hatched, drawing")
     base = make_tiny_pipeline(folder / "base")
-    changes: dict[str, Any] = {"trigger": "zvk", "steps": STEPS, "epochs": 2, "batch": 4, "rank": 4, "alpha": 4.0}
+    changes: dict[str, Any] = {
+        "trigger": "zvk",
+        "length.steps": STEPS,
+        "length.epochs": 2,
+        "length.batch": 4,
+        "network.rank": 4,
+        "network.alpha": 4.0,
+    }
     changes |= {
-        "caption_dropout": 0.2,
-        "shuffle_captions": True,
-        "noise_offset": 0.03,
-        "save_every": 5,
-        "sample_steps": 2,
+        "captions.dropout": 0.2,
+        "captions.shuffle": True,
+        "noise.offset": 0.03,
+        "watch.save_every": 5,
+        "watch.sample_steps": 2,
     }
     start = preset("style", "tiny", 6, base=str(base), dataset=str(folder / "data"), output="hatch")
-    return msgspec.structs.replace(start, **changes)
+    return changed(start, changes)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +145,7 @@ def test_the_same_recipe_gives_the_same_weights(
     recipe: Recipe, finished: tuple[TrainResult, Path, list[Progress]], tmp_path: Path
 ) -> None:
     assert same(train(recipe, tmp_path).path, finished[0].path)
-    other = msgspec.structs.replace(recipe, seed=1)
+    other = changed(recipe, {"seed": 1})
     assert not same(train(other, tmp_path / "other").path, finished[0].path)
 
 
@@ -197,34 +204,46 @@ def test_a_changed_training_is_not_resumed(recipe: Recipe, tmp_path: Path, what:
     calls = iter(range(100))
     with pytest.raises(CancelledError):
         train(recipe, tmp_path, should_stop=lambda: next(calls) == 1)
-    changed = recipe
+    other = recipe
     match what:
         case "recipe":
-            changed = msgspec.structs.replace(recipe, unet_lr=1e-5)
+            other = changed(recipe, {"optimizer.unet_lr": 1e-5})
         case "dataset":
             shutil.copytree(recipe.dataset, tmp_path / "data")
             (tmp_path / "data" / "0.txt").write_text("another caption")
-            changed = msgspec.structs.replace(recipe, dataset=str(tmp_path / "data"))
+            other = changed(recipe, {"dataset": str(tmp_path / "data")})
         case _:
-            changed = msgspec.structs.replace(recipe, base=str(make_tiny_pipeline(tmp_path / "base", seed=5)))
+            other = changed(recipe, {"base": str(make_tiny_pipeline(tmp_path / "base", seed=5))})
     with pytest.raises(HubError, match=f"the {what} changed"):
-        train(changed, tmp_path, resume=True)
+        train(other, tmp_path, resume=True)
 
 
 def test_a_text_encoder_and_convolutions_are_trained_when_asked(recipe: Recipe, tmp_path: Path) -> None:
-    whole = msgspec.structs.replace(recipe, text_lr=1e-3, conv_rank=2, conv_alpha=1.0, steps=2, epochs=1, flip=True)
+    whole = changed(
+        recipe,
+        {
+            "optimizer.text_lr": 1e-3,
+            "network.conv_rank": 2,
+            "network.conv_alpha": 1.0,
+            "length.steps": 2,
+            "length.epochs": 1,
+            "images.flip": True,
+        },
+    )
     tensors = weights(train(whole, tmp_path).path)
     assert float(tensors["lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight"].abs().max()) > 0
     assert float(tensors["lora_unet_mid_block_resnets_0_conv1.lora_up.weight"].abs().max()) > 0
 
 
 def test_half_precision_trains(recipe: Recipe, tmp_path: Path) -> None:
-    half = msgspec.structs.replace(recipe, dtype="bf16", steps=2, epochs=1)
+    half = changed(recipe, {"machine.dtype": "bf16", "length.steps": 2, "length.epochs": 1})
     assert train(half, tmp_path).delta_norm > 0
 
 
 def test_a_lora_that_learned_nothing_is_told(recipe: Recipe, tmp_path: Path) -> None:
-    still = msgspec.structs.replace(recipe, unet_lr=0.0, steps=1, epochs=1, validation_images=0)
+    still = changed(
+        recipe, {"optimizer.unet_lr": 0.0, "length.steps": 1, "length.epochs": 1, "watch.validation_images": 0}
+    )
     result = train(still, tmp_path)
     assert result.delta_norm == 0
     assert "changes nothing" in result.warnings[0]
@@ -232,11 +251,18 @@ def test_a_lora_that_learned_nothing_is_told(recipe: Recipe, tmp_path: Path) -> 
 
 
 def test_an_exploding_loss_stops_with_the_step_and_spoils_no_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
-    wild = msgspec.structs.replace(
-        recipe, unet_lr=10.0, alpha=60000.0, max_grad_norm=0.0, warmup=0.0, validation_images=0
+    wild = changed(
+        recipe,
+        {
+            "optimizer.unet_lr": 10.0,
+            "network.alpha": 60000.0,
+            "optimizer.max_grad_norm": 0.0,
+            "schedule.warmup": 0.0,
+            "watch.validation_images": 0,
+        },
     )
     with pytest.raises(HubError, match="not finite"):
-        train(msgspec.structs.replace(wild, steps=200, epochs=1, save_every=1), tmp_path)
+        train(changed(wild, {"length.steps": 200, "length.epochs": 1, "watch.save_every": 1}), tmp_path)
     for checkpoint in (tmp_path / "checkpoints").iterdir():
         assert all(bool(torch.isfinite(tensor).all()) for tensor in load_file(checkpoint).values())
 
@@ -245,7 +271,7 @@ def test_a_dataset_with_errors_is_refused_unless_forced(recipe: Recipe, tmp_path
     shutil.copytree(recipe.dataset, tmp_path / "data")
     (tmp_path / "data" / "broken.png").write_bytes(b"not a picture")
     shutil.copy(tmp_path / "data" / "0.png", tmp_path / "data" / "copy.png")
-    short = msgspec.structs.replace(recipe, dataset=str(tmp_path / "data"), steps=1, epochs=1)
+    short = changed(recipe, {"dataset": str(tmp_path / "data"), "length.steps": 1, "length.epochs": 1})
     write_recipe(tmp_path / "in.toml", short)
     with pytest.raises(UsageError, match=r"broken\.png"):
         run_training(tmp_path / "in.toml", tmp_path / "run")
@@ -260,7 +286,8 @@ def test_a_dataset_with_errors_is_refused_unless_forced(recipe: Recipe, tmp_path
     [("constant", 0.1, 1.0, 1.0), ("linear", 0.1, 0.5, 0.0), ("cosine", 0.1, 0.5, 0.0)],
 )
 def test_the_rate_warms_up_and_follows_its_schedule(schedule: Any, start: float, middle: float, end: float) -> None:
-    recipe = Recipe(base="b", dataset="d", output="o", steps=110, warmup=10 / 110, schedule=schedule)
+    course = {"length.steps": 110, "schedule.warmup": 10 / 110, "schedule.shape": schedule}
+    recipe = changed(Recipe(base="b", dataset="d", output="o"), course)
     rate: Callable[[int], float] = lambda step: rate_at(step, recipe)  # noqa: E731  shorter than a function
     assert rate(0) == pytest.approx(start)
     assert rate(9) == rate(10) == 1.0

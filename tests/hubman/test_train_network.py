@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
@@ -25,6 +24,7 @@ from hubman.train.network import Network
 from hubman.train.noise import NoiseSchedule
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
+from hubman.train.recipe_fields import changed
 from registry.errors import DamagedFileError, HubError, NotFoundError, UsageError
 from tests.support.tiny_pipeline import make_tiny_pipeline
 
@@ -37,9 +37,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_pipeline(tmp_path_factory.mktemp("base") / "pipeline")
 
 
-def recipe_for(base: Path, **changes: Any) -> Recipe:
+def recipe_for(base: Path, changes: dict[str, Any] | None = None) -> Recipe:
     recipe = preset("style", "tiny", 20, base=str(base), dataset="data", output="test")
-    return msgspec.structs.replace(recipe, **changes)
+    return changed(recipe, changes or {})
 
 
 def adapt(architecture: Any, *, conv: bool = True, text: bool = True) -> Network:
@@ -63,8 +63,8 @@ def origin_of(recipe: Recipe, architecture: Any, captions: list[str] | None = No
         sizes=[(64, 64)] * len(captions),
         dataset_fingerprint="f" * 64,
         batches_per_pass=1,
-        step=recipe.steps,
-        epoch=recipe.epochs,
+        step=recipe.length.steps,
+        epoch=recipe.length.epochs,
         started_at=1000.5,
         finished_at=1060.25,
         sample_prompt=captions[0],
@@ -146,7 +146,10 @@ def test_the_keys_of_sd15_are_exactly_those_of_kohyas_scripts() -> None:
 
 
 def test_the_file_is_kohyas_format(base: Path, tmp_path: Path) -> None:
-    recipe = recipe_for(base, trigger="zvk", rank=4, alpha=2, conv_rank=2, conv_alpha=1)
+    recipe = recipe_for(
+        base,
+        {"trigger": "zvk", "network.rank": 4, "network.alpha": 2.0, "network.conv_rank": 2, "network.conv_alpha": 1.0},
+    )
     architecture = load(recipe, CPU)
     network = adapt(architecture)
     disturb(network)
@@ -166,7 +169,7 @@ def test_the_file_is_kohyas_format(base: Path, tmp_path: Path) -> None:
 
 
 def test_the_header_says_how_it_was_made_and_nothing_private(base: Path, tmp_path: Path) -> None:
-    recipe = recipe_for(base, trigger="zvk", dataset="/home/someone/secret")
+    recipe = recipe_for(base, {"trigger": "zvk", "dataset": "/home/someone/secret"})
     architecture = load(recipe, CPU)
     network = adapt(architecture, conv=False, text=False)
     path = tmp_path / "test.safetensors"
@@ -246,7 +249,7 @@ def test_non_finite_weights_are_refused_and_nothing_is_written(base: Path, tmp_p
 
 @pytest.mark.parametrize("file_dtype", ["fp16", "bf16", "fp32"])
 def test_every_file_dtype_reads_back(base: Path, tmp_path: Path, file_dtype: str) -> None:
-    recipe = recipe_for(base, file_dtype=file_dtype)
+    recipe = recipe_for(base, {"file.dtype": file_dtype})
     architecture = load(recipe, CPU)
     network = adapt(architecture)
     disturb(network)
@@ -296,4 +299,4 @@ def test_bases_that_cannot_be_used_are_named(base: Path, tmp_path: Path) -> None
     with pytest.raises(HubError, match="never opened"):
         load(recipe_for(tmp_path / "model.ckpt"), CPU)
     with pytest.raises(UsageError, match="sdxl"):
-        load(recipe_for(base, family="sdxl"), CPU)
+        load(recipe_for(base, {"family": "sdxl"}), CPU)

@@ -83,16 +83,18 @@ async def test_the_recipe_is_edited_checked_and_started(open_app: OpenApp, tmp_p
         await settle(pilot)
         rows = screen.query_one(RecipeList)
         rows.focus()
-        rows.cursor = next(index for index in range(rows.row_count) if getattr(rows.item(index), "name", "") == "rank")
+        rows.cursor = next(
+            index for index in range(rows.row_count) if getattr(rows.item(index), "name", "") == "network.rank"
+        )
         await press(pilot, "enter", "end", "ctrl+u")
         await write(pilot, "many")
         await press(pilot, "enter")
-        assert "give a whole number" in text_of(app)
+        assert "a whole number between 1 and 1,024" in text_of(app)
         await press(pilot, "end", "ctrl+u", "4", "enter")
         assert "yours" in text_of(app)
         await press(pilot, "s", "y")
         assert [job.kind for job in started] == ["train"]
-        assert read_recipe(Path(started[0].folder) / "recipe.toml").rank == 4
+        assert read_recipe(Path(started[0].folder) / "recipe.toml").network.rank == 4
         assert app.screen.has_class("-runs")
 
 
@@ -136,21 +138,22 @@ async def test_a_run_shows_loss_time_left_and_samples(open_app: OpenApp, home: P
 
 def test_a_new_preset_keeps_what_the_person_chose(tmp_path: Path) -> None:
     draft = recipes.draft(tmp_path / "ink", 20)
-    draft = recipes.assign(draft, "rank", "4")
+    draft = recipes.assign(draft, "network.rank", "4")
     draft = recipes.assign(draft, "trigger", "zvk")
     changed = recipes.assign(draft, "kind", "character")
-    assert (changed.recipe.kind, changed.recipe.rank, changed.recipe.trigger) == ("character", 4, "zvk")
+    assert (changed.recipe.kind, changed.recipe.network.rank, changed.recipe.trigger) == ("character", 4, "zvk")
 
 
 def test_every_field_of_a_recipe_can_be_shown_and_written_back(tmp_path: Path) -> None:
     draft = recipes.draft(tmp_path / "ink", 20)
-    for name in (name for names in recipes.GROUPS.values() for name in names):
+    for name in (name for names in recipes.groups().values() for name in names):
         again = recipes.assign(draft, name, recipes.text_of(draft, name))
         assert again.recipe == draft.recipe, name
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("rank", "0"), ("schedule", "sometimes"), ("flip", "perhaps"), ("base", "/nothing")]
+    ("name", "text"),
+    [("network.rank", "0"), ("schedule.shape", "sometimes"), ("images.flip", "perhaps"), ("base", "/nothing")],
 )
 def test_a_value_that_makes_no_sense_is_refused(tmp_path: Path, name: str, text: str) -> None:
     draft = recipes.draft(tmp_path / "ink", 20)

@@ -183,22 +183,24 @@ class TrainScreen(HubScreen):
         if draft is None:
             return
         lines: list[RecipeLine] = []
-        for group, names in recipes.GROUPS.items():
+        for group, names in recipes.groups().items():
             lines.append(RecipeLine(group))
             lines += [RecipeLine(group, name, recipes.text_of(draft, name), name in draft.edited) for name in names]
         rows = self.query_one(RecipeList)
         rows.set_items(lines, cursor=rows.cursor or 1)
         recipe = draft.recipe
-        title = f"Recipe · {recipe.kind} on {recipe.family} · {recipe.steps:,} steps, {recipe.epochs} epochs"
+        title = (
+            f"Recipe · {recipe.kind} on {recipe.family} · {recipe.length.steps:,} steps, {recipe.length.epochs} epochs"
+        )
         self.query_one("#recipe-title", Static).update(title)
 
     @on(RowList.Highlighted, "#recipe")
     def _line_chosen(self) -> None:
-        from tui.recipes import REASONS
+        from tui import recipes
 
         self.refresh_actions()
         line = self.query_one(RecipeList).current
-        self.query_one("#reason", Static).update(REASONS.get(line.name, "") if line else "")
+        self.query_one("#reason", Static).update(recipes.reason(line.name) if line else "")
 
     @on(RowList.Chosen, "#images, #recipe")
     async def _line_opened(self) -> None:
@@ -224,9 +226,9 @@ class TrainScreen(HubScreen):
                 self._show_recipe()
                 self._check()
 
-        hint = recipes.REASONS.get(line.name, "")
+        hint = recipes.reason(line.name)
         check = lambda text: recipes.assign(draft, line.name, text)  # noqa: E731 - shorter than a name for it
-        self.app.push_screen(Ask(line.name.replace("_", " "), line.value, hint=hint, check=check), done)
+        self.app.push_screen(Ask(line.title, line.value, hint=hint, check=check), done)
 
     def _edit_caption(self) -> None:
         from tui.widgets.dialogs import Ask
@@ -379,9 +381,8 @@ def _write_caption(image: Path, text: str) -> None:
 
 def _save(path: Path, draft: Draft) -> None:
     from hubman.train.recipe import write_recipe
-    from tui.recipes import REASONS
 
-    write_recipe(path, draft.recipe, REASONS)
+    write_recipe(path, draft.recipe)
 
 
 def _load(registry: Registry, path: Path) -> tuple[Draft, Dataset]:

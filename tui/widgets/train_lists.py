@@ -65,6 +65,10 @@ class RecipeLine:
     value: str = ""
     edited: bool = False
 
+    @property
+    def title(self) -> str:
+        return self.name.rpartition(".")[2].replace("_", " ")
+
 
 class RecipeList(RowList[RecipeLine]):
     """The recipe as properties."""
@@ -76,7 +80,7 @@ class RecipeList(RowList[RecipeLine]):
         if not item.name:
             return (item.group, "accent"), ("", ""), ("", "")
         return (
-            (f"  {item.name.replace('_', ' ')}", "muted"),
+            (f"  {item.title}", "muted"),
             (item.value or "·", ""),
             ("yours" if item.edited else "", "good"),
         )

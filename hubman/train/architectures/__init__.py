@@ -22,4 +22,4 @@ def load(recipe: Recipe, device: torch.device) -> Architecture:
         raise UsageError(f"family {recipe.family!r} cannot be trained", f"choose one of {', '.join(TRAINABLE)}")
     from hubman.train.architectures.stable_diffusion import StableDiffusion
 
-    return StableDiffusion.load(Path(recipe.base), recipe.family, device, recipe.dtype)
+    return StableDiffusion.load(Path(recipe.base), recipe.family, device, recipe.machine.dtype)

@@ -23,7 +23,7 @@ from hubman.train.architectures.parts import Part
 from hubman.train.network import Target
 from hubman.train.noise import NoiseSchedule
 from hubman.train.process import Process
-from hubman.train.recipe import Dtype
+from hubman.train.settings.run import Dtype
 from hubman.train.weights_digest import Source
 from registry.errors import DamagedFileError, HubError, NotFoundError
 

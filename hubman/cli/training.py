@@ -1,0 +1,146 @@
+"""``hubman train``: from a recipe, or from a folder of images and a preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hubman import bases
+from hubman.cli import output
+from hubman.cli.library import open_registry
+from hubman.cli.work import conclude, follow
+from hubman.jobs import store
+from hubman.jobs.records import Job
+from hubman.train.recipe import Kind, Recipe
+from registry.database import Registry
+from registry.errors import NotFoundError, UsageError
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("recipe", required=False, type=PATH)
+@click.option("--dataset", "data", type=PATH, help="Folder of images with captions.")
+@click.option(
+    "--base", default=bases.EMBEDDED, show_default=True, help="The base model: a path, or tiny for the embedded one."
+)
+@click.option(
+    "--preset", "kind", type=click.Choice(["style", "character", "concept"]), default="style", show_default=True
+)
+@click.option("--name", help="What to call the LoRA; by default the folder's name.")
+@click.option("--trigger", default="", help="The word that calls it in a prompt.")
+@click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of the preset's.")
+@click.option("--seed", type=click.IntRange(0), help="What everything random follows from; by default 0.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Change a field, such as network.rank=8; repeatable.",
+)
+@click.option("--fields", is_flag=True, help="List every field of a recipe with its range and reason, and stop.")
+@click.option("--force", is_flag=True, help="Train in spite of errors in the dataset; broken images are left out.")
+@click.option("--detach", is_flag=True, help="Start the job and return at once.")
+@click.option("--resume", is_flag=True, help="Go on with the last training that failed or was cancelled.")
+@output.json_option
+def train(
+    recipe: Path | None,
+    data: Path | None,
+    settings: tuple[str, ...],
+    fields: bool,
+    force: bool,
+    detach: bool,
+    resume: bool,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Train a LoRA: from RECIPE (a TOML file), or from --dataset, --base and --preset."""
+    if fields:
+        _list_fields(as_json)
+        return
+    with open_registry() as registry:
+        if resume:
+            job = store.resume(registry, _last_unfinished(registry).id)
+        else:
+            job = _start(registry, recipe, data, settings, force=force, **choices)
+    if not as_json:
+        output.say(f"job {job.id[-6:]}: {job.title}")
+    if detach:
+        if as_json:
+            output.print_json(job)
+        return
+    ended = follow(job)
+    conclude(ended)
+    if as_json:
+        output.print_json(ended.result or {})
+    else:
+        output.say(f"trained {(ended.result or {}).get('path')}")
+
+
+def _list_fields(as_json: bool) -> None:
+    from hubman.train import recipe_fields
+
+    fields = recipe_fields.fields().values()
+    if as_json:
+        rows = [{"field": each.path, "takes": each.takes, "reason": each.reason} for each in fields]
+        output.print_json(rows)
+    else:
+        output.table([(each.path, each.takes, each.reason) for each in fields], ("field", "takes", "reason"))
+
+
+def _start(
+    registry: Registry,
+    recipe: Path | None,
+    data: Path | None,
+    settings: tuple[str, ...],
+    *,
+    force: bool,
+    **choices: Any,
+) -> Job:
+    from hubman.train.recipe import read_recipe
+    from hubman.train.start import start
+
+    if (recipe is None) == (data is None):
+        raise UsageError(
+            "a training needs a recipe or a dataset", "hubman train RECIPE.toml, or hubman train --dataset DIR"
+        )
+    chosen = read_recipe(recipe) if recipe is not None else _from_preset(data or Path(), **choices)
+    return start(registry, _with_settings(chosen, settings, choices), force=force)
+
+
+def _from_preset(data: Path, *, base: str, kind: Kind, name: str | None, **_: Any) -> Recipe:
+    from hubman.train.dataset import image_files
+    from hubman.train.presets import preset
+
+    base_path = bases.find(base)
+    count = len(image_files(data))
+    folder = data.absolute()
+    return preset(
+        kind, bases.family(base_path), count, base=str(base_path), dataset=str(folder), output=name or folder.name
+    )
+
+
+def _with_settings(recipe: Recipe, settings: tuple[str, ...], choices: dict[str, Any]) -> Recipe:
+    """The recipe with what the command line says of it; fewer steps than epochs make fewer epochs."""
+    from hubman.train import recipe_fields
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting!r} has no value", "write --set network.rank=8")
+        values[path.strip()] = recipe_fields.parse(path.strip(), text)
+    short = {"steps": "length.steps", "seed": "seed", "trigger": "trigger"}
+    values |= {path: choices[name] for name, path in short.items() if choices.get(name) not in (None, "")}
+    if "length.steps" in values:
+        values.setdefault("length.epochs", min(recipe.length.epochs, values["length.steps"]))
+    return recipe_fields.changed(recipe, values)
+
+
+def _last_unfinished(registry: Registry) -> Job:
+    for job in store.latest(registry):
+        if job.kind == "train" and job.state in {"failed", "cancelled"}:
+            return job
+    raise NotFoundError("no training failed or was cancelled", "hubman jobs lists them")
