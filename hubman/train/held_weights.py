@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
 
 WORTH_HOLDING = 1 << 16
 """Elements of a weight; smaller ones cost more to make than they take."""
@@ -68,37 +69,39 @@ class _Conv(torch.autograd.Function):
         (grad,) = grads
         layer = ctx.layer
         geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
-        return torch.nn.grad.conv2d_input(ctx.shape, ctx.held.make(), grad, *geometry), None, None
+        return conv2d_input(ctx.shape, ctx.held.make(), grad, *geometry), None, None  # type: ignore[no-untyped-call]
 
 
 class _HeldForward:
     """The forward of one layer whose weight is held."""
 
     def __init__(self, layer: nn.Linear | nn.Conv2d, held: HeldWeight) -> None:
-        self._layer, self._held = layer, held
+        self._layer, self.held = layer, held
 
     def __call__(self, x: Tensor) -> Tensor:
         if isinstance(self._layer, nn.Linear):
-            answer: Tensor = _Linear.apply(x, self._held, self._layer.bias)
+            answer: Tensor = _Linear.apply(x, self.held, self._layer.bias)  # type: ignore[no-untyped-call]
         else:
-            answer = _Conv.apply(x, self._held, self._layer)
+            answer = _Conv.apply(x, self.held, self._layer)  # type: ignore[no-untyped-call]
         return answer
 
 
 def hold(model: nn.Module, *, int8: bool, offload: bool) -> int:
     """Hold the frozen weights of every larger Linear and Conv2d of ``model``; returns the bytes that they take now.
 
-    Layers with trained or already held weights, and convolutions that pad by name, are left as they are.
+    Weights that are held already are held anew. Trained ones and convolutions that pad by name are left as they are.
     """
     taken = 0
     for layer in model.modules():
         if not isinstance(layer, nn.Linear | nn.Conv2d) or layer.weight.numel() < WORTH_HOLDING:
             continue
-        if layer.weight.requires_grad or "forward" in vars(layer) or isinstance(getattr(layer, "padding", 0), str):
+        if layer.weight.requires_grad or isinstance(getattr(layer, "padding", 0), str):
             continue
-        held = HeldWeight(layer.weight, int8=int8, offload=offload)
+        before = vars(layer).get("forward")
+        weight = before.held.make() if isinstance(before, _HeldForward) else layer.weight
+        held = HeldWeight(weight, int8=int8, offload=offload)
         # Shape and dtype stay readable, without the memory.
         layer.weight = nn.Parameter(layer.weight.detach().to("meta"), requires_grad=False)
-        layer.forward = _HeldForward(layer, held)
+        vars(layer)["forward"] = _HeldForward(layer, held)
         taken += held.nbytes
     return taken

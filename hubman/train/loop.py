@@ -6,302 +6,91 @@ that was killed and resumed ends with the same weights as one that was not.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report, silent
-from hubman.train import architectures
-from hubman.train.architectures.base import Architecture
-from hubman.train.batches import BatchPlan, keyed_seed
-from hubman.train.checkpoint import State, check_same, last_checkpoint, network_part, restore, save_checkpoint
 from hubman.train.dataset import Dataset, read_dataset
-from hubman.train.encoded import Encoded
-from hubman.train.export import file_hashes, write_lora
-from hubman.train.material import Item, TextStates, encode_items
-from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
-from hubman.train.network import Network
-from hubman.train.objective import Objective
-from hubman.train.rates import make_optimizer, rate_at
+from hubman.train.outcome import Outcome
 from hubman.train.recipe import Recipe
+from hubman.train.reporting import Reporting
 from hubman.train.result import TrainResult
 from hubman.train.run_folder import RunFolder
-from registry.errors import CancelledError, HubError
+from hubman.train.training import Training
+from registry.errors import CancelledError
 
-ShouldStop = Callable[[], bool]
+Ask = Callable[[], bool]
 
-REPORT_SECONDS = 0.5
-"""Losses wait on the device this long, so that no step waits for them."""
+PAUSE_POLL_S = 0.2
+
+
+def _never() -> bool:
+    return False
 
 
 def train(
     recipe: Recipe,
     run_dir: Path,
     report: Report = silent,
-    should_stop: ShouldStop = lambda: False,
+    should_stop: Ask = _never,
     *,
+    should_pause: Ask = _never,
     resume: bool = False,
     dataset: Dataset | None = None,
     cache: Path | None = None,
 ) -> TrainResult:
     """Train ``recipe`` in ``run_dir``; ``dataset`` saves reading the recipe's folder again.
 
-    ``cache`` is a folder of encoded images and captions that runs share, by default one of this run's own.
+    ``cache`` is a folder of encoded images and captions that runs share, by default one of this run's own. While
+    ``should_pause`` says so, the run waits between two steps with all that it has loaded.
 
-    Raises HubError for a base or dataset that cannot be used or a loss that is not finite, and CancelledError after
-    ``should_stop`` (with a checkpoint written).
+    Raises HubError for a base or dataset that cannot be used, a loss that is not finite or memory that does not
+    suffice, and CancelledError after ``should_stop`` (with a checkpoint written).
     """
+    folder = RunFolder(run_dir, recipe)
     dataset = dataset or read_dataset(Path(recipe.dataset), report=report)
-    run = _Run(recipe, run_dir, report, dataset, cache or run_dir / "cache")
-    step = run.resume() if resume else 0
-    metrics = Metrics(run.folder.metrics, keep_steps=step)
-    ends = recipe.epoch_ends()
+    training = Training(recipe, dataset, folder.checkpoints, cache or run_dir / "cache", report)
+    if not training.team.leads:
+        report = silent
+    outcome = Outcome(training, folder, report)
+    step = training.resume() if resume else 0
+    metrics = Metrics(folder.metrics, keep_steps=step)
+    reporting = Reporting(recipe, metrics, training.clock, training.memory, training.forecast, report)
+    ends, steps = recipe.epoch_ends(), recipe.length.steps
 
     if step == 0:
-        run.look_back(0, 0, metrics)
-    run.start_clock()
-    while step < recipe.length.steps:
-        run.step(step)
+        outcome.look_back(0, 0, reporting)
+    training.clock.go()
+    while step < steps:
+        _wait(training, step, should_pause, should_stop, report)
+        reporting.take(training.step(step))
         step += 1
         epoch = ends.index(step) + 1 if step in ends else 0
-        stopping = should_stop()
+        stopping = training.team.agree(should_stop())
         keeping = epoch or stopping or (recipe.watch.save_every and step % recipe.watch.save_every == 0)
-        if keeping or run.report_due():
-            run.flush(step, metrics)
+        if keeping or reporting.due:
+            reporting.flush(step, training.rates())
         if keeping:
-            run.pause_clock()
+            training.clock.stop()
             if epoch:
-                run.look_back(step, epoch, metrics)
-                run.write(step, epoch)
-            run.save(step)
-            run.start_clock()
-        if stopping and step < recipe.length.steps:
-            raise CancelledError(
-                f"stopped after {step} of {recipe.length.steps} steps", "resume it to go on from there"
-            )
-    return run.result(metrics)
+                outcome.look_back(step, epoch, reporting)
+                outcome.write(step, epoch)
+            training.save(step)
+            training.clock.go()
+        if stopping and step < steps:
+            raise CancelledError(f"stopped after {step} of {steps} steps", "resume it to go on from there")
+    return outcome.result(metrics, reporting.forecast)
 
 
-class _Run:
-    """The model, the data and the clock of one training."""
-
-    def __init__(self, recipe: Recipe, run_dir: Path, report: Report, dataset: Dataset, cache: Path) -> None:
-        self.folder = RunFolder(run_dir, recipe)
-        self._recipe, self._report, self._dataset = recipe, report, dataset
-        device = pick_device()
-        report(Progress(stage="load base"))
-        self._architecture: Architecture = architectures.load(recipe, device)
-        encoded = Encoded(self._architecture, cache, recipe.machine.dtype)
-        self._items = encode_items(dataset, encoded, recipe, report)
-        self._architecture.release("image")
-        texts = TextStates(encoded, recipe.captions.clip_skip, device)
-        if not recipe.optimizer.text_lr:
-            texts.prepare([*(item.caption for item in self._items), *([""] if recipe.captions.dropout else [])], report)
-            self._architecture.release("text")
-        encoded.trim()
-        if encoded.problem:
-            report(Progress(stage="encode images", message=f"nothing is kept for the next run: {encoded.problem}"))
-        self._plan = BatchPlan([item.size for item in self._items], recipe.length.batch, recipe.seed)
-        self._network = _network(self._architecture, recipe)
-        self._optimizer = make_optimizer(self._network, recipe, device)
-        self._objective = Objective(self._architecture, recipe, texts)
-        self._prompts = _sample_prompts(recipe, self._items)
-        self._validation: list[float] = []
-        self._pending: list[Tensor] = []
-        self._reported = 0.0
-        self._started_at = time.time()
-        self._clock: float | None = None
-        self._seconds = 0.0
-        self._resumed_at, self._resumed_seconds = 0, 0.0
-
-    def resume(self) -> int:
-        """Go back to the last checkpoint; the steps done, 0 if there is none."""
-        checkpoint = last_checkpoint(self.folder.checkpoints)
-        if checkpoint is None:
-            return 0
-        state = checkpoint.state
-        check_same(
-            state,
-            learning_digest=self._recipe.learning_digest,
-            dataset_fingerprint=self._dataset.fingerprint,
-            base_digest=self._architecture.identity.weights_digest,
-        )
-        restore(checkpoint, self._network, self._optimizer)
-        self._started_at = state.started_at
-        self._seconds = self._resumed_seconds = state.seconds
-        self._resumed_at = state.step
-        self._validation = list(state.validation)
-        self._report(Progress(stage="resume", done=state.step, total=self._recipe.length.steps, unit="steps"))
-        return state.step
-
-    def step(self, step: int) -> None:
-        """One optimizer step (``step`` counts from 0)."""
-        loss = self._objective.loss([self._items[i] for i in self._plan.at(step)], step)
-        rate = rate_at(step, self._recipe)
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["base_lr"] * rate
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        if self._recipe.optimizer.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.max_grad_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self._pending.append(loss.detach())
-
-    def report_due(self) -> bool:
-        return time.monotonic() - self._reported >= REPORT_SECONDS
-
-    def flush(self, step: int, metrics: Metrics) -> None:
-        """Log the losses since the last time. Raises HubError if one is not finite: no checkpoint is spoilt then."""
-        losses = torch.stack(self._pending).tolist()
-        self._pending.clear()
-        first = step - len(losses)
-        lines = [
-            {
-                "step": first + i + 1,
-                "loss": loss,
-                "lr": rate_at(first + i, self._recipe) * self._recipe.optimizer.unet_lr,
-            }
-            for i, loss in enumerate(losses)
-        ]
-        for line in lines:
-            if not math.isfinite(line["loss"]):
-                hint = "lower unet_lr and text_lr, or train in fp32; the last checkpoint is from before"
-                raise HubError(f"the loss is not finite at step {line['step']}", hint)
-        metrics.add(lines)
-        self._reported = time.monotonic()
-        pace = (self._elapsed() - self._resumed_seconds) / (step - self._resumed_at)
-        data = {**lines[-1], "losses": losses, "eta": round(pace * (self._recipe.length.steps - step), 1)}
-        self._report(Progress(stage="train", done=step, total=self._recipe.length.steps, unit="steps", data=data))
-
-    def look_back(self, step: int, epoch: int, metrics: Metrics) -> None:
-        """Draw the samples and measure the loss at fixed noise."""
-        recipe = self._recipe
-        for i, prompt in enumerate(self._prompts):
-            side = recipe.resolution - recipe.resolution % 8
-            request = DrawRequest(
-                base=recipe.base,
-                prompt=prompt,
-                seed=recipe.seed + i,
-                width=side,
-                height=side,
-                steps=recipe.watch.sample_steps,
-                cfg=recipe.watch.sample_guidance,
-                sampler="DPM++ 2M",
-                clip_skip=recipe.captions.clip_skip,
-            )
-            picture = self._architecture.draw(request)
-            path = self.folder.sample(epoch, i)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(path)
-            data = {"image": str(path), "epoch": epoch, "prompt": prompt}
-            self._report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
-        if recipe.watch.validation_images:
-            loss = self._objective.validate(self._items)
-            self._validation.append(loss)
-            metrics.add([{"step": step, "epoch": epoch, "validation": loss}])
-            self._report(Progress(stage="validate", data={"step": step, "epoch": epoch, "validation": loss}))
-
-    def write(self, step: int, epoch: int) -> None:
-        """Write the LoRA as it is after ``epoch``, unless that is the final one."""
-        if epoch < self._recipe.length.epochs:
-            write_lora(self.folder.epoch(epoch), self._network, self._origin(step, epoch))
-
-    def save(self, step: int) -> None:
-        """Write a checkpoint to resume from."""
-        state = State(
-            step=step,
-            seconds=self._elapsed(),
-            started_at=self._started_at,
-            learning_digest=self._recipe.learning_digest,
-            dataset_fingerprint=self._dataset.fingerprint,
-            base_digest=self._architecture.identity.weights_digest,
-            validation=tuple(self._validation),
-        )
-        parts = {"network": network_part(self._network), "optimizer": self._optimizer.state_dict()}
-        save_checkpoint(self.folder.checkpoints, state, parts)
-
-    def result(self, metrics: Metrics) -> TrainResult:
-        """Write the final LoRA and say what came of the training."""
-        recipe, identity = self._recipe, self._architecture.identity
-        seconds = self._elapsed()
-        written = write_lora(self.folder.lora, self._network, self._origin(recipe.length.steps, recipe.length.epochs))
-        idle = "the LoRA changes nothing: its weights are still zero; train longer or at a higher rate"
-        return TrainResult(
-            path=written.path,
-            sha256=written.sha256,
-            size=written.size,
-            modules=written.modules,
-            delta_norm=written.delta_norm,
-            steps=recipe.length.steps,
-            seconds=round(seconds, 3),
-            final_loss=metrics.final_loss(),
-            validation=tuple(self._validation),
-            samples=self.folder.samples(self._prompts),
-            epoch_files=self.folder.epochs(),
-            metrics_path=metrics.path,
-            dataset_fingerprint=self._dataset.fingerprint,
-            images=len({item.name for item in self._items}),
-            base_name=identity.name,
-            base_model_version=identity.base_model_version,
-            trigger=recipe.trigger,
-            strength=recipe.file.strength,
-            recipe=recipe,
-            warnings=() if written.delta_norm else (idle,),
-        )
-
-    def start_clock(self) -> None:
-        self._clock = time.monotonic()
-
-    def pause_clock(self) -> None:
-        self._seconds = self._elapsed()
-        self._clock = None
-
-    def _elapsed(self) -> float:
-        return self._seconds + (time.monotonic() - self._clock if self._clock is not None else 0.0)
-
-    def _origin(self, step: int, epoch: int) -> Origin:
-        base = Path(self._recipe.base)
-        return Origin(
-            recipe=self._recipe,
-            identity=self._architecture.identity,
-            captions=[item.caption for item in self._items],
-            sizes=[item.size for item in self._items],
-            dataset_fingerprint=self._dataset.fingerprint,
-            batches_per_pass=self._plan.batches_per_pass,
-            step=step,
-            epoch=epoch,
-            started_at=self._started_at,
-            finished_at=time.time(),
-            sample_prompt=self._prompts[0] if self._prompts else "",
-            base_hashes=file_hashes(base) if base.is_file() else None,
-        )
-
-
-def pick_device() -> torch.device:
-    """The accelerator of this machine if there is one, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _network(architecture: Architecture, recipe: Recipe) -> Network:
-    return Network(
-        architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.text_lr > 0),
-        rank=recipe.network.rank,
-        alpha=recipe.network.alpha,
-        conv_rank=recipe.network.conv_rank,
-        conv_alpha=recipe.network.conv_alpha,
-        seed=keyed_seed(recipe.seed, "network"),
-    )
-
-
-def _sample_prompts(recipe: Recipe, items: list[Item]) -> tuple[str, ...]:
-    if recipe.watch.sample_prompts:
-        return recipe.watch.sample_prompts
-    return tuple(dict.fromkeys(item.caption for item in items if item.caption))[:2]
+def _wait(training: Training, step: int, should_pause: Ask, should_stop: Ask, report: Report) -> None:
+    """Stand still while ``should_pause`` says so, and does not also have to stop."""
+    if not should_pause():
+        return
+    training.clock.stop()
+    total = training.recipe.length.steps
+    report(Progress(stage="paused", done=step, total=total, unit="steps", message="paused; it keeps what it loaded"))
+    while should_pause() and not should_stop():
+        time.sleep(PAUSE_POLL_S)
+    training.clock.go()

@@ -125,7 +125,7 @@ class _Parts:
 
     def __init__(self) -> None:
         with torch.device("meta"):
-            self._unet = UNet2DConditionModel(cross_attention_dim=768)
+            self.denoiser = UNet2DConditionModel(cross_attention_dim=768)
             config = CLIPTextConfig(
                 hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
             )

@@ -43,7 +43,7 @@ class StableDiffusion:
         self.device = device
         self._dtype = dtype
         pipeline = _open_pipeline(path, "unet")
-        self._unet = _freeze(pipeline.unet, device, dtype)
+        self.denoiser = _freeze(pipeline.unet, device, dtype)
         self._text_encoder = Part(
             lambda: _freeze(_open_pipeline(path, "text_encoder").text_encoder, device, dtype), _text_sources(path)
         )
@@ -57,7 +57,7 @@ class StableDiffusion:
         self.process: Process = NoiseSchedule.of(
             self._scheduler.alphas_cumprod, v_prediction=v_prediction, device=device
         )
-        self.identity = _identity(name, family, self._unet, v_prediction=v_prediction)
+        self.identity = _identity(name, family, self.denoiser, v_prediction=v_prediction)
 
     @classmethod
     def load(cls, path: Path, family: str, device: torch.device, dtype: Dtype) -> StableDiffusion:
@@ -68,10 +68,10 @@ class StableDiffusion:
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
         """The modules that kohya's scripts adapt; see :class:`~hubman.train.architectures.base.Architecture`."""
         found = []
-        for path, module in self._unet.named_modules():
+        for path, module in self.denoiser.named_modules():
             chosen = _ATTENTION.search(path) or (conv and _CONV.search(path))
             if chosen and isinstance(module, nn.Linear | nn.Conv2d):
-                found.append(Target(f"lora_unet_{_flat(path)}", self._unet, path))
+                found.append(Target(f"lora_unet_{_flat(path)}", self.denoiser, path))
         for path, module in self._text_encoder.get().named_modules() if text else ():
             if _ENCODER.search(path) and isinstance(module, nn.Linear):
                 # transformers 5 dropped the level that the files' keys always have.
@@ -121,7 +121,7 @@ class StableDiffusion:
     ) -> Tensor:
         """See :class:`~hubman.train.architectures.base.Architecture`."""
         with self._autocast():
-            answer: Tensor = self._unet(noisy, timesteps, conditioning["states"], return_dict=False)[0]
+            answer: Tensor = self.denoiser(noisy, timesteps, conditioning["states"], return_dict=False)[0]
         return answer.float()
 
     @torch.no_grad()
@@ -131,7 +131,7 @@ class StableDiffusion:
             vae=self._vae.get(),
             text_encoder=self._text_encoder.get(),
             tokenizer=self._tokenizer,
-            unet=self._unet,
+            unet=self.denoiser,
             scheduler=DPMSolverMultistepScheduler.from_config(self._scheduler.config),
             safety_checker=None,
             feature_extractor=None,
