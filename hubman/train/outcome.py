@@ -106,7 +106,9 @@ class Outcome:
     def _sample_prompts(self) -> tuple[str, ...]:
         if self._recipe.watch.sample_prompts:
             return self._recipe.watch.sample_prompts
-        return tuple(dict.fromkeys(item.caption for item in self._training.items if item.caption))[:2]
+        return tuple(dict.fromkeys(item.caption for item in self._training.items if item.caption))[
+            : self._recipe.watch.samples
+        ]
 
     def _origin(self, step: int, epoch: int) -> Origin:
         training, base = self._training, Path(self._recipe.base)
