@@ -22,7 +22,7 @@ class Team:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             from accelerate import PartialState
 
-            state = PartialState()
+            state = PartialState(cpu=not torch.cuda.is_available())
             self.rank, self.size, self.device = state.process_index, state.num_processes, state.device
 
     @property
