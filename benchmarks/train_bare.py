@@ -70,7 +70,7 @@ class BareLoop:
         states = self._states[index : index + 1]
         answer = self._unet(noisy.to(self._dtype), timesteps, states, return_dict=False)[0]
         loss = F.mse_loss(answer.float(), noise)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         return float(loss.detach())

@@ -16,6 +16,7 @@ from hubman.train.architectures.base import Identity
 from hubman.train.buckets import Size
 from hubman.train.checks import split_tags
 from hubman.train.recipe import Recipe
+from hubman.train.versions import versions
 
 OPTIMIZER = "torch.optim.adamw.AdamW"
 
@@ -222,6 +223,7 @@ def _modelspec(origin: Origin) -> dict[str, object]:
 def _own(origin: Origin) -> dict[str, object]:
     return {
         "hubman.recipe": json.dumps(origin.recipe.public()),
+        "hubman.versions": json.dumps(versions()),
         "hubman.dataset_fingerprint": origin.dataset_fingerprint,
         "hubman.sample_prompt": origin.sample_prompt,
         "hubman.recommended_strength": origin.recipe.file.strength,
