@@ -1,4 +1,4 @@
-"""The order of images: every pass shows each once, in batches of one size, decided by seed and step alone."""
+"""The order of images: every pass shows each as often as its folder says, in batches of one size, decided by seed and step alone."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ def keyed_seed(seed: int, *parts: object) -> int:
 
 
 class BatchPlan:
-    """Which images each step sees. ``buckets`` is the bucket of each image, by its index."""
+    """Which images each step sees.
 
-    def __init__(self, buckets: Sequence[Size], batch: int, seed: int) -> None:
+    ``buckets`` is the bucket of each image, by its index, ``repeats`` how often a pass shows it, by default once.
+    """
+
+    def __init__(self, buckets: Sequence[Size], batch: int, seed: int, repeats: Sequence[int] = ()) -> None:
         self._groups: dict[Size, list[int]] = defaultdict(list)
-        for index, bucket in enumerate(buckets):
-            self._groups[bucket].append(index)
+        for index, (bucket, times) in enumerate(zip(buckets, repeats or [1] * len(buckets), strict=True)):
+            self._groups[bucket] += [index] * times
         self._batch = batch
         self._seed = seed
         self._pass = -1

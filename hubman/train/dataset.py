@@ -1,102 +1,126 @@
-"""A folder of training images: what is in it, with captions and measurements."""
+"""A folder of training images: what is in it, with captions, masks and measurements."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
-from hubman.progress import Progress, Report, silent
-from hubman.train.files import write_atomically
-from hubman.train.pictures import SUFFIXES, Picture, measure
-from registry.errors import HubError, NotFoundError
+from hubman.progress import Report, silent
+from hubman.train.left_out import left_out
+from hubman.train.mask_files import Mask, MaskFinder
+from hubman.train.measured import measure_all
+from hubman.train.pictures import Picture
+from hubman.train.set_files import ImageFile, list_images, odd_numbers
+from registry.errors import NotFoundError
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 
 
-class DatasetImage(msgspec.Struct, frozen=True):
-    """One image file of a dataset and its caption."""
+class DatasetImage(msgspec.Struct, frozen=True, kw_only=True):
+    """One image file of a dataset and what belongs to it."""
 
     path: Path
+    name: str
+    """Its path below the set's folder, with slashes; in a set without folders the file's name."""
     picture: Picture
-    caption: str | None
-    """``None`` where no caption file exists."""
+    caption: str | None = None
+    """Of its caption file, else the words of its numbered folder; ``None`` where there are neither."""
     caption_error: str = ""
     """Why an existing caption file cannot be used."""
-
-    @property
-    def name(self) -> str:
-        return self.path.name
+    caption_is_folder: bool = False
+    """It has no caption file, and ``caption`` is what its folder is called."""
+    repeats: int = 1
+    """How often it is shown in a pass."""
+    mask_path: Path | None = None
+    """The file that says which parts are learned; :func:`hubman.train.masks.load_mask` reads it."""
+    mask: Mask | None = None
+    left_out: bool = False
+    """A person wants it not to be trained."""
 
     @property
     def usable(self) -> bool:
-        return not self.picture.error
+        """It can be decoded and is wanted: it is trained."""
+        return not self.picture.error and not self.left_out
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """The images of one folder, in the order of their names."""
+    """The images in and below one folder, in the order of their names."""
 
     folder: Path
     images: tuple[DatasetImage, ...]
+    odd_folders: tuple[str, ...] = ()
+    """Folders whose names begin with a number that is not taken for repeats."""
 
     @property
     def usable(self) -> tuple[DatasetImage, ...]:
-        """The images that can be decoded."""
+        """The images that are trained."""
         return tuple(image for image in self.images if image.usable)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over what training sees: the sorted pixel hashes and captions. File names do not count."""
-        rows = sorted(f"{image.picture.pixels}\0{image.caption or ''}" for image in self.usable)
+        """SHA-256 over what training sees: pixels, captions, repeats and masks, sorted. File names do not count."""
+        rows = sorted("\0".join(_seen(image)) for image in self.usable)
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-class _Cached(msgspec.Struct, frozen=True):
-    size: int
-    mtime_ns: int
-    picture: Picture
-
-
-class _Cache(msgspec.Struct, frozen=True):
-    version: int = 1
-    pictures: dict[str, _Cached] = {}
+def _seen(image: DatasetImage) -> list[str]:
+    row = [image.picture.pixels, image.caption or ""]
+    if image.repeats != 1:
+        row.append(f"shown {image.repeats} times")
+    if image.mask is not None:
+        row.append(f"mask {image.mask.pixels}")
+    return row
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files directly in ``folder``, by name. Raises HubError where the folder cannot be listed."""
-    if not folder.is_dir():
-        raise NotFoundError(f"{folder} is not a folder", "give the folder that holds the training images")
-    try:
-        entries = sorted(folder.iterdir(), key=lambda path: path.name)
-    except OSError as error:
-        raise HubError(f"{folder} cannot be read ({error.strerror})", "check its permissions") from error
-    named = [path for path in entries if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
-    return [path for path in named if path.is_file() or path.is_symlink()]
+    """The image files in and below ``folder``; raises as :func:`~hubman.train.set_files.list_images`."""
+    return [file.path for file in list_images(folder)]
 
 
-def read_dataset(folder: Path, cache: Path | None = None, report: Report = silent) -> Dataset:
-    """Decode and measure every image in ``folder``; ``cache`` is a file that remembers unchanged ones.
+def training_files(folder: Path) -> list[ImageFile]:
+    """The image files that are not left out; raises as :func:`~hubman.train.set_files.list_images`."""
+    out = left_out(folder)
+    return [file for file in list_images(folder) if file.name not in out]
 
-    A damaged image is part of the result, with its error. Raises NotFoundError where there is no image at all.
+
+def read_dataset(
+    folder: Path, cache: Path | None = None, report: Report = silent, *, masks: Path | None = None
+) -> Dataset:
+    """Decode and measure every image in and below ``folder``; ``cache`` is a file that remembers unchanged ones.
+
+    ``masks`` is a folder of masks by the images' stems, where they do not lie in ``masks`` in the set. A damaged
+    image is part of the result, with its error. Raises NotFoundError where there is no image at all.
     """
-    paths = image_files(folder)
-    if not paths:
-        inside = [entry.name for entry in folder.iterdir() if entry.is_dir()]
-        hint = f"images are expected directly in it; did you mean {inside[0]}?" if inside else "put the images there"
-        raise NotFoundError(f"{folder} holds no images", hint)
-    known = _read_cache(cache)
-    pictures = _measure_all(paths, known, report)
-    if cache is not None:
-        _write_cache(cache, pictures)
+    files = list_images(folder)
+    if not files:
+        raise NotFoundError(f"{folder} holds no images", "put the images there, in it or in folders below it")
+    if masks is not None and not masks.is_dir():
+        raise NotFoundError(f"{masks} is not a folder", "give the folder that holds the masks")
+    out, finder = left_out(folder), MaskFinder(folder, masks)
+    mask_of = {file.path: finder.find(file.path) for file in files}
+    wanted = list(dict.fromkeys(path for path in mask_of.values() if path is not None))
+    pictures, found = measure_all([file.path for file in files], wanted, cache, report)
     images = []
-    for path in paths:
-        caption, problem = read_caption(path)
-        images.append(DatasetImage(path, pictures[path].picture, caption, problem))
-    return Dataset(folder, tuple(images))
+    for file in files:
+        caption, problem = read_caption(file.path)
+        mask = mask_of[file.path]
+        images.append(
+            DatasetImage(
+                path=file.path,
+                name=file.name,
+                picture=pictures[file.path],
+                caption=caption if caption is not None or problem else file.words or None,
+                caption_error=problem,
+                caption_is_folder=caption is None and not problem and bool(file.words),
+                repeats=file.repeats,
+                mask_path=mask,
+                mask=found[mask] if mask else None,
+                left_out=file.name in out,
+            )
+        )
+    return Dataset(folder, tuple(images), tuple(odd_numbers(files)))
 
 
 def caption_path(image: Path) -> Path:
@@ -119,38 +143,3 @@ def read_caption(image: Path) -> tuple[str | None, str]:
     except OSError as error:
         return None, f"{path.name} cannot be read ({error.strerror})"
     return " ".join(text.split()), ""
-
-
-def _measure_all(paths: list[Path], known: dict[str, _Cached], report: Report) -> dict[Path, _Cached]:
-    def look(path: Path) -> _Cached:
-        try:
-            stat = path.stat()
-        except OSError as error:
-            return _Cached(0, 0, Picture(error=f"cannot be read ({error.strerror})"))
-        before = known.get(str(path.absolute()))
-        if before is not None and (before.size, before.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-            return before
-        return _Cached(stat.st_size, stat.st_mtime_ns, measure(path))
-
-    # Decoding and filtering release the GIL, so threads use every core.
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found: dict[Path, _Cached] = {}
-        for path, cached in zip(paths, pool.map(look, paths), strict=True):
-            found[path] = cached
-            report(Progress(stage="read images", done=len(found), total=len(paths), unit="images"))
-    return found
-
-
-def _read_cache(path: Path | None) -> dict[str, _Cached]:
-    if path is None:
-        return {}
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Cache).pictures
-    except (OSError, msgspec.DecodeError):
-        return {}
-
-
-def _write_cache(path: Path, pictures: dict[Path, _Cached]) -> None:
-    entries: Iterable[tuple[Path, _Cached]] = pictures.items()
-    content = _Cache(pictures={str(image.absolute()): cached for image, cached in entries})
-    write_atomically(path, msgspec.json.encode(content))

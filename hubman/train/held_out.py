@@ -16,7 +16,9 @@ def split(items: Sequence[Item], count: int, *, held_out: bool) -> tuple[list[It
     """
     images = sorted({_image(item) for item in items})
     chosen = set(images[:count])
-    followed = [item for item in sorted(items, key=lambda each: each.pixels) if item.pixels in chosen]
+    # One view of each: the plainest, whose name is the shortest.
+    views = {_image(item): item for item in sorted(items, key=lambda each: each.pixels, reverse=True)}
+    followed = [views[image] for image in sorted(chosen)]
     if not held_out or not count:
         return list(items), followed
     trained = [item for item in items if _image(item) not in chosen]
@@ -29,5 +31,5 @@ def split(items: Sequence[Item], count: int, *, held_out: bool) -> tuple[list[It
 
 
 def _image(item: Item) -> str:
-    """The image of an item, mirrored or not."""
+    """The image of an item, wherever it is cut, mirrored or not."""
     return item.pixels.partition(":")[0]

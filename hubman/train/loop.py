@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hubman.progress import Progress, Report, silent
-from hubman.train.dataset import Dataset, read_dataset
+from hubman.train.dataset import Dataset
 from hubman.train.metrics import Metrics
 from hubman.train.outcome import Outcome
 from hubman.train.recipe import Recipe
+from hubman.train.recipe_data import read_data
 from hubman.train.reporting import Reporting
 from hubman.train.result import TrainResult
 from hubman.train.run_folder import RunFolder
@@ -50,7 +51,7 @@ def train(
     suffice, and CancelledError after ``should_stop`` (with a checkpoint written).
     """
     folder = RunFolder(run_dir, recipe)
-    dataset = dataset or read_dataset(Path(recipe.dataset), report=report)
+    dataset = dataset or read_data(recipe, report=report)
     training = Training(recipe, dataset, folder.checkpoints, cache or run_dir / "cache", report)
     if not training.team.leads:
         report = silent

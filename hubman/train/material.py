@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
-from PIL import Image, ImageOps
 
 from hubman.progress import Progress, Report
 from hubman.train.architectures.base import Conditioning, Framing, Latent, stack
-from hubman.train.buckets import BucketRules, Size, fit, nearest
+from hubman.train.buckets import Size
 from hubman.train.captions import compose
 from hubman.train.dataset import Dataset, DatasetImage
 from hubman.train.encoded import Encoded
-from hubman.train.pictures import load_rgb
 from hubman.train.recipe import Recipe
+from hubman.train.views import views
 from registry.errors import HubError
 
 MOST_BYTES = 1 << 30
@@ -26,15 +24,17 @@ MOST_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Item:
-    """One image as it is trained, possibly mirrored."""
+    """One image as it is trained: cut to a bucket, possibly mirrored."""
 
     name: str
     pixels: str
-    """SHA-256 of the image's pixels, marked when mirrored: the key of its validation noise."""
+    """SHA-256 of the image's pixels, marked when mirrored or not cut at the centre: the key of its validation noise."""
     caption: str
     size: Size
     framing: Framing
     latent: Latent
+    repeats: int = 1
+    """How often it is shown in a pass."""
 
 
 def training_images(dataset: Dataset) -> list[DatasetImage]:
@@ -50,34 +50,17 @@ def encode_items(dataset: Dataset, encoded: Encoded, recipe: Recipe, report: Rep
 
     What an earlier run encoded is taken from the disk, and its picture is not even decoded.
     """
-    buckets = BucketRules(
-        recipe.resolution, recipe.images.bucket_low, recipe.images.bucket_high, recipe.images.bucket_step
-    ).sizes()
     images = training_images(dataset)
     items = []
     for done, image in enumerate(images, 1):
-        whole = (image.picture.width, image.picture.height)
-        size = nearest(whole, buckets)
         caption = compose(image.caption or "", recipe.trigger)
-        framing = Framing.of(whole, size)
-        pixels = image.picture.pixels
-        items.append(
-            Item(image.name, pixels, caption, size, framing, encoded.latent(pixels, size, partial(_cut, image, size)))
-        )
-        if recipe.images.flip:
-            pixels = f"{pixels}:mirrored"
-            latent = encoded.latent(pixels, size, partial(_cut_mirrored, image, size))
-            items.append(Item(image.name, pixels, caption, size, framing, latent))
+        for view in views(image, recipe.images):
+            size = view.cut.bucket
+            framing = Framing(view.cut.original, view.cut.top_left, size)
+            latent = encoded.latent(view.pixels, size, view.picture)
+            items.append(Item(image.name, view.pixels, caption, size, framing, latent, view.repeats))
         report(Progress(stage="encode images", done=done, total=len(images), unit="images"))
     return items
-
-
-def _cut(image: DatasetImage, size: Size) -> Image.Image:
-    return fit(load_rgb(image.path), size)
-
-
-def _cut_mirrored(image: DatasetImage, size: Size) -> Image.Image:
-    return ImageOps.mirror(_cut(image, size))
 
 
 class TextStates:

@@ -8,16 +8,16 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.train.checks import Rules, check
-from hubman.train.dataset import read_dataset
+from hubman.train.checks import check
 from hubman.train.files import write_atomically
+from hubman.train.measured import cache_file
 from hubman.train.recipe import Recipe, read_recipe, write_recipe
+from hubman.train.recipe_data import read_data, rules_for
 from hubman.train.result import TrainResult, from_dict, to_dict
 from registry.errors import MissingExtraError, UsageError
 from registry.hashing import hash_file
 
 RESULT = "result.json"
-PICTURES = "pictures.json"
 
 
 def _never() -> bool:
@@ -34,20 +34,21 @@ def run_training(
     should_pause: Callable[[], bool] = _never,
     force: bool = False,
     cache: Path | None = None,
+    home: Path | None = None,
 ) -> TrainResult:
     """Check the dataset, train, and leave everything in ``run_dir``: LoRA, epochs, samples, metrics, ``result.json``.
 
     ``resume`` goes on from the last checkpoint in ``run_dir``, or starts if there is none; what was finished there is
     returned as it is, since a second file would have other bytes and so another identity. ``force`` trains in spite of
     the dataset's errors; images that cannot be decoded are left out. ``cache`` is as :func:`hubman.train.loop.train`
-    takes it. Raises UsageError for a dataset with errors,
+    takes it; ``home`` is hubman's, where measured images are remembered for other runs. Raises UsageError for a dataset with errors,
     CancelledError when ``should_stop`` asked for it (a checkpoint is kept), MissingExtraError without torch.
     """
     recipe = read_recipe(recipe_path)
     if resume and (done := _finished(run_dir, recipe)):
         return done
-    dataset = read_dataset(Path(recipe.dataset), run_dir / PICTURES, report)
-    findings = check(dataset, Rules(resolution=recipe.resolution, trigger=recipe.trigger, force=force))
+    dataset = read_data(recipe, cache_file(home or run_dir, Path(recipe.dataset)), report)
+    findings = check(dataset, rules_for(recipe, force=force))
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and not force:
         first = errors[0]

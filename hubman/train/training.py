@@ -43,7 +43,8 @@ class Training:
         report(Progress(stage="load base"))
         self.architecture: Architecture = architectures.load(recipe, device)
         self._encode(cache, device)
-        self.plan = BatchPlan([item.size for item in self.items], recipe.length.batch, recipe.seed)
+        sizes, repeats = zip(*((item.size, item.repeats) for item in self.items), strict=True)
+        self.plan = BatchPlan(sizes, recipe.length.batch, recipe.seed, repeats)
         self.network = _network(self.architecture, recipe)
         self.optimizer = make_optimizer(self.network, recipe, device)
         self.objective = Objective(self.architecture, recipe, self._texts)
@@ -51,7 +52,7 @@ class Training:
         self.clock = Clock()
         self.validation: list[float] = []
         self.started_at = time.time()
-        work = workload_of(recipe, self.architecture, self.network, [item.size for item in self.items])
+        work = workload_of(recipe, self.architecture, self.network, sizes)
         self.ladder, self._rung, self.forecast = expect(recipe, work, device, self.memory.free, team=self.team.size)
         self._apply(self.rung)
 

@@ -15,7 +15,8 @@ from PIL import Image, ImageFilter, ImageOps
 from hubman.tinybase.drawing import draw, random_scene
 from hubman.train.checks import Finding, Rules, check, estimate_tokens, has_errors
 from hubman.train.dataset import Dataset, read_dataset
-from hubman.train.pictures import load_rgb, measure, sharpness
+from hubman.train.pictures import load_rgb, measure
+from hubman.train.sharpness import sharpness
 from registry.errors import NotFoundError
 
 RULES = Rules(resolution=64, trigger="zvk")
@@ -180,10 +181,10 @@ def test_sixteen_bit_grey_keeps_its_range(tmp_path: Path) -> None:
 
 def test_the_laplacian_has_the_textbook_value() -> None:
     picture = Image.new("RGB", (5, 5), (100, 100, 100))
-    picture.putpixel((2, 2), (150, 150, 150))
-    values = [0, 50, 0, 50, -200, 50, 0, 50, 0]
+    picture.putpixel((2, 2), (120, 120, 120))
+    values = [0, 20, 0, 20, -80, 20, 0, 20, 0]
     mean = sum(values) / 9
-    gradients = 4 * 50**2 / 9
+    gradients = 4 * 20**2 / 9
     variance, edges = sharpness(picture)
     assert variance == pytest.approx(sum((v - mean) ** 2 for v in values) / 9)
     assert edges == pytest.approx((sum(v * v for v in values) / 9 - 20 / 12) / (gradients - 4 / 12))
@@ -212,8 +213,7 @@ def test_the_cache_gives_the_same_result_and_sees_changes(folder: Path, tmp_path
 
 
 def test_a_folder_without_images_says_where_they_may_be(tmp_path: Path) -> None:
-    (tmp_path / "10_zvk").mkdir()
-    with pytest.raises(NotFoundError, match="10_zvk"):
+    with pytest.raises(NotFoundError, match="folders below it"):
         read_dataset(tmp_path)
     with pytest.raises(NotFoundError, match="not a folder"):
         read_dataset(tmp_path / "missing")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hubman.train.batches import BatchPlan, keyed_seed
-from hubman.train.buckets import BucketRules, crop_box, fit, nearest
+from hubman.train.buckets import BucketRules, cut, cut_to, fit, nearest
 from hubman.train.families import FAMILIES
 from hubman.train.presets import preset, showings
 from hubman.train.recipe import Kind, Recipe, from_values, read_recipe, write_recipe
@@ -150,8 +150,7 @@ def test_buckets_hold_about_the_area_and_the_embedded_base_has_only_its_square()
 
 @given(st.integers(1, 4000), st.integers(1, 4000))
 def test_a_crop_lies_inside_the_image_and_has_the_buckets_aspect(width: int, height: int) -> None:
-    bucket = nearest((width, height), BucketRules().sizes())
-    left, top, right, bottom = crop_box((width, height), bucket)
+    left, top, right, bottom = cut((width, height), BucketRules()).box
     assert 0 <= left <= right <= width
     assert 0 <= top <= bottom <= height
     assert right - left == width or bottom - top == height
@@ -160,9 +159,9 @@ def test_a_crop_lies_inside_the_image_and_has_the_buckets_aspect(width: int, hei
 def test_an_image_is_cut_around_its_centre() -> None:
     picture = Image.new("RGB", (300, 100), "red")
     picture.paste("blue", (100, 0, 200, 100))
-    cut = fit(picture, (64, 64))
-    assert cut.size == (64, 64)
-    assert cut.crop((4, 0, 60, 64)).getextrema() == ((0, 0), (0, 0), (255, 255))
+    square = fit(picture, cut_to(picture.size, (64, 64)))
+    assert square.size == (64, 64)
+    assert square.crop((4, 0, 60, 64)).getextrema() == ((0, 0), (0, 0), (255, 255))
 
 
 @given(st.lists(st.sampled_from([(64, 64), (64, 128), (128, 64)]), min_size=1, max_size=20), st.integers(1, 5))

@@ -1,0 +1,245 @@
+"""``hubman dataset check|show|sheet|leave|take``: the images of a data set, what is wrong with them, and which are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from hubman import bases, config
+from hubman.cli import output
+from hubman.cli.arguments import GivenPath
+from registry.errors import UsageError
+
+if TYPE_CHECKING:
+    from hubman.progress import Report
+    from hubman.train.checks import Finding, Rules
+    from hubman.train.dataset import Dataset, DatasetImage
+
+F = TypeVar("F", bound=Callable[..., Any])
+FOLDER = GivenPath()
+_MOST_NAMES = 6
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What the options say that the set is checked against."""
+
+    base: str
+    resolution: int | None
+    trigger: str
+    batch: int | None
+    masks: str
+    mask_folder: Path | None
+
+
+def _asked_options(command: F) -> F:
+    for option in reversed(
+        (
+            click.option("--base", default=bases.EMBEDDED, show_default=True, help="The base model to train on."),
+            click.option("--resolution", type=click.IntRange(64, 4096), help="Instead of the base's own, in pixels."),
+            click.option("--trigger", default="", help="The word that every caption should begin with."),
+            click.option("--batch", type=click.IntRange(1, 1024), help="Instead of the preset's for the base."),
+            click.option(
+                "--masks", type=click.Choice(["none", "folder", "alpha"]), default="none", show_default=True,
+                help="Where a mask says what is learned.",
+            ),
+            click.option("--mask-folder", type=FOLDER, help="Masks by the images' names; by default masks in the set."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command("check")
+@click.argument("folder", type=FOLDER)
+@_asked_options
+@output.json_option
+@click.pass_context
+def dataset_check(ctx: click.Context, folder: Path, as_json: bool, **options: Any) -> None:
+    """Find images and captions in FOLDER that would harm a training. Exit status 1 when one stops it."""
+    from hubman.train.checks import has_errors, worth_leaving
+
+    with output.progress(quiet=as_json) as report:
+        found, findings, _ = _checked(folder, Asked(**options), report)
+    leaving = worth_leaving(findings)
+    if as_json:
+        output.print_json(
+            {
+                "images": len(found.images),
+                "usable": len(found.usable),
+                "left_out": [image.name for image in found.images if image.left_out],
+                "worth_leaving": leaving,
+                "findings": findings,
+            }
+        )
+    else:
+        _say(folder, findings)
+        output.say(f"{len(found.images)} images, {len(found.usable)} are trained, {len(findings)} findings")
+        if leaving:
+            output.say(
+                f"hubman dataset leave {folder} --harmful leaves {len(leaving)} out that do harm or are twice there"
+            )
+    ctx.exit(1 if has_errors(findings) else 0)
+
+
+@click.command("show")
+@click.argument("folder", type=FOLDER)
+@_asked_options
+@output.json_option
+def dataset_show(folder: Path, as_json: bool, **options: Any) -> None:
+    """List the images of FOLDER with size, bucket, repeats, state and caption."""
+    from hubman.train.dataset import read_dataset
+    from hubman.train.measured import cache_file
+
+    asked = Asked(**options)
+    rules = _rules(asked)
+    with output.progress(quiet=as_json) as report:
+        found = read_dataset(folder, cache_file(config.home(), folder), report, masks=asked.mask_folder)
+    rows = [_row(image, rules) for image in found.images]
+    if as_json:
+        output.print_json(rows)
+        return
+    columns = ("image", "size", "bucket", "kept", "repeats", "mask", "state", "caption")
+    output.table([[row[name] for name in columns] for row in rows], columns)
+
+
+@click.command("sheet")
+@click.argument("folder", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="The PNG to write.")
+@_asked_options
+@output.json_option
+def dataset_sheet(folder: Path, out: Path, as_json: bool, **options: Any) -> None:
+    """Draw a contact sheet of FOLDER: each image with what its bucket cuts off and what the checks found."""
+    from hubman.train.sheet import write_sheet
+
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"{out.name} is no PNG", "give a name that ends in .png")
+    with output.progress(quiet=as_json) as report:
+        found, findings, rules = _checked(folder, Asked(**options), report)
+        write_sheet(out, found, findings, rules, report)
+    if as_json:
+        output.print_json({"sheet": out, "images": len(found.images)})
+    else:
+        output.say(f"{out}: {len(found.images)} images")
+
+
+@click.command("leave")
+@click.argument("folder", type=FOLDER)
+@click.argument("images", nargs=-1)
+@click.option(
+    "--harmful", is_flag=True, help="Those that the checks find damaged, far too small, blurred or twice there."
+)
+@click.option("--with", "codes", multiple=True, metavar="CODE", help="Those with this finding, such as watermark.")
+@_asked_options
+@output.json_option
+def dataset_leave(
+    folder: Path, images: tuple[str, ...], harmful: bool, codes: tuple[str, ...], as_json: bool, **options: Any
+) -> None:
+    """Leave IMAGES of FOLDER out of training. No file is touched; ``hubman dataset take`` takes them back."""
+    from hubman.train.checks import worth_leaving
+    from hubman.train.left_out import leave
+
+    names = [_name(folder, given) for given in images]
+    if harmful or codes:
+        with output.progress(quiet=as_json) as report:
+            _, findings, _ = _checked(folder, Asked(**options), report)
+        names += worth_leaving(findings) if harmful else ()
+        names += [finding.image for finding in findings if finding.image and finding.code in codes]
+    elif not names:
+        raise UsageError("there is nothing to leave out", "name images, or say --harmful or --with CODE")
+    _say_changed(leave(folder, names), "left out", as_json=as_json)
+
+
+@click.command("take")
+@click.argument("folder", type=FOLDER)
+@click.argument("images", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that are left out.")
+@output.json_option
+def dataset_take(folder: Path, images: tuple[str, ...], everything: bool, as_json: bool) -> None:
+    """Take IMAGES of FOLDER back into training that were left out."""
+    from hubman.train.left_out import left_out, take
+
+    if not images and not everything:
+        raise UsageError("there is nothing to take back", "name images, or say --all")
+    names = sorted(left_out(folder)) if everything else [_name(folder, given) for given in images]
+    _say_changed(take(folder, names), "taken back", as_json=as_json)
+
+
+def _checked(folder: Path, asked: Asked, report: Report) -> tuple[Dataset, tuple[Finding, ...], Rules]:
+    from hubman.train.checks import check
+    from hubman.train.dataset import read_dataset
+    from hubman.train.measured import cache_file
+    from hubman.train.tokens import token_rule
+
+    rules = _rules(asked)
+    found = read_dataset(folder, cache_file(config.home(), folder), report, masks=asked.mask_folder)
+    return found, check(found, rules, token_rule(bases.find(asked.base)).count), rules
+
+
+def _rules(asked: Asked) -> Rules:
+    from hubman.train.presets import preset
+    from hubman.train.recipe_data import rules_for
+    from hubman.train.recipe_fields import changed
+    from hubman.train.tokens import token_rule
+
+    base = bases.find(asked.base)
+    told = {
+        "trigger": asked.trigger,
+        "images.masks": "folder" if asked.mask_folder else asked.masks,
+        "length.batch": asked.batch,
+        "images.resolutions": (asked.resolution,) if asked.resolution else None,
+    }
+    recipe = preset("style", bases.family(base), 50)
+    recipe = changed(recipe, {field: value for field, value in told.items() if value})
+    return rules_for(recipe, most_tokens=token_rule(base).most)
+
+
+def _row(image: DatasetImage, rules: Rules) -> dict[str, Any]:
+    picture = image.picture
+    row: dict[str, Any] = {"image": image.name, "size": "", "bucket": "", "kept": "", "repeats": image.repeats}
+    if not picture.error:
+        cut = rules.cut((picture.width, picture.height))
+        row |= {
+            "size": f"{picture.width}x{picture.height}",
+            "bucket": "x".join(map(str, cut.bucket)),
+            "kept": f"{cut.kept:.0%}",
+        }
+    row["mask"] = image.mask_path.name if image.mask_path else ""
+    row["state"] = "left out" if image.left_out else "damaged" if picture.error else "trained"
+    return row | {"caption": image.caption}
+
+
+def _name(folder: Path, given: str) -> str:
+    """An image's name in the set: as it is listed, or as a path that a shell completed."""
+    path = Path(given)
+    if not path.is_absolute() and (folder / given).exists():
+        return path.as_posix()
+    here = folder.absolute()
+    return path.absolute().relative_to(here).as_posix() if path.absolute().is_relative_to(here) else path.as_posix()
+
+
+def _say(folder: Path, findings: Sequence[Finding]) -> None:
+    """A line for each finding; what is said of several images alike is said once."""
+    grouped: dict[tuple[str, str, str, str], list[str]] = {}
+    for finding in findings:
+        key = (finding.severity, finding.code, finding.sentence, finding.remedy)
+        grouped.setdefault(key, []).append(finding.image or folder.absolute().name)
+    for (severity, code, sentence, remedy), names in grouped.items():
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        output.say(f"{severity:<6} {code}: {', '.join(names[:_MOST_NAMES])}{more}: {sentence}; {remedy}")
+
+
+def _say_changed(names: Sequence[str], what: str, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json({what.replace(" ", "_"): names})
+        return
+    for name in names:
+        output.say(f"{name} is {what}")
+    if not names:
+        output.say(f"nothing to do: all of them are {what} already")
+
+
+COMMANDS = (dataset_check, dataset_show, dataset_sheet, dataset_leave, dataset_take)
