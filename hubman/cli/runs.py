@@ -68,8 +68,8 @@ def runs_show(ref: str, as_json: bool) -> None:
         for each in run.epochs
     ]
     output.table(rows, ("epoch", "step", "validation", "samples", "version"))
-    if run.reason:
-        output.say(f"proposed: {run.reason}")
+    if run.best is not None:
+        output.say(f"proposed: epoch {run.best}, {run.reason}")
 
 
 @runs.command("diff")

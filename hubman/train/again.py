@@ -53,9 +53,7 @@ def differences_of_versions(path: Path) -> dict[str, tuple[str, str]]:
 def _carried(path: Path) -> dict[str, Any]:
     text = _metadata(path).get(RECIPE)
     if not text:
-        raise NotFoundError(
-            f"{path.name} carries no recipe", "hubman writes one into what it trains, unless file.privacy is private"
-        )
+        raise NotFoundError(f"{path.name} carries no recipe", "hubman writes one into all that it trains")
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:

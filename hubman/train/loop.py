@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hubman.progress import Progress, Report, silent
+from hubman.train.clashes import refuse_clashes
 from hubman.train.dataset import Dataset
 from hubman.train.metrics import Metrics
 from hubman.train.outcome import Outcome
@@ -50,6 +51,7 @@ def train(
     Raises HubError for a base or dataset that cannot be used, a loss that is not finite or memory that does not
     suffice, and CancelledError after ``should_stop`` (with a checkpoint written).
     """
+    refuse_clashes(recipe)
     folder = RunFolder(run_dir, recipe)
     dataset = dataset or read_data(recipe, report=report)
     training = Training(recipe, dataset, folder.checkpoints, cache or run_dir / "cache", report)
@@ -66,23 +68,24 @@ def train(
     training.clock.go()
     while step < steps:
         _wait(training, step, should_pause, should_stop, report)
-        reporting.take(training.step(step))
+        reporting.take(training.step(step), training.learner.step_size)
         step += 1
         epoch = ends.index(step) + 1 if step in ends else 0
         stopping = training.team.agree(should_stop())
         keeping = epoch or stopping or (recipe.watch.save_every and step % recipe.watch.save_every == 0)
         if keeping or reporting.due:
-            reporting.flush(step, training.rates())
+            reporting.flush(step, training.learner)
         if keeping:
             training.clock.stop()
             if epoch:
-                outcome.look_back(step, epoch, reporting)
-                outcome.write(step, epoch)
+                with training.learner.kept():
+                    outcome.look_back(step, epoch, reporting)
+                    outcome.write(step, epoch)
             training.save(step)
             training.clock.go()
         if stopping and step < steps:
             raise CancelledError(f"stopped after {step} of {steps} steps", "resume it to go on from there")
-    return outcome.result(metrics, reporting.forecast)
+    return outcome.result(metrics, reporting)
 
 
 def _wait(training: Training, step: int, should_pause: Ask, should_stop: Ask, report: Report) -> None:

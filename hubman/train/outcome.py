@@ -7,9 +7,9 @@ from pathlib import Path
 
 from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report
-from hubman.train.best import best_epoch
+from hubman.train.best import Proposal, best_epoch
+from hubman.train.caption_variation import variation_of
 from hubman.train.export import file_hashes, write_lora
-from hubman.train.forecast import Forecast
 from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
 from hubman.train.reporting import Reporting
@@ -17,8 +17,6 @@ from hubman.train.result import TrainResult
 from hubman.train.run_folder import RunFolder
 from hubman.train.training import Training
 from hubman.train.versions import versions
-
-_IDLE = "the LoRA changes nothing: its weights are still zero; train longer or at a higher rate"
 
 
 class Outcome:
@@ -36,23 +34,23 @@ class Outcome:
         loss = self._training.validate()
         if loss is not None and self._training.team.leads:
             reporting.validated(step, epoch, loss)
-            found = best_epoch(self._training.validation, len(self._recipe.epoch_ends()), self._recipe.watch.held_out)
-            if found is not None:
+            if (found := self._best()) is not None:
                 data = {"best": found.epoch, "reason": found.reason}
-                self._report(Progress(stage="best", message=found.reason, data=data))
+                self._report(Progress(stage="best", message=f"epoch {found.epoch}: {found.reason}", data=data))
 
     def write(self, step: int, epoch: int) -> None:
         """Write the LoRA as it is after ``epoch``, unless that is the final one."""
         if epoch < self._recipe.length.epochs and self._training.team.leads:
             write_lora(self._folder.epoch(epoch), self._training.network, self._origin(step, epoch))
 
-    def result(self, metrics: Metrics, forecast: Forecast) -> TrainResult:
+    def result(self, metrics: Metrics, reporting: Reporting) -> TrainResult:
         """Write the final LoRA and say what came of the training."""
         training, recipe, folder = self._training, self._recipe, self._folder
         identity = training.architecture.identity
         seconds = training.clock.seconds
         length = recipe.length
-        written = write_lora(folder.lora, training.network, self._origin(length.steps, length.epochs))
+        with training.learner.kept():
+            written = write_lora(folder.lora, training.network, self._origin(length.steps, length.epochs))
         return TrainResult(
             path=written.path,
             sha256=written.sha256,
@@ -63,7 +61,7 @@ class Outcome:
             seconds=round(seconds, 3),
             final_loss=metrics.final_loss(),
             validation=tuple(training.validation),
-            best=best_epoch(training.validation, length.epochs, recipe.watch.held_out),
+            best=self._best(),
             samples=folder.samples(self._prompts),
             epoch_files=folder.epochs(),
             metrics_path=metrics.path,
@@ -74,14 +72,15 @@ class Outcome:
             trigger=recipe.trigger,
             strength=recipe.file.strength,
             recipe=recipe,
-            forecast=forecast,
+            forecast=reporting.forecast,
             versions=versions(),
-            warnings=() if written.delta_norm else (_IDLE,),
+            warnings=(*written.warnings, *reporting.warnings),
         )
 
     def _draw(self, epoch: int) -> None:
         recipe = self._recipe
-        side = recipe.resolution - recipe.resolution % 8
+        architecture = self._training.architecture
+        side = recipe.resolution - recipe.resolution % architecture.step
         for i, prompt in enumerate(self._prompts):
             request = DrawRequest(
                 base=recipe.base,
@@ -91,10 +90,10 @@ class Outcome:
                 height=side,
                 steps=recipe.watch.sample_steps,
                 cfg=recipe.watch.sample_guidance,
-                sampler="DPM++ 2M",
+                sampler=architecture.sampler,
                 clip_skip=recipe.captions.clip_skip,
             )
-            picture = self._training.architecture.draw(request)
+            picture = architecture.draw(request)
             path = self._folder.sample(epoch, i)
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
@@ -106,23 +105,29 @@ class Outcome:
     def _sample_prompts(self) -> tuple[str, ...]:
         if self._recipe.watch.sample_prompts:
             return self._recipe.watch.sample_prompts
-        return tuple(dict.fromkeys(item.caption for item in self._training.items if item.caption))[
-            : self._recipe.watch.samples
-        ]
+        variation = variation_of(self._recipe.captions)
+        captions = (variation.plain(item.caption) for item in self._training.items)
+        return tuple(dict.fromkeys(caption for caption in captions if caption))[: self._recipe.watch.samples]
+
+    def _best(self) -> Proposal | None:
+        """The epoch that is proposed so far."""
+        return best_epoch(list(enumerate(self._training.validation)), held_out=self._recipe.watch.held_out)
 
     def _origin(self, step: int, epoch: int) -> Origin:
         training, base = self._training, Path(self._recipe.base)
+        sample = self._folder.sample(epoch, 0)
         return Origin(
             recipe=self._recipe,
             identity=training.architecture.identity,
             captions=[item.caption for item in training.items],
             sizes=[item.size for item in training.items],
             dataset_fingerprint=training.dataset.fingerprint,
-            batches_per_pass=training.plan.batches_per_pass,
+            batches_per_pass=training.learner.plan.batches_per_pass,
             step=step,
             epoch=epoch,
             started_at=training.started_at,
             finished_at=time.time(),
             sample_prompt=self._prompts[0] if self._prompts else "",
+            preview=sample if sample.is_file() else None,
             base_hashes=file_hashes(base) if base.is_file() else None,
         )

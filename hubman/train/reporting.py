@@ -12,6 +12,7 @@ from torch import Tensor
 from hubman.progress import Progress, Report
 from hubman.train.clock import Clock
 from hubman.train.forecast import Forecast, corrected
+from hubman.train.learner import Learner
 from hubman.train.memory import Memory
 from hubman.train.metrics import Metrics
 from hubman.train.rates import rate_at
@@ -22,6 +23,7 @@ REPORT_SECONDS = 0.5
 """Losses wait on the device this long, so that no step waits for them."""
 MEASURED_STEPS = 10
 """After so many the forecast is corrected."""
+STUCK = "prodigy finds no rate: its d still is where it started; raise d_coef to 2, or choose adamw"
 SMOOTH = 0.98
 """The share of the old mean that stays in the smoothed loss at each step; at the start it is the plain mean."""
 
@@ -35,35 +37,37 @@ class Reporting:
         self._recipe, self._metrics, self._clock, self._memory = recipe, metrics, clock, memory
         self.forecast = forecast
         self._report = report
-        self._pending: list[Tensor] = []
+        self._pending: list[tuple[Tensor, float | None]] = []
+        self.warnings: list[str] = []
         self._at = 0.0
         self._steps = 0
         self._smooth = metrics.smooth
         self._spill_told = False
         report(Progress(stage="forecast", message=forecast.sentence(), data=_forecast_data(forecast)))
 
-    def take(self, loss: Tensor) -> None:
-        """Keep a step's loss without waiting for it."""
-        self._pending.append(loss)
+    def take(self, loss: Tensor, step_size: float | None) -> None:
+        """Keep a step's loss without waiting for it, and the step size of an optimizer that finds its own."""
+        self._pending.append((loss, step_size))
 
     @property
     def due(self) -> bool:
         return time.monotonic() - self._at >= REPORT_SECONDS
 
-    def flush(self, step: int, rates: Mapping[str, float]) -> None:
-        """Tell of the steps up to ``step``; ``rates`` are the full rates by what learns at them.
+    def flush(self, step: int, learner: Learner) -> None:
+        """Tell of the steps up to ``step``.
 
         Raises HubError if a loss is not finite: no checkpoint is spoilt then.
         """
-        losses = [float(loss) for loss in torch.stack(self._pending).tolist()] if self._pending else []
+        if not self._pending:
+            return
+        losses = [float(loss) for loss in torch.stack([loss for loss, _ in self._pending]).tolist()]
+        sizes = [size for _, size in self._pending]
         self._pending.clear()
         first = step - len(losses)
-        lines = [self._line(first + i, loss, rates) for i, loss in enumerate(losses)]
+        lines = [self._line(first + i, *each, learner.rates) for i, each in enumerate(zip(losses, sizes, strict=True))]
         self._metrics.add(lines)
         self._steps += len(losses)
         self._at = time.monotonic()
-        if not lines:
-            return
         self._correct(step)
         pace = self._clock.pace(step)
         last = lines[-1]
@@ -78,6 +82,9 @@ class Reporting:
         total = self._recipe.length.steps
         self._report(Progress(stage="train", done=step, total=total, unit="steps", data=data))
         self._tell_spill(step)
+        if STUCK not in self.warnings and learner.is_stuck(step):
+            self.warnings.append(STUCK)
+            self._report(Progress(stage="train", done=step, total=total, message=STUCK))
 
     def validated(self, step: int, epoch: int, loss: float) -> None:
         """Tell of a validation."""
@@ -85,7 +92,7 @@ class Reporting:
         self._metrics.add([line])
         self._report(Progress(stage="validate", data=line))
 
-    def _line(self, step: int, loss: float, rates: Mapping[str, float]) -> dict[str, object]:
+    def _line(self, step: int, loss: float, size: float | None, rates: Mapping[str, float]) -> dict[str, object]:
         if not math.isfinite(loss):
             hint = "lower optimizer.unet_lr and text_lr, or train in fp32; the last checkpoint is from before"
             raise HubError(f"the loss is not finite at step {step + 1}", hint)
@@ -93,7 +100,8 @@ class Reporting:
         share = rate_at(step, self._recipe)
         named = {name: rate * share for name, rate in rates.items()}
         first = next(iter(named.values()), 0.0)
-        return {"step": step + 1, "loss": loss, "smooth": round(self._smooth, 7), "lr": first, "rates": named}
+        line = {"step": step + 1, "loss": loss, "smooth": round(self._smooth, 7), "lr": first, "rates": named}
+        return line if size is None else {**line, "d": size}
 
     def _correct(self, step: int) -> None:
         if self.forecast.corrected or self._steps < min(MEASURED_STEPS, self._recipe.length.steps):

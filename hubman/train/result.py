@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hubman.train.best import Best
+from hubman.train.best import Proposal
 from hubman.train.forecast import Forecast
 from hubman.train.recipe import Recipe
 
@@ -47,7 +47,7 @@ class TrainResult(msgspec.Struct, frozen=True, kw_only=True):
     """Mean of the last tenth of the steps."""
     validation: tuple[float, ...]
     """Loss at fixed noise before the first step and after each epoch; empty when it was off."""
-    best: Best | None = None
+    best: Proposal | None = None
     """The epoch that is proposed; None when validation was off."""
     samples: tuple[Sample, ...]
     epoch_files: tuple[EpochFile, ...]

@@ -143,7 +143,7 @@ def test_computing_twice_gives_the_same_gradients(recipe: Recipe, tmp_path: Path
     grads = []
     for checkpointing in ("off", "on"):
         training = training_of(with_fields(recipe, machine__checkpointing=checkpointing), tmp_path)
-        training._gradients(0)
+        training.learner.gradients(0)
         grads.append([each.grad for each in training.network.parameters()])
     assert all(torch.allclose(one, other, atol=1e-7) for one, other in zip(*grads, strict=True))
 
