@@ -105,12 +105,14 @@ def _optimizer(recipe: Recipe, _: Prediction | None) -> Iterator[Clash]:
         return
     if 0 < settings.unet_lr < 0.5:
         yield Clash(("optimizer.unet_lr",), "prodigy finds the rate itself", "set optimizer.unet_lr to 1")
-    if settings.text_lr not in (0, settings.unet_lr):
-        yield Clash(
-            ("optimizer.text_lr", "optimizer.name"),
-            "prodigy knows one rate only",
-            "set optimizer.text_lr to that of the model, or to 0",
-        )
+    for name, part in (("text_lr", "text"), ("text2_lr", "text2")):
+        own = getattr(settings, name) >= 0
+        if own and settings.rates[part] not in (0, settings.unet_lr):
+            yield Clash(
+                (f"optimizer.{name}", "optimizer.name"),
+                "prodigy knows one rate only",
+                f"set optimizer.{name} to that of the model, or to 0",
+            )
     if settings.lora_plus != 1:
         yield Clash(
             ("optimizer.lora_plus", "optimizer.name"), "prodigy knows one rate only", "set optimizer.lora_plus to 1"

@@ -113,7 +113,7 @@ def training(origin: Origin) -> dict[str, object]:
     return {
         "ss_learning_rate": optimizer.unet_lr,
         "ss_unet_lr": optimizer.unet_lr,
-        "ss_text_encoder_lr": optimizer.text_lr,
+        "ss_text_encoder_lr": optimizer.text_lr if optimizer.text2_lr < 0 else [optimizer.text_lr, optimizer.text2_lr],
         "ss_lr_scheduler": _SCHEDULES.get(recipe.schedule.shape, recipe.schedule.shape),
         "ss_lr_warmup_steps": round(recipe.schedule.warmup * length.steps),
         "ss_optimizer": f"{class_path(optimizer.name)}({said})",

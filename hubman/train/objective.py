@@ -101,7 +101,7 @@ class Objective:
 
     def _read(self, captions: list[str]) -> Conditioning:
         """What the text encoders say now: with gradients where they are trained, else remembered."""
-        if not self._recipe.optimizer.text_lr:
+        if not self._recipe.optimizer.trains_text:
             return self._texts.of(captions)
         settings = self._recipe.captions
         return stack(self._architecture.encode_text(captions, settings.clip_skip, settings.max_tokens // 75))

@@ -36,6 +36,7 @@ PRODIGY = {"optimizer.name": "prodigy", "optimizer.unet_lr": 1.0}
         (None, {"optimizer.lora_plus": 16.0, "network.type": "lokr"}, "optimizer.lora_plus"),
         (None, {**PRODIGY, "optimizer.unet_lr": 1e-4}, "optimizer.unet_lr"),
         (None, {**PRODIGY, "optimizer.text_lr": 0.5}, "optimizer.text_lr"),
+        (None, {**PRODIGY, "optimizer.text_lr": 1.0, "optimizer.text2_lr": 0.1}, "optimizer.text2_lr"),
         (None, {**PRODIGY, "optimizer.lora_plus": 4.0}, "optimizer.lora_plus"),
         (
             None,

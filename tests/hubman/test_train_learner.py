@@ -16,8 +16,10 @@ from hubman.train.encoded import Encoded
 from hubman.train.flow import FlowMatching
 from hubman.train.learner import Learner
 from hubman.train.material import TextStates, encode_items
+from hubman.train.network import Target
 from hubman.train.network_plan import make_network
 from hubman.train.objective import Objective
+from hubman.train.rates import optimizer_for
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_data import read_data
 from hubman.train.recipe_fields import changed
@@ -170,3 +172,19 @@ def test_every_line_of_a_caption_gets_trigger_prefix_and_suffix_and_can_be_read_
     objective = Objective(small, make_network(targets, recipe), recipe, texts)
     read = {reading for batch in range(40) for reading in objective.readings([item], batch, 0)}
     assert read == {"zvk, photo, a red hat outdoors", "zvk, photo, a blue hat outdoors", "photo, sitting, zvk outdoors"}
+
+
+def test_each_text_encoder_learns_at_its_own_rate() -> None:
+    root = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(3)))
+    keys = ("lora_unet_a", "lora_te1_b", "lora_te2_c")
+    targets = [Target(key, root, str(at), text=at > 0) for at, key in enumerate(keys)]
+    for second, expected in ((-1.0, 3e-5), (0.5, 0.5)):
+        rates = {"optimizer.unet_lr": 1e-4, "optimizer.text_lr": 3e-5, "optimizer.text2_lr": second}
+        recipe = changed(PLAIN, {**rates, "optimizer.lora_plus": 2.0})
+        optimizer = optimizer_for(make_network(targets, recipe), recipe, torch.device("cpu"))
+        found = {group["name"]: group["base_lr"] for group in optimizer.param_groups}
+        full = {"model": 1e-4, "text": 3e-5, "text2": expected}
+        assert found == full | {f"{part} up": 2 * rate for part, rate in full.items()}
+        assert all(len(group["params"]) == 1 for group in optimizer.param_groups)
+    assert not changed(PLAIN, {"optimizer.text_lr": 0.0}).optimizer.trains_text
+    assert changed(PLAIN, {"optimizer.text_lr": 0.0, "optimizer.text2_lr": 0.1}).optimizer.trains_text

@@ -117,7 +117,7 @@ def plain_loss(prediction: Prediction, kind: str, small: SmallUnet, items: list[
     a, s = signal[:, None, None, None], sigma[:, None, None, None]
     target = {"epsilon": noise, "v": a * noise - s * x, "flow": noise - x}[prediction]
     states = torch.stack([caption_states(item.caption) for item in items])
-    answer = small.unet(a * x + s * noise, t, states).sample
+    answer = small.denoiser(a * x + s * noise, t, states).sample
     e = answer - target
     if kind == "l2":
         l2: Tensor = (e**2).mean()
@@ -180,7 +180,7 @@ def plain_each(prediction: Prediction, small: SmallUnet, items: list[Item], whic
     a, s = (ALPHAS[t].sqrt().float()[:, None, None, None], (1 - ALPHAS[t]).sqrt().float()[:, None, None, None])
     target = noise if prediction == "epsilon" else a * noise - s * x
     states = torch.stack([caption_states(item.caption) for item in items])
-    error: Tensor = (small.unet(a * x + s * noise, t, states).sample - target).square()
+    error: Tensor = (small.denoiser(a * x + s * noise, t, states).sample - target).square()
     return error[which].mean()
 
 

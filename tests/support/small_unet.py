@@ -35,7 +35,7 @@ class SmallUnet:
         self.identity = Identity("small", "sd_v1", False, "stable-diffusion-v1/lora", "diffusers", "epsilon", "0")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.unet = UNet2DConditionModel(
+            self.denoiser = UNet2DConditionModel(
                 sample_size=SIDE,
                 in_channels=CHANNELS,
                 out_channels=CHANNELS,
@@ -50,8 +50,8 @@ class SmallUnet:
             ).requires_grad_(requires_grad=False)
 
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
-        modules = (path for path, module in self.unet.named_modules() if isinstance(module, nn.Linear))
-        return [Target(f"lora_unet_{path.replace('.', '_')}", self.unet, path) for path in modules if "attn" in path]
+        modules = (path for path, module in self.denoiser.named_modules() if isinstance(module, nn.Linear))
+        return [Target(f"lora_unet_{path.replace('.', '_')}", self.denoiser, path) for path in modules if "attn" in path]
 
     def encode_image(self, picture: Image.Image) -> Latent:
         """The picture itself, an eighth as large, its brightness as the fourth channel."""
@@ -69,7 +69,7 @@ class SmallUnet:
     def predict(
         self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, framings: Sequence[Framing]
     ) -> Tensor:
-        answer: Tensor = self.unet(noisy, timesteps, conditioning["states"], return_dict=False)[0]
+        answer: Tensor = self.denoiser(noisy, timesteps, conditioning["states"], return_dict=False)[0]
         self.asked.append((noisy, conditioning, answer))
         return answer
 
