@@ -38,7 +38,7 @@ def caption(image: DatasetImage, rules: Rules, count_tokens: CountTokens) -> Ite
     if rules.trigger and rules.trigger.lower() not in text.lower():
         sentence = f"its caption lacks the trigger {rules.trigger!r}"
         yield Finding(name, "warn", "trigger-missing", sentence, "put the trigger first; training adds it otherwise")
-    tokens = count_tokens(text)
+    tokens = max(count_tokens(line) for line in text.splitlines())
     if tokens > rules.max_tokens:
         cut = f"over {CUT_TOKENS} no trainer reads" if tokens > CUT_TOKENS >= rules.max_tokens else ""
         about = "about " if count_tokens is estimate_tokens else ""

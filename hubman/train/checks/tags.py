@@ -10,8 +10,8 @@ CountTokens = Callable[[str], int]
 
 
 def split_tags(caption: str) -> list[str]:
-    """The comma-separated parts of a caption, trimmed, without empty ones."""
-    return [tag for tag in (part.strip() for part in caption.split(",")) if tag]
+    """The parts of a caption between commas and line ends, trimmed, without empty ones."""
+    return [tag for tag in (part.strip() for part in re.split(r"[,\n]", caption)) if tag]
 
 
 def estimate_tokens(caption: str) -> int:
