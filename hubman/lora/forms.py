@@ -62,8 +62,6 @@ def kohya(modules: Iterable[Module], sites: Sequence[Site], originals: Mapping[s
         for part, tensor in module.parts.items():
             if part == "ia3_l":
                 raise HubError(f"{name} is PEFT's (IA)3, which kohya's format has no place for", "fuse it instead")
-            if part == "dora_scale":
-                tensor = _magnitude(tensor, module.site)  # noqa: PLW2901 - PEFT keeps a vector
             if part != "alpha":
                 made.tensors[f"{name}.{_SUFFIXES.get(part, part)}"] = tensor
         alpha = module.parts.get("alpha")
@@ -167,12 +165,6 @@ def scaled(up: Tensor, scale: float) -> Tensor:
     return short if torch.equal(short.float(), scaled) else scaled
 
 
-def _magnitude(tensor: Tensor, site: Site) -> Tensor:
-    """A vector is along the output axis."""
-    ones = [1] * (len(site.shape) - 1)
-    return tensor.reshape(-1, *ones) if tensor.dim() == 1 else tensor
-
-
 def _vector(module: Module) -> Tensor:
     magnitude = module.parts["dora_scale"]
     if magnitude.dim() >= 2 and magnitude.shape[0] == 1 and magnitude.shape[1] > 1:
@@ -180,7 +172,7 @@ def _vector(module: Module) -> Tensor:
             f"{module.site.path} is a DoRA along the input axis, which diffusers and PEFT do not have",
             "--bake RANK --base BASE makes it a plain LoRA, nearly",
         )
-    return magnitude.reshape(-1)
+    return magnitude.reshape(1, -1, 1, 1) if module.site.is_conv else magnitude.reshape(-1)
 
 
 def _config(modules: Mapping[str, tuple[int, float]], *, use_dora: bool, text: bool) -> dict[str, Any]:

@@ -247,6 +247,7 @@ class _Run:
             size=written.size,
             modules=written.modules,
             delta_norm=written.delta_norm,
+            delta_norms=dict(written.norms),
             steps=recipe.length.steps,
             seconds=round(seconds, 3),
             final_loss=metrics.final_loss(),

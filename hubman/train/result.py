@@ -58,6 +58,8 @@ class TrainResult(msgspec.Struct, frozen=True, kw_only=True):
     """Recommended at first."""
     recipe: Recipe
     warnings: tuple[str, ...] = ()
+    delta_norms: dict[str, float] = {}
+    """``delta_norm`` of each component: ``unet``, ``text_encoder``, …"""
 
 
 def to_dict(result: TrainResult) -> dict[str, Any]:

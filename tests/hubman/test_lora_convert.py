@@ -133,10 +133,13 @@ def test_diffusers_itself_loads_what_was_converted(base: Base, names: Names, fol
         torch.testing.assert_close(layer.get_delta_weight(adapter).detach(), wanted, atol=1e-6, rtol=1e-5)
 
 
-def test_peft_itself_loads_what_was_converted(base: Base, names: Names, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["LoRA", "DoRA output"])
+def test_peft_itself_loads_what_was_converted(
+    base: Base, names: Names, folder: Path, tmp_path: Path, kind: str
+) -> None:
     from peft import PeftModel
 
-    source = make(base, tmp_path / "a.safetensors", "LoRA")
+    source = make(base, tmp_path / "a.safetensors", kind)
     tensors = load_file(source)
     # Alphas and ranks that differ between modules, in the UNet alone.
     tensors[f"{kohya_key(LINEAR)}.alpha"] = torch.tensor(0.75)
@@ -150,7 +153,30 @@ def test_peft_itself_loads_what_was_converted(base: Base, names: Names, folder: 
     model: Any = PeftModel.from_pretrained(unet, str(tmp_path / "peft"))
     for path, wanted in deltas(tmp_path / "unet.safetensors", base).items():
         layer = model.base_model.model.get_submodule(path)
-        torch.testing.assert_close(layer.get_delta_weight("default").detach(), wanted, atol=1e-6, rtol=1e-5)
+        before = layer.get_base_layer().weight.detach().clone()
+        layer.merge()
+        torch.testing.assert_close(layer.get_base_layer().weight.detach() - before, wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["LoHa", "LoKr", "LoKr full"])
+def test_what_peft_itself_writes_is_read_as_peft_computes_it(
+    base: Base, names: Names, folder: Path, tmp_path: Path, kind: str
+) -> None:
+    from peft import LoHaConfig, LoKrConfig, get_peft_model
+
+    sizes = {"target_modules": [LINEAR, POINT, WIDE], "r": 99 if kind == "LoKr full" else 3, "alpha": 12}
+    config = LoHaConfig(**sizes) if kind == "LoHa" else LoKrConfig(**sizes)
+    unet = UNet2DConditionModel.from_pretrained(str(folder / "unet"))
+    model: Any = get_peft_model(unet, config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.normal_(0, 0.2)
+    model.save_pretrained(str(tmp_path / "peft"))
+    convert(tmp_path / "peft", "kohya", tmp_path / "b.safetensors", names)
+    for path, delta in deltas(tmp_path / "b.safetensors", base).items():
+        wanted = model.base_model.model.get_submodule(path).get_delta_weight("default").detach()
+        torch.testing.assert_close(delta, wanted, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["full", "Diag-OFT", "GLoRA", "IA3 input", "DoRA input"])
