@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report
 from hubman.train.best import Proposal, best_epoch
 from hubman.train.export import file_hashes, write_lora
+from hubman.train.files import write_atomically
 from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
 from hubman.train.reporting import Reporting
@@ -94,8 +96,9 @@ class Outcome:
             )
             picture = architecture.draw(request)
             path = self._folder.sample(epoch, i)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(path)
+            content = io.BytesIO()
+            picture.save(content, "PNG")
+            write_atomically(path, content.getvalue())
             data = {"image": str(path), "epoch": epoch, "prompt": prompt}
             self._report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
         if self._prompts:
