@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from hubman import bases, config
+from hubman import bases, config, tinybase
 from hubman.cli import output
 from hubman.cli.arguments import GivenPath
-from registry.errors import UsageError
+from registry.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from hubman.progress import Report
     from hubman.train.checks import Finding, Rules
     from hubman.train.dataset import Dataset, DatasetImage
+    from hubman.train.likeness_cache import Likeness
 
 F = TypeVar("F", bound=Callable[..., Any])
 FOLDER = GivenPath()
@@ -33,6 +34,7 @@ class Asked(msgspec.Struct, frozen=True):
     batch: int | None
     masks: str
     mask_folder: Path | None
+    clip: str | None
 
 
 def _asked_options(command: F) -> F:
@@ -46,6 +48,7 @@ def _asked_options(command: F) -> F:
                 "--masks", type=click.Choice(["none", "folder", "alpha"]), default="none", show_default=True,
                 help="Where a mask says what is learned.",
             ),
+            click.option("--clip", metavar="REF", help="Also compare the images by this CLIP; tiny is the embedded one."),
             click.option("--mask-folder", type=FOLDER, help="Masks by the images' names; by default masks in the set."),
         )
     ):  # fmt: skip
@@ -176,7 +179,26 @@ def _checked(folder: Path, asked: Asked, report: Report) -> tuple[Dataset, tuple
 
     rules = _rules(asked)
     found = read_dataset(folder, cache_file(config.home(), folder), report, masks=asked.mask_folder)
-    return found, check(found, rules, token_rule(bases.find(asked.base)).count), rules
+    likeness = _likeness(found, asked.clip, report)
+    return found, check(found, rules, token_rule(bases.find(asked.base)).count, likeness), rules
+
+
+def _likeness(found: Dataset, clip: str | None, report: Report) -> Likeness | None:
+    """What the CLIP that was asked for says, else what one said before."""
+    from hubman.train.likeness_cache import likeness_file, read_likeness
+
+    if clip is None:
+        return read_likeness(likeness_file(config.home(), found.folder))
+    from hubman.train import local_models
+    from hubman.train.drafts import CLIP_FILES
+
+    embedded = clip in {bases.EMBEDDED, tinybase.NAME}
+    folder = tinybase.CLIP if embedded else local_models.find(clip, CLIP_FILES, "the CLIP model")
+    try:
+        from hubman.train.likeness import compare
+    except ImportError as error:
+        raise MissingExtraError("comparing images by CLIP needs torch", "pip install 'hubman[ml]'") from error
+    return compare(found, folder, config.home(), report)
 
 
 def _rules(asked: Asked) -> Rules:

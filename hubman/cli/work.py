@@ -172,6 +172,7 @@ def _packages() -> list[Finding]:
     found: list[Finding] = []
     for extra, modules, use in (
         ("ml", ("torch", "diffusers", "transformers", "peft"), "training and generation"),
+        ("tagger", ("numpy", "onnxruntime"), "captions by taggers"),
         ("cloud", ("obstore",), "syncing through S3, GCS and Azure"),
         ("hf", ("huggingface_hub",), "publishing on the Hugging Face Hub"),
     ):

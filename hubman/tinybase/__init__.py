@@ -13,7 +13,10 @@ CLIP = Path(__file__).parent / "clip"
 NAME = "hubman-tinybase"
 
 TERMS = Path(__file__).parent / "terms.json"
-"""What the embedded CLIP has words for, as term lists of the captioner."""
+"""What the embedded CLIP has words for, as whole sentences of the captioner."""
+
+PHRASES = Path(__file__).parent / "phrases.json"
+"""The same words as phrases, which the captioner's chain puts together by itself."""
 
 GUIDANCE = 3.0
 """The classifier-free guidance at which the base was scored."""

@@ -1,103 +1,169 @@
 """Captions beside their images: written in one step, logged, and drafts that never replace what a person typed.
 
-``.hubman-captions.jsonl`` in the dataset's folder records every change (old and new text), so originals are kept,
-and tells drafts from typed captions: a caption is a draft while it still is the text that was drafted last.
+:mod:`hubman.train.caption_log` records every change (old and new text), so originals are kept, and tells drafts from
+typed captions: a caption is a draft while it still is the text that was drafted last.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from uuid import uuid4
 
 import msgspec
 
-from hubman.train.checks import split_tags
-from hubman.train.dataset import caption_path, image_files, read_caption
+from hubman.train import caption_log
+from hubman.train.caption_log import Author, Change, Done
+from hubman.train.dataset import caption_path, image_files, training_files
 from hubman.train.files import write_atomically
+from hubman.train.tags import has_trigger, split_tags
 from registry.errors import HubError
 
-LOG = ".hubman-captions.jsonl"
-Author = Literal["typed", "draft"]
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What the caption of ``image`` is to become; ``before`` is what it was when that was decided."""
 
-class Change(msgspec.Struct, frozen=True):
-    """One line of the log."""
-
-    at: str
-    image: str
-    by: Author
+    image: Path
     before: str | None
-    after: str
+    after: str | None
+    by: Author = "typed"
+    original: bytes | None = None
+    """The caption file's exact bytes to put back, instead of ``after`` and a newline."""
 
 
-def write_caption(image: Path, text: str, by: Author = "typed") -> None:
-    """Replace the caption of ``image`` by ``text`` (kept in one line) and log what it was."""
-    line = " ".join(text.split())
-    before, problem = read_caption(image)
+class Outcome(msgspec.Struct, frozen=True):
+    """What an edit did: the images whose captions changed, and those whose captions had changed meanwhile."""
+
+    written: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+
+
+def read(image: Path) -> tuple[str | None, str]:
+    """The caption of ``image`` without needless blanks and lines, or None; and why a file that is there can't be used."""
+    text, _, problem = _read(image)
+    return text, problem
+
+
+def write_caption(image: Path, text: str, by: Author = "typed", folder: Path | None = None) -> None:
+    """Replace the caption of ``image`` by ``text`` and log what it was, in the set's ``folder`` (by default the image's)."""
+    before, _, problem = _read(image)
     if problem and by == "draft":
         raise HubError(f"{image.name}: {problem}", "repair the caption file first")
-    if before == line:
+    what = f"{'draft' if by == 'draft' else 'caption'} of {image.name}"
+    carry_out(folder or image.parent, what, [Wanted(image, before, tidy(text), by)])
+
+
+def tidy(text: str) -> str:
+    """``text`` without blanks around and between words, and without empty lines."""
+    return "\n".join(line for line in (" ".join(line.split()) for line in text.splitlines()) if line)
+
+
+def carry_out(folder: Path, what: str, wanted: Sequence[Wanted], undoes: str = "", edit: str = "") -> Outcome:
+    """Write the captions in ``wanted`` (of images in or below ``folder``) and log the edit, so that it can be undone as one.
+
+    A caption that isn't any more what it was is passed over. The log goes first: what a crash cuts off is carried on
+    by the next edit. Raises HubError where a file can't be written.
+    """
+    finish(folder)
+    edit = edit or uuid4().hex
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    logged, passed_over = [], []
+    for each in wanted:
+        name = each.image.relative_to(folder).as_posix()
+        before, raw, problem = _read(each.image)
+        if before != each.before:
+            passed_over.append(name)
+        elif problem or before != each.after or each.original not in {None, raw}:
+            kept = raw if raw != _plain(before) else None
+            logged.append((Change(now, name, each.by, before, each.after, edit, what, 0, undoes, kept), each.original))
+    entries = [msgspec.structs.replace(change, of=len(logged)) for change, _ in logged]
+    if entries:
+        caption_log.append(folder, entries)
+        for change, original in logged:
+            _put(folder / change.image, change.after, original)
+    if entries or undoes:
+        caption_log.append(folder, [Done(edit, undoes)])
+    return Outcome(tuple(change.image for change in entries), tuple(passed_over))
+
+
+def finish(folder: Path) -> None:
+    """Carry on an edit that was cut off: captions that still are what they were before it become what it made them."""
+    pending = caption_log.unfinished(folder)
+    if not pending:
         return
-    # The log goes first: a crash in between must not leave a draft that looks typed, or a typed original unlogged.
-    _append(
-        image.parent / LOG, Change(datetime.now(UTC).isoformat(timespec="milliseconds"), image.name, by, before, line)
-    )
-    write_atomically(caption_path(image), f"{line}\n".encode())
+    # The log lies in the set and may come from anywhere: it names images of the set, or nothing.
+    images = named(folder)
+    for change in pending:
+        image = images.get(change.image)
+        if image is not None and _read(image)[0] == change.before:
+            _put(image, change.after, _undone_bytes(folder, change))
+    caption_log.append(folder, [Done(pending[-1].group, pending[-1].undoes)])
 
 
-def drafts(folder: Path) -> dict[str, str]:
-    """The last drafted text of each image (by file name) whose last logged change was a draft."""
-    last: dict[str, Change] = {change.image: change for change in history(folder)}
-    return {name: change.after for name, change in last.items() if change.by == "draft"}
+def named(folder: Path) -> dict[str, Path]:
+    """The images of a set by their names below ``folder``, with slashes."""
+    return {image.relative_to(folder).as_posix(): image for image in image_files(folder)}
+
+
+def drafts(folder: Path) -> dict[Path, str]:
+    """The last drafted text of each image whose last logged change was a draft."""
+    last = {folder / change.image: change for change in caption_log.changes(folder)}
+    return {image: change.after for image, change in last.items() if change.by == "draft" and change.after is not None}
 
 
 def history(folder: Path) -> list[Change]:
-    """Every logged change, oldest first; a line that was cut off by a crash is passed over."""
-    try:
-        lines = (folder / LOG).read_bytes().splitlines()
-    except OSError:
-        return []
-    changes = []
-    for line in lines:
-        try:
-            changes.append(msgspec.json.decode(line, type=Change))
-        except msgspec.DecodeError:
-            continue
-    return changes
+    """Every logged change, oldest first."""
+    return caption_log.changes(folder)
 
 
-def is_typed(image: Path, drafted: Mapping[str, str]) -> bool:
+def is_typed(image: Path, drafted: Mapping[Path, str]) -> bool:
     """Whether a person wrote the caption of ``image``; ``drafted`` is the folder's :func:`drafts`."""
-    caption, problem = read_caption(image)
-    return bool(problem) or (bool(caption) and caption != drafted.get(image.name))
+    caption, problem = read(image)
+    return bool(problem) or (bool(caption) and caption != drafted.get(image))
 
 
-def draft_all(folder: Path, describe: Callable[[Path], str], redraft: bool = False) -> tuple[str, ...]:
+def to_draft(folder: Path, redraft: bool = False) -> list[Path]:
+    """The images to train of ``folder`` that have no caption; ``redraft``: also those where only a draft stands."""
+    drafted = drafts(folder)
+    found = []
+    for image in (file.path for file in training_files(folder)):
+        caption, _problem = read(image)
+        if not is_typed(image, drafted) and (redraft or not caption):
+            found.append(image)
+    return found
+
+
+def draft_all(folder: Path, describe: Callable[[Path], str | None], redraft: bool = False) -> tuple[str, ...]:
     """Draft captions where there are none (``redraft``: also where only a draft stands); returns the images' names.
 
-    Each draft is written as soon as it is made, so what ``describe`` raises loses none of those before it.
+    Each draft is written as soon as it is made, so what ``describe`` raises loses none of those before it; all are one
+    edit. What a person typed while the drafts were made stays. Nothing is written for None and for empty drafts.
     """
-    drafted = drafts(folder)
-    written = []
-    for image in image_files(folder):
-        caption, _problem = read_caption(image)
-        if is_typed(image, drafted) or (caption and not redraft):
-            continue
-        write_caption(image, describe(image), by="draft")
-        written.append(image.name)
+    edit, written = uuid4().hex, list[str]()
+    for image in to_draft(folder, redraft):
+        before, _ = read(image)
+        text = tidy(describe(image) or "")
+        if text:
+            outcome = carry_out(folder, "drafts", [Wanted(image, before, text, "draft")], edit=edit)
+            written += outcome.written
     return tuple(written)
 
 
-def compose(text: str, trigger: str = "", blacklist: Iterable[str] = ()) -> str:
-    """``text`` without blacklisted tags, the trigger first unless it is in it already."""
+def compose(text: str, trigger: str = "", blacklist: Iterable[str] = (), prefix: str = "", suffix: str = "") -> str:
+    """``text`` without blacklisted tags between ``prefix`` and ``suffix``, the trigger first unless it is there already.
+
+    Prefix and suffix are joined on by a blank, as trainers do it: a prefix that is a tag ends with a comma.
+    """
     banned = {word.strip().lower() for word in blacklist}
     kept = ", ".join(tag for tag in split_tags(text) if tag.lower() not in banned)
-    if not trigger or trigger.lower() in kept.lower():
-        return kept
-    return f"{trigger}, {kept}" if kept else trigger
+    glue = "" if suffix.startswith((",", ".")) else " "
+    body = f"{prefix} {kept}".strip(", ")
+    whole = " ".join(f"{body}{glue}{suffix}".split()).strip(", ")
+    if has_trigger(whole, trigger):
+        return whole
+    return f"{trigger}, {whole}" if whole else trigger
 
 
 def vary(caption: str, rng: random.Random, *, shuffle: bool, keep_tokens: int, dropout: float) -> str:
@@ -117,9 +183,36 @@ def vary(caption: str, rng: random.Random, *, shuffle: bool, keep_tokens: int, d
     return ", ".join(head + tail)
 
 
-def _append(path: Path, change: Change) -> None:
+def _read(image: Path) -> tuple[str | None, bytes | None, str]:
+    """The caption's text, its file's bytes (both None without a file), and why the file can't be used."""
+    path = caption_path(image)
     try:
-        with path.open("ab") as file:
-            file.write(msgspec.json.encode(change) + b"\n")
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None, None, ""
     except OSError as error:
-        raise HubError(f"cannot write {path} ({error.strerror})", "check the folder's permissions") from error
+        return None, None, f"{path.name} cannot be read ({error.strerror})"
+    try:
+        return tidy(raw.decode("utf-8-sig")), raw, ""
+    except UnicodeDecodeError:
+        return None, raw, f"{path.name} is not UTF-8 text"
+
+
+def _undone_bytes(folder: Path, change: Change) -> bytes | None:
+    """What the file of a caption was before the edit that ``change`` takes back, where that is more than its text."""
+    if not change.undoes:
+        return None
+    undone = (each for each in caption_log.changes(folder) if each.group == change.undoes)
+    return next((each.original for each in undone if each.image == change.image), None)
+
+
+def _plain(text: str | None) -> bytes | None:
+    return None if text is None else f"{text}\n".encode()
+
+
+def _put(image: Path, text: str | None, original: bytes | None) -> None:
+    content = original if original is not None else _plain(text)
+    if content is None:
+        caption_path(image).unlink(missing_ok=True)
+    else:
+        write_atomically(caption_path(image), content)

@@ -1,148 +1,119 @@
-"""First drafts of captions by CLIP: rank sentences and phrases by how close CLIP puts them to the image.
+"""First drafts of captions by CLIP, after the method of CLIP Interrogator.
 
-The method is CLIP Interrogator's: a sentence to start from, then a chain of phrases, each the one that raises the
-cosine similarity between image and text most. The sentence comes from ranked templates, so no captioning model is
-needed.
+A sentence says what a picture shows: of a caption model, or the best of a list's templates. CLIP then finds the
+phrases of lists of mediums, artists, movements and so on that bring it closest to the picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
-from hubman.train.files import write_atomically
+from hubman.train.chain import chain
+from hubman.train.clip_model import ClipModel
 from hubman.train.pictures import load_rgb
+from hubman.train.term_ranking import TermRanking, rank_terms
 from hubman.train.terms import Terms
-from registry.errors import DamagedFileError, HubError, MissingExtraError
 
 if TYPE_CHECKING:
-    from PIL import Image
     from torch import Tensor
 
-MOST_FLAVOURS = 8
-SHORTLIST = 32
-"""Phrases that are tried as a continuation: those that are closest to the image on their own."""
-LEAST_GAIN = 0.002
-"""A phrase must raise the cosine by this much to be appended."""
-CHUNK = 256
-
+Mode = Literal["best", "fast", "classic", "negative"]
 Describe = Callable[[Path], str]
+
+TOP_TERMS = 32
+"""Terms that the fast mode appends."""
+CANDIDATES = 2048
+"""Terms of all lists, by their own likeness to the picture, that the best mode looks at..."""
+SCORED = 320
+"""...and how many of them are tried as a continuation: each costs a pass through the text tower a round."""
+CLASSIC = (("mediums", 1), ("artists", 1), ("trending", 1), ("movements", 1), ("flavours", 3))
 
 
 class Interrogator:
-    """A CLIP model with the embeddings of one term list."""
+    """A CLIP model, lists of terms, and what says the first sentence."""
 
-    def __init__(self, clip: Path, terms: Terms, cache_folder: Path | None = None, device: str = "cpu") -> None:
-        """Load the ``transformers`` CLIP folder ``clip``; ``cache_folder`` keeps text embeddings between runs.
+    def __init__(
+        self, clip: ClipModel, terms: Terms, sentence: Describe | None = None, cache: Path | None = None
+    ) -> None:
+        """``sentence`` captions a picture; without it the templates of ``terms`` do. ``cache`` keeps the lists' vectors."""
+        self._clip = clip
+        self._sentence = sentence
+        self._lists = {name: rank_terms(clip, name, words, cache) for name, words in terms.lists().items()}
+        self._templates = None if sentence else rank_terms(clip, "sentences", terms.candidates(), cache)
+        self._negatives = terms.negatives
 
-        Raises MissingExtraError without the ml extra, DamagedFileError if the folder holds no CLIP model.
-        """
-        try:
-            import torch
-            from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
-        except ImportError as error:
-            raise MissingExtraError("captions by CLIP need torch", "pip install 'hubman[ml]'") from error
-        self._torch = torch
-        self._device = torch.device(device)
-        try:
-            self._model: Any = CLIPModel.from_pretrained(
-                clip, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
-            self._tokenizer: Any = CLIPTokenizer.from_pretrained(clip, local_files_only=True)
-            self._processor: Any = CLIPImageProcessorPil.from_pretrained(clip, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise DamagedFileError(
-                f"{clip.name} is not a CLIP model folder", "give a folder saved by transformers"
-            ) from error
-        self._model = self._model.to(self._device).eval()
-        self._sentences = terms.candidates()
-        self._flavours = tuple(dict.fromkeys(phrase for phrases in terms.flavours.values() for phrase in phrases))
-        texts = (*self._sentences, *self._flavours)
-        known = self._embed_cached(texts, terms.digest, cache_folder)
-        self._sentence_vectors = known[: len(self._sentences)]
-        self._flavour_vectors = known[len(self._sentences) :]
+    def caption(self, path: Path, mode: Mode = "best") -> str:
+        """A caption of the picture at ``path``; ``negative`` gives what it is least like, for a negative prompt."""
+        view = _View(self._clip, self._clip.embed_image(load_rgb(path)), self._lists)
+        if mode == "negative":
+            return view.negative(self._negatives)
+        sentence = self._begin(path, view)
+        if mode == "fast":
+            return view.fast(sentence)
+        if mode == "classic":
+            return view.classic(sentence)
+        return view.best(sentence)
 
-    def caption(self, path: Path) -> str:
-        """The sentence closest to the image, and the phrases that bring it closer still."""
-        image = self.embed_image(load_rgb(path))
-        best = int((self._sentence_vectors @ image).argmax())
-        text, score = self._sentences[best], float(self._sentence_vectors[best] @ image)
-        shortlist = self._shortlist(image)
-        for _ in range(MOST_FLAVOURS):
-            longer = [f"{text}, {phrase}" for phrase in shortlist]
-            if not longer or self._tokens(text) >= self._tokenizer.model_max_length - 2:
-                break
-            scores = self.embed_texts(longer) @ image
-            winner = int(scores.argmax())
-            if float(scores[winner]) < score + LEAST_GAIN:
-                break
-            text, score = longer[winner], float(scores[winner])
-            del shortlist[winner]
+    def _begin(self, path: Path, view: _View) -> str:
+        if self._templates is not None:
+            return self._templates.top(view.image, 1)[0][0]
+        return self._sentence(path) if self._sentence else ""
+
+
+@dataclass(frozen=True)
+class _View:
+    """One picture, and what the lists have for it."""
+
+    clip: ClipModel
+    image: Tensor
+    lists: dict[str, TermRanking]
+
+    def score(self, texts: Sequence[str]) -> list[float]:
+        scores: list[float] = (self.clip.embed_texts(list(texts)) @ self.image).tolist()
+        return scores
+
+    def fast(self, sentence: str) -> str:
+        return self._cut(sentence, self._nearest[:TOP_TERMS])
+
+    def classic(self, sentence: str) -> str:
+        found = [
+            term for name, count in CLASSIC if name in self.lists for term, _ in self.lists[name].top(self.image, count)
+        ]
+        return self._cut(sentence, found)
+
+    def best(self, sentence: str) -> str:
+        """The chain, or what is even closer of the sentence alone and the other modes."""
+        chained, _ = chain(self.score, self._nearest[:SCORED], sentence, fits=self.clip.fits)
+        texts = list(dict.fromkeys((sentence, self.classic(sentence), self.fast(sentence), chained)))
+        scores = self.score(texts)
+        return texts[scores.index(max(scores))]
+
+    def negative(self, negatives: tuple[str, ...]) -> str:
+        """A chain of the terms that are least like the picture, and of ``negatives``."""
+        lowest = [pair for terms in self.lists.values() for pair in terms.top(self.image, SCORED, lowest=True)]
+        lowest.sort(key=lambda pair: pair[1])
+        words = [term for term, _ in lowest[:SCORED]]
+        text, _ = chain(
+            lambda texts: [-score for score in self.score(texts)], [*words, *negatives], fits=self.clip.fits
+        )
         return text
 
-    def rank(self, path: Path, texts: list[str]) -> list[tuple[str, float]]:
-        """``texts`` with their cosine to the image, closest first."""
-        scores = (self.embed_texts(texts) @ self.embed_image(load_rgb(path))).tolist()
-        return sorted(zip(texts, scores, strict=True), key=lambda pair: -pair[1])
+    @cached_property
+    def _nearest(self) -> list[str]:
+        found = [pair for terms in self.lists.values() for pair in terms.top(self.image, CANDIDATES)]
+        found.sort(key=lambda pair: -pair[1])
+        return list(dict.fromkeys(term for term, _ in found))[:CANDIDATES]
 
-    def embed_image(self, image: Image.Image) -> Tensor:
-        """A unit vector ``[width]``."""
-        with self._torch.inference_mode():
-            inputs = self._processor(images=image, return_tensors="pt").to(self._device)
-            pooled = self._model.vision_model(**inputs).pooler_output
-            vector: Tensor = self._model.visual_projection(pooled)[0]
-            return _unit(vector)
-
-    def embed_texts(self, texts: list[str]) -> Tensor:
-        """Unit vectors ``[len(texts), width]``."""
-        torch = self._torch
-        rows = []
-        with torch.inference_mode():
-            for start in range(0, len(texts), CHUNK):
-                tokens = self._tokenizer(
-                    texts[start : start + CHUNK], padding=True, truncation=True, return_tensors="pt"
-                )
-                pooled = self._model.text_model(**tokens.to(self._device)).pooler_output
-                rows.append(_unit(self._model.text_projection(pooled)))
-        vectors: Tensor = torch.cat([torch.zeros(0, self._model.config.projection_dim, device=self._device), *rows])
-        return vectors
-
-    def _shortlist(self, image: Tensor) -> list[str]:
-        order = (self._flavour_vectors @ image).argsort(descending=True)[:SHORTLIST]
-        return [self._flavours[i] for i in order.tolist()]
-
-    def _tokens(self, text: str) -> int:
-        return len(self._tokenizer(text).input_ids)
-
-    def _embed_cached(self, texts: tuple[str, ...], digest: str, folder: Path | None) -> Tensor:
-        if folder is None:
-            return self.embed_texts(list(texts))
-        from safetensors import SafetensorError
-        from safetensors.torch import load, save
-
-        path = folder / f"{self._model_digest()[:16]}-{digest[:16]}.safetensors"
-        try:
-            known: Tensor = load(path.read_bytes())["vectors"].to(self._device)
-            if known.shape[0] == len(texts):
-                return known
-        except (OSError, SafetensorError, KeyError):
-            pass
-        vectors = self.embed_texts(list(texts))
-        try:
-            write_atomically(path, save({"vectors": vectors.cpu().contiguous()}))
-        except HubError:
-            return vectors  # a cache that cannot be written costs seconds, not captions
-        return vectors
-
-    def _model_digest(self) -> str:
-        """Identifies the weights by some of them: cheap, and different for every training."""
-        import hashlib
-
-        weight = self._model.text_projection.weight.detach().float().cpu().contiguous()
-        return hashlib.sha256(weight.numpy().tobytes()).hexdigest()
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    unit: Tensor = vectors / vectors.norm(dim=-1, keepdim=True)
-    return unit
+    def _cut(self, sentence: str, phrases: list[str]) -> str:
+        """As many of ``phrases`` after the sentence as CLIP reads."""
+        text = sentence
+        for phrase in phrases:
+            longer = f"{text}, {phrase}" if text else phrase
+            if not self.clip.fits(longer):
+                break
+            text = longer
+        return text

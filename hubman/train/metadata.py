@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 
 from hubman.train.architectures.base import Identity
 from hubman.train.buckets import Size
-from hubman.train.checks import split_tags
 from hubman.train.recipe import Recipe
+from hubman.train.tags import split_tags
 
 OPTIMIZER = "torch.optim.adamw.AdamW"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from hubman.train.checks.tags import CountTokens, estimate_tokens
+from hubman.train.checks.tokens import CountTokens, estimate_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

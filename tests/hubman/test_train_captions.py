@@ -1,4 +1,4 @@
-"""Captions: drafts, typed text, the log, and first drafts by a real (tiny, random) CLIP."""
+"""Captions: drafts, typed text, the log, and what training reads of them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,12 @@ from PIL import Image
 
 from hubman.tinybase.drawing import COLOURS, SHAPES, SIZES, Scene, combinations
 from hubman.train.captions import compose, draft_all, drafts, history, vary, write_caption
-from hubman.train.checks import split_tags
 from hubman.train.dataset import read_caption
-from hubman.train.interrogator import Interrogator
-from hubman.train.terms import Terms, read_terms
-from registry.errors import DamagedFileError, HubError
-from tests.support.tiny_pipeline import make_tiny_clip
+from hubman.train.tags import split_tags
+from hubman.train.terms import read_terms
 
 ROOT = Path(__file__).parents[2]
 TERMS = ROOT / "hubman" / "tinybase" / "terms.json"
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture
@@ -55,11 +47,11 @@ def test_a_draft_can_be_drafted_again_only_when_asked(folder: Path) -> None:
 def test_every_change_keeps_its_original(folder: Path) -> None:
     image = folder / "0.png"
     (folder / "0.caption").write_text("the original")
-    write_caption(image, "a  new\ncaption")
-    assert (folder / "0.caption").read_text() == "a new caption\n"
+    write_caption(image, " a  new\n\n caption")
+    assert (folder / "0.caption").read_text() == "a new\ncaption\n"
     assert not (folder / "0.txt").exists()
     assert [(change.before, change.after, change.by) for change in history(folder)] == [
-        ("the original", "a new caption", "typed")
+        ("the original", "a new\ncaption", "typed")
     ]
     with (folder / ".hubman-captions.jsonl").open("ab") as log:
         log.write(b'{"at": "cut o')
@@ -86,12 +78,19 @@ def test_an_unreadable_caption_is_not_drafted_over(folder: Path) -> None:
         ("a zvk cat", "zvk", (), "a zvk cat"),
         ("cat, Watermark , sky", "", ("watermark",), "cat, sky"),
         ("watermark", "zvk", ("watermark",), "zvk"),
+        ("a zvkish cat", "zvk", (), "zvk, a zvkish cat"),
     ],
 )
 def test_the_trigger_goes_first_and_banned_tags_go(
     text: str, trigger: str, blacklist: tuple[str, ...], composed: str
 ) -> None:
     assert compose(text, trigger, blacklist) == composed
+
+
+def test_prefix_and_suffix_stand_around_a_draft_after_the_trigger() -> None:
+    assert compose("a cat", "zvk", (), "photo,", ", night") == "zvk, photo, a cat, night"
+    assert compose("a cat", "", (), "a photo of", "at night") == "a photo of a cat at night"
+    assert compose("bad", "", ("bad",), "photo,", ", night") == "photo, night"
 
 
 @given(
@@ -115,46 +114,3 @@ def test_the_embedded_terms_are_the_domain_of_the_embedded_base() -> None:
     candidates = set(read_terms(TERMS).candidates())
     assert candidates == {Scene(*each, size).caption for each in combinations() for size in SIZES}
     assert len(candidates) == len(SHAPES) * len(COLOURS) * (len(COLOURS) - 1) * len(SIZES)
-
-
-def test_bad_term_lists_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "terms.json"
-    for content in ('{"templates": ["a {thing}"]}', "[]", '{"templates": []}', '{"templates": ["{"]}', "{"):
-        path.write_text(content)
-        with pytest.raises(DamagedFileError, match=r"terms\.json"):
-            read_terms(path)
-    with pytest.raises(HubError, match="more than"):
-        Terms(("{a} {b}",), {"a": tuple(map(str, range(100))), "b": tuple(map(str, range(100)))}).candidates()
-
-
-def test_the_interrogator_says_the_closest_sentence_and_appends_only_what_helps(clip: Path, folder: Path) -> None:
-    terms = Terms(
-        ("a {colour} {shape}",),
-        {"colour": ("red", "blue"), "shape": ("circle", "star")},
-        flavours={"medium": ("ink wash", "paper")},
-    )
-    interrogator = Interrogator(clip, terms)
-    for image in sorted(folder.glob("*.png")):
-        caption = interrogator.caption(image)
-        sentence, *flavours = caption.split(", ")
-        ranked = interrogator.rank(image, list(terms.candidates()))
-        assert sentence == ranked[0][0]
-        assert set(flavours) <= {"ink wash", "paper"}
-        chain = interrogator.rank(image, [sentence, caption])
-        assert chain[0][0] == caption
-
-
-def test_text_embeddings_are_kept_and_a_broken_cache_is_replaced(clip: Path, folder: Path, tmp_path: Path) -> None:
-    terms, cache = Terms(("a {colour} star",), {"colour": ("red", "blue")}), tmp_path / "cache"
-    fresh = Interrogator(clip, terms, cache).caption(folder / "0.png")
-    (file,) = cache.iterdir()
-    assert Interrogator(clip, terms, cache).caption(folder / "0.png") == fresh
-    file.write_bytes(b"broken")
-    assert Interrogator(clip, terms, cache).caption(folder / "0.png") == fresh
-    assert file.stat().st_size > 100
-
-
-def test_a_folder_without_clip_is_named(tmp_path: Path) -> None:
-    (tmp_path / "nothing").mkdir()
-    with pytest.raises(DamagedFileError, match="nothing"):
-        Interrogator(tmp_path / "nothing", Terms(("a",)))

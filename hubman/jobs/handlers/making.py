@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from hubman import bases, tinybase
 from hubman.generate.request import DrawRequest
 from hubman.jobs.records import Job
@@ -17,21 +19,17 @@ Stop = Callable[[], bool]
 
 
 def caption(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: ``folder``, ``trigger``, optional ``clip`` and ``terms``. Drafts only: what was typed stays."""
-    from hubman.train.drafts import draft_captions
+    """Request: the fields of :class:`hubman.train.drafts.DraftRequest`. Drafts only: what was typed stays."""
+    from hubman.train.drafts import DraftRequest, draft_captions
 
-    clip = Path(job.request.get("clip") or tinybase.CLIP)
-    terms = Path(job.request.get("terms") or tinybase.TERMS)
-    written = draft_captions(
-        Path(job.request["folder"]),
-        clip,
-        terms,
-        trigger=job.request.get("trigger", ""),
-        cache=registry.home / "cache" / "clip",
-        report=report,
-        should_stop=should_stop,
-    )
-    return {"written": len(written), "images": list(written)}
+    request = msgspec.convert(job.request, DraftRequest)
+    drafted = draft_captions(request, cache=registry.home / "cache" / "clip", report=report, should_stop=should_stop)
+    return {
+        "written": len(drafted.written),
+        "images": list(drafted.written),
+        "texts": drafted.texts,
+        "problems": drafted.problems,
+    }
 
 
 def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from hubman.train.checks.outliers import outliers
 from hubman.train.checks.pictures import picture
 from hubman.train.checks.rules import Rules
 from hubman.train.checks.sharp import blurred
-from hubman.train.checks.tags import CountTokens, estimate_tokens, split_tags
+from hubman.train.checks.tokens import CountTokens, estimate_tokens
 from hubman.train.checks.twins import duplicates
 from hubman.train.dataset import Dataset
 from hubman.train.likeness_cache import Likeness
+from hubman.train.tags import split_tags
 
 __all__ = [
     "CountTokens",
