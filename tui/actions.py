@@ -205,7 +205,7 @@ _ACTIONS = (
     Action("publish.edit", "e", "edit", "Edit the field, or turn it over", "form"),
     Action("publish.yes", "y", "yes", "Answer the question with yes", "flag"),
     Action("publish.no", "n", "no", "Answer the question with no", "flag"),
-    Action("publish.accept", "a", "accept", "Accept the warning", "warning"),
+    Action("publish.accept", "a", "accept", "Accept the warning, or take that back", "warning"),
     Action("publish.fix", "f", "fix", "Do what is offered about the finding", "fix"),
     Action("publish.site", "b", "where", "Civitai, the local sandbox, or the Hugging Face Hub", "form"),
     Action("publish.draft", "d", "draft", "Leave it a draft, or make it public", "form"),

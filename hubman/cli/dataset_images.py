@@ -208,9 +208,11 @@ def _rules(asked: Asked) -> Rules:
     from hubman.train.tokens import token_rule
 
     base = bases.find(asked.base)
+    masks = "folder" if asked.mask_folder else asked.masks
     told = {
         "trigger": asked.trigger,
-        "images.masks": "folder" if asked.mask_folder else asked.masks,
+        "images.masks": masks,
+        "loss.masked": masks != "none",
         "length.batch": asked.batch,
         "images.resolutions": (asked.resolution,) if asked.resolution else None,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +48,7 @@ class LoraLayer(nn.Module):
         super().__init__()
         self.base = base
         self.alpha = alpha
+        self.active = True
         self.scale = alpha / rank
         out, *rest = base.weight.shape
         device = base.weight.device
@@ -67,6 +69,8 @@ class LoraLayer(nn.Module):
 
     def forward(self, x: Tensor, *_args: object) -> Tensor:
         frozen: Tensor = self.base(x)
+        if not self.active:
+            return frozen
         if isinstance(self.base, nn.Linear):
             low = F.linear(x, self.down).flatten(0, -2)
             return torch.addmm(frozen.flatten(0, -2), low, self.up.t(), alpha=self.scale).view_as(frozen)
@@ -96,10 +100,25 @@ class Network:
             if target.text:
                 self._text.add(target.key)
 
-    def parameters(self, *, text: bool | None = None) -> list[nn.Parameter]:
-        """All trained tensors, or only those inside (True) or outside (False) the text encoders."""
+    def parameters(self, *, text: bool | None = None, up: bool | None = None) -> list[nn.Parameter]:
+        """All trained tensors, or only those inside (True) or outside (False) the text encoders.
+
+        ``up`` chooses the up matrices, or all but them.
+        """
         chosen = [layer for key, layer in self.layers.items() if text is None or (key in self._text) == text]
-        return [parameter for layer in chosen for parameter in (layer.down, layer.up)]
+        sides = {None: ("down", "up"), True: ("up",), False: ("down",)}[up]
+        return [getattr(layer, side) for layer in chosen for side in sides]
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """Within it the model is the base model itself."""
+        for layer in self.layers.values():
+            layer.active = False
+        try:
+            yield
+        finally:
+            for layer in self.layers.values():
+                layer.active = True
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """``KEY.down`` and ``KEY.up`` with their tensors, in the order of the keys."""

@@ -30,5 +30,5 @@ def rules_for(recipe: Recipe, *, most_tokens: int | None = None, force: bool = F
         force=force,
         batch=recipe.length.batch,
         resolutions=bucket_rules(recipe.images),
-        masks=recipe.images.masks,
+        masks=recipe.images.masks if recipe.loss.masked else "none",
     )
