@@ -61,7 +61,7 @@ def _asked_options(command: F) -> F:
 @_asked_options
 @output.json_option
 @click.pass_context
-def dataset_check(ctx: click.Context, folder: Path, as_json: bool, **options: Any) -> None:
+def dataset_check(ctx: click.Context, /, folder: Path, as_json: bool, **options: Any) -> None:
     """Find images and captions in FOLDER that would harm a training. Exit status 1 when one stops it."""
     from hubman.train.checks import has_errors, worth_leaving
 

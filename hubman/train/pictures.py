@@ -102,7 +102,7 @@ def _on_ground(picture: Image.Image, ground: str = "white") -> Image.Image:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         return _eight_bits(picture).convert("RGB")
     if not picture.has_transparency_data:
-        return picture.convert("RGB")
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
     rgba = picture.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba).convert("RGB")
 

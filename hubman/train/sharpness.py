@@ -18,10 +18,11 @@ _LAPLACE_ROUNDING, _SLOPE_ROUNDING = 20 / 12, 4 / 12
 
 def shrunk(picture: Image.Image) -> Image.Image:
     """``picture`` with its long side at most :data:`SIDE`."""
-    small = picture.copy()
-    if max(small.size) > SIDE:
-        small.thumbnail((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=1.0)
-    return small
+    scale = SIDE / max(picture.size)
+    if scale >= 1:
+        return picture
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return picture.resize(size, Image.Resampling.BOX, reducing_gap=1.0)
 
 
 def sharpness(small: Image.Image) -> tuple[float, float]:

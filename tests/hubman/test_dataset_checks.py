@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -225,8 +226,31 @@ def test_token_estimates_never_fail_and_grow_with_the_text(text: str) -> None:
 
 
 def test_dataset_checks_load_neither_torch_nor_numpy() -> None:
-    names = "checks", "dataset", "pictures", "captions", "recipe", "buckets", "run", "interrogator"
+    names = (
+        "checks",
+        "dataset",
+        "pictures",
+        "captions",
+        "recipe",
+        "buckets",
+        "run",
+        "interrogator",
+        "sheet",
+        "tokens",
+        "views",
+    )
     heavy = "[module for module in ('torch', 'numpy', 'transformers') if module in sys.modules]"
     program = f"import sys\nfor name in {names}: __import__('hubman.train.' + name)\nprint({heavy})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["RGB", "L", "RGBA", "P", "1", "LA", "CMYK", "I;16"]))
+def test_pictures_of_any_size_and_mode_are_measured(width: int, height: int, mode: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ("x.tif" if mode == "CMYK" else "x.png")
+        picture = noise(width * height, 40).resize((width, height))
+        (picture.convert("I").convert("I;16") if mode == "I;16" else picture.convert(mode)).save(path)
+        seen = measure(path)
+    assert (seen.error, seen.width, seen.height) == ("", width, height)
+    assert len(seen.strips) == 2048
