@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hubman.progress import Report
     from hubman.train.checks import Finding, Rules
     from hubman.train.dataset import Dataset, DatasetImage
-    from hubman.train.likeness_cache import Likeness
+    from hubman.train.recipe import Recipe
 
 F = TypeVar("F", bound=Callable[..., Any])
 FOLDER = GivenPath()
@@ -94,13 +94,12 @@ def dataset_check(ctx: click.Context, /, folder: Path, as_json: bool, **options:
 @output.json_option
 def dataset_show(folder: Path, as_json: bool, **options: Any) -> None:
     """List the images of FOLDER with size, bucket, repeats, state and caption."""
-    from hubman.train.dataset import read_dataset
-    from hubman.train.measured import cache_file
+    from hubman.train.recipe_data import read_data, rules_for
 
-    asked = Asked(**options)
-    rules = _rules(asked)
+    recipe = _recipe(folder, Asked(**options))
     with output.progress(quiet=as_json) as report:
-        found = read_dataset(folder, cache_file(config.home(), folder), report, masks=asked.mask_folder)
+        found = read_data(recipe, config.home(), report)
+    rules = rules_for(recipe)
     rows = [_row(image, rules) for image in found.images]
     if as_json:
         output.print_json(rows)
@@ -172,23 +171,17 @@ def dataset_take(folder: Path, images: tuple[str, ...], everything: bool, as_jso
 
 
 def _checked(folder: Path, asked: Asked, report: Report) -> tuple[Dataset, tuple[Finding, ...], Rules]:
-    from hubman.train.checks import check
-    from hubman.train.dataset import read_dataset
-    from hubman.train.measured import cache_file
-    from hubman.train.tokens import token_rule
+    from hubman.train.recipe_data import check_data, read_data, rules_for
 
-    rules = _rules(asked)
-    found = read_dataset(folder, cache_file(config.home(), folder), report, masks=asked.mask_folder)
-    likeness = _likeness(found, asked.clip, report)
-    return found, check(found, rules, token_rule(bases.find(asked.base)).count, likeness), rules
+    recipe, home = _recipe(folder, asked), config.home()
+    found = read_data(recipe, home, report)
+    if asked.clip is not None:
+        _compare(found, asked.clip, report)
+    return found, check_data(recipe, found, home), rules_for(recipe)
 
 
-def _likeness(found: Dataset, clip: str | None, report: Report) -> Likeness | None:
-    """What the CLIP that was asked for says, else what one said before."""
-    from hubman.train.likeness_cache import likeness_file, read_likeness
-
-    if clip is None:
-        return read_likeness(likeness_file(config.home(), found.folder))
+def _compare(found: Dataset, clip: str, report: Report) -> None:
+    """Let CLIP compare the images; the checks read what it said."""
     from hubman.train import local_models
     from hubman.train.drafts import CLIP_FILES
 
@@ -198,27 +191,26 @@ def _likeness(found: Dataset, clip: str | None, report: Report) -> Likeness | No
         from hubman.train.likeness import compare
     except ImportError as error:
         raise MissingExtraError("comparing images by CLIP needs torch", "pip install 'hubman[ml]'") from error
-    return compare(found, folder, config.home(), report)
+    compare(found, folder, config.home(), report)
 
 
-def _rules(asked: Asked) -> Rules:
+def _recipe(folder: Path, asked: Asked) -> Recipe:
+    """The preset for the base, with what the options say of it."""
     from hubman.train.presets import preset
-    from hubman.train.recipe_data import rules_for
     from hubman.train.recipe_fields import changed
-    from hubman.train.tokens import token_rule
 
     base = bases.find(asked.base)
     masks = "folder" if asked.mask_folder else asked.masks
     told = {
         "trigger": asked.trigger,
         "images.masks": masks,
+        "images.mask_folder": str(asked.mask_folder or ""),
         "loss.masked": masks != "none",
         "length.batch": asked.batch,
         "images.resolutions": (asked.resolution,) if asked.resolution else None,
     }
-    recipe = preset("style", bases.family(base), 50)
-    recipe = changed(recipe, {field: value for field, value in told.items() if value})
-    return rules_for(recipe, most_tokens=token_rule(base).most)
+    recipe = preset("style", bases.family(base), 50, base=str(base), dataset=str(folder))
+    return changed(recipe, {field: value for field, value in told.items() if value})
 
 
 def _row(image: DatasetImage, rules: Rules) -> dict[str, Any]:

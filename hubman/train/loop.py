@@ -67,7 +67,7 @@ def train(
     ``should_stop`` (with a checkpoint written).
     """
     refuse_clashes(recipe)
-    dataset = dataset or read_data(recipe, report=report)
+    dataset = dataset or read_data(recipe, run_dir, report)
     run = _Run(recipe, run_dir, report, dataset, cache or run_dir / "cache")
     step = run.resume() if resume else 0
     metrics = Metrics(run.folder.metrics, keep_steps=step)
