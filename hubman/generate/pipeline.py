@@ -54,14 +54,15 @@ def load_base(
     dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
     model = load_model(path, device, dtype, mixed=False, layout=layout)
     modules = {site: module for name, root in model.roots.items() for site, module in sites_of(name, root).items()}
-    return Base(path, model, modules, alias_table(modules))
+    return Base(path, model, modules, alias_table(modules, model.original_names))
 
 
 def sites_of(component: str, root: nn.Module) -> dict[Site, nn.Module]:
-    """Every Linear and Conv2d of a component by its place; grouped and otherwise unusual convolutions are left out."""
+    """Every Linear, Conv2d and norm of a component by its place; unusual convolutions are left out."""
     found: dict[Site, nn.Module] = {}
     for path, module in root.named_modules():
         plain_conv = isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros"
-        if isinstance(module, nn.Linear) or plain_conv:
+        norm = isinstance(module, nn.GroupNorm | nn.LayerNorm) and module.weight is not None
+        if isinstance(module, nn.Linear) or plain_conv or norm:
             found[Site(component, path, tuple(module.weight.shape))] = module
     return found

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hubman.train.process import Prediction
 from hubman.train.recipe import Recipe
 from registry.errors import UsageError
+
+if TYPE_CHECKING:
+    # It imports torch, and a recipe is checked where there is none.
+    from hubman.train.process import Prediction
 
 
 @dataclass(frozen=True)

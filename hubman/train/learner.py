@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hubman.train.batches import BatchPlan
+from hubman.train.batches import BatchPlan, keyed_seed
 from hubman.train.checkpoint import Checkpoint, network_part, restore
 from hubman.train.ema import Ema
 from hubman.train.material import Item
@@ -52,8 +52,9 @@ class Learner:
         """One optimizer step (``step`` counts from 0); its mean loss, on the device."""
         losses = []
         for items, batch, pass_ in self.batches(step):
-            loss = self._objective.loss(items, batch, pass_)
-            (loss / self._recipe.length.accumulate).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            with self._network.dropping(keyed_seed(self._recipe.seed, "dropout", batch)):
+                loss = self._objective.loss(items, batch, pass_)
+                (loss / self._recipe.length.accumulate).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             losses.append(loss.detach())
         rate = rate_at(step, self._recipe)
         for group in self._optimizer.param_groups:
@@ -61,6 +62,7 @@ class Learner:
         if self._recipe.optimizer.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.max_grad_norm)
         self._optimizer.step()
+        self._network.limit_norms(self._recipe.network.max_norm)
         self._optimizer.zero_grad(set_to_none=True)
         if self._ema:
             self._ema.update(step)

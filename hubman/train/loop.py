@@ -20,7 +20,6 @@ from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report, silent
 from hubman.train import architectures
 from hubman.train.architectures.base import Architecture
-from hubman.train.batches import keyed_seed
 from hubman.train.caption_variation import variation_of
 from hubman.train.checkpoint import State, check_same, last_checkpoint, save_checkpoint
 from hubman.train.clashes import refuse_clashes
@@ -32,6 +31,7 @@ from hubman.train.material import Item, TextStates, encode_items
 from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
 from hubman.train.network import Network
+from hubman.train.network_plan import make_network
 from hubman.train.objective import Objective
 from hubman.train.rates import rate_at
 from hubman.train.recipe import Recipe
@@ -241,7 +241,6 @@ class _Run:
         with self.kept_weights():
             origin = self._origin(recipe.length.steps, recipe.length.epochs)
             written = write_lora(self.folder.lora, self._network, origin)
-        idle = "the LoRA changes nothing: its weights are still zero; train longer or at a higher rate"
         return TrainResult(
             path=written.path,
             sha256=written.sha256,
@@ -262,7 +261,7 @@ class _Run:
             trigger=recipe.trigger,
             strength=recipe.file.strength,
             recipe=recipe,
-            warnings=tuple(said for said in ("" if written.delta_norm else idle, self._stuck) if said),
+            warnings=(*written.warnings, *([self._stuck] if self._stuck else [])),
         )
 
     def start_clock(self) -> None:
@@ -277,6 +276,7 @@ class _Run:
 
     def _origin(self, step: int, epoch: int) -> Origin:
         base = Path(self._recipe.base)
+        sample = self.folder.sample(epoch, 0)
         return Origin(
             recipe=self._recipe,
             identity=self._architecture.identity,
@@ -289,6 +289,7 @@ class _Run:
             started_at=self._started_at,
             finished_at=time.time(),
             sample_prompt=self._prompts[0] if self._prompts else "",
+            preview=sample if sample.is_file() else None,
             base_hashes=file_hashes(base) if base.is_file() else None,
         )
 
@@ -301,14 +302,8 @@ def pick_device() -> torch.device:
 
 
 def _network(architecture: Architecture, recipe: Recipe) -> Network:
-    return Network(
-        architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.text_lr > 0),
-        rank=recipe.network.rank,
-        alpha=recipe.network.alpha,
-        conv_rank=recipe.network.conv_rank,
-        conv_alpha=recipe.network.conv_alpha,
-        seed=keyed_seed(recipe.seed, "network"),
-    )
+    targets = architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.text_lr > 0)
+    return make_network(targets, recipe)
 
 
 def _sample_prompts(recipe: Recipe, items: list[Item]) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def _make_lora(base: Base, file: Path, seed: int, *, components: tuple[str, ...]
     generator = torch.Generator().manual_seed(seed)
     tensors: dict[str, torch.Tensor] = {}
     for site in base.modules:
-        if site.component in components:
+        if site.component in components and not site.is_norm:
             prefix = "lora_unet_" if site.component == "unet" else "lora_te_text_model_"
             name = prefix + site.path.removeprefix("text_model.").replace(".", "_")
             down = torch.randn(2, *site.shape[1:], generator=generator) * 0.3

@@ -22,10 +22,12 @@ from hubman.train.architectures.stable_diffusion import StableDiffusion
 from hubman.train.export import write_lora
 from hubman.train.metadata import Origin, tag_frequency
 from hubman.train.network import Network
+from hubman.train.network_plan import form_of
 from hubman.train.noise import NoiseSchedule
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed
+from hubman.train.settings.network import NetworkSettings
 from registry.errors import DamagedFileError, HubError, NotFoundError, UsageError
 from tests.support.tiny_pipeline import make_tiny_pipeline
 
@@ -45,14 +47,15 @@ def recipe_for(base: Path, changes: dict[str, Any] | None = None) -> Recipe:
 
 def adapt(architecture: Any, *, conv: bool = True, text: bool = True) -> Network:
     targets = architecture.targets(conv=conv, text=text)
-    return Network(targets, rank=4, alpha=2, conv_rank=2 if conv else 0, conv_alpha=1, seed=0)
+    sizes = NetworkSettings(rank=4, alpha=2.0, conv_rank=2 if conv else 0, conv_alpha=1.0)
+    return Network(targets, form_of(sizes), seed=0)
 
 
 def disturb(network: Network) -> None:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for layer in network.layers.values():
-            layer.up.normal_(0, 0.02, generator=generator)
+        for adapter in network.layers.values():
+            adapter.tensors["lora_up.weight"].normal_(0, 0.02, generator=generator)
 
 
 def origin_of(recipe: Recipe, architecture: Any, captions: list[str] | None = None) -> Origin:
@@ -85,26 +88,6 @@ def test_a_fresh_network_changes_nothing(base: Path) -> None:
     assert network.delta_norm() == 0
 
 
-def test_a_layer_does_what_its_delta_says(base: Path) -> None:
-    architecture = load(recipe_for(base), CPU)
-    network = adapt(architecture)
-    disturb(network)
-    for layer in network.layers.values():
-        base_layer = layer.base
-        is_linear = isinstance(base_layer, torch.nn.Linear)
-        x = (
-            torch.randn(2, 5, base_layer.weight.shape[1])
-            if is_linear
-            else torch.randn(2, base_layer.weight.shape[1], 6, 6)
-        )
-        with torch.no_grad():
-            got = layer(x)
-            base_layer.weight += layer.delta()
-            wanted = base_layer(x)
-            base_layer.weight -= layer.delta()
-        assert torch.allclose(got, wanted, atol=1e-4)
-
-
 def test_only_the_lora_is_trained(base: Path) -> None:
     architecture = load(recipe_for(base), CPU)
     assert isinstance(architecture, StableDiffusion)
@@ -114,7 +97,7 @@ def test_only_the_lora_is_trained(base: Path) -> None:
     answer = architecture.predict(torch.randn(1, 4, 8, 8), torch.tensor([5]), texts, FRAMINGS[:1])
     answer.square().mean().backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None for parameter in network.parameters())
-    assert all(layer.base.weight.grad is None for layer in network.layers.values())
+    assert all(adapter.base.weight.grad is None for adapter in network.layers.values())
     assert len(network.parameters(text=True)) == 2 * 12
     assert len(network.parameters(text=True)) + len(network.parameters(text=False)) == len(network.parameters())
 
@@ -225,7 +208,7 @@ def test_every_entry_that_kohyas_scripts_write_is_there(base: Path, tmp_path: Pa
 def test_the_legacy_hash_is_of_the_training_entries_alone(base: Path, tmp_path: Path) -> None:
     from safetensors.torch import save
 
-    from hubman.train.export import serialise
+    from hubman.lora.writing import serialise
 
     tensors = {"a": torch.arange(400_000, dtype=torch.float32)}
     (tmp_path / "x").write_bytes(serialise(tensors, {"ss_a": "1", "hubman.b": "2"}))
@@ -239,10 +222,10 @@ def test_non_finite_weights_are_refused_and_nothing_is_written(base: Path, tmp_p
     recipe = recipe_for(base)
     architecture = load(recipe, CPU)
     network = adapt(architecture)
-    layer = next(iter(network.layers.values()))
+    adapter = next(iter(network.layers.values()))
     for bad in (float("nan"), 1e6):  # the second is finite in fp32 only
         with torch.no_grad():
-            layer.up.fill_(bad)
+            adapter.tensors["lora_up.weight"].fill_(bad)
         with pytest.raises(HubError, match="not finite"):
             write_lora(tmp_path / "bad.safetensors", network, origin_of(recipe, architecture))
     assert not list(tmp_path.iterdir())

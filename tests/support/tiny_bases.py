@@ -32,19 +32,19 @@ def _vae(channels: int, **more: Any) -> Any:
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(4, 4, 4, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
         layers_per_block=1,
         latent_channels=channels,
-        norm_num_groups=4,
-        sample_size=16,
+        norm_num_groups=2,
+        sample_size=64,
         **more,
     )
 
 
 def make_tiny_sdxl(folder: Path, *, velocity: bool = False) -> Path:
-    """``StableDiffusionXLPipeline``: 16x16 pixels, the three levels of SDXL with one transformer each."""
+    """``StableDiffusionXLPipeline``: 64x64 pixels, the three levels of SDXL with one transformer each."""
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 
     tokenizers = _clip_tokenizers(folder, "tokenizer", "tokenizer_2")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from registry.errors import DamagedFileError, HubError, NotFoundError
 from registry.headers import Header, read_header
+from registry.identify_base import SDXL_FAMILIES
 
 Kind = Literal["sd", "sdxl", "flux", "sd3", "zimage"]
 """An adapter; several families share one."""
@@ -29,11 +30,6 @@ _PIPELINES: Mapping[str, Kind] = {
     "StableDiffusion3Pipeline": "sd3",
     "ZImagePipeline": "zimage",
 }
-_OF_SDXL = (
-    (r"pony", "pony"),
-    (r"noob", "noobai"),
-    (r"illustrious|ilxl|(^|[^a-z])il_?xl|wai.?(nsfw|ani|illu)", "illustrious"),
-)
 _TINY_WIDTH = 128
 _UNET = "model.diffusion_model."
 _CROSS_ATTENTION = f"{_UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
@@ -108,8 +104,10 @@ def _config(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise DamagedFileError(f"{path} cannot be read ({error})", "download it again") from error
-    return read if isinstance(read, dict) else {}
+        raise DamagedFileError(f"{path} can't be read ({error})", "copy the base model again") from error
+    if not isinstance(read, dict):
+        raise DamagedFileError(f"{path} can't be read (it is no JSON object)", "copy the base model again")
+    return read
 
 
 def _sd_family(width: object) -> str:
@@ -118,7 +116,7 @@ def _sd_family(width: object) -> str:
 
 def _of_sdxl(said: str) -> str:
     """Pony, Illustrious and NoobAI are SDXL to the last tensor: only what they are called tells them."""
-    return next((family for pattern, family in _OF_SDXL if re.search(pattern, said.lower())), "sdxl")
+    return next((name.lower() for pattern, name in SDXL_FAMILIES if re.search(pattern, said.lower())), "sdxl")
 
 
 def _of_file(path: Path, header: Header) -> Detected:

@@ -36,6 +36,10 @@ class FlowModel(Model):
     def _restore(self, transformer: Any) -> Mapping[str, str]:
         """Fuse the layers that the original model has in one, and give the original name of each path to train."""
 
+    def _sigmas(self, steps: int) -> Any:
+        """Before the scheduler shifts them, as the model's own pipeline has them; None for the scheduler's."""
+        return np.linspace(1.0, 1 / steps, steps)
+
     @property
     def step(self) -> int:
         """See :class:`~hubman.train.architectures.model.Model`."""
@@ -71,10 +75,9 @@ class FlowModel(Model):
         dynamic = bool(config.get("use_dynamic_shifting"))
         mu = _shift_of(config, size, self.step)
         if sampler == "Euler":
-            # The evenly spaced sigmas of the models' own pipelines; the shift is the scheduler's.
-            sigmas = np.linspace(1.0, 1 / steps, steps)
             scheduler = FlowMatchEulerDiscreteScheduler.from_config(config)
-            scheduler.set_timesteps(sigmas=sigmas, device=self.device, mu=mu if dynamic else None)
+            shift_by = mu if dynamic else None
+            scheduler.set_timesteps(steps, sigmas=self._sigmas(steps), device=self.device, mu=shift_by)
             return scheduler
         solver = {"DPM++ 2M": DPMSolverMultistepScheduler, "UniPC": UniPCMultistepScheduler}.get(sampler)
         if solver is None:

@@ -33,16 +33,18 @@ _SINGLE = {"norm.linear": "modulation.lin", "linear1": "linear1", "proj_out": "l
 class Flux(FlowModel):
     """A transformer over packed latents; CLIP-L says one vector, T5 the tokens."""
 
+    guidance_is_input = True
+
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
         super().__init__(parts, device, dtype, mixed=mixed)
         self._t5 = self._text_part("text_encoder_2", "tokenizer_2")
-        self.guidance_is_input = bool(self.denoiser.config.guidance_embeds)
-        self._tokens = 512 if self.guidance_is_input else 256
+        self._dev = bool(self.denoiser.config.guidance_embeds)
+        self._tokens = 512 if self._dev else 256
         self.identity = Identity(
             name=parts.name,
             base_model_version="flux1",
             v2=False,
-            modelspec=f"flux-1-{'dev' if self.guidance_is_input else 'schnell'}/lora",
+            modelspec=f"flux-1-{'dev' if self._dev else 'schnell'}/lora",
             implementation="https://github.com/black-forest-labs/flux",
             prediction="flow",
             weights_digest=digest_of(each.weight for each in (self.denoiser.x_embedder, self.denoiser.proj_out)),
@@ -85,7 +87,7 @@ class Flux(FlowModel):
         rows, columns = height // PATCH, width // PATCH
         packed = noisy.view(count, channels, rows, PATCH, columns, PATCH).permute(0, 2, 4, 1, 3, 5)
         guidance = conditioning.get("guidance")
-        if guidance is None and self.guidance_is_input:
+        if guidance is None and self._dev:
             guidance = torch.ones(count, device=noisy.device)
         answer = self.denoiser(
             hidden_states=packed.reshape(count, rows * columns, channels * PATCH**2),
@@ -94,7 +96,7 @@ class Flux(FlowModel):
             timestep=timesteps,
             img_ids=_places(rows, columns, noisy.device),
             txt_ids=torch.zeros(conditioning["states"].shape[1], 3, device=noisy.device),
-            guidance=guidance if self.guidance_is_input else None,
+            guidance=guidance if self._dev else None,
             return_dict=False,
         )[0]
         unpacked = answer.view(count, rows, columns, channels, PATCH, PATCH).permute(0, 3, 1, 4, 2, 5)

@@ -31,8 +31,8 @@ class Model(ABC):
     """Its component in the pipeline."""
     sampler: ClassVar[str] = "DPM++ 2M"
     """What samples are drawn with where nobody chose."""
-    guidance_is_input: bool = False
-    """The model takes the guidance scale as an input instead of a second, negative prediction (FLUX.1 dev)."""
+    guidance_is_input: ClassVar[bool] = False
+    """The guidance is an input (FLUX.1 dev) or fixed (schnell): there is no second, negative prediction."""
 
     identity: Identity
     process: Process
@@ -112,6 +112,11 @@ class Model(ABC):
     def roots(self) -> dict[str, nn.Module]:
         """The components that LoRAs change, by their names in diffusers."""
         return {self.denoiser_name: self.denoiser, **{clip.component: clip.encoder for clip in self.clips}}
+
+    @property
+    def original_names(self) -> Mapping[str, str]:
+        """What the original model calls the denoiser's modules, by their paths here; a UNet's follow from its paths."""
+        return {}
 
     @property
     def latent_channels(self) -> int:

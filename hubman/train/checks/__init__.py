@@ -15,7 +15,6 @@ from hubman.train.checks.tokens import CountTokens, estimate_tokens
 from hubman.train.checks.twins import duplicates
 from hubman.train.dataset import Dataset
 from hubman.train.likeness_cache import Likeness
-from hubman.train.tags import split_tags
 
 __all__ = [
     "CountTokens",
@@ -27,7 +26,6 @@ __all__ = [
     "estimate_tokens",
     "has_errors",
     "is_small_set",
-    "split_tags",
     "worth_leaving",
 ]
 
