@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from hubman.tinybase.drawing import draw, random_scene
 from hubman.train.checks import Finding, Rules, check, estimate_tokens, has_errors
@@ -19,6 +19,7 @@ from hubman.train.dataset import Dataset, read_dataset
 from hubman.train.pictures import load_rgb, measure
 from hubman.train.sharpness import sharpness
 from registry.errors import NotFoundError
+from tests.support.training_pictures import photo
 
 RULES = Rules(resolution=64, trigger="zvk")
 
@@ -97,6 +98,25 @@ def test_the_same_form_in_other_colours_is_no_duplicate(folder: Path) -> None:
 def test_a_blurred_picture_stands_out_of_its_set(folder: Path) -> None:
     noise(9).filter(ImageFilter.GaussianBlur(6)).save(folder / "soft.png")
     assert codes(folder)["blurred"] == {"soft.png"}
+
+
+@pytest.mark.parametrize(("radius", "quality"), [(2, 60), (4, 50), (8, 80)])
+def test_a_blurred_photograph_stands_out_in_spite_of_the_traces_of_jpeg(
+    tmp_path: Path, radius: int, quality: int
+) -> None:
+    for number in range(6):
+        photo(number).save(tmp_path / f"{number}.jpg", quality=85)
+    photo(9).filter(ImageFilter.GaussianBlur(radius)).save(tmp_path / "soft.jpg", quality=quality)
+    assert codes(tmp_path)["blurred"] == {"soft.jpg"}
+
+
+def test_a_sharp_subject_on_a_soft_ground_is_not_called_blurred(tmp_path: Path) -> None:
+    for number in range(6):
+        photo(number).save(tmp_path / f"{number}.png")
+    soft = photo(9).filter(ImageFilter.GaussianBlur(6))
+    ImageDraw.Draw(soft).ellipse((110, 110, 150, 150), fill="white", outline="black", width=2)
+    soft.save(tmp_path / "portrait.png")
+    assert "blurred" not in codes(tmp_path)
 
 
 def test_flat_drawings_are_not_called_blurred(tmp_path: Path) -> None:
@@ -186,9 +206,10 @@ def test_the_laplacian_has_the_textbook_value() -> None:
     values = [0, 20, 0, 20, -80, 20, 0, 20, 0]
     mean = sum(values) / 9
     gradients = 4 * 20**2 / 9
-    variance, edges = sharpness(picture)
+    variance, edges, peak = sharpness(picture)
     assert variance == pytest.approx(sum((v - mean) ** 2 for v in values) / 9)
     assert edges == pytest.approx((sum(v * v for v in values) / 9 - 20 / 12) / (gradients - 4 / 12))
+    assert peak == 80
 
 
 def test_the_fingerprint_follows_pixels_and_captions_only(
