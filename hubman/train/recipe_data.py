@@ -11,7 +11,7 @@ from hubman.train.likeness_cache import likeness_file, read_likeness
 from hubman.train.measured import cache_file
 from hubman.train.recipe import Recipe
 from hubman.train.tokens import token_rule
-from hubman.train.views import bucket_rules
+from hubman.train.views import bucket_rules, showings
 
 
 def read_data(recipe: Recipe, home: Path, report: Report = silent) -> Dataset:
@@ -33,6 +33,7 @@ def rules_for(recipe: Recipe, *, force: bool = False) -> Rules:
         force=force,
         batch=recipe.length.batch,
         resolutions=bucket_rules(recipe.images),
+        repeats=showings(recipe.images),
         masks=recipe.images.masks if recipe.loss.masked else "none",
     )
 

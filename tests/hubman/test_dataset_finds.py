@@ -126,7 +126,8 @@ def test_an_image_alone_in_its_bucket_is_told_that_it_is_repeated(tmp_path: Path
     (finding,) = [each for each in check(read_dataset(tmp_path), rules) if each.code == "bucket-unfilled"]
     assert finding.others == ("alone.png",)
     assert "not dropped" in finding.sentence
-    assert "bucket-unfilled" not in told(tmp_path, Rules(resolution=192, batch=1))
+    for enough in (Rules(resolution=192, batch=1), Rules(resolution=192, batch=2, repeats=2)):
+        assert "bucket-unfilled" not in told(tmp_path, enough)
     (tmp_path / "2_twice").mkdir()
     (tmp_path / "alone.png").rename(tmp_path / "2_twice" / "alone.png")
     assert "bucket-unfilled" not in told(tmp_path, rules)

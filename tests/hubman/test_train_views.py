@@ -23,7 +23,7 @@ from hubman.train.material import encode_items
 from hubman.train.presets import preset
 from hubman.train.recipe_fields import changed
 from hubman.train.settings.data import ImageSettings
-from hubman.train.views import View, views
+from hubman.train.views import View, showings, views
 from registry.errors import DamagedFileError
 
 KEPT = BucketRules(512, no_upscale=True)
@@ -113,7 +113,7 @@ def test_a_folders_repeats_multiply_those_of_the_recipe(tmp_path: Path) -> None:
 def test_mirrored_and_moved_views_have_pixels_of_their_own(tmp_path: Path) -> None:
     image = halves(tmp_path / "a.png")
     found = shown(image, resolutions=[64], bucket_low=64, bucket_high=64, flip=True, random_crop=True)
-    assert len(found) == 8
+    assert len(found) == 8 == showings(ImageSettings(flip=True, random_crop=True))
     assert len({view.pixels for view in found}) == 8
     assert len({view.picture().tobytes() for view in found}) == 8 - 2  # the outermost crops are of one colour
     square = halves(tmp_path / "b.png", (100, 100))
