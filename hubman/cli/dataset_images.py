@@ -119,6 +119,8 @@ def dataset_sheet(folder: Path, out: Path, as_json: bool, **options: Any) -> Non
 
     if out.suffix.lower() != ".png":
         raise UsageError(f"{out.name} is no PNG", "give a name that ends in .png")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{out.name} would lie among the images, and be trained", "write it outside of the folder")
     with output.progress(quiet=as_json) as report:
         found, findings, rules = _checked(folder, Asked(**options), report)
         write_sheet(out, found, findings, rules, report)

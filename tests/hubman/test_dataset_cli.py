@@ -112,6 +112,12 @@ def test_the_sheet_shows_crops_findings_and_what_is_left_out(
     assert out.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_sheet_does_not_become_a_training_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["dataset", "sheet", str(folder), "--out", str(folder / "5_more" / "sheet.png")]) == 2
+    assert "would lie among the images" in capsys.readouterr().err
+    assert not (folder / "5_more" / "sheet.png").exists()
+
+
 def test_a_sheet_that_cannot_be_written_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder.parent / "file").write_bytes(b"")
     assert run(["dataset", "sheet", str(folder), "--out", str(folder.parent / "file" / "x.png")]) == 1

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter, ImageOps
 
-from hubman.train.checks import Finding, Rules, check, is_small_set, worth_leaving
+from hubman.train.checks import Finding, Rules, check, worth_leaving
 from hubman.train.checks.twins import NEAR_BITS, near_groups
 from hubman.train.dataset import DatasetImage, read_dataset
 from hubman.train.pictures import Picture
+from hubman.train.presets import FEW
 from tests.support.training_pictures import captioned, drawing, framed, photo, stamped
 
 RULES = Rules(resolution=192, trigger="zvk", batch=2)
@@ -145,8 +146,17 @@ def test_the_number_of_images_is_judged(tmp_path: Path, count: int, severity: st
     assert words in finding.sentence
 
 
-def test_presets_take_the_recipe_for_small_sets_below_twenty_images() -> None:
-    assert [is_small_set(count) for count in (15, 19, 20, 50)] == [True, True, False, False]
+def test_the_number_that_is_called_small_is_the_one_that_presets_go_by(tmp_path: Path) -> None:
+    for number in range(FEW):
+        photo(number, (48, 48)).save(tmp_path / f"{number}.png")
+
+    def said() -> str:
+        findings = check(read_dataset(tmp_path), Rules(resolution=48))
+        return next(finding.sentence for finding in findings if finding.code == "count")
+
+    assert "small sets" not in said()
+    (tmp_path / "0.png").unlink()
+    assert "small sets" in said()
 
 
 def test_tags_that_most_captions_have_are_told(tmp_path: Path) -> None:
