@@ -16,10 +16,9 @@ import msgspec
 from hubman.train import caption_log
 from hubman.train.caption_log import Author, Change, Done
 from hubman.train.caption_text import tidy
-from hubman.train.checks import split_tags
 from hubman.train.dataset import caption_path, image_files, training_files
 from hubman.train.files import write_atomically
-from hubman.train.tags import has_trigger
+from hubman.train.tags import has_trigger, split_tags
 from registry.errors import HubError
 
 

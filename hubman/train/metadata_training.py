@@ -11,10 +11,10 @@ from pathlib import Path
 
 from hubman.train.architectures.base import Identity
 from hubman.train.buckets import Size
-from hubman.train.checks import split_tags
 from hubman.train.optimizers import class_path
 from hubman.train.recipe import Recipe
 from hubman.train.settings.network import NetworkSettings
+from hubman.train.tags import split_tags
 
 _SCHEDULES = {"cosine_restarts": "cosine_with_restarts"}
 
