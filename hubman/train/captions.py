@@ -7,6 +7,7 @@ typed captions: a caption is a draft while it still is the text that was drafted
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ from hubman.train.dataset import caption_path, image_files, training_files
 from hubman.train.files import write_atomically
 from hubman.train.tags import has_trigger
 from registry.errors import HubError
+
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -57,8 +60,9 @@ def write_caption(image: Path, text: str, by: Author = "typed", folder: Path | N
 
 
 def tidy(text: str) -> str:
-    """``text`` without blanks around and between words, and without empty lines."""
-    return "\n".join(line for line in (" ".join(line.split()) for line in text.splitlines()) if line)
+    """``text`` without needless blanks, empty lines, and characters that would steer a terminal."""
+    lines = (" ".join(_CONTROL.sub("", line).split()) for line in text.splitlines())
+    return "\n".join(line for line in lines if line)
 
 
 def carry_out(folder: Path, what: str, wanted: Sequence[Wanted], undoes: str = "", edit: str = "") -> Outcome:
