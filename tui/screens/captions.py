@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -224,7 +224,12 @@ class CaptionsScreen(CaptionWriting):
             self.leave()
 
     def show_jobs(self, snapshot: Snapshot) -> None:
-        done = frozenset(view.job.id for view in snapshot.views if view.job.kind == "caption" and view.job.ended)
-        if done - self._jobs_done and self.found is not None:
+        """Drafts appear as they are made."""
+        here = [view for view in snapshot.views if view.job.kind == "caption" and self._is_here(view.job.request)]
+        done = frozenset(view.job.id for view in here if view.job.ended)
+        if self.found is not None and (done - self._jobs_done or len(done) < len(here)):
             self.read()
         self._jobs_done = done
+
+    def _is_here(self, request: Mapping[str, object]) -> bool:
+        return request.get("folder") == str(self.folder)
