@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hubman import tinybase
-from registry.errors import DamagedFileError, NotFoundError
+from registry.errors import NotFoundError
 
 EMBEDDED = "tiny"
 
@@ -28,35 +28,13 @@ def find(ref: str) -> Path:
 
 
 def family(base: Path) -> str:
-    """The presets' family for a base: ``tiny``, ``sd15``, ``sd2`` or ``sdxl``, from its folder or header alone.
+    """The presets' family for a base, from its folder or header alone; see ``architectures.detect``.
 
-    Raises :class:`DamagedFileError` for a config or header that can't be read.
+    Raises what ``detect`` raises for a base that can't be read or is of no family that can be trained.
     """
-    if base == tinybase.MODEL:
-        return "tiny"
-    width = _cross_attention_width(base)
-    return {1024: "sd2", 2048: "sdxl"}.get(width, "sd15")
+    from hubman.train.architectures.detect import detect
 
-
-def _cross_attention_width(base: Path) -> int:
-    if base.is_dir():
-        return _configured_width(base / "unet" / "config.json")
-    from registry.headers import read_header
-
-    header = read_header(base)
-    widths = [info.shape[-1] for name, info in header.tensors.items() if name.endswith("attn2.to_k.weight")]
-    return widths[0] if widths else 0
-
-
-def _configured_width(path: Path) -> int:
-    import msgspec
-
-    try:
-        settings = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
-    except (OSError, msgspec.DecodeError) as error:
-        raise DamagedFileError(f"{path} can't be read", "copy the base model again") from error
-    width = settings.get("cross_attention_dim")
-    return width if isinstance(width, int) else 0
+    return detect(base).family
 
 
 def display_name(base: Path) -> str:

@@ -30,6 +30,7 @@ MIGRATIONS = (
     "m012_made",
     "m011_places",
     "m016_publishing",
+    "m022_accepted",
     "m013_pulls",
     "m002_query",
     "m015_row_order",
@@ -167,7 +168,7 @@ def load_migrations() -> Migrations:
     from registry.schema_hub import m021_hub  # noqa: F401 - registers itself
     from registry.schema_made import m012_made  # noqa: F401 - registers itself
     from registry.schema_places import m011_places  # noqa: F401 - registers itself
-    from registry.schema_publishing import m016_publishing  # noqa: F401 - registers itself
+    from registry.schema_publishing import m016_publishing, m022_accepted  # noqa: F401 - register themselves
     from registry.schema_pulls import m013_pulls  # noqa: F401 - registers itself
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
     from registry.schema_row_order import m015_row_order  # noqa: F401 - registers itself

@@ -16,9 +16,10 @@ TINY_BASE_NAME = "hubman-tinybase"
 """``ss_sd_model_name`` of what is trained on the embedded base model."""
 TINY_WIDTH = 128
 
-_SDXL_FAMILIES = (
+SDXL_FAMILIES = (
     (r"pony", "Pony"), (r"noob", "NoobAI"), (r"illustrious|ilxl|(^|[^a-z])il_?xl|wai.?(nsfw|ani|illu)", "Illustrious"),
 )  # fmt: skip
+"""(pattern in what a base is called, lower case; Civitai's name): their tensors are SDXL's."""
 _NAMED = (
     ("flux", r"schnell", "Flux.1 S"), ("flux", r"kontext", "Flux.1 Kontext"), ("flux", r"krea", "Flux.1 Krea"),
     ("sd2", r"768|v2_v|_v$|v-pred", "SD 2.1 768"),
@@ -146,7 +147,7 @@ def _sdxl_family(
     """Always a guess: a base may be named after what it is not, and is often a merge of several."""
     if architecture != "sdxl":
         return None
-    for pattern, name in _SDXL_FAMILIES:
+    for pattern, name in SDXL_FAMILIES:
         for key, text in said.items():
             if re.search(pattern, text):
                 return Evidence(name, f"a guess: {key} says {shortened(metadata[key])}; the tensors are SDXL's"), True

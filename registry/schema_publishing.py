@@ -1,4 +1,4 @@
-"""Publishing, deeper: what each step was made from, the file's id, and what the site counts of a published model."""
+"""Publishing, deeper: what each step was made from, the file's id, what the site counts, and which warnings were accepted."""
 
 from __future__ import annotations
 
@@ -19,9 +19,24 @@ CREATE TABLE civitai_stats (
 ) WITHOUT ROWID;
 """
 
+_ACCEPTED = """
+-- ``mark`` is the fingerprint of what the warning said: about anything else it was not accepted
+CREATE TABLE accepted_findings (
+    version_id TEXT NOT NULL, site TEXT NOT NULL, mark TEXT NOT NULL, code TEXT NOT NULL, accepted_at TEXT NOT NULL,
+    PRIMARY KEY (version_id, site, mark)
+) WITHOUT ROWID;
+"""
+
 
 @migrations()
 def m016_publishing(db: Database) -> None:
     """Add what a publication's steps were made from, and the site's counts."""
     for statement in split(_PUBLISHING):
+        db.execute(statement)
+
+
+@migrations()
+def m022_accepted(db: Database) -> None:
+    """Add the warnings that were accepted for a publication."""
+    for statement in split(_ACCEPTED):
         db.execute(statement)

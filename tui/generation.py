@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hubman.generate.guards import Guard
     from hubman.jobs.records import Job
     from registry.database import Registry
-    from tui.services.watch import Picture
+    from tui.services.run_events import Picture
 
 
 @dataclass(frozen=True)

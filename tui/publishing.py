@@ -40,6 +40,7 @@ class Draft:
     form: PublishForm
     target: Target = Target()
     accepted: frozenset[str] = frozenset()
+    """The marks of warnings: of any other with the same code a person is asked again."""
     findings: tuple[Finding, ...] = ()
     is_checked: bool = False
     """Whether the findings are of the form as it is now; until then those of the fields that did not change are shown."""
@@ -74,8 +75,16 @@ class Draft:
     def going_to(self, target: Target) -> Draft:
         return replace(self, target=target, is_checked=False, problem="")
 
-    def accepting(self, codes: Sequence[str]) -> Draft:
-        return replace(self, accepted=self.accepted | set(codes))
+    def accepting(self, found: Sequence[Finding]) -> Draft:
+        return replace(self, accepted=self.accepted | {one.mark for one in found})
+
+    def taking_back(self, found: Sequence[Finding]) -> Draft:
+        """With warnings that were accepted, now or before, to be accepted again."""
+        import msgspec
+
+        marks = {one.mark for one in found}
+        left = [msgspec.structs.replace(one, accepted=False) if one.mark in marks else one for one in self.findings]
+        return replace(self, accepted=self.accepted - marks, findings=tuple(left))
 
     def with_level(self, sha256: str, level: int) -> Draft:
         """With a picture's level as a person has just said it to the library."""
@@ -150,6 +159,14 @@ def site_of(registry: Registry, target: Target) -> str:
     if running is None:
         raise HubError("no sandbox is running", "start one in another terminal with: hubman sandbox")
     return running.url
+
+
+def accept(registry: Registry, draft: Draft, found: Sequence[Finding], *, taken_back: bool) -> None:
+    """Keep for the next time that warnings were accepted, or are not any more; for a thread. Raises ``HubError``."""
+    from hubman.civitai import acceptances
+
+    keep = acceptances.take_back if taken_back else acceptances.remember
+    keep(registry, site_of(registry, draft.target), draft.form.version_ids, found)
 
 
 def request(draft: Draft, *, edit: bool = False) -> dict[str, Any]:

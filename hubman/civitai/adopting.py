@@ -1,54 +1,79 @@
-"""A page that was published from another machine: its journal is written anew from what the site shows its owner."""
+"""A page that was published from another machine: its journal is written anew from what the site shows its owner.
+
+First everything is read, then, once the checks have passed, all of it is written: half of a journal would make the other
+half a second time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hubman.civitai import blurhash, checks_pictures, form_plan, journal, send_files
+import msgspec
+
+from hubman.civitai import blurhash, checks_pictures, form_plan, journal, links, send_files
 from hubman.civitai.client import Civitai
-from hubman.civitai.errors import MissingError, NotOwnerError, UnavailableError
+from hubman.civitai.errors import UnavailableError
 from hubman.civitai.form import FormPicture, PublishForm, VersionPart
 from hubman.civitai.journal import Journal, fingerprint
 from hubman.civitai.owned import EditVersion, Post, PostImage
 from hubman.civitai.send_page import MODEL, VERSION
 from hubman.civitai.send_post import ADD, POST
-from registry import library
 from registry.database import Registry
 from registry.errors import HubError
 
 
-def adopt(registry: Registry, client: Civitai, form: PublishForm, version_id: str) -> None:
-    """Know the page of a version, so that it can be changed from here. What was begun here is known already.
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that was taken elsewhere: what came of it, and the fingerprint of what it sent."""
+
+    name: str
+    answer: dict[str, Any]
+    inputs: str
+
+
+def look(registry: Registry, client: Civitai, form: PublishForm, version_id: str) -> tuple[Known, ...]:
+    """What was taken of a publication elsewhere. What was begun here is known already: nothing.
 
     Raises :class:`HubError` where the library knows no page of it, or it is somebody else's.
     """
     if journal.begun(registry, version_id, client.site):
-        return
-    part, number = form.part(version_id), library.version(registry, version_id).civitai_id
-    if not number or client.is_rehearsal:
+        return ()
+    part, number = form.part(version_id), links.number(registry, client, version_id)
+    if not number:
         raise HubError(f"{part.name} is not published on {client.site}", "publish it first, without --edit")
-    try:
-        there = client.edit_version(number)
-        model = client.owned_model(there.model_id)
-    except (NotOwnerError, MissingError) as error:
-        raise HubError(f"version {number} on {client.site} is not yours", "only its owner can change it") from error
+    there = links.own(client, number)
+    if there is None:
+        raise HubError(f"version {number} on {client.site} is not yours", "only its owner can change it")
+    model = client.owned_model(there.model_id)
     version = model.version(number)
     if version is None:
         raise UnavailableError(f"Civitai does not show version {number} of its own page", "try again in a few minutes")
     # The owner's first post is the showcase.
     post = client.post(version.posts[0].id) if version.posts else None
-    shown = _shown(part, post) if post is not None else {}
-    # Everything is known by now: half of a journal would make the other half a second time.
+    fields = {**form_plan.version_fields(form, part), "modelId": model.id}
+    found = [
+        _made(MODEL, model.id, _known(form_plan.model_fields(form), model.fields())),
+        _made(VERSION, number, _known(fields, {**there.fields(), "status": "Draft", "modelId": model.id})),
+        *_files(there),
+    ]
+    if post is not None:
+        found.append(_made(POST, post.id, {"title": post.title}))
+        for sha256, image in _shown(part, post).items():
+            found += _picture(sha256, image)
+    return tuple(found)
+
+
+def adopt(registry: Registry, version_id: str, site: str, known: Sequence[Known]) -> None:
+    """Write down what :func:`look` found, unless the version was begun from here meanwhile."""
     with registry.transaction():
-        log = Journal(registry, version_id, client.site)
-        _write(log, MODEL, model.id, _known(form_plan.model_fields(form), model.fields()))
-        fields = {**form_plan.version_fields(form, part), "modelId": model.id}
-        _write(log, VERSION, number, _known(fields, {**there.fields(), "status": "Draft", "modelId": model.id}))
-        _files(log, there)
-        if post is not None:
-            _write(log, POST, post.id, {"title": post.title})
-        for sha256, image in shown.items():
-            _picture(log, sha256, image)
+        if known and not journal.begun(registry, version_id, site):
+            write(Journal(registry, version_id, site), known)
+
+
+def write(log: Journal, known: Sequence[Known]) -> None:
+    """Into a journal that has nothing of it."""
+    for step in known:
+        log.record(step.name, step.answer, inputs=step.inputs)
 
 
 def _known(sent: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
@@ -56,14 +81,14 @@ def _known(sent: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     return {key: found.get(key, value) for key, value in sent.items()}
 
 
-def _files(log: Journal, there: EditVersion) -> None:
-    for file in there.files:
-        _, name = send_files.step_names(file.type)
-        if log.step(name) is None:
-            raw: dict[str, Any] = next((one for one in there.raw.get("files") or () if one.get("id") == file.id), {})
-            facts = {"name": file.name, "sha256": file.sha256, "metadata": raw.get("metadata") or {},
-                     "visibility": raw.get("visibility") or "Public"}  # fmt: skip
-            _write(log, name, file.id, facts)
+def _files(there: EditVersion) -> Iterator[Known]:
+    """The first file of each kind."""
+    for kind in dict.fromkeys(file.type for file in there.files):
+        file = next(one for one in there.files if one.type == kind)
+        raw: dict[str, Any] = next((one for one in there.raw.get("files") or () if one.get("id") == file.id), {})
+        facts = {"name": file.name, "sha256": file.sha256, "metadata": raw.get("metadata") or {},
+                 "visibility": raw.get("visibility") or "Public"}  # fmt: skip
+        yield _made(send_files.step_names(kind)[1], file.id, facts)
 
 
 def _shown(part: VersionPart, post: Post) -> dict[str, PostImage]:
@@ -94,12 +119,11 @@ def _blurhash(picture: FormPicture) -> str:
         return blurhash.encode(image)
 
 
-def _picture(log: Journal, sha256: str, image: PostImage) -> None:
-    log.begin(f"image {sha256}", {}, inputs=fingerprint(sha256))
-    log.finish(f"image {sha256}", {"key": image.url, "size": image.metadata.get("size", 0)})
-    _write(log, ADD + sha256, image.id, {"meta": image.meta or None})
+def _picture(sha256: str, image: PostImage) -> Iterator[Known]:
+    sent = {"key": image.url, "size": image.metadata.get("size", 0)}
+    yield Known(name=f"image {sha256}", answer=sent, inputs=fingerprint(sha256))
+    yield _made(ADD + sha256, image.id, {"meta": image.meta or None})
 
 
-def _write(log: Journal, name: str, made: int, sent: dict[str, Any]) -> None:
-    log.begin(name, {}, inputs=fingerprint(sent))
-    log.finish(name, {"id": made, "sent": sent})
+def _made(name: str, made: int, sent: dict[str, Any]) -> Known:
+    return Known(name=name, answer={"id": made, "sent": sent}, inputs=fingerprint(sent))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hubman.civitai import handoff, journal
+from hubman.civitai import handoff, journal, links
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import CivitaiError
 from hubman.civitai.journal import Published
@@ -31,8 +31,9 @@ class Hidden(msgspec.Struct, frozen=True, kw_only=True):
 def unpublish(registry: Registry, client: Civitai, version_ids: Sequence[str]) -> Hidden:
     """Hide these versions of one page; the page with them where no other version of it is public.
 
-    Nothing is deleted: publishing them again shows the same page. Raises :class:`HubError` for what was not published
-    from here, and :class:`CivitaiError` when the site still shows it.
+    Nothing is deleted: publishing them again shows the same page. What was published from another machine is known by
+    its ids and hidden where the account owns it; no journal is begun for it. Raises :class:`HubError` for what was not
+    published or is somebody else's, and :class:`CivitaiError` when the site still shows it.
     """
     with journal.only_one(registry):
         found = [_published(registry, client, version_id) for version_id in dict.fromkeys(version_ids)]
@@ -40,7 +41,8 @@ def unpublish(registry: Registry, client: Civitai, version_ids: Sequence[str]) -
             raise HubError("these versions are on several pages", "hide one page at a time")
         model_id, numbers = found[0].civitai_model_id, {one.civitai_version_id for one in found}
         others = [v for v in client.owned_model(model_id).versions if v.id not in numbers and v.status in PUBLIC]
-        logs = [journal.Journal(registry, one.version_id, client.site, keep_plan=True) for one in found]
+        here = [one for one in found if one.id]
+        logs = [journal.Journal(registry, one.version_id, client.site, keep_plan=True) for one in here]
         for log in logs:
             log.begin("unpublish", {"model": model_id})
         if others:
@@ -49,9 +51,11 @@ def unpublish(registry: Registry, client: Civitai, version_ids: Sequence[str]) -
         else:
             client.unpublish_model(model_id)
         _confirm(client, model_id, numbers)
-        for one, log in zip(found, logs, strict=True):
+        for one, log in zip(here, logs, strict=True):
             log.finish("unpublish", {})
-            _close(registry, client, one, log)
+            _close(one, log)
+        for one in found if not client.is_rehearsal else ():
+            library.set_facts(registry, one.version_id, "civitai", {"published_url": None})
     url = handoff.page(client.site, model_id)
     return Hidden(model_id=model_id, version_ids=tuple(sorted(numbers)), is_whole=not others, url=url)
 
@@ -81,10 +85,18 @@ def _published(registry: Registry, client: Civitai, version_id: str) -> Publishe
     if found is not None and not found.civitai_version_id:
         # Killed after it went live and before that was written down: the steps know what they made.
         found = _of_steps(registry, client.site, found)
-    if found is None or not found.civitai_version_id:
+    if found is not None and found.civitai_version_id:
+        return found
+    number = links.number(registry, client, version_id)
+    if not number:
         name = library.version(registry, version_id).name or version_id
         raise HubError(f"{name} was not published on {client.site} from here", "hide it on its page in a browser")
-    return found
+    there = links.own(client, number)
+    if there is None:
+        raise HubError(f"version {number} on {client.site} is not yours", "only its owner can hide it")
+    return Published(
+        id="", version_id=version_id, state="published", civitai_model_id=there.model_id, civitai_version_id=there.id
+    )
 
 
 def _of_steps(registry: Registry, site: str, found: Published) -> Published:
@@ -114,12 +126,10 @@ def _confirm(client: Civitai, model_id: int, numbers: set[int]) -> None:
     raise CivitaiError("Civitai still shows it", f"hide it in a browser: {handoff.page(client.site, model_id)}")
 
 
-def _close(registry: Registry, client: Civitai, one: Published, log: journal.Journal) -> None:
-    """What made it public may be done again, and the library knows that it is not."""
+def _close(one: Published, log: journal.Journal) -> None:
+    """What made it public may be done again."""
     log.forget(MODEL_OUT, VERSION_OUT)
     log.close(
         "unpublished", model_id=one.civitai_model_id, version_id=one.civitai_version_id, post_id=one.civitai_post_id,
         file_id=one.civitai_file_id, url=one.url,
     )  # fmt: skip
-    if not client.is_rehearsal:
-        library.set_facts(registry, one.version_id, "civitai", {"published_url": None})

@@ -9,6 +9,7 @@ from pathlib import Path
 from hubman.civitai import reveal
 from hubman.civitai.finding import Finding, error, warning
 from hubman.civitai.form import PublishForm, VersionPart
+from hubman.civitai.journal import fingerprint
 from registry.errors import DamagedFileError
 from registry.headers import read_header
 from registry.soundness import Soundness, examine
@@ -61,7 +62,14 @@ def _header(form: PublishForm, part: VersionPart, path: Path) -> Iterator[Findin
         return
     stated = metadata.get("sshs_model_hash", "")
     if stated and part.file.autov3 and stated.lower() != part.file.autov3 and not form.strip:
-        yield warning("header-hash", f"{path.name} names a hash that is not its own", _STRIP, field="strip", part=part)
+        yield warning(
+            "header-hash",
+            f"{path.name} names a hash that is not its own",
+            _STRIP,
+            field="strip",
+            part=part,
+            fact=stated,
+        )
     if form.strip:
         return
     found = reveal.of(metadata, public=prompts(part))
@@ -75,7 +83,7 @@ def _header(form: PublishForm, part: VersionPart, path: Path) -> Iterator[Findin
             told = ", ".join(dict.fromkeys(f"{reveal.KINDS[one.kind]} ({one.name}: {one.shown})" for one in some[:3]))
             more = f" and {len(some) - 3} more" if len(some) > 3 else ""
             yield warning(code, f"the header of {path.name} tells {told}{more}", _STRIP, field="strip", part=part,
-                          is_harmless=is_harmless)  # fmt: skip
+                          is_harmless=is_harmless, fact=fingerprint([[one.name, one.shown] for one in some]))  # fmt: skip
 
 
 def prompts(part: VersionPart) -> frozenset[str]:

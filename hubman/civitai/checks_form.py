@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from hubman.civitai import contract, markdown
+from hubman.civitai.checks_pictures import names
 from hubman.civitai.finding import Finding, error, warning
 from hubman.civitai.form import PublishForm
 from hubman.civitai.form_fields import ANSWERS
@@ -84,15 +85,15 @@ def _answers(form: PublishForm) -> Iterator[Finding]:
                     "take them out", field="pictures")  # fmt: skip
     elif mature and form.nsfw is False:
         yield warning("nsfw-pictures", f"{len(mature)} pictures are mature, and the model is said not to be",
-                      "say --nsfw, or take them out", field="nsfw", is_harmless=False)  # fmt: skip
+                      "say --nsfw, or take them out", field="nsfw", is_harmless=False, fact=names(mature))  # fmt: skip
 
 
 def _unrated(form: PublishForm) -> Iterator[Finding]:
     """Pictures of which nobody said how mature they are, where none may be."""
-    count = sum(picture.nsfw_level == 0 for part in form.parts for picture in part.pictures)
-    if count and (form.poi or form.minor or form.sfw_only):
-        yield warning("pictures-unrated", f"nobody said how mature {count} of the pictures are, and none may be",
-                      "rate them in the detail pane, or look at them once more", field="pictures")  # fmt: skip
+    unrated = [picture for part in form.parts for picture in part.pictures if picture.nsfw_level == 0]
+    if unrated and (form.poi or form.minor or form.sfw_only):
+        yield warning("pictures-unrated", f"nobody said how mature {len(unrated)} of the pictures are, and none may be",
+                      "rate them in the detail pane, or look at them once more", field="pictures", fact=names(unrated))  # fmt: skip
 
 
 def _schedule(form: PublishForm, now: datetime) -> Iterator[Finding]:
@@ -109,7 +110,8 @@ def _schedule(form: PublishForm, now: datetime) -> Iterator[Finding]:
                       field="published_at", is_harmless=False)  # fmt: skip
     elif at < now + _SOON:
         yield warning("schedule-soon", "it is scheduled within the hour: its pictures become public at once",
-                      "give a time that is an hour away at least", field="published_at", is_harmless=False)  # fmt: skip
+                      "give a time that is an hour away at least", field="published_at", is_harmless=False,
+                      fact=at.isoformat())  # fmt: skip
 
 
 def _early_access(form: PublishForm) -> Iterator[Finding]:

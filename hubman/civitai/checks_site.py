@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from hubman.civitai import categories, contract, journal
+from hubman.civitai import categories, contract, handoff, journal, links
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import AccountError, MissingError, NotOwnerError, ScopeError
 from hubman.civitai.finding import Finding, error, warning
@@ -53,14 +53,18 @@ def account(client: Civitai) -> tuple[str, tuple[Finding, ...]]:
         return "", (error("account", problem.message, problem.hint),)
 
 
-def of(registry: Registry, client: Civitai, form: PublishForm, account: str) -> Iterator[Finding]:
-    """Duplicates, ownership and the day's posts. What was begun here already is no duplicate."""
-    new = [part for part in form.parts if not journal.begun(registry, part.version_id, client.site)]
+def of(
+    registry: Registry, client: Civitai, form: PublishForm, account: str, new: Sequence[VersionPart]
+) -> Iterator[Finding]:
+    """Duplicates, ownership and the day's posts. Only the ``new`` versions can be duplicates."""
     if form.origin == "civitai" and len(new) == len(form.parts) and form.creator != account:
         yield error("foreign", f"{form.name} was pulled from Civitai",
                     f"it is {form.creator or 'someone else'}'s, not yours to publish")  # fmt: skip
-    yield from files_there(client, new)
+    there = list(files_there(client, new))
+    yield from there
     for part in new:
+        if part.version_id not in {one.version_id for one in there}:
+            yield from _known_page(registry, client, part)
         yield from _same_weights(registry, form, part.version_id)
     yield from _joined(client, form, account)
     yield from _posts(registry, client.site, len(new))
@@ -76,6 +80,16 @@ def files_there(client: Civitai, parts: Sequence[VersionPart]) -> Iterator[Findi
             # An answer about something else says nothing of these files.
             continue
         yield error("file-on-site", "Civitai has this very file already", f"see {page}", part=part)
+
+
+def _known_page(registry: Registry, client: Civitai, part: VersionPart) -> Iterator[Finding]:
+    """A page of one's own that the library knows from another machine, hidden or a draft: it must not get a twin."""
+    number = links.number(registry, client, part.version_id)
+    there = links.own(client, number) if number else None
+    if there is not None and there.status not in {"Deleted", "UnpublishedViolation"}:
+        page = handoff.page(client.site, there.model_id, number)
+        yield error("page-known", f"{part.name} has a page of yours, published from another machine: {page}",
+                    "publish REF --edit takes it over; then publish REF shows it again", part=part)  # fmt: skip
 
 
 def _same_weights(registry: Registry, form: PublishForm, version_id: str) -> Iterator[Finding]:

@@ -87,14 +87,14 @@ class Civitai(Browsing, Whole):
         """Hide one version; its model stays as it is."""
         self.mutate("modelVersion.unpublish", {"id": version_id}, repeatable=True)
 
-    def draft_models(self, name: str) -> tuple[DraftModel, ...]:
-        """The owner's drafts called exactly ``name``, so far as names can be told apart in a terminal."""
-        wanted = lenient.clean_text(name).strip()
+    def draft_models(self, name: str = "") -> tuple[DraftModel, ...]:
+        """The owner's drafts; with a ``name`` those called exactly so, so far as names can be told apart in a terminal."""
+        wanted, asked = lenient.clean_text(name).strip(), {"query": name.strip()} if name.strip() else {}
         found: list[DraftModel] = []
         for page in range(1, _MOST_PAGES + 1):
-            raw = self.query("model.getMyDraftModels", {"limit": _DRAFTS_AT_ONCE, "page": page, "query": name.strip()})
+            raw = self.query("model.getMyDraftModels", {"limit": _DRAFTS_AT_ONCE, "page": page, **asked})
             drafts = lenient.decode_list(DraftModel, items_of(raw), "draft")
-            found += [draft for draft in drafts if draft.name.strip() == wanted]
+            found += [draft for draft in drafts if not asked or draft.name.strip() == wanted]
             if len(drafts) < _DRAFTS_AT_ONCE:
                 break
         return tuple(found)

@@ -8,10 +8,14 @@ from typing import Literal
 import msgspec
 
 from hubman.civitai.form import VersionPart
+from hubman.civitai.journal import fingerprint
 from registry.errors import HubError
 
 HARMLESS = "harmless"
 """Accepts every warning that does no harm to others: what ``--yes`` says."""
+
+NONE = "none"
+"""Takes back what was accepted before: what ``--accept none`` says."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +34,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     is_harmless: bool = True
     """A warning that ``--yes`` accepts with all others of its kind."""
     accepted: bool = False
+    fact: str = ""
+    """What it is about beyond its message, such as the pictures that it counts."""
+
+    @property
+    def mark(self) -> str:
+        """Names this very finding: who accepts it accepts nothing else of its code."""
+        return fingerprint([self.code, self.field, self.version_id, self.message, self.fact])
 
     @property
     def is_blocking(self) -> bool:
@@ -43,13 +54,21 @@ def error(code: str, message: str, hint: str, *, field: str = "", part: VersionP
 
 
 def warning(
-    code: str, message: str, hint: str, *, field: str = "", part: VersionPart | None = None, is_harmless: bool = True
+    code: str,
+    message: str,
+    hint: str,
+    *,
+    field: str = "",
+    part: VersionPart | None = None,
+    is_harmless: bool = True,
+    fact: str = "",
 ) -> Finding:
     """Something that a person may take responsibility for."""
     where = part.version_id if part else ""
     return Finding(
-        level="warning", code=code, message=message, hint=hint, field=field, version_id=where, is_harmless=is_harmless
-    )
+        level="warning", code=code, message=message, hint=hint, field=field, version_id=where, is_harmless=is_harmless,
+        fact=fact,
+    )  # fmt: skip
 
 
 class PreflightError(HubError):
@@ -63,13 +82,18 @@ class PreflightError(HubError):
 
 
 def accepted(findings: Iterable[Finding], codes: Collection[str]) -> tuple[Finding, ...]:
-    """The findings with those warnings accepted that ``codes`` name; :data:`HARMLESS` names all harmless ones."""
+    """The findings with those warnings accepted too that ``codes`` name; :data:`HARMLESS` names all harmless ones."""
     return tuple(
-        msgspec.structs.replace(one, accepted=one.code in codes or (HARMLESS in codes and one.is_harmless))
-        if one.level == "warning"
+        msgspec.structs.replace(one, accepted=True)
+        if one.level == "warning" and (is_named(one, codes) or (HARMLESS in codes and one.is_harmless))
         else one
         for one in findings
     )
+
+
+def is_named(one: Finding, codes: Collection[str]) -> bool:
+    """Whether ``codes`` hold the finding's code, or its :attr:`Finding.mark`."""
+    return one.code in codes or one.mark in codes
 
 
 def blocking(findings: Iterable[Finding]) -> list[Finding]:

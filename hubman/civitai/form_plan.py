@@ -22,13 +22,22 @@ _EDGES = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+$")
 
 
 def plan(
-    form: PublishForm, *, site: str = "", civitai_model_id: int = 0, extra: Mapping[str, PlannedFile] | None = None
+    form: PublishForm,
+    *,
+    site: str = "",
+    civitai_model_id: int = 0,
+    extra: Mapping[str, PlannedFile] | None = None,
+    absent: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Plan:
-    """Compose what will be sent from a checked form. ``extra`` are the packed training data, by version."""
+    """Compose what will be sent from a checked form. By version, ``extra`` are the packed training data, and ``absent``
+    the pictures of it that can't be sent.
+    """
     return Plan(
         site=site,
         model=model_fields(form),
-        versions=tuple(_version(form, part, extra or {}) for part in form.parts),
+        versions=tuple(
+            _version(form, part, extra or {}, (absent or {}).get(part.version_id, ())) for part in form.parts
+        ),
         civitai_model_id=form.civitai_model_id or civitai_model_id,
         published_at=form.published_at or "",
         form=form,
@@ -99,7 +108,9 @@ def version_fields(form: PublishForm, part: VersionPart) -> dict[str, Any]:
     return fields
 
 
-def _version(form: PublishForm, part: VersionPart, extra: Mapping[str, PlannedFile]) -> PlannedVersion:
+def _version(
+    form: PublishForm, part: VersionPart, extra: Mapping[str, PlannedFile], absent: tuple[str, ...]
+) -> PlannedVersion:
     file = part.file
     told = {"format": "SafeTensor", "size": "full", "fp": FP.get(file.dtype)}
     weights = PlannedFile(
@@ -116,6 +127,7 @@ def _version(form: PublishForm, part: VersionPart, extra: Mapping[str, PlannedFi
         files=(weights, *attached),
         post_title=f"{trimmed(form.name)} - {trimmed(part.name)} Showcase",
         pictures=tuple(_picture(part, picture) for picture in part.pictures),
+        absent=absent,
     )
 
 

@@ -21,6 +21,8 @@ from registry.errors import HubError
 
 State = Literal["open", "draft", "published", "scheduled", "unpublished"]
 PUBLIC: frozenset[str] = frozenset({"published", "scheduled"})
+LONG_AGO = timestamps.of(datetime.fromtimestamp(0, UTC))
+"""When a step was begun of which nobody here knows when."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +61,7 @@ class Journal:
         self, registry: Registry, version_id: str, site: str, plan: bytes = b"{}", *, keep_plan: bool = False
     ) -> None:
         """``keep_plan`` leaves the plan of what is there already as it is."""
-        self._registry = registry
+        self._registry, self._site = registry, site
         with registry.transaction() as db:
             row = _last(registry, version_id, site)
             self.id = row["id"] if row else ids.new_id()
@@ -87,6 +89,13 @@ class Journal:
         ).fetchone()
         return None if row is None else _step(row)
 
+    def of_others(self, name: str) -> set[int]:
+        """The ids that step ``name`` made in the site's other publications."""
+        sql = """SELECT json_extract(s.answer, '$.id') FROM publication_steps s JOIN publications p ON p.id = s.publication_id
+            WHERE s.name = ? AND s.state = 'done' AND p.id <> ? AND p.site IN (SELECT value FROM json_each(?))"""
+        rows = self._registry.db.execute(sql, (name, self.id, addresses(self._site)))
+        return {int(row[0]) for row in rows if row[0]}
+
     def begin(self, name: str, notes: dict[str, Any], *, inputs: str = "") -> None:
         """Write down that a step is about to be sent, with what helps to find its result if the answer gets lost."""
         with self._registry.transaction() as db:
@@ -94,6 +103,15 @@ class Journal:
                 "INSERT OR REPLACE INTO publication_steps (publication_id, name, state, answer, started_at, inputs) "
                 "VALUES (?, ?, 'started', ?, ?, ?)",
                 (self.id, name, _text(notes), timestamps.now(), inputs),
+            )
+
+    def record(self, name: str, answer: dict[str, Any], *, inputs: str) -> None:
+        """Write down a step that was taken elsewhere, so long ago that every replica of the site knows of it."""
+        with self._registry.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO publication_steps (publication_id, name, state, answer, started_at, inputs) "
+                "VALUES (?, ?, 'done', ?, ?, ?)",
+                (self.id, name, _text(answer), LONG_AGO, inputs),
             )
 
     def note(self, name: str, notes: dict[str, Any]) -> None:
@@ -118,10 +136,9 @@ class Journal:
     def forget_page(self, model_id: int) -> None:
         """As if nothing had ever been sent, of any version, to this page of the site: the site has it no longer."""
         with self._registry.transaction() as db:
-            (site,) = db.execute("SELECT site FROM publications WHERE id = ?", (self.id,)).fetchone()
             rows = db.execute(
                 "SELECT id FROM publications WHERE civitai_model_id = ? AND site IN (SELECT value FROM json_each(?))",
-                (model_id, addresses(site)),
+                (model_id, addresses(self._site)),
             )
             gone = [(self.id,), *((row["id"],) for row in rows.fetchall())]
             db.executemany("DELETE FROM publication_steps WHERE publication_id = ?", gone)
@@ -162,7 +179,7 @@ class Rehearsed(Journal):
 
     def __init__(self, registry: Registry, version_id: str, site: str) -> None:
         row = _last(registry, version_id, site)
-        self._registry, self.id = registry, row["id"] if row else ""
+        self._registry, self._site, self.id = registry, site, row["id"] if row else ""
         self._steps = super().steps()
 
     def steps(self) -> dict[str, Step]:
@@ -173,6 +190,9 @@ class Rehearsed(Journal):
 
     def begin(self, name: str, notes: dict[str, Any], *, inputs: str = "") -> None:
         self._steps[name] = Step(state="started", answer=notes, started_at=timestamps.now(), inputs=inputs)
+
+    def record(self, name: str, answer: dict[str, Any], *, inputs: str) -> None:
+        self._steps[name] = Step(state="done", answer=answer, started_at=LONG_AGO, inputs=inputs)
 
     def finish(self, name: str, answer: dict[str, Any], *, inputs: str | None = None) -> None:
         self._update(name, "done", answer)
@@ -199,7 +219,7 @@ class Rehearsed(Journal):
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a version of the library is on a site, as far as its publication came."""
+    """Where a version of the library is on a site, as far as its publication came; no ``id``: not one from here."""
 
     id: str
     version_id: str

@@ -43,6 +43,8 @@ class PlannedVersion(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[PlannedFile, ...]
     post_title: str
     pictures: tuple[Picture, ...]
+    absent: tuple[str, ...] = ()
+    """Chosen pictures that can't be sent from here, by their SHA-256: where the page shows them they stay."""
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from hubman.civitai import (
+    acceptances,
     checks_file,
     checks_form,
     checks_licence,
@@ -28,7 +29,7 @@ from hubman.civitai.planned import Plan, PlannedFile
 from hubman.progress import Progress, Report, silent
 from registry.database import Registry
 
-__all__ = ["Checked", "Finding", "PreflightError", "check", "check_account", "findings", "prepare"]
+__all__ = ["Checked", "Finding", "PreflightError", "check", "check_account", "findings"]
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,13 +50,15 @@ def findings(
     form: PublishForm,
     *,
     accept: Collection[str] = (),
+    is_there: bool = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     report: Report = silent,
 ) -> tuple[Finding, ...]:
     """What stands in the way and what is to be accepted, errors first; each says what to do. Nothing is sent.
 
-    Without a ``client`` only what can be told offline is checked. ``accept`` are codes of warnings, or ``harmless``.
-    Raises :class:`CivitaiError` when the site can't be asked.
+    Without a ``client`` only what can be told offline is checked. ``accept`` are codes of warnings, or ``harmless``; what
+    was accepted before is so still. ``is_there`` says that the versions are on their page already, also if nothing was
+    sent from here. Raises :class:`CivitaiError` when the site can't be asked.
     """
     report(Progress(stage="check", message="account"))
     user, refused = checks_site.account(client) if client is not None else (form.creator, ())
@@ -66,10 +69,17 @@ def findings(
         found += _of_part(registry, form, part, site, user)
     if client is not None and not refused:
         report(Progress(stage="check", message="what the site has already"))
-        found += checks_site.of(registry, client, form, user)
+        new = () if is_there else tuple(new_parts(registry, client, form))
+        found += checks_site.of(registry, client, form, user, new)
     if not any(one.level == "error" for one in found):
         found += _schemas(form, site)
-    return accepted(sorted(found, key=lambda one: one.level), accept)
+    told = accepted(sorted(found, key=lambda one: one.level), accept)
+    return acceptances.applied(registry, client.site, form.version_ids, told) if client is not None else told
+
+
+def new_parts(registry: Registry, client: Civitai, form: PublishForm) -> Iterator[VersionPart]:
+    """The versions of which nothing was sent from here."""
+    return (part for part in form.parts if not journal.begun(registry, part.version_id, client.site))
 
 
 def _of_part(registry: Registry, form: PublishForm, part: VersionPart, site: Site, user: str) -> Iterator[Finding]:
@@ -103,25 +113,23 @@ def check(
     form: PublishForm,
     *,
     accept: Collection[str] = (),
+    is_there: bool = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     report: Report = silent,
 ) -> Checked:
     """Check the form and, if nothing stands in the way, compose what will be sent, with copies made where they are due."""
-    found = findings(registry, client, form, accept=accept, now=now, report=report)
+    found = findings(registry, client, form, accept=accept, is_there=is_there, now=now, report=report)
     report(Progress(stage="check", data={"findings": msgspec.to_builtins(found)}))
     if blocking(found):
         return Checked(form=form, findings=found)
     ready = _as_sent(stripping.with_copies(registry, form), checks_site.lists(client))
-    copies = [
-        part
-        for part in ready.parts
-        if part.file.is_stripped and not journal.begun(registry, part.version_id, client.site)
-    ]
+    copies = [part for part in new_parts(registry, client, ready) if part.file.is_stripped and not is_there]
     if there := tuple(checks_site.files_there(client, copies)):
         return Checked(form=form, findings=(*there, *found))
     extra = _extra(registry, ready)
     joined = journal.model_on_site(registry, form.model_id, client.site)
-    plan = form_plan.plan(ready, site=client.site, civitai_model_id=joined, extra=extra)
+    absent = {part.version_id: checks_pictures.absent(part) for part in form.parts}
+    plan = form_plan.plan(ready, site=client.site, civitai_model_id=joined, extra=extra, absent=absent)
     return Checked(form=ready, findings=found, plan=plan)
 
 
@@ -129,21 +137,3 @@ def _extra(registry: Registry, form: PublishForm) -> dict[str, PlannedFile]:
     if not form.attach_training_data:
         return {}
     return {part.version_id: training_data.pack(part, stripping.folder(registry, part)) for part in form.parts}
-
-
-def prepare(
-    registry: Registry,
-    client: Civitai,
-    form: PublishForm,
-    *,
-    accept: Collection[str] = (),
-    report: Report = silent,
-) -> Checked:
-    """What will be sent. Raises :class:`PreflightError` naming all that stands in the way, and what says that the key
-    or its account can't publish at all.
-    """
-    check_account(client)
-    checked = check(registry, client, form, accept=accept, report=report)
-    if checked.plan is None:
-        raise PreflightError(checked.blocking)
-    return checked

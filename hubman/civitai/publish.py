@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
-from hubman.civitai import adopting, after, handoff, journal, preflight, releasing, send_page
+from hubman.civitai import acceptances, adopting, after, handoff, journal, preflight, releasing, send_page
 from hubman.civitai.client import Civitai
 from hubman.civitai.dry_run import DryRun, Request
 from hubman.civitai.errors import CivitaiError, MissingError
-from hubman.civitai.finding import Finding, PreflightError
+from hubman.civitai.finding import Finding, PreflightError, is_named
 from hubman.civitai.form import PublishForm
 from hubman.civitai.planned import Plan
-from hubman.civitai.send_page import MODEL, VERSION
+from hubman.civitai.send_page import VERSION
 from hubman.civitai.send_post import left_over
 from hubman.civitai.sending import PUBLIC, Draft, Sender
 from hubman.civitai.verifying import Difference
@@ -24,6 +24,8 @@ from registry.database import Registry
 from registry.errors import HubError
 
 __all__ = ["Publication", "publish", "send"]
+
+Elsewhere = Mapping[str, Sequence[adopting.Known]]
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +67,7 @@ def publish(
 
     ``draft`` sends everything but makes nothing public that is not; the same call without it publishes that draft. What is
     public already is no draft: a :class:`HubError` says so, and a public page that a draft joins keeps its own words.
+    Warnings that ``accept`` names, and not only as harmless, are accepted the next time too, as long as they say the same.
     ``dry_run`` sends nothing and tells the requests. ``edit`` changes a page as far as the form was changed since it was
     sent; ``replace`` also puts other bytes in the place of a file that is public. Raises :class:`PreflightError` naming
     all that stands in the way, :class:`CancelledError` where ``should_stop`` says so, and :class:`CivitaiError` for
@@ -77,16 +80,18 @@ def publish(
             raise HubError(
                 f"no file that {form.part(version_id).file.name} replaced is published", "publish it as a new version"
             )
-        if replace and not dry_run:
-            with journal.only_one(registry):
-                after.take_place(registry, version_id, client.site)
-        if edit and not replace:
-            with journal.only_one(registry):
-                adopting.adopt(registry, client, form, version_id)
-    checked = preflight.prepare(registry, client, form, accept=accept, report=report)
+    elsewhere = {v: adopting.look(registry, client, form, v) for v in form.version_ids if edit and not replace}
+    preflight.check_account(client)
+    checked = preflight.check(registry, client, form, accept=accept, is_there=edit or replace, report=report)
+    if not dry_run:
+        named = [one for one in checked.findings if is_named(one, accept)]
+        acceptances.remember(registry, client.site, form.version_ids, named)
     if checked.plan is None:
         raise PreflightError(checked.blocking)
-    done = send(registry, client, checked.plan, draft=draft, dry_run=dry_run, edit=edit, replace=replace, report=report)
+    done = send(
+        registry, client, checked.plan, draft=draft, dry_run=dry_run, edit=edit, replace=replace, elsewhere=elsewhere,
+        report=report,
+    )  # fmt: skip
     return msgspec.structs.replace(done, findings=checked.findings)
 
 
@@ -99,16 +104,24 @@ def send(
     dry_run: bool = False,
     edit: bool = False,
     replace: bool = False,
+    elsewhere: Elsewhere | None = None,
     report: Report,
 ) -> Publication:
     """Send a checked plan, or what is left of it.
 
     ``draft`` makes nothing public that is not; ``dry_run`` sends nothing and tells the requests. ``edit`` also changes
-    a page that these versions only joined, and ``replace`` puts other bytes in the place of a public file.
+    a page that these versions only joined, and ``replace`` puts other bytes in the place of a public file. ``elsewhere``
+    is what was sent of each version from another machine.
     """
     if dry_run:
-        return _rehearse(registry, client, made, draft=draft, edit=edit, replace=replace, report=report)
+        return _rehearse(
+            registry, client, made, draft=draft, edit=edit, replace=replace, elsewhere=elsewhere or {}, report=report
+        )
     with journal.only_one(registry):
+        for version in made.versions if replace else ():
+            after.take_place(registry, version.version_id, client.site)
+        for version_id, known in (elsewhere or {}).items():
+            adopting.adopt(registry, version_id, client.site, known)
         written = msgspec.json.encode(made)
         logs = {v.version_id: journal.Journal(registry, v.version_id, client.site, written) for v in made.versions}
 
@@ -129,7 +142,7 @@ def send(
 
 def _keep_public_as_it_is(sender: Sender) -> None:
     """Raises :class:`HubError` where a version of the plan is public already: all would see what is sent as a draft."""
-    number = sender.lead.made(MODEL) or sender.plan.civitai_model_id
+    number = sender.page
     if not number:
         return
     try:
@@ -160,13 +173,23 @@ def _hand_off(sender: Sender) -> Iterator[None]:
 
 
 def _rehearse(
-    registry: Registry, client: Civitai, made: Plan, *, draft: bool, edit: bool, replace: bool, report: Report
+    registry: Registry,
+    client: Civitai,
+    made: Plan,
+    *,
+    draft: bool,
+    edit: bool,
+    replace: bool,
+    elsewhere: Elsewhere,
+    report: Report,
 ) -> Publication:
     dry = DryRun(client)
 
     def journals(version_id: str) -> journal.Journal:
         known = after.published_as(registry, version_id, client.site) if replace else version_id
-        return journal.Rehearsed(registry, known, client.site)
+        log = journal.Rehearsed(registry, known, client.site)
+        adopting.write(log, elsewhere.get(version_id, ()))
+        return log
 
     sender = Sender(registry, dry, made, journals, report, edit=edit, replace=replace)
     if draft and not edit:

@@ -58,7 +58,8 @@ def compare(sender: Sender, draft: Draft, model: OwnedModel) -> tuple[Difference
         found += verifying.of_model(sender.plan, model)
     for version, sent in zip(sender.plan.versions, draft.versions, strict=True):
         there, post = sender.client.edit_version(sent.civitai_id), sender.client.post(sent.post_id)
-        if not there.files and status(model, sent.civitai_id) == "Published":
+        shown = model.version(sent.civitai_id)
+        if not (there.files or (shown and shown.files)) and status(model, sent.civitai_id) == "Published":
             sender.client.unpublish_version(sent.civitai_id)
             raise CivitaiError(
                 f"the public page of {version.name} has no file, so it was hidden again", "run the same command again"

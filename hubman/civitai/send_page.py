@@ -56,6 +56,7 @@ def send_version(steps: Steps, version: PlannedVersion, model_id: int, *, among_
         listed=lambda named: _called(steps.client.owned_model(model_id), named),
         named=version.name,
         among_others=among_others,
+        fresh=fresh,
     )
     steps.update(
         VERSION,

@@ -50,7 +50,9 @@ def send_post(steps: Steps, version: PlannedVersion, model_id: int, version_id: 
 
     def listed(_: str) -> list[int]:
         there = steps.client.owned_model(model_id).version(version_id)
-        return [post.id for post in there.posts] if there else []
+        if there is None:
+            raise MissingError(f"Civitai does not show version {version_id} of its own page")
+        return [post.id for post in there.posts]
 
     post_id = steps.make(
         POST,
@@ -88,7 +90,7 @@ def send_pictures(
 
 def left_over(steps: Steps, version: PlannedVersion) -> list[int]:
     """The ids of pictures that were shown and are not in the plan any more: a key can't take them out of a post."""
-    wanted = {picture.sha256 for picture in version.pictures}
+    wanted = {*version.absent, *(picture.sha256 for picture in version.pictures)}
     added = {name.removeprefix(ADD): step for name, step in steps.log.steps().items() if name.startswith(ADD)}
     return [int(step.answer["id"]) for sha256, step in added.items() if sha256 not in wanted and step.is_done]
 
@@ -122,9 +124,13 @@ def _send_picture(
         try:
             image_id = add(keys[picture.sha256])
         except RejectedError:
-            # The site may have thrown the bytes away, with a picture that was deleted or because nobody used them.
-            steps.log.forget(f"image {picture.sha256}")
-            image_id = add(send_image(steps, registry, version, picture, version_id))
+            # Under another key a picture that a lost first try put there would be shown twice.
+            key, shown = keys[picture.sha256].key, steps.client.post(post_id).images
+            image_id = next((image.id for image in shown if image.url == key), 0)
+            if not image_id:
+                # The site may have thrown the bytes away, with a picture that was deleted or because nobody used them.
+                steps.log.forget(f"image {picture.sha256}")
+                image_id = add(send_image(steps, registry, version, picture, version_id))
         if begun_with not in {"", fingerprint({"meta": meta})}:
             # If the lost first try arrived, the site has its words still: adding the same picture changes nothing.
             steps.client.update_image(image_id, meta)
@@ -163,18 +169,26 @@ def _image_fields(registry: Registry, picture: Picture, sent: Uploaded, index: i
 
 
 def _reorder(steps: Steps, version: PlannedVersion, post_id: int, found: list[int]) -> None:
-    """Put the pictures into the plan's order, unless they stand in it: those that are out of the plan come last."""
+    """Put the pictures into the plan's order, unless they stand in it: those that were taken out come last.
+
+    What else the post shows keeps its place: somebody put it there elsewhere, or this machine lacks the picture.
+    """
     wanted = [*found, *left_over(steps, version)]
-    step = steps.log.step(ORDER)
-    if step is None:
-        there = [image.id for image in steps.client.post(post_id).images]
-        if there == wanted:
-            steps.log.begin(ORDER, {}, inputs=fingerprint(wanted))
-            steps.log.finish(ORDER, {"ids": wanted})
-            return
-    steps.once(ORDER, wanted, lambda: _put(steps, post_id, wanted))
+
+    def put() -> Answer:
+        there = _shown(steps, post_id)
+        if (placed := _placed(there, wanted)) != there:
+            steps.client.reorder_images(post_id, placed)
+        return {"ids": wanted}
+
+    steps.once(ORDER, wanted, put)
 
 
-def _put(steps: Steps, post_id: int, wanted: list[int]) -> Answer:
-    steps.client.reorder_images(post_id, wanted)
-    return {"ids": wanted}
+def _shown(steps: Steps, post_id: int) -> list[int]:
+    return [image.id for image in sorted(steps.client.post(post_id).images, key=lambda image: image.index)]
+
+
+def _placed(there: list[int], wanted: list[int]) -> list[int]:
+    """``wanted`` in its order on the places that its members have in ``there``; the others stay where they are."""
+    ours, left = set(wanted), iter(wanted)
+    return [*(next(left) if number in ours else number for number in there), *left]

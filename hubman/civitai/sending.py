@@ -17,6 +17,7 @@ from hubman.civitai.send_post import ADD, POST
 from hubman.civitai.steps import Steps
 from hubman.progress import Report
 from registry.database import Registry
+from registry.errors import HubError
 
 PUBLIC = frozenset({"Published", "Scheduled"})
 Journals = Callable[[str], journal.Journal]
@@ -69,6 +70,11 @@ class Sender:
         self.owns_page = edit or lead in self._steps
         """Whether the page's own words are this plan's to change."""
 
+    @property
+    def page(self) -> int:
+        """The site's model that the versions belong to; 0 before it is made."""
+        return self.plan.civitai_model_id or self.lead.made(MODEL)
+
     def steps(self, version_id: str) -> Steps:
         return self._steps[version_id]
 
@@ -88,7 +94,7 @@ class Sender:
 
     def wizard(self) -> str:
         """The page where the draft can be finished in a browser, at the step that comes next; empty without a draft."""
-        model_id = self.lead.made(MODEL) or self.plan.civitai_model_id
+        model_id = self.page
         if not model_id:
             return ""
         every = list(self._steps.values())
@@ -147,34 +153,49 @@ class Sender:
 
     def _look_for_lost(self) -> frozenset[int]:
         """Begin anew what is gone: deleted by its owner, or by Civitai after 30 days. Returns the public versions."""
-        model_id = self.lead.made(MODEL) or self.plan.civitai_model_id
-        if not model_id or self.lead.is_fresh(MODEL):
+        model_id = self.page
+        if not model_id:
             return frozenset()
+        if self.lead.made(MODEL) == model_id and self.lead.is_fresh(MODEL):
+            # Nothing can be lost yet, and lists may lag behind; the primary database does not.
+            there = (self._version_there(steps, model_id) for steps in self._steps.values())
+            return frozenset(version.id for version in there if version is not None and version.status in PUBLIC)
         known = [number for steps in (self.lead, *self._steps.values()) if (number := steps.made(VERSION))]
-        model = losses.model(self.client, model_id, known, self._name_sent())
+        if known or self.lead.made(MODEL) == model_id:
+            model = losses.model(self.client, model_id, known)
+        else:
+            # A page that a person named, and of which nothing was made here: never made anew.
+            model = self.client.owned_model(model_id)
         if model is None:
             self._begin_anew(model_id)
             return frozenset()
         for steps in self._steps.values():
-            number = steps.made(VERSION)
-            gone = number and not steps.is_fresh(VERSION) and model.version(number) is None
-            if gone and losses.is_version_gone(self.client, number):
-                steps.log.forget(*(name for name in steps.log.steps() if name != MODEL))
+            if model.version(steps.made(VERSION)) is None:
+                self._version_there(steps, model_id)
         return frozenset(version.id for version in model.versions if version.status in PUBLIC)
+
+    def _version_there(self, steps: Steps, model_id: int) -> EditVersion | None:
+        """A version as the primary database has it; one that is gone is forgotten, to be made anew.
+
+        Raises :class:`HubError` where it is on another page than ``model_id``.
+        """
+        number = steps.made(VERSION)
+        there = losses.version(self.client, number) if number else None
+        if there is not None and there.model_id not in {0, model_id}:
+            page = handoff.page(self.client.site, there.model_id, number)
+            raise HubError(f"{there.name} is on another page already", f"see {page}")
+        if number and there is None and not steps.is_fresh(VERSION):
+            steps.log.forget(*(name for name in steps.log.steps() if name != MODEL))
+        return there
 
     def _begin_anew(self, model_id: int) -> None:
         """The page is gone, drafts and all: what joined it gets one of its own."""
-        for steps in (self.lead, *self._steps.values()):
-            steps.log.forget_page(model_id)
+        with self.registry.transaction():
+            for steps in (self.lead, *self._steps.values()):
+                steps.log.forget_page(model_id)
         self.plan = msgspec.structs.replace(self.plan, civitai_model_id=0)
         if self.lead not in self._steps.values():
             self.lead, self.owns_page = next(iter(self._steps.values())), True
-
-    def _name_sent(self) -> str:
-        """The name that the model was made under."""
-        step = self.lead.log.step(MODEL)
-        sent = step.answer.get("sent") if step is not None else None
-        return str((sent or self.plan.model)["name"])
 
     def _forget_missing(self, draft: Draft, public: frozenset[int]) -> bool:
         """Stop where the scans say no; forget the steps of what somebody took away on the site. Whether there was any."""
@@ -184,19 +205,19 @@ class Sender:
             there = self.client.edit_version(sent.civitai_id)
             post = losses.post(self.client, sent.post_id, draft.model_id, sent.civitai_id)
             _check_scans(there, post)
-            names = _missing(version, sent, there, post, public=sent.civitai_id in public)
+            gone = losses.files(self.client, there, sent.files, draft.model_id)
+            names = _missing(version, sent, gone, post, public=sent.civitai_id in public)
             steps.log.forget(*names)
             found = found or bool(names)
         return found
 
 
-def _missing(version: PlannedVersion, sent: Sent, there: EditVersion, post: Post | None, *, public: bool) -> list[str]:
-    """The steps to take again. Pictures that were taken out of a public page were taken out on purpose."""
-    files = {file.id for file in there.files}
+def _missing(version: PlannedVersion, sent: Sent, gone: set[int], post: Post | None, *, public: bool) -> list[str]:
+    """The steps to take again, ``gone`` being files. Pictures that were taken out of a public page were taken out on purpose."""
     names = [
         name
         for file, number in zip(version.files, sent.files, strict=True)
-        if number not in files
+        if number in gone
         for name in send_files.step_names(file.kind)
     ]
     images = [(picture.sha256, number) for picture, number in zip(version.pictures, sent.images, strict=True)]

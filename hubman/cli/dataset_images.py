@@ -214,10 +214,11 @@ def _row(image: DatasetImage, rules: Rules) -> dict[str, Any]:
 
 def _name(folder: Path, given: str) -> str:
     """An image's name in the set: as it is listed, or as a path that a shell completed."""
-    path = Path(given).absolute()
-    if not (folder / given).exists() and path.is_relative_to(folder.absolute()):
-        return path.relative_to(folder.absolute()).as_posix()
-    return Path(given).as_posix()
+    path = Path(given)
+    if not path.is_absolute() and (folder / given).exists():
+        return path.as_posix()
+    here = folder.absolute()
+    return path.absolute().relative_to(here).as_posix() if path.absolute().is_relative_to(here) else path.as_posix()
 
 
 def _say(folder: Path, findings: Sequence[Finding]) -> None:

@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 @click.option("--base", default="", metavar="PATH", help="With --make-pictures: the base model, unless it is known.")
 @click.option("--save-permissions", is_flag=True, help="Publish with these permissions from now on.")
 @form_options
-@click.option("--accept", metavar="CODE", multiple=True, help="Take responsibility for a warning; may be repeated.")
+@click.option("--accept", metavar="CODE", multiple=True,
+              help="Take responsibility for a warning, also the next time; none takes it back. May be repeated.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Publish without asking, accepting warnings that harm nobody else.")
 @hub_options
 @sandbox_option
@@ -63,8 +64,8 @@ def publish(
     as_json: bool, **choices: Any,
 ) -> None:  # fmt: skip
     """Publish the models REF on Civitai as versions of one page; the same command goes on with a broken publication."""
-    from hubman.civitai import form_defaults, form_edit, form_fill
-    from hubman.civitai.finding import HARMLESS
+    from hubman.civitai import acceptances, form_defaults, form_edit, form_fill
+    from hubman.civitai.finding import HARMLESS, NONE
     from hubman.civitai.session import connect
 
     if draft + dry_run + unpublish > 1 or (unpublish and (edit or replace_file)):
@@ -91,6 +92,8 @@ def publish(
             )
             return
         with connect(config.home(), site_of(use_sandbox)) as client:
+            if NONE in accept:
+                acceptances.take_back(registry, client.site, versions)
             if form is None:
                 _unpublish(registry, client, versions, ask=not (yes or as_json), as_json=as_json)
             elif only_check:
@@ -135,7 +138,7 @@ def _publish(
     ask: bool,
     as_json: bool,
 ) -> None:
-    from hubman.civitai import preflight
+    from hubman.civitai import finding, preflight
     from hubman.civitai.finding import HARMLESS, PreflightError
     from hubman.civitai.publish import publish as publish_form
 
@@ -143,16 +146,17 @@ def _publish(
         if is_asking(quiet=as_json):
             form = asked(form)
         preflight.check_account(client)
-        found = preflight.findings(registry, client, form, accept=(*accept, HARMLESS))
-        if standing := [one for one in found if one.is_blocking]:
+        found = preflight.findings(registry, client, form, accept=accept, is_there=ways.edit)
+        if standing := finding.blocking(finding.accepted(found, (HARMLESS,))):
             show_findings(standing)
             raise PreflightError(standing)
-        show_findings(one for one in found if one.code not in accept)
+        show_findings(found)
+        asked_for = [one.mark for one in found if not one.accepted]
         what = "Change the page of" if ways.edit else "Make public"
-        in_spite = " in spite of these warnings" if any(one.code not in accept for one in found) else ""
+        in_spite = " in spite of these warnings" if asked_for else ""
         if not output.agreed(f"{what} {output.clean(form.name)} on {client.site}{in_spite}?", yes=False):
             raise click.Abort
-        accept = (*accept, HARMLESS)
+        accept = (*accept, *asked_for)
     try:
         with output.progress(quiet=as_json) as report:
             done = publish_form(registry, client, form, accept=accept, **ways._asdict(), report=report)

@@ -35,11 +35,15 @@ def publish_on_hub(
     as_json: bool,
 ) -> None:
     """Publish a form in one repository and print where; raises ``HubError``."""
+    from hubman.civitai import acceptances
+    from hubman.civitai.finding import NONE
     from hubman.huggingface import publish as hub_publish
     from hubman.huggingface.client import Hub
     from hubman.progress import silent
 
     hub = Hub.from_environment()
+    if NONE in accept:
+        acceptances.take_back(registry, hub.site, form.version_ids)
     if ask and not (draft or dry_run or as_json):
         target, _ = hub_publish.check(registry, hub, form, repo=repo, report=silent)
         click.confirm(f"Make {output.clean(form.name)} public as {output.clean(target)} on {hub.site}?", abort=True)

@@ -111,11 +111,11 @@ def _start(
 
 
 def _from_preset(data: Path, *, base: str, kind: Kind, name: str | None, **_: Any) -> Recipe:
-    from hubman.train.dataset import image_files
+    from hubman.train.dataset import training_files
     from hubman.train.presets import preset
 
     base_path = bases.find(base)
-    count = len(image_files(data))
+    count = len(training_files(data))
     folder = data.absolute()
     return preset(
         kind, bases.family(base_path), count, base=str(base_path), dataset=str(folder), output=name or folder.name

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import torch
 
 from hubman.generate.bank import Bank
-from hubman.generate.pipeline import Base
-from hubman.generate.prompt_emphasis import Run, runs
+from hubman.generate.prompt_emphasis import runs
+from hubman.train.architectures.base import Conditioning
+from hubman.train.architectures.clip import CHUNK, Clip
+from hubman.train.architectures.model import Model
 
-CHUNK = 75
 KEPT_TEXTS = 512
-"""Encoded prompts kept; 77 x 1024 numbers in fp32 are 0.3 MB."""
+"""Encoded prompts kept; 77 x 2048 numbers in fp32 are 0.6 MB."""
 COMMA_BACKTRACK = 20
 """A chunk that fills within so many tokens after a comma is cut at that comma."""
 
@@ -27,9 +28,9 @@ class Chunk:
     weights: tuple[float, ...]
 
 
-def chunks_of(text: str, base: Base) -> tuple[Chunk, ...]:
+def chunks_of(text: str, clip: Clip) -> tuple[Chunk, ...]:
     """Cut a prompt into chunks; there is always at least one."""
-    comma = base.tokenizer.convert_tokens_to_ids(",</w>")
+    comma = clip.tokenizer.convert_tokens_to_ids(",</w>")
     done: list[Chunk] = []
     tokens: list[int] = []
     weights: list[float] = []
@@ -45,7 +46,7 @@ def chunks_of(text: str, base: Base) -> tuple[Chunk, ...]:
         if run.is_break:
             close()
             continue
-        for token in _tokens(run, base):
+        for token in clip.tokens(run.text):
             if token == comma:
                 last_comma = len(tokens)
             elif len(tokens) == CHUNK and last_comma != -1 and CHUNK - last_comma <= COMMA_BACKTRACK:
@@ -59,17 +60,13 @@ def chunks_of(text: str, base: Base) -> tuple[Chunk, ...]:
     return tuple(done)
 
 
-def _tokens(run: Run, base: Base) -> list[int]:
-    return list(base.tokenizer(run.text, truncation=False, add_special_tokens=False, verbose=False).input_ids)
-
-
 class Encoder:
     """Encodes prompts under given text-encoder strengths, each distinct one once."""
 
-    def __init__(self, base: Base, bank: Bank) -> None:
-        self._base = base
+    def __init__(self, model: Model, bank: Bank) -> None:
+        self._model = model
         self._bank = bank
-        self._cache: OrderedDict[tuple[object, ...], torch.Tensor] = OrderedDict()
+        self._cache: OrderedDict[tuple[object, ...], Conditioning] = OrderedDict()
 
     def forget(self) -> None:
         """Drop the cache; needed after the bank's LoRAs change."""
@@ -78,38 +75,38 @@ class Encoder:
     @torch.inference_mode()
     def encode(
         self, text: str, strengths: Sequence[float], *, clip_skip: int, emphasis: str, chunks: int
-    ) -> torch.Tensor:
-        """[77 · chunks, width]: the prompt, filled up with empty prompts to ``chunks`` chunks."""
+    ) -> Conditioning:
+        """What the model is told of the prompt, whose CLIP states are filled up with empty prompts to ``chunks``."""
         key = (text, tuple(strengths), clip_skip, emphasis, chunks)
         if key not in self._cache:
-            cut = list(chunks_of(text, self._base))
-            cut += [Chunk((), ())] * (chunks - len(cut))
-            empty = self._hidden([Chunk((), ())], strengths, clip_skip) if emphasis == "Interpolate" else None
-            hidden = self._hidden(cut, strengths, clip_skip)
-            weighted = [_emphasise(z, chunk.weights, emphasis, empty) for z, chunk in zip(hidden, cut, strict=True)]
-            self._cache[key] = torch.cat(weighted)
+            with self._model.autocast():
+                read = [self._read(clip, text, strengths, clip_skip, emphasis, chunks) for clip in self._model.clips]
+                plain = "".join(" " if run.is_break else run.text for run in runs(text))
+                longer = self._model.read_long([plain])[0]
+                self._cache[key] = self._model.join([each for each, _ in read], [each for _, each in read], longer)
             if len(self._cache) > KEPT_TEXTS:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(key)
         return self._cache[key]
 
-    def _hidden(self, chunks: Sequence[Chunk], strengths: Sequence[float], clip_skip: int) -> torch.Tensor:
-        """[chunks, 77, width]."""
-        tokenizer, encoder = self._base.tokenizer, self._base.text_encoder
-        rows = []
-        for chunk in chunks:
-            row = [tokenizer.bos_token_id, *chunk.tokens, tokenizer.eos_token_id]
-            rows.append(row + [tokenizer.pad_token_id] * (CHUNK + 2 - len(row)))
-        self._bank.set_strengths("text_encoder", [strengths] * len(rows))
-        output = encoder(torch.tensor(rows, device=self._base.device), output_hidden_states=clip_skip > 1)
-        if clip_skip == 1:
-            hidden: torch.Tensor = output.last_hidden_state
-            return hidden
-        layers = output.hidden_states
-        # transformers before 5 kept the layers one level down.
-        norm = getattr(encoder, "text_model", encoder).final_layer_norm
-        skipped: torch.Tensor = norm(layers[-min(clip_skip, len(layers))])
-        return skipped
+    def _read(
+        self, clip: Clip, text: str, strengths: Sequence[float], clip_skip: int, emphasis: str, chunks: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[77 · chunks, width] with emphasis, and what the first chunk says as a whole [width], without."""
+        cut = list(chunks_of(text, clip))[:chunks]
+        cut += [Chunk((), ())] * (chunks - len(cut))
+        empty = self._hidden(clip, [Chunk((), ())], strengths, clip_skip)[0] if emphasis == "Interpolate" else None
+        hidden, pooled = self._hidden(clip, cut, strengths, clip_skip)
+        weighted = [_emphasise(z, chunk.weights, emphasis, empty) for z, chunk in zip(hidden, cut, strict=True)]
+        return torch.cat(weighted), pooled[0]
+
+    def _hidden(
+        self, clip: Clip, chunks: Sequence[Chunk], strengths: Sequence[float], clip_skip: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[chunks, 77, width] and [chunks, width]."""
+        rows = [clip.row(chunk.tokens) for chunk in chunks]
+        self._bank.set_strengths(clip.component, [strengths] * len(rows))
+        return clip.read(rows, clip_skip)
 
 
 def _emphasise(z: torch.Tensor, weights: Sequence[float], mode: str, empty: torch.Tensor | None) -> torch.Tensor:

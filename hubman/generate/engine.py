@@ -18,7 +18,7 @@ from hubman.generate.infotext import infotext_of
 from hubman.generate.pictures import Chunk, EngineNote, public, save_png
 from hubman.generate.pipeline import Base, load_base
 from hubman.generate.request import DrawRequest, LoraUse, check
-from hubman.generate.sampling import chunk_count, picture_size, sample
+from hubman.generate.sampling import chunk_count, is_guided, picture_size, sample
 from hubman.lora.load import LoraWeights, load_lora
 from hubman.progress import Progress, Report, silent
 from registry.errors import CancelledError, UsageError
@@ -59,8 +59,8 @@ class LocalEngine:
             self._base = self._bank = self._encoder = None
             self._shelf.clear()
             base = load_base(Path(path), device=self._device, dtype=self._dtype)
-            self._bank = Bank(base.roots, base.modules)
-            self._encoder = Encoder(base, self._bank)
+            self._bank = Bank(base.model.roots, base.modules)
+            self._encoder = Encoder(base.model, self._bank)
             self._installed = ()
             self._base = base
         return self._base
@@ -104,11 +104,12 @@ class LocalEngine:
 
     def _plan(self, request: DrawRequest) -> tuple[object, ...]:
         base = self.load(request.base)
-        size = picture_size(request, base)
-        if any(side % base.vae_scale for side in size):
-            raise UsageError(f"size is {size[0]}x{size[1]}", f"{base.name} needs multiples of {base.vae_scale}")
+        model = base.model
+        size = picture_size(request, model)
+        if any(side % model.step for side in size):
+            raise UsageError(f"size is {size[0]}x{size[1]}", f"{base.name} needs multiples of {model.step}")
         hashes = tuple(use.sha256 for use in _in_order(request))
-        return hashes, size, request.steps, request.sampler, request.cfg == 1, chunk_count(request, base)
+        return hashes, size, request.steps, request.sampler, is_guided(request, model), chunk_count(request, model)
 
     def _draw_batch(self, cells: Sequence[DrawRequest], out: Path, told: _Told) -> Iterator[Drawn]:
         base = self.load(cells[0].base)
@@ -119,11 +120,11 @@ class LocalEngine:
         self._install(base, bank, encoder, uses, told.report)
         started = time.monotonic()
         hashes = [use.sha256 for use in uses]
-        images = sample(cells, base=base, bank=bank, encoder=encoder, hashes=hashes, on_step=told.step)
+        images = sample(cells, model=base.model, bank=bank, encoder=encoder, hashes=hashes, on_step=told.step)
         seconds = (time.monotonic() - started) / len(cells)
         note = EngineNote(
-            dtype=str(base.dtype).removeprefix("torch."),
-            device=base.device.type,
+            dtype=str(base.model.dtype).removeprefix("torch."),
+            device=base.model.device.type,
             batch=len(cells),
             versions={name: version(name) for name in ("torch", "diffusers", "transformers")},
         )

@@ -13,7 +13,7 @@ from hubman.generate import studio, sweep
 from hubman.generate.client import Engine
 from hubman.generate.request import DrawRequest
 from hubman.progress import Report
-from hubman.train.dataset import image_files, read_caption
+from hubman.train.dataset import read_caption, training_files
 from registry import library, previews
 from registry.database import Registry
 from registry.errors import NotFoundError
@@ -41,7 +41,7 @@ def prompts(dataset: str, metadata: dict[str, str], words: Sequence[str], count:
 def _captions(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
-    told = (read_caption(image)[0] for image in image_files(folder))
+    told = (read_caption(image.path)[0] for image in training_files(folder))
     return list(dict.fromkeys(text.strip() for text in told if text and text.strip()))
 
 

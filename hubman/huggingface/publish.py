@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from hubman.civitai import finding, journal, stripping
+from hubman.civitai import acceptances, finding, journal, stripping
 from hubman.civitai.finding import Finding, PreflightError
 from hubman.civitai.form import PublishForm
 from hubman.huggingface import checks, page
@@ -50,6 +50,9 @@ def publish(
     """
     target, checked = check(registry, hub, form, repo=repo, draft=draft, report=report)
     told = finding.accepted(checked, accept)
+    if not dry_run:
+        named = [one for one in told if finding.is_named(one, accept)]
+        acceptances.remember(registry, hub.site, form.version_ids, named)
     if not dry_run and (in_the_way := finding.blocking(told)):
         raise PreflightError(in_the_way)
     is_sound = not any(one.level == "error" for one in told)
@@ -79,7 +82,8 @@ def check(
     report(Progress(stage="check", message=target))
     there = hub.repository(target)
     found = checks.of_page(form, repo=target, account=account, found=there, is_ours=known == target, draft=draft)
-    return target, sorted([*found, *checks.of_form(registry, form)], key=lambda one: one.level)
+    told = sorted([*found, *checks.of_form(registry, form)], key=lambda one: one.level)
+    return target, list(acceptances.applied(registry, hub.site, form.version_ids, told))
 
 
 def repository_of(registry: Registry, model_id: str, site: str) -> str:

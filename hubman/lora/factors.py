@@ -1,7 +1,7 @@
-"""Every adapter kind as two factors: ΔW = up · down, with the scale alpha/rank folded into ``up``.
+"""Low-rank adapter kinds as two factors: ΔW = up · down, with the scale alpha/rank folded into ``up``.
 
-Formulas: LyCORIS (Yeh et al. 2023) for LoHa, LoKr and Tucker forms; DoRA (Liu et al. 2024) as A1111, Forge and ComfyUI
-apply it, W + s(W' - W). A kind that has no low-rank form is kept exactly, as a kernel and an identity.
+Formulas: LyCORIS (Yeh et al. 2023) for LoHa, LoKr and Tucker forms. A kind that has no low-rank form is kept exactly,
+as a kernel and an identity.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 
 from hubman.lora.keys import Site
-from hubman.lora.resolve import kind_of
 
 Parts = Mapping[str, torch.Tensor]
 
@@ -33,32 +32,10 @@ class Factors:
         """ΔW in full, [out, in(, kh, kw)]."""
         return (self.up @ self.down.flatten(1)).view(self.up.shape[0], *self.down.shape[1:])
 
-
-def factors_of(parts: Parts, site: Site, *, alpha: float | None, base: torch.Tensor | None = None) -> Factors:
-    """Turn one module's tensors into factors.
-
-    ``alpha`` overrides what the parts say (PEFT keeps it in the header); without either it equals the rank. ``base`` is
-    the frozen weight, needed only when ``dora_scale`` is among the parts (``ValueError`` without it).
-    """
-    parts = {part: tensor.float() for part, tensor in parts.items()}
-    stored = parts.pop("alpha", None)
-    if alpha is None and stored is not None:
-        alpha = float(stored)
-    magnitude = parts.pop("dora_scale", None)
-    kind = kind_of(parts)
-    if kind == "LoRA":
-        factors = _lora(parts, site, alpha)
-    elif kind == "LoHa":
-        factors = _loha(parts, site, alpha)
-    elif kind == "LoKr":
-        factors = _lokr(parts, site, alpha)
-    else:
-        factors = dense(parts["diff"], site)
-    if magnitude is None:
-        return factors
-    if base is None:
-        raise ValueError("DoRA needs the base weight")
-    return dense(_dora_delta(factors.delta(), magnitude, base.float()), site)
+    def norm(self) -> float:
+        """Frobenius norm of ΔW, without forming it: ‖B·A‖² = Σ (BᵀB ∘ A·Aᵀ)."""
+        down, up = self.down.flatten(1).double(), self.up.double()
+        return math.sqrt(max(0.0, float(((up.t() @ up) * (down @ down.t())).sum())))
 
 
 def dense(delta: torch.Tensor, site: Site) -> Factors:
@@ -69,32 +46,24 @@ def dense(delta: torch.Tensor, site: Site) -> Factors:
     return Factors(torch.eye(columns), delta.reshape(site.shape).contiguous())
 
 
-def _pair(up: torch.Tensor, down: torch.Tensor, site: Site, scale: float) -> Factors:
-    rank = down.shape[0]
-    return Factors(
-        down.reshape(rank, *site.shape[1:]).contiguous(), (up.reshape(site.shape[0], rank) * scale).contiguous()
-    )
-
-
-def _scale(alpha: float | None, rank: int) -> float:
+def scale_of(alpha: float | None, rank: int) -> float:
+    """Alpha / rank; 1 without an alpha."""
     return 1.0 if alpha is None else alpha / rank
 
 
-def _lora(parts: Parts, site: Site, alpha: float | None) -> Factors:
+def lora(parts: Parts, site: Site, alpha: float | None) -> Factors:
+    """LoRA, LoCon and its Tucker form (``mid``)."""
     down, up = parts["down"], parts["up"]
-    scale = _scale(alpha, down.shape[0])
+    scale = scale_of(alpha, down.shape[0])
     if "mid" in parts:
         down = torch.einsum("mnhw,ni->mihw", parts["mid"], down.flatten(1))
     return _pair(up.flatten(1), down, site, scale)
 
 
-def _tucker(core: torch.Tensor, w_a: torch.Tensor, w_b: torch.Tensor) -> torch.Tensor:
-    return torch.einsum("ij...,jr,ip->pr...", core, w_b, w_a)
-
-
-def _loha(parts: Parts, site: Site, alpha: float | None) -> Factors:
+def loha(parts: Parts, site: Site, alpha: float | None) -> Factors:
+    """(w1a·w1b) ∘ (w2a·w2b), each with its core for the Tucker form."""
     w1a, w1b, w2a, w2b = (parts[f"hada_{name}"] for name in ("w1_a", "w1_b", "w2_a", "w2_b"))
-    scale = _scale(alpha, w1b.shape[0])
+    scale = scale_of(alpha, w1b.shape[0])
     if "hada_t1" in parts:
         return dense(_tucker(parts["hada_t1"], w1a, w1b) * _tucker(parts["hada_t2"], w2a, w2b) * scale, site)
     if w1b.shape[0] * w2b.shape[0] >= min(site.shape[0], math.prod(site.shape[1:])):
@@ -105,10 +74,11 @@ def _loha(parts: Parts, site: Site, alpha: float | None) -> Factors:
     return _pair(up, down, site, scale)
 
 
-def _lokr(parts: Parts, site: Site, alpha: float | None) -> Factors:
+def lokr(parts: Parts, site: Site, alpha: float | None) -> Factors:
+    """kron(w1, w2), either of them given in full or as factors, ``lokr_t2`` as the core of the second."""
     rank = next((parts[name].shape[0] for name in ("lokr_w1_b", "lokr_w2_b") if name in parts), 0)
     # With both factors full the stored alpha is only the nominal rank and does not scale.
-    scale = _scale(alpha, rank) if rank else 1.0
+    scale = scale_of(alpha, rank) if rank else 1.0
     w1 = parts["lokr_w1"] if "lokr_w1" in parts else parts["lokr_w1_a"] @ parts["lokr_w1_b"]
     low_rank = "lokr_w2" not in parts and "lokr_t2" not in parts
     smaller_side = min(site.shape[0], math.prod(site.shape[1:]))
@@ -123,15 +93,15 @@ def _lokr(parts: Parts, site: Site, alpha: float | None) -> Factors:
     else:
         w2 = parts["lokr_w2_a"] @ parts["lokr_w2_b"].flatten(1)
     # Flattened kernels stay innermost in the Kronecker product, so the columns come out as (in, kh, kw).
-    return dense(torch.kron(w1, w2.flatten(1)) * scale, site)
+    return dense(torch.kron(w1, w2.flatten(1).contiguous()) * scale, site)
 
 
-def _dora_delta(delta: torch.Tensor, magnitude: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-    """W' - W; the axis of ``magnitude`` that is not 1 says whether outputs or inputs are normalised."""
-    whole = base + delta.view(base.shape)
-    by_column = magnitude.dim() >= 2 and magnitude.shape[0] == 1 and magnitude.shape[1] > 1
-    kept = 1 if by_column else 0
-    axes = [axis for axis in range(whole.dim()) if axis != kept]
-    norm: torch.Tensor = torch.linalg.vector_norm(whole, dim=axes, keepdim=True) + torch.finfo(whole.dtype).eps
-    changed: torch.Tensor = whole * (magnitude.reshape(norm.shape) / norm) - base
-    return changed
+def _pair(up: torch.Tensor, down: torch.Tensor, site: Site, scale: float) -> Factors:
+    rank = down.shape[0]
+    return Factors(
+        down.reshape(rank, *site.shape[1:]).contiguous(), (up.reshape(site.shape[0], rank) * scale).contiguous()
+    )
+
+
+def _tucker(core: torch.Tensor, w_a: torch.Tensor, w_b: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("ij...,jr,ip->pr...", core, w_b, w_a)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+
+from hubman.lora.transformer_keys import transformer_aliases
 
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
@@ -23,10 +26,13 @@ _RESNET_LDM = {
     "conv2": "out_layers.3",
     "time_emb_proj": "emb_layers.1",
     "conv_shortcut": "skip_connection",
+    "norm1": "in_layers.0",
+    "norm2": "out_layers.0",
 }
 _TOP_LDM = {
     "conv_in": "input_blocks.0.0",
     "conv_out": "out.2",
+    "conv_norm_out": "out.0",
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
     "add_embedding.linear_1": "label_emb.0.0",
@@ -39,15 +45,23 @@ _ATTENTION = re.compile(r"(.*\.attn\d)\.(to_q|to_k|to_v|to_out\.0)")
 
 @dataclass(frozen=True)
 class Site:
-    """A Linear or Conv2d of a loaded model: which component, its module path there, and the shape of its weight."""
+    """A Linear, Conv2d or norm of a loaded model: which component, its module path, and the shape of its weight."""
 
     component: str
     path: str
     shape: tuple[int, ...]
+    of: Site | None = None
+    """The fused layer of which this is a part: files may split what the model has in one."""
+    first_row: int = 0
+    """Where it begins there."""
 
     @property
     def is_conv(self) -> bool:
         return len(self.shape) == 4
+
+    @property
+    def is_norm(self) -> bool:
+        return len(self.shape) == 1
 
 
 @dataclass(frozen=True)
@@ -93,16 +107,16 @@ def ldm_path(path: str, layout: UNetLayout) -> str | None:
     return f"{first}.0.{_RESNET_LDM.get(rest, rest)}" if part == "resnets" else f"{first}.1.{rest}"
 
 
-def _flat(path: str) -> str:
+def flat(path: str) -> str:
     return path.replace(".", "_")
 
 
 def _unet_aliases(path: str, layout: UNetLayout) -> Iterator[str]:
     ldm = ldm_path(path, layout)
     for spelling in (path, ldm) if ldm else (path,):
-        yield f"lora_unet_{_flat(spelling)}"
-        yield f"lycoris_{_flat(spelling)}"
-        yield f"lycoris_unet_{_flat(spelling)}"
+        yield f"lora_unet_{flat(spelling)}"
+        yield f"lycoris_{flat(spelling)}"
+        yield f"lycoris_unet_{flat(spelling)}"
         yield spelling
         for prefix in ("unet.", "base_model.model.", "unet.base_model.model.", "base_model.model.unet."):
             yield prefix + spelling
@@ -118,8 +132,8 @@ def _text_aliases(component: str, path: str) -> Iterator[str]:
     bare = path.removeprefix(_LEVEL)
     for spelling in (bare, _LEVEL + bare):
         for prefix in _KOHYA_TEXT_PREFIXES[component]:
-            yield prefix + _flat(spelling)
-        yield f"lycoris_{component}_{_flat(spelling)}"
+            yield prefix + flat(spelling)
+        yield f"lycoris_{component}_{flat(spelling)}"
         yield f"{component}.{spelling}"
         yield f"base_model.model.{component}.{spelling}"
         yield f"{component}.base_model.model.{spelling}"
@@ -127,18 +141,26 @@ def _text_aliases(component: str, path: str) -> Iterator[str]:
             yield f"base_model.model.{spelling}"
 
 
-def alias_table(sites: Iterable[Site]) -> dict[str, Site]:
-    """Map every accepted name to its place. A name claimed by two places keeps the first (the UNet's come first)."""
-    ordered = sorted(sites, key=lambda site: site.component != "unet")
+def alias_table(sites: Iterable[Site], originals: Mapping[str, str] = MappingProxyType({})) -> dict[str, Site]:
+    """Map every accepted name to its place. A name claimed by two places keeps the first (text encoders come last).
+
+    ``originals`` are the original names of a transformer's modules by their paths; a UNet's follow from its paths.
+    """
+    ordered = sorted(sites, key=lambda site: site.component in TEXT_ENCODERS)
     layout = UNetLayout.of(site.path for site in ordered if site.component == "unet")
     table: dict[str, Site] = {}
     for site in ordered:
-        names = (
-            _unet_aliases(site.path, layout) if site.component == "unet" else _text_aliases(site.component, site.path)
-        )
-        for name in names:
+        for name in _aliases(site, layout, originals):
             table.setdefault(name, site)
     return table
+
+
+def _aliases(site: Site, layout: UNetLayout, originals: Mapping[str, str]) -> Iterator[str]:
+    if site.component == "unet":
+        return _unet_aliases(site.path, layout)
+    if site.component in TEXT_ENCODERS:
+        return _text_aliases(site.component, site.path)
+    return transformer_aliases(originals.get(site.path, site.path), site.path)
 
 
 _PARTS: Mapping[str, str] = {
@@ -162,10 +184,12 @@ _PARTS: Mapping[str, str] = {
     ".a2.weight": "glora_a2",
     ".b1.weight": "glora_b1",
     ".b2.weight": "glora_b2",
+    ".bm.weight": "glora_bm",
     ".on_input": "ia3_on_input",
     ".weight": "ia3_weight",
+    ".ia3_l": "ia3_l",
     **{f".{part}": part for part in ("alpha", "dora_scale", "diff", "diff_b", "w_norm", "b_norm")},
-    **{f".oft_{part}": f"oft_{part}" for part in ("blocks", "diag")},
+    ".oft_blocks": "oft_blocks",
     ".rescale": "rescale",
     **{f".hada_{part}": f"hada_{part}" for part in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")},
     **{f".lokr_{part}": f"lokr_{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")},
@@ -176,7 +200,7 @@ _SUFFIXES = sorted(_PARTS, key=len, reverse=True)
 def split_name(name: str) -> tuple[str, str] | None:
     """Split a tensor name into (module name, part), as ``("lora_unet_…_to_q", "down")``; None if no suffix is known.
 
-    Parts: ``down up mid alpha dora_scale hada_* lokr_* diff diff_b w_norm b_norm oft_* rescale glora_* ia3_*``.
+    Parts: ``down up mid alpha dora_scale hada_* lokr_* diff diff_b w_norm b_norm oft_blocks rescale glora_* ia3_*``.
     """
     for suffix in _SUFFIXES:
         if name.endswith(suffix):

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from hubman.train.ema import Ema
 from hubman.train.files import write_atomically
 from hubman.train.network import Network
 from hubman.train.state_tree import flatten, restore_tree
@@ -83,11 +84,13 @@ def network_part(network: Network) -> dict[str, Tensor]:
     return {name: parameter.detach() for name, parameter in network.named_parameters()}
 
 
-def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Optimizer) -> None:
-    """Put the parts ``network`` and ``optimizer`` back to where they were. Raises HubError if they do not fit."""
+def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Optimizer, ema: Ema | None = None) -> None:
+    """Put the parts ``network``, ``optimizer`` and ``ema`` back. Raises HubError if they do not fit."""
     try:
         network.load(checkpoint.parts["network"])
         optimizer.load_state_dict(checkpoint.parts["optimizer"])
+        if ema:
+            ema.load_state_dict(checkpoint.parts["ema"])
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
         raise HubError("the checkpoint does not fit this network", "start the training anew") from error
 

@@ -131,4 +131,10 @@ FAMILIES: dict[str, Family] = {
         kinds={"style": _network(32, 32), "character": _network(16, 16), "concept": _network(32, 32)},
         note="moments in the middle teach most, so they are drawn more often",
     ),
+    "zimage": Family(
+        title="Z-Image",
+        values={**_FLOW, **_area(1024, 512, 1536), "timesteps.shift": 3.0, "watch.sample_guidance": 5.0},
+        kinds={"style": _network(32, 32), "character": _network(16, 16), "concept": _network(32, 32)},
+        note="half of FLUX.1's size, so the ranks of SD 3.5; captions are sentences",
+    ),
 }

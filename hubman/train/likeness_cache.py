@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.train.files import write_atomically
+from hubman.train.measured import cache_file
 
 
 class Likeness(msgspec.Struct, frozen=True):
@@ -18,6 +19,11 @@ class Likeness(msgspec.Struct, frozen=True):
     """The mean cosine of each image to its five nearest, -1 to 1."""
     alike: tuple[tuple[str, str], ...] = ()
     """Pairs that are all but the same."""
+
+
+def likeness_file(home: Path, folder: Path) -> Path:
+    """Where what CLIP said of the set in ``folder`` is kept."""
+    return cache_file(home, folder).with_suffix(".likeness.json")
 
 
 def read_likeness(path: Path) -> Likeness | None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,17 +20,20 @@ from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report, silent
 from hubman.train import architectures
 from hubman.train.architectures.base import Architecture
-from hubman.train.batches import BatchPlan, keyed_seed
-from hubman.train.checkpoint import State, check_same, last_checkpoint, network_part, restore, save_checkpoint
+from hubman.train.caption_variation import variation_of
+from hubman.train.checkpoint import State, check_same, last_checkpoint, save_checkpoint
+from hubman.train.clashes import refuse_clashes
 from hubman.train.dataset import Dataset
 from hubman.train.encoded import Encoded
 from hubman.train.export import file_hashes, write_lora
+from hubman.train.learner import Learner
 from hubman.train.material import Item, TextStates, encode_items
 from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
 from hubman.train.network import Network
+from hubman.train.network_plan import make_network
 from hubman.train.objective import Objective
-from hubman.train.rates import make_optimizer, rate_at
+from hubman.train.rates import rate_at
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_data import read_data
 from hubman.train.result import TrainResult
@@ -37,6 +42,9 @@ from registry.errors import CancelledError, HubError
 
 ShouldStop = Callable[[], bool]
 
+MOST_READINGS = 4096
+"""Captions that are encoded before the first step; with more, the text encoder stays to read them as they come."""
+STUCK = "prodigy finds no rate: its d still is where it started; raise d_coef to 2, or choose adamw"
 REPORT_SECONDS = 0.5
 """Losses wait on the device this long, so that no step waits for them."""
 
@@ -58,6 +66,7 @@ def train(
     Raises HubError for a base or dataset that cannot be used or a loss that is not finite, and CancelledError after
     ``should_stop`` (with a checkpoint written).
     """
+    refuse_clashes(recipe)
     dataset = dataset or read_data(recipe, report=report)
     run = _Run(recipe, run_dir, report, dataset, cache or run_dir / "cache")
     step = run.resume() if resume else 0
@@ -78,8 +87,9 @@ def train(
         if keeping:
             run.pause_clock()
             if epoch:
-                run.look_back(step, epoch, metrics)
-                run.write(step, epoch)
+                with run.kept_weights():
+                    run.look_back(step, epoch, metrics)
+                    run.write(step, epoch)
             run.save(step)
             run.start_clock()
         if stopping and step < recipe.length.steps:
@@ -98,25 +108,25 @@ class _Run:
         device = pick_device()
         report(Progress(stage="load base"))
         self._architecture: Architecture = architectures.load(recipe, device)
+        refuse_clashes(recipe, self._architecture.process.prediction)
         encoded = Encoded(self._architecture, cache, recipe.machine.dtype)
         self._items = encode_items(dataset, encoded, recipe, report)
         self._architecture.release("image")
-        texts = TextStates(encoded, recipe.captions.clip_skip, device)
-        if not recipe.optimizer.text_lr:
-            texts.prepare([*(item.caption for item in self._items), *([""] if recipe.captions.dropout else [])], report)
+        texts = TextStates(encoded, recipe.captions.clip_skip, device, recipe.captions.max_tokens // 75)
+        self._network = _network(self._architecture, recipe)
+        self._objective = Objective(self._architecture, self._network, recipe, texts)
+        self._learner = Learner(recipe, self._network, self._objective, self._items, device)
+        if not recipe.optimizer.text_lr and (readings := self._learner.readings(MOST_READINGS)) is not None:
+            texts.prepare(sorted(readings), report)
             self._architecture.release("text")
         encoded.trim()
         if encoded.problem:
             report(Progress(stage="encode images", message=f"nothing is kept for the next run: {encoded.problem}"))
-        sizes, repeats = zip(*((item.size, item.repeats) for item in self._items), strict=True)
-        self._plan = BatchPlan(sizes, recipe.length.batch, recipe.seed, repeats)
-        self._network = _network(self._architecture, recipe)
-        self._optimizer = make_optimizer(self._network, recipe, device)
-        self._objective = Objective(self._architecture, recipe, texts)
         self._prompts = _sample_prompts(recipe, self._items)
         self._validation: list[float] = []
-        self._pending: list[Tensor] = []
+        self._pending: list[tuple[Tensor, float | None]] = []
         self._reported = 0.0
+        self._stuck = ""
         self._started_at = time.time()
         self._clock: float | None = None
         self._seconds = 0.0
@@ -134,7 +144,7 @@ class _Run:
             dataset_fingerprint=self._dataset.fingerprint,
             base_digest=self._architecture.identity.weights_digest,
         )
-        restore(checkpoint, self._network, self._optimizer)
+        self._learner.restore(checkpoint)
         self._started_at = state.started_at
         self._seconds = self._resumed_seconds = state.seconds
         self._resumed_at = state.step
@@ -144,48 +154,41 @@ class _Run:
 
     def step(self, step: int) -> None:
         """One optimizer step (``step`` counts from 0)."""
-        loss = self._objective.loss([self._items[i] for i in self._plan.at(step)], step)
-        rate = rate_at(step, self._recipe)
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["base_lr"] * rate
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        if self._recipe.optimizer.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.max_grad_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self._pending.append(loss.detach())
+        self._pending.append((self._learner.step(step), self._learner.step_size))
 
     def report_due(self) -> bool:
         return time.monotonic() - self._reported >= REPORT_SECONDS
 
     def flush(self, step: int, metrics: Metrics) -> None:
         """Log the losses since the last time. Raises HubError if one is not finite: no checkpoint is spoilt then."""
-        losses = torch.stack(self._pending).tolist()
+        losses = torch.stack([loss for loss, _ in self._pending]).tolist()
+        sizes = [size for _, size in self._pending]
         self._pending.clear()
         first = step - len(losses)
-        lines = [
-            {
-                "step": first + i + 1,
-                "loss": loss,
-                "lr": rate_at(first + i, self._recipe) * self._recipe.optimizer.unet_lr,
-            }
-            for i, loss in enumerate(losses)
-        ]
+        lines = [self._line(first + i, loss, size) for i, (loss, size) in enumerate(zip(losses, sizes, strict=True))]
         for line in lines:
             if not math.isfinite(line["loss"]):
                 hint = "lower unet_lr and text_lr, or train in fp32; the last checkpoint is from before"
                 raise HubError(f"the loss is not finite at step {line['step']}", hint)
         metrics.add(lines)
+        if not self._stuck and self._learner.is_stuck(step):
+            self._stuck = STUCK
+            self._report(Progress(stage="train", done=step, total=self._recipe.length.steps, message=STUCK))
         self._reported = time.monotonic()
         pace = (self._elapsed() - self._resumed_seconds) / (step - self._resumed_at)
         data = {**lines[-1], "losses": losses, "eta": round(pace * (self._recipe.length.steps - step), 1)}
         self._report(Progress(stage="train", done=step, total=self._recipe.length.steps, unit="steps", data=data))
 
+    def _line(self, step: int, loss: float, size: float | None) -> dict[str, Any]:
+        rate = rate_at(step, self._recipe) * self._recipe.optimizer.unet_lr
+        line = {"step": step + 1, "loss": loss, "lr": rate}
+        return line if size is None else {**line, "d": size}
+
     def look_back(self, step: int, epoch: int, metrics: Metrics) -> None:
         """Draw the samples and measure the loss at fixed noise."""
         recipe = self._recipe
         for i, prompt in enumerate(self._prompts):
-            side = recipe.resolution - recipe.resolution % 8
+            side = recipe.resolution - recipe.resolution % self._architecture.step
             request = DrawRequest(
                 base=recipe.base,
                 prompt=prompt,
@@ -194,7 +197,7 @@ class _Run:
                 height=side,
                 steps=recipe.watch.sample_steps,
                 cfg=recipe.watch.sample_guidance,
-                sampler="DPM++ 2M",
+                sampler=self._architecture.sampler,
                 clip_skip=recipe.captions.clip_skip,
             )
             picture = self._architecture.draw(request)
@@ -208,6 +211,10 @@ class _Run:
             self._validation.append(loss)
             metrics.add([{"step": step, "epoch": epoch, "validation": loss}])
             self._report(Progress(stage="validate", data={"step": step, "epoch": epoch, "validation": loss}))
+
+    def kept_weights(self) -> AbstractContextManager[None]:
+        """Within it the network has the weights that are kept."""
+        return self._learner.kept()
 
     def write(self, step: int, epoch: int) -> None:
         """Write the LoRA as it is after ``epoch``, unless that is the final one."""
@@ -225,15 +232,15 @@ class _Run:
             base_digest=self._architecture.identity.weights_digest,
             validation=tuple(self._validation),
         )
-        parts = {"network": network_part(self._network), "optimizer": self._optimizer.state_dict()}
-        save_checkpoint(self.folder.checkpoints, state, parts)
+        save_checkpoint(self.folder.checkpoints, state, self._learner.parts())
 
     def result(self, metrics: Metrics) -> TrainResult:
         """Write the final LoRA and say what came of the training."""
         recipe, identity = self._recipe, self._architecture.identity
         seconds = self._elapsed()
-        written = write_lora(self.folder.lora, self._network, self._origin(recipe.length.steps, recipe.length.epochs))
-        idle = "the LoRA changes nothing: its weights are still zero; train longer or at a higher rate"
+        with self.kept_weights():
+            origin = self._origin(recipe.length.steps, recipe.length.epochs)
+            written = write_lora(self.folder.lora, self._network, origin)
         return TrainResult(
             path=written.path,
             sha256=written.sha256,
@@ -254,7 +261,7 @@ class _Run:
             trigger=recipe.trigger,
             strength=recipe.file.strength,
             recipe=recipe,
-            warnings=() if written.delta_norm else (idle,),
+            warnings=(*written.warnings, *([self._stuck] if self._stuck else [])),
         )
 
     def start_clock(self) -> None:
@@ -269,18 +276,20 @@ class _Run:
 
     def _origin(self, step: int, epoch: int) -> Origin:
         base = Path(self._recipe.base)
+        sample = self.folder.sample(epoch, 0)
         return Origin(
             recipe=self._recipe,
             identity=self._architecture.identity,
             captions=[item.caption for item in self._items],
             sizes=[item.size for item in self._items],
             dataset_fingerprint=self._dataset.fingerprint,
-            batches_per_pass=self._plan.batches_per_pass,
+            batches_per_pass=self._learner.plan.batches_per_pass,
             step=step,
             epoch=epoch,
             started_at=self._started_at,
             finished_at=time.time(),
             sample_prompt=self._prompts[0] if self._prompts else "",
+            preview=sample if sample.is_file() else None,
             base_hashes=file_hashes(base) if base.is_file() else None,
         )
 
@@ -293,17 +302,13 @@ def pick_device() -> torch.device:
 
 
 def _network(architecture: Architecture, recipe: Recipe) -> Network:
-    return Network(
-        architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.text_lr > 0),
-        rank=recipe.network.rank,
-        alpha=recipe.network.alpha,
-        conv_rank=recipe.network.conv_rank,
-        conv_alpha=recipe.network.conv_alpha,
-        seed=keyed_seed(recipe.seed, "network"),
-    )
+    targets = architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.text_lr > 0)
+    return make_network(targets, recipe)
 
 
 def _sample_prompts(recipe: Recipe, items: list[Item]) -> tuple[str, ...]:
     if recipe.watch.sample_prompts:
         return recipe.watch.sample_prompts
-    return tuple(dict.fromkeys(item.caption for item in items if item.caption))[:2]
+    variation = variation_of(recipe.captions)
+    captions = (variation.plain(item.caption) for item in items)
+    return tuple(dict.fromkeys(caption for caption in captions if caption))[:2]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from hubman.progress import Progress, Report
 from hubman.train.architectures.base import Conditioning, Framing, Latent, stack
@@ -14,8 +15,9 @@ from hubman.train.buckets import Size
 from hubman.train.captions import compose
 from hubman.train.dataset import Dataset, DatasetImage
 from hubman.train.encoded import Encoded
+from hubman.train.masks import has_mask, load_mask
 from hubman.train.recipe import Recipe
-from hubman.train.views import views
+from hubman.train.views import View, views
 from registry.errors import HubError
 
 MOST_BYTES = 1 << 30
@@ -35,6 +37,8 @@ class Item:
     latent: Latent
     repeats: int = 1
     """How often it is shown in a pass."""
+    mask: Tensor | None = None
+    """How much each pixel counts, ``[h, w]`` in 0..1; None where all count alike."""
 
 
 def training_images(dataset: Dataset) -> list[DatasetImage]:
@@ -58,17 +62,25 @@ def encode_items(dataset: Dataset, encoded: Encoded, recipe: Recipe, report: Rep
             size = view.cut.bucket
             framing = Framing(view.cut.original, view.cut.top_left, size)
             latent = encoded.latent(view.pixels, size, view.picture)
-            items.append(Item(image.name, view.pixels, caption, size, framing, latent, view.repeats))
+            mask = _mask(view, recipe) if recipe.loss.masked else None
+            items.append(Item(image.name, view.pixels, caption, size, framing, latent, view.repeats, mask))
         report(Progress(stage="encode images", done=done, total=len(images), unit="images"))
     return items
+
+
+def _mask(view: View, recipe: Recipe) -> Tensor | None:
+    if not has_mask(view.image, recipe.images.masks):
+        return None
+    mask = load_mask(view.image, view.cut, recipe.images.masks)
+    return mask.flip(1) if view.mirrored else mask
 
 
 class TextStates:
     """Conditionings of captions from a frozen text encoder, on the device as far as :data:`MOST_BYTES` reach."""
 
-    def __init__(self, encoded: Encoded, clip_skip: int, device: torch.device) -> None:
+    def __init__(self, encoded: Encoded, clip_skip: int, device: torch.device, chunks: int = 1) -> None:
         self._encoded = encoded
-        self._clip_skip = clip_skip
+        self._clip_skip, self._chunks = clip_skip, chunks
         self._device = device
         self._known: OrderedDict[str, Conditioning] = OrderedDict()
         self._held = 0
@@ -87,7 +99,7 @@ class TextStates:
     def _one(self, caption: str) -> Conditioning:
         known = self._known.get(caption)
         if known is None:
-            answer = self._encoded.text(caption, self._clip_skip)
+            answer = self._encoded.text(caption, self._clip_skip, self._chunks)
             known = {name: tensor.to(self._device, non_blocking=True) for name, tensor in answer.items()}
             self._known[caption] = known
             self._held += _bytes(known)

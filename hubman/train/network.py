@@ -1,18 +1,26 @@
-"""The LoRA itself: small trainable factors around frozen layers.
-
-Own modules instead of PEFT's: the addition and the scale are one fused kernel, which makes a training step of a small
-UNet 10 to 20 % faster, and each module keeps the key under which the file will store it.
-"""
+"""The trained network: an adapter at each target, under the key that the file will store it by."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from hubman.train.batches import keyed_seed
+from hubman.train.network_layers import NAME, Form, input_norm, make_layer
+
+_FILE_NAMES = {
+    "lora_A.default.weight": "lora_down.weight",
+    "lora_B.default.weight": "lora_up.weight",
+    "lora_magnitude_vector.default.weight": "dora_scale",
+}
+STARTS_AT_ZERO = ("lora_up.weight", "hada_w2_b", "lokr_w2", "lokr_w2_b")
+MAGNITUDE = "dora_scale"
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,9 @@ class Target:
 
     @property
     def layer(self) -> nn.Linear | nn.Conv2d:
+        """The frozen layer, whether an adapter hangs there or not."""
         layer = self.root.get_submodule(self.path)
+        layer = getattr(layer, "base_layer", layer)
         if not isinstance(layer, nn.Linear | nn.Conv2d):
             raise TypeError(f"{self.path} is a {type(layer).__name__}")
         return layer
@@ -40,79 +50,173 @@ class Target:
         return isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)
 
 
-class LoraLayer(nn.Module):
-    """``base(x) + alpha / rank * up(down(x))``; down starts Kaiming-uniform (a = √5), up zero: nothing changes."""
+FormOf = Callable[[Target], Form | None]
+"""The form of each target, None for one that stays as it is."""
 
-    def __init__(self, base: nn.Linear | nn.Conv2d, rank: int, alpha: float, generator: torch.Generator) -> None:
-        super().__init__()
-        self.base = base
-        self.alpha = alpha
-        self.scale = alpha / rank
-        out, *rest = base.weight.shape
-        device = base.weight.device
-        ones = [1] * (len(rest) - 1)
-        bound = 1 / math.sqrt(math.prod(rest))  # Kaiming-uniform with a = √5
-        start = torch.empty(rank, *rest).uniform_(-bound, bound, generator=generator)
-        self.down = nn.Parameter(start.to(device))
-        self.up = nn.Parameter(torch.zeros(out, rank, *ones, device=device))
+
+class Adapter:
+    """A peft layer in place in the model, and what the file calls its tensors."""
+
+    def __init__(self, target: Target, form: Form, seed: int) -> None:
+        self.target, self.form = target, form
+        self.layer = make_layer(target.layer, form)
+        named = self.layer.named_parameters()
+        self.tensors: dict[str, nn.Parameter] = {
+            _FILE_NAMES.get(name, name.removesuffix(f".{NAME}")): parameter
+            for name, parameter in named
+            if not name.startswith("base_layer.")
+        }
+        """Trained tensors by the suffix that the file gives them."""
+        self._start(torch.Generator().manual_seed(seed))
 
     @property
-    def rank(self) -> int:
-        return self.down.shape[0]
+    def base(self) -> nn.Linear | nn.Conv2d:
+        """The frozen layer."""
+        base: nn.Linear | nn.Conv2d = self.layer.get_base_layer()
+        return base
 
+    @property
+    def scale(self) -> float:
+        """What the product of the factors is multiplied with."""
+        return float(self.layer.scaling[NAME])
+
+    @property
+    def alpha(self) -> float:
+        """What the file says: alpha / rank is the scale."""
+        return self.scale * self.form.rank
+
+    def file_tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the module as a file holds it, fp32, detached, ``alpha`` among them."""
+        tensors = {suffix: parameter.detach() for suffix, parameter in self.tensors.items()}
+        if self.form.dora == "output":
+            ones = [1] * (self.base.weight.dim() - 1)
+            tensors[MAGNITUDE] = tensors[MAGNITUDE].reshape(-1, *ones)
+        return {**tensors, "alpha": torch.tensor(self.alpha)}
+
+    @torch.no_grad()
     def delta(self) -> Tensor:
         """The change of the base weight at strength 1, fp32, of its shape."""
-        flat = self.up.detach().flatten(1) @ self.down.detach().flatten(1)
-        return (flat * self.scale).view(self.base.weight.shape)
+        change: Tensor = self.layer.get_delta_weight(NAME).view(self.base.weight.shape)
+        if self.form.dora == "none":
+            return change
+        frozen = self.base.weight.float()
+        whole = frozen + change
+        return whole * (self.file_tensors()[MAGNITUDE] / self._norm(whole)) - frozen
 
-    def forward(self, x: Tensor, *_args: object) -> Tensor:
-        frozen: Tensor = self.base(x)
-        if isinstance(self.base, nn.Linear):
-            low = F.linear(x, self.down).flatten(0, -2)
-            return torch.addmm(frozen.flatten(0, -2), low, self.up.t(), alpha=self.scale).view_as(frozen)
-        conv = self.base
-        low = F.conv2d(x, self.down, None, conv.stride, conv.padding, conv.dilation)
-        return torch.add(frozen, F.conv2d(low, self.up), alpha=self.scale)
+    @torch.no_grad()
+    def measure_magnitude(self) -> None:
+        """Let DoRA's magnitudes be those of the changed weight, so that they change nothing by themselves."""
+        change = self.layer.get_delta_weight(NAME).view(self.base.weight.shape)
+        magnitude = self.tensors[MAGNITUDE]
+        magnitude.copy_(self._norm(self.base.weight.float() + change).reshape(magnitude.shape))
+
+    @torch.no_grad()
+    def limit_norm(self, most: float) -> None:
+        """Shrink the factors such that the Frobenius norm of their product, scaled, is at most ``most``."""
+        factors = [tensor for suffix, tensor in self.tensors.items() if suffix != MAGNITUDE]
+        if self.form.kind == "lora":
+            down, up = (self.tensors[f"lora_{side}.weight"].flatten(1) for side in ("down", "up"))
+            square = ((up.t() @ up) * (down @ down.t())).sum().clamp(min=0)
+            norm = square.sqrt() * self.scale
+        else:
+            norm = self.layer.get_delta_weight(NAME).norm()
+        share = (most / norm.clamp(min=most)) ** (1 / len(factors))
+        for factor in factors:
+            factor.mul_(share)
+
+    def _norm(self, weight: Tensor) -> Tensor:
+        if self.form.dora == "input":
+            return input_norm(weight)
+        return input_norm(weight.transpose(0, 1)).transpose(0, 1)
+
+    @torch.no_grad()
+    def _start(self, generator: torch.Generator) -> None:
+        for suffix, parameter in self.tensors.items():
+            if suffix in STARTS_AT_ZERO:
+                parameter.zero_()
+            elif suffix != MAGNITUDE:
+                # Drawn on the CPU, so that every device starts alike.
+                start = torch.empty(parameter.shape)
+                nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=generator)
+                parameter.copy_(start)
 
 
 class Network:
-    """Every LoRA layer of a training, by file key, in place in the model."""
+    """Every adapter of a training, by file key, in place in the model."""
 
-    def __init__(
-        self, targets: Sequence[Target], *, rank: int, alpha: float, conv_rank: int, conv_alpha: float, seed: int
-    ) -> None:
-        """Wrap every target; wide convolutions only where ``conv_rank`` is above 0. The same seed starts the same."""
-        self.layers: dict[str, LoraLayer] = {}
-        self._text: set[str] = set()
-        generator = torch.Generator().manual_seed(seed)
-        for target in sorted(targets, key=lambda each: each.key):
-            own_rank, own_alpha = (conv_rank, conv_alpha) if target.wide else (rank, alpha)
-            if own_rank == 0:
-                continue
-            layer = LoraLayer(target.layer, own_rank, own_alpha, generator)
-            parent, _, name = target.path.rpartition(".")
-            target.root.get_submodule(parent).add_module(name, layer)
-            self.layers[target.key] = layer
-            if target.text:
-                self._text.add(target.key)
+    def __init__(self, targets: Sequence[Target], form_of: FormOf, *, seed: int) -> None:
+        """Wrap the targets that get a form; the same seed starts each module the same, whatever others there are."""
+        self.layers: dict[str, Adapter] = {}
+        # peft draws a first start, which is not kept, from the global generator.
+        with torch.random.fork_rng(devices=[]):
+            for target in sorted(targets, key=lambda each: each.key):
+                form = form_of(target)
+                if form is None:
+                    continue
+                adapter = Adapter(target, form, keyed_seed(seed, target.key))
+                parent, _, name = target.path.rpartition(".")
+                target.root.get_submodule(parent).add_module(name, adapter.layer)
+                self.layers[target.key] = adapter
+        self._drops = any(adapter.form.drops for adapter in self.layers.values())
 
-    def parameters(self, *, text: bool | None = None) -> list[nn.Parameter]:
-        """All trained tensors, or only those inside (True) or outside (False) the text encoders."""
-        chosen = [layer for key, layer in self.layers.items() if text is None or (key in self._text) == text]
-        return [parameter for layer in chosen for parameter in (layer.down, layer.up)]
+    def parameters(self, *, text: bool | None = None, up: bool | None = None) -> list[nn.Parameter]:
+        """All trained tensors, or only those inside (True) or outside (False) the text encoders.
+
+        ``up`` chooses the up matrices of LoRA, or all but them: LoRA+ gives those a rate of their own.
+        """
+        return [
+            parameter
+            for adapter in self.layers.values()
+            if text is None or adapter.target.text == text
+            for suffix, parameter in adapter.tensors.items()
+            if up is None or (suffix == "lora_up.weight") == up
+        ]
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """Within it the model is the base model itself."""
+        for adapter in self.layers.values():
+            adapter.layer.enable_adapters(False)
+        try:
+            yield
+        finally:
+            for adapter in self.layers.values():
+                adapter.layer.enable_adapters(True)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """``KEY.down`` and ``KEY.up`` with their tensors, in the order of the keys."""
-        for key, layer in self.layers.items():
-            yield f"{key}.down", layer.down
-            yield f"{key}.up", layer.up
+        """The trained tensors by their names in a file, in the order of the keys."""
+        for key, adapter in self.layers.items():
+            for suffix, parameter in adapter.tensors.items():
+                yield f"{key}.{suffix}", parameter
 
-    def load(self, tensors: dict[str, Tensor]) -> None:
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over the tensors that :meth:`named_parameters` names."""
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 parameter.copy_(tensors[name])
 
+    @contextmanager
+    def dropping(self, seed: int) -> Iterator[None]:
+        """Within it the dropouts are at work, the same ones for the same ``seed``; outside, nothing is left out."""
+        if not self._drops:
+            yield
+            return
+        torch.manual_seed(seed)
+        for adapter in self.layers.values():
+            adapter.layer.train()
+        try:
+            yield
+        finally:
+            for adapter in self.layers.values():
+                adapter.layer.eval()
+
+    def limit_norms(self, most: float) -> None:
+        """Max-norm regularisation: see :meth:`Adapter.limit_norm`. 0 leaves all as it is."""
+        if most:
+            for adapter in self.layers.values():
+                adapter.limit_norm(most)
+
     def delta_norm(self) -> float:
         """Frobenius norm of the whole change of the weights."""
-        return math.sqrt(sum(float(layer.delta().square().sum()) for layer in self.layers.values()))
+        squares: list[Any] = [adapter.delta().square().sum() for adapter in self.layers.values()]
+        return math.sqrt(float(torch.stack(squares).sum())) if squares else 0.0

@@ -1,4 +1,4 @@
-"""Diffusion arithmetic of a training step: noising, targets and the weights of timesteps."""
+"""The discrete noise schedule of Stable Diffusion 1.x, 2.x and SDXL, for bases that predict noise or velocity."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from hubman.train.process import Prediction
+from hubman.train.shapes import spread
+from hubman.train.snr import zero_terminal
 
 
 @dataclass(frozen=True)
@@ -21,55 +25,43 @@ class NoiseSchedule:
 
     @classmethod
     def of(cls, alphas_cumprod: Tensor, *, v_prediction: bool, device: torch.device) -> NoiseSchedule:
+        """From the ᾱ ``[timesteps]`` of a scheduler."""
         alphas = alphas_cumprod.double()
         return cls(alphas.sqrt().float().to(device), (1 - alphas).sqrt().float().to(device), v_prediction)
+
+    def with_zero_terminal_snr(self) -> NoiseSchedule:
+        """The same, its last timestep pure noise; see :func:`~hubman.train.snr.zero_terminal`."""
+        alphas = zero_terminal(self.signal.double().square())
+        return NoiseSchedule.of(alphas, v_prediction=self.v_prediction, device=self.signal.device)
 
     @property
     def timesteps(self) -> int:
         return self.signal.shape[0]
 
-    def snr(self) -> Tensor:
-        """ᾱ / (1 - ᾱ) of each timestep."""
-        return (self.signal / self.sigma) ** 2
+    @property
+    def prediction(self) -> Prediction:
+        return "v" if self.v_prediction else "epsilon"
 
-    def sample(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
-        """Uniformly random timesteps ``[B]`` on the CPU for latents of ``shape`` ``[B, C, h, w]``."""
-        return torch.randint(self.timesteps, (shape[0],), generator=generator)
+    def at(self, shares: Sequence[float] | Tensor) -> Tensor:
+        """The timesteps ``[B]`` at ``shares`` (0..1) of the schedule, int64."""
+        places = torch.as_tensor(shares, dtype=torch.float64) * self.timesteps
+        return places.long().clamp(max=self.timesteps - 1)
 
-    def at(self, shares: Sequence[float]) -> Tensor:
-        """The timesteps at ``shares`` (0..1) of the schedule, on the CPU."""
-        return torch.tensor([min(int(share * self.timesteps), self.timesteps - 1) for share in shares])
+    def progress(self, timesteps: Tensor) -> Tensor:
+        """``t / T``."""
+        return timesteps.float() / self.timesteps
 
-    def weights(self, timesteps: Tensor, gamma: float) -> Tensor:
-        """Min-SNR weight of each of ``timesteps`` (Hang et al. 2023); all 1 for ``gamma`` 0.
-
-        ε: min(SNR, gamma) / SNR; v: min(SNR, gamma) / (SNR + 1). With zero terminal SNR the ε weight would be 0 / 0:
-        it is 1 there.
-        """
-        if gamma <= 0:
-            return torch.ones_like(self.signal[timesteps])
-        snr = self.snr()[timesteps]
-        if self.v_prediction:
-            return snr.clamp(max=gamma) / (snr + 1)
-        return torch.where(snr > 0, snr.clamp(max=gamma) / snr, torch.ones_like(snr))
+    def levels(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """√ᾱ and √(1 - ᾱ)."""
+        return self.signal[timesteps], self.sigma[timesteps]
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        return _spread(self.signal[timesteps]) * latents + _spread(self.sigma[timesteps]) * noise
+        signal, sigma = self.levels(timesteps)
+        return spread(signal, latents) * latents + spread(sigma, noise) * noise
 
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """What the UNet should say: the noise, or the velocity √ᾱ·ε - √(1-ᾱ)·x."""
         if not self.v_prediction:
             return noise
-        return _spread(self.signal[timesteps]) * noise - _spread(self.sigma[timesteps]) * latents
-
-
-def offset_noise(shape: torch.Size, offset: float, generator: torch.Generator) -> Tensor:
-    """Gaussian noise ``[B, C, H, W]`` on the CPU, plus ``offset`` times one more value a channel."""
-    noise = torch.randn(shape, generator=generator)
-    if offset:
-        noise += offset * torch.randn(*shape[:2], 1, 1, generator=generator)
-    return noise
-
-
-def _spread(values: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1)
+        signal, sigma = self.levels(timesteps)
+        return spread(signal, noise) * noise - spread(sigma, latents) * latents

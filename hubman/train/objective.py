@@ -1,4 +1,4 @@
-"""What is minimised: the error of the noise prediction, in training at random and in validation at fixed noise."""
+"""What is minimised: the error of the base model's answers, in training at random and in validation at fixed noise."""
 
 from __future__ import annotations
 
@@ -8,80 +8,109 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hubman.train.architectures.base import Architecture, Conditioning, Framing, stack
+from hubman.train.architectures.base import Architecture, Conditioning, stack
 from hubman.train.batches import keyed_seed
-from hubman.train.captions import vary
+from hubman.train.caption_variation import variation_of
+from hubman.train.losses import elementwise, huber_c
+from hubman.train.masked_loss import masked
 from hubman.train.material import Item, TextStates
-from hubman.train.noise import offset_noise
+from hubman.train.network import Network
+from hubman.train.noise import NoiseSchedule
+from hubman.train.process import Process
+from hubman.train.questions import Question, ask, ask_again
 from hubman.train.recipe import Recipe
+from hubman.train.snr import loss_weights
+from registry.errors import UsageError
 
 VALIDATION_TIMESTEPS = (0.2, 0.4, 0.6, 0.8)
 """As shares of the schedule."""
 
 
 class Objective:
-    """The loss of a recipe on an architecture."""
+    """The loss of a recipe on an architecture whose modules hold ``network``."""
 
-    def __init__(self, architecture: Architecture, recipe: Recipe, texts: TextStates) -> None:
-        """``texts`` tells of captions where the text encoder is frozen."""
-        self._architecture = architecture
-        self._recipe = recipe
-        self._texts = texts
+    def __init__(self, architecture: Architecture, network: Network, recipe: Recipe, texts: TextStates) -> None:
+        """``texts`` tells of captions where the text encoders are frozen."""
+        self._architecture, self._network, self._recipe, self._texts = architecture, network, recipe, texts
+        self._process = trained_process(architecture.process, recipe)
+        self._variation = variation_of(recipe.captions)
 
-    def loss(self, items: Sequence[Item], step: int) -> Tensor:
-        """The weighted mean loss of a batch; everything random in it follows from the seed and ``step``."""
+    def readings(self, items: Sequence[Item], batch: int, pass_: int) -> list[str]:
+        """The captions of ``items`` as they are read in the ``batch``-th batch (see :meth:`loss`)."""
+        rng = random.Random(keyed_seed(self._recipe.seed, "captions", batch))
+        return [self._variation.apply(item.caption, rng, pass_) for item in items]
+
+    def fixed_readings(self, items: Sequence[Item]) -> list[str]:
+        """The captions that do not depend on the batch: those of the validation and of the class."""
+        prior = self._recipe.prior
+        return [self._variation.plain(item.caption) for item in items] + ([prior.caption] if prior.weight else [])
+
+    def loss(self, items: Sequence[Item], batch: int, pass_: int) -> Tensor:
+        """The loss of the ``batch``-th batch of the run, shown in pass ``pass_`` over the data set (both from 0).
+
+        Everything random in it follows from the seed and ``batch``.
+        """
         recipe = self._recipe
-        generator = torch.Generator().manual_seed(keyed_seed(recipe.seed, "step", step))
-        rng = random.Random(keyed_seed(recipe.seed, "captions", step))
-        latents = _sample_latents(items, generator)
-        noise = offset_noise(latents.shape, recipe.noise.offset, generator)
-        process = self._architecture.process
-        timesteps = process.sample(latents.shape, generator)
-        texts = self._texts_of([self._vary(item.caption, rng) for item in items])
-        errors = self._errors(latents, noise, timesteps, texts, [item.framing for item in items])
-        return (errors * process.weights(timesteps.to(self._architecture.device), recipe.loss.min_snr_gamma)).mean()
+        question = ask(items, self._process, recipe, batch, self._architecture.device)
+        answer = self._answer(question, self._read(self.readings(items, batch, pass_)))
+        errors = self._errors(answer, question.target, question.timesteps)
+        if recipe.loss.masked:
+            errors = masked(errors, [item.mask for item in items], recipe.loss.mask_floor)
+        loss = self._weighted(errors, question.timesteps)
+        return loss + recipe.prior.weight * self._prior(question) if recipe.prior.weight else loss
 
     @torch.no_grad()
     def validate(self, items: Sequence[Item]) -> float:
-        """Mean unweighted loss at fixed noise (by image) and timesteps: comparable between all epochs of a run."""
-        timesteps = self._architecture.process.at(VALIDATION_TIMESTEPS)
+        """Mean square error at fixed noise (by image) and timesteps: comparable between all epochs of a run."""
         errors = []
         for item in sorted(items, key=lambda each: each.pixels)[: self._recipe.watch.validation_images]:
-            generator = torch.Generator().manual_seed(keyed_seed(0, "validation", item.pixels))
-            shape = torch.Size((len(timesteps), *item.latent.mean.shape))
-            noise = torch.randn(shape, generator=generator)
-            texts = self._texts_of([item.caption] * len(timesteps))
-            framings = [item.framing] * len(timesteps)
-            errors.append(self._errors(item.latent.mean.expand(shape), noise, timesteps, texts, framings))
-        return float(torch.cat(errors).mean())
+            question = ask_again(item, self._process, VALIDATION_TIMESTEPS, self._architecture.device)
+            texts = self._read([self._variation.plain(item.caption)] * len(VALIDATION_TIMESTEPS))
+            errors.append((self._answer(question, texts) - question.target).square().mean())
+        return float(torch.stack(errors).mean())
 
-    def _errors(
-        self, latents: Tensor, noise: Tensor, timesteps: Tensor, texts: Conditioning, framings: Sequence[Framing]
-    ) -> Tensor:
-        """Mean squared error of each sample ``[B]``."""
-        process, device = self._architecture.process, self._architecture.device
-        latents, noise, timesteps = (each.to(device, non_blocking=True) for each in (latents, noise, timesteps))
-        noisy = process.add_noise(latents, noise, timesteps)
-        prediction = self._architecture.predict(noisy, timesteps, texts, framings)
-        return (prediction - process.target(latents, noise, timesteps)).square().mean(dim=(1, 2, 3))
+    def _prior(self, question: Question) -> Tensor:
+        """How far the answers for the class alone have moved from those of the base model itself."""
+        captions = [self._recipe.prior.caption] * len(question.framings)
+        with torch.no_grad(), self._network.disabled():
+            unmoved = self._answer(question, self._read(captions))
+        moved = self._answer(question, self._read(captions))
+        return self._weighted(self._errors(moved, unmoved, question.timesteps), question.timesteps)
 
-    def _texts_of(self, captions: list[str]) -> Conditioning:
-        if self._recipe.optimizer.text_lr:
-            return stack(self._architecture.encode_text(captions, self._recipe.captions.clip_skip))
-        return self._texts.of(captions)
+    def _answer(self, question: Question, texts: Conditioning) -> Tensor:
+        return self._architecture.predict(question.noisy, question.timesteps, texts, question.framings)
 
-    def _vary(self, caption: str, rng: random.Random) -> str:
-        recipe = self._recipe
-        return vary(
-            caption,
-            rng,
-            shuffle=recipe.captions.shuffle,
-            keep_tokens=recipe.captions.keep_tokens,
-            dropout=recipe.captions.dropout,
-        )
+    def _errors(self, prediction: Tensor, target: Tensor, timesteps: Tensor) -> Tensor:
+        """The error of each value ``[B, C, h, w]``."""
+        loss = self._recipe.loss
+        if loss.kind == "l2":
+            return elementwise(prediction, target, "l2")
+        signal, sigma = self._process.levels(timesteps)
+        progress = self._process.progress(timesteps)
+        c = huber_c(loss.huber_schedule, loss.huber_c, progress=progress, noise_to_signal=sigma / signal)
+        return elementwise(prediction, target, loss.kind, c)
+
+    def _weighted(self, errors: Tensor, timesteps: Tensor) -> Tensor:
+        loss = self._recipe.loss
+        weights = loss_weights(self._process, timesteps, gamma=loss.min_snr_gamma, debias=loss.debiased)
+        return (errors.flatten(1).mean(dim=1) * weights).mean()
+
+    def _read(self, captions: list[str]) -> Conditioning:
+        """What the text encoders say now: with gradients where they are trained, else remembered."""
+        if not self._recipe.optimizer.text_lr:
+            return self._texts.of(captions)
+        settings = self._recipe.captions
+        return stack(self._architecture.encode_text(captions, settings.clip_skip, settings.max_tokens // 75))
 
 
-def _sample_latents(items: Sequence[Item], generator: torch.Generator) -> Tensor:
-    mean = torch.stack([item.latent.mean for item in items])
-    std = torch.stack([item.latent.std for item in items])
-    return mean + std * torch.randn(mean.shape, generator=generator)
+def trained_process(process: Process, recipe: Recipe) -> Process:
+    """What is trained: the base's own process, its last timestep pure noise if the recipe wants that.
+
+    Raises UsageError for zero-terminal SNR on a base that predicts no velocity: noise tells nothing of a picture that
+    is not there.
+    """
+    if not recipe.noise.zero_terminal_snr:
+        return process
+    if not (isinstance(process, NoiseSchedule) and process.v_prediction):
+        raise UsageError("zero-terminal SNR needs a base with v-prediction", "turn noise.zero_terminal_snr off")
+    return process.with_zero_terminal_snr()

@@ -1,38 +1,37 @@
-"""The optimizer and its rate at each step."""
+"""The optimizer of a recipe and its rate at each step."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 
 from hubman.train.network import Network
+from hubman.train.optimizers import Group, make_optimizer
 from hubman.train.recipe import Recipe
+from hubman.train.schedules import rate_share
 
 
-def make_optimizer(network: Network, recipe: Recipe, device: torch.device) -> torch.optim.AdamW:
-    """AdamW over the LoRA, one group for the UNet and one for text encoders, each with its full rate as ``base_lr``."""
-    rates = ((False, recipe.optimizer.unet_lr), (True, recipe.optimizer.text_lr))
-    groups = [{"params": network.parameters(text=text), "lr": rate, "base_lr": rate} for text, rate in rates]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, weight_decay=recipe.optimizer.weight_decay, fused=device.type in ("cpu", "cuda"))
+def optimizer_for(network: Network, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+    """The recipe's optimizer over the LoRA: a group for the model and one for text encoders, with LoRA+ two of each."""
+    settings = recipe.optimizer
+    ups = (False, True) if settings.lora_plus != 1 else (None,)
+    groups = [
+        Group(f"{name}{' up' if up else ''}", parameters, rate * (settings.lora_plus if up else 1))
+        for name, rate, text in (("model", settings.unet_lr, False), ("text", settings.text_lr, True))
+        for up in ups
+        if (parameters := network.parameters(text=text, up=up))
+    ]
+    return make_optimizer(settings.name, groups, device, weight_decay=settings.weight_decay, arguments=settings.args)
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
-    """The share of the full rate at ``step`` (from 0): linear warm-up, then the schedule."""
-    warmup = round(recipe.schedule.warmup * recipe.length.steps)
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = (step - warmup) / max(1, recipe.length.steps - warmup)
-    match recipe.schedule.shape:
-        case "cosine":
-            share = 0.5 * (1 + math.cos(math.pi * progress))
-        case "cosine_restarts":
-            share = 0.5 * (1 + math.cos(math.pi * (progress * recipe.schedule.restarts % 1)))
-        case "linear":
-            share = 1 - progress
-        case "polynomial":
-            share = (1 - progress) ** recipe.schedule.power
-        case "constant":
-            share = 1.0
-    return max(share, recipe.schedule.floor)
+    """The share of the full rate at ``step`` (from 0)."""
+    schedule, steps = recipe.schedule, recipe.length.steps
+    return rate_share(
+        step,
+        steps,
+        schedule.shape,
+        warmup=round(schedule.warmup * steps),
+        restarts=schedule.restarts,
+        power=schedule.power,
+        floor=schedule.floor,
+    )

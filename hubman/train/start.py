@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hubman.jobs import store
 from hubman.jobs.records import Job
+from hubman.train.clashes import refuse_clashes
 from hubman.train.recipe import Recipe, write_recipe
 from registry.database import Registry
 
@@ -13,8 +14,9 @@ from registry.database import Registry
 def start(registry: Registry, recipe: Recipe, *, force: bool = False) -> Job:
     """Write the recipe into a new job's folder and start the job's process.
 
-    ``force`` trains in spite of what the dataset's checks call errors.
+    ``force`` trains in spite of what the dataset's checks call errors. Raises UsageError for settings that clash.
     """
+    refuse_clashes(recipe)
     job = store.add(registry, "train", f"train {recipe.output}", {})
     path = Path(job.folder) / "recipe.toml"
     write_recipe(path, recipe)

@@ -118,7 +118,7 @@ def test_a_model_is_named_by_a_relative_path_too(scanned: Path, monkeypatch: pyt
 def test_a_base_with_a_damaged_config_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = tmp_path / "base"
     (base / "unet").mkdir(parents=True)
-    (base / "model_index.json").write_text("{}")
+    (base / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     (tmp_path / "set").mkdir()
     write_png(tmp_path / "set" / "a.png")
     for config in ("no json", "[]"):

@@ -11,8 +11,10 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from hubman.generate.checkpoint import FAMILIES, clip_tokenizer, family_of
 from hubman.generate.pipeline import load_base, sites_of
+from hubman.train.architectures.clip import clip_tokenizer
+from hubman.train.architectures.detect import detect
+from hubman.train.architectures.layouts import LAYOUTS
 from registry.errors import DamagedFileError, HubError
 from tests.support.ldm_checkpoint import save_checkpoint
 from tests.support.tiny_pipeline import make_tiny_pipeline
@@ -26,12 +28,12 @@ def test_a_checkpoint_has_the_weights_of_its_folder(tmp_path: Path) -> None:
     file = save_checkpoint(folder, tmp_path / "tiny.safetensors")
     cpu = torch.device("cpu")
     one, other = load_base(folder, device=cpu), load_base(file, device=cpu, layout=folder)
-    for component in ("unet", "vae", "text_encoder"):
-        expected, found = (getattr(base, component).state_dict() for base in (one, other))
+    for part in ("unet", "text_encoder", "vae"):
+        expected, found = ({**base.model.roots, "vae": base.model.vae}[part].state_dict() for base in (one, other))
         assert expected.keys() == found.keys()
-        assert all(torch.equal(expected[name], found[name]) for name in expected), component
+        assert all(torch.equal(expected[name], found[name]) for name in expected), part
     assert other.name == "tiny"
-    assert other.tokenizer("a red circle").input_ids == one.tokenizer("a red circle").input_ids
+    assert other.model.clips[0].tokens("a red circle") == one.model.clips[0].tokens("a red circle")
 
 
 def _header(
@@ -56,13 +58,12 @@ def test_the_family_is_read_off_the_header(
     tmp_path: Path, width: int, extra: str, metadata: dict[str, str], family: str
 ) -> None:
     path = _header(tmp_path / "x.safetensors", width=width, extra=extra, metadata=metadata)
-    assert family_of(path) == FAMILIES / family
+    assert detect(path).layout == family
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"extra": "conditioner.embedders.0.x"}, "SDXL checkpoint, which cannot be drawn yet"),
         ({"channels": 9}, "inpainting checkpoint"),
         ({"width": 3072}, "not a checkpoint of a known family"),
     ],
@@ -81,7 +82,7 @@ def test_a_damaged_checkpoint_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("family", "layers"), [("sd15", 12), ("sd2", 23), ("sd2_v", 23)])
 def test_each_layout_has_the_topology_of_its_family(family: str, layers: int) -> None:
-    folder = FAMILIES / family
+    folder = LAYOUTS / family
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(str(folder / "unet")))
         text = CLIPTextModel(CLIPTextConfig.from_pretrained(str(folder / "text_encoder")))

@@ -142,12 +142,28 @@ def test_suffixes_are_split_off(tensor: str, module: str, part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "kind"),
-    [("oft_blocks", "OFT"), ("a1.weight", "GLoRA"), ("on_input", r"\(IA\)3"), ("w_norm", "norm layers")],
+    "tensors",
+    [
+        {"oft_blocks": (3, 4, 4)},
+        {"oft_blocks": (4, 2, 5, 5)},
+        {"a1.weight": (4, 4), "a2.weight": (4, 4), "b1.weight": (1280, 4), "b2.weight": (4, 1280)},
+        {"weight": (7,), "on_input": ()},
+        {"w_norm": (1280,)},
+        {"diff": (1280, 3)},
+        {"diff_b": (3,)},
+        {"lora_down.weight": (4, 1280), "lora_up.weight": (1280, 5)},
+        {"lora_down.weight": (4, 1280), "lora_up.weight": (1280, 4), "dora_scale": (3, 1)},
+        {"hada_w1_a": (1280, 2), "hada_w1_b": (2, 1280), "hada_w2_a": (1280, 2), "hada_w2_b": (2, 4)},
+        {"lokr_w1": (2, 2), "lokr_w2": (640, 7)},
+    ],
+    ids="-".join,
 )
-def test_a_kind_that_cannot_be_drawn_is_refused_by_name(sd15: dict[str, Site], part: str, kind: str) -> None:
-    with pytest.raises(HubError, match=f"x holds {kind} weights"):
-        resolve({f"lora_unet_mid_block_attentions_0_proj_in.{part}": (4, 4)}, sd15, file="x", base="SD 1.5")
+def test_tensors_that_make_no_weight_of_the_module_are_bad_shapes(
+    sd15: dict[str, Site], tensors: dict[str, tuple[int, ...]]
+) -> None:
+    named = {f"lora_unet_mid_block_attentions_0_proj_in.{name}": shape for name, shape in tensors.items()}
+    with pytest.raises(HubError, match="1 of the wrong shape, first lora_unet_mid_block_attentions_0_proj_in"):
+        resolve(named, sd15, file="x", base="SD 1.5")
 
 
 def test_one_module_under_two_names_is_refused(sd15: dict[str, Site]) -> None:

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from hubman.generate.bank import Bank
 from hubman.generate.pipeline import sites_of
 from hubman.lora.keys import Site, alias_table
 from hubman.lora.load import LoraWeights, load_lora
 from registry.errors import DamagedFileError, HubError, NotFoundError
+from tests.support import adapter_formulas as formulas
 
 LINEAR, CONV = "mid_block.attentions.0.proj_in", "mid_block.resnets.0.conv1"
+POINT, NORM = "mid_block.resnets.0.conv_shortcut", "mid_block.resnets.0.norm1"
 
 
 class _Mid(nn.Module):
     def __init__(self) -> None:
         super().__init__()
+        convs = {"conv1": nn.Conv2d(8, 16, 3, padding=1), "conv_shortcut": nn.Conv2d(8, 16, 1)}
+        resnet = nn.ModuleDict({**convs, "norm1": nn.GroupNorm(4, 8)})
         self.mid_block = nn.ModuleDict(
             {
                 "attentions": nn.ModuleList([nn.ModuleDict({"proj_in": nn.Linear(24, 32)})]),
-                "resnets": nn.ModuleList([nn.ModuleDict({"conv1": nn.Conv2d(8, 16, 3, padding=1)})]),
+                "resnets": nn.ModuleList([resnet]),
             }
         )
 
@@ -88,62 +97,73 @@ def test_half_ldm_half_diffusers_names_all_load(tmp_path: Path, unet: nn.Module)
     assert _load(tmp_path, unet, tensors).coverage.matched == 2
 
 
-def test_tucker_is_exact(tmp_path: Path, unet: nn.Module) -> None:
-    mid, down, up = torch.randn(3, 3, 3, 3), torch.randn(3, 8, 1, 1), torch.randn(16, 3, 1, 1)
-    lora = _load(tmp_path, unet, _named(CONV, lora_mid__weight=mid, lora_down__weight=down, lora_up__weight=up))
-    expected = torch.einsum("mnkl,im,nj->ijkl", mid, up.flatten(1), down.flatten(1))
-    torch.testing.assert_close(_delta(lora, CONV), expected)
+PLACES = {"linear": LINEAR, "conv": CONV, "1x1": POINT}
 
 
-@pytest.mark.parametrize("rank", [2, 6])
-@pytest.mark.parametrize("path", [LINEAR, CONV])
-def test_loha_is_exact_below_and_above_the_full_rank(tmp_path: Path, unet: nn.Module, path: str, rank: int) -> None:
-    out, columns, shape = (32, 24, (32, 24)) if path == LINEAR else (16, 72, (16, 8, 3, 3))
-    w = [torch.randn(*size) for size in ((out, rank), (rank, columns), (out, rank), (rank, columns))]
-    parts = dict(zip(("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"), w, strict=True))
-    lora = _load(tmp_path, unet, _named(path, **parts, alpha=torch.tensor(1.0)))
-    expected = (w[0] @ w[1]) * (w[2] @ w[3]) / rank
-    torch.testing.assert_close(_delta(lora, path), expected.view(shape), atol=1e-5, rtol=1e-5)
+ROWS = [*itertools.product(formulas.MATRIX, PLACES), *((kind, "conv") for kind in formulas.CONV)]
 
 
-def test_lokr_with_full_factors_ignores_alpha(tmp_path: Path, unet: nn.Module) -> None:
-    w1, w2 = torch.randn(4, 4), torch.randn(8, 6)
-    lora = _load(tmp_path, unet, _named(LINEAR, lokr_w1=w1, lokr_w2=w2, alpha=torch.tensor(1.0)))
-    torch.testing.assert_close(_delta(lora, LINEAR), torch.kron(w1, w2))
+@pytest.mark.parametrize(("kind", "place"), ROWS)
+def test_every_kind_is_exactly_what_its_definition_says(tmp_path: Path, unet: nn.Module, kind: str, place: str) -> None:
+    path = PLACES[place]
+    weight = unet.get_submodule(path).weight
+    assert isinstance(weight, torch.Tensor)
+    tensors, wanted = (formulas.MATRIX | formulas.CONV)[kind](formulas.Case(weight.detach().numpy()))
+    named = {f"lora_unet_{path.replace('.', '_')}.{name}": torch.tensor(array) for name, array in tensors.items()}
+    got = _delta(_load(tmp_path, unet, named), path)
+    assert np.abs(got.numpy() - wanted).max() <= 1e-6
+    assert np.abs(wanted).max() > 0.01
 
 
-def test_lokr_with_low_rank_w2_is_exact(tmp_path: Path, unet: nn.Module) -> None:
-    w1, w2a, w2b = torch.randn(4, 4), torch.randn(8, 2), torch.randn(2, 6)
-    parts = _named(LINEAR, lokr_w1=w1, lokr_w2_a=w2a, lokr_w2_b=w2b, alpha=torch.tensor(1.0))
-    lora = _load(tmp_path, unet, parts)
-    torch.testing.assert_close(_delta(lora, LINEAR), torch.kron(w1, w2a @ w2b) / 2)
-    assert next(iter(lora.factors.values())).rank == 8
+def test_low_rank_kinds_stay_low_rank(tmp_path: Path, unet: nn.Module) -> None:
+    for kind, rank in (("LoRA", 4), ("LoHa", 4), ("LoKr second", 4)):
+        weight = unet.get_submodule(LINEAR).weight
+        assert isinstance(weight, torch.Tensor)
+        tensors, _ = formulas.MATRIX[kind](formulas.Case(weight.detach().numpy()))
+        named = {f"lora_unet_{LINEAR.replace('.', '_')}.{name}": torch.tensor(a) for name, a in tensors.items()}
+        (factors,) = _load(tmp_path, unet, named).factors.values()
+        assert factors.rank == rank
+        assert factors.norm() == pytest.approx(float(factors.delta().norm()), rel=1e-5)
 
 
-def test_lokr_of_a_convolution_is_exact(tmp_path: Path, unet: nn.Module) -> None:
-    w1a, w1b, w2 = torch.randn(4, 2), torch.randn(2, 2), torch.randn(4, 4, 3, 3)
-    parts = _named(CONV, lokr_w1_a=w1a, lokr_w1_b=w1b, lokr_w2=w2, alpha=torch.tensor(4.0))
-    lora = _load(tmp_path, unet, parts)
-    expected = torch.kron((w1a @ w1b)[:, :, None, None], w2) * 2
-    torch.testing.assert_close(_delta(lora, CONV), expected)
+def test_norms_and_biases_are_changed_too(tmp_path: Path, unet: nn.Module) -> None:
+    w, b, bias = torch.randn(8), torch.randn(8), torch.randn(32)
+    tensors = {**_named(NORM, w_norm=w, b_norm=b), **_named(LINEAR, diff_b=bias, diff=torch.zeros(32, 24))}
+    changes = {site.path: change for site, change in _load(tmp_path, unet, tensors).changes.items()}
+    assert torch.equal(changes[NORM].norm, w)  # type: ignore[arg-type]
+    assert torch.equal(changes[NORM].bias, b)  # type: ignore[arg-type]
+    assert torch.equal(changes[LINEAR].bias, bias)  # type: ignore[arg-type]
+    assert changes[NORM].size() == pytest.approx(float(torch.cat([w, b]).norm()), rel=1e-6)
 
 
-def test_a_full_difference_is_kept_as_it_is(tmp_path: Path, unet: nn.Module) -> None:
-    diff = torch.randn(16, 8, 3, 3)
-    torch.testing.assert_close(_delta(_load(tmp_path, unet, _named(CONV, diff=diff)), CONV), diff)
-
-
-@pytest.mark.parametrize("by", ["rows", "columns"])
-def test_dora_uses_the_base_weight_along_the_axis_of_its_magnitude(tmp_path: Path, unet: nn.Module, by: str) -> None:
-    down, up = torch.randn(4, 24), torch.randn(32, 4)
-    magnitude = torch.rand(32, 1) + 0.5 if by == "rows" else torch.rand(1, 24) + 0.5
-    parts = _named(LINEAR, lora_down__weight=down, lora_up__weight=up, dora_scale=magnitude)
-    base = next(m.weight for s, m in sites_of("unet", unet).items() if s.path == LINEAR)
-    assert isinstance(base, torch.Tensor)
-    whole = base.detach() + up @ down
-    norm = whole.norm(dim=1 if by == "rows" else 0, keepdim=True)
-    expected = whole * magnitude / norm - base.detach()
-    torch.testing.assert_close(_delta(_load(tmp_path, unet, parts), LINEAR), expected, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("place", [LINEAR, CONV, NORM])
+def test_the_bank_draws_every_sample_as_its_changed_weights_would(tmp_path: Path, unet: nn.Module, place: str) -> None:
+    modules = sites_of("unet", unet)
+    (site,) = (site for site in modules if site.path == place)
+    two = []
+    for _ in range(2):
+        size = site.shape[0]
+        parts = {"w_norm": torch.randn(size), "b_norm": torch.randn(size)} if place == NORM else {}
+        parts = parts or {"diff": torch.randn(site.shape) * 0.1, "diff_b": torch.randn(size)}
+        two.append(_load(tmp_path, unet, _named(place, **parts)))
+    inputs = site.shape[0] if site.is_norm else site.shape[1]
+    x = torch.randn(3, 5, inputs) if place == LINEAR else torch.randn(3, inputs, 6, 6)
+    strengths = [[0.0, 0.0], [1.0, -0.5], [0.25, 2.0]]
+    wanted = []
+    for row, sample in zip(strengths, x, strict=True):
+        layer: Any = copy.deepcopy(unet.get_submodule(place))
+        for strength, lora in zip(row, two, strict=True):
+            (change,) = lora.changes.values()
+            delta: Any = change.norm if change.factors is None else change.factors.delta()
+            layer.weight.data += strength * delta
+            layer.bias.data += strength * cast("torch.Tensor", change.bias)
+        wanted.append(layer(sample[None])[0])
+    bank = Bank({"unet": unet}, modules)
+    bank.install(two)
+    bank.set_strengths("unet", strengths)
+    torch.testing.assert_close(unet.get_submodule(place)(x), torch.stack(wanted), atol=1e-5, rtol=1e-5)
+    bank.remove()
+    assert unet.get_submodule(place) is modules[site]
 
 
 @pytest.mark.parametrize(("rslora", "scale"), [(False, 0.5), (True, 1.0)])

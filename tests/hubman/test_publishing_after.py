@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from hubman.civitai import after, errors, handoff, stats
+from hubman.civitai import after, checks_site, errors, handoff, journal, stats
 from hubman.civitai.client import Civitai
+from hubman.civitai.finding import HARMLESS, PreflightError
+from hubman.civitai.publish import publish
 from hubman.cli import main
 from hubman.progress import Progress
 from hubman.sandbox import Fault, encoding, validation
@@ -25,10 +27,12 @@ from tests.support.publishing import (
     GENERATION,
     NAME,
     add_version,
+    form_of,
     held,
     held_bytes,
     local_bytes,
     make_version,
+    on_another_machine,
     publish_now,
     the_only_one,
 )
@@ -132,6 +136,29 @@ def test_what_went_live_before_the_program_was_killed_can_be_hidden(
     the_only_one(site)
 
 
+def test_what_another_machine_published_can_be_hidden_and_gets_no_second_page(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    done = publish_now(registry, client, version_id)
+    on_another_machine(registry)
+    path = Path(library.version(registry, version_id).files[0].places[0].path)
+    path.rename(tmp_path / "elsewhere")
+    with site.client("other") as other, pytest.raises(HubError, match="is not yours"):
+        after.unpublish(registry, other, [version_id])
+    hidden = after.unpublish(registry, client, [version_id])
+    assert (hidden.model_id, hidden.version_ids, hidden.is_whole) == (done.model_id, (done.version_id,), True)
+    assert site.sandbox.models_named(NAME)[0]["status"] == "Unpublished"
+    assert library.version(registry, version_id).published_url is None
+    assert not journal.begun(registry, version_id, client.site)
+    (tmp_path / "elsewhere").rename(path)
+    with pytest.raises(PreflightError, match="has a page of yours"):
+        publish_now(registry, client, version_id)
+    assert publish_now(registry, client, version_id, edit=True).status == "unpublished"
+    assert publish_now(registry, client, version_id).version_id == done.version_id
+    the_only_one(site)
+
+
 def test_of_several_versions_one_can_be_hidden(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
@@ -208,9 +235,7 @@ def test_a_page_from_another_machine_is_known_again(
 ) -> None:
     version_id = make_version(registry, tmp_path)
     done = publish_now(registry, client, version_id)
-    # What sync brings to another machine are the facts, not the journal.
-    registry.db.execute("DELETE FROM publication_steps")
-    registry.db.execute("DELETE FROM publications")
+    on_another_machine(registry)
     edits.edit(registry, library.version(registry, version_id).model_id, version_id, {"description": "From afar."})
     before = site.asked("post.addImage"), site.asked("/api/upload")
     again = publish_now(registry, client, version_id, edit=True)
@@ -218,6 +243,50 @@ def test_a_page_from_another_machine_is_known_again(
     assert (site.asked("post.addImage"), site.asked("/api/upload")) == before
     the_only_one(site)
     assert site.sandbox.models_named(NAME)[0]["description"].startswith("<p>From afar.</p>")
+
+
+def test_a_page_from_another_machine_is_not_taken_over_before_the_checks_passed(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    done = publish_now(registry, client, version_id)
+    on_another_machine(registry)
+    told = publish_now(registry, client, version_id, edit=True, dry_run=True, strength="0.6")
+    # The description tells the strength.
+    assert [(request.path, request.body["json"]["id"]) for request in told.requests] == [
+        ("/api/trpc/model.upsert", done.model_id), ("/api/trpc/modelVersion.upsert", done.version_id),
+    ]  # fmt: skip
+    with pytest.raises(PreflightError):
+        publish_now(registry, client, version_id, edit=True, strength_min="0.9", strength="0.6")
+    assert registry.db.execute("SELECT count(*) FROM publications").fetchone()[0] == 0
+    assert publish_now(registry, client, version_id, edit=True, strength="0.6").version_id == done.version_id
+    assert checks_site.posts_made(registry, client.site) == 0
+
+
+def test_the_bytes_of_a_page_from_another_machine_are_not_replaced_by_an_edit(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path, metadata={"note": "/home/someone/private"})
+    publish(registry, client, form_of(registry, version_id), accept=[HARMLESS, "header-private"])
+    before = held_bytes(site, the_only_one(site))
+    on_another_machine(registry)
+    with pytest.raises(HubError, match="is public with other bytes"):
+        publish_now(registry, client, version_id, edit=True, strip="yes")
+    assert held_bytes(site, the_only_one(site)) == before
+
+
+def test_a_replaced_file_hands_nothing_over_before_the_checks_passed(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    path = Path(library.version(registry, version_id).files[0].places[0].path)
+    mended = index_file(registry, write_lora(path, seed=77))
+    previews.add_preview(registry, mended, write_png(tmp_path / "x.png", "red"), generation=GENERATION)
+    with pytest.raises(PreflightError):
+        publish_now(registry, client, mended, edit=True, replace=True, version_name="")
+    assert journal.begun(registry, version_id, client.site)
+    assert not journal.begun(registry, mended, client.site)
 
 
 def test_a_dry_run_tells_every_request_and_sends_none(
@@ -296,6 +365,13 @@ def test_one_command_and_one_answer_make_a_page(
     assert capsys.readouterr().out.startswith(f"{NAME}\tv1.0")
     assert main.run(["show", NAME]) == 0
     assert "on Civitai v1.0: 0 downloads, 0 liked, 0 disliked, 0 comments" in capsys.readouterr().out
+    on_another_machine(registry)
+    with monkeypatch.context() as terminal:
+        terminal.setattr("sys.stdin", _Terminal("y\n"))
+        terminal.setattr(sys.stdout, "isatty", lambda: True)
+        answers = ["--set", "poi=no", "--set", "minor=no", "--no-nsfw"]
+        assert main.run(["publish", NAME, "--edit", *answers, "--strength", "0.6"]) == 0
+    the_only_one(site, name="Harbor Style")
     assert main.run(["publish", NAME, "--unpublish", "--yes"]) == 0
     assert "unpublished: " in capsys.readouterr().out
     assert main.run(["publish", NAME, "--unpublish", "--draft"]) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +12,26 @@ import pytest
 
 from hubman.civitai import errors, journal
 from hubman.civitai.client import Civitai
-from hubman.civitai.wire import Json
 from hubman.sandbox import Fault
 from registry import library, previews
 from registry.database import Registry
-from tests.support.civitai import Bench, bench
-from tests.support.publishing import make_version, publish_now, the_only_one
+from tests.support.civitai import Bench, bench, write_png
+from tests.support.publishing import (
+    GENERATION,
+    NAME,
+    Altered,
+    age_steps,
+    make_version,
+    on_another_machine,
+    publish_now,
+    the_only_one,
+)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Bench]:
     with bench(tmp_path, posts_per_day=10_000) as running:
         yield running
-
-
-def _age(registry: Registry) -> None:
-    """What was sent was sent long ago: no replica lags behind it."""
-    registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
 
 
 _MISSING = '{"error":{"json":{"message":"No such thing","code":-32004,"data":{"code":"NOT_FOUND"}}}}'
@@ -47,7 +52,7 @@ def test_one_answer_that_says_gone_makes_no_second_page(
 ) -> None:
     version_id = make_version(registry, tmp_path)
     publish_now(registry, client, version_id, draft=True)
-    _age(registry)
+    age_steps(registry)
     # What looks before it sends may take it once; what would begin anew meets it again.
     site.sandbox.settings.faults = [Fault(path, method="GET", status=404, body=body, times=2)]
     with pytest.raises(errors.CivitaiError):
@@ -55,19 +60,6 @@ def test_one_answer_that_says_gone_makes_no_second_page(
     site.sandbox.settings.faults = []
     assert publish_now(registry, client, version_id).status == "published"
     the_only_one(site)
-
-
-class _Altered(Civitai):
-    """A session in which the answers of one procedure are other than the site's."""
-
-    def __init__(self, *given: Any, altered: tuple[str, dict[str, Any]], **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.altered = altered
-
-    def query(self, procedure: str, value: Any) -> Json:
-        answer, (name, change) = super().query(procedure, value), self.altered
-        changed = {**answer, **change} if procedure == name else answer
-        return {key: item for key, item in changed.items() if item != "absent"} if procedure == name else changed
 
 
 @pytest.mark.parametrize(
@@ -87,9 +79,9 @@ def test_a_list_that_is_not_in_the_answer_is_not_an_empty_one(
     version_id = make_version(registry, tmp_path)
     publish_now(registry, client, version_id)
     before = the_only_one(site)
-    _age(registry)
+    age_steps(registry)
     given: dict[str, Any] = {"sleep": site.clock.sleep, "altered": (procedure, change)}
-    with _Altered(site.sandbox.url, site.sandbox.token(), **given) as other, pytest.raises(errors.CivitaiError):
+    with Altered(site.sandbox.url, site.sandbox.token(), **given) as other, pytest.raises(errors.CivitaiError):
         publish_now(registry, other, version_id)
     assert the_only_one(site) == before
 
@@ -100,9 +92,9 @@ def test_pictures_that_the_site_does_not_show_are_neither_doubled_nor_a_reason_t
     version_id = make_version(registry, tmp_path)
     publish_now(registry, client, version_id)
     before = the_only_one(site)
-    _age(registry)
+    age_steps(registry)
     given: dict[str, Any] = {"sleep": site.clock.sleep, "altered": ("post.getEdit", {"images": []})}
-    with _Altered(site.sandbox.url, site.sandbox.token(), **given) as other:
+    with Altered(site.sandbox.url, site.sandbox.token(), **given) as other:
         done = publish_now(registry, other, version_id)
     assert (done.status, [one.field for one in done.differences]) == ("published", ["v1.0: pictures"])
     assert the_only_one(site) == before
@@ -121,19 +113,13 @@ def test_a_picture_whose_bytes_are_gone_too_is_sent_again(
     the_only_one(site)
 
 
-def _on_another_machine(registry: Registry) -> None:
-    """What sync brings there are the facts, not the journal."""
-    registry.db.execute("DELETE FROM publication_steps")
-    registry.db.execute("DELETE FROM publications")
-
-
 def test_a_page_is_known_again_as_a_whole_or_not_at_all(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
     version_id = make_version(registry, tmp_path)
     publish_now(registry, client, version_id)
     before = the_only_one(site)
-    _on_another_machine(registry)
+    on_another_machine(registry)
     site.sandbox.settings.faults = [Fault("post.getEdit", method="GET", status=404, body=_MISSING)]
     with pytest.raises(errors.MissingError):
         publish_now(registry, client, version_id, edit=True)
@@ -151,15 +137,43 @@ def test_a_page_is_known_again_without_one_of_its_pictures_and_with_another_prog
     for image in store.every("image"):
         store.put("image", {**image, "hash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj"})
     asked = site.asked("post.addImage")
-    _on_another_machine(registry)
+    on_another_machine(registry)
     previews.blob_path(registry, library.version(registry, version_id).previews[0].sha256).unlink()
     publish_now(registry, client, version_id, edit=True)
     the_only_one(site)
     assert site.asked("post.addImage") == asked
 
 
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_picture_that_is_not_on_this_machine_keeps_its_place(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, elsewhere: bool
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id)
+    red, blue = (one.sha256 for one in library.version(registry, version_id).previews)
+    previews.blob_path(registry, red).unlink()
+    if elsewhere:
+        on_another_machine(registry)
+    done = publish_now(registry, client, version_id, edit=True)
+    assert (done.notes, done.differences) == ((), ())
+    assert [image["name"] for image in the_only_one(site)["posts"][0]["images"]] == ["red.png", "blue.png"]
+    assert site.asked("post.reorderImages") == 0
+    previews.add_preview(registry, version_id, write_png(tmp_path / "green.png", "green"), generation=GENERATION)
+    green = library.version(registry, version_id).previews[-1].sha256
+    publish_now(registry, client, version_id, edit=True, pictures=f"{green}, {red}, {blue}")
+    shown = site.sandbox.models_named(NAME)[0]["versions"][0]["posts"][0]["images"]
+    assert [image["name"] for image in shown] == ["red.png", "green.png", "blue.png"]
+
+
 def _posts(site: Bench) -> list[dict[str, Any]]:
     return site.sandbox.world.store.every("post")
+
+
+def _lose_the_post(site: Bench) -> None:
+    store = site.sandbox.world.store
+    for kind in ("post", "image"):
+        for one in store.every(kind):
+            store.delete(kind, one["id"])
 
 
 def test_no_post_is_public_before_the_model_is_taken(
@@ -175,16 +189,40 @@ def test_no_post_is_public_before_the_model_is_taken(
 
 
 @pytest.mark.parametrize("date", ["", "2031-05-01T12:00:00Z"])
+@pytest.mark.parametrize(
+    "lost", [Fault("post.update", after=True, drop=True), Fault("post.update", after=True, drop=True, times=9)]
+)
+def test_the_lost_answer_of_publishing_a_post_that_was_made_anew_is_no_refusal(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path, date: str, lost: Fault
+) -> None:
+    # By the site's clock what is sent as now is now, and a second try at it is refused.
+    site.clock.now = datetime.now(UTC)
+    version_id = make_version(registry, tmp_path)
+    first = publish_now(registry, client, version_id, published_at=date)
+    _lose_the_post(site)
+    age_steps(registry)
+    site.sandbox.settings.faults = [replace(lost)]
+    if lost.times > 1:
+        # No answer comes through at all: the next run finds the post public.
+        with pytest.raises(errors.CivitaiError):
+            publish_now(registry, client, version_id, published_at=date)
+        site.sandbox.settings.faults = []
+    again = publish_now(registry, client, version_id, published_at=date)
+    (post,) = _posts(site)
+    assert (again.status, again.version_id, again.post_id) == (first.status, first.version_id, post["id"])
+    assert post["publishedAt"]
+    assert not date or post["publishedAt"].startswith(date[:10])
+    assert again.differences == ()
+
+
+@pytest.mark.parametrize("date", ["", "2031-05-01T12:00:00Z"])
 def test_a_deleted_post_of_a_page_that_is_out_is_made_again_and_published(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path, date: str
 ) -> None:
     version_id = make_version(registry, tmp_path)
     first = publish_now(registry, client, version_id, published_at=date)
-    store = site.sandbox.world.store
-    for kind in ("post", "image"):
-        for one in store.every(kind):
-            store.delete(kind, one["id"])
-    _age(registry)
+    _lose_the_post(site)
+    age_steps(registry)
     again = publish_now(registry, client, version_id, published_at=date)
     (post,) = _posts(site)
     assert (again.status, again.version_id, again.post_id != first.post_id) == (first.status, first.version_id, True)

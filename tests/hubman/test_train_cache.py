@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from hubman.train.architectures.stable_diffusion import StableDiffusion
+from hubman.train.architectures import load_model
 from hubman.train.encoded import Encoded
 from hubman.train.tensor_store import TensorStore, entry_key
 from hubman.train.weights_digest import Digests, Source
@@ -30,7 +30,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(base: Path, folder: Path) -> Encoded:
-    return Encoded(StableDiffusion.load(base, "sd15", torch.device("cpu"), "fp32"), folder, "fp32")
+    return Encoded(load_model(base, torch.device("cpu"), torch.float32, mixed=True), folder, "fp32")
 
 
 def picture() -> Image.Image:

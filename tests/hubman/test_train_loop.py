@@ -267,6 +267,22 @@ def test_an_exploding_loss_stops_with_the_step_and_spoils_no_checkpoint(recipe: 
         assert all(bool(torch.isfinite(tensor).all()) for tensor in load_file(checkpoint).values())
 
 
+def test_prodigy_logs_its_step_size_and_says_that_it_is_stuck(recipe: Recipe, tmp_path: Path) -> None:
+    changes = {"optimizer.name": "prodigy", "optimizer.unet_lr": 1.0, "optimizer.args": {"d_coef": 1e-12}}
+    short = {"length.steps": 10, "length.epochs": 1, "length.batch": 1, "watch.validation_images": 0}
+    result = train(changed(recipe, {**changes, **short, "watch.sample_steps": 1}), tmp_path)
+    assert [line["d"] for line in read_metrics(result.metrics_path)] == pytest.approx([1e-6] * 10)
+    assert any("prodigy finds no rate" in warning for warning in result.warnings)
+
+
+def test_settings_that_clash_are_refused_before_the_first_step(recipe: Recipe, tmp_path: Path) -> None:
+    ended = changed(recipe, {"noise.zero_terminal_snr": True, "loss.min_snr_gamma": 0.0})
+    with pytest.raises(UsageError, match="v-prediction"):
+        train(ended, tmp_path)
+    with pytest.raises(UsageError, match="prior preservation"):
+        train(changed(recipe, {"prior.weight": 1.0, "base": "nowhere"}), tmp_path)
+
+
 def test_a_dataset_with_errors_is_refused_unless_forced(recipe: Recipe, tmp_path: Path) -> None:
     shutil.copytree(recipe.dataset, tmp_path / "data")
     (tmp_path / "data" / "broken.png").write_bytes(b"not a picture")

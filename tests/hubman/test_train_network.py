@@ -16,16 +16,20 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from hubman.train.architectures import load
 from hubman.train.architectures.base import Framing, stack
+from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.parts import Part
 from hubman.train.architectures.stable_diffusion import StableDiffusion
 from hubman.train.export import write_lora
 from hubman.train.metadata import Origin, tag_frequency
 from hubman.train.network import Network
+from hubman.train.network_plan import form_of
 from hubman.train.noise import NoiseSchedule
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed
+from hubman.train.settings.network import NetworkSettings
 from registry.errors import DamagedFileError, HubError, NotFoundError, UsageError
+from tests.support.model_files import real_keys
 from tests.support.tiny_pipeline import make_tiny_pipeline
 
 CPU = torch.device("cpu")
@@ -44,14 +48,15 @@ def recipe_for(base: Path, changes: dict[str, Any] | None = None) -> Recipe:
 
 def adapt(architecture: Any, *, conv: bool = True, text: bool = True) -> Network:
     targets = architecture.targets(conv=conv, text=text)
-    return Network(targets, rank=4, alpha=2, conv_rank=2 if conv else 0, conv_alpha=1, seed=0)
+    sizes = NetworkSettings(rank=4, alpha=2.0, conv_rank=2 if conv else 0, conv_alpha=1.0)
+    return Network(targets, form_of(sizes), seed=0)
 
 
 def disturb(network: Network) -> None:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for layer in network.layers.values():
-            layer.up.normal_(0, 0.02, generator=generator)
+        for adapter in network.layers.values():
+            adapter.tensors["lora_up.weight"].normal_(0, 0.02, generator=generator)
 
 
 def origin_of(recipe: Recipe, architecture: Any, captions: list[str] | None = None) -> Origin:
@@ -84,26 +89,6 @@ def test_a_fresh_network_changes_nothing(base: Path) -> None:
     assert network.delta_norm() == 0
 
 
-def test_a_layer_does_what_its_delta_says(base: Path) -> None:
-    architecture = load(recipe_for(base), CPU)
-    network = adapt(architecture)
-    disturb(network)
-    for layer in network.layers.values():
-        base_layer = layer.base
-        is_linear = isinstance(base_layer, torch.nn.Linear)
-        x = (
-            torch.randn(2, 5, base_layer.weight.shape[1])
-            if is_linear
-            else torch.randn(2, base_layer.weight.shape[1], 6, 6)
-        )
-        with torch.no_grad():
-            got = layer(x)
-            base_layer.weight += layer.delta()
-            wanted = base_layer(x)
-            base_layer.weight -= layer.delta()
-        assert torch.allclose(got, wanted, atol=1e-4)
-
-
 def test_only_the_lora_is_trained(base: Path) -> None:
     architecture = load(recipe_for(base), CPU)
     assert isinstance(architecture, StableDiffusion)
@@ -113,7 +98,7 @@ def test_only_the_lora_is_trained(base: Path) -> None:
     answer = architecture.predict(torch.randn(1, 4, 8, 8), torch.tensor([5]), texts, FRAMINGS[:1])
     answer.square().mean().backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None for parameter in network.parameters())
-    assert all(layer.base.weight.grad is None for layer in network.layers.values())
+    assert all(adapter.base.weight.grad is None for adapter in network.layers.values())
     assert len(network.parameters(text=True)) == 2 * 12
     assert len(network.parameters(text=True)) + len(network.parameters(text=False)) == len(network.parameters())
 
@@ -125,12 +110,12 @@ class _Parts:
 
     def __init__(self) -> None:
         with torch.device("meta"):
-            self._unet = UNet2DConditionModel(cross_attention_dim=768)
+            self.denoiser = UNet2DConditionModel(cross_attention_dim=768)
             config = CLIPTextConfig(
                 hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
             )
             encoder = CLIPTextModel(config)
-        self._text_encoder = Part(lambda: encoder, ())
+        self.clips = [Clip("text_encoder", "lora_te", None, Part(lambda: encoder, ()))]
 
 
 def test_the_keys_of_sd15_are_exactly_those_of_kohyas_scripts() -> None:
@@ -143,6 +128,15 @@ def test_the_keys_of_sd15_are_exactly_those_of_kohyas_scripts() -> None:
     assert "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0" in plain
     assert "lora_te_text_model_encoder_layers_11_mlp_fc2" in keys
     assert sum(target.wide for target in whole) == 44 + 6
+    network = Network(whole, form_of(NetworkSettings(rank=8, alpha=4.0, conv_rank=4, conv_alpha=1.0)), seed=0)
+    shapes = {
+        f"{key}.{suffix}": list(tensor.shape)
+        for key, adapter in network.layers.items()
+        for suffix, tensor in adapter.file_tensors().items()
+    }
+    real = real_keys("sds_single_te")[1]
+    assert len(shapes) == 3 * 350
+    assert shapes == {name: shape for name, (_, shape) in real.items()}
 
 
 def test_the_file_is_kohyas_format(base: Path, tmp_path: Path) -> None:
@@ -182,7 +176,7 @@ def test_the_header_says_how_it_was_made_and_nothing_private(base: Path, tmp_pat
     assert entries["sshs_legacy_hash"] == "e3b0c442"
     assert entries["modelspec.hash_sha256"] == "0x" + entries["sshs_model_hash"]
     assert entries["ss_base_model_version"] == "sd_v1"
-    assert entries["ss_sd_model_name"] == "hubman-tinybase"
+    assert entries["ss_sd_model_name"] == base.name
     assert entries["ss_network_dim"] == "8"
     assert entries["ss_v2"] == "False"
     assert entries["ss_resolution"] == "(64, 64)"
@@ -224,7 +218,7 @@ def test_every_entry_that_kohyas_scripts_write_is_there(base: Path, tmp_path: Pa
 def test_the_legacy_hash_is_of_the_training_entries_alone(base: Path, tmp_path: Path) -> None:
     from safetensors.torch import save
 
-    from hubman.train.export import serialise
+    from hubman.lora.writing import serialise
 
     tensors = {"a": torch.arange(400_000, dtype=torch.float32)}
     (tmp_path / "x").write_bytes(serialise(tensors, {"ss_a": "1", "hubman.b": "2"}))
@@ -238,10 +232,10 @@ def test_non_finite_weights_are_refused_and_nothing_is_written(base: Path, tmp_p
     recipe = recipe_for(base)
     architecture = load(recipe, CPU)
     network = adapt(architecture)
-    layer = next(iter(network.layers.values()))
+    adapter = next(iter(network.layers.values()))
     for bad in (float("nan"), 1e6):  # the second is finite in fp32 only
         with torch.no_grad():
-            layer.up.fill_(bad)
+            adapter.tensors["lora_up.weight"].fill_(bad)
         with pytest.raises(HubError, match="not finite"):
             write_lora(tmp_path / "bad.safetensors", network, origin_of(recipe, architecture))
     assert not list(tmp_path.iterdir())
@@ -269,17 +263,6 @@ def test_noise_and_targets_are_those_of_diffusers(prediction: str) -> None:
     assert torch.allclose(schedule.add_noise(x, noise, t), scheduler.add_noise(x, noise, t), atol=1e-6)
     wanted = noise if prediction == "epsilon" else scheduler.get_velocity(x, noise, t)
     assert torch.allclose(schedule.target(x, noise, t), wanted, atol=1e-6)
-
-
-def test_min_snr_weights_are_the_papers() -> None:
-    alphas, every = torch.tensor([0.99, 0.5, 0.01]), torch.arange(3)
-    epsilon = NoiseSchedule.of(alphas, v_prediction=False, device=CPU)
-    velocity = NoiseSchedule.of(alphas, v_prediction=True, device=CPU)
-    assert epsilon.weights(every, 5).tolist() == pytest.approx([5 / 99, 1, 1], rel=1e-4)
-    assert velocity.weights(every, 5).tolist() == pytest.approx([5 / 100, 1 / 2, 0.01], rel=1e-4)
-    assert epsilon.weights(every, 0).tolist() == [1, 1, 1]
-    zero_terminal = NoiseSchedule.of(torch.tensor([0.9, 0.0]), v_prediction=True, device=CPU)
-    assert torch.isfinite(zero_terminal.weights(every[:2], 5)).all()
 
 
 def test_an_earlier_text_layer_is_read_when_asked(base: Path) -> None:

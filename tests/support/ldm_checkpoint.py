@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 from safetensors.torch import save_file
 
 from hubman.lora.keys import UNetLayout, ldm_path
@@ -15,16 +16,52 @@ _ATTENTION = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out", "gr
 _RESNET = {"norm1": "in_layers.0", "norm2": "out_layers.0"}
 
 
-def save_checkpoint(folder: Path, file: Path) -> Path:
-    """Save the pipeline in ``folder`` to ``file`` (fp32), and return it."""
-    pipeline = StableDiffusionPipeline.from_pretrained(str(folder), safety_checker=None)
+def save_checkpoint(folder: Path, file: Path, markers: Sequence[str] = ()) -> Path:
+    """Save the pipeline of SD 1.x or SDXL in ``folder`` to ``file`` (fp32), and return it.
+
+    ``markers`` are empty tensors that say of what kind it is.
+    """
+    pipeline = DiffusionPipeline.from_pretrained(str(folder), local_files_only=True)
     tensors = {f"model.diffusion_model.{name}": t for name, t in _unet(pipeline.unet.state_dict()).items()}
     tensors |= {f"first_stage_model.{name}": t for name, t in _vae(pipeline.vae.state_dict()).items()}
+    large = hasattr(pipeline, "text_encoder_2")
     text = pipeline.text_encoder.state_dict()
-    prefix = "cond_stage_model.transformer.text_model."
+    prefix = f"{'conditioner.embedders.0' if large else 'cond_stage_model'}.transformer.text_model."
     tensors |= {prefix + name.removeprefix("text_model."): t for name, t in text.items()}
+    if large:
+        second = _open_clip(pipeline.text_encoder_2.state_dict())
+        tensors |= {f"conditioner.embedders.1.model.{name}": t for name, t in second.items()}
+    tensors |= {name: torch.zeros(0) for name in markers}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
     return file
+
+
+_OPEN_CLIP = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
+
+
+def _open_clip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """OpenCLIP's names: queries, keys and values are one, and the projection lies on its side."""
+    plain = {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
+    found = {
+        "text_projection": plain["text_projection.weight"].T,
+        "token_embedding.weight": plain["embeddings.token_embedding.weight"],
+        "positional_embedding": plain["embeddings.position_embedding.weight"],
+        **{f"ln_final.{end}": plain[f"final_layer_norm.{end}"] for end in ("weight", "bias")},
+    }
+    for name, tensor in plain.items():
+        match = re.match(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)$", name)
+        if match and match[2] in _OPEN_CLIP:
+            found[f"transformer.resblocks.{match[1]}.{_OPEN_CLIP[match[2]]}.{match[3]}"] = tensor
+        elif match and match[2] == "self_attn.q_proj":
+            whole = torch.cat([plain[name.replace("q_proj", f"{each}_proj")] for each in "qkv"])
+            found[f"transformer.resblocks.{match[1]}.attn.in_proj_{match[3]}"] = whole
+    return found
 
 
 def _unet(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

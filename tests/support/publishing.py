@@ -11,6 +11,7 @@ from hubman.civitai.form import PublishForm
 from hubman.civitai.form_edit import changed
 from hubman.civitai.form_fill import filled
 from hubman.civitai.publish import Publication, publish
+from hubman.civitai.wire import Json
 from registry import edits, library, previews
 from registry.database import Registry
 from registry.scan import index_file
@@ -105,3 +106,27 @@ def the_only_one(site: Bench, *, status: str = "Published", name: str = NAME) ->
     assert len(pictures) == 2
     assert len({site.sandbox.world.blob_path(picture["url"]).read_bytes() for picture in pictures}) == 2
     return version
+
+
+def age_steps(registry: Registry) -> None:
+    """What was sent was sent long ago: no replica lags behind it."""
+    registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
+
+
+def on_another_machine(registry: Registry) -> None:
+    """What sync brings to another machine are the facts, not the journal."""
+    registry.db.execute("DELETE FROM publication_steps")
+    registry.db.execute("DELETE FROM publications")
+
+
+class Altered(Civitai):
+    """A session in which the answers of one procedure are other than the site's."""
+
+    def __init__(self, *given: Any, altered: tuple[str, dict[str, Any]], **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.altered = altered
+
+    def query(self, procedure: str, value: Any) -> Json:
+        answer, (name, change) = super().query(procedure, value), self.altered
+        changed = {**answer, **change} if procedure == name else answer
+        return {key: item for key, item in changed.items() if item != "absent"} if procedure == name else changed

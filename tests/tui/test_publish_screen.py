@@ -123,6 +123,39 @@ async def test_a_warning_is_accepted_and_a_header_stripped_with_a_key(
     assert b"/home/someone" in path.read_bytes()
 
 
+async def test_what_was_accepted_is_so_when_the_form_is_opened_again(
+    open_app: OpenApp, site: Bench, version_id: str
+) -> None:
+    def is_accepted() -> bool:
+        (found,) = [one for one in form(app).draft.told if one.code == "strength-missing"]  # type: ignore[union-attr]
+        return found.accepted
+
+    async def put_cursor() -> None:
+        findings = form(app).query_one(FindingList)
+        findings.focus()
+        codes = [findings.item(at).code for at in range(findings.row_count)]  # type: ignore[union-attr]
+        findings.cursor = codes.index("strength-missing")
+        await settle(pilot)
+
+    app = open_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "p")
+        form(app).assign("strength", "")
+        await settle(pilot)
+        await put_cursor()
+        await press(pilot, "a")
+        assert is_accepted()
+        await press(pilot, "escape", "p")
+        form(app).assign("strength", "")
+        await settle(pilot)
+        assert is_accepted()
+        await put_cursor()
+        assert "accepted; take it back" in text_of(app)
+        await press(pilot, "a", "c")
+        assert not is_accepted()
+
+
 async def test_a_site_that_can_t_be_asked_is_told_in_the_form(
     open_app: OpenApp, version_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

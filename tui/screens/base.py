@@ -187,6 +187,12 @@ class HubScreen(Screen[None], Acting):
     def show_changes(self) -> None:
         """Called when anybody, also another process, wrote to the registry while this screen is shown."""
 
+    def put(self, where: str, text: str, *, grows: bool = False) -> None:
+        """Write ``text`` into the line or pane ``where``; only one that ``grows`` with it lays the screen out anew."""
+        shown = self.query_one(where, Static)
+        if shown.content != text:
+            shown.update(text, layout=grows)
+
     def refresh_actions(self) -> None:
         """To be called when what can be done has changed."""
         self.query_one(ActionBar).refresh()

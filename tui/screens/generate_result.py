@@ -13,7 +13,8 @@ from textual.widgets import Static
 
 from tui import formats, generation
 from tui.generation import At
-from tui.services.watch import JobView, RunEvents, Snapshot
+from tui.services.run_events import RunEvents
+from tui.services.watch import JobView, Snapshot
 from tui.widgets.grid_view import GridView
 from tui.widgets.plot import Plot, Series
 
@@ -70,9 +71,9 @@ class ResultPane(Vertical):
         before = self._events
 
         def read(_: object) -> tuple[RunEvents, dict[At, Path]]:
-            from tui.services import watch
+            from tui.services import run_events
 
-            found = watch.follow(view.job, before)
+            found = run_events.follow(view.job, before)
             return found, generation.cells_of(view.job, found.pictures)
 
         self._screen.in_thread(read, lambda found: self._show(view, *found), group="result")

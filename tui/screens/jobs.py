@@ -13,7 +13,8 @@ from textual.widgets import Static
 
 from tui import actions, formats
 from tui.screens.base import HubScreen
-from tui.services.watch import JobView, RunEvents, Snapshot
+from tui.services.run_events import RunEvents
+from tui.services.watch import JobView, Snapshot
 from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
@@ -214,9 +215,9 @@ class JobsScreen(HubScreen):
 
 
 def _read(job: Job, before: RunEvents) -> RunEvents:
-    from tui.services import watch
+    from tui.services import run_events
 
-    return watch.follow(job, before)
+    return run_events.follow(job, before)
 
 
 def _log(job: Job) -> str:

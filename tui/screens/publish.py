@@ -206,19 +206,23 @@ class PublishScreen(PublishView):
             self.query_one(FormList).focus()
 
     def do_accept(self) -> None:
-        found = self.query_one(FindingList).current
-        if found is not None:
-            self._accept([found.code])
+        found, draft = self.query_one(FindingList).current, self.draft
+        if found is None or draft is None:
+            return
+        self._accept([one for one in draft.told if one.code == found.code], taken_back=found.accepted)
 
     def do_accept_all(self) -> None:
         draft = self.draft
         if draft is not None:
-            self._accept([one.code for one in draft.told if one.level == "warning" and one.is_harmless])
+            self._accept([one for one in draft.told if one.level == "warning" and one.is_harmless])
 
-    def _accept(self, codes: Sequence[str]) -> None:
-        if self.draft is not None:
-            self.draft = self.draft.accepting(codes)
-            self._show()
+    def _accept(self, found: Sequence[Finding], *, taken_back: bool = False) -> None:
+        draft = self.draft
+        if draft is None:
+            return
+        self.draft = draft.taking_back(found) if taken_back else draft.accepting(found)
+        self.change(lambda registry: publishing.accept(registry, draft, found, taken_back=taken_back), lambda _: None)
+        self._show()
 
     def do_fix(self) -> None:
         draft, found = self.draft, self.query_one(FindingList).current

@@ -127,8 +127,12 @@ class PublishView(HubScreen):
             if fix is not None:
                 parts += [("f", _KEY), (f"  {fix.label}\n", "")]
             if found.level == "warning":
-                said = ("accepted\n", "$text-success") if found.accepted else ("  accept it as it is\n", "")
-                parts += [said] if found.accepted else [("a", _KEY), said]
+                said = (
+                    ("  accepted; take it back\n", "$text-success")
+                    if found.accepted
+                    else ("  accept it as it is\n", "")
+                )
+                parts += [("a", _KEY), said]
             if publish_rows.line_of(self.draft, found):
                 parts += [("enter", _KEY), ("  goes to the field\n", "")]
         if self._begun.is_cut_off:

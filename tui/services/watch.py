@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,76 +80,3 @@ def written(home: Path) -> tuple[int, ...]:
             status = (home / name).stat()
             found += [status.st_mtime_ns, status.st_size]
     return tuple(found)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture that was drawn; ``key`` names the request that it answers."""
-
-    path: str
-    key: str
-
-
-@dataclass(frozen=True)
-class RunEvents:
-    """Everything that one job has reported so far, sorted for plots, pictures and a log."""
-
-    losses: tuple[tuple[float, float], ...] = ()
-    """(step, loss)"""
-    samples: tuple[tuple[int, str], ...] = ()
-    """(epoch, path)"""
-    pictures: tuple[Picture, ...] = ()
-    log: tuple[str, ...] = ()
-    last: Progress | None = None
-    counted: Progress | None = None
-    offset: int = 0
-
-
-LOG_LINES = 1000
-
-
-def follow(job: Job, before: RunEvents) -> RunEvents:
-    """``before`` with what the job has reported since. Reads one file; for a thread."""
-    from hubman.jobs import store
-
-    found, offset = store.events(job, before.offset)
-    if not found:
-        return before
-    gathered = _Gathered()
-    for event in found:
-        gathered.take(event)
-    counted = [event for event in found if counts(job.kind, event)]
-    return replace(
-        before,
-        losses=before.losses + tuple(gathered.losses),
-        samples=before.samples + tuple(gathered.samples),
-        pictures=before.pictures + tuple(gathered.pictures),
-        log=(before.log + tuple(gathered.log))[-LOG_LINES:],
-        last=found[-1],
-        counted=counted[-1] if counted else before.counted,
-        offset=offset,
-    )
-
-
-@dataclass
-class _Gathered:
-    losses: list[tuple[float, float]] = field(default_factory=list)
-    samples: list[tuple[int, str]] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
-    log: list[str] = field(default_factory=list)
-
-    def take(self, event: Progress) -> None:
-        data = event.data
-        if "step" in data and "loss" in data:
-            # A trainer reports in bundles: ``losses`` are those of all steps up to this one.
-            bundle = data.get("losses") or [data["loss"]]
-            first = int(data["step"]) - len(bundle) + 1
-            self.losses += [(float(first + index), float(loss)) for index, loss in enumerate(bundle)]
-        if "image" in data and "epoch" in data:
-            self.samples.append((int(data["epoch"]), str(data["image"])))
-        elif "image" in data and "key" in data:
-            self.pictures.append(Picture(str(data["image"]), str(data["key"])))
-        # Of a mere count only its end is worth a line.
-        if event.message or (not data and event.done >= event.total):
-            count = f" {event.done:g}/{event.total:g}" if event.total else ""
-            self.log.append(f"{event.stage}{count} {event.message}".rstrip())

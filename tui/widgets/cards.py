@@ -205,16 +205,16 @@ class Cards(RowList[Item]):
         edge = Segment("▌" if at_cursor else " ", style)
         return Strip([edge, *inside, Segment(" ", base)]).adjust_cell_length(self.card.width, base)
 
-    @property
-    def _lacking(self) -> str:
-        """What stands where there is no picture."""
+    def lacking(self, item: Item) -> str:
+        """What stands where an item has no picture."""
+        del item
         return "no preview" if looks_of(self).has_pictures else "hidden"
 
     def _picture_line(self, item: Item, line: int, style: Style) -> Strip:
         strips: Sequence[Strip] | None = self._pictures.get(self.key(item))
         if not strips:
             text = (
-                ("…" if strips is None else self._lacking).center(self.picture.width)
+                ("…" if strips is None else self.lacking(item)).center(self.picture.width)
                 if line == self.picture.height // 2
                 else ""
             )

@@ -19,13 +19,16 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 class Series:
     """A named curve of (x, y) points, x rising. ``color`` names a component style of :class:`Plot`.
 
-    ``scale`` is (low, high) of its own, or None to share the plot's range.
+    ``scale`` is (low, high) of its own, or None to share the plot's range. With a ``mark`` its points stand by themselves;
+    one that is ``over`` the others hides what they have in its cells.
     """
 
     name: str
     points: Sequence[tuple[float, float]]
     color: str = "first"
     scale: tuple[float, float] | None = None
+    mark: str = ""
+    over: bool = False
 
 
 def bounds(values: Sequence[float]) -> tuple[float, float]:
@@ -63,6 +66,13 @@ def _widen(span: tuple[float, float] | None, value: float) -> tuple[float, float
     return (value, value) if span is None else (min(span[0], value), max(span[1], value))
 
 
+def middle_bounds(values: Sequence[float], share: float = 0.02) -> tuple[float, float]:
+    """:func:`bounds` without the wildest ``share`` at either end: one spike must not flatten the whole curve."""
+    ordered = sorted(values)
+    cut_off = int(len(ordered) * share)
+    return bounds(ordered[cut_off : len(ordered) - cut_off])
+
+
 def braille(
     columns: Sequence[tuple[float, float] | None], y_range: tuple[float, float], width: int, height: int
 ) -> list[str]:
@@ -84,6 +94,18 @@ def braille(
     return ["".join(chr(0x2800 + cell) if cell else " " for cell in line) for line in cells]
 
 
+def marked(
+    series: Series, x_range: tuple[float, float], y_range: tuple[float, float], width: int, height: int
+) -> list[str]:
+    """Lines with the mark of ``series`` in the cell of each of its points."""
+    cells = [[" "] * width for _ in range(height)]
+    left, right = x_range
+    for x, y in series.points:
+        column = min(width - 1, max(0, int((x - left) / ((right - left) or 1.0) * (width - 1) + 0.5)))
+        cells[_row(y, *y_range, height)][column] = series.mark
+    return ["".join(line) for line in cells]
+
+
 def _row(value: float, low: float, high: float, dots: int) -> int:
     share = (value - low) / ((high - low) or 1.0)
     return min(dots - 1, max(0, round((1 - share) * (dots - 1))))
@@ -92,7 +114,7 @@ def _row(value: float, low: float, high: float, dots: int) -> int:
 class Plot(Widget):
     """Curves over a common x axis, with the ends of the axes written out."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"plot--axis", "plot--first", "plot--second", "plot--third"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"plot--{name}" for name in ("axis", "first", "second", "third", "faint")}
     DEFAULT_CSS = """
     Plot {
         height: 1fr; min-height: 4;
@@ -100,6 +122,7 @@ class Plot(Widget):
         & > .plot--first { color: $text-primary; }
         & > .plot--second { color: $text-success; }
         & > .plot--third { color: $text-warning; }
+        & > .plot--faint { color: $text-disabled; }
     }
     """
     LABELS = 8
@@ -108,13 +131,16 @@ class Plot(Widget):
     def __init__(self, *, id: str | None = None, x_name: str = "", empty: str = "") -> None:
         super().__init__(id=id)
         self._series: tuple[Series, ...] = ()
+        self._y_range: tuple[float, float] | None = None
         self._x_name = x_name
         self._empty = empty
         self._lines: list[Strip] = []
         self._drawn_at: tuple[int, int] | None = None
 
-    def show(self, *series: Series) -> None:
+    def show(self, *series: Series, y_range: tuple[float, float] | None = None) -> None:
+        """The first series that has dots in a cell colours it. Without ``y_range`` all shared points are in sight."""
         self._series = tuple(one for one in series if one.points)
+        self._y_range = y_range
         self._drawn_at = None
         self.refresh()
 
@@ -138,10 +164,9 @@ class Plot(Widget):
             return [Strip.blank(self.size.width, base), Strip([Segment(" " + self._empty, axis)])]
         xs = [x for series in self._series for x, _ in series.points]
         x_range = min(xs), max(xs)
-        shared = bounds([y for series in self._series if series.scale is None for _, y in series.points])
+        shared = self._y_range or bounds([y for one in self._series if one.scale is None for _, y in one.points])
         layers = [
-            (series, braille(columns_of(series.points, x_range, 2 * width), series.scale or shared, width, height))
-            for series in self._series
+            (series, self._lines_of(series, x_range, series.scale or shared, width, height)) for series in self._series
         ]
         y_range = shared if any(series.scale is None for series in self._series) else (self._series[0].scale or shared)
         lines = [self._legend()]
@@ -154,14 +179,25 @@ class Plot(Widget):
         names = left + self._x_name.center(max(0, width - len(left) - len(right))) + right
         return [*lines, Strip([Segment(" " * self.LABELS + cut(names, width), axis)])]
 
+    def _lines_of(
+        self, series: Series, x_range: tuple[float, float], y_range: tuple[float, float], width: int, height: int
+    ) -> list[str]:
+        if series.mark:
+            return marked(series, x_range, y_range, width, height)
+        return braille(columns_of(series.points, x_range, 2 * width), y_range, width, height)
+
     def _overlay(self, layers: list[tuple[Series, list[str]]], row: int, column: int) -> Segment:
-        """The dots of all curves in one cell; the colour is the first one's that has any there."""
+        """The dots of all curves in one cell; the colour is the first one's that has any there, a mark hides them."""
         dots, color = 0, ""
         for series, lines in layers:
             character = lines[row][column]
+            if character != " " and series.mark:
+                return Segment(character, self.get_component_rich_style(f"plot--{series.color}"))
             if character != " ":
                 dots |= ord(character) - 0x2800
                 color = color or series.color
+                if series.over:
+                    break
         base = self.rich_style
         if not dots:
             return Segment(" ", base)
@@ -173,7 +209,8 @@ class Plot(Widget):
         for series in self._series:
             style = self.get_component_rich_style(f"plot--{series.color}")
             last = series.points[-1][1]
-            segments.append(Segment(f"{series.name} {_number(last)}   ", style))
+            mark = f"{series.mark} " if series.mark else ""
+            segments.append(Segment(f"{mark}{series.name} {_number(last)}   ", style))
         return Strip(segments)
 
 

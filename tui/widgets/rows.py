@@ -106,9 +106,14 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
         """One cell a column, in the order of ``COLUMNS``."""
         return [(str(item), "")]
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """``COLUMNS``, unless they depend on what is shown."""
+        return self.COLUMNS
+
     def title(self, index: int) -> str:
         """What stands above the column number ``index``."""
-        return self.COLUMNS[index].title
+        return self.columns[index].title
 
     def prepare(self, first: int, last: int) -> None:
         """Called before the lines ``first`` to ``last`` (exclusive) are drawn."""
@@ -150,10 +155,10 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
         base = self._base
         if not self.row_count:
             return self._empty_line(y, width, base)
-        layout = fit(self.COLUMNS, max(1, width - 2))
+        layout = fit(self.columns, max(1, width - 2))
         if self._header_height and y == 0:
             style = base + self._component("header")
-            titles = [(cut(self.title(i), cells, right=self.COLUMNS[i].right), style) for i, cells in layout]
+            titles = [(cut(self.title(i), cells, right=self.columns[i].right), style) for i, cells in layout]
             return self._join(titles, width, style)
         index = y - self._header_height + self.scroll_offset.y
         item = self.item(index) if index < self.row_count else None
@@ -170,7 +175,7 @@ class RowList(ScrollView, Acting, Generic[Item], can_focus=True):
             text, name = cells[column]
             # Under the focused cursor every cell takes the cursor's own colour: tints are unreadable on it.
             style = row if not name or (at_cursor and self.has_focus) else row + self._component(name)
-            parts.append((cut(text, size, right=self.COLUMNS[column].right), style))
+            parts.append((cut(text, size, right=self.columns[column].right), style))
         return self._join(parts, width, row)
 
     def _join(self, parts: list[tuple[str, Style]], width: int, filler: Style) -> Strip:

@@ -89,6 +89,14 @@ class Architecture(Protocol):
     process: Process
     device: torch.device
 
+    @property
+    def sampler(self) -> str:
+        """What samples are drawn with where nobody chose; a name of ``hubman.generate.samplers``."""
+
+    @property
+    def step(self) -> int:
+        """Pixels that the sides of a picture are multiples of."""
+
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
         """The modules to adapt: the attention blocks, with ``conv`` the resnets too, with ``text`` the text encoders."""
 

@@ -49,7 +49,7 @@ class CaptionSettings(Section, frozen=True, kw_only=True):
         float, Meta(ge=0, le=1, description="some steps without caption keep guidance working; more for small sets")
     ] = 0.05
     dropout_every_epochs: Annotated[
-        int, Meta(ge=0, le=1000, description="each so many epochs one wholly without captions; 0 is never")
+        int, Meta(ge=0, le=1000, description="each so many passes over the images, one without captions; 0 is never")
     ] = 0
     tag_dropout: Annotated[float, Meta(ge=0, le=1, description="leaves tags out at random, so that none is needed")] = (
         0.0

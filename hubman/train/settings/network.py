@@ -10,6 +10,7 @@ from msgspec import Meta
 from hubman.train.settings.section import Section
 
 NetworkType = Literal["lora", "dora", "loha", "lokr"]
+DoraAxis = Literal["input", "output"]
 
 
 class RankPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +49,16 @@ class NetworkSettings(Section, frozen=True, kw_only=True):
     factor: Annotated[
         int, Meta(ge=-1, le=1024, description="lokr: size of the small factor; -1 takes the squarest split")
     ] = -1
+    decompose_both: Annotated[bool, Meta(description="lokr: a low rank for the small factor too: a smaller file")] = (
+        False
+    )
+    tucker: Annotated[
+        bool, Meta(description="loha and lokr: a core for the kernels of 3x3 convolutions: a smaller file")
+    ] = False
+    dora_axis: Annotated[
+        DoraAxis,
+        Meta(description="dora: input is what A1111, Forge and ComfyUI draw exactly; output is what diffusers has"),
+    ] = "input"
     dropout: Annotated[
         float, Meta(ge=0, lt=1, description="switches inputs off at random: slows learning by heart in small sets")
     ] = 0.0

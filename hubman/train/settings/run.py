@@ -50,6 +50,14 @@ class FileSettings(Section, frozen=True, kw_only=True):
     """The file that comes out."""
 
     dtype: Annotated[FileDtype, Meta(description="every program loads fp16, and the difference can't be seen")] = "fp16"
+    bake_rank: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1024,
+            description="writes a dora as plain LoRA of this rank, which every program draws; 0: as it is",
+        ),
+    ] = 0
     privacy: Annotated[
         Privacy, Meta(description="full lets others see tags and settings; private keeps all but the trigger back")
     ] = "full"

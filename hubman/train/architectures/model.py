@@ -1,0 +1,227 @@
+"""What all bases have in common: frozen parts, a VAE, CLIP encoders, and a denoiser that differs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from hubman.generate.request import DrawRequest
+from hubman.generate.samplers import make_scheduler
+from hubman.train.architectures.base import Conditioning, Encoder, Framing, Identity, Latent
+from hubman.train.architectures.clip import Clip
+from hubman.train.architectures.opening import Parts
+from hubman.train.architectures.parts import Part
+from hubman.train.network import Target
+from hubman.train.process import Process
+from hubman.train.weights_digest import Source
+
+
+class Model(ABC):
+    """The parts of a pipeline, frozen, in evaluation mode. Subclasses are the adapters; see ``base.Architecture``."""
+
+    denoiser_name: ClassVar[str] = "transformer"
+    """Its component in the pipeline."""
+    sampler: ClassVar[str] = "DPM++ 2M"
+    """What samples are drawn with where nobody chose."""
+    guidance_is_input: ClassVar[bool] = False
+    """The guidance is an input (FLUX.1 dev) or fixed (schnell): there is no second, negative prediction."""
+
+    identity: Identity
+    process: Process
+
+    def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
+        """``mixed`` runs under autocast, for adapters in fp32 around weights in ``dtype``."""
+        self.parts = parts
+        self.device, self.dtype = device, dtype
+        self._mixed = mixed and dtype is not torch.float32
+        self._keeps_fp32 = mixed
+        self.denoiser = freeze(parts.denoiser, device, dtype)
+        self._vae = Part(self._load_vae, parts.sources("vae"))
+        self.scheduler_config: Mapping[str, Any] = dict(parts["scheduler"].config)
+        self._texts: list[Part] = []
+        self.clips = tuple(self._clips())
+
+    @abstractmethod
+    def _clips(self) -> Iterable[Clip]:
+        """The CLIP text encoders, in the order of the pipeline."""
+
+    def _text_part(self, component: str, tokenizer: str) -> Part:
+        """A text encoder that is in memory while it is needed."""
+        part = Part(
+            lambda: freeze(self.parts.load(component), self.device, self.dtype),
+            self.parts.sources(component, tokenizer),
+        )
+        self._texts.append(part)
+        return part
+
+    def _clip(self, number: int, key: str, *, penultimate: bool = False) -> Clip:
+        """The pipeline's CLIP of that number, from 1."""
+        end = f"_{number}" if number > 1 else ""
+        component, tokenizer = f"text_encoder{end}", f"tokenizer{end}"
+        return Clip(component, key, self.parts[tokenizer], self._text_part(component, tokenizer), penultimate)
+
+    def _load_vae(self) -> Any:
+        vae = self.parts.load("vae")
+        fp32 = self._keeps_fp32 or vae.config.get("force_upcast", False)
+        return freeze(vae, self.device, torch.float32 if fp32 else self.dtype)
+
+    @property
+    def vae(self) -> Any:
+        """Loaded now unless it is there."""
+        return self._vae.get()
+
+    def encoder_sources(self, encoder: Encoder) -> Sequence[Source]:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+        return [source for part in self._encoders(encoder) for source in part.sources]
+
+    def release(self, encoder: Encoder) -> None:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+        for part in self._encoders(encoder):
+            part.release()
+
+    def _encoders(self, encoder: Encoder) -> Sequence[Part]:
+        return (self._vae,) if encoder == "image" else self._texts
+
+    @abstractmethod
+    def targets(self, *, conv: bool, text: bool) -> list[Target]:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+
+    @abstractmethod
+    def join(self, states: Sequence[Tensor], pooled: Sequence[Tensor], longer: Mapping[str, Tensor]) -> Conditioning:
+        """What the CLIPs say of one text (``[tokens, width]`` and ``[width]`` each) and what :meth:`read_long` says."""
+
+    @abstractmethod
+    def answer(
+        self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, framings: Sequence[Framing]
+    ) -> Tensor:
+        """The denoiser's answer, in whatever dtype; see ``base.Architecture.predict``."""
+
+    def read_long(self, texts: Sequence[str]) -> list[Mapping[str, Tensor]]:
+        """What encoders that read a whole text at once say of each; nothing where there is none."""
+        return [{} for _ in texts]
+
+    @property
+    def roots(self) -> dict[str, nn.Module]:
+        """The components that LoRAs change, by their names in diffusers."""
+        return {self.denoiser_name: self.denoiser, **{clip.component: clip.encoder for clip in self.clips}}
+
+    @property
+    def original_names(self) -> Mapping[str, str]:
+        """What the original model calls the denoiser's modules, by their paths here; a UNet's follow from its paths."""
+        return {}
+
+    @property
+    def latent_channels(self) -> int:
+        return int(self.vae.config.latent_channels)
+
+    @property
+    def vae_scale(self) -> int:
+        """Pixels a side for one latent."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def step(self) -> int:
+        """Pixels that sides are multiples of."""
+        return self.vae_scale
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """(width, height) in pixels that the base was trained on."""
+        side = self.denoiser.config.sample_size
+        height, width = side if isinstance(side, list | tuple) else (side, side)
+        return width * self.vae_scale, height * self.vae_scale
+
+    def scheduler(self, sampler: str, steps: int, size: tuple[int, int]) -> Any:  # noqa: ARG002 - some shift by size
+        """A diffusers scheduler with its timesteps set, for a picture of ``size`` (width, height) pixels."""
+        scheduler = make_scheduler(sampler, self.scheduler_config)
+        scheduler.set_timesteps(steps, device=self.device)
+        return scheduler
+
+    def time(self, t: Tensor, rows: int) -> Tensor:
+        """A scheduler's ``t`` in the unit of :attr:`process`, once for each row of a batch."""
+        return t.expand(rows)
+
+    @torch.no_grad()
+    def encode_image(self, picture: Image.Image) -> Latent:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+        pixels = torch.from_numpy(np.asarray(picture.convert("RGB"), np.float32) / 127.5 - 1)
+        posterior = self.vae.encode(pixels.permute(2, 0, 1)[None].to(self.device, self.vae.dtype)).latent_dist
+        shift, scale = self._latent_range()
+        mean, std = posterior.mean[0].float(), posterior.std[0].float()
+        return Latent(((mean - shift) * scale).cpu(), (std * scale).cpu())
+
+    def decode(self, latent: Tensor) -> Image.Image:
+        """The picture of ``latent`` ``[C, h, w]``."""
+        shift, scale = self._latent_range()
+        raw = (latent[None] / scale + shift).to(self.vae.dtype)
+        pixels = self.vae.decode(raw, return_dict=False)[0][0]
+        scaled = (pixels.float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+        return Image.fromarray((scaled * 255).round().astype(np.uint8))
+
+    def _latent_range(self) -> tuple[float, float]:
+        config = self.vae.config
+        return float(getattr(config, "shift_factor", None) or 0.0), float(config.scaling_factor)
+
+    def encode_text(self, captions: Sequence[str], clip_skip: int, chunks: int = 1) -> list[Conditioning]:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+        read: list[tuple[Tensor, Tensor]] = []
+        with self.autocast():
+            for clip in self.clips:
+                rows = [row for caption in captions for row in clip.rows(caption, chunks)]
+                states, pooled = clip.read(rows, clip_skip)
+                whole = states.float().reshape(len(captions), -1, states.shape[-1])
+                read.append((whole, pooled.float()[::chunks]))  # what the first chunk says stands for all
+            longer = self.read_long(captions)
+            return [
+                self.join([states[i] for states, _ in read], [pooled[i] for _, pooled in read], longer[i])
+                for i in range(len(captions))
+            ]
+
+    def predict(
+        self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, framings: Sequence[Framing]
+    ) -> Tensor:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+        if not self._mixed:
+            noisy = noisy.to(self.dtype)
+            conditioning = {
+                name: each.to(self.dtype) if each.is_floating_point() else each for name, each in conditioning.items()
+            }
+        with self.autocast():
+            return self.answer(noisy, timesteps, conditioning, framings).float()
+
+    def draw(self, request: DrawRequest) -> Image.Image:
+        """See :class:`~hubman.train.architectures.base.Architecture`; by the engine of the generation pane."""
+        from hubman.generate.sampling import draw_adapted
+
+        return draw_adapted(self, request)
+
+    def count_tokens(self, caption: str) -> int:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+        return len(self.clips[0].tokens(caption))
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """What everything runs under."""
+        return torch.autocast(self.device.type, self.dtype) if self._mixed else contextlib.nullcontext()
+
+
+def digest_of(weights: Iterable[Tensor]) -> str:
+    """SHA-256 of the values of ``weights``."""
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(weight.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """``module`` in evaluation mode, without gradients of its own."""
+    module = module.requires_grad_(requires_grad=False).eval().to(device)
+    # diffusers warns of every cast, even to the dtype that is there.
+    return module if all(each.dtype == dtype for each in module.parameters()) else module.to(dtype)

@@ -1,0 +1,148 @@
+"""The steps of a run: accumulated batches, the running mean of the weights, and going on from a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from hubman.train.checkpoint import State, last_checkpoint, save_checkpoint
+from hubman.train.encoded import Encoded
+from hubman.train.flow import FlowMatching
+from hubman.train.learner import Learner
+from hubman.train.material import TextStates
+from hubman.train.network import Network
+from hubman.train.objective import Objective
+from hubman.train.recipe import Recipe
+from hubman.train.recipe_fields import changed
+from tests.support.small_unet import SmallUnet, random_items
+
+PLAIN = changed(
+    Recipe(base="b", dataset="d", output="o", seed=3),
+    {
+        "length.steps": 8,
+        "length.epochs": 1,
+        "loss.min_snr_gamma": 0.0,
+        "optimizer.unet_lr": 1e-2,
+        "captions.shuffle": True,
+        "captions.dropout": 0.3,
+    },
+)
+ITEMS = random_items(5)
+EVERYTHING: dict[str, Any] = {
+    "length.accumulate": 2,
+    "network.ema": 0.9,
+    "noise.multires_iterations": 3,
+    "noise.perturbation": 0.1,
+    "timesteps.sampling": "logit_normal",
+    "timesteps.shift": 0.0,
+    "prior.weight": 0.5,
+    "prior.caption": "woman",
+    "loss.kind": "huber",
+}
+
+
+class Run:
+    """A learner with all that it needs."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        recipe = changed(PLAIN, changes)
+        small = SmallUnet(FlowMatching())
+        targets = small.targets(conv=False, text=False)
+        self.network = Network(targets, rank=4, alpha=8.0, conv_rank=0, conv_alpha=0.0, seed=1)
+        texts = TextStates(Encoded(small, folder, "fp32"), 1, small.device)
+        self.objective = Objective(small, self.network, recipe, texts)
+        self.learner = Learner(recipe, self.network, self.objective, ITEMS, small.device)
+
+    def weights(self) -> list[Tensor]:
+        return [parameter.detach().clone() for parameter in self.network.parameters()]
+
+
+def same(one: list[Tensor], other: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("name", ["adamw", "prodigy", "adafactor", "lion"])
+def test_a_run_goes_on_from_its_checkpoint_to_the_very_same_weights(name: str, tmp_path: Path) -> None:
+    rate = 1.0 if name == "prodigy" else 1e-2
+    changes = {**EVERYTHING, "optimizer.name": name, "optimizer.unet_lr": rate}
+    whole = Run(tmp_path / "cache", **changes)
+    losses = [whole.learner.step(step) for step in range(8)]
+    stopped = Run(tmp_path / "cache", **changes)
+    for step in range(5):
+        stopped.learner.step(step)
+    state = State(step=5, seconds=0, started_at=0, learning_digest="", dataset_fingerprint="", base_digest="")
+    save_checkpoint(tmp_path / "checkpoints", state, stopped.learner.parts())
+    checkpoint = last_checkpoint(tmp_path / "checkpoints")
+    assert checkpoint is not None
+    resumed = Run(tmp_path / "cache", **changes)
+    resumed.learner.restore(checkpoint)
+    assert [resumed.learner.step(step) for step in range(5, 8)] == losses[5:]
+    assert same(resumed.weights(), whole.weights())
+    with resumed.learner.kept(), whole.learner.kept():
+        assert same(resumed.weights(), whole.weights())
+    assert resumed.learner.step_size == whole.learner.step_size
+    assert (whole.learner.step_size is None) == (name != "prodigy")
+
+
+def test_accumulated_batches_count_as_their_mean(tmp_path: Path) -> None:
+    run = Run(tmp_path, **{"length.accumulate": 3, "optimizer.max_grad_norm": 0.0})
+    losses, gradients = [], []
+    for items, batch, pass_ in run.learner.batches(0):
+        loss = run.objective.loss(items, batch, pass_)
+        losses.append(loss.detach())
+        gradients.append(torch.autograd.grad(loss, run.network.parameters()))
+    mean = [torch.stack(each).mean(dim=0) for each in zip(*gradients, strict=True)]
+    seen: list[Tensor] = []
+    for parameter in run.network.parameters():
+        parameter.register_post_accumulate_grad_hook(lambda tensor: seen.append(tensor.grad.clone()))  # type: ignore[union-attr]
+    found = run.learner.step(0)
+    assert found.item() == pytest.approx(torch.stack(losses).mean().item())
+    last = {id(parameter): at for at, parameter in enumerate(run.network.parameters())}
+    assert len(seen) == 3 * len(last)
+    total = sorted(float(tensor.norm()) for tensor in seen[-len(last) :])
+    assert total == pytest.approx(sorted(float(tensor.norm()) for tensor in mean), rel=1e-4, abs=1e-8)
+    assert [batch for step in range(3) for _, batch, _ in run.learner.batches(step)] == list(range(9))
+
+
+def test_every_image_is_seen_once_a_pass_and_passes_are_counted(tmp_path: Path) -> None:
+    run = Run(tmp_path, **{"length.accumulate": 3})
+    batches = [each for step in range(2) for each in run.learner.batches(step)]
+    assert [pass_ for _, _, pass_ in batches] == [0, 0, 0, 1, 1, 1]
+    for which in range(2):
+        assert {item.name for items, _, pass_ in batches if pass_ == which for item in items} == {
+            item.name for item in ITEMS
+        }
+
+
+def test_the_mean_of_the_weights_is_what_is_kept(tmp_path: Path) -> None:
+    run = Run(tmp_path, **{"network.ema": 0.5})
+    means = run.weights()
+    for step in range(4):
+        run.learner.step(step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        means = [decay * mean + (1 - decay) * now for mean, now in zip(means, run.weights(), strict=True)]
+    live = run.weights()
+    with run.learner.kept():
+        for kept, mean in zip(run.weights(), means, strict=True):
+            assert torch.allclose(kept, mean, atol=1e-7)
+    assert same(run.weights(), live)
+
+
+def test_all_readings_are_known_before_the_first_step(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    known = run.learner.readings(most=100)
+    assert known is not None
+    assert "" in known
+    assert {item.caption for item in ITEMS} <= known
+    read = {
+        reading
+        for step in range(8)
+        for items, batch, pass_ in run.learner.batches(step)
+        for reading in run.objective.readings(items, batch, pass_)
+    }
+    assert read <= known
+    assert run.learner.readings(most=3) is None
