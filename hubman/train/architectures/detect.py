@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hubman.train.process import Prediction
 from registry.errors import DamagedFileError, HubError, NotFoundError
 from registry.headers import Header, read_header
 from registry.identify_base import SDXL_FAMILIES
@@ -53,6 +54,13 @@ class Detected:
     """The folder of ``hubman/generate/families`` that a single file is laid out like; a folder has its own."""
     variant: str = ""
     """Which of a family's transformers it is: ``dev`` or ``schnell``, or how many blocks it has."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the base answers."""
+        if self.kind in ("flux", "sd3", "zimage"):
+            return "flow"
+        return "v" if self.v_prediction else "epsilon"
 
 
 def detect(path: Path) -> Detected:
