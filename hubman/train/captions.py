@@ -6,7 +6,6 @@ typed captions: a caption is a draft while it still is the text that was drafted
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 
 from hubman.train import caption_log
 from hubman.train.caption_log import Author, Change, Done
+from hubman.train.caption_text import tidy
 from hubman.train.dataset import caption_path, image_files, training_files
 from hubman.train.files import write_atomically
 from hubman.train.tags import has_trigger, split_tags
@@ -53,11 +53,6 @@ def write_caption(image: Path, text: str, by: Author = "typed", folder: Path | N
         raise HubError(f"{image.name}: {problem}", "repair the caption file first")
     what = f"{'draft' if by == 'draft' else 'caption'} of {image.name}"
     carry_out(folder or image.parent, what, [Wanted(image, before, tidy(text), by)])
-
-
-def tidy(text: str) -> str:
-    """``text`` without blanks around and between words, and without empty lines."""
-    return "\n".join(line for line in (" ".join(line.split()) for line in text.splitlines()) if line)
 
 
 def carry_out(folder: Path, what: str, wanted: Sequence[Wanted], undoes: str = "", edit: str = "") -> Outcome:
@@ -164,23 +159,6 @@ def compose(text: str, trigger: str = "", blacklist: Iterable[str] = (), prefix:
     if has_trigger(whole, trigger):
         return whole
     return f"{trigger}, {whole}" if whole else trigger
-
-
-def vary(caption: str, rng: random.Random, *, shuffle: bool, keep_tokens: int, dropout: float) -> str:
-    """What training reads this time: nothing with probability ``dropout``, else the caption with its tags shuffled.
-
-    The first ``keep_tokens`` comma-separated tags, or all before ``|||``, stay where they are.
-    """
-    if dropout and rng.random() < dropout:
-        return ""
-    fixed, bar, rest = caption.partition("|||")
-    if not shuffle:
-        return f"{fixed.strip()} {rest.strip()}" if bar else caption
-    tags = split_tags(rest if bar else caption)
-    head = split_tags(fixed) if bar else tags[:keep_tokens]
-    tail = tags if bar else tags[keep_tokens:]
-    rng.shuffle(tail)
-    return ", ".join(head + tail)
 
 
 def _read(image: Path) -> tuple[str | None, bytes | None, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
+from hubman.train.caption_text import tidy
 from hubman.train.left_out import left_out
 from hubman.train.mask_files import Mask, MaskFinder
 from hubman.train.measured import measure_all
@@ -136,7 +137,7 @@ def caption_path(image: Path) -> Path:
 
 
 def read_caption(image: Path) -> tuple[str | None, str]:
-    """The caption of ``image`` in one line, or None; and why an existing file cannot be used."""
+    """The caption of ``image`` without needless blanks, or None; and why an existing file cannot be used."""
     path = caption_path(image)
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -146,4 +147,4 @@ def read_caption(image: Path) -> tuple[str | None, str]:
         return None, f"{path.name} is not UTF-8 text"
     except OSError as error:
         return None, f"{path.name} cannot be read ({error.strerror})"
-    return " ".join(text.split()), ""
+    return tidy(text), ""

@@ -55,7 +55,7 @@ def write_lora(path: Path, network: Network, origin: Origin) -> Written:
     Raises HubError for non-finite values (nothing is written then), DamagedFileError if the disk gives back others.
     """
     settings = origin.recipe.file
-    rank = settings.bake_rank if origin.recipe.network.type == "dora" else 0
+    rank = settings.bake_rank
     tensors, kept = _baked(network, rank) if rank else (_as_trained(network), 1.0)
     content = serialise(cast(tensors, settings.dtype), metadata(origin))
     write_atomically(path, content)

@@ -29,8 +29,8 @@ class TagCount(msgspec.Struct, frozen=True):
 
 
 def split_tags(caption: str) -> list[str]:
-    """The comma-separated parts of a caption, trimmed, without empty ones."""
-    return [tag for tag in (part.strip() for part in caption.split(",")) if tag]
+    """The parts of a caption between commas and line ends, trimmed, without empty ones."""
+    return [tag for tag in (part.strip() for part in re.split(r"[,\n]", caption)) if tag]
 
 
 def frequencies(captions: Iterable[tuple[str, str]]) -> tuple[TagCount, ...]:

@@ -160,6 +160,21 @@ def test_the_first_step_changes_nothing_and_moves_something(model: _Mid, kind: s
     assert network.delta_norm() == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize("kind", FORMS)
+def test_switched_off_it_is_the_base_and_afterwards_it_learns_on(model: _Mid, kind: str) -> None:
+    before = {name: layer(inputs(name)) for name, layer in model.mid_block.items()}
+    network = adapt(model, FORMS[kind])
+    disturb(network)
+    with network.disabled():
+        for name, layer in model.mid_block.items():
+            assert torch.equal(layer(inputs(name)), before[name])
+    for name, layer in model.mid_block.items():
+        answer = layer(inputs(name))
+        assert not torch.allclose(answer, before[name], atol=1e-3)
+        answer.square().mean().backward()
+    assert all(parameter.grad is not None for _, parameter in network.named_parameters())
+
+
 @pytest.mark.parametrize("kind", ["lora", "dora input", "loha", "lokr"])
 def test_the_same_seed_starts_the_same_bit_for_bit(kind: str) -> None:
     starts = []

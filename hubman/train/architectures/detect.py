@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hubman.train.process import Prediction
 from registry.errors import DamagedFileError, HubError, NotFoundError
 from registry.headers import Header, read_header
 from registry.identify_base import SDXL_FAMILIES
@@ -47,6 +48,13 @@ class Detected:
     zero_terminal_snr: bool = False
     layout: str = ""
     """The folder of ``hubman/generate/families`` that a single file is laid out like; a folder has its own."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the base answers."""
+        if self.kind in ("flux", "sd3", "zimage"):
+            return "flow"
+        return "v" if self.v_prediction else "epsilon"
 
 
 def detect(path: Path) -> Detected:
