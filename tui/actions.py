@@ -303,8 +303,9 @@ _ACTIONS = (
     # the trainings over it
     Action("runs.mark", "space", "mark", "Mark the epoch, or the training, to compare it", "epoch"),
     Action("runs.compare", "c", "compare", "Compare what is marked: samples, validation, recipes", "marks"),
+    Action("runs.pause", "P", "pause", "Let it wait where it is, with all that it has loaded, or go on", "running"),
     Action("runs.stop", "x", "stop", "Stop it after this step; a checkpoint is kept", "running"),
-    Action("runs.resume", "r", "go on", "Go on with a stopped or failed training", "resumable"),
+    Action("runs.resume", "r", "resume", "Go on with a stopped or failed training", "resumable"),
     Action("runs.test", "T", "test", "Test the trained LoRA in Generate", "trained"),
     Action("runs.publish", "p", "publish", "Publish the trained LoRA", "trained"),
     Action("runs.again", "e", "recipe", "Take its recipe, to train again with changes", "recipe", footer=False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,8 @@ from tui.services.run_events import RunEvents, Sample
 
 if TYPE_CHECKING:
     from hubman.jobs.records import Job
-    from hubman.train.best import Proposal
     from hubman.train.recipe import Recipe
+    from tui.services.watch import JobView
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,14 @@ class Epoch:
     @property
     def is_there(self) -> bool:
         return self.validation is not None or bool(self.samples) or self.path is not None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The epoch that the trainer proposes, and why."""
+
+    epoch: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,6 @@ class RunRecord:
 
 def read(job: Job, before: RunRecord | None = None) -> RunRecord:
     """``before`` with what came since. Reads the job's files; for a thread."""
-    from hubman.train.best import best_epoch
     from tui.services import run_events
 
     same = before if before is not None and before.job.id == job.id else None
@@ -70,9 +77,13 @@ def read(job: Job, before: RunRecord | None = None) -> RunRecord:
     recipe = same.recipe if same and same.recipe else _recipe(job)
     epochs = _epochs(events, recipe, _files(job, recipe))
     samples = {(sample.epoch, sample.prompt): Path(sample.path) for sample in events.samples}
-    validations = [(epoch.number, epoch.validation) for epoch in epochs if epoch.validation is not None]
     prompts = tuple(dict.fromkeys(sample.prompt for sample in events.samples))
-    return RunRecord(job, events, recipe, epochs, prompts, best_epoch(validations), samples)
+    return RunRecord(job, events, recipe, epochs, prompts, _proposal(events), samples)
+
+
+def _proposal(events: RunEvents) -> Proposal | None:
+    best = events.fact("best")
+    return Proposal(int(best), str(events.fact("reason"))) if best is not None else None
 
 
 def _recipe(job: Job) -> Recipe | None:
@@ -112,6 +123,14 @@ def _epochs(events: RunEvents, recipe: Recipe | None, files: Mapping[int, Path])
         )
         for number in numbers
     )
+
+
+def queue_places(views: Sequence[JobView]) -> dict[str, int]:
+    """How many trainings stand before each that waits, of views with the newest first."""
+    open_views = [
+        view for view in reversed(views) if not view.job.ended and not (view.paused and view.job.state == "queued")
+    ]
+    return {view.job.id: number for number, view in enumerate(open_views) if view.job.state == "queued"}
 
 
 def smoothed(points: tuple[tuple[float, float], ...], weight: float = 0.9) -> list[tuple[float, float]]:

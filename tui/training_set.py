@@ -28,7 +28,7 @@ def read(
     """
     from hubman.train import recent
 
-    dataset = read_dataset(folder, measurements.cache_file(folder), report)
+    dataset = read_dataset(folder, measurements.cache_file(registry.home, folder), report)
     recent.remember(registry.home, dataset=folder)
     images, problem = len(dataset.usable), ""
     draft: Draft | None

@@ -63,7 +63,7 @@ async def test_every_mode_fits_the_smallest_terminal_and_says_what_to_do(open_ap
         assert all(len(line) <= 80 for line in lines)
         assert "? keys" in lines[-1]
         assert not [note for note in notes_of(app) if "Error" in note]
-        hints = {"library": "Nothing here yet", "civitai": "Search LoRAs", "train": "Choose the images, a base", "generate": "No LoRA on the stack",
+        hints = {"library": "Nothing here yet", "civitai": "Search LoRAs", "train": "Choose the images", "generate": "No LoRA on the stack",
                  "sync": "No remote yet", "jobs": "No job yet"}  # fmt: skip
         assert hints[mode] in "\n".join(lines)
 

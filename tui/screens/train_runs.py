@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hubman.jobs.records import Job
     from hubman.train.recipe import Recipe
     from registry.database import Registry
+    from tui.actions import Action
     from tui.generation import At
 
 EMPTY = """No training yet.
@@ -85,6 +86,7 @@ class RunsScreen(HubScreen):
     def show_jobs(self, snapshot: Snapshot) -> None:
         rows = self.query_one(RunList)
         runs = [view for view in snapshot.views if view.job.kind == "train"]
+        rows.places = run_record.queue_places(runs)
         ids = [view.job.id for view in runs]
         rows.set_items(runs, cursor=ids.index(self._shown) if self._shown in ids else None)
 
@@ -113,7 +115,7 @@ class RunsScreen(HubScreen):
             return
         is_other = self._record is None or self._record.job.id != view.job.id
         self._record = record
-        self.put("#run-title", f"{view.job.title} · {view.job.state}")
+        self.put("#run-title", f"{view.job.title} · {'paused' if view.paused else view.job.state}")
         self.put("#run-line", run_words.progress_line(view, record), grows=True)
         self.put("#run-facts", run_words.facts_line(record), grows=True)
         self.put("#best", run_words.proposal_line(record) if record.epochs else "", grows=True)
@@ -246,6 +248,18 @@ class RunsScreen(HubScreen):
         # A marked run was looked at, so it was read.
         self.app.push_screen(CompareScreen([(self._records[run], epoch) for run, epoch in self._marks]))
 
+    def label_of(self, action: Action) -> str:
+        if action.id == "runs.pause" and self.view is not None and self.view.paused:
+            return "go on"
+        return action.label
+
+    def do_pause(self) -> None:
+        """Let it wait with all that it has loaded, or go on."""
+        if self.view is not None and self.view.paused:
+            self._tell("resume", "goes on")
+        else:
+            self._tell("pause", "waits after this step, with all that it has loaded; P goes on")
+
     def do_stop(self) -> None:
         self._tell("cancel", "stops after this step and keeps a checkpoint; r goes on from it")
 
@@ -260,8 +274,10 @@ class RunsScreen(HubScreen):
         def work(registry: Registry) -> Job:
             from hubman.jobs import store
 
-            act: Callable[[Registry, str], Job] = store.cancel if verb == "cancel" else store.resume
-            return act(registry, view.job.id)
+            verbs: dict[str, Callable[[Registry, str], Job]] = {
+                "cancel": store.cancel, "pause": store.pause, "resume": store.resume,
+            }  # fmt: skip
+            return verbs[verb](registry, view.job.id)
 
         def done(job: Job) -> None:
             self.say(f"{job.title} {said}")
