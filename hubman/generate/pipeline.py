@@ -11,12 +11,13 @@ from torch import nn
 
 from hubman.lora.keys import Site, alias_table
 from hubman.train.architectures import load_model
+from hubman.train.architectures.fused import parts_of
 from hubman.train.architectures.model import Model
 
 
 @dataclass(frozen=True)
 class Base:
-    """A loaded base model. ``modules`` are its Linear and Conv2d, ``table`` every name a LoRA may give them."""
+    """A loaded base model. ``modules`` are what LoRAs change, ``table`` every name that files give these and parts of them."""
 
     path: Path
     model: Model
@@ -29,10 +30,10 @@ class Base:
 
     def weight_of(self, site: Site) -> torch.Tensor:
         """The frozen weight of a place, whatever the bank has installed there."""
-        weight = self.modules[site].weight
+        weight = self.modules[site.of or site].weight
         if not isinstance(weight, torch.Tensor):
             raise TypeError(f"{site.path} has no weight")
-        return weight.detach().cpu()
+        return weight[site.first_row : site.first_row + site.shape[0]].detach().cpu()
 
 
 def best_device() -> torch.device:
@@ -54,7 +55,13 @@ def load_base(
     dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
     model = load_model(path, device, dtype, mixed=False, layout=layout)
     modules = {site: module for name, root in model.roots.items() for site, module in sites_of(name, root).items()}
-    return Base(path, model, modules, alias_table(modules, model.original_names))
+    wholes = {(site.component, site.path): site for site in modules}
+    parts = [
+        Site(name, path, (stop - start, *wholes[name, whole].shape[1:]), of=wholes[name, whole], first_row=start)
+        for name, root in model.roots.items()
+        for path, whole, start, stop in parts_of(root)
+    ]
+    return Base(path, model, modules, alias_table([*modules, *parts], model.original_names))
 
 
 def sites_of(component: str, root: nn.Module) -> dict[Site, nn.Module]:

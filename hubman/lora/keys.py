@@ -50,6 +50,10 @@ class Site:
     component: str
     path: str
     shape: tuple[int, ...]
+    of: Site | None = None
+    """The fused layer of which this is a part: files may split what the model has in one."""
+    first_row: int = 0
+    """Where it begins there."""
 
     @property
     def is_conv(self) -> bool:
@@ -103,16 +107,16 @@ def ldm_path(path: str, layout: UNetLayout) -> str | None:
     return f"{first}.0.{_RESNET_LDM.get(rest, rest)}" if part == "resnets" else f"{first}.1.{rest}"
 
 
-def _flat(path: str) -> str:
+def flat(path: str) -> str:
     return path.replace(".", "_")
 
 
 def _unet_aliases(path: str, layout: UNetLayout) -> Iterator[str]:
     ldm = ldm_path(path, layout)
     for spelling in (path, ldm) if ldm else (path,):
-        yield f"lora_unet_{_flat(spelling)}"
-        yield f"lycoris_{_flat(spelling)}"
-        yield f"lycoris_unet_{_flat(spelling)}"
+        yield f"lora_unet_{flat(spelling)}"
+        yield f"lycoris_{flat(spelling)}"
+        yield f"lycoris_unet_{flat(spelling)}"
         yield spelling
         for prefix in ("unet.", "base_model.model.", "unet.base_model.model.", "base_model.model.unet."):
             yield prefix + spelling
@@ -128,8 +132,8 @@ def _text_aliases(component: str, path: str) -> Iterator[str]:
     bare = path.removeprefix(_LEVEL)
     for spelling in (bare, _LEVEL + bare):
         for prefix in _KOHYA_TEXT_PREFIXES[component]:
-            yield prefix + _flat(spelling)
-        yield f"lycoris_{component}_{_flat(spelling)}"
+            yield prefix + flat(spelling)
+        yield f"lycoris_{component}_{flat(spelling)}"
         yield f"{component}.{spelling}"
         yield f"base_model.model.{component}.{spelling}"
         yield f"{component}.base_model.model.{spelling}"

@@ -17,6 +17,7 @@ from hubman.lora.factors import Factors
 from hubman.lora.keys import Site
 from hubman.lora.peft_header import PeftHeader
 from hubman.lora.resolve import Coverage, Resolved, resolve
+from hubman.lora.split import joined
 from registry.errors import DamagedFileError, HubError, NotFoundError
 
 WeightOf = Callable[[Site], torch.Tensor]
@@ -103,7 +104,7 @@ def load_lora(file: Path, table: Mapping[str, Site], *, base: str, weight_of: We
     """All changes of ``file``; arguments and errors as :func:`open_lora`."""
     with open_lora(file, table, base=base, weight_of=weight_of) as opened:
         changes = {site: opened.change(site) for site in opened.resolved.modules}
-    return LoraWeights(file, changes, opened.resolved.coverage)
+    return LoraWeights(file, joined(changes), opened.resolved.coverage)
 
 
 def _refuse_broken(parts: Mapping[str, torch.Tensor], file: Path, module: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from hubman.generate.bank import Bank
 from hubman.generate.engine import LocalEngine
@@ -21,7 +22,6 @@ from hubman.lora.load import load_lora
 from hubman.train.architectures import load_model
 from hubman.train.architectures.base import Framing, stack
 from hubman.train.architectures.model import Model
-from hubman.train.flow import FlowMatching
 from hubman.train.loop import train
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
@@ -263,28 +263,6 @@ def test_a_solver_draws_nearly_what_euler_draws_with_many_steps(folder: Path, sa
     assert np.abs(pixels(many) - pixels(solved)).mean() < 6
 
 
-def test_flow_matching_walks_a_straight_line() -> None:
-    flow = FlowMatching(shift=3.0)
-    x, noise = torch.randn(3, 4, 8, 8), torch.randn(3, 4, 8, 8)
-    ends = flow.at((0.0, 1.0, 0.5))
-    mixed = flow.add_noise(x, noise, ends)
-    assert torch.equal(mixed[0], x[0])
-    assert torch.equal(mixed[1], noise[1])
-    # Going back along the target from anywhere ends in the picture.
-    back = mixed - ends.view(-1, 1, 1, 1) * flow.target(x, noise, ends)
-    assert torch.allclose(back, x, atol=1e-6)
-
-
-@pytest.mark.parametrize(("side", "factor"), [(32, np.exp(0.5)), (128, np.exp(1.15))])
-def test_the_shift_by_resolution_is_that_of_flux(side: int, factor: float) -> None:
-    by_size = FlowMatching(resolution_shift=True)
-    shape, generator = torch.Size((4000, 16, side, side)), torch.Generator().manual_seed(0)
-    drawn = by_size.sample(shape, generator)
-    plain = FlowMatching().sample(shape, torch.Generator().manual_seed(0))
-    assert torch.allclose(drawn, factor * plain / (1 + (factor - 1) * plain), atol=1e-5)
-    assert 0 < float(drawn.min()) < float(drawn.max()) < 1
-
-
 def test_encoders_that_were_given_back_say_the_same_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hubman.train.architectures.parts.WORTH_RELEASING", 0)
     model = load_model(folder / "sd35", CPU, torch.float32, mixed=True)
@@ -297,6 +275,45 @@ def test_encoders_that_were_given_back_say_the_same_again(folder: Path, monkeypa
     assert torch.equal(before[1].mean, again[1].mean)
     names = {source.path.name for source in model.encoder_sources("text")}
     assert names == {f"{kind}{end}" for kind in ("text_encoder", "tokenizer") for end in ("", "_2", "_3")}
+
+
+@pytest.mark.parametrize("name", ["flux", "sd35", "zimage"])
+def test_a_file_in_diffusers_names_changes_what_diffusers_changes(folder: Path, tmp_path: Path, name: str) -> None:
+    """diffusers splits the fused layers; peft on the unfused model is the truth."""
+    from diffusers import DiffusionPipeline
+    from peft import LoraConfig
+
+    pipeline = DiffusionPipeline.from_pretrained(str(folder / name), local_files_only=True)
+    plain = pipeline.transformer
+    places = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "proj_mlp"]
+    plain.add_adapter(LoraConfig(r=2, lora_alpha=3, target_modules=places, init_lora_weights=False))
+    stored = {
+        f"transformer.{key.replace('.default', '')}": weight.detach().clone()
+        for key, weight in plain.state_dict().items()
+        if "lora_" in key
+    }
+    for key in [key for key in stored if "lora_A" in key]:
+        stored[f"{key.split('.lora_A')[0]}.alpha"] = torch.tensor(3.0)
+    file = tmp_path / "x.safetensors"
+    save_file({key: weight.contiguous() for key, weight in stored.items()}, file)
+    base = load_base(folder / name, device=CPU)
+    lora = load_lora(file, base.table, base="tiny")
+    assert lora.coverage.matched == lora.coverage.total
+    assert all(site.of is None for site in lora.changes)
+    model = base.model
+    bank = Bank(model.roots, base.modules)
+    bank.install([lora])
+    texts = stack(model.encode_text([PROMPT], 1))
+    noisy, times = torch.randn(1, 4, 8, 8), model.process.at((0.4,))
+    framings = [Framing.whole((SIDE, SIDE))]
+    with torch.no_grad():
+        before = model.predict(noisy, times, texts, framings)
+        bank.set_strengths("transformer", [[1.0]])
+        found = model.predict(noisy, times, texts, framings)
+        model.denoiser = plain
+        wanted = model.predict(noisy, times, texts, framings)
+    assert torch.allclose(found, wanted, atol=1e-4)
+    assert not torch.allclose(found, before, atol=1e-2)
 
 
 def test_a_single_file_without_its_tokenizer_says_what_to_give(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed
 from hubman.train.settings.network import NetworkSettings
 from registry.errors import DamagedFileError, HubError, NotFoundError, UsageError
+from tests.support.model_files import real_keys
 from tests.support.tiny_pipeline import make_tiny_pipeline
 
 CPU = torch.device("cpu")
@@ -127,6 +128,15 @@ def test_the_keys_of_sd15_are_exactly_those_of_kohyas_scripts() -> None:
     assert "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0" in plain
     assert "lora_te_text_model_encoder_layers_11_mlp_fc2" in keys
     assert sum(target.wide for target in whole) == 44 + 6
+    network = Network(whole, form_of(NetworkSettings(rank=8, alpha=4.0, conv_rank=4, conv_alpha=1.0)), seed=0)
+    shapes = {
+        f"{key}.{suffix}": list(tensor.shape)
+        for key, adapter in network.layers.items()
+        for suffix, tensor in adapter.file_tensors().items()
+    }
+    real = real_keys("sds_single_te")[1]
+    assert len(shapes) == 3 * 350
+    assert shapes == {name: shape for name, (_, shape) in real.items()}
 
 
 def test_the_file_is_kohyas_format(base: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ the block under a name of its own, and in the places of its parts stand views th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ class _Shared:
     """Calls the fused layer once for all parts that are asked about the same input."""
 
     def __init__(self, owner: nn.Module, name: str, parts: int) -> None:
-        self._owner, self._name, self._parts = owner, name, parts
+        self.owner, self.name, self._parts = owner, name, parts
         self._input: Tensor | None = None
         self._output: Tensor | None = None
         self._left = 0
@@ -25,7 +25,7 @@ class _Shared:
     def of(self, x: Tensor) -> Tensor:
         output = self._output
         if output is None or self._input is not x:
-            output = self._owner.get_submodule(self._name)(x)
+            output = self.owner.get_submodule(self.name)(x)
             self._input, self._output, self._left = x, output, self._parts
         self._left -= 1
         if not self._left:
@@ -38,11 +38,11 @@ class Rows(nn.Module):
 
     def __init__(self, shared: _Shared, spans: Sequence[tuple[int, int]]) -> None:
         super().__init__()
-        self._shared, self._spans = shared, spans
+        self.shared, self.spans = shared, spans
 
     def forward(self, x: Tensor) -> Tensor:
-        whole = self._shared.of(x)
-        rows = [whole[..., start:stop] for start, stop in self._spans]
+        whole = self.shared.of(x)
+        rows = [whole[..., start:stop] for start, stop in self.spans]
         return rows[0] if len(rows) == 1 else torch.cat(rows, dim=-1)
 
 
@@ -57,6 +57,15 @@ def fuse(owner: nn.Module, name: str, places: Sequence[str]) -> None:
     for place, layer in zip(places, linears, strict=True):
         _put(owner, place, Rows(shared, [(start, start + layer.out_features)]))
         start += layer.out_features
+
+
+def parts_of(root: nn.Module) -> Iterator[tuple[str, str, int, int]]:
+    """Path, path of the fused layer, first row and end of each part of a fused layer in ``root``."""
+    paths = {id(module): path for path, module in root.named_modules()}
+    for path, module in root.named_modules():
+        if isinstance(module, Rows) and len(module.spans) == 1:
+            owner = paths[id(module.shared.owner)]
+            yield path, f"{owner}.{module.shared.name}", *module.spans[0]
 
 
 def swap_halves(owner: nn.Module, name: str, place: str) -> None:
