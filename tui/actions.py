@@ -275,6 +275,7 @@ _ACTIONS = (
     Action("train.edit", "e", "edit", "Edit the line: a caption, a value of the recipe", "line"),
     Action("train.filter", "f", "with findings", "Only images with findings, or only values that are yours", "images"),
     Action("train.cards", "c", "sheet", "Switch between list and contact sheet", "images"),
+    Action("train.captions", "C", "captions", "Write and edit all captions beside their pictures", "dataset"),
     Action("train.runs", "r", "trainings", "Show the trainings so far: loss, samples, epochs"),
     Action("train.dataset", "o", "images", "Choose the folder of training images"),
     Action("train.base", "b", "base", "Choose the base model", footer=False),
@@ -300,6 +301,23 @@ _ACTIONS = (
         footer=False,
         palette=False,
     ),
+    # the captions over train
+    Action("captions.edit", "e", "write", "Write the caption (enter does too); page keys go on, esc saves", "picture"),
+    Action("captions.replace", "R", "replace", "Search and replace in all captions", "captions"),
+    Action("captions.add", "a", "add", "Add tags to all captions", "captions"),
+    Action("captions.remove", "d", "remove", "Remove a tag from all captions", "tags"),
+    Action("captions.undo", "z", "undo", "Undo the last edit of captions, also of another day", "undo"),
+    Action("captions.tags", "f", "tags", "Go to the tags and find one; enter shows the pictures with it"),
+    Action("captions.next", "n", "next to do", "Next picture without caption or trigger, or with too many tokens"),
+    Action("captions.previous", "N", "previous to do", "Picture before with something wanting", footer=False),
+    Action("captions.draft", "c", "draft", "Draft the captions that are missing; what is typed stays"),
+    Action("captions.filter", "slash", "filter", "Only pictures whose captions have some words"),
+    Action("captions.rename", "r", "rename tag", "Rename a tag in all captions", "tags", footer=False),
+    Action(
+        "captions.tidy", "s", "tidy", "Remove doubled tags, or sort them, in all captions", "captions", footer=False
+    ),
+    Action("captions.trigger", "t", "trigger", "Say the trigger word that captions should have", footer=False),
+    Action("captions.back", "escape", "back", "Back to the list, to all pictures, to Train"),
     # the trainings over it
     Action("runs.mark", "space", "mark", "Mark the epoch, or the training, to compare it", "epoch"),
     Action("runs.compare", "c", "compare", "Compare what is marked: samples, validation, recipes", "marks"),

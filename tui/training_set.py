@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubman.train import measured as measurements
-from hubman.train.checks import check
+from hubman.train.checks import Rules, check
 from hubman.train.dataset import Dataset, read_dataset
+from hubman.train.recipe_data import read_data, rules_for
 from registry.errors import HubError
 from tui import recipes
 from tui.data_set import Sheet, measured
@@ -28,7 +29,9 @@ def read(
     """
     from hubman.train import recent
 
-    dataset = read_dataset(folder, measurements.cache_file(registry.home, folder), report)
+    cache = measurements.cache_file(registry.home, folder)
+    known = recipe or (before.recipe if before else None)
+    dataset = read_data(known, cache, report) if known else read_dataset(folder, cache, report)
     recent.remember(registry.home, dataset=folder)
     images, problem = len(dataset.usable), ""
     draft: Draft | None
@@ -46,7 +49,5 @@ def read(
 
 def checked(dataset: Dataset, recipe: Recipe | None) -> Sheet:
     """The findings of a data set, measured against a recipe if there is one."""
-    from hubman.train.checks.rules import Rules
-
-    rules = recipes.rules_of(recipe) if recipe else Rules()
+    rules = rules_for(recipe) if recipe else Rules()
     return measured(dataset, check(dataset, rules), rules)

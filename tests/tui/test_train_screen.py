@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from hubman.jobs.records import Job
 from hubman.train import recent
+from hubman.train.captions import write_caption
 from hubman.train.dataset import read_caption
 from hubman.train.left_out import left_out
 from hubman.train.recipe import Recipe, read_recipe
@@ -18,6 +19,7 @@ from tests.support import library_factory
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tui import recipes
 from tui.app import HubmanApp
+from tui.screens.captions import CaptionsScreen
 from tui.screens.train import TrainScreen
 from tui.screens.train_runs import RunsScreen
 from tui.widgets.image_lists import ImageList
@@ -225,6 +227,18 @@ async def test_the_sheet_shows_the_same_images_as_pictures(open_app: OpenApp, im
         assert screen.line.image.name == "00.png"
         await press(pilot, "space")
         assert left_out(images) == {"00.png"}
+
+
+async def test_captions_are_edited_over_it_and_read_again_afterwards(open_app: OpenApp, images: Path) -> None:
+    app = open_app()
+    async with app.run_test(size=(100, 24)) as pilot:
+        await _opened(pilot, app, images)
+        await press(pilot, "G", "C")
+        assert isinstance(app.screen, CaptionsScreen)
+        write_caption(images / "05.png", "zvk style, seen later")
+        await press(pilot, "escape")
+        assert isinstance(app.screen, TrainScreen)
+        assert "zvk style, seen later" in text_of(app)
 
 
 async def test_a_caption_is_written_beside_its_image(open_app: OpenApp, images: Path) -> None:

@@ -65,6 +65,10 @@ class TrainBase(HubScreen):
         """Show what was chosen of folder, base and kind."""
         raise NotImplementedError
 
+    def read_again(self) -> None:
+        """Read the images anew."""
+        raise NotImplementedError
+
     def check(self) -> None:
         """Measure the images against the recipe as it is now."""
         raise NotImplementedError

@@ -258,6 +258,22 @@ class TrainImages(TrainBase):
             Ask(f"caption of {image.name}", image.caption or "", hint="What the picture shows, in one line."), done
         )
 
+    def do_captions(self) -> None:
+        """Over the whole set, beginning with the image under the cursor."""
+        from tui.screens.captions import CaptionsScreen
+
+        line, recipe = self.line, self.draft.recipe if self.draft else None
+        if self.sheet is None:
+            return
+        screen = CaptionsScreen(
+            self.sheet.dataset.folder,
+            at=line.image.name if line is not None and line.image is not None else "",
+            trigger=recipe.trigger if recipe else "",
+            base=Path(recipe.base) if recipe else None,
+            most=recipe.captions.max_tokens if recipe else None,
+        )
+        self.app.push_screen(screen, lambda _: self.read_again())
+
     def read_again(self) -> None:
         """After captions or images were changed by something else than this screen."""
         if self.sheet is not None:

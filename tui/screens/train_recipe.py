@@ -97,7 +97,10 @@ class TrainRecipe(TrainImages):
         self.base, self.kind = draft.base, draft.recipe.kind
         self.show_recipe()
         self.show_choices()
-        self.check()
+        if before is not None and _masks(before.recipe) != _masks(draft.recipe):
+            self.read_again()
+        else:
+            self.check()
 
     def assign(self, path: str, text: str) -> None:
         """Change one field. A base is read in a thread: its header tells the family."""
@@ -232,6 +235,11 @@ class TrainRecipe(TrainImages):
         """Open a recipe with its data set, to train it again with changes."""
         self.open_dataset(Path(recipe.dataset), recipe)
         self.set_class(False, "-start")
+
+
+def _masks(recipe: Recipe) -> tuple[str, str]:
+    """Where masks are read from: the images are read anew with those of another place."""
+    return recipe.images.masks, recipe.images.mask_folder
 
 
 def _remarks(draft: Draft, path: str) -> Callable[[str], str]:
