@@ -324,8 +324,8 @@ _ACTIONS = (
     Action("runs.pause", "P", "pause", "Let it wait where it is, with all that it has loaded, or go on", "running"),
     Action("runs.stop", "x", "stop", "Stop it after this step; a checkpoint is kept", "running"),
     Action("runs.resume", "r", "resume", "Go on with a stopped or failed training", "resumable"),
-    Action("runs.test", "T", "test", "Test the trained LoRA in Generate", "trained"),
-    Action("runs.publish", "p", "publish", "Publish the trained LoRA", "trained"),
+    Action("runs.test", "T", "test", "Test the epoch in Generate, with a strength sweep prepared", "trained"),
+    Action("runs.publish", "p", "publish", "Publish the epoch", "trained"),
     Action("runs.again", "e", "recipe", "Take its recipe, to train again with changes", "recipe", footer=False),
     Action("runs.back", "escape", "back", "Back to the data set"),
     # a comparison over the trainings

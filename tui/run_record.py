@@ -12,6 +12,7 @@ from tui.services.run_events import RunEvents, Sample
 if TYPE_CHECKING:
     from hubman.jobs.records import Job
     from hubman.train.recipe import Recipe
+    from registry.database import Registry
     from tui.services.watch import JobView
 
 
@@ -51,6 +52,8 @@ class RunRecord:
     best: Proposal | None = None
     sample_at: Mapping[tuple[int, str], Path] = field(default_factory=dict)
     """By epoch and prompt."""
+    versions: Mapping[int, str] = field(default_factory=dict)
+    """By epoch: the versions in the library that a finished training left."""
 
     def epoch(self, number: int) -> Epoch | None:
         return next((epoch for epoch in self.epochs if epoch.number == number), None)
@@ -68,7 +71,7 @@ class RunRecord:
         return self.last.number if self.last else 0
 
 
-def read(job: Job, before: RunRecord | None = None) -> RunRecord:
+def read(registry: Registry, job: Job, before: RunRecord | None = None) -> RunRecord:
     """``before`` with what came since. Reads the job's files; for a thread."""
     from tui.services import run_events
 
@@ -78,12 +81,20 @@ def read(job: Job, before: RunRecord | None = None) -> RunRecord:
     epochs = _epochs(events, recipe, _files(job, recipe))
     samples = {(sample.epoch, sample.prompt): Path(sample.path) for sample in events.samples}
     prompts = tuple(dict.fromkeys(sample.prompt for sample in events.samples))
-    return RunRecord(job, events, recipe, epochs, prompts, _proposal(events), samples)
+    return RunRecord(job, events, recipe, epochs, prompts, _proposal(events), samples, _versions(registry, job))
 
 
 def _proposal(events: RunEvents) -> Proposal | None:
     best = events.fact("best")
     return Proposal(int(best), str(events.fact("reason"))) if best is not None else None
+
+
+def _versions(registry: Registry, job: Job) -> dict[int, str]:
+    from registry import library
+
+    version = (job.result or {}).get("version_id")
+    run = library.run_of(registry, str(version)) if version else None
+    return {epoch.epoch: epoch.version_id for epoch in run.epochs} if run else {}
 
 
 def _recipe(job: Job) -> Recipe | None:

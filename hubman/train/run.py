@@ -31,6 +31,7 @@ def run_training(
     report: Report = silent,
     should_stop: Callable[[], bool] = _never,
     *,
+    should_pause: Callable[[], bool] = _never,
     force: bool = False,
     cache: Path | None = None,
     home: Path | None = None,
@@ -60,7 +61,16 @@ def run_training(
             raise
         raise MissingExtraError("training needs torch and diffusers", "pip install 'hubman[ml]'") from error
     write_recipe(run_dir / "recipe.toml", recipe)
-    result = train(recipe, run_dir, dataset=dataset, report=report, should_stop=should_stop, resume=resume, cache=cache)
+    result = train(
+        recipe,
+        run_dir,
+        dataset=dataset,
+        report=report,
+        should_stop=should_stop,
+        resume=resume,
+        cache=cache,
+        should_pause=should_pause,
+    )
     write_atomically(run_dir / RESULT, msgspec.json.encode(to_dict(result)))
     return result
 

@@ -171,5 +171,5 @@ def test_a_resumed_run_replaces_what_it_told_of_the_same_steps(home: Path) -> No
 
     with Registry(home) as registry:
         told = [*losses(1, 2, 3, 4, loss=1.0), *losses(3, 4, 5, loss=2.0)]
-        record = run_record.read(fake_job(registry, "train", "train ink", {}, events=told))
+        record = run_record.read(registry, fake_job(registry, "train", "train ink", {}, events=told))
     assert record.events.losses == ((1, 1.0), (2, 1.0), (3, 2.0), (4, 2.0), (5, 2.0))

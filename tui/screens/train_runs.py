@@ -107,7 +107,11 @@ class RunsScreen(HubScreen):
             return
         self._shown = view.job.id
         before = self._records.get(view.job.id)
-        self.in_thread(lambda _: run_record.read(view.job, before), lambda found: self._show(view, found), group="run")
+        self.in_thread(
+            lambda registry: run_record.read(registry, view.job, before),
+            lambda found: self._show(view, found),
+            group="run",
+        )
 
     def _show(self, view: JobView, record: RunRecord) -> None:
         self._records[view.job.id] = record
@@ -291,20 +295,30 @@ class RunsScreen(HubScreen):
             self._use(record.recipe)
             self.dismiss(None)
 
+    @property
+    def version(self) -> str | None:
+        """The version that the epoch under the cursor became; None where only the model is known."""
+        epoch, record = self.query_one(EpochList).current, self._record
+        return record.versions.get(epoch.number) if epoch is not None and record is not None else None
+
     async def do_test(self) -> None:
+        """The epoch under the cursor, with a sweep of its strength prepared."""
         from tui.screens.generate import GenerateScreen
 
-        model = self.model
+        model, version = self.model, self.version
         await self.app.switch_mode("generate")
         if model is not None and isinstance(self.app.screen, GenerateScreen):
-            self.app.screen.take_models([model])
+            self.app.screen.take_versions([(model, version)], to_sweep=True)
 
     def do_publish(self) -> None:
+        """The epoch under the cursor, or the newest version."""
         from tui import publish_subject
         from tui.screens.publish import PublishScreen
 
-        model = self.model
-        if model is not None:
+        model, version = self.model, self.version
+        if version is not None:
+            self.app.push_screen(PublishScreen([version]))
+        elif model is not None:
             self.in_thread(
                 lambda registry: publish_subject.newest(registry, [model]),
                 lambda versions: self.app.push_screen(PublishScreen(versions)),
