@@ -288,6 +288,14 @@ _ACTIONS = (
     Action(
         "train.draft", "d", "draft captions", "Draft captions for the images that have none", "dataset", footer=False
     ),
+    Action(
+        "train.forecast",
+        "F",
+        "forecast",
+        "Say what it takes of memory and time, before it starts",
+        "recipe",
+        footer=False,
+    ),
     Action("train.reset", "backspace", "reset", "Take the preset's value again", "value", footer=False),
     Action("train.find", "slash", "find", "Go to a value of the recipe by its name", "recipe", footer=False),
     Action("train.undo", "z", "undo", "Undo the last change", "undo", footer=False),

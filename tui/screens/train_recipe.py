@@ -15,7 +15,9 @@ from tui.widgets.recipe_list import RecipeLine, RecipeList
 from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
+    from hubman.train.forecast import Forecast
     from hubman.train.recipe import Recipe
+    from registry.database import Registry
     from tui.recipes import Draft
 
 
@@ -95,8 +97,9 @@ class TrainRecipe(TrainImages):
             self.remember(what, lambda: self.take_draft(before))
         self.draft = draft
         self.base, self.kind = draft.base, draft.recipe.kind
+        self.forecast = ""
         self.show_recipe()
-        self.show_choices()
+        self._tell_forecast()
         if before is not None and _masks(before.recipe) != _masks(draft.recipe):
             self.read_again()
         else:
@@ -187,6 +190,35 @@ class TrainRecipe(TrainImages):
                 self.take_draft(recipes.reset(draft, path), f"{recipes.title(path)} of the preset")
             except HubError as error:
                 self.complain(str(error))
+
+    def do_forecast(self) -> None:
+        """Ask a process of its own: torch would stall the screen."""
+        draft = self.draft
+        if draft is None:
+            return
+
+        def work(_: Registry) -> Forecast:
+            from hubman.train.ask_forecast import ask_forecast
+
+            return ask_forecast(draft.recipe)
+
+        def done(found: Forecast) -> None:
+            if self.draft is draft:
+                self.forecast = found.sentence() if found.fits else f"it will not fit: {found.sentence()}"
+                self._tell_forecast()
+
+        def failed(reason: str) -> None:
+            self.complain(reason)
+            self.forecast = ""
+            self._tell_forecast()
+
+        self.forecast = "measuring this machine and the base …"
+        self._tell_forecast()
+        self.in_thread(work, done, group="forecast", failed=failed)
+
+    def _tell_forecast(self) -> None:
+        self.put("#forecast", self.forecast, grows=True)
+        self.show_choices()
 
     def do_find(self) -> None:
         """Go to a field by a part of its name."""
