@@ -9,7 +9,8 @@ import msgspec
 
 from hubman.train import caption_log
 from hubman.train.caption_log import Author, Change
-from hubman.train.captions import Outcome, Wanted, carry_out, finish, named, read, sweep, tidy
+from hubman.train.caption_text import tidy
+from hubman.train.captions import Outcome, Wanted, carry_out, finish, named, read, sweep
 from hubman.train.dataset import caption_path
 from hubman.train.tags import Rewrite, TagCount, frequencies
 from registry.errors import HubError, NotFoundError

@@ -6,7 +6,6 @@ typed captions: a caption is a draft while it still is the text that was drafted
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,13 +18,11 @@ import msgspec
 
 from hubman.train import caption_log
 from hubman.train.caption_log import Author, Change, Done
-from hubman.train.checks import split_tags
+from hubman.train.caption_text import tidy
 from hubman.train.dataset import caption_path, image_files, training_files
 from hubman.train.files import write_atomically
-from hubman.train.tags import has_trigger
+from hubman.train.tags import has_trigger, split_tags
 from registry.errors import HubError
-
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 _LEFT = re.compile(r"\..+\.(txt|caption)\.[0-9a-f]{32}\.tmp")
 _YOUNG = 60.0
@@ -62,12 +59,6 @@ def write_caption(image: Path, text: str, by: Author = "typed", folder: Path | N
         raise HubError(f"{image.name}: {problem}", "repair the caption file first")
     what = f"{'draft' if by == 'draft' else 'caption'} of {image.name}"
     carry_out(folder or image.parent, what, [Wanted(image, before, tidy(text), by)])
-
-
-def tidy(text: str) -> str:
-    """``text`` without needless blanks, empty lines, and characters that would steer a terminal."""
-    lines = (" ".join(_CONTROL.sub("", line).split()) for line in text.splitlines())
-    return "\n".join(line for line in lines if line)
 
 
 def carry_out(folder: Path, what: str, wanted: Sequence[Wanted], undoes: str = "", edit: str = "") -> Outcome:
@@ -184,23 +175,6 @@ def compose(text: str, trigger: str = "", blacklist: Iterable[str] = (), prefix:
     if has_trigger(whole, trigger):
         return whole
     return f"{trigger}, {whole}" if whole else trigger
-
-
-def vary(caption: str, rng: random.Random, *, shuffle: bool, keep_tokens: int, dropout: float) -> str:
-    """What training reads this time: nothing with probability ``dropout``, else the caption with its tags shuffled.
-
-    The first ``keep_tokens`` comma-separated tags, or all before ``|||``, stay where they are.
-    """
-    if dropout and rng.random() < dropout:
-        return ""
-    fixed, bar, rest = caption.partition("|||")
-    if not shuffle:
-        return f"{fixed.strip()} {rest.strip()}" if bar else caption
-    tags = split_tags(rest if bar else caption)
-    head = split_tags(fixed) if bar else tags[:keep_tokens]
-    tail = tags if bar else tags[keep_tokens:]
-    rng.shuffle(tail)
-    return ", ".join(head + tail)
 
 
 def _read(image: Path) -> tuple[str | None, bytes | None, str]:

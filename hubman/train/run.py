@@ -8,11 +8,9 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.train.checks import check
 from hubman.train.files import write_atomically
-from hubman.train.measured import cache_file
 from hubman.train.recipe import Recipe, read_recipe, write_recipe
-from hubman.train.recipe_data import read_data, rules_for
+from hubman.train.recipe_data import check_data, read_data
 from hubman.train.result import TrainResult, from_dict, to_dict
 from registry.errors import MissingExtraError, UsageError
 from registry.hashing import hash_file
@@ -31,6 +29,7 @@ def run_training(
     report: Report = silent,
     should_stop: Callable[[], bool] = _never,
     *,
+    should_pause: Callable[[], bool] = _never,
     force: bool = False,
     cache: Path | None = None,
     home: Path | None = None,
@@ -46,8 +45,8 @@ def run_training(
     recipe = read_recipe(recipe_path)
     if resume and (done := _finished(run_dir, recipe)):
         return done
-    dataset = read_data(recipe, cache_file(home or run_dir, Path(recipe.dataset)), report)
-    findings = check(dataset, rules_for(recipe, force=force))
+    dataset = read_data(recipe, home or run_dir, report)
+    findings = check_data(recipe, dataset, home or run_dir, force=force)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and not force:
         first = errors[0]
@@ -60,7 +59,16 @@ def run_training(
             raise
         raise MissingExtraError("training needs torch and diffusers", "pip install 'hubman[ml]'") from error
     write_recipe(run_dir / "recipe.toml", recipe)
-    result = train(recipe, run_dir, dataset=dataset, report=report, should_stop=should_stop, resume=resume, cache=cache)
+    result = train(
+        recipe,
+        run_dir,
+        dataset=dataset,
+        report=report,
+        should_stop=should_stop,
+        resume=resume,
+        cache=cache,
+        should_pause=should_pause,
+    )
     write_atomically(run_dir / RESULT, msgspec.json.encode(to_dict(result)))
     return result
 

@@ -17,7 +17,7 @@ from hubman.cli.main import run
 from hubman.train import caption_edits, tags
 from hubman.train.caption_log import NAME, Change
 from hubman.train.captions import draft_all, drafts, finish, history, read, write_caption
-from hubman.train.checks import split_tags
+from hubman.train.tags import split_tags
 from registry.errors import HubError, NotFoundError, UsageError
 
 CAPTIONS = ("zvk, red car, sky", "zvk, blue car", "a car, Sky, night")

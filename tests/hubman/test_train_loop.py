@@ -160,8 +160,8 @@ def report(progress):
         os.kill(os.getpid(), signal.SIGKILL)
     if progress.stage == "resume":
         print("resumed at", int(progress.done))
-import hubman.train.loop
-hubman.train.loop.REPORT_SECONDS = 0.0
+import hubman.train.reporting
+hubman.train.reporting.REPORT_SECONDS = 0.0
 run_training(Path(sys.argv[1]), Path(sys.argv[2]), report=report)
 """
 

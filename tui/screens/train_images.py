@@ -121,10 +121,10 @@ class TrainImages(TrainBase):
         if sheet is None:
             return
 
-        def work(_: Registry) -> Sheet:
+        def work(registry: Registry) -> Sheet:
             from tui import training_set
 
-            return training_set.checked(sheet.dataset, draft.recipe if draft else None)
+            return training_set.checked(registry.home, sheet.dataset, draft.recipe if draft else None)
 
         def done(found: Sheet) -> None:
             # What was left out meanwhile is checked by itself.

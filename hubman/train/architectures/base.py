@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from PIL import Image
@@ -88,6 +88,8 @@ class Architecture(Protocol):
     identity: Identity
     process: Process
     device: torch.device
+    denoiser: Any
+    """The model that predicts, of diffusers' kind: its blocks can be checkpointed and compiled."""
 
     @property
     def sampler(self) -> str:
