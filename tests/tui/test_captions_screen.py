@@ -277,8 +277,7 @@ async def test_the_train_mode_opens_it_at_the_picture_under_the_cursor(open_app:
         assert isinstance(app.screen, TrainScreen)
         app.screen.open_dataset(folder)
         await settle(pilot)
-        await press(pilot, "i")
-        await press(pilot, "G", "C")
+        await press(pilot, "i", "G", "C")
         assert isinstance(app.screen, CaptionsScreen)
         current = app.screen.query_one(CaptionList).current
         assert current is not None

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
 from hubman.jobs.records import Job
 from hubman.train import recent
+from hubman.train.captions import write_caption
 from hubman.train.dataset import read_caption
+from hubman.train.forecast import Forecast, Need
+from hubman.train.ladder import Rung
 from hubman.train.left_out import left_out
 from hubman.train.recipe import Recipe, read_recipe
 from registry.database import Registry
@@ -18,6 +23,7 @@ from tests.support import library_factory
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tui import recipes
 from tui.app import HubmanApp
+from tui.screens.captions import CaptionsScreen
 from tui.screens.train import TrainScreen
 from tui.screens.train_runs import RunsScreen
 from tui.widgets.caption_editor import CaptionEditor
@@ -228,6 +234,18 @@ async def test_the_sheet_shows_the_same_images_as_pictures(open_app: OpenApp, im
         assert left_out(images) == {"00.png"}
 
 
+async def test_captions_are_edited_over_it_and_read_again_afterwards(open_app: OpenApp, images: Path) -> None:
+    app = open_app()
+    async with app.run_test(size=(100, 24)) as pilot:
+        await _opened(pilot, app, images)
+        await press(pilot, "G", "C")
+        assert isinstance(app.screen, CaptionsScreen)
+        write_caption(images / "05.png", "zvk style, seen later")
+        await press(pilot, "escape")
+        assert isinstance(app.screen, TrainScreen)
+        assert "zvk style, seen later" in text_of(app)
+
+
 async def test_a_caption_is_written_beside_its_image(open_app: OpenApp, images: Path) -> None:
     app = open_app()
     async with app.run_test(size=(100, 24)) as pilot:
@@ -308,6 +326,28 @@ async def test_values_that_clash_are_named_and_not_started(open_app: OpenApp, im
         await press(pilot, "s")
         assert not started
         assert "both weigh the timesteps" in notes_of(app)[-1]
+
+
+async def test_what_it_takes_is_told_before_the_start_until_the_recipe_changes(
+    open_app: OpenApp, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need = Need(weights=10**9, adapter=0, activations=10**9)
+    said = Forecast(rung=Rung(), need=need, free=9 * 10**9, step_seconds=1.0, steps=400, effective_batch=8)
+
+    def child(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert read_recipe(Path(command[4])).kind == "style"
+        return subprocess.CompletedProcess(command, 0, msgspec.json.encode(said).decode(), "")
+
+    # The process loads torch, which takes longer than all tests here.
+    monkeypatch.setattr(subprocess, "run", child)
+    app = open_app()
+    async with app.run_test(size=(100, 40)) as pilot:
+        screen = await _opened(pilot, app, images)
+        await press(pilot, "F")
+        assert "expected: 2.5 of 9.0 GB" in text_of(app)
+        screen.assign("length.batch", "4")
+        await settle(pilot)
+        assert "expected: " not in text_of(app)
 
 
 async def test_a_start_in_spite_of_errors_is_what_the_job_is_told(
