@@ -25,11 +25,13 @@ class Field:
     hint: str
     sources: tuple[str, ...] = _ALL
     options: tuple[Option, ...] = ()
+    empty: str = "·"
+    """What stands where nothing is chosen."""
 
 
 FIELDS = (
     Field(
-        "source", "by", "Who drafts.",
+        "source", "drafted by", "Who drafts.",
         options=(
             ("interrogator", "CLIP and word lists", "after the method of CLIP Interrogator"),
             ("tagger", "a tagger", "WD14-style: model.onnx and selected_tags.csv"),
@@ -37,8 +39,8 @@ FIELDS = (
         ),
     ),
     Field("model", "model", _WHERE + " For CLIP: the model that says the first sentence; empty with the embedded CLIP."),
-    Field("clip", "CLIP", _WHERE + " Empty: the embedded one, which knows the embedded base's shapes.", ("interrogator",)),
-    Field("terms", "word lists", "A folder of text files, or a JSON file. Empty: the embedded ones.", ("interrogator",)),
+    Field("clip", "CLIP", _WHERE, ("interrogator",), empty="the embedded one, for the embedded base's shapes"),
+    Field("terms", "word lists", "A folder of text files, or a JSON file.", ("interrogator",), empty="the embedded ones"),
     Field(
         "mode", "mode", "How the phrases are chosen.", ("interrogator",),
         (
@@ -47,7 +49,7 @@ FIELDS = (
             ("classic", "classic", "a medium, an artist, a place, a movement, three flavours"),
         ),
     ),
-    Field("prompt", "prompt", "What it is asked, or how it begins. Empty: what suits the model.", ("model",)),
+    Field("prompt", "prompt", "What it is asked, or how it begins.", ("model",), empty="what suits the model"),
     Field("general", "threshold", "From which probability on a tag is taken, 0 to 1.", ("tagger",)),
     Field("character", "for characters", "The same for the names of characters.", ("tagger",)),
     Field("trigger", "trigger", "The word that every draft begins with."),
@@ -79,7 +81,7 @@ def lines(request: DraftRequest) -> list[ChoiceLine]:
 def _line(request: DraftRequest, field: Field) -> ChoiceLine:
     value = _text(getattr(request, field.name))
     named = {key: title for key, title, _ in field.options}
-    return ChoiceLine(field, value, named.get(value, value))
+    return ChoiceLine(field, value, named.get(value, value) or field.empty)
 
 
 def _text(value: object) -> str:

@@ -29,7 +29,7 @@ class ChoiceList(RowList[ChoiceLine]):
     COLUMNS: ClassVar[tuple[Column, ...]] = (Column("", 16), Column("", 20, grow=True))
 
     def cells(self, item: ChoiceLine) -> Sequence[Cell]:
-        return (item.field.title, "muted"), (formats.one_line(item.shown) or "·", "")
+        return (item.field.title, "muted"), (formats.one_line(item.shown), "" if item.value else "muted")
 
 
 class DraftForm(Question["DraftRequest"]):
