@@ -269,6 +269,7 @@ _ACTIONS = (
     Action("queue.copy", "y", "copy", "Copy where its file is, or why it failed", "item", footer=False),
     Action("queue.back", "escape", "back", "Back to Civitai"),
     # train
+    Action("train.captions", "C", "captions", "Write and edit all captions beside their pictures", "dataset"),
     Action("train.start", "s", "start", "Start the training", "recipe"),
     Action("train.turn", "space", "leave out", "Leave the image out, take it back; turn a value over; choose", "line"),
     Action("train.look", "i", "choices", "From the three choices to images and recipe, or back"),
@@ -311,6 +312,23 @@ _ACTIONS = (
     Action("runs.back", "escape", "back", "Back to the data set"),
     # a comparison over the trainings
     Action("compare.back", "escape", "back", "Back to the trainings"),
+    # the captions over train
+    Action("captions.edit", "e", "write", "Write the caption (enter does too); page keys go on, esc saves", "picture"),
+    Action("captions.replace", "R", "replace", "Search and replace in all captions", "captions"),
+    Action("captions.add", "a", "add", "Add tags to all captions", "captions"),
+    Action("captions.remove", "d", "remove", "Remove a tag from all captions", "tags"),
+    Action("captions.undo", "z", "undo", "Undo the last edit of captions, also of another day", "undo"),
+    Action("captions.tags", "f", "tags", "Go to the tags and find one; enter shows the pictures with it"),
+    Action("captions.next", "n", "next to do", "Next picture without caption or trigger, or with too many tokens"),
+    Action("captions.previous", "N", "previous to do", "Picture before with something wanting", footer=False),
+    Action("captions.draft", "c", "draft", "Draft the captions that are missing; what is typed stays"),
+    Action("captions.filter", "slash", "filter", "Only pictures whose captions have some words"),
+    Action("captions.rename", "r", "rename tag", "Rename a tag in all captions", "tags", footer=False),
+    Action(
+        "captions.tidy", "s", "tidy", "Remove doubled tags, or sort them, in all captions", "captions", footer=False
+    ),
+    Action("captions.trigger", "t", "trigger", "Say the trigger word that captions should have", footer=False),
+    Action("captions.back", "escape", "back", "Back to the list, to all pictures, to Train"),
     # generate
     Action("generate.prompt", "slash", "prompt", "Write the prompt"),
     Action("generate.add", "a", "add LoRA", "Put a LoRA on the stack"),

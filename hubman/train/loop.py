@@ -55,7 +55,7 @@ def train(
     refuse_clashes(recipe)
     team = Team()
     report = report if team.leads else silent
-    dataset = dataset or read_data(recipe, report=report)
+    dataset = dataset or read_data(recipe, run_dir, report)
     with team.folder(run_dir) as own:
         folder = RunFolder(own, recipe)
         checkpoints = RunFolder(run_dir, recipe).checkpoints

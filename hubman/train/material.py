@@ -59,7 +59,7 @@ def encode_items(dataset: Dataset, encoded: Encoded, recipe: Recipe, report: Rep
     images = training_images(dataset)
     items = []
     for done, image in enumerate(images, 1):
-        caption = compose(image.caption or "", recipe.trigger)
+        caption = _caption(image, recipe)
         for view in views(image, recipe.images):
             size = view.cut.bucket
             framing = Framing(view.cut.original, view.cut.top_left, size)
@@ -68,6 +68,13 @@ def encode_items(dataset: Dataset, encoded: Encoded, recipe: Recipe, report: Rep
             items.append(Item(image.name, view.pixels, caption, size, framing, latent, view.repeats, mask))
         report(Progress(stage="encode images", done=done, total=len(images), unit="images"))
     return items
+
+
+def _caption(image: DatasetImage, recipe: Recipe) -> str:
+    """Trigger, prefix and suffix on every line: each can be all that is read of the caption."""
+    lines = (image.caption or "").splitlines() or [""]
+    prefix, suffix = recipe.captions.prefix, recipe.captions.suffix
+    return "\n".join(compose(line, recipe.trigger, prefix=prefix, suffix=suffix) for line in lines)
 
 
 def _decoded(view: View) -> Image.Image:

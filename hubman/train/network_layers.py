@@ -291,6 +291,8 @@ def _add_input_magnitude(layer: Any) -> None:
 
 
 def _scale_inputs(layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    if layer.disable_adapters:
+        return inputs
     x, *rest = inputs
     # The norm is a constant to the gradient (section 4.3 of the paper), as in peft's layers.
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):

@@ -9,7 +9,6 @@ from pathlib import Path
 from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report
 from hubman.train.best import Proposal, best_epoch
-from hubman.train.caption_variation import variation_of
 from hubman.train.export import file_hashes, write_lora
 from hubman.train.files import write_atomically
 from hubman.train.metadata import Origin
@@ -108,8 +107,7 @@ class Outcome:
     def _sample_prompts(self) -> tuple[str, ...]:
         if self._recipe.watch.sample_prompts:
             return self._recipe.watch.sample_prompts
-        variation = variation_of(self._recipe.captions)
-        captions = (variation.plain(item.caption) for item in self._training.items)
+        captions = self._training.objective.plain_captions(self._training.items)
         return tuple(dict.fromkeys(caption for caption in captions if caption))[: self._recipe.watch.samples]
 
     def _best(self) -> Proposal | None:
@@ -122,7 +120,7 @@ class Outcome:
         return Origin(
             recipe=self._recipe,
             identity=training.architecture.identity,
-            captions=[item.caption for item in training.items],
+            captions=training.objective.plain_captions(training.items),
             sizes=[item.size for item in training.items],
             dataset_fingerprint=training.dataset.fingerprint,
             batches_per_pass=training.learner.plan.batches_per_pass,

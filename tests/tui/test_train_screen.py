@@ -20,6 +20,7 @@ from tui import recipes
 from tui.app import HubmanApp
 from tui.screens.train import TrainScreen
 from tui.screens.train_runs import RunsScreen
+from tui.widgets.caption_editor import CaptionEditor
 from tui.widgets.image_lists import ImageList
 from tui.widgets.recipe_list import RecipeList
 
@@ -231,10 +232,13 @@ async def test_a_caption_is_written_beside_its_image(open_app: OpenApp, images: 
     app = open_app()
     async with app.run_test(size=(100, 24)) as pilot:
         await _opened(pilot, app, images)
-        await press(pilot, "G", "e")
-        await write(pilot, "zvk style, night")
-        await press(pilot, "enter")
+        await press(pilot, "G", "e", "e")
+        assert isinstance(app.focused, CaptionEditor)
+        app.focused.insert("zvk style, night")
+        await press(pilot, "escape")
         assert read_caption(images / "05.png")[0] == "zvk style, night"
+        await press(pilot, "escape")
+        assert isinstance(app.screen, TrainScreen)
         assert "zvk style, night" in text_of(app)
 
 
