@@ -23,6 +23,8 @@ from hubman.train.team import Team
 _PART = 1 << 40
 """Parts of a batch draw their noise as batches far behind the last one."""
 
+MOST_STEPS = 50_000
+
 
 class Learner:
     """Takes the steps of a recipe. All that is random in one follows from the seed and its number."""
@@ -53,9 +55,12 @@ class Learner:
             yield [self._items[i] for i in self.plan.at(batch)], batch, batch // self.plan.batches_per_pass
 
     def readings(self, most: int) -> set[str] | None:
-        """Every caption as it will be read in the run; None if there are more than ``most``."""
+        """Every caption as it will be read in the run; None if there are more than ``most``.
+
+        Of a very long run the first :data:`MOST_STEPS` steps are looked at: what comes up after them is rare.
+        """
         found = set(self._objective.fixed_readings(self._items))
-        for step in range(self._recipe.length.steps):
+        for step in range(min(self._recipe.length.steps, MOST_STEPS)):
             for items, batch, pass_ in self.batches(step):
                 found.update(self._objective.readings(items, batch, pass_))
             if len(found) > most:

@@ -53,7 +53,7 @@ def train(
     """
     refuse_clashes(recipe)
     folder = RunFolder(run_dir, recipe)
-    dataset = dataset or read_data(recipe, report=report)
+    dataset = dataset or read_data(recipe, run_dir, report)
     training = Training(recipe, dataset, folder.checkpoints, cache or run_dir / "cache", report)
     if not training.team.leads:
         report = silent

@@ -11,17 +11,11 @@ from pathlib import Path
 
 from hubman.train.architectures.base import Identity
 from hubman.train.buckets import Size
-from hubman.train.checks import split_tags
+from hubman.train.optimizers import class_path
 from hubman.train.recipe import Recipe
 from hubman.train.settings.network import NetworkSettings
+from hubman.train.tags import split_tags
 
-_OPTIMIZERS = {
-    "adamw": "torch.optim.adamw.AdamW",
-    "adamw8bit": "bitsandbytes.optim.adamw.AdamW8bit",
-    "prodigy": "prodigyopt.prodigy.Prodigy",
-    "adafactor": "transformers.optimization.Adafactor",
-    "lion": "lion_pytorch.lion_pytorch.Lion",
-}
 _SCHEDULES = {"cosine_restarts": "cosine_with_restarts"}
 
 
@@ -75,7 +69,7 @@ def tag_frequency(captions: Sequence[str], trigger: str) -> dict[str, int]:
 def network(recipe: Recipe) -> dict[str, object]:
     """What the file holds: ``networks.lora`` for plain LoRA, else LyCORIS' names."""
     settings = recipe.network
-    baked = recipe.file.bake_rank if settings.type == "dora" else 0
+    baked = recipe.file.bake_rank
     return {
         "ss_network_module": "networks.lora" if settings.type == "lora" or baked else "lycoris.kohya",
         "ss_network_dim": baked or settings.rank,
@@ -119,10 +113,10 @@ def training(origin: Origin) -> dict[str, object]:
     return {
         "ss_learning_rate": optimizer.unet_lr,
         "ss_unet_lr": optimizer.unet_lr,
-        "ss_text_encoder_lr": optimizer.text_lr,
+        "ss_text_encoder_lr": optimizer.text_lr if optimizer.text2_lr < 0 else [optimizer.text_lr, optimizer.text2_lr],
         "ss_lr_scheduler": _SCHEDULES.get(recipe.schedule.shape, recipe.schedule.shape),
         "ss_lr_warmup_steps": round(recipe.schedule.warmup * length.steps),
-        "ss_optimizer": f"{_OPTIMIZERS.get(optimizer.name, optimizer.name)}({said})",
+        "ss_optimizer": f"{class_path(optimizer.name)}({said})",
         "ss_max_grad_norm": optimizer.max_grad_norm,
         "ss_num_batches_per_epoch": origin.batches_per_pass * origin.repeats,
         "ss_num_epochs": length.epochs,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 
 from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report
 from hubman.train.best import Proposal, best_epoch
-from hubman.train.caption_variation import variation_of
 from hubman.train.export import file_hashes, write_lora
+from hubman.train.files import write_atomically
 from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
 from hubman.train.reporting import Reporting
@@ -95,8 +96,9 @@ class Outcome:
             )
             picture = architecture.draw(request)
             path = self._folder.sample(epoch, i)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(path)
+            content = io.BytesIO()
+            picture.save(content, "PNG")
+            write_atomically(path, content.getvalue())
             data = {"image": str(path), "epoch": epoch, "prompt": prompt}
             self._report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
         if self._prompts:
@@ -105,8 +107,7 @@ class Outcome:
     def _sample_prompts(self) -> tuple[str, ...]:
         if self._recipe.watch.sample_prompts:
             return self._recipe.watch.sample_prompts
-        variation = variation_of(self._recipe.captions)
-        captions = (variation.plain(item.caption) for item in self._training.items)
+        captions = self._training.objective.plain_captions(self._training.items)
         return tuple(dict.fromkeys(caption for caption in captions if caption))[: self._recipe.watch.samples]
 
     def _best(self) -> Proposal | None:
@@ -119,7 +120,7 @@ class Outcome:
         return Origin(
             recipe=self._recipe,
             identity=training.architecture.identity,
-            captions=[item.caption for item in training.items],
+            captions=training.objective.plain_captions(training.items),
             sizes=[item.size for item in training.items],
             dataset_fingerprint=training.dataset.fingerprint,
             batches_per_pass=training.learner.plan.batches_per_pass,

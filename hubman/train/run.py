@@ -8,11 +8,9 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.train.checks import check
 from hubman.train.files import write_atomically
-from hubman.train.measured import cache_file
 from hubman.train.recipe import Recipe, read_recipe, write_recipe
-from hubman.train.recipe_data import read_data, rules_for
+from hubman.train.recipe_data import check_data, read_data
 from hubman.train.result import TrainResult, from_dict, to_dict
 from registry.errors import MissingExtraError, UsageError
 from registry.hashing import hash_file
@@ -47,8 +45,8 @@ def run_training(
     recipe = read_recipe(recipe_path)
     if resume and (done := _finished(run_dir, recipe)):
         return done
-    dataset = read_data(recipe, cache_file(home or run_dir, Path(recipe.dataset)), report)
-    findings = check(dataset, rules_for(recipe, force=force))
+    dataset = read_data(recipe, home or run_dir, report)
+    findings = check_data(recipe, dataset, home or run_dir, force=force)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and not force:
         first = errors[0]

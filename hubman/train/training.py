@@ -48,11 +48,13 @@ class Training:
         self.items, self.followed = held_out.split(every, watch.validation_images, held_out=watch.held_out)
         self.architecture.release("image")
         texts = TextStates(encoded, recipe.captions.clip_skip, device, recipe.captions.max_tokens // 75)
-        targets = self.architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.text_lr > 0)
+        rates = recipe.optimizer.rates
+        targets = self.architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.trains_text)
+        targets = [target for target in targets if not target.text or rates[target.part]]
         self.network = make_network(targets, recipe)
         self.objective = Objective(self.architecture, self.network, recipe, texts)
         self.learner = Learner(recipe, self.network, self.objective, self.items, device, self.team)
-        if not recipe.optimizer.text_lr:
+        if not recipe.optimizer.trains_text:
             self._read_captions(texts)
         encoded.trim()
         if encoded.problem:
@@ -106,7 +108,7 @@ class Training:
     def release_encoders(self) -> None:
         """Give back what drawing loaded and steps do not need."""
         self.architecture.release("image")
-        if not self.recipe.optimizer.text_lr:
+        if not self.recipe.optimizer.trains_text:
             self.architecture.release("text")
 
     def validate(self) -> float | None:

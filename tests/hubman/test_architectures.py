@@ -29,6 +29,7 @@ from hubman.train.recipe_fields import changed
 from hubman.train.result import TrainResult
 from registry.errors import HubError, UsageError
 from tests.support.ldm_checkpoint import save_checkpoint
+from tests.support.original_transformer import save_transformer
 from tests.support.tiny_bases import MAKERS, make_tiny_flux, make_tiny_sdxl
 
 CPU = torch.device("cpu")
@@ -314,6 +315,21 @@ def test_a_file_in_diffusers_names_changes_what_diffusers_changes(folder: Path, 
         wanted = model.predict(noisy, times, texts, framings)
     assert torch.allclose(found, wanted, atol=1e-4)
     assert not torch.allclose(found, before, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["sd35", "zimage"])
+def test_a_transformer_in_one_file_is_joined_by_the_folder_beside_it(folder: Path, tmp_path: Path, name: str) -> None:
+    """diffusers' own reading of the original names is the truth: of the fused layers and of swapped halves."""
+    (tmp_path / "beside").symlink_to(folder / name)
+    file = save_transformer(folder / name, tmp_path / "tuned.safetensors")
+    tuned = load_model(file, CPU, torch.float32, mixed=True)
+    assert tuned.identity.name == "tuned"
+    before, found = (model.denoiser.state_dict() for model in (opened(folder / name), tuned))
+    assert before.keys() == found.keys()
+    assert all(torch.equal(before[key], found[key]) for key in before)
+    drawn = [pixels(model.draw(request(file))) for model in (opened(folder / name), tuned)]
+    assert np.abs(drawn[0] - drawn[1]).max() <= 1
+    assert tuned.encoder_sources("image")[0].path == tmp_path / "beside" / "vae"
 
 
 def test_a_single_file_without_its_tokenizer_says_what_to_give(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hubman.train.architectures.fused import fuse
 from hubman.train.network import Network, Target
 from hubman.train.network_layers import Form
 from hubman.train.network_plan import form_of
@@ -158,6 +159,21 @@ def test_the_first_step_changes_nothing_and_moves_something(model: _Mid, kind: s
     assert all(gradient is not None and gradient.dtype is torch.float32 for gradient in gradients)
     assert any(bool(gradient.any()) for gradient in gradients if gradient is not None)
     assert network.delta_norm() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_switched_off_it_is_the_base_and_afterwards_it_learns_on(model: _Mid, kind: str) -> None:
+    before = {name: layer(inputs(name)) for name, layer in model.mid_block.items()}
+    network = adapt(model, FORMS[kind])
+    disturb(network)
+    with network.disabled():
+        for name, layer in model.mid_block.items():
+            assert torch.equal(layer(inputs(name)), before[name])
+    for name, layer in model.mid_block.items():
+        answer = layer(inputs(name))
+        assert not torch.allclose(answer, before[name], atol=1e-3)
+        answer.square().mean().backward()
+    assert all(parameter.grad is not None for _, parameter in network.named_parameters())
 
 
 @pytest.mark.parametrize("kind", ["lora", "dora input", "loha", "lokr"])
@@ -363,3 +379,19 @@ def test_a_file_with_modules_that_would_be_lost_is_refused(model: _Mid, tmp_path
     fewer = Network(targets(_Mid())[:2], lambda _target: PLAIN, seed=0)
     with pytest.raises(UsageError, match="also changes 1 modules that are not trained here"):
         start_from(fewer, file)
+
+
+def test_a_file_that_splits_a_fused_layer_starts_the_whole(tmp_path: Path) -> None:
+    root = nn.Module()
+    root.attn = nn.ModuleDict({name: nn.Linear(8, 4) for name in ("to_q", "to_k", "to_v")})
+    fuse(root.attn, "qkv", ("to_q", "to_k", "to_v"))
+    network = Network([Target("lora_unet_qkv", root, "attn.qkv")], lambda _target: PLAIN, seed=0)
+    q, v = (torch.randn(4, 2), torch.randn(2, 8)), (torch.randn(4, 2), torch.randn(2, 8))
+    tensors = {}
+    for name, (up, down) in (("to_q", q), ("to_v", v)):
+        tensors[f"transformer.attn.{name}.lora_A.weight"] = down
+        tensors[f"transformer.attn.{name}.lora_B.weight"] = up
+    save_file(tensors, tmp_path / "split.safetensors")
+    start_from(network, tmp_path / "split.safetensors")
+    wanted = torch.cat([q[0] @ q[1], torch.zeros(4, 8), v[0] @ v[1]])
+    torch.testing.assert_close(network.layers["lora_unet_qkv"].delta(), wanted, atol=1e-5, rtol=1e-5)

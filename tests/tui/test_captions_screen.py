@@ -14,7 +14,9 @@ from hubman.jobs.records import Job
 from hubman.train.caption_log import NAME
 from hubman.train.captions import read, write_caption
 from hubman.train.tokens import token_rule
+from registry.database import Registry
 from tests.support import library_factory
+from tests.support.jobs import fake_job
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tui.app import HubmanApp
 from tui.caption_set import read_to
@@ -228,6 +230,21 @@ async def test_what_stands_in_the_editor_when_the_program_ends_is_saved(open_app
         await press(pilot, "e", "x")
         await pilot.press("ctrl+q")
     assert captions(folder)[0] == "zvk, red boat, skyx"
+
+
+async def test_drafts_appear_as_they_are_made(open_app: OpenApp, folder: Path, home: Path) -> None:
+    app = open_app()
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await _open(app, folder)
+        await settle(pilot)
+        write_caption(folder / "03.png", "drafted now", by="draft", folder=folder)
+        with Registry(home) as registry:
+            fake_job(registry, "caption", "caption ink", {"folder": str(folder)})
+        app.poll_soon()
+        await settle(pilot)
+        line = screen.query_one(CaptionList).item(3)
+        assert line is not None
+        assert (line.caption, line.is_draft) == ("drafted now", True)
 
 
 async def test_drafts_are_started_with_what_was_chosen(open_app: OpenApp, folder: Path, started: list[Job]) -> None:

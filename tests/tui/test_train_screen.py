@@ -26,6 +26,7 @@ from tui.app import HubmanApp
 from tui.screens.captions import CaptionsScreen
 from tui.screens.train import TrainScreen
 from tui.screens.train_runs import RunsScreen
+from tui.widgets.caption_editor import CaptionEditor
 from tui.widgets.image_lists import ImageList
 from tui.widgets.recipe_list import RecipeList
 
@@ -227,10 +228,13 @@ async def test_captions_are_written_beside_their_images_or_all_in_the_editor(ope
     app = open_app()
     async with app.run_test(size=(100, 24)) as pilot:
         await _opened(pilot, app, images)
-        await press(pilot, "G", "e")
-        await write(pilot, "zvk style, night")
-        await press(pilot, "enter")
+        await press(pilot, "G", "e", "e")
+        assert isinstance(app.focused, CaptionEditor)
+        app.focused.insert("zvk style, night")
+        await press(pilot, "escape")
         assert read_caption(images / "05.png")[0] == "zvk style, night"
+        await press(pilot, "escape")
+        assert isinstance(app.screen, TrainScreen)
         assert "zvk style, night" in text_of(app)
         await press(pilot, "G", "C")
         assert isinstance(app.screen, CaptionsScreen)

@@ -190,4 +190,4 @@ class CaptionEdits(HubScreen):
                 hint = "Its folder, or OWNER/NAME from the local cache of Hugging Face; nothing is downloaded."
                 self.app.push_screen(Ask("the model", hint=hint), lambda model: start(source, model) if model else None)
 
-        self.app.push_screen(Choose("draft captions for pictures without one, by", _SOURCES), chosen)
+        self.app.push_screen(Choose("draft captions by", _SOURCES), chosen)

@@ -152,7 +152,7 @@ class TrainScreen(TrainStart):
         elif self._in_recipe:
             self.edit_value()
         else:
-            self.edit_caption()
+            self.do_captions()
 
     @on(RowList.Chosen, "#images, #sheet, #recipe")
     async def _line_opened(self) -> None:

@@ -58,7 +58,7 @@ class FileSettings(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1024,
-            description="writes a dora as plain LoRA of this rank, which every program draws; 0: as it is",
+            description="writes dora, loha, lokr as plain LoRA of this rank, which all draw; 0: as it is",
         ),
     ] = 0
     privacy: Annotated[
