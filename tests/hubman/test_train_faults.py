@@ -102,7 +102,7 @@ def test_a_job_on_a_full_disk_fails_with_that_line_and_is_resumed(
 def test_an_image_that_is_damaged_after_the_checks_is_named(
     recipe: Recipe, weights: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
-    dataset = read_data(recipe)
+    dataset = read_data(recipe, tmp_path)
     image = Path(recipe.dataset) / "3.png"
     content = image.read_bytes()
     image.write_bytes(content[: len(content) // 2])
