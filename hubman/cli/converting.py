@@ -53,9 +53,25 @@ def _names(file: Path, base: Path | None) -> Names:
 
     if base:
         from hubman.generate.pipeline import load_base
+        from hubman.train.architectures.fused import reordered
 
         loaded = load_base(base)
-        return Names(loaded.name, tuple(loaded.modules), loaded.weight_of)
+        identity = loaded.model.identity
+        return Names(
+            base=loaded.name,
+            sites=tuple(loaded.modules),
+            weight_of=loaded.weight_of,
+            parts=tuple({site: None for site in loaded.table.values() if site.of}),
+            originals=loaded.model.original_names,
+            reordered=frozenset(reordered(loaded.model.denoiser)),
+            header={
+                "ss_base_model_version": identity.base_model_version,
+                "ss_v2": str(identity.v2),
+                "modelspec.sai_model_spec": "1.0.1",
+                "modelspec.architecture": identity.modelspec,
+                "modelspec.implementation": identity.implementation,
+            },
+        )
     from hubman.lora.trees import sites_of_architecture
     from registry.headers import read_header
     from registry.identify import identify

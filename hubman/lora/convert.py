@@ -5,19 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from hubman.lora import forms
 from hubman.lora.forms import Converted, Format, Module
+from hubman.lora.fusing import fused, split
 from hubman.lora.headers import entries_for
 from hubman.lora.keys import Site, alias_table
 from hubman.lora.load import OpenLora, WeightOf, open_lora
 from hubman.lora.peft_header import CONFIG
 from hubman.lora.reduce import low_rank
-from hubman.lora.same import difference
+from hubman.lora.same import largest_difference
 from hubman.lora.writing import serialise
 from hubman.train.files import write_atomically
 from registry.errors import DamagedFileError, HubError, UsageError
@@ -34,6 +35,19 @@ class Names:
     base: str
     sites: Sequence[Site]
     weight_of: WeightOf | None = None
+    parts: Sequence[Site] = ()
+    """Parts of fused layers, which diffusers' files change one by one."""
+    originals: Mapping[str, str] = field(default_factory=dict)
+    """Original names of a transformer's modules by their paths."""
+    reordered: frozenset[str] = frozenset()
+    """Paths of layers whose rows diffusers has in another order."""
+    header: Mapping[str, str] = field(default_factory=dict)
+    """What kohya's header says of the base, for files that do not."""
+
+    @property
+    def table(self) -> Mapping[str, Site]:
+        """Every name that files give the modules."""
+        return alias_table([*self.sites, *self.parts], self.originals)
 
 
 @dataclass(frozen=True)
@@ -62,12 +76,14 @@ def convert(source: Path, to: Format, out: Path, names: Names, *, bake: int = 0)
         given = [Module(site, *_of(file, site)) for file in opened for site in file.resolved.modules]
         modules, kept = _baked(opened, bake) if bake else (given, 1.0)
         metadata = opened[0].metadata
-    made = {
-        "kohya": lambda: forms.kohya(modules, names.sites),
-        "diffusers": lambda: forms.diffusers(modules),
-        "peft": lambda: forms.peft(modules),
-    }[to]()
-    content = _files(made, entries_for(metadata, to, modules, baked=bake))
+    if to == "kohya":
+        made = forms.kohya(fused(modules), names.sites, names.originals)
+    else:
+        pieces = split(modules, names.parts, names.reordered)
+        made = forms.diffusers(pieces) if to == "diffusers" else forms.peft(pieces)
+    content = _files(
+        made, entries_for({**(names.header if to == "kohya" else {}), **metadata}, to, modules, baked=bake)
+    )
     with tempfile.TemporaryDirectory() as folder:
         error = _verify(content, Path(folder), modules, names)
     written = tuple(_place(out, name) for name in content)
@@ -78,17 +94,15 @@ def convert(source: Path, to: Format, out: Path, names: Names, *, bake: int = 0)
 
 def _open(source: Path, names: Names) -> Iterator[AbstractContextManager[OpenLora]]:
     """The files of ``source``: itself, or what a folder of PEFT's holds for one or several components."""
-    table = alias_table(names.sites)
-    if not source.is_dir():
-        return iter([open_lora(source, table, base=names.base, weight_of=names.weight_of)])
-    if (source / ADAPTER).is_file():
-        return iter([open_lora(source / ADAPTER, table, base=names.base, weight_of=names.weight_of)])
+    single = source / ADAPTER if source.is_dir() else source
+    if not source.is_dir() or single.is_file():
+        return iter([open_lora(single, names.table, base=names.base, weight_of=names.weight_of)])
     parts = {site.component: source / site.component / ADAPTER for site in names.sites}
     found = {component: path for component, path in parts.items() if path.is_file()}
     if not found:
         raise UsageError(f"{source} holds no {ADAPTER}", "give a LoRA file, or a folder that PEFT wrote")
     return (
-        open_lora(path, _native(component, names.sites), base=names.base, weight_of=names.weight_of)
+        open_lora(path, _native(component, [*names.sites, *names.parts]), base=names.base, weight_of=names.weight_of)
         for component, path in found.items()
     )
 
@@ -148,13 +162,10 @@ def _verify(content: Mapping[str, bytes], folder: Path, modules: Sequence[Module
         path = _place(root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    wanted = {module.site: module for module in modules}
     with ExitStack() as stack:
         opened = [stack.enter_context(each) for each in _open(root, names)]
-        found = {site: Module(site, *_of(file, site)) for file in opened for site in file.resolved.modules}
-    if found.keys() != wanted.keys():
-        raise DamagedFileError("the conversion lost modules; nothing was written", "report it with the file's name")
-    error = max((difference(wanted[site], module) for site, module in found.items()), default=0.0)
+        found = [Module(site, *_of(file, site)) for file in opened for site in file.resolved.modules]
+    error = largest_difference(modules, found)
     if not error <= TOLERANCE:
         raise DamagedFileError(
             f"the conversion would change the LoRA by {error:.1e}; nothing was written",

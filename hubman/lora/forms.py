@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,19 +47,21 @@ class Converted:
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def kohya(modules: Iterable[Module], sites: Iterable[Site]) -> Converted:
-    """Kohya's names: LDM blocks and two text encoders for SDXL, diffusers' paths else; an alpha for each module."""
-    sites = list(sites)
+def kohya(modules: Iterable[Module], sites: Sequence[Site], originals: Mapping[str, str]) -> Converted:
+    """Kohya's names and an alpha for each module.
+
+    SDXL has LDM blocks and two text encoders, transformers have the names of their ``originals``; diffusers' paths
+    else. Raises ``HubError`` for a module without a name there.
+    """
     layout = UNetLayout.of(site.path for site in sites if site.component == "unet")
-    double = any(site.component == "text_encoder_2" for site in sites)
+    # SD 1.x and 2.x alone have one text encoder and call it by no number.
+    numbered = any(site.component in ("text_encoder_2", "transformer") for site in sites)
     made = Converted()
     for module in modules:
-        name = _kohya_name(module.site, layout, double=double)
+        name = _kohya_name(module.site, layout, originals, numbered=numbered)
         for part, tensor in module.parts.items():
             if part == "ia3_l":
                 raise HubError(f"{name} is PEFT's (IA)3, which kohya's format has no place for", "fuse it instead")
-            if part == "dora_scale":
-                tensor = _magnitude(tensor, module.site)  # noqa: PLW2901 - PEFT keeps a vector
             if part != "alpha":
                 made.tensors[f"{name}.{_SUFFIXES.get(part, part)}"] = tensor
         alpha = module.parts.get("alpha")
@@ -74,10 +76,10 @@ def diffusers(modules: Iterable[Module]) -> Converted:
     """Diffusers' names, alpha / rank folded into the up matrix: readers that know no alphas get the scale right."""
     made = Converted()
     for module in modules:
-        down, up, scale = _pair(module)
+        down, up, scale = pair_of(module)
         name = f"{module.site.component}.{_with_level(module.site)}"
         made.tensors[f"{name}.lora_A.weight"] = down
-        made.tensors[f"{name}.lora_B.weight"] = _scaled(up, scale)
+        made.tensors[f"{name}.lora_B.weight"] = scaled(up, scale)
         if "dora_scale" in module.parts:
             made.tensors[f"{name}.lora_magnitude_vector"] = _vector(module)
     return made
@@ -89,7 +91,7 @@ def peft(modules: Iterable[Module]) -> Converted:
     ranks: dict[str, dict[str, tuple[int, float]]] = {}
     for module in modules:
         site = module.site
-        down, up, scale = _pair(module)
+        down, up, scale = pair_of(module)
         name = f"{site.component}/base_model.model.{site.path}"
         made.tensors[f"{name}.lora_A.weight"], made.tensors[f"{name}.lora_B.weight"] = down, up
         if "dora_scale" in module.parts:
@@ -111,13 +113,17 @@ def rank_of(parts: Parts) -> int:
     return 0
 
 
-def _kohya_name(site: Site, layout: UNetLayout, *, double: bool) -> str:
+def _kohya_name(site: Site, layout: UNetLayout, originals: Mapping[str, str], *, numbered: bool) -> str:
+    if site.component in TEXT_ENCODERS:
+        number = TEXT_ENCODERS.index(site.component) + 1
+        return (f"lora_te{number}_" if numbered else "lora_te_") + flat(_with_level(site))
     if site.component == "unet":
-        path = (ldm_path(site.path, layout) if double else None) or site.path
-        return f"lora_unet_{flat(path)}"
-    number = TEXT_ENCODERS.index(site.component) + 1
-    prefix = f"lora_te{number}_" if double else "lora_te_"
-    return prefix + flat(_with_level(site))
+        path: str | None = (ldm_path(site.path, layout) if numbered else None) or site.path
+    else:
+        path = originals.get(site.path)
+    if path is None:
+        raise HubError(f"{site.path} has no name in kohya's format", "leave it out of the file")
+    return f"lora_unet_{flat(path)}"
 
 
 def _with_level(site: Site) -> str:
@@ -127,7 +133,7 @@ def _with_level(site: Site) -> str:
     return _LEVEL + site.path
 
 
-def _pair(module: Module) -> tuple[Tensor, Tensor, float]:
+def pair_of(module: Module) -> tuple[Tensor, Tensor, float]:
     """(down, up, scale) of a module; other low-rank kinds are multiplied out, exactly.
 
     Raises ``HubError`` for kinds that no two factors make.
@@ -152,17 +158,11 @@ def _shaped(down: Tensor, up: Tensor, site: Site) -> tuple[Tensor, Tensor]:
     return down.reshape(-1, *site.shape[1:]), up.reshape(site.shape[0], -1, *ones)
 
 
-def _scaled(up: Tensor, scale: float) -> Tensor:
+def scaled(up: Tensor, scale: float) -> Tensor:
     """``up`` times ``scale``, in fp32 where its own type has no room for the digits."""
     scaled = up.float() * scale
     short = scaled.to(up.dtype)
     return short if torch.equal(short.float(), scaled) else scaled
-
-
-def _magnitude(tensor: Tensor, site: Site) -> Tensor:
-    """A vector is along the output axis."""
-    ones = [1] * (len(site.shape) - 1)
-    return tensor.reshape(-1, *ones) if tensor.dim() == 1 else tensor
 
 
 def _vector(module: Module) -> Tensor:
@@ -172,7 +172,7 @@ def _vector(module: Module) -> Tensor:
             f"{module.site.path} is a DoRA along the input axis, which diffusers and PEFT do not have",
             "--bake RANK --base BASE makes it a plain LoRA, nearly",
         )
-    return magnitude.reshape(-1)
+    return magnitude.reshape(1, -1, 1, 1) if module.site.is_conv else magnitude.reshape(-1)
 
 
 def _config(modules: Mapping[str, tuple[int, float]], *, use_dora: bool, text: bool) -> dict[str, Any]:

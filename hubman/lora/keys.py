@@ -175,9 +175,9 @@ _PARTS: Mapping[str, str] = {
     ".lora_B.weight": "up",
     ".lora_A.default.weight": "down",
     ".lora_B.default.weight": "up",
-    ".lora_magnitude_vector.default.weight": "dora_scale",
-    ".lora_magnitude_vector.weight": "dora_scale",
-    ".lora_magnitude_vector": "dora_scale",
+    ".lora_magnitude_vector.default.weight": "dora_vector",
+    ".lora_magnitude_vector.weight": "dora_vector",
+    ".lora_magnitude_vector": "dora_vector",
     ".down.weight": "down",
     ".up.weight": "up",
     ".a1.weight": "glora_a1",
@@ -200,7 +200,7 @@ _SUFFIXES = sorted(_PARTS, key=len, reverse=True)
 def split_name(name: str) -> tuple[str, str] | None:
     """Split a tensor name into (module name, part), as ``("lora_unet_…_to_q", "down")``; None if no suffix is known.
 
-    Parts: ``down up mid alpha dora_scale hada_* lokr_* diff diff_b w_norm b_norm oft_blocks rescale glora_* ia3_*``.
+    Parts: ``down up mid alpha dora_scale dora_vector hada_* lokr_* diff diff_b w_norm b_norm oft_blocks rescale glora_* ia3_*``.
     """
     for suffix in _SUFFIXES:
         if name.endswith(suffix):

@@ -44,7 +44,8 @@ def fits(site: Site, shapes: Shapes) -> bool:
     """Whether tensors of these shapes make a change of the weight (or bias) at ``site``."""
     biases = [shape for part, shape in shapes.items() if part in _BIASES]
     magnitude = math.prod(shapes.get("dora_scale", site.shape[:1]))
-    if any(shape != site.shape[:1] for shape in biases) or magnitude not in site.shape[:2]:
+    vector = math.prod(shapes.get("dora_vector", site.shape[:1]))
+    if any(shape != site.shape[:1] for shape in biases) or magnitude not in site.shape[:2] or vector != site.shape[0]:
         return False
     kind = kind_of(shapes)
     if site.is_norm:

@@ -53,10 +53,19 @@ class OpenLora:
     _weight_of: WeightOf | None
 
     def parts(self, site: Site) -> dict[str, torch.Tensor]:
-        """The tensors of one module, as stored. Raises ``DamagedFileError`` for values that are not finite."""
+        """The tensors of one module, as stored; PEFT's forms as LyCORIS has them.
+
+        Raises ``DamagedFileError`` for values that are not finite.
+        """
         module = self.resolved.modules[site]
         parts = {part: self._tensors.get_tensor(name) for part, name in module.parts.items()}
         _refuse_broken(parts, self.file, module.name)
+        if "dora_vector" in parts:
+            # Always along the outputs, though a convolution's is [1, out, 1, 1].
+            ones = [1] * (len(site.shape) - 1)
+            parts["dora_scale"] = parts.pop("dora_vector").reshape(-1, *ones)
+        if {"lokr_w1", "lokr_w2"} <= parts.keys():
+            parts["lokr_w1"] = parts["lokr_w1"] * self._header.full_scale(site)
         return parts
 
     def alpha(self, site: Site, parts: Mapping[str, torch.Tensor]) -> float | None:

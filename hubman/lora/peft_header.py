@@ -44,6 +44,14 @@ class PeftHeader:
             return None
         return alpha * math.sqrt(rank) if self._get(site, "use_rslora") else float(alpha)
 
+    def full_scale(self, site: Site) -> float:
+        """What PEFT scales a LoKr of two full factors by, whose alpha means nothing elsewhere."""
+        rank = self._pattern(site, "rank_pattern", self._get(site, "r"))
+        alpha = self._pattern(site, "alpha_pattern", self._get(site, "alpha"))
+        if isinstance(rank, int) and isinstance(alpha, int | float) and rank:
+            return float(alpha / rank)
+        return 1.0
+
     def _get(self, site: Site, field: str) -> Any:
         return self.settings.get(field if self.shared else f"{site.component}.{field}")
 

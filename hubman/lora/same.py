@@ -1,13 +1,44 @@
-"""How far two forms of one module are apart."""
+"""How far two forms of a LoRA are apart."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from hubman.lora.change import change_of
+from hubman.lora.change import Change, change_of
 from hubman.lora.forms import Module
+from hubman.lora.keys import Site
 from hubman.lora.kinds import kind_of, needs_weight
+from hubman.lora.split import joined
+
+
+def largest_difference(given: Sequence[Module], found: Sequence[Module]) -> float:
+    """The largest :func:`difference` of a layer; layers that one form has fused and the other not count as a whole."""
+    ours, theirs = _by_layer(given), _by_layer(found)
+    if ours.keys() != theirs.keys():
+        return float("inf")
+    return max((_layer_difference(ours[site], theirs[site]) for site in ours), default=0.0)
+
+
+def _by_layer(modules: Sequence[Module]) -> dict[Site, list[Module]]:
+    layers: dict[Site, list[Module]] = {}
+    for module in modules:
+        layers.setdefault(module.site.of or module.site, []).append(module)
+    return layers
+
+
+def _layer_difference(given: Sequence[Module], found: Sequence[Module]) -> float:
+    if [module.site for module in given] == [module.site for module in found]:
+        return max(difference(one, other) for one, other in zip(given, found, strict=True))
+    ours, theirs = (
+        joined({module.site: change_of(module.parts, module.site, alpha=module.alpha) for module in modules})
+        for modules in (given, found)
+    )
+    return max(
+        _relative(one, other) for site in ours for one, other in zip(_of(ours[site]), _of(theirs[site]), strict=True)
+    )
 
 
 def difference(one: Module, other: Module) -> float:
@@ -28,7 +59,10 @@ def difference(one: Module, other: Module) -> float:
 
 def _tensors(module: Module) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     parts = {part: tensor for part, tensor in module.parts.items() if part != "dora_scale"}
-    change = change_of(parts, module.site, alpha=module.alpha)
+    return _of(change_of(parts, module.site, alpha=module.alpha))
+
+
+def _of(change: Change) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     return change.factors.delta() if change.factors else None, change.norm, change.bias
 
 

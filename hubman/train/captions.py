@@ -6,7 +6,10 @@ typed captions: a caption is a draft while it still is the text that was drafted
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -16,11 +19,13 @@ import msgspec
 from hubman.train import caption_log
 from hubman.train.caption_log import Author, Change, Done
 from hubman.train.caption_text import tidy
-from hubman.train.checks import split_tags
 from hubman.train.dataset import caption_path, image_files, training_files
 from hubman.train.files import write_atomically
-from hubman.train.tags import has_trigger
+from hubman.train.tags import has_trigger, split_tags
 from registry.errors import HubError
+
+_LEFT = re.compile(r"\..+\.(txt|caption)\.[0-9a-f]{32}\.tmp")
+_YOUNG = 60.0
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -98,6 +103,15 @@ def finish(folder: Path) -> None:
     caption_log.append(folder, [Done(pending[-1].group, pending[-1].undoes)])
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left beside captions; what is young may be another's that is just being written."""
+    for parent in {image.parent for image in image_files(folder)}:
+        for left in parent.glob(".*.tmp"):
+            with suppress(OSError):
+                if _LEFT.fullmatch(left.name) and time.time() - left.stat().st_mtime > _YOUNG:
+                    left.unlink()
+
+
 def named(folder: Path) -> dict[str, Path]:
     """The images of a set by their names below ``folder``, with slashes."""
     return {image.relative_to(folder).as_posix(): image for image in image_files(folder)}
@@ -137,6 +151,7 @@ def draft_all(folder: Path, describe: Callable[[Path], str | None], redraft: boo
     Each draft is written as soon as it is made, so what ``describe`` raises loses none of those before it; all are one
     edit. What a person typed while the drafts were made stays. Nothing is written for None and for empty drafts.
     """
+    sweep(folder)
     edit, written = uuid4().hex, list[str]()
     for image in to_draft(folder, redraft):
         before, _ = read(image)

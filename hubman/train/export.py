@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class Written:
     """As many as the generation engine found a place for in the base."""
     delta_norm: float
     """Frobenius norm of the weights' change as the file has it; 0: the LoRA does nothing."""
+    norms: Mapping[str, float] = field(default_factory=dict)
+    """The same of each component."""
     idle: tuple[str, ...] = ()
     """Modules that change nothing."""
     kept: float = 1.0
@@ -61,7 +64,7 @@ def write_lora(path: Path, network: Network, origin: Origin) -> Written:
     write_atomically(path, content)
     check = check_file(path, network, settings.dtype, compare=not rank)
     digest = hashlib.sha256(content).hexdigest()
-    return Written(path, digest, len(content), check.modules, check.delta_norm, check.idle, kept)
+    return Written(path, digest, len(content), check.modules, check.delta_norm, check.norms, check.idle, kept)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from hubman.lora.keys import Site, alias_table
+from hubman.train.architectures.fused import parts_of
 from hubman.train.network import Network, Target
 
 _ADAPTER_PARTS = (".base_layer", ".lora_A", ".lora_B")
@@ -28,6 +29,10 @@ def names(network: Network) -> dict[str, Site]:
         for path, module in root.named_modules():
             if isinstance(module, nn.Linear | nn.Conv2d) and not any(part in path for part in _ADAPTER_PARTS):
                 sites[Site(component, path, tuple(module.weight.shape))] = None
+        wholes = {site.path: site for site in sites if site.component == component}
+        for path, whole, start, stop in parts_of(root):
+            of = wholes[whole]
+            sites[Site(component, path, (stop - start, *of.shape[1:]), of=of, first_row=start)] = None
     # Names that only the original code of a transformer has are not in its module paths.
     originals = {key: site for key, site in own.items() if site.component == "transformer"}
     return {**originals, **alias_table(sites)}

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from hubman.lora.change import change_of
-from hubman.lora.factors import scale_of
+from hubman.lora.factors import Factors, scale_of
 from hubman.lora.keys import Site
 from hubman.lora.load import OpenLora, open_lora
+from hubman.lora.split import joined
 from hubman.train.network import MAGNITUDE, STARTS_AT_ZERO, Adapter, Network
 from hubman.train.network_sites import names, places
 from registry.errors import UsageError
@@ -28,15 +29,19 @@ def start_from(network: Network, file: Path) -> None:
     where = places(network)
     adapters = {site: network.layers[key] for key, site in where.items()}
     with open_lora(file, names(network), base="the base") as opened:
-        strange = [module.name for site, module in opened.resolved.modules.items() if site not in adapters]
+        strange = [module.name for site, module in opened.resolved.modules.items() if (site.of or site) not in adapters]
         lost = len(strange) + opened.resolved.coverage.total - opened.resolved.coverage.matched
         if lost:
             raise UsageError(
                 f"{file.name} also changes {lost} modules that are not trained here",
                 "train them too: optimizer.text_lr above 0 for text encoders, network.conv_rank for convolutions",
             )
-        for site in opened.resolved.modules:
+        whole = [site for site in opened.resolved.modules if site.of is None]
+        for site in whole:
             _take(adapters[site], opened, site)
+        split = {site: opened.change(site) for site in opened.resolved.modules if site.of}
+        for site, change in joined(split).items():
+            _put(adapters[site], change.factors, file.name)
 
 
 @torch.no_grad()
@@ -46,12 +51,13 @@ def _take(adapter: Adapter, opened: OpenLora, site: Site) -> None:
     alpha = opened.alpha(site, parts)
     if alpha is None and "alpha" in parts:
         alpha = float(parts["alpha"])
-    if not _same_form(adapter, parts, alpha):
+    if _same_form(adapter, parts, alpha):
+        if adapter.form.dora != "none":
+            adapter.measure_magnitude()
+    else:
         _as_lora(adapter, parts, alpha, opened.file.name, site)
     if magnitude is not None:
         _set_magnitude(adapter, magnitude, opened.file.name)
-    elif adapter.form.dora != "none":
-        adapter.measure_magnitude()
 
 
 def _same_form(adapter: Adapter, parts: dict[str, Tensor], alpha: float | None) -> bool:
@@ -72,11 +78,16 @@ def _same_form(adapter: Adapter, parts: dict[str, Tensor], alpha: float | None) 
 
 
 def _as_lora(adapter: Adapter, parts: dict[str, Tensor], alpha: float | None, file: str, site: Site) -> None:
-    key, form = adapter.target.key, adapter.form
     try:
         factors = change_of(parts, site, alpha=alpha).factors
     except ValueError:
         factors = None
+    _put(adapter, factors, file)
+
+
+@torch.no_grad()
+def _put(adapter: Adapter, factors: Factors | None, file: str) -> None:
+    key, form = adapter.target.key, adapter.form
     if form.kind != "lora" or factors is None:
         raise UsageError(f"{file} holds another kind of adapter at {key}", "set network.type to what the file is")
     if factors.rank > form.rank:
@@ -86,6 +97,8 @@ def _as_lora(adapter: Adapter, parts: dict[str, Tensor], alpha: float | None, fi
     down[: factors.rank].copy_(factors.down)
     up.zero_()
     up.flatten(1)[:, : factors.rank].copy_(factors.up / adapter.scale)
+    if form.dora != "none":
+        adapter.measure_magnitude()
 
 
 def _set_magnitude(adapter: Adapter, magnitude: Tensor, file: str) -> None:

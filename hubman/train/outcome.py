@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report
 from hubman.train.best import Proposal, best_epoch
 from hubman.train.export import file_hashes, write_lora
+from hubman.train.files import write_atomically
 from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
 from hubman.train.reporting import Reporting
@@ -94,8 +96,9 @@ class Outcome:
             )
             picture = architecture.draw(request)
             path = self._folder.sample(epoch, i)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(path)
+            content = io.BytesIO()
+            picture.save(content, "PNG")
+            write_atomically(path, content.getvalue())
             data = {"image": str(path), "epoch": epoch, "prompt": prompt}
             self._report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
         if self._prompts:
@@ -114,11 +117,13 @@ class Outcome:
     def _origin(self, step: int, epoch: int) -> Origin:
         training, base = self._training, Path(self._recipe.base)
         sample = self._folder.sample(epoch, 0)
+        # Readers count images: one that is mirrored, or trained at several sizes, is one.
+        images = list({item.name: item for item in reversed(training.items)}.values())[::-1]
         return Origin(
             recipe=self._recipe,
             identity=training.architecture.identity,
-            captions=training.objective.plain_captions(training.items),
-            sizes=[item.size for item in training.items],
+            captions=training.objective.plain_captions(images),
+            sizes=[item.size for item in images],
             dataset_fingerprint=training.dataset.fingerprint,
             batches_per_pass=training.learner.plan.batches_per_pass,
             step=step,

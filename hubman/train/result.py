@@ -65,6 +65,8 @@ class TrainResult(msgspec.Struct, frozen=True, kw_only=True):
     """What it took, as far as it was measured."""
     versions: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
+    delta_norms: dict[str, float] = {}
+    """``delta_norm`` of each component: ``unet``, ``text_encoder``, …"""
 
 
 def to_dict(result: TrainResult) -> dict[str, Any]:

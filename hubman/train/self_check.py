@@ -26,6 +26,8 @@ class Check:
     modules: int
     delta_norm: float
     """Frobenius norm of the whole change."""
+    norms: dict[str, float]
+    """The same of each component: ``unet``, ``transformer``, ``text_encoder``, …"""
     idle: tuple[str, ...]
     """Keys of modules that change nothing."""
 
@@ -48,7 +50,11 @@ def check_file(path: Path, network: Network, dtype: FileDtype, *, compare: bool 
             sizes[key] = change.size()
             if key in chosen and change.factors:
                 _compare(change.factors.delta(), network.layers[key], dtype, f"{path.name}: {key}")
-    return Check(len(sizes), math.hypot(*sizes.values()), tuple(key for key, size in sizes.items() if not size))
+    parts: dict[str, list[float]] = {}
+    for key, size in sizes.items():
+        parts.setdefault(where[key].component, []).append(size)
+    norms = {component: math.hypot(*own) for component, own in parts.items()}
+    return Check(len(sizes), math.hypot(*norms.values()), norms, tuple(key for key, size in sizes.items() if not size))
 
 
 def _compare(delta: Tensor, adapter: Adapter, dtype: FileDtype, what: str) -> None:

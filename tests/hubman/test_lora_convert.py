@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from hubman.lora.load import load_lora
 from hubman.lora.trees import sites_of_architecture
 from registry.errors import HubError, UsageError
 from tests.support import adapter_formulas as formulas
+from tests.support.tiny_bases import make_tiny_flux, make_tiny_sd3
 from tests.support.tiny_pipeline import make_tiny_pipeline
 
 LINEAR = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -131,10 +133,13 @@ def test_diffusers_itself_loads_what_was_converted(base: Base, names: Names, fol
         torch.testing.assert_close(layer.get_delta_weight(adapter).detach(), wanted, atol=1e-6, rtol=1e-5)
 
 
-def test_peft_itself_loads_what_was_converted(base: Base, names: Names, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["LoRA", "DoRA output"])
+def test_peft_itself_loads_what_was_converted(
+    base: Base, names: Names, folder: Path, tmp_path: Path, kind: str
+) -> None:
     from peft import PeftModel
 
-    source = make(base, tmp_path / "a.safetensors", "LoRA")
+    source = make(base, tmp_path / "a.safetensors", kind)
     tensors = load_file(source)
     # Alphas and ranks that differ between modules, in the UNet alone.
     tensors[f"{kohya_key(LINEAR)}.alpha"] = torch.tensor(0.75)
@@ -148,7 +153,30 @@ def test_peft_itself_loads_what_was_converted(base: Base, names: Names, folder: 
     model: Any = PeftModel.from_pretrained(unet, str(tmp_path / "peft"))
     for path, wanted in deltas(tmp_path / "unet.safetensors", base).items():
         layer = model.base_model.model.get_submodule(path)
-        torch.testing.assert_close(layer.get_delta_weight("default").detach(), wanted, atol=1e-6, rtol=1e-5)
+        before = layer.get_base_layer().weight.detach().clone()
+        layer.merge()
+        torch.testing.assert_close(layer.get_base_layer().weight.detach() - before, wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["LoHa", "LoKr", "LoKr full"])
+def test_what_peft_itself_writes_is_read_as_peft_computes_it(
+    base: Base, names: Names, folder: Path, tmp_path: Path, kind: str
+) -> None:
+    from peft import LoHaConfig, LoKrConfig, get_peft_model
+
+    sizes = {"target_modules": [LINEAR, POINT, WIDE], "r": 99 if kind == "LoKr full" else 3, "alpha": 12}
+    config = LoHaConfig(**sizes) if kind == "LoHa" else LoKrConfig(**sizes)
+    unet = UNet2DConditionModel.from_pretrained(str(folder / "unet"))
+    model: Any = get_peft_model(unet, config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.normal_(0, 0.2)
+    model.save_pretrained(str(tmp_path / "peft"))
+    convert(tmp_path / "peft", "kohya", tmp_path / "b.safetensors", names)
+    for path, delta in deltas(tmp_path / "b.safetensors", base).items():
+        wanted = model.base_model.model.get_submodule(path).get_delta_weight("default").detach()
+        torch.testing.assert_close(delta, wanted, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["full", "Diag-OFT", "GLoRA", "IA3 input", "DoRA input"])
@@ -242,6 +270,39 @@ def test_sdxl_is_written_in_ldm_names(tmp_path: Path) -> None:
         entries = file.metadata()
     assert entries["ss_base_model_version"] == "sdxl_base_v1-0"
     assert "lora_adapter_metadata" not in entries
+
+
+@pytest.mark.parametrize(("name", "make_base"), [("flux", make_tiny_flux), ("sd3", make_tiny_sd3)])
+def test_fused_layers_of_transformers_are_split_for_diffusers_and_joined_for_kohya(
+    tmp_path: Path, name: str, make_base: Callable[[Path], Path]
+) -> None:
+    folder = make_base(tmp_path / "base")
+    base = load_base(folder, device=torch.device("cpu"), dtype=torch.float32)
+    tensors: dict[str, Tensor] = {}
+    for site in base.modules:
+        original = base.model.original_names.get(site.path)
+        if site.component == "transformer" and original and not site.path.endswith("modulation"):
+            key = f"lora_unet_{original.replace('.', '_')}"
+            tensors[f"{key}.lora_down.weight"] = torch.randn(2, site.shape[1])
+            tensors[f"{key}.lora_up.weight"] = torch.randn(site.shape[0], 2)
+            tensors[f"{key}.alpha"] = torch.tensor(1.0)
+    save_file(tensors, tmp_path / "a.safetensors")
+    there = ["convert", str(tmp_path / "a.safetensors"), "--to", "diffusers", "--base", str(folder)]
+    back = ["convert", str(tmp_path / "a.diffusers.safetensors"), "--to", "kohya", "--base", str(folder)]
+    assert run(there) == 0
+    assert run(back) == 0
+    plain = type(base.model.denoiser).from_pretrained(str(folder / "transformer"))
+    written = load_file(tmp_path / "a.diffusers.safetensors")
+    for module in {key.removeprefix("transformer.").partition(".lora_")[0] for key in written}:
+        assert isinstance(plain.get_submodule(module), torch.nn.Linear)
+    again = tmp_path / "a.diffusers.kohya.safetensors"
+    assert load_file(again).keys() == tensors.keys()
+    # The parts share their down matrix, so joining them makes the rank no larger.
+    assert {tuple(tensor.shape) for tensor in load_file(again).values()} == {tuple(t.shape) for t in tensors.values()}
+    assert_same(deltas(tmp_path / "a.safetensors", base), deltas(again, base))
+    assert_same(deltas(tmp_path / "a.safetensors", base), deltas(tmp_path / "a.diffusers.safetensors", base))
+    with safe_open(again, framework="pt") as file:
+        assert file.metadata()["ss_base_model_version"] == base.model.identity.base_model_version
 
 
 def test_an_unknown_base_is_said_so() -> None:

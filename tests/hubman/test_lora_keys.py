@@ -132,7 +132,7 @@ def test_ldm_names_of_sd15_cover_down_and_upsamplers(sd15: dict[str, Site]) -> N
         ("a.lora.up.weight", "a", "up"),
         ("a.lora_linear_layer.down.weight", "a", "down"),
         ("a.processor.to_q_lora.down.weight", "a.processor.to_q_lora", "down"),
-        ("a.lora_magnitude_vector", "a", "dora_scale"),
+        ("a.lora_magnitude_vector", "a", "dora_vector"),
         ("a.lokr_w2_a", "a", "lokr_w2_a"),
         ("a.alpha", "a", "alpha"),
     ],

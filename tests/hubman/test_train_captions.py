@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from hubman.tinybase.drawing import COLOURS, SHAPES, SIZES, Scene, combinations
+from hubman.train import captions
 from hubman.train.captions import compose, draft_all, drafts, history, write_caption
 from hubman.train.dataset import read_caption
 from hubman.train.terms import read_terms
@@ -52,6 +53,11 @@ def test_every_change_keeps_its_original(folder: Path) -> None:
     with (folder / ".hubman-captions.jsonl").open("ab") as log:
         log.write(b'{"at": "cut o')
     assert len(history(folder)) == 1
+
+
+def test_a_caption_cannot_steer_the_terminal(folder: Path) -> None:
+    (folder / "0.txt").write_bytes(b"a\x1b[31m cat\x07\r\nsecond\tline\n")
+    assert captions.read(folder / "0.png") == ("a[31m cat\nsecond line", "")
 
 
 def test_drafts_made_before_an_interruption_stay(folder: Path) -> None:

@@ -121,6 +121,8 @@ def test_the_engine_draws_what_was_trained(folder: Path, base: Base, tmp_path: P
         torch.testing.assert_close(factors.delta(), deltas[site.path], atol=1e-6, rtol=1e-4)
     assert written.delta_norm == pytest.approx(trained.network.delta_norm(), rel=1e-4)
     assert written.idle == written.warnings == ()
+    assert written.norms.keys() == {"unet", "text_encoder"}
+    assert sum(norm**2 for norm in written.norms.values()) == pytest.approx(written.delta_norm**2)
 
 
 def test_scales_are_in_the_alphas(folder: Path, tmp_path: Path) -> None:

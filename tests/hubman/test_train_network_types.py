@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hubman.train.architectures.fused import fuse
 from hubman.train.network import Network, Target
 from hubman.train.network_layers import Form
 from hubman.train.network_plan import form_of
@@ -378,3 +379,19 @@ def test_a_file_with_modules_that_would_be_lost_is_refused(model: _Mid, tmp_path
     fewer = Network(targets(_Mid())[:2], lambda _target: PLAIN, seed=0)
     with pytest.raises(UsageError, match="also changes 1 modules that are not trained here"):
         start_from(fewer, file)
+
+
+def test_a_file_that_splits_a_fused_layer_starts_the_whole(tmp_path: Path) -> None:
+    root = nn.Module()
+    root.attn = nn.ModuleDict({name: nn.Linear(8, 4) for name in ("to_q", "to_k", "to_v")})
+    fuse(root.attn, "qkv", ("to_q", "to_k", "to_v"))
+    network = Network([Target("lora_unet_qkv", root, "attn.qkv")], lambda _target: PLAIN, seed=0)
+    q, v = (torch.randn(4, 2), torch.randn(2, 8)), (torch.randn(4, 2), torch.randn(2, 8))
+    tensors = {}
+    for name, (up, down) in (("to_q", q), ("to_v", v)):
+        tensors[f"transformer.attn.{name}.lora_A.weight"] = down
+        tensors[f"transformer.attn.{name}.lora_B.weight"] = up
+    save_file(tensors, tmp_path / "split.safetensors")
+    start_from(network, tmp_path / "split.safetensors")
+    wanted = torch.cat([q[0] @ q[1], torch.zeros(4, 8), v[0] @ v[1]])
+    torch.testing.assert_close(network.layers["lora_unet_qkv"].delta(), wanted, atol=1e-5, rtol=1e-5)

@@ -51,7 +51,9 @@ class SmallUnet:
 
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
         modules = (path for path, module in self.denoiser.named_modules() if isinstance(module, nn.Linear))
-        return [Target(f"lora_unet_{path.replace('.', '_')}", self.denoiser, path) for path in modules if "attn" in path]
+        return [
+            Target(f"lora_unet_{path.replace('.', '_')}", self.denoiser, path) for path in modules if "attn" in path
+        ]
 
     def encode_image(self, picture: Image.Image) -> Latent:
         """The picture itself, an eighth as large, its brightness as the fourth channel."""

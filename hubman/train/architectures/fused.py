@@ -68,6 +68,14 @@ def parts_of(root: nn.Module) -> Iterator[tuple[str, str, int, int]]:
             yield path, f"{owner}.{module.shared.name}", *module.spans[0]
 
 
+def reordered(root: nn.Module) -> Iterator[str]:
+    """Paths in ``root`` of layers whose rows are in another order than diffusers has them."""
+    paths = {id(module): path for path, module in root.named_modules()}
+    for module in root.modules():
+        if isinstance(module, Rows) and len(module.spans) > 1:
+            yield f"{paths[id(module.shared.owner)]}.{module.shared.name}"
+
+
 def swap_halves(owner: nn.Module, name: str, place: str) -> None:
     """Let ``owner.name`` hold the Linear at ``place`` with the halves of its rows the other way round."""
     layer = owner.get_submodule(place)
