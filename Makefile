@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint bench bench-query bench-library bench-civitai bench-publish clean
+.PHONY: demo test lint bench bench-query bench-library bench-civitai bench-publish bench-train clean
 
 demo: $(STAMP)
 	$(BIN)/hubman demo
@@ -33,6 +33,10 @@ bench-civitai: $(STAMP)
 
 bench-publish: $(STAMP)
 	$(BIN)/python benchmarks/parts.py publish
+
+bench-train: $(STAMP)
+	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/train_kills.py
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -191,5 +191,27 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     samples: list[str] = []
     """SHA-256 of sample pictures in the blob store, in order of epochs."""
     checkpoints: list[str] = []
+    epochs: list[RunEpoch] = []
+    """What the run left after each of its epochs; empty in records of earlier versions."""
+    best: int | None = None
+    """The epoch that is proposed, and why."""
+    reason: str = ""
+    images: int = 0
+    base: str = ""
+    versions: dict[str, str] = {}
+    """Of what computed it, by name."""
+    memory_peak: int = 0
+    """Bytes, as far as they were measured."""
     started_at: str = ""
     finished_at: str | None = None
+
+
+class RunEpoch(msgspec.Struct, frozen=True, kw_only=True):
+    """An epoch of a training: its file as a version of the run's model, its validation and its samples."""
+
+    epoch: int
+    step: int
+    version_id: str
+    validation: float | None = None
+    samples: list[str] = []
+    """SHA-256 of pictures in the blob store, in the order of the prompts."""

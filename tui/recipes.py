@@ -14,7 +14,6 @@ from registry.errors import HubError
 
 if TYPE_CHECKING:
     from hubman.jobs.records import Job
-    from hubman.train.checks.rules import Rules
     from hubman.train.clashes import Clash
     from registry.database import Registry
 
@@ -182,22 +181,6 @@ def clashes(recipe: Recipe) -> tuple[Clash, ...]:
     from hubman.train.clashes import clashes as found
 
     return found(recipe)
-
-
-def rules_of(recipe: Recipe) -> Rules:
-    """What a recipe measures its images against."""
-    from hubman.train.buckets import BucketRules
-    from hubman.train.checks.rules import Rules
-
-    images = recipe.images
-    buckets = tuple(
-        BucketRules(side, images.bucket_low, images.bucket_high, images.bucket_step, images.no_upscale)
-        for side in images.resolutions
-    )
-    return Rules(
-        resolution=recipe.resolution, trigger=recipe.trigger, max_tokens=recipe.captions.max_tokens,
-        batch=recipe.length.batch, resolutions=buckets, masks=images.masks,
-    )  # fmt: skip
 
 
 def start(registry: Registry, draft: Draft, *, force: bool) -> Job:

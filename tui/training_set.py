@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubman.train import measured as measurements
-from hubman.train.checks import check
+from hubman.train.checks import Rules, check
 from hubman.train.dataset import Dataset, read_dataset
+from hubman.train.measured import cache_file
+from hubman.train.recipe_data import check_data, read_data, rules_for
 from registry.errors import HubError
 from tui import recipes
 from tui.data_set import Sheet, measured
@@ -28,7 +29,11 @@ def read(
     """
     from hubman.train import recent
 
-    dataset = read_dataset(folder, measurements.cache_file(folder), report)
+    known = recipe or (before.recipe if before else None)
+    if known is not None and Path(known.dataset) == folder:
+        dataset = read_data(known, registry.home, report)
+    else:
+        dataset = read_dataset(folder, cache_file(registry.home, folder), report)
     recent.remember(registry.home, dataset=folder)
     images, problem = len(dataset.usable), ""
     draft: Draft | None
@@ -41,12 +46,11 @@ def read(
             draft = recipes.draft(folder, images, base=base, kind=kind)
     except HubError as error:
         draft, problem = None, str(error)
-    return checked(dataset, draft.recipe if draft else None), draft, problem
+    return checked(registry.home, dataset, draft.recipe if draft else None), draft, problem
 
 
-def checked(dataset: Dataset, recipe: Recipe | None) -> Sheet:
-    """The findings of a data set, measured against a recipe if there is one."""
-    from hubman.train.checks.rules import Rules
-
-    rules = recipes.rules_of(recipe) if recipe else Rules()
-    return measured(dataset, check(dataset, rules), rules)
+def checked(home: Path, dataset: Dataset, recipe: Recipe | None) -> Sheet:
+    """The findings of a data set, measured against a recipe if there is one; ``home`` is hubman's folder."""
+    if recipe is None:
+        return measured(dataset, check(dataset, Rules()), Rules())
+    return measured(dataset, check_data(recipe, dataset, home), rules_for(recipe))

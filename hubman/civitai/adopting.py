@@ -7,16 +7,17 @@ half a second time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from hubman.civitai import blurhash, checks_pictures, form_plan, journal, links, send_files
+from hubman.civitai import alike, checks_pictures, form_plan, journal, links, send_files
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import UnavailableError
-from hubman.civitai.form import FormPicture, PublishForm, VersionPart
+from hubman.civitai.form import PublishForm
 from hubman.civitai.journal import Journal, fingerprint
-from hubman.civitai.owned import EditVersion, Post, PostImage
+from hubman.civitai.owned import EditVersion, PostImage
 from hubman.civitai.send_page import MODEL, VERSION
 from hubman.civitai.send_post import ADD, POST
 from registry.database import Registry
@@ -58,7 +59,9 @@ def look(registry: Registry, client: Civitai, form: PublishForm, version_id: str
     ]
     if post is not None:
         found.append(_made(POST, post.id, {"title": post.title}))
-        for sha256, image in _shown(part, post).items():
+        pictures = checks_pictures.usable(part)
+        paths = {picture.sha256: Path(picture.path) for picture in pictures}
+        for sha256, image in alike.shown(pictures, post, paths).items():
             found += _picture(sha256, image)
     return tuple(found)
 
@@ -89,34 +92,6 @@ def _files(there: EditVersion) -> Iterator[Known]:
         facts = {"name": file.name, "sha256": file.sha256, "metadata": raw.get("metadata") or {},
                  "visibility": raw.get("visibility") or "Public"}  # fmt: skip
         yield _made(send_files.step_names(kind)[1], file.id, facts)
-
-
-def _shown(part: VersionPart, post: Post) -> dict[str, PostImage]:
-    """The post's image of each picture, by the picture's SHA-256: those of the same name and size.
-
-    Only among several such the BlurHash decides: another program's, or an older one's, may differ.
-    """
-    left, found = list(post.images), {}
-    for picture in checks_pictures.usable(part):
-        alike = [one for one in left if (one.name, one.width, one.height) == _mark(picture)]
-        if len(alike) > 1:
-            code = _blurhash(picture)
-            alike = [one for one in alike if one.hash == code] or alike
-        if alike:
-            found[picture.sha256] = alike[0]
-            left.remove(alike[0])
-    return found
-
-
-def _mark(picture: FormPicture) -> tuple[str, int, int]:
-    return picture.name, picture.width, picture.height
-
-
-def _blurhash(picture: FormPicture) -> str:
-    from PIL import Image
-
-    with Image.open(picture.path) as image:
-        return blurhash.encode(image)
 
 
 def _picture(sha256: str, image: PostImage) -> Iterator[Known]:

@@ -128,6 +128,10 @@ class OwnedFile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return next((item.hash.lower() for item in self.hashes if item.type == "SHA256"), "")
 
     @property
+    def bytes(self) -> int:
+        return round(self.size_kb * 1024)
+
+    @property
     def is_broken(self) -> bool:
         return bool({"Danger", "Error"} & {self.virus_scan_result, self.pickle_scan_result})
 

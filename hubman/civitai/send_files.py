@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from hubman.civitai import by_hand
 from hubman.civitai.journal import fingerprint
 from hubman.civitai.planned import PlannedFile
 from hubman.civitai.steps import Steps
@@ -30,6 +31,7 @@ def send_file(steps: Steps, file: PlannedFile, version_id: int, *, may_replace: 
     same, if the site holds them in a broken form. Raises :class:`HubError` when they would have to, and may not.
     """
     _, registered = step_names(file.kind)
+    by_hand.take_file(steps, registered, file, version_id, _facts(file))
     known = steps.made(registered)
     file_id = known or _register(steps, file, version_id)
     # Also of what was registered just now: where an answer was lost, it is what was sent then.

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import msgspec
 
-from hubman.civitai import handoff, journal, losses, send_files, send_page, send_post
+from hubman.civitai import by_hand, handoff, journal, losses, send_files, send_page, send_post
 from hubman.civitai.client import Civitai
 from hubman.civitai.errors import CivitaiError, PostLimitError
 from hubman.civitai.owned import EditVersion, Post
@@ -128,6 +128,7 @@ class Sender:
 
     def _send_showcase(self, version: PlannedVersion, model_id: int, number: int, files: tuple[int, ...]) -> Sent:
         steps = self._steps[version.version_id]
+        by_hand.take_post(steps, self.registry, version, model_id, number, post=POST, add=ADD)
         keys = {
             picture.sha256: send_post.send_image(steps, self.registry, version, picture, number)
             for picture in version.pictures

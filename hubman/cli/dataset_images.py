@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from hubman import bases, config
+from hubman import bases, config, tinybase
 from hubman.cli import output
 from hubman.cli.arguments import GivenPath
-from registry.errors import UsageError
+from registry.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from hubman.progress import Report
     from hubman.train.checks import Finding, Rules
     from hubman.train.dataset import Dataset, DatasetImage
+    from hubman.train.recipe import Recipe
 
 F = TypeVar("F", bound=Callable[..., Any])
 FOLDER = GivenPath()
@@ -33,6 +34,7 @@ class Asked(msgspec.Struct, frozen=True):
     batch: int | None
     masks: str
     mask_folder: Path | None
+    clip: str | None
 
 
 def _asked_options(command: F) -> F:
@@ -46,6 +48,7 @@ def _asked_options(command: F) -> F:
                 "--masks", type=click.Choice(["none", "folder", "alpha"]), default="none", show_default=True,
                 help="Where a mask says what is learned.",
             ),
+            click.option("--clip", metavar="REF", help="Also compare the images by this CLIP; tiny is the embedded one."),
             click.option("--mask-folder", type=FOLDER, help="Masks by the images' names; by default masks in the set."),
         )
     ):  # fmt: skip
@@ -58,7 +61,7 @@ def _asked_options(command: F) -> F:
 @_asked_options
 @output.json_option
 @click.pass_context
-def dataset_check(ctx: click.Context, folder: Path, as_json: bool, **options: Any) -> None:
+def dataset_check(ctx: click.Context, /, folder: Path, as_json: bool, **options: Any) -> None:
     """Find images and captions in FOLDER that would harm a training. Exit status 1 when one stops it."""
     from hubman.train.checks import has_errors, worth_leaving
 
@@ -91,13 +94,12 @@ def dataset_check(ctx: click.Context, folder: Path, as_json: bool, **options: An
 @output.json_option
 def dataset_show(folder: Path, as_json: bool, **options: Any) -> None:
     """List the images of FOLDER with size, bucket, repeats, state and caption."""
-    from hubman.train.dataset import read_dataset
-    from hubman.train.measured import cache_file
+    from hubman.train.recipe_data import read_data, rules_for
 
-    asked = Asked(**options)
-    rules = _rules(asked)
+    recipe = _recipe(folder, Asked(**options))
     with output.progress(quiet=as_json) as report:
-        found = read_dataset(folder, cache_file(config.home(), folder), report, masks=asked.mask_folder)
+        found = read_data(recipe, config.home(), report)
+    rules = rules_for(recipe)
     rows = [_row(image, rules) for image in found.images]
     if as_json:
         output.print_json(rows)
@@ -117,6 +119,8 @@ def dataset_sheet(folder: Path, out: Path, as_json: bool, **options: Any) -> Non
 
     if out.suffix.lower() != ".png":
         raise UsageError(f"{out.name} is no PNG", "give a name that ends in .png")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{out.name} would lie among the images, and be trained", "write it outside of the folder")
     with output.progress(quiet=as_json) as report:
         found, findings, rules = _checked(folder, Asked(**options), report)
         write_sheet(out, found, findings, rules, report)
@@ -169,32 +173,46 @@ def dataset_take(folder: Path, images: tuple[str, ...], everything: bool, as_jso
 
 
 def _checked(folder: Path, asked: Asked, report: Report) -> tuple[Dataset, tuple[Finding, ...], Rules]:
-    from hubman.train.checks import check
-    from hubman.train.dataset import read_dataset
-    from hubman.train.measured import cache_file
-    from hubman.train.tokens import token_rule
+    from hubman.train.recipe_data import check_data, read_data, rules_for
 
-    rules = _rules(asked)
-    found = read_dataset(folder, cache_file(config.home(), folder), report, masks=asked.mask_folder)
-    return found, check(found, rules, token_rule(bases.find(asked.base)).count), rules
+    recipe, home = _recipe(folder, asked), config.home()
+    found = read_data(recipe, home, report)
+    if asked.clip is not None:
+        _compare(found, asked.clip, report)
+    return found, check_data(recipe, found, home), rules_for(recipe)
 
 
-def _rules(asked: Asked) -> Rules:
+def _compare(found: Dataset, clip: str, report: Report) -> None:
+    """Let CLIP compare the images; the checks read what it said."""
+    from hubman.train import local_models
+    from hubman.train.drafts import CLIP_FILES
+
+    embedded = clip in {bases.EMBEDDED, tinybase.NAME}
+    folder = tinybase.CLIP if embedded else local_models.find(clip, CLIP_FILES, "the CLIP model")
+    try:
+        from hubman.train.likeness import compare
+    except ImportError as error:
+        raise MissingExtraError("comparing images by CLIP needs torch", "pip install 'hubman[ml]'") from error
+    compare(found, folder, config.home(), report)
+
+
+def _recipe(folder: Path, asked: Asked) -> Recipe:
+    """The preset for the base, with what the options say of it."""
     from hubman.train.presets import preset
-    from hubman.train.recipe_data import rules_for
     from hubman.train.recipe_fields import changed
-    from hubman.train.tokens import token_rule
 
     base = bases.find(asked.base)
+    masks = "folder" if asked.mask_folder else asked.masks
     told = {
         "trigger": asked.trigger,
-        "images.masks": "folder" if asked.mask_folder else asked.masks,
+        "images.masks": masks,
+        "images.mask_folder": str(asked.mask_folder or ""),
+        "loss.masked": masks != "none",
         "length.batch": asked.batch,
         "images.resolutions": (asked.resolution,) if asked.resolution else None,
     }
-    recipe = preset("style", bases.family(base), 50)
-    recipe = changed(recipe, {field: value for field, value in told.items() if value})
-    return rules_for(recipe, most_tokens=token_rule(base).most)
+    recipe = preset("style", bases.family(base), 50, base=str(base), dataset=str(folder))
+    return changed(recipe, {field: value for field, value in told.items() if value})
 
 
 def _row(image: DatasetImage, rules: Rules) -> dict[str, Any]:

@@ -58,6 +58,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sandbox": ("sandbox", "run a local Civitai to rehearse against"),
     "dataset": ("dataset", "check and caption training images"),
     "train": ("training", "train a LoRA"),
+    "runs": ("runs", "the trainings that were, and in what two of them differ"),
     "generate": ("making", "draw pictures"),
     "sweep": ("making", "draw a LoRA at several strengths"),
     "combine": ("making", "draw two LoRAs at several strengths of each"),

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
+from click.core import ParameterSource
 
 from hubman import bases
 from hubman.cli import output
@@ -41,6 +43,11 @@ PATH = click.Path(path_type=Path)
     help="Change a field, such as network.rank=8; repeatable.",
 )
 @click.option("--fields", is_flag=True, help="List every field of a recipe with its range and reason, and stop.")
+@click.option("--from", "source", type=PATH, help="Repeat the training that made this LoRA: its recipe is inside.")
+@click.option(
+    "--continue", "further", is_flag=True, help="With --from: go on from its weights instead of from nothing."
+)
+@click.option("--dry-run", is_flag=True, help="Say what it would take of memory and time, and stop.")
 @click.option("--force", is_flag=True, help="Train in spite of errors in the dataset; broken images are left out.")
 @click.option("--detach", is_flag=True, help="Start the job and return at once.")
 @click.option("--resume", is_flag=True, help="Go on with the last training that failed or was cancelled.")
@@ -50,21 +57,31 @@ def train(
     data: Path | None,
     settings: tuple[str, ...],
     fields: bool,
+    source: Path | None,
+    further: bool,
+    dry_run: bool,
     force: bool,
     detach: bool,
     resume: bool,
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Train a LoRA: from RECIPE (a TOML file), or from --dataset, --base and --preset."""
+    """Train a LoRA: from RECIPE (a TOML file), from --dataset, --base and --preset, or --from a LoRA once more."""
     if fields:
         _list_fields(as_json)
         return
+    from hubman.train.start import start
+
     with open_registry() as registry:
         if resume:
             job = store.resume(registry, _last_unfinished(registry).id)
         else:
-            job = _start(registry, recipe, data, settings, force=force, **choices)
+            chosen = _recipe(registry, recipe, data, source, further=further, **choices)
+            chosen = _with_settings(chosen, settings, choices)
+            if dry_run:
+                _tell_forecast(chosen, as_json)
+                return
+            job = start(registry, chosen, force=force)
     if not as_json:
         output.say(f"job {job.id[-6:]}: {job.title}")
     if detach:
@@ -90,24 +107,50 @@ def _list_fields(as_json: bool) -> None:
         output.table([(each.path, each.takes, each.reason) for each in fields], ("field", "takes", "reason"))
 
 
-def _start(
-    registry: Registry,
-    recipe: Path | None,
-    data: Path | None,
-    settings: tuple[str, ...],
-    *,
-    force: bool,
-    **choices: Any,
-) -> Job:
+def _recipe(
+    registry: Registry, recipe: Path | None, data: Path | None, source: Path | None, *, further: bool, **choices: Any
+) -> Recipe:
+    """The recipe that the command line names, in one of three ways."""
     from hubman.train.recipe import read_recipe
-    from hubman.train.start import start
 
-    if (recipe is None) == (data is None):
+    if source is not None and recipe is None:
+        return _again(registry, source, data, further=further, **choices)
+    if further:
+        raise UsageError("--continue goes on from a LoRA", "say which one: --from FILE.safetensors")
+    if source is not None or (recipe is None) == (data is None):
         raise UsageError(
-            "a training needs a recipe or a dataset", "hubman train RECIPE.toml, or hubman train --dataset DIR"
+            "a training needs a recipe, a dataset or a LoRA",
+            "hubman train RECIPE.toml, hubman train --dataset DIR, or hubman train --from FILE.safetensors",
         )
-    chosen = read_recipe(recipe) if recipe is not None else _from_preset(data or Path(), **choices)
-    return start(registry, _with_settings(chosen, settings, choices), force=force)
+    return read_recipe(recipe) if recipe is not None else _from_preset(data or Path(), **choices)
+
+
+def _again(
+    registry: Registry, source: Path, data: Path | None, *, further: bool, base: str, name: str | None, **_: Any
+) -> Recipe:
+    from hubman.train.again import differences_of_versions, recipe_of
+
+    said = click.get_current_context().get_parameter_source("base")
+    chosen_base = str(bases.find(base)) if said is ParameterSource.COMMANDLINE else ""
+    dataset = str(data.absolute()) if data is not None else ""
+    found = recipe_of(registry, source, base=chosen_base, dataset=dataset, further=further)
+    for what, (then, now) in differences_of_versions(source).items():
+        click.echo(output.clean(f"{what} was {then} then and is {now} now: the weights may differ"), err=True)
+    return msgspec.structs.replace(found, output=name) if name else found
+
+
+def _tell_forecast(recipe: Recipe, as_json: bool) -> None:
+    from hubman.train.dry_run import dry_run
+
+    forecast = dry_run(recipe)
+    if as_json:
+        output.print_json({**msgspec.to_builtins(forecast), "fits": forecast.fits, "total": forecast.need.total})
+        return
+    output.say(forecast.sentence())
+    parts = msgspec.to_builtins(forecast.need)
+    output.table([(name, output.size(value)) for name, value in parts.items()], ("what", "memory"))
+    if not forecast.fits:
+        output.say("it will not fit: lower images.resolutions, or free memory")
 
 
 def _from_preset(data: Path, *, base: str, kind: Kind, name: str | None, **_: Any) -> Recipe:

@@ -42,7 +42,7 @@ def _captions(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     told = (read_caption(image.path)[0] for image in training_files(folder))
-    return list(dict.fromkeys(text.strip() for text in told if text and text.strip()))
+    return list(dict.fromkeys(line for text in told for line in (text or "").splitlines()))
 
 
 def _tags(metadata: dict[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from pathlib import Path
@@ -32,7 +33,9 @@ def run(registry: Registry, job_id: str) -> Job:
 
 def _work(registry: Registry, job: Job, stream: BinaryIO) -> None:
     def report(event: Progress) -> None:
-        stream.write(msgspec.json.encode(event) + b"\n")
+        # Nobody's watching is worth the work: on a full disk the job itself says so where it matters.
+        with contextlib.suppress(OSError):
+            stream.write(msgspec.json.encode(event) + b"\n")
 
     try:
         result = kinds.handler(job.kind)(registry, job, report, job.stop_path.exists)
@@ -40,6 +43,12 @@ def _work(registry: Registry, job: Job, stream: BinaryIO) -> None:
         store.finish(registry, job.id, "cancelled")
     except HubError as error:
         store.finish(registry, job.id, "failed", error=str(error))
+    except OSError as error:
+        traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        store.finish(
+            registry, job.id, "failed", error=f"{where}{error.strerror or error}: mend that, then resume the job"
+        )
     except Exception as error:
         traceback.print_exc()
         store.finish(

@@ -150,7 +150,9 @@ def _rec(kind: object, record_id: object, body: object) -> bool:
         msgspec.convert({**body, "version_id": version, "sha256": sha256}, Preview)
         return _id(version) and _sha256(sha256)
     if kind == "run":
-        return all(_sha256(sample) for sample in msgspec.convert(body, RunRow).samples)
+        run = msgspec.convert(body, RunRow)
+        samples = [*run.samples, *(sample for epoch in run.epochs for sample in epoch.samples)]
+        return all(_sha256(sample) for sample in samples) and all(_id(epoch.version_id) for epoch in run.epochs)
     return True
 
 

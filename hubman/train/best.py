@@ -17,18 +17,20 @@ class Proposal(msgspec.Struct, frozen=True):
     reason: str
 
 
-def best_epoch(validations: Sequence[tuple[int, float]]) -> Proposal | None:
+def best_epoch(validations: Sequence[tuple[int, float]], *, held_out: bool = True) -> Proposal | None:
     """The epoch to propose from (epoch, validation loss) pairs in their order; None where none is known yet.
 
     It is the earliest one whose loss is not clearly above the lowest: what comes later learned more by heart for nothing.
-    Epoch 0 is the base alone and only serves to compare with.
+    Epoch 0 is the base alone and only serves to compare with. Of images that are trained themselves (not ``held_out``)
+    the loss falls also while they are learned by heart, and the reason says so.
     """
     trained = [(epoch, loss) for epoch, loss in validations if epoch > 0]
     if not trained:
         return None
     lowest = min(loss for _, loss in trained)
     epoch, loss = next((epoch, loss) for epoch, loss in trained if loss <= lowest * (1 + ALIKE))
-    return Proposal(epoch, _reason(epoch, loss, trained, dict(validations).get(0)))
+    reason = _reason(epoch, loss, trained, dict(validations).get(0))
+    return Proposal(epoch, reason if held_out else f"{reason}; these images are trained, so look at the samples too")
 
 
 def _reason(epoch: int, loss: float, trained: list[tuple[int, float]], base: float | None) -> str:

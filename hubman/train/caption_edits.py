@@ -9,7 +9,8 @@ import msgspec
 
 from hubman.train import caption_log
 from hubman.train.caption_log import Author, Change
-from hubman.train.captions import Outcome, Wanted, carry_out, finish, named, read, tidy
+from hubman.train.caption_text import tidy
+from hubman.train.captions import Outcome, Wanted, carry_out, finish, named, read, sweep
 from hubman.train.dataset import caption_path
 from hubman.train.tags import Rewrite, TagCount, frequencies
 from registry.errors import HubError, NotFoundError
@@ -51,6 +52,7 @@ def plan(folder: Path, what: str, rewrite: Rewrite) -> Plan:
 
 def apply(plan: Plan) -> Outcome:
     """Carry the plan out, as one edit. Raises HubError where a caption can't be written; the next edit goes on then."""
+    sweep(plan.folder)
     return carry_out(plan.folder, plan.what, plan.wanted)
 
 

@@ -9,8 +9,8 @@ import random
 import re
 from dataclasses import dataclass, replace
 
-from hubman.train.checks import split_tags
 from hubman.train.settings.data import CaptionSettings
+from hubman.train.tags import split_tags
 
 _WILDCARD = re.compile(r"\{([^{}]*)\}")
 

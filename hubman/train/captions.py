@@ -6,8 +6,10 @@ typed captions: a caption is a draft while it still is the text that was drafted
 
 from __future__ import annotations
 
-import random
+import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -16,11 +18,14 @@ import msgspec
 
 from hubman.train import caption_log
 from hubman.train.caption_log import Author, Change, Done
-from hubman.train.checks import split_tags
+from hubman.train.caption_text import tidy
 from hubman.train.dataset import caption_path, image_files, training_files
 from hubman.train.files import write_atomically
-from hubman.train.tags import has_trigger
+from hubman.train.tags import has_trigger, split_tags
 from registry.errors import HubError
+
+_LEFT = re.compile(r"\..+\.(txt|caption)\.[0-9a-f]{32}\.tmp")
+_YOUNG = 60.0
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -54,11 +59,6 @@ def write_caption(image: Path, text: str, by: Author = "typed", folder: Path | N
         raise HubError(f"{image.name}: {problem}", "repair the caption file first")
     what = f"{'draft' if by == 'draft' else 'caption'} of {image.name}"
     carry_out(folder or image.parent, what, [Wanted(image, before, tidy(text), by)])
-
-
-def tidy(text: str) -> str:
-    """``text`` without blanks around and between words, and without empty lines."""
-    return "\n".join(line for line in (" ".join(line.split()) for line in text.splitlines()) if line)
 
 
 def carry_out(folder: Path, what: str, wanted: Sequence[Wanted], undoes: str = "", edit: str = "") -> Outcome:
@@ -103,6 +103,15 @@ def finish(folder: Path) -> None:
     caption_log.append(folder, [Done(pending[-1].group, pending[-1].undoes)])
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left beside captions; what is young may be another's that is just being written."""
+    for parent in {image.parent for image in image_files(folder)}:
+        for left in parent.glob(".*.tmp"):
+            with suppress(OSError):
+                if _LEFT.fullmatch(left.name) and time.time() - left.stat().st_mtime > _YOUNG:
+                    left.unlink()
+
+
 def named(folder: Path) -> dict[str, Path]:
     """The images of a set by their names below ``folder``, with slashes."""
     return {image.relative_to(folder).as_posix(): image for image in image_files(folder)}
@@ -142,6 +151,7 @@ def draft_all(folder: Path, describe: Callable[[Path], str | None], redraft: boo
     Each draft is written as soon as it is made, so what ``describe`` raises loses none of those before it; all are one
     edit. What a person typed while the drafts were made stays. Nothing is written for None and for empty drafts.
     """
+    sweep(folder)
     edit, written = uuid4().hex, list[str]()
     for image in to_draft(folder, redraft):
         before, _ = read(image)
@@ -165,23 +175,6 @@ def compose(text: str, trigger: str = "", blacklist: Iterable[str] = (), prefix:
     if has_trigger(whole, trigger):
         return whole
     return f"{trigger}, {whole}" if whole else trigger
-
-
-def vary(caption: str, rng: random.Random, *, shuffle: bool, keep_tokens: int, dropout: float) -> str:
-    """What training reads this time: nothing with probability ``dropout``, else the caption with its tags shuffled.
-
-    The first ``keep_tokens`` comma-separated tags, or all before ``|||``, stay where they are.
-    """
-    if dropout and rng.random() < dropout:
-        return ""
-    fixed, bar, rest = caption.partition("|||")
-    if not shuffle:
-        return f"{fixed.strip()} {rest.strip()}" if bar else caption
-    tags = split_tags(rest if bar else caption)
-    head = split_tags(fixed) if bar else tags[:keep_tokens]
-    tail = tags if bar else tags[keep_tokens:]
-    rng.shuffle(tail)
-    return ", ".join(head + tail)
 
 
 def _read(image: Path) -> tuple[str | None, bytes | None, str]:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hubman.train.ema import Ema
 from hubman.train.files import write_atomically
+from hubman.train.ladder import Rung
 from hubman.train.network import Network
 from hubman.train.state_tree import flatten, restore_tree
 from registry.errors import HubError
@@ -42,6 +43,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     dataset_fingerprint: str
     base_digest: str
     validation: tuple[float, ...] = ()
+    rung: Rung = Rung()
+    """What was given up for memory."""
+    compiled: bool = False
+    """Whether blocks were compiled, which changes the last bits."""
 
 
 @dataclass(frozen=True)

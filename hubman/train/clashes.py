@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from pathlib import Path
 
+from hubman.train.architectures.detect import detect
+from hubman.train.process import Prediction
 from hubman.train.recipe import Recipe
-from registry.errors import UsageError
-
-if TYPE_CHECKING:
-    # It imports torch, and a recipe is checked where there is none.
-    from hubman.train.process import Prediction
+from registry.errors import HubError, UsageError
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,9 @@ class Clash:
 
 
 def clashes(recipe: Recipe, prediction: Prediction | None = None) -> tuple[Clash, ...]:
-    """What contradicts itself in ``recipe``; ``prediction`` is the base's, where it is known."""
-    return tuple(clash for rule in _RULES for clash in rule(recipe, prediction))
+    """What contradicts itself in ``recipe``; ``prediction`` is the base's, by default read off the base if it is there."""
+    known = prediction or _prediction_of(recipe)
+    return tuple(clash for rule in _RULES for clash in rule(recipe, known))
 
 
 def refuse_clashes(recipe: Recipe, prediction: Prediction | None = None) -> None:
@@ -38,6 +38,20 @@ def refuse_clashes(recipe: Recipe, prediction: Prediction | None = None) -> None
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise UsageError(f"recipe: {found[0].what}{more}", found[0].hint)
+
+
+def _prediction_of(recipe: Recipe) -> Prediction | None:
+    """None for a base that is not there or cannot be used: who opens it says so."""
+    path = Path(recipe.base)
+    try:
+        return _detected(path, path.stat().st_mtime_ns) if recipe.base else None
+    except (OSError, HubError):
+        return None
+
+
+@lru_cache(maxsize=8)
+def _detected(path: Path, _changed_at: int) -> Prediction:
+    return detect(path).prediction
 
 
 def _zero_terminal(recipe: Recipe, prediction: Prediction | None) -> Iterator[Clash]:
@@ -91,12 +105,14 @@ def _optimizer(recipe: Recipe, _: Prediction | None) -> Iterator[Clash]:
         return
     if 0 < settings.unet_lr < 0.5:
         yield Clash(("optimizer.unet_lr",), "prodigy finds the rate itself", "set optimizer.unet_lr to 1")
-    if settings.text_lr not in (0, settings.unet_lr):
-        yield Clash(
-            ("optimizer.text_lr", "optimizer.name"),
-            "prodigy knows one rate only",
-            "set optimizer.text_lr to that of the model, or to 0",
-        )
+    rates = settings.rates
+    for name, rate in (("text_lr", rates["text"]), ("text2_lr", rates["text2"])):
+        if getattr(settings, name) >= 0 and rate not in (0, settings.unet_lr):
+            yield Clash(
+                (f"optimizer.{name}", "optimizer.name"),
+                "prodigy knows one rate only",
+                f"set optimizer.{name} to that of the model, or to 0",
+            )
     if settings.lora_plus != 1:
         yield Clash(
             ("optimizer.lora_plus", "optimizer.name"), "prodigy knows one rate only", "set optimizer.lora_plus to 1"

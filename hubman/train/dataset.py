@@ -8,14 +8,13 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
+from hubman.train.caption_text import tidy
 from hubman.train.left_out import left_out
 from hubman.train.mask_files import Mask, MaskFinder
 from hubman.train.measured import measure_all
 from hubman.train.pictures import Picture
-from hubman.train.set_files import ImageFile, list_images, odd_numbers
+from hubman.train.set_files import CAPTION_SUFFIXES, ImageFile, list_files, list_images, odd_numbers
 from registry.errors import NotFoundError
-
-CAPTION_SUFFIXES = (".txt", ".caption")
 
 
 class DatasetImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +51,10 @@ class Dataset(msgspec.Struct, frozen=True):
     images: tuple[DatasetImage, ...]
     odd_folders: tuple[str, ...] = ()
     """Folders whose names begin with a number that is not taken for repeats."""
+    unread: tuple[str, ...] = ()
+    """Pictures in formats that are not read."""
+    orphans: tuple[str, ...] = ()
+    """Caption files without an image."""
 
     @property
     def usable(self) -> tuple[DatasetImage, ...]:
@@ -93,9 +96,11 @@ def read_dataset(
     ``masks`` is a folder of masks by the images' stems, where they do not lie in ``masks`` in the set. A damaged
     image is part of the result, with its error. Raises NotFoundError where there is no image at all.
     """
-    files = list_images(folder)
+    listed = list_files(folder)
+    files = listed.images
     if not files:
-        raise NotFoundError(f"{folder} holds no images", "put the images there, in it or in folders below it")
+        hint = f"convert {listed.unread[0]} and the like to PNG" if listed.unread else "put the images there"
+        raise NotFoundError(f"{folder} holds no images", f"{hint}, in it or in folders below it")
     if masks is not None and not masks.is_dir():
         raise NotFoundError(f"{masks} is not a folder", "give the folder that holds the masks")
     out, finder = left_out(folder), MaskFinder(folder, masks)
@@ -120,7 +125,7 @@ def read_dataset(
                 left_out=file.name in out,
             )
         )
-    return Dataset(folder, tuple(images), tuple(odd_numbers(files)))
+    return Dataset(folder, tuple(images), tuple(odd_numbers(files)), listed.unread, listed.orphans)
 
 
 def caption_path(image: Path) -> Path:
@@ -132,7 +137,7 @@ def caption_path(image: Path) -> Path:
 
 
 def read_caption(image: Path) -> tuple[str | None, str]:
-    """The caption of ``image`` in one line, or None; and why an existing file cannot be used."""
+    """The caption of ``image`` without needless blanks, or None; and why an existing file cannot be used."""
     path = caption_path(image)
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -142,4 +147,4 @@ def read_caption(image: Path) -> tuple[str | None, str]:
         return None, f"{path.name} is not UTF-8 text"
     except OSError as error:
         return None, f"{path.name} cannot be read ({error.strerror})"
-    return " ".join(text.split()), ""
+    return tidy(text), ""

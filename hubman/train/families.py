@@ -73,6 +73,13 @@ _ANIME_KINDS: dict[Kind, dict[str, Any]] = {
 }
 _ANIME_NOTE = "made from SDXL by long training on drawings: half of SDXL's rank is enough"
 
+_ZIMAGE = {**_FLOW, **_area(1024, 512, 1536), "timesteps.shift": 3.0}
+_ZIMAGE_KINDS: dict[Kind, dict[str, Any]] = {
+    "style": _network(32, 32),
+    "character": _network(16, 16),
+    "concept": _network(32, 32),
+}
+
 FAMILIES: dict[str, Family] = {
     "tiny": Family(
         title="hubman's embedded base",
@@ -133,8 +140,14 @@ FAMILIES: dict[str, Family] = {
     ),
     "zimage": Family(
         title="Z-Image",
-        values={**_FLOW, **_area(1024, 512, 1536), "timesteps.shift": 3.0, "watch.sample_guidance": 5.0},
-        kinds={"style": _network(32, 32), "character": _network(16, 16), "concept": _network(32, 32)},
+        values={**_ZIMAGE, "watch.sample_guidance": 5.0},
+        kinds=_ZIMAGE_KINDS,
         note="half of FLUX.1's size, so the ranks of SD 3.5; captions are sentences",
+    ),
+    "zimage_turbo": Family(
+        title="Z-Image Turbo",
+        values={**_ZIMAGE, "watch.sample_steps": 9, "watch.sample_guidance": 1.0},
+        kinds=_ZIMAGE_KINDS,
+        note="drawn in nine steps without guidance; long training undoes that, so prefer a short one",
     ),
 }

@@ -18,44 +18,84 @@ from hubman.train.objective import Objective
 from hubman.train.optimizers import estimate, is_stuck
 from hubman.train.rates import optimizer_for, rate_at
 from hubman.train.recipe import Recipe
+from hubman.train.team import Team
+
+_PART = 1 << 40
+"""Parts of a batch draw their noise as batches far behind the last one."""
+
+MOST_STEPS = 50_000
 
 
 class Learner:
     """Takes the steps of a recipe. All that is random in one follows from the seed and its number."""
 
     def __init__(
-        self, recipe: Recipe, network: Network, objective: Objective, items: Sequence[Item], device: torch.device
+        self,
+        recipe: Recipe,
+        network: Network,
+        objective: Objective,
+        items: Sequence[Item],
+        device: torch.device,
+        team: Team | None = None,
     ) -> None:
         self._recipe, self._network, self._objective, self._items = recipe, network, objective, items
+        self._device, self._team = device, team or Team()
         sizes, repeats = [item.size for item in items], [item.repeats for item in items]
         self.plan = BatchPlan(sizes, recipe.length.batch, recipe.seed, repeats)
         self._optimizer = optimizer_for(network, recipe, device)
         self._ema = Ema(network.parameters(), recipe.network.ema) if recipe.network.ema else None
 
     def batches(self, step: int) -> Iterator[tuple[Sequence[Item], int, int]]:
-        """The batches of a step: their images, their number in the run, and the pass over the data set."""
-        accumulate = self._recipe.length.accumulate
-        for batch in range(step * accumulate, (step + 1) * accumulate):
+        """The batches of a step: their images, their number in the run, and the pass over the data set.
+
+        In a team each process has its share of them.
+        """
+        count = self._recipe.length.accumulate * self._team.size
+        for batch in range(step * count + self._team.rank, (step + 1) * count, self._team.size):
             yield [self._items[i] for i in self.plan.at(batch)], batch, batch // self.plan.batches_per_pass
 
     def readings(self, most: int) -> set[str] | None:
-        """Every caption as it will be read in the run; None if there are more than ``most``."""
+        """Every caption as it will be read in the run; None if there are more than ``most``.
+
+        Of a very long run the first :data:`MOST_STEPS` steps are looked at: what comes up after them is rare.
+        """
         found = set(self._objective.fixed_readings(self._items))
-        for step in range(self._recipe.length.steps):
+        for step in range(min(self._recipe.length.steps, MOST_STEPS)):
             for items, batch, pass_ in self.batches(step):
                 found.update(self._objective.readings(items, batch, pass_))
             if len(found) > most:
                 return None
         return found
 
-    def step(self, step: int) -> Tensor:
-        """One optimizer step (``step`` counts from 0); its mean loss, on the device."""
-        losses = []
+    def gradients(self, step: int, split: int = 1) -> Tensor:
+        """Put the gradients of a step (``step`` counts from 0) beside the weights; its mean loss, on the device.
+
+        Each batch goes through the model in ``split`` parts, which draw noise of their own.
+        """
+        total = torch.zeros((), device=self._device)
         for items, batch, pass_ in self.batches(step):
-            with self._network.dropping(keyed_seed(self._recipe.seed, "dropout", batch)):
-                loss = self._objective.loss(items, batch, pass_)
-                (loss / self._recipe.length.accumulate).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            losses.append(loss.detach())
+            size = -(-len(items) // split)
+            for part, start in enumerate(range(0, len(items), size)):
+                some, number = items[start : start + size], batch + part * _PART
+                share = len(some) / len(items) / (self._recipe.length.accumulate * self._team.size)
+                with self._network.dropping(keyed_seed(self._recipe.seed, "dropout", number)):
+                    loss = self._objective.loss(some, number, pass_) * share
+                    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                total += loss.detach()
+        return self._team.sum(self._network.parameters(), total)
+
+    def step(self, step: int) -> Tensor:
+        """One optimizer step; its mean loss, on the device."""
+        loss = self.gradients(step)
+        self.update(step)
+        return loss
+
+    def forget(self) -> None:
+        """Drop the gradients."""
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def update(self, step: int) -> None:
+        """Take the step that the gradients ask for, and drop them."""
         rate = rate_at(step, self._recipe)
         for group in self._optimizer.param_groups:
             group["lr"] = group["base_lr"] * rate
@@ -63,10 +103,14 @@ class Learner:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.max_grad_norm)
         self._optimizer.step()
         self._network.limit_norms(self._recipe.network.max_norm)
-        self._optimizer.zero_grad(set_to_none=True)
+        self.forget()
         if self._ema:
             self._ema.update(step)
-        return torch.stack(losses).mean()
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The full rate of each group of parameters, by the group's name."""
+        return {str(group["name"]): float(group["base_lr"]) for group in self._optimizer.param_groups}
 
     @property
     def step_size(self) -> float | None:

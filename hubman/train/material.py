@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from hubman.progress import Progress, Report
@@ -18,7 +20,7 @@ from hubman.train.encoded import Encoded
 from hubman.train.masks import has_mask, load_mask
 from hubman.train.recipe import Recipe
 from hubman.train.views import View, views
-from registry.errors import HubError
+from registry.errors import DamagedFileError, HubError
 
 MOST_BYTES = 1 << 30
 """Of conditionings in memory: 4,500 captions of SD 1.x, 130 of FLUX; the others are read from the disk each time."""
@@ -57,15 +59,32 @@ def encode_items(dataset: Dataset, encoded: Encoded, recipe: Recipe, report: Rep
     images = training_images(dataset)
     items = []
     for done, image in enumerate(images, 1):
-        caption = compose(image.caption or "", recipe.trigger)
+        caption = _caption(image, recipe)
         for view in views(image, recipe.images):
             size = view.cut.bucket
             framing = Framing(view.cut.original, view.cut.top_left, size)
-            latent = encoded.latent(view.pixels, size, view.picture)
+            latent = encoded.latent(view.pixels, size, partial(_decoded, view))
             mask = _mask(view, recipe) if recipe.loss.masked else None
             items.append(Item(image.name, view.pixels, caption, size, framing, latent, view.repeats, mask))
         report(Progress(stage="encode images", done=done, total=len(images), unit="images"))
     return items
+
+
+def _caption(image: DatasetImage, recipe: Recipe) -> str:
+    """Trigger, prefix and suffix on every line: each can be all that is read of the caption."""
+    lines = (image.caption or "").splitlines() or [""]
+    prefix, suffix = recipe.captions.prefix, recipe.captions.suffix
+    return "\n".join(compose(line, recipe.trigger, prefix=prefix, suffix=suffix) for line in lines)
+
+
+def _decoded(view: View) -> Image.Image:
+    """The view's pixels. Raises DamagedFileError for a file that changed since it was checked."""
+    try:
+        return view.picture()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        hint = "replace it or leave it out (hubman dataset leave), then resume the training"
+        raise DamagedFileError(f"{view.image.name} cannot be decoded any more ({reason})", hint) from error
 
 
 def _mask(view: View, recipe: Recipe) -> Tensor | None:

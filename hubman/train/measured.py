@@ -19,7 +19,7 @@ from registry.errors import HubError
 
 T = TypeVar("T", Picture, Mask)
 
-VERSION = 2
+VERSION = 3
 """Of what is measured: a cache with other measurements is not used."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from hubman.train.metadata_training import Origin, data, network, tag_frequency, training, unused
 from hubman.train.recipe import Recipe
 from hubman.train.thumbnail import thumbnail
+from hubman.train.versions import versions
 
 __all__ = ["Origin", "metadata", "tag_frequency"]
 
@@ -42,7 +43,7 @@ def metadata(origin: Origin) -> dict[str, str]:
     private = origin.recipe.file.privacy == "private"
     entries: dict[str, object] = {
         **_identity(origin),
-        **network(origin.recipe),
+        **network(origin.recipe, origin.identity.network_module),
         **training(origin),
         **data(origin),
         **unused(),
@@ -102,6 +103,7 @@ def _own(origin: Origin, *, private: bool) -> dict[str, object]:
     entries: dict[str, object] = {
         "hubman.recipe": json.dumps(_without_texts(recipe) if private else recipe.public()),
         "hubman.recommended_strength": recipe.file.strength,
+        "hubman.versions": json.dumps(versions()),
     }
     if not private:
         entries["hubman.dataset_fingerprint"] = origin.dataset_fingerprint

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from hubman.train.architectures.base import Identity
 from hubman.train.buckets import Size
-from hubman.train.checks import split_tags
 from hubman.train.optimizers import class_path
 from hubman.train.recipe import Recipe
 from hubman.train.settings.network import NetworkSettings
+from hubman.train.tags import split_tags
 
 _SCHEDULES = {"cosine_restarts": "cosine_with_restarts"}
 
@@ -66,12 +66,12 @@ def tag_frequency(captions: Sequence[str], trigger: str) -> dict[str, int]:
     return {trigger: max([len(captions), *ordered.values()]), **ordered}
 
 
-def network(recipe: Recipe) -> dict[str, object]:
-    """What the file holds: ``networks.lora`` for plain LoRA, else LyCORIS' names."""
+def network(recipe: Recipe, module: str) -> dict[str, object]:
+    """What the file holds: ``module`` (sd-scripts' for the base) for plain LoRA, else LyCORIS' names."""
     settings = recipe.network
     baked = recipe.file.bake_rank
     return {
-        "ss_network_module": "networks.lora" if settings.type == "lora" or baked else "lycoris.kohya",
+        "ss_network_module": module if settings.type == "lora" or baked else "lycoris.kohya",
         "ss_network_dim": baked or settings.rank,
         "ss_network_alpha": float(baked or settings.alpha),
         "ss_network_dropout": settings.dropout or None,
@@ -113,7 +113,7 @@ def training(origin: Origin) -> dict[str, object]:
     return {
         "ss_learning_rate": optimizer.unet_lr,
         "ss_unet_lr": optimizer.unet_lr,
-        "ss_text_encoder_lr": optimizer.text_lr,
+        "ss_text_encoder_lr": optimizer.text_lr if optimizer.text2_lr < 0 else [optimizer.text_lr, optimizer.text2_lr],
         "ss_lr_scheduler": _SCHEDULES.get(recipe.schedule.shape, recipe.schedule.shape),
         "ss_lr_warmup_steps": round(recipe.schedule.warmup * length.steps),
         "ss_optimizer": f"{class_path(optimizer.name)}({said})",

@@ -20,6 +20,8 @@ class Metrics:
         kept = [line for line in read_metrics(path) if line["step"] <= keep_steps] if keep_steps else []
         write_atomically(path, b"".join(msgspec.json.encode(line) + b"\n" for line in kept))
         self._losses: list[float] = [line["loss"] for line in kept if "loss" in line]
+        self.smooth: float | None = next((line["smooth"] for line in reversed(kept) if "smooth" in line), None)
+        """The smoothed loss of the last line that was kept."""
 
     def add(self, lines: list[dict[str, Any]]) -> None:
         """Append ``lines``; each has a ``step``, and a ``loss`` and ``lr`` or a ``validation``."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hubman.train.batches import keyed_seed
 from hubman.train.network_layers import NAME, Form, input_norm, make_layer
+from hubman.train.settings.learning import Part
 
 _FILE_NAMES = {
     "lora_A.default.weight": "lora_down.weight",
@@ -33,6 +34,13 @@ class Target:
     path: str
     text: bool = False
     """Part of a text encoder, so trained at that rate."""
+
+    @property
+    def part(self) -> Part:
+        """What has a rate of its own, by the key."""
+        if not self.text:
+            return "model"
+        return "text2" if self.key.startswith("lora_te2_") else "text"
 
     @property
     def layer(self) -> nn.Linear | nn.Conv2d:
@@ -159,15 +167,17 @@ class Network:
                 self.layers[target.key] = adapter
         self._drops = any(adapter.form.drops for adapter in self.layers.values())
 
-    def parameters(self, *, text: bool | None = None, up: bool | None = None) -> list[nn.Parameter]:
-        """All trained tensors, or only those inside (True) or outside (False) the text encoders.
+    def parameters(
+        self, *, text: bool | None = None, part: Part | None = None, up: bool | None = None
+    ) -> list[nn.Parameter]:
+        """All trained tensors, or only those inside (True) or outside (False) the text encoders, or of one part.
 
         ``up`` chooses the up matrices of LoRA, or all but them: LoRA+ gives those a rate of their own.
         """
         return [
             parameter
             for adapter in self.layers.values()
-            if text is None or adapter.target.text == text
+            if (text is None or adapter.target.text == text) and (part is None or adapter.target.part == part)
             for suffix, parameter in adapter.tensors.items()
             if up is None or (suffix == "lora_up.weight") == up
         ]
@@ -176,12 +186,12 @@ class Network:
     def disabled(self) -> Iterator[None]:
         """Within it the model is the base model itself."""
         for adapter in self.layers.values():
-            adapter.layer.enable_adapters(False)
+            adapter.layer.enable_adapters(enabled=False)
         try:
             yield
         finally:
             for adapter in self.layers.values():
-                adapter.layer.enable_adapters(True)
+                adapter.layer.enable_adapters(enabled=True)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The trained tensors by their names in a file, in the order of the keys."""

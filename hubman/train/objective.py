@@ -40,10 +40,14 @@ class Objective:
         rng = random.Random(keyed_seed(self._recipe.seed, "captions", batch))
         return [self._variation.apply(item.caption, rng, pass_) for item in items]
 
+    def plain_captions(self, items: Sequence[Item]) -> list[str]:
+        """The captions of ``items`` in the one reading that does not depend on the batch."""
+        return [self._variation.plain(item.caption) for item in items]
+
     def fixed_readings(self, items: Sequence[Item]) -> list[str]:
-        """The captions that do not depend on the batch: those of the validation and of the class."""
+        """What is read besides: in the validation, and of the class."""
         prior = self._recipe.prior
-        return [self._variation.plain(item.caption) for item in items] + ([prior.caption] if prior.weight else [])
+        return self.plain_captions(items) + ([prior.caption] if prior.weight else [])
 
     def loss(self, items: Sequence[Item], batch: int, pass_: int) -> Tensor:
         """The loss of the ``batch``-th batch of the run, shown in pass ``pass_`` over the data set (both from 0).
@@ -65,7 +69,7 @@ class Objective:
         errors = []
         for item in sorted(items, key=lambda each: each.pixels)[: self._recipe.watch.validation_images]:
             question = ask_again(item, self._process, VALIDATION_TIMESTEPS, self._architecture.device)
-            texts = self._read([self._variation.plain(item.caption)] * len(VALIDATION_TIMESTEPS))
+            texts = self._read(self.plain_captions([item]) * len(VALIDATION_TIMESTEPS))
             errors.append((self._answer(question, texts) - question.target).square().mean())
         return float(torch.stack(errors).mean())
 
@@ -97,7 +101,7 @@ class Objective:
 
     def _read(self, captions: list[str]) -> Conditioning:
         """What the text encoders say now: with gradients where they are trained, else remembered."""
-        if not self._recipe.optimizer.text_lr:
+        if not self._recipe.optimizer.trains_text:
             return self._texts.of(captions)
         settings = self._recipe.captions
         return stack(self._architecture.encode_text(captions, settings.clip_skip, settings.max_tokens // 75))

@@ -56,8 +56,9 @@ STUCK_SHARE, STUCK_STEPS = 0.05, 10
 
 
 def class_path(name: str) -> str:
-    """The dotted path of the class that ``name`` stands for."""
-    return KNOWN[name].path if name in KNOWN else name
+    """The dotted path of the class that ``name`` stands for, as the class itself says. Raises as :func:`make_optimizer`."""
+    found = _class_at(_known(name))
+    return f"{found.__module__}.{found.__qualname__}"
 
 
 def make_optimizer(
@@ -69,10 +70,10 @@ def make_optimizer(
     UsageError for a name that is no optimizer and for arguments that it does not take, MissingExtraError for a
     library that is not there.
     """
-    known = KNOWN.get(name, _Known(name, install="install the package that has it, or choose another optimizer"))
+    known = _known(name)
     if name == "adamw8bit" and device.type != "cuda":
         raise UsageError("the 8-bit AdamW needs a CUDA card", "choose adamw")
-    made = _class_at(known)
+    made: Callable[..., torch.optim.Optimizer] = _class_at(known)
     options: dict[str, Any] = {"weight_decay": weight_decay, **known.defaults, **arguments}
     if made is torch.optim.AdamW:
         options = {"fused": device.type in ("cpu", "cuda"), **options}
@@ -102,7 +103,11 @@ def is_stuck(optimizer: torch.optim.Optimizer, step: int, steps: int) -> bool:
     return found <= max(STUCK, float(optimizer.param_groups[0]["d0"]))
 
 
-def _class_at(known: _Known) -> Callable[..., torch.optim.Optimizer]:
+def _known(name: str) -> _Known:
+    return KNOWN.get(name, _Known(name, install="install the package that has it, or choose another optimizer"))
+
+
+def _class_at(known: _Known) -> type[torch.optim.Optimizer]:
     module, _, name = known.path.rpartition(".")
     if not module:
         raise UsageError(f"there is no optimizer {known.path!r}", f"choose one of {', '.join(KNOWN)}, or module.Class")

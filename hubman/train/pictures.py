@@ -32,6 +32,8 @@ class Picture(msgspec.Struct, frozen=True):
     edges: float = 0.0
     """Laplacian energy over gradient energy: 0.3 to 1.5 where edges are one pixel wide, however few they are;
     below 0.2 after a blur of a pixel or more. Tells a flat drawing from a blurred picture."""
+    peak: int = 0
+    """What one in a thousand pixels exceeds in the Laplacian, 0 to 255: where no edge is sharp, it is low."""
     phash: int = 0
     """64-bit DCT perceptual hash."""
     phash_mirrored: int = 0
@@ -78,7 +80,7 @@ def measure(path: Path) -> Picture:
         return Picture(error=f"cannot be decoded ({first_line(error)})")
     small = shrunk(rgb)
     phash, mirrored = perceptual.hashes(small)
-    variance, edges = sharpness(small)
+    sharp = sharpness(small)
     scale = rgb.width / small.width
     left, top, right, bottom = borders.bars(small)
     return Picture(
@@ -88,8 +90,9 @@ def measure(path: Path) -> Picture:
         frames=frames,
         transparent=transparent,
         pixels=hashlib.sha256(b"%d %d\n" % rgb.size + rgb.tobytes()).hexdigest(),
-        sharpness=round(variance, 2),
-        edges=round(edges, 3),
+        sharpness=round(sharp.variance, 2),
+        edges=round(sharp.edges, 3),
+        peak=sharp.peak,
         phash=phash,
         phash_mirrored=mirrored,
         tint=tuple(small.resize((_TINT_SIDE, _TINT_SIDE), Image.Resampling.BOX).tobytes()),
@@ -102,7 +105,7 @@ def _on_ground(picture: Image.Image, ground: str = "white") -> Image.Image:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         return _eight_bits(picture).convert("RGB")
     if not picture.has_transparency_data:
-        return picture.convert("RGB")
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
     rgba = picture.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba).convert("RGB")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from hubman.train.architectures.detect import detect
 from hubman.train.families import FAMILIES
 from hubman.train.recipe import Kind, Recipe
 from hubman.train.recipe_fields import changed
-from registry.errors import UsageError
+from registry.errors import HubError, UsageError
 
 SHOWINGS: dict[Kind, tuple[int, int, int]] = {
     "character": (1250, 1750, 2250),
@@ -33,6 +35,7 @@ def preset(
     values = {"length.steps": steps, **values}
     if image_count < FEW:
         values |= _for_few_images(values)
+    values |= _for_base(base)
     values["length.epochs"] = min(5, values["length.steps"])
     recipe = Recipe(base=base, dataset=dataset, output=output, kind=kind, family=family)
     return changed(recipe, values)
@@ -53,3 +56,12 @@ def _for_few_images(values: dict[str, Any]) -> dict[str, Any]:
     rank, alpha = values["network.rank"], values["network.alpha"]
     small = {"network.rank": max(4, rank // 2), "network.alpha": max(alpha / 2, 1.0)} if rank > 8 else {}
     return {**small, "captions.dropout": 0.1, "watch.save_every": 200}
+
+
+def _for_base(base: str) -> dict[str, Any]:
+    """Where the last timestep is pure noise, min-SNR would give it no weight."""
+    try:
+        ends_in_noise = bool(base) and detect(Path(base)).zero_terminal_snr
+    except HubError:
+        return {}
+    return {"loss.min_snr_gamma": 0.0} if ends_in_noise else {}

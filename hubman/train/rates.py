@@ -11,14 +11,14 @@ from hubman.train.schedules import rate_share
 
 
 def optimizer_for(network: Network, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
-    """The recipe's optimizer over the LoRA: a group for the model and one for text encoders, with LoRA+ two of each."""
+    """The recipe's optimizer over the LoRA: a group for the model and one for each text encoder, with LoRA+ two of each."""
     settings = recipe.optimizer
     ups = (False, True) if settings.lora_plus != 1 else (None,)
     groups = [
-        Group(f"{name}{' up' if up else ''}", parameters, rate * (settings.lora_plus if up else 1))
-        for name, rate, text in (("model", settings.unet_lr, False), ("text", settings.text_lr, True))
+        Group(f"{part}{' up' if up else ''}", parameters, rate * (settings.lora_plus if up else 1))
+        for part, rate in settings.rates.items()
         for up in ups
-        if (parameters := network.parameters(text=text, up=up))
+        if (parameters := network.parameters(part=part, up=up))
     ]
     return make_optimizer(settings.name, groups, device, weight_decay=settings.weight_decay, arguments=settings.args)
 

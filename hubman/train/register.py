@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from hubman.train.result import TrainResult
+from hubman.train.result import EpochFile, TrainResult
 from registry import blobs, ids, library, previews, timestamps
 from registry.database import Registry
+from registry.records import RunEpoch
 from registry.scan import index_file
 
 MAX_POINTS = 500
@@ -18,11 +19,14 @@ MAX_POINTS = 500
 
 
 def register(registry: Registry, result: TrainResult, *, started_at: str) -> str:
-    """Copy the LoRA among the models, index it, and write its run down. Returns the version's id.
+    """Copy the LoRA and those of its epochs among the models, index them, and write the run down.
 
-    Doing it again for the same file changes nothing.
+    The epochs are versions of one model, the final one the newest: its id is returned. Doing it again for the same file
+    changes nothing.
     """
-    path = place(registry.models_folder / "trained", result.path, result.sha256)
+    folder = registry.models_folder / "trained"
+    earlier = [(each, index_file(registry, place(folder, each.path))) for each in result.epoch_files]
+    path = place(folder, result.path, result.sha256)
     version = index_file(registry, path)
     facts = {"base_model": _base_model(result), "strength": result.strength, "version_name": "v1.0", "run_id": version}
     model = library.version(registry, version).model_id
@@ -30,20 +34,44 @@ def register(registry: Registry, result: TrainResult, *, started_at: str) -> str
     library.set_facts(
         registry, model, "training", {"name": result.recipe.output, "alias": path.stem, "origin": "trained"}
     )
+    for file, one in earlier:
+        named = {"model": model, "version_name": f"epoch {file.epoch}"}
+        library.set_facts(registry, one, "training", {**facts, **named})
     if result.trigger:
-        library.update_set(registry, version, "trigger_words", add=[result.trigger])
+        for one in (version, *(each for _, each in earlier)):
+            library.update_set(registry, one, "trigger_words", add=[result.trigger])
     library.update_set(registry, model, "tags", add=[result.recipe.kind])
     samples = _keep_samples(registry, version, result)
-    run = library.run_of(registry, version)
-    if run is None:
-        library.add_record(registry, "run", version, _run(version, result, samples, started_at))
+    if library.run_of(registry, version) is None:
+        last = EpochFile(result.path, result.recipe.length.epochs, result.steps)
+        epochs = _epochs([*earlier, (last, version)], result, samples)
+        library.add_record(registry, "run", version, _run(version, result, samples, epochs, started_at))
     return version
 
 
-def place(folder: Path, source: Path, sha256: str) -> Path:
+def _epochs(files: list[tuple[EpochFile, str]], result: TrainResult, samples: list[str]) -> list[RunEpoch]:
+    """What there is of each epoch; ``samples`` are the hashes of ``result.samples``, in their order."""
+    drawn: dict[int, list[str]] = {}
+    for sample, kept in zip(result.samples, samples, strict=True):
+        drawn.setdefault(sample.epoch, []).append(kept)
+    validation = dict(enumerate(result.validation))
+    return [
+        RunEpoch(
+            epoch=file.epoch,
+            step=file.step,
+            version_id=version,
+            validation=validation.get(file.epoch),
+            samples=drawn.get(file.epoch, []),
+        )
+        for file, version in files
+    ]
+
+
+def place(folder: Path, source: Path, sha256: str = "") -> Path:
     """Copy ``source`` into ``folder`` under a free name; a file of this content that is there already is kept."""
     from registry.hashing import hash_file
 
+    sha256 = sha256 or hash_file(source).sha256
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, 10_000):
         target = folder / (source.name if number == 1 else f"{source.stem}-{number}{source.suffix}")
@@ -79,7 +107,9 @@ def _keep_samples(registry: Registry, version: str, result: TrainResult) -> list
     return kept
 
 
-def _run(version: str, result: TrainResult, samples: list[str], started_at: str) -> dict[str, object]:
+def _run(
+    version: str, result: TrainResult, samples: list[str], epochs: list[RunEpoch], started_at: str
+) -> dict[str, object]:
     return {
         "id": version,
         "version_id": version,
@@ -94,6 +124,12 @@ def _run(version: str, result: TrainResult, samples: list[str], started_at: str)
         "losses": losses(result.metrics_path),
         "samples": samples,
         "checkpoints": [file.path.name for file in result.epoch_files],
+        "epochs": msgspec.to_builtins(epochs),
+        "best": result.best.epoch if result.best else None,
+        "reason": result.best.reason if result.best else "",
+        "base": result.base_name,
+        "versions": result.versions,
+        "memory_peak": result.forecast.need.total if result.forecast and result.forecast.corrected else 0,
         "started_at": started_at,
         "finished_at": timestamps.now(),
     }

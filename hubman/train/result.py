@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from hubman.train.best import Proposal
+from hubman.train.forecast import Forecast
 from hubman.train.recipe import Recipe
 
 
@@ -45,6 +47,8 @@ class TrainResult(msgspec.Struct, frozen=True, kw_only=True):
     """Mean of the last tenth of the steps."""
     validation: tuple[float, ...]
     """Loss at fixed noise before the first step and after each epoch; empty when it was off."""
+    best: Proposal | None = None
+    """The epoch that is proposed; None when validation was off."""
     samples: tuple[Sample, ...]
     epoch_files: tuple[EpochFile, ...]
     metrics_path: Path
@@ -57,6 +61,9 @@ class TrainResult(msgspec.Struct, frozen=True, kw_only=True):
     strength: float
     """Recommended at first."""
     recipe: Recipe
+    forecast: Forecast | None = None
+    """What it took, as far as it was measured."""
+    versions: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     delta_norms: dict[str, float] = {}
     """``delta_norm`` of each component: ``unet``, ``text_encoder``, …"""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from hubman.progress import Report, silent
-from hubman.train.checks import check
+from hubman.progress import Progress, Report, silent
 from hubman.train.files import write_atomically
-from hubman.train.measured import cache_file
 from hubman.train.recipe import Recipe, read_recipe, write_recipe
-from hubman.train.recipe_data import read_data, rules_for
+from hubman.train.recipe_data import check_data, read_data
 from hubman.train.result import TrainResult, from_dict, to_dict
-from registry.errors import MissingExtraError, UsageError
+from registry.errors import HubError, MissingExtraError, UsageError
 from registry.hashing import hash_file
 
 RESULT = "result.json"
@@ -31,6 +30,7 @@ def run_training(
     report: Report = silent,
     should_stop: Callable[[], bool] = _never,
     *,
+    should_pause: Callable[[], bool] = _never,
     force: bool = False,
     cache: Path | None = None,
     home: Path | None = None,
@@ -46,8 +46,8 @@ def run_training(
     recipe = read_recipe(recipe_path)
     if resume and (done := _finished(run_dir, recipe)):
         return done
-    dataset = read_data(recipe, cache_file(home or run_dir, Path(recipe.dataset)), report)
-    findings = check(dataset, rules_for(recipe, force=force))
+    dataset = read_data(recipe, home or run_dir, report)
+    findings = check_data(recipe, dataset, home or run_dir, force=force)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and not force:
         first = errors[0]
@@ -55,13 +55,24 @@ def run_training(
         raise UsageError(f"{first.image or dataset.folder.name}: {first.sentence}{more}", first.remedy)
     try:
         from hubman.train.loop import train
+        from hubman.train.team import Team
     except ImportError as error:
         if (error.name or "").startswith("hubman"):
             raise
         raise MissingExtraError("training needs torch and diffusers", "pip install 'hubman[ml]'") from error
     write_recipe(run_dir / "recipe.toml", recipe)
-    result = train(recipe, run_dir, dataset=dataset, report=report, should_stop=should_stop, resume=resume, cache=cache)
-    write_atomically(run_dir / RESULT, msgspec.json.encode(to_dict(result)))
+    result = train(
+        recipe,
+        run_dir,
+        dataset=dataset,
+        report=report,
+        should_stop=should_stop,
+        resume=resume,
+        cache=cache,
+        should_pause=should_pause,
+    )
+    if Team().leads:
+        write_atomically(run_dir / RESULT, msgspec.json.encode(to_dict(result)))
     return result
 
 
@@ -78,3 +89,24 @@ def read_result(run_dir: Path) -> TrainResult | None:
         return from_dict(msgspec.json.decode((run_dir / RESULT).read_bytes()))
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def main() -> None:
+    """``accelerate launch -m hubman.train.run RECIPE.toml FOLDER``: one training in several processes."""
+    if len(sys.argv) != 3:
+        sys.exit("usage: accelerate launch -m hubman.train.run RECIPE.toml FOLDER")
+
+    def tell(event: Progress) -> None:
+        if event.message or event.stage == "train":
+            loss = f" loss {event.data['smooth']:.4f}" if "smooth" in event.data else ""
+            sys.stdout.write(f"{event.stage} {event.done:g}/{event.total:g}{loss} {event.message}".rstrip() + "\n")
+            sys.stdout.flush()
+
+    try:
+        run_training(Path(sys.argv[1]), Path(sys.argv[2]), resume=True, report=tell)
+    except HubError as error:
+        sys.exit(f"hubman: {error}")
+
+
+if __name__ == "__main__":
+    main()

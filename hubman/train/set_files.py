@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,11 @@ from registry.errors import HubError, NotFoundError
 
 MOST_REPEATS = 500
 """A greater number before a folder's name is a year or a serial number: it would drown the rest of the set."""
+CAPTION_SUFFIXES = (".txt", ".caption")
+OTHER_PICTURES = frozenset(
+    {".gif", ".heic", ".heif", ".jxl", ".jp2", ".psd", ".svg", ".xcf", ".kra", ".cr2", ".cr3", ".nef", ".arw", ".dng"}
+)
+"""Formats that people may take for training images, and that are not read."""
 MASK_FOLDERS = frozenset({"mask", "masks"})
 MASK_ENDINGS = ("-masklabel", "-condlabel")
 """What OneTrainer puts after the stem of an image for its mask and its conditioning picture."""
@@ -37,23 +43,45 @@ class ImageFile(msgspec.Struct, frozen=True):
     """What its numbered folder is called after the number, or nothing."""
 
 
+class SetFiles(msgspec.Struct, frozen=True):
+    """What lies in a set's folder."""
+
+    images: tuple[ImageFile, ...]
+    unread: tuple[str, ...]
+    """Pictures in formats that are not read, by name."""
+    orphans: tuple[str, ...]
+    """Caption files without an image, by name."""
+
+
 def list_images(folder: Path) -> list[ImageFile]:
-    """The images in and below ``folder``, those of the folder itself first, each folder's by name.
+    """The images of :func:`list_files`; raises as it does."""
+    return list(list_files(folder).images)
+
+
+def list_files(folder: Path) -> SetFiles:
+    """What is in and below ``folder``, the folder itself first, each folder's files by name.
 
     Links to files are followed, links to folders are not. Raises NotFoundError where ``folder`` is none, HubError
     where it cannot be listed.
     """
     if not folder.is_dir():
         raise NotFoundError(f"{folder} is not a folder", "give the folder that holds the training images")
-    found = []
+    images: list[ImageFile] = []
+    unread: list[str] = []
+    orphans: list[str] = []
     for at, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not _passed_over(name))
         here = Path(at)
         below = here.relative_to(folder)
         repeats, words = repeats_of(below)
-        images = filter(_is_image, sorted(names))
-        found += [ImageFile(here / name, (below / name).as_posix(), repeats, words) for name in images]
-    return found
+        shown = [name for name in sorted(names) if not name.startswith(".")]
+        here_images = [name for name in shown if _is_image(name)]
+        images += [ImageFile(here / name, (below / name).as_posix(), repeats, words) for name in here_images]
+        unread += [(below / name).as_posix() for name in shown if Path(name).suffix.lower() in OTHER_PICTURES]
+        stems = {Path(name).stem for name in here_images}
+        captions = (name for name in shown if Path(name).suffix in CAPTION_SUFFIXES)
+        orphans += [(below / name).as_posix() for name in captions if Path(name).stem not in stems]
+    return SetFiles(tuple(images), tuple(unread), tuple(orphans))
 
 
 def repeats_of(below: Path) -> tuple[int, str]:
@@ -65,7 +93,7 @@ def repeats_of(below: Path) -> tuple[int, str]:
     return 1, ""
 
 
-def odd_numbers(files: list[ImageFile]) -> list[str]:
+def odd_numbers(files: Sequence[ImageFile]) -> list[str]:
     """Folders whose names begin with a number that is not taken for repeats: 0, or a year such as 2024."""
     folders = {part for file in files for part in Path(file.name).parent.parts}
     numbered = ((part, _NUMBERED.fullmatch(part)) for part in folders)

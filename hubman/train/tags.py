@@ -10,7 +10,6 @@ from typing import Literal
 
 import msgspec
 
-from hubman.train.checks import split_tags
 from registry.errors import UsageError
 
 Place = Literal["start", "end", "trigger"]
@@ -27,6 +26,11 @@ class TagCount(msgspec.Struct, frozen=True):
     tag: str
     count: int
     images: tuple[str, ...]
+
+
+def split_tags(caption: str) -> list[str]:
+    """The parts of a caption between commas and line ends, trimmed, without empty ones."""
+    return [tag for tag in (part.strip() for part in re.split(r"[,\n]", caption)) if tag]
 
 
 def frequencies(captions: Iterable[tuple[str, str]]) -> tuple[TagCount, ...]:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from hubman.train.checks.tags import CountTokens, estimate_tokens
+from hubman import bases
+from hubman.train.checks.tokens import CountTokens, estimate_tokens
+from registry.errors import HubError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -20,6 +22,8 @@ _WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\
 _END = "<|endoftext|>"
 _LONG_READERS = {"T5Tokenizer": 512, "T5TokenizerFast": 512, "Qwen2Tokenizer": 512, "Qwen2TokenizerFast": 512}
 """Tokenizers of encoders that read sentences whole, and how many tokens; those of CLIP read pieces of 75."""
+_WHOLE_SENTENCES = {"flux": 512, "sd35": 256, "zimage": 512}
+"""What the families with such encoders read."""
 
 
 class TokenRule(NamedTuple):
@@ -36,9 +40,34 @@ ESTIMATE = TokenRule(estimate_tokens, None, exact=False)
 
 
 def token_rule(base: Path) -> TokenRule:
-    """The rule of the encoder that reads most of a caption of ``base``, a diffusers folder; an estimate elsewhere."""
+    """The rule of the encoder of ``base`` that reads most of a caption: by its own tokenizer, else by CLIP's for a base
+    that reads with CLIP, else an estimate.
+    """
+    family = _family(base)
     found = [rule for name in ("tokenizer", "tokenizer_2", "tokenizer_3") if (rule := _rule(base / name))]
-    return max(found, key=lambda rule: rule.most or 0, default=ESTIMATE)
+    if found:
+        rule = max(found, key=lambda rule: rule.most or 0)
+        return rule._replace(most=_WHOLE_SENTENCES.get(family, rule.most))
+    if family in _WHOLE_SENTENCES:
+        return TokenRule(estimate_tokens, _WHOLE_SENTENCES[family], exact=False)
+    return _shipped() if family else ESTIMATE
+
+
+def _family(base: Path) -> str:
+    try:
+        return bases.family(base)
+    except (HubError, OSError):
+        return ""
+
+
+def _shipped() -> TokenRule:
+    """CLIP's vocabulary, which all families with CLIP encoders share."""
+    from hubman.train.architectures.clip_vocabulary import vocabulary
+
+    try:
+        return TokenRule(_counting(_clip(*vocabulary())), None, exact=True)
+    except ImportError:
+        return ESTIMATE
 
 
 def _rule(folder: Path) -> TokenRule | None:
@@ -48,13 +77,17 @@ def _rule(folder: Path) -> TokenRule | None:
         return None
     if tokenizer is None:
         return None
+    return TokenRule(_counting(tokenizer), _LONG_READERS.get(_class_of(folder)), exact=True)
+
+
+def _counting(tokenizer: Tokenizer) -> CountTokens:
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
     def count(caption: str) -> int:
         return len(tokenizer.encode(caption, add_special_tokens=False).ids)
 
-    return TokenRule(count, _LONG_READERS.get(_class_of(folder)), exact=True)
+    return count
 
 
 def _load(folder: Path) -> Tokenizer | None:
@@ -63,17 +96,18 @@ def _load(folder: Path) -> Tokenizer | None:
     if (folder / "tokenizer.json").is_file():
         return Tokenizer.from_file(str(folder / "tokenizer.json"))
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        return _clip(folder)
+        vocabulary = msgspec.json.decode((folder / "vocab.json").read_bytes(), type=dict[str, int])
+        lines = (folder / "merges.txt").read_text("utf-8").splitlines()
+        pairs = (line.split() for line in lines if not line.startswith("#version"))
+        return _clip(vocabulary, [(pair[0], pair[1]) for pair in pairs if len(pair) == 2])
     return None
 
 
-def _clip(folder: Path) -> Tokenizer:
-    """CLIP's tokenizer from the files that it was published with."""
+def _clip(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+    """CLIP's tokenizer as its authors published it."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-    model = models.BPE.from_file(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), end_of_word_suffix="</w>", unk_token=_END
-    )
+    model = models.BPE(vocabulary, merges, end_of_word_suffix="</w>", unk_token=_END)
     tokenizer = Tokenizer(model)
     tokenizer.add_special_tokens(["<|startoftext|>", _END])
     tokenizer.normalizer = normalizers.Sequence(

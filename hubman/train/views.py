@@ -48,6 +48,11 @@ def bucket_rules(settings: ImageSettings) -> tuple[BucketRules, ...]:
     )
 
 
+def showings(settings: ImageSettings) -> int:
+    """How often a pass shows an image of a folder without a number at each resolution."""
+    return settings.repeats * (len(CROPS) if settings.random_crop else 1) * (2 if settings.flip else 1)
+
+
 def views(image: DatasetImage, settings: ImageSettings) -> Iterator[View]:
     """How ``image`` is shown. All images of a set are shown equally often but for their folders' repeats.
 

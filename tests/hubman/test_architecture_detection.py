@@ -13,6 +13,7 @@ import torch
 from diffusers import FluxTransformer2DModel, SD3Transformer2DModel, UNet2DConditionModel, ZImageTransformer2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from hubman.generate.pipeline import best_dtype
 from hubman.train.architectures import KINDS
 from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.detect import Detected, detect
@@ -58,7 +59,7 @@ def checkpoint(path: Path, shapes: dict[str, tuple[int, ...]], **metadata: str) 
             "z_image_turbo",
             {"noise_refiner.0.attention.qkv.weight": (9, 3), "cap_embedder.1.weight": (3, 3)},
             {},
-            "zimage",
+            "zimage_turbo",
             "zimage",
         ),
     ],
@@ -118,15 +119,24 @@ def folder(path: Path, pipeline: str, **configs: dict[str, Any]) -> Path:
             {"unet": {}, "scheduler": {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}},
             Detected("noobai", "sdxl", v_prediction=True, zero_terminal_snr=True),
         ),
-        ("x", "FluxPipeline", {"transformer": {"in_channels": 64}}, Detected("flux", "flux")),
-        ("x", "StableDiffusion3Pipeline", {}, Detected("sd35", "sd3")),
-        ("x", "ZImagePipeline", {}, Detected("zimage", "zimage")),
+        ("x", "FluxPipeline", {"transformer": {"guidance_embeds": True}}, Detected("flux", "flux", variant="dev")),
+        ("x", "FluxPipeline", {"transformer": {}}, Detected("flux", "flux", variant="schnell")),
+        ("x", "StableDiffusion3Pipeline", {"transformer": {"num_layers": 38}}, Detected("sd35", "sd3", variant="38")),
+        ("x", "ZImagePipeline", {"transformer": {"n_layers": 30}}, Detected("zimage", "zimage", variant="30")),
     ],
 )
 def test_a_folder_tells_its_family(
     tmp_path: Path, name: str, pipeline: str, configs: dict[str, Any], expected: Detected
 ) -> None:
     assert detect(folder(tmp_path / name, pipeline, **configs)) == expected
+
+
+def test_flow_models_are_drawn_in_bf16_where_fp16_overflows(tmp_path: Path) -> None:
+    flux = folder(tmp_path / "flux", "FluxPipeline", transformer={})
+    sdxl = folder(tmp_path / "sdxl", "StableDiffusionXLPipeline", unet={})
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert [best_dtype(base, cuda) for base in (flux, sdxl)] == [torch.bfloat16, torch.float16]
+    assert {best_dtype(base, cpu) for base in (flux, sdxl)} == {torch.float32}
 
 
 def test_the_shipped_base_is_known_by_its_width() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from hubman.tinybase.drawing import draw, random_scene
 from hubman.train.checks import Finding, Rules, check, estimate_tokens, has_errors
@@ -18,6 +19,7 @@ from hubman.train.dataset import Dataset, read_dataset
 from hubman.train.pictures import load_rgb, measure
 from hubman.train.sharpness import sharpness
 from registry.errors import NotFoundError
+from tests.support.training_pictures import photo
 
 RULES = Rules(resolution=64, trigger="zvk")
 
@@ -96,6 +98,25 @@ def test_the_same_form_in_other_colours_is_no_duplicate(folder: Path) -> None:
 def test_a_blurred_picture_stands_out_of_its_set(folder: Path) -> None:
     noise(9).filter(ImageFilter.GaussianBlur(6)).save(folder / "soft.png")
     assert codes(folder)["blurred"] == {"soft.png"}
+
+
+@pytest.mark.parametrize(("radius", "quality"), [(2, 60), (4, 50), (8, 80)])
+def test_a_blurred_photograph_stands_out_in_spite_of_the_traces_of_jpeg(
+    tmp_path: Path, radius: int, quality: int
+) -> None:
+    for number in range(6):
+        photo(number).save(tmp_path / f"{number}.jpg", quality=85)
+    photo(9).filter(ImageFilter.GaussianBlur(radius)).save(tmp_path / "soft.jpg", quality=quality)
+    assert codes(tmp_path)["blurred"] == {"soft.jpg"}
+
+
+def test_a_sharp_subject_on_a_soft_ground_is_not_called_blurred(tmp_path: Path) -> None:
+    for number in range(6):
+        photo(number).save(tmp_path / f"{number}.png")
+    soft = photo(9).filter(ImageFilter.GaussianBlur(6))
+    ImageDraw.Draw(soft).ellipse((110, 110, 150, 150), fill="white", outline="black", width=2)
+    soft.save(tmp_path / "portrait.png")
+    assert "blurred" not in codes(tmp_path)
 
 
 def test_flat_drawings_are_not_called_blurred(tmp_path: Path) -> None:
@@ -185,9 +206,10 @@ def test_the_laplacian_has_the_textbook_value() -> None:
     values = [0, 20, 0, 20, -80, 20, 0, 20, 0]
     mean = sum(values) / 9
     gradients = 4 * 20**2 / 9
-    variance, edges = sharpness(picture)
+    variance, edges, peak = sharpness(picture)
     assert variance == pytest.approx(sum((v - mean) ** 2 for v in values) / 9)
     assert edges == pytest.approx((sum(v * v for v in values) / 9 - 20 / 12) / (gradients - 4 / 12))
+    assert peak == 80
 
 
 def test_the_fingerprint_follows_pixels_and_captions_only(
@@ -225,8 +247,31 @@ def test_token_estimates_never_fail_and_grow_with_the_text(text: str) -> None:
 
 
 def test_dataset_checks_load_neither_torch_nor_numpy() -> None:
-    names = "checks", "dataset", "pictures", "captions", "recipe", "buckets", "run", "interrogator"
+    names = (
+        "checks",
+        "dataset",
+        "pictures",
+        "captions",
+        "recipe",
+        "buckets",
+        "run",
+        "interrogator",
+        "sheet",
+        "tokens",
+        "views",
+    )
     heavy = "[module for module in ('torch', 'numpy', 'transformers') if module in sys.modules]"
     program = f"import sys\nfor name in {names}: __import__('hubman.train.' + name)\nprint({heavy})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["RGB", "L", "RGBA", "P", "1", "LA", "CMYK", "I;16"]))
+def test_pictures_of_any_size_and_mode_are_measured(width: int, height: int, mode: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ("x.tif" if mode == "CMYK" else "x.png")
+        picture = noise(width * height, 40).resize((width, height))
+        (picture.convert("I").convert("I;16") if mode == "I;16" else picture.convert(mode)).save(path)
+        seen = measure(path)
+    assert (seen.error, seen.width, seen.height) == ("", width, height)
+    assert len(seen.strips) == 2048

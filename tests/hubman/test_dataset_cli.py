@@ -112,6 +112,12 @@ def test_the_sheet_shows_crops_findings_and_what_is_left_out(
     assert out.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_sheet_does_not_become_a_training_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["dataset", "sheet", str(folder), "--out", str(folder / "5_more" / "sheet.png")]) == 2
+    assert "would lie among the images" in capsys.readouterr().err
+    assert not (folder / "5_more" / "sheet.png").exists()
+
+
 def test_a_sheet_that_cannot_be_written_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder.parent / "file").write_bytes(b"")
     assert run(["dataset", "sheet", str(folder), "--out", str(folder.parent / "file" / "x.png")]) == 1
@@ -142,6 +148,22 @@ def test_tokens_are_those_of_the_bases_own_tokenizer(base: Path, tmp_path: Path)
         len(own(text, add_special_tokens=False, truncation=False, verbose=False).input_ids) for text in _CAPTIONS
     ]
     assert [rule.count(text) for text in _CAPTIONS] == expected
+
+
+def test_a_checkpoint_without_a_tokenizer_is_counted_by_the_vocabulary_that_is_shipped(tmp_path: Path) -> None:
+    from hubman.train.architectures.clip import clip_tokenizer
+
+    base = tmp_path / "base.safetensors"
+    names = ("model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",)
+    header = json.dumps(
+        {name: {"dtype": "F16", "shape": [1, 768], "data_offsets": [0, 1536]} for name in names}
+    ).encode()
+    base.write_bytes(len(header).to_bytes(8, "little") + header + bytes(1536))
+    rule, own = token_rule(base), clip_tokenizer()
+    assert rule.exact
+    assert [rule.count(text) for text in _CAPTIONS] == [
+        len(own(text, add_special_tokens=False, truncation=False, verbose=False).input_ids) for text in _CAPTIONS
+    ]
 
 
 def test_a_base_without_a_readable_tokenizer_is_estimated(tmp_path: Path) -> None:

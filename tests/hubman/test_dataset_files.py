@@ -74,6 +74,19 @@ def test_two_images_that_share_a_caption_file_are_told(tmp_path: Path) -> None:
     assert "caption-shared" in codes(tmp_path)[None]
 
 
+def test_files_that_are_not_part_of_the_set_are_told(tmp_path: Path) -> None:
+    captioned(tmp_path / "a.png", photo(1, (64, 64)), "one")
+    for name in ("b.heic", "10_x/c.GIF", "b.txt", "10_x/d.caption", ".hidden.gif", "notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    findings = {finding.code: finding for finding in check(read_dataset(tmp_path), Rules(resolution=64))}
+    assert findings["not-read"].others == ("b.heic", "10_x/c.GIF")
+    assert findings["caption-orphan"].others == ("b.txt", "10_x/d.caption")
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(NotFoundError, match=r"convert b\.heic"):
+        read_dataset(tmp_path)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
     put(tmp_path / "a.png")

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter, ImageOps
 
-from hubman.train.checks import Finding, Rules, check, is_small_set, worth_leaving
+from hubman.train.checks import Finding, Rules, check, worth_leaving
 from hubman.train.checks.twins import NEAR_BITS, near_groups
 from hubman.train.dataset import DatasetImage, read_dataset
 from hubman.train.pictures import Picture
+from hubman.train.presets import FEW
 from tests.support.training_pictures import captioned, drawing, framed, photo, stamped
 
 RULES = Rules(resolution=192, trigger="zvk", batch=2)
@@ -126,7 +127,8 @@ def test_an_image_alone_in_its_bucket_is_told_that_it_is_repeated(tmp_path: Path
     (finding,) = [each for each in check(read_dataset(tmp_path), rules) if each.code == "bucket-unfilled"]
     assert finding.others == ("alone.png",)
     assert "not dropped" in finding.sentence
-    assert "bucket-unfilled" not in told(tmp_path, Rules(resolution=192, batch=1))
+    for enough in (Rules(resolution=192, batch=1), Rules(resolution=192, batch=2, repeats=2)):
+        assert "bucket-unfilled" not in told(tmp_path, enough)
     (tmp_path / "2_twice").mkdir()
     (tmp_path / "alone.png").rename(tmp_path / "2_twice" / "alone.png")
     assert "bucket-unfilled" not in told(tmp_path, rules)
@@ -144,8 +146,17 @@ def test_the_number_of_images_is_judged(tmp_path: Path, count: int, severity: st
     assert words in finding.sentence
 
 
-def test_presets_take_the_recipe_for_small_sets_below_twenty_images() -> None:
-    assert [is_small_set(count) for count in (15, 19, 20, 50)] == [True, True, False, False]
+def test_the_number_that_is_called_small_is_the_one_that_presets_go_by(tmp_path: Path) -> None:
+    for number in range(FEW):
+        photo(number, (48, 48)).save(tmp_path / f"{number}.png")
+
+    def said() -> str:
+        findings = check(read_dataset(tmp_path), Rules(resolution=48))
+        return next(finding.sentence for finding in findings if finding.code == "count")
+
+    assert "small sets" not in said()
+    (tmp_path / "0.png").unlink()
+    assert "small sets" in said()
 
 
 def test_tags_that_most_captions_have_are_told(tmp_path: Path) -> None:

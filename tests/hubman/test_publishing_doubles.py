@@ -187,6 +187,37 @@ def test_a_change_that_was_cut_off_and_taken_back_is_taken_back_on_the_page(
     assert [{**one, "updatedAt": ""} for kind in ("model", "version") for one in _every(site, kind)] == before
 
 
+def _by_hand(registry: Registry) -> None:
+    """The site has a file, a post and pictures that were not sent from here: a browser put them there."""
+    registry.db.execute("DELETE FROM publication_steps WHERE name NOT IN ('model', 'version')")
+    age_steps(registry)
+
+
+def test_a_draft_that_was_finished_in_a_browser_is_not_filled_twice(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id, draft=True)
+    _by_hand(registry)
+    before = site.asked("/api/upload"), site.asked("post.addImage"), site.asked("post.create")
+    assert publish_now(registry, client, version_id).differences == ()
+    the_only_one(site)
+    assert (site.asked("/api/upload"), site.asked("post.addImage"), site.asked("post.create")) == before
+
+
+def test_another_file_in_a_draft_is_not_joined_by_a_second(
+    site: Bench, client: Civitai, registry: Registry, tmp_path: Path
+) -> None:
+    version_id = make_version(registry, tmp_path)
+    publish_now(registry, client, version_id, draft=True)
+    _by_hand(registry)
+    (file,) = _every(site, "file")
+    site.sandbox.world.store.put("file", {**file, "sizeKB": 1})
+    with pytest.raises(HubError, match="was not sent from here"):
+        publish_now(registry, client, version_id)
+    assert len(_every(site, "file")) == 1
+
+
 def test_versions_of_two_pages_are_not_mixed(site: Bench, client: Civitai, registry: Registry, tmp_path: Path) -> None:
     first = publish_now(registry, client, make_version(registry, tmp_path))
     second = make_version(registry, tmp_path, name="Another", seed=3)

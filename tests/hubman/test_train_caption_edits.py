@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hubman.cli.main import run
 from hubman.train import caption_edits, tags
 from hubman.train.caption_log import NAME, Change
 from hubman.train.captions import draft_all, drafts, finish, history, read, write_caption
-from hubman.train.checks import split_tags
+from hubman.train.tags import split_tags
 from registry.errors import HubError, NotFoundError, UsageError
 
 CAPTIONS = ("zvk, red car, sky", "zvk, blue car", "a car, Sky, night")
@@ -230,6 +231,16 @@ def test_an_edit_whose_record_was_cut_off_never_happened(folder: Path, tmp_path:
         assert caption_edits.undoable(folder) == (), cut
     write_caption(folder / "0.png", "typed")
     assert [change.after for change in history(folder)] == ["typed"], "the cut line must not swallow the next"
+
+
+def test_what_a_kill_left_beside_captions_is_swept_up_and_nothing_else(folder: Path) -> None:
+    old, young, other = (folder / name for name in (f".0.txt.{'a' * 32}.tmp", f".1.txt.{'b' * 32}.tmp", ".mine.tmp"))
+    for path in (old, young, other):
+        path.write_text("half a capt")
+        if path is not young:
+            os.utime(path, (0, 0))
+    edit(folder, tags.adding(["ink"]))
+    assert [path.exists() for path in (old, young, other)] == [False, True, True]
 
 
 def test_an_edit_that_cannot_be_written_down_changes_nothing(folder: Path) -> None:

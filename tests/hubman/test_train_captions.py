@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from hubman.tinybase.drawing import COLOURS, SHAPES, SIZES, Scene, combinations
-from hubman.train.captions import compose, draft_all, drafts, history, vary, write_caption
-from hubman.train.checks import split_tags
+from hubman.train import captions
+from hubman.train.captions import compose, draft_all, drafts, history, write_caption
 from hubman.train.dataset import read_caption
 from hubman.train.terms import read_terms
 
@@ -58,6 +55,11 @@ def test_every_change_keeps_its_original(folder: Path) -> None:
     assert len(history(folder)) == 1
 
 
+def test_a_caption_cannot_steer_the_terminal(folder: Path) -> None:
+    (folder / "0.txt").write_bytes(b"a\x1b[31m cat\x07\r\nsecond\tline\n")
+    assert captions.read(folder / "0.png") == ("a[31m cat\nsecond line", "")
+
+
 def test_drafts_made_before_an_interruption_stay(folder: Path) -> None:
     texts = iter(["first", "second"])
     with pytest.raises(StopIteration):
@@ -91,23 +93,6 @@ def test_prefix_and_suffix_stand_around_a_draft_after_the_trigger() -> None:
     assert compose("a cat", "zvk", (), "photo,", ", night") == "zvk, photo, a cat, night"
     assert compose("a cat", "", (), "a photo of", "at night") == "a photo of a cat at night"
     assert compose("bad", "", ("bad",), "photo,", ", night") == "photo, night"
-
-
-@given(
-    st.lists(st.text("abc xyz", min_size=1).map(str.strip).filter(bool), max_size=8), st.integers(0, 9), st.integers()
-)
-def test_shuffling_keeps_all_tags_and_the_first_ones_in_place(tags: list[str], keep: int, seed: int) -> None:
-    varied = split_tags(vary(", ".join(tags), random.Random(seed), shuffle=True, keep_tokens=keep, dropout=0.0))
-    assert sorted(varied) == sorted(tags)
-    assert varied[:keep] == tags[:keep]
-
-
-def test_tags_before_the_bar_stay_and_dropout_empties_the_caption() -> None:
-    varied = {vary("a, b ||| c, d", random.Random(i), shuffle=True, keep_tokens=0, dropout=0.0) for i in range(20)}
-    assert varied == {"a, b, c, d", "a, b, d, c"}
-    assert vary("a", random.Random(0), shuffle=False, keep_tokens=0, dropout=1.0) == ""
-    emptied = [vary("a", random.Random(i), shuffle=False, keep_tokens=0, dropout=0.3) == "" for i in range(1000)]
-    assert 230 < sum(emptied) < 370
 
 
 def test_the_embedded_terms_are_the_domain_of_the_embedded_base() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ PRODIGY = {"optimizer.name": "prodigy", "optimizer.unet_lr": 1.0}
         (None, {"optimizer.lora_plus": 16.0, "network.type": "lokr"}, "optimizer.lora_plus"),
         (None, {**PRODIGY, "optimizer.unet_lr": 1e-4}, "optimizer.unet_lr"),
         (None, {**PRODIGY, "optimizer.text_lr": 0.5}, "optimizer.text_lr"),
+        (None, {**PRODIGY, "optimizer.text_lr": 1.0, "optimizer.text2_lr": 0.1}, "optimizer.text2_lr"),
         (None, {**PRODIGY, "optimizer.lora_plus": 4.0}, "optimizer.lora_plus"),
         (
             None,
@@ -87,6 +89,33 @@ def test_several_clashes_are_counted() -> None:
     recipe = changed(PLAIN, {"prior.weight": 1.0, "loss.masked": True, "loss.min_snr_gamma": 5.0})
     with pytest.raises(UsageError, match=r"and 2 more"):
         refuse_clashes(recipe, "flow")
+
+
+def base_folder(folder: Path, scheduler: dict[str, Any]) -> str:
+    """What tells a base's family and prediction: no weights."""
+    for name, content in {
+        "model_index.json": {"_class_name": "StableDiffusionPipeline"},
+        "unet/config.json": {"cross_attention_dim": 768, "in_channels": 4},
+        "scheduler/scheduler_config.json": scheduler,
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    return str(folder)
+
+
+def test_the_base_itself_says_what_it_predicts(tmp_path: Path) -> None:
+    base = base_folder(tmp_path, {"prediction_type": "epsilon"})
+    recipe = changed(PLAIN, {"base": base, "noise.zero_terminal_snr": True})
+    assert [clash.fields for clash in clashes(recipe)] == [("noise.zero_terminal_snr",)]
+    assert clashes(recipe, "v") == ()
+    assert clashes(changed(recipe, {"base": "nowhere"})) == ()
+
+
+def test_a_base_that_ends_in_noise_is_trained_without_min_snr(tmp_path: Path) -> None:
+    ended = base_folder(tmp_path / "a", {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True})
+    plain = base_folder(tmp_path / "b", {"prediction_type": "v_prediction"})
+    gammas = [preset("style", "sd15", 30, base=base).loss.min_snr_gamma for base in (ended, plain)]
+    assert gammas == [0.0, 5.0]
 
 
 def test_clashes_are_found_without_torch() -> None:

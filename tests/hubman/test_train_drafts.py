@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from hubman.train.captions import read, write_caption
 from hubman.train.drafts import Drafted, DraftRequest, draft_captions
 from hubman.train.image_to_text import ImageToText
 from hubman.train.tagger import Tag, Tagger, clean, pixels
-from registry.errors import CancelledError, DamagedFileError, HubError, NotFoundError, UsageError
+from registry.errors import CancelledError, DamagedFileError, HubError, MissingExtraError, NotFoundError, UsageError
 from tests.support import tiny_captioners
 from tests.support.tiny_tagger import write_tagger
 
@@ -133,6 +134,12 @@ def test_what_is_no_tagger_is_named(tmp_path: Path) -> None:
         Tagger(str(tmp_path))
     with pytest.raises(DamagedFileError, match=r"has 3 tags, model\.onnx gives 7"):
         Tagger(str(write_tagger(tmp_path, TAGS, SIDE, outputs=3)))
+
+
+def test_without_onnxruntime_it_is_said_what_to_install(tags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'hubman\[tagger\]'"):
+        Tagger(str(tags))
 
 
 def test_a_tagger_is_found_by_name_in_the_local_cache(

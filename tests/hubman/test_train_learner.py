@@ -7,16 +7,21 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
+from hubman.progress import silent
 from hubman.train.checkpoint import State, last_checkpoint, save_checkpoint
 from hubman.train.encoded import Encoded
 from hubman.train.flow import FlowMatching
 from hubman.train.learner import Learner
-from hubman.train.material import TextStates
-from hubman.train.network import Network
+from hubman.train.material import TextStates, encode_items
+from hubman.train.network import Target
+from hubman.train.network_plan import make_network
 from hubman.train.objective import Objective
+from hubman.train.rates import optimizer_for
 from hubman.train.recipe import Recipe
+from hubman.train.recipe_data import read_data
 from hubman.train.recipe_fields import changed
 from tests.support.small_unet import SmallUnet, random_items
 
@@ -52,7 +57,7 @@ class Run:
         recipe = changed(PLAIN, changes)
         small = SmallUnet(FlowMatching())
         targets = small.targets(conv=False, text=False)
-        self.network = Network(targets, rank=4, alpha=8.0, conv_rank=0, conv_alpha=0.0, seed=1)
+        self.network = make_network(targets, recipe)
         texts = TextStates(Encoded(small, folder, "fp32"), 1, small.device)
         self.objective = Objective(small, self.network, recipe, texts)
         self.learner = Learner(recipe, self.network, self.objective, ITEMS, small.device)
@@ -98,7 +103,7 @@ def test_accumulated_batches_count_as_their_mean(tmp_path: Path) -> None:
     mean = [torch.stack(each).mean(dim=0) for each in zip(*gradients, strict=True)]
     seen: list[Tensor] = []
     for parameter in run.network.parameters():
-        parameter.register_post_accumulate_grad_hook(lambda tensor: seen.append(tensor.grad.clone()))  # type: ignore[union-attr]
+        parameter.register_post_accumulate_grad_hook(lambda tensor: seen.append(tensor.grad.clone()))  # type: ignore[no-untyped-call]
     found = run.learner.step(0)
     assert found.item() == pytest.approx(torch.stack(losses).mean().item())
     last = {id(parameter): at for at, parameter in enumerate(run.network.parameters())}
@@ -146,3 +151,40 @@ def test_all_readings_are_known_before_the_first_step(tmp_path: Path) -> None:
     }
     assert read <= known
     assert run.learner.readings(most=3) is None
+
+
+def test_every_line_of_a_caption_gets_trigger_prefix_and_suffix_and_can_be_read_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    Image.new("RGBA", (32, 32), (255, 0, 0, 128)).save(folder / "a.png")
+    (folder / "a.txt").write_text("a {red|blue} hat\n\n  sitting,   zvk\n")
+    settings: dict[str, Any] = {"dataset": str(folder), "trigger": "zvk", "loss.masked": True, "images.masks": "alpha"}
+    settings |= {"captions.prefix": "photo,", "captions.suffix": "outdoors", "captions.dropout": 0.0}
+    settings |= {"images.resolutions": (64,), "images.bucket_low": 64, "images.bucket_high": 64}
+    recipe = changed(PLAIN, {**settings, "captions.shuffle": False})
+    small = SmallUnet(FlowMatching())
+    (item,) = encode_items(read_data(recipe, tmp_path), Encoded(small, tmp_path / "cache", "fp32"), recipe, silent)
+    assert item.caption == "zvk, photo, a {red|blue} hat outdoors\nphoto, sitting, zvk outdoors"
+    assert item.mask is not None
+    assert float(item.mask.mean()) == pytest.approx(128 / 255, abs=0.01)
+    targets = small.targets(conv=False, text=False)
+    texts = TextStates(Encoded(small, tmp_path / "cache", "fp32"), 1, small.device)
+    objective = Objective(small, make_network(targets, recipe), recipe, texts)
+    read = {reading for batch in range(40) for reading in objective.readings([item], batch, 0)}
+    assert read == {"zvk, photo, a red hat outdoors", "zvk, photo, a blue hat outdoors", "photo, sitting, zvk outdoors"}
+
+
+def test_each_text_encoder_learns_at_its_own_rate() -> None:
+    root = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(3)))
+    keys = ("lora_unet_a", "lora_te1_b", "lora_te2_c")
+    targets = [Target(key, root, str(at), text=at > 0) for at, key in enumerate(keys)]
+    for second, expected in ((-1.0, 3e-5), (0.5, 0.5)):
+        rates = {"optimizer.unet_lr": 1e-4, "optimizer.text_lr": 3e-5, "optimizer.text2_lr": second}
+        recipe = changed(PLAIN, {**rates, "optimizer.lora_plus": 2.0})
+        optimizer = optimizer_for(make_network(targets, recipe), recipe, torch.device("cpu"))
+        found = {group["name"]: group["base_lr"] for group in optimizer.param_groups}
+        full = {"model": 1e-4, "text": 3e-5, "text2": expected}
+        assert found == full | {f"{part} up": 2 * rate for part, rate in full.items()}
+        assert all(len(group["params"]) == 1 for group in optimizer.param_groups)
+    assert not changed(PLAIN, {"optimizer.text_lr": 0.0}).optimizer.trains_text
+    assert changed(PLAIN, {"optimizer.text_lr": 0.0, "optimizer.text2_lr": 0.1}).optimizer.trains_text

@@ -16,6 +16,7 @@ from hubman.train.encoded import Encoded
 from hubman.train.flow import FlowMatching
 from hubman.train.material import Item, TextStates
 from hubman.train.network import Network
+from hubman.train.network_plan import make_network
 from hubman.train.noise import NoiseSchedule
 from hubman.train.objective import Objective
 from hubman.train.process import Prediction, Process
@@ -78,7 +79,7 @@ class Training:
 
 def adapted(small: SmallUnet) -> Network:
     targets = small.targets(conv=False, text=False)
-    return Network(targets, rank=4, alpha=8.0, conv_rank=0, conv_alpha=0.0, seed=1)
+    return make_network(targets, RECIPE)
 
 
 def batch_of(items: list[Item], step: int) -> list[Item]:
@@ -116,7 +117,7 @@ def plain_loss(prediction: Prediction, kind: str, small: SmallUnet, items: list[
     a, s = signal[:, None, None, None], sigma[:, None, None, None]
     target = {"epsilon": noise, "v": a * noise - s * x, "flow": noise - x}[prediction]
     states = torch.stack([caption_states(item.caption) for item in items])
-    answer = small.unet(a * x + s * noise, t, states).sample
+    answer = small.denoiser(a * x + s * noise, t, states).sample
     e = answer - target
     if kind == "l2":
         l2: Tensor = (e**2).mean()
@@ -179,7 +180,7 @@ def plain_each(prediction: Prediction, small: SmallUnet, items: list[Item], whic
     a, s = (ALPHAS[t].sqrt().float()[:, None, None, None], (1 - ALPHAS[t]).sqrt().float()[:, None, None, None])
     target = noise if prediction == "epsilon" else a * noise - s * x
     states = torch.stack([caption_states(item.caption) for item in items])
-    error: Tensor = (small.unet(a * x + s * noise, t, states).sample - target).square()
+    error: Tensor = (small.denoiser(a * x + s * noise, t, states).sample - target).square()
     return error[which].mean()
 
 
@@ -211,12 +212,26 @@ def test_prior_preservation_asks_the_base_model_itself(tmp_path: Path) -> None:
     assert loss - own == pytest.approx(0.5 * float((moved - base).detach().square().mean()), rel=1e-3)
     assert not base.requires_grad
     assert moved.requires_grad
-    clean = SmallUnet(process_of("epsilon"))
-    states = {"states": caption_states("woman").expand(2, -1, -1)}
-    x, t, framings = torch.randn(2, 4, 4, 4), torch.tensor([5, 900]), [FRAMING] * 2
-    with torch.no_grad(), kept.network.disabled():
-        assert torch.equal(kept.small.predict(x, t, states, framings), clean.predict(x, t, states, framings))
-    assert not torch.equal(kept.small.predict(x, t, states, framings), clean.predict(x, t, states, framings))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [{"type": "lora"}, {"type": "dora"}, {"type": "dora", "dora_axis": "output"}, {"type": "loha"}, {"type": "lokr"}],
+)
+def test_without_its_adapters_every_network_is_the_base_model(kind: dict[str, Any]) -> None:
+    clean, small = SmallUnet(FlowMatching()), SmallUnet(FlowMatching())
+    recipe = changed(RECIPE, {f"network.{name}": value for name, value in kind.items()})
+    network = make_network(small.targets(conv=False, text=False), recipe)
+    disturb(network)
+    question = (torch.randn(2, 4, 4, 4), torch.tensor([0.1, 0.9]))
+    texts = {"states": caption_states("woman").expand(2, -1, -1)}
+    expected = clean.predict(*question, texts, [FRAMING] * 2)
+    with network.disabled(), torch.no_grad():
+        assert torch.equal(small.predict(*question, texts, [FRAMING] * 2), expected)
+    moved = small.predict(*question, texts, [FRAMING] * 2)
+    assert not torch.equal(moved, expected)
+    moved.square().mean().backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 def disturb(network: Network) -> None:

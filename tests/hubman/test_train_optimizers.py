@@ -124,5 +124,6 @@ def test_what_cannot_be_used_is_said_in_one_line(
 
 
 def test_a_name_stands_for_a_class() -> None:
-    assert class_path("lion") == "pytorch_optimizer.Lion"
-    assert class_path("my.own.Class") == "my.own.Class"
+    assert class_path("adamw") == "torch.optim.adamw.AdamW"
+    assert class_path("lion") == "pytorch_optimizer.optimizer.lion.Lion"
+    assert class_path("torch.optim.NAdam") == "torch.optim.nadam.NAdam"

@@ -11,12 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from hubman import tinybase
+from hubman.progress import silent
+from hubman.train import architectures
 from hubman.train.batches import BatchPlan
 from hubman.train.buckets import BucketRules, cut, cut_to, cuts, fit
 from hubman.train.dataset import DatasetImage, read_dataset
+from hubman.train.encoded import Encoded
 from hubman.train.masks import has_mask, load_mask
+from hubman.train.material import encode_items
+from hubman.train.presets import preset
+from hubman.train.recipe_fields import changed
 from hubman.train.settings.data import ImageSettings
-from hubman.train.views import View, views
+from hubman.train.views import View, showings, views
 from registry.errors import DamagedFileError
 
 KEPT = BucketRules(512, no_upscale=True)
@@ -106,7 +113,7 @@ def test_a_folders_repeats_multiply_those_of_the_recipe(tmp_path: Path) -> None:
 def test_mirrored_and_moved_views_have_pixels_of_their_own(tmp_path: Path) -> None:
     image = halves(tmp_path / "a.png")
     found = shown(image, resolutions=[64], bucket_low=64, bucket_high=64, flip=True, random_crop=True)
-    assert len(found) == 8
+    assert len(found) == 8 == showings(ImageSettings(flip=True, random_crop=True))
     assert len({view.pixels for view in found}) == 8
     assert len({view.picture().tobytes() for view in found}) == 8 - 2  # the outermost crops are of one colour
     square = halves(tmp_path / "b.png", (100, 100))
@@ -129,6 +136,27 @@ def test_a_pass_shows_each_image_as_often_as_it_is_repeated(
         assert order.count(index) >= times
     surplus = len(order) - sum(repeats)
     assert surplus < batch * len(set(sizes))
+
+
+def test_what_is_encoded_is_what_the_views_say(tmp_path: Path) -> None:
+    (tmp_path / "3_x" / "masks").mkdir(parents=True)
+    halves(tmp_path / "3_x" / "a.png", (200, 100))
+    Image.new("L", (2, 1), 255).save(tmp_path / "3_x" / "masks" / "a.png")
+    dataset = read_dataset(tmp_path)
+    values = {"images.resolutions": (64, 128), "images.bucket_high": 128, "images.flip": True, "images.repeats": 2}
+    masks = {"images.masks": "folder", "loss.masked": True}
+    recipe = changed(preset("style", "tiny", 30, base=str(tinybase.MODEL), dataset=str(tmp_path)), values | masks)
+    encoded = Encoded(architectures.load(recipe, torch.device("cpu")), tmp_path / "cache", "fp32")
+    items = encode_items(dataset, encoded, recipe, silent)
+    assert [(item.size, item.repeats) for item in items] == [((64, 64), 6)] * 2 + [((128, 64), 6)] * 2
+    assert [tuple(item.latent.mean.shape[-2:]) for item in items] == [(8, 8)] * 2 + [(8, 16)] * 2
+    assert [item.framing.crop for item in items] == [(32, 0)] * 2 + [(0, 0)] * 2
+    assert all(item.mask is not None and item.mask.shape == item.size[::-1] for item in items)
+    one, mirrored = items[:2]
+    assert not torch.equal(one.latent.mean, mirrored.latent.mean)
+    assert encoded.missed == 4
+    encode_items(dataset, encoded, recipe, silent)
+    assert encoded.missed == 4
 
 
 # masks ----------------------------------------------------------------------------------------------------------------

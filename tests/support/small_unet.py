@@ -25,6 +25,8 @@ class SmallUnet:
     """Predicts by 9,000 random weights; the same seed gives the same ones."""
 
     device = torch.device("cpu")
+    sampler = "Euler"
+    step = 8
 
     def __init__(self, process: Process, seed: int = 0) -> None:
         self.process = process
@@ -33,7 +35,7 @@ class SmallUnet:
         self.identity = Identity("small", "sd_v1", False, "stable-diffusion-v1/lora", "diffusers", "epsilon", "0")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.unet = UNet2DConditionModel(
+            self.denoiser = UNet2DConditionModel(
                 sample_size=SIDE,
                 in_channels=CHANNELS,
                 out_channels=CHANNELS,
@@ -48,11 +50,20 @@ class SmallUnet:
             ).requires_grad_(requires_grad=False)
 
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
-        modules = (path for path, module in self.unet.named_modules() if isinstance(module, nn.Linear))
-        return [Target(f"lora_unet_{path.replace('.', '_')}", self.unet, path) for path in modules if "attn" in path]
+        modules = (path for path, module in self.denoiser.named_modules() if isinstance(module, nn.Linear))
+        return [
+            Target(f"lora_unet_{path.replace('.', '_')}", self.denoiser, path) for path in modules if "attn" in path
+        ]
 
     def encode_image(self, picture: Image.Image) -> Latent:
-        raise NotImplementedError
+        """The picture itself, an eighth as large, its brightness as the fourth channel."""
+        small = picture.resize((picture.width // 8, picture.height // 8))
+        values = [
+            torch.frombuffer(bytearray(band.tobytes()), dtype=torch.uint8)
+            for band in (*small.split(), small.convert("L"))
+        ]
+        mean = torch.stack(values).view(CHANNELS, small.height, small.width) / 127.5 - 1
+        return Latent(mean, torch.full_like(mean, 0.1))
 
     def encode_text(self, captions: Sequence[str], clip_skip: int, chunks: int = 1) -> list[Conditioning]:
         return [{"states": caption_states(caption, 3 * chunks)} for caption in captions]
@@ -60,7 +71,7 @@ class SmallUnet:
     def predict(
         self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, framings: Sequence[Framing]
     ) -> Tensor:
-        answer: Tensor = self.unet(noisy, timesteps, conditioning["states"], return_dict=False)[0]
+        answer: Tensor = self.denoiser(noisy, timesteps, conditioning["states"], return_dict=False)[0]
         self.asked.append((noisy, conditioning, answer))
         return answer
 
@@ -91,5 +102,5 @@ def random_items(count: int, masks: bool = False) -> list[Item]:
         mean, spread = torch.randn(2, CHANNELS, SIDE, SIDE, generator=generator)
         mask = torch.rand(SIDE * 8, SIDE * 8, generator=generator).round() if masks else None
         latent = Latent(mean, spread.abs() / 10)
-        items.append(Item(f"{i}.png", f"pixels {i}", f"zvk, number {i}", (32, 32), FRAMING, latent, mask))
+        items.append(Item(f"{i}.png", f"pixels {i}", f"zvk, number {i}", (32, 32), FRAMING, latent, mask=mask))
     return items

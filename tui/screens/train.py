@@ -62,6 +62,7 @@ class TrainScreen(TrainStart):
                 yield Static("Recipe", id="recipe-title", classes="title", markup=False)
                 yield Static("", id="recipe-line", classes="line", markup=False)
                 yield RecipeList(id="recipe")
+                yield Static("", id="forecast", markup=False)
                 yield Static("", id="reason", markup=False)
                 yield Static("", id="clash", markup=False)
 
@@ -151,7 +152,7 @@ class TrainScreen(TrainStart):
         elif self._in_recipe:
             self.edit_value()
         else:
-            self.edit_caption()
+            self.do_captions()
 
     @on(RowList.Chosen, "#images, #sheet, #recipe")
     async def _line_opened(self) -> None:

@@ -121,10 +121,10 @@ class TrainImages(TrainBase):
         if sheet is None:
             return
 
-        def work(_: Registry) -> Sheet:
+        def work(registry: Registry) -> Sheet:
             from tui import training_set
 
-            return training_set.checked(sheet.dataset, draft.recipe if draft else None)
+            return training_set.checked(registry.home, sheet.dataset, draft.recipe if draft else None)
 
         def done(found: Sheet) -> None:
             # What was left out meanwhile is checked by itself.
@@ -242,21 +242,21 @@ class TrainImages(TrainBase):
 
     # captions -----------------------------------------------------------------------------------------------------
 
-    def edit_caption(self) -> None:
-        from tui.widgets.dialogs import Ask
+    def do_captions(self) -> None:
+        """Over the whole set, beginning with the image under the cursor."""
+        from tui.screens.captions import CaptionsScreen
 
-        line = self.line
-        if line is None or line.image is None:
+        line, recipe = self.line, self.draft.recipe if self.draft else None
+        if self.sheet is None:
             return
-        image = line.image
-
-        def done(text: str | None) -> None:
-            if text is not None:
-                self.change(lambda _: _write_caption(image.path, text), lambda _: self.read_again())
-
-        self.app.push_screen(
-            Ask(f"caption of {image.name}", image.caption or "", hint="What the picture shows, in one line."), done
+        screen = CaptionsScreen(
+            self.sheet.dataset.folder,
+            at=line.image.name if line is not None and line.image is not None else "",
+            trigger=recipe.trigger if recipe else "",
+            base=Path(recipe.base) if recipe else None,
+            most=recipe.captions.max_tokens if recipe else None,
         )
+        self.app.push_screen(screen, lambda _: self.read_again())
 
     def read_again(self) -> None:
         """After captions or images were changed by something else than this screen."""
@@ -274,9 +274,3 @@ def _recent(registry: Registry) -> Recent:
     from hubman.train.recent import recent
 
     return recent(registry.home)
-
-
-def _write_caption(image: Path, text: str) -> None:
-    from hubman.train.captions import write_caption
-
-    write_caption(image, text)

@@ -39,7 +39,8 @@ def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
 
     result = run_training(
         Path(job.request["recipe"]), Path(job.folder) / "run", True, report, should_stop,
-        force=bool(job.request.get("force", False)), cache=registry.home / "cache" / "encoded", home=registry.home,
+        force=bool(job.request.get("force", False)), cache=registry.home / "cache" / "encoded",
+        home=registry.home, should_pause=job.pause_path.exists,
     )  # fmt: skip
     version = register(registry, result, started_at=job.started_at or timestamps.now())
     row = library.version(registry, version)

@@ -25,6 +25,7 @@ KINDS: dict[str, Kind] = {
     "flux": "flux",
     "sd35": "sd3",
     "zimage": "zimage",
+    "zimage_turbo": "zimage",
 }
 """The adapter of each family that presets know."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from PIL import Image
@@ -72,6 +72,8 @@ class Identity:
     """``epsilon``, ``v``, or ``flow``."""
     weights_digest: str
     """SHA-256 of a few of its tensors: tells whether a run is resumed on the same base."""
+    network_module: str = "networks.lora"
+    """``ss_network_module`` of a plain LoRA in sd-scripts and musubi-tuner."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Architecture(Protocol):
     identity: Identity
     process: Process
     device: torch.device
+    denoiser: Any
+    """The model that predicts, of diffusers' kind: its blocks can be checkpointed and compiled."""
 
     @property
     def sampler(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hubman.train.architectures.layouts import LAYOUTS
+from hubman.train.architectures.clip_vocabulary import vocabulary
 from hubman.train.architectures.parts import Part
 
 CHUNK = 75
@@ -69,20 +68,5 @@ def clip_tokenizer(pad_token: str = "<|endoftext|>") -> Any:  # noqa: S107 - a w
     """CLIP's tokenizer, as a transformers ``CLIPTokenizer``. SD 2.x and OpenCLIP's bigG pad with ``!``."""
     from transformers import CLIPTokenizer
 
-    merges = [tuple(line.split()) for line in _merges()]
-    letters = _byte_letters()
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(pair) for pair in merges)]
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {token: number for number, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=pad_token, model_max_length=CHUNK + 2)
-
-
-def _merges() -> list[str]:
-    return gzip.decompress((LAYOUTS / "clip_merges.txt.gz").read_bytes()).decode().splitlines()
-
-
-def _byte_letters() -> list[str]:
-    """GPT-2's printable stand-in for each byte, in the order of CLIP's vocabulary."""
-    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in plain]
-    return [chr(byte) for byte in plain] + [chr(256 + number) for number in range(len(others))]
+    tokens, merges = vocabulary()
+    return CLIPTokenizer(vocab=tokens, merges=merges, pad_token=pad_token, model_max_length=CHUNK + 2)

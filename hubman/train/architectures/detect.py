@@ -6,6 +6,7 @@ v-prediction bases of SDXL mark their files (NoobAI's, read by ComfyUI, Forge an
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -13,12 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hubman.train.process import Prediction
 from registry.errors import DamagedFileError, HubError, NotFoundError
 from registry.headers import Header, read_header
 from registry.identify_base import SDXL_FAMILIES
 
 Kind = Literal["sd", "sdxl", "flux", "sd3", "zimage"]
 """An adapter; several families share one."""
+
+FLOW: frozenset[Kind] = frozenset({"flux", "sd3", "zimage"})
+"""Those that undo flow matching."""
 
 CHECKPOINTS = (".safetensors", ".sft")
 HINT = "choose a base of Stable Diffusion 1.x, 2.x, SDXL, FLUX.1, SD 3.5 or Z-Image"
@@ -47,6 +52,15 @@ class Detected:
     zero_terminal_snr: bool = False
     layout: str = ""
     """The folder of ``hubman/generate/families`` that a single file is laid out like; a folder has its own."""
+    variant: str = ""
+    """Which of a family's transformers it is: ``dev`` or ``schnell``, or how many blocks it has."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the base answers."""
+        if self.kind in ("flux", "sd3", "zimage"):
+            return "flow"
+        return "v" if self.v_prediction else "epsilon"
 
 
 def detect(path: Path) -> Detected:
@@ -83,11 +97,15 @@ def _of_folder(path: Path) -> Detected:
     kind = _PIPELINES.get(name)
     if kind is None:
         raise HubError(f"{path.name} is a {name}, which is of no known family", HINT)
-    if kind in ("flux", "sd3", "zimage"):
+    if kind in FLOW:
         sizes = _config(path / "transformer" / "config.json")
         if sizes.get("out_channels") not in (None, sizes.get("in_channels")):
             raise HubError(f"{path.name} is a base that is given pictures besides text", HINT)
-        return Detected({"flux": "flux", "sd3": "sd35", "zimage": "zimage"}[kind], kind)
+        if kind == "flux":
+            return Detected("flux", kind, variant="dev" if sizes.get("guidance_embeds") else "schnell")
+        if kind == "sd3":
+            return Detected("sd35", kind, variant=str(sizes.get("num_layers", 18)))
+        return Detected(_of_zimage(path.name), kind, variant=str(sizes.get("n_layers", 30)))
     unet, scheduler = (_config(path / part) for part in ("unet/config.json", "scheduler/scheduler_config.json"))
     if unet.get("in_channels") in (8, 9):
         raise HubError(f"{path.name} is a base for inpainting or editing", HINT)
@@ -119,6 +137,11 @@ def _of_sdxl(said: str) -> str:
     return next((name.lower() for pattern, name in SDXL_FAMILIES if re.search(pattern, said.lower())), "sdxl")
 
 
+def _of_zimage(said: str) -> str:
+    """Turbo, which is drawn in few steps without guidance, has the base's tensors."""
+    return "zimage_turbo" if "turbo" in said.lower() else "zimage"
+
+
 def _of_file(path: Path, header: Header) -> Detected:
     names = header.tensors.keys()
     stated = _stated(header.metadata)
@@ -127,11 +150,11 @@ def _of_file(path: Path, header: Header) -> Detected:
         said = f"{path.stem} {header.metadata.get('modelspec.title', '')}"
         return Detected(_of_sdxl(said), "sdxl", "v_pred" in names or _says_velocity(stated), "ztsnr" in names, "sdxl")
     if _any(header, "double_blocks.0.img_attn.qkv.weight") and _any(header, "single_blocks.0.linear1.weight"):
-        return Detected("flux", "flux")
+        return Detected("flux", "flux", variant="dev" if _any(header, "guidance_in.in_layer.weight") else "schnell")
     if _any(header, "joint_blocks.0.x_block.attn.qkv.weight"):
-        return Detected("sd35", "sd3")
+        return Detected("sd35", "sd3", variant=_depth(header, "joint_blocks"))
     if _any(header, "noise_refiner.0.attention.qkv.weight") and _any(header, "cap_embedder.1.weight"):
-        return Detected("zimage", "zimage")
+        return Detected(_of_zimage(path.stem), "zimage", variant=_depth(header, "layers"))
     if _CROSS_ATTENTION not in names:
         raise HubError(f"{path.name} is not a checkpoint of a known family", HINT)
     _refuse_other_channels(path, header)
@@ -147,6 +170,24 @@ def _of_file(path: Path, header: Header) -> Detected:
 
 def _any(header: Header, name: str) -> bool:
     return any(prefix + name in header.tensors for prefix in ("", _UNET))
+
+
+def _depth(header: Header, stack: str) -> str:
+    numbers = (re.match(rf"(?:{re.escape(_UNET)})?{stack}\.(\d+)\.", name) for name in header.tensors)
+    return str(1 + max((int(match[1]) for match in numbers if match), default=-1))
+
+
+def companion(path: Path, detected: Detected) -> Path | None:
+    """A diffusers folder beside the single file at ``path`` that is of the same family and variant: a transformer's
+    file lacks the encoders of text, which are the same for all that were made from one base.
+    """
+    for folder in sorted(path.parent.iterdir()):
+        if (folder / "model_index.json").is_file():
+            with contextlib.suppress(HubError):
+                found = detect(folder)
+                if (found.kind, found.variant) == (detected.kind, detected.variant):
+                    return folder
+    return None
 
 
 def _stated(metadata: Mapping[str, str]) -> str:

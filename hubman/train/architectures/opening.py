@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from hubman.train.architectures.clip import clip_tokenizer
-from hubman.train.architectures.detect import Detected, Kind, detect, marked
+from hubman.train.architectures.detect import Detected, Kind, companion, detect, marked
 from hubman.train.architectures.layouts import LAYOUTS
 from hubman.train.weights_digest import Source
 from registry.errors import DamagedFileError, HubError
-from registry.headers import read_header
 
 _CLASSES: Mapping[Kind, str] = {
     "sd": "StableDiffusionPipeline",
@@ -43,7 +41,11 @@ _PREFIXES = {
     "text_encoder": ("cond_stage_model.", "conditioner.embedders.0."),
     "text_encoder_2": ("conditioner.embedders.1.",),
 }
-_STORED = {"F16": torch.float16, "BF16": torch.bfloat16}
+_TRANSFORMERS: Mapping[Kind, str] = {
+    "flux": "FluxTransformer2DModel",
+    "sd3": "SD3Transformer2DModel",
+    "zimage": "ZImageTransformer2DModel",
+}
 
 
 class Parts:
@@ -55,6 +57,9 @@ class Parts:
         self.detected = detect(path) if layout is None or path.is_dir() else marked(detect(layout), path)
         self.denoiser_name = _LARGE[self.detected.kind][0]
         self._dtype, self._layout = dtype, layout
+        alone = self.detected.layout or layout
+        self._folder = path if path.is_dir() else None if alone else companion(path, self.detected)
+        """Where all but the denoiser comes from, unless it is all in one file."""
         self._small: dict[str, Any] = {}
         opened = self._open(self.denoiser_name)
         self.denoiser = opened.pop(self.denoiser_name)
@@ -76,8 +81,8 @@ class Parts:
 
     def sources(self, component: str, tokenizer: str = "") -> list[Source]:
         """Where the weights of a component stand, and its tokenizer."""
-        if self.path.is_dir():
-            return [Source(self.path / name) for name in (component, tokenizer) if name]
+        if self._folder is not None:
+            return [Source(self._folder / name) for name in (component, tokenizer) if name]
         return [Source(self.path, _PREFIXES[component])]
 
     def _open(self, component: str) -> dict[str, Any]:
@@ -85,9 +90,15 @@ class Parts:
         given = {name: None for name in _LARGE[self.detected.kind] if name != component} | self._small
         _be_quiet()
         try:
-            read = _folder if self.path.is_dir() else partial(_file, layout=self._layout)
-            pipeline = read(self.path, self.detected, self._dtype, given=given)
-        except HubError:
+            if self._folder is None:
+                dtype = torch.float32 if component == "vae" else self._dtype
+                pipeline = _file(self.path, self.detected, dtype, given=given, layout=self._layout)
+            elif component == self.denoiser_name and self.path.is_file():
+                transformer = _transformer(self.path, self._folder, self.detected.kind, self._dtype)
+                pipeline = _folder(self._folder, self.detected, self._dtype, given={**given, component: transformer})
+            else:
+                pipeline = _folder(self._folder, self.detected, self._dtype, given=given)
+        except (HubError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # the loaders raise everything from KeyError to their own
             reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
@@ -135,19 +146,25 @@ def _folder(path: Path, detected: Detected, dtype: torch.dtype, *, given: Mappin
     )
 
 
+def _transformer(path: Path, folder: Path, kind: Kind, dtype: torch.dtype) -> Any:
+    import diffusers
+
+    made = getattr(diffusers, _TRANSFORMERS[kind])
+    return made.from_single_file(
+        str(path), config=str(folder), subfolder="transformer", dtype=dtype, local_files_only=True
+    )
+
+
 def _file(path: Path, detected: Detected, dtype: torch.dtype, *, given: Mapping[str, Any], layout: Path | None) -> Any:
     if layout is None and not detected.layout:
         raise HubError(
             f"{path.name} lacks the tokenizer of its long texts, whose licence lets nobody ship it with hubman",
-            "give the folder of the whole model in diffusers' format instead",
+            "put the folder of the whole model in diffusers' format beside it, or give that folder",
         )
-    # The VAE would lose precision in another dtype than the file's.
-    stored = {info.dtype for name, info in read_header(path).tensors.items() if "first_stage_model" in name}
-    kept = _STORED[stored.pop()] if len(stored) == 1 and stored <= _STORED.keys() else torch.float32
     pipeline = _class(detected.kind).from_single_file(
         str(path),
         config=str(layout or LAYOUTS / detected.layout),
-        dtype=torch.float32 if dtype == torch.float32 else kept,
+        dtype=dtype,
         local_files_only=True,
         **{
             **{name: value for name, value in _UNUSED[detected.kind].items() if name != "add_watermarker"},

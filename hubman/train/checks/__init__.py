@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from hubman.train.checks.batches import unfilled
 from hubman.train.checks.captions import balance, caption, identical
-from hubman.train.checks.counts import count, folders, is_small_set, left_out
+from hubman.train.checks.counts import count, folders, left_out, other_files
 from hubman.train.checks.edges import bars, watermarks
 from hubman.train.checks.findings import ORDER, Finding, Severity, by_image, has_errors, worth_leaving
 from hubman.train.checks.outliers import outliers
 from hubman.train.checks.pictures import picture
 from hubman.train.checks.rules import Rules
 from hubman.train.checks.sharp import blurred
-from hubman.train.checks.tags import CountTokens, estimate_tokens, split_tags
+from hubman.train.checks.tokens import CountTokens, estimate_tokens
 from hubman.train.checks.twins import duplicates
 from hubman.train.dataset import Dataset
 from hubman.train.likeness_cache import Likeness
@@ -25,8 +25,6 @@ __all__ = [
     "check",
     "estimate_tokens",
     "has_errors",
-    "is_small_set",
-    "split_tags",
     "worth_leaving",
 ]
 
@@ -48,6 +46,7 @@ def check(
         *count(dataset, rules),
         *left_out(dataset),
         *folders(dataset),
+        *other_files(dataset),
         *(finding for image in wanted for finding in picture(image, rules)),
         *blurred(usable),
         *duplicates(usable, likeness.alike if likeness else ()),

@@ -25,7 +25,7 @@ def unfilled(images: Sequence[DatasetImage], rules: Rules) -> Iterator[Finding]:
     """Buckets with too few showings for one batch."""
     repeats = {image.name: image.repeats for image in images}
     for (width, height), names in bucket_sizes(images, rules).items():
-        showings = sum(repeats[name] for name in names)
+        showings = rules.repeats * sum(repeats[name] for name in names)
         if showings < rules.batch:
             who = names[0] if len(names) == 1 else f"{len(names)} images"
             sentence = (

@@ -9,8 +9,9 @@ from pathlib import PurePosixPath
 from hubman.train.checks.counts import FEWEST
 from hubman.train.checks.findings import Finding
 from hubman.train.checks.rules import Rules
-from hubman.train.checks.tags import CountTokens, estimate_tokens, split_tags
+from hubman.train.checks.tokens import CountTokens, estimate_tokens
 from hubman.train.dataset import DatasetImage
+from hubman.train.tags import has_trigger, split_tags
 
 CUT_TOKENS = 225
 MOST_SHARE, LEAST_IMAGES = 0.5, 10
@@ -35,10 +36,10 @@ def caption(image: DatasetImage, rules: Rules, count_tokens: CountTokens) -> Ite
     if not text:
         yield Finding(name, "warn", "caption-empty", "its caption is empty", _WRITE)
         return
-    if rules.trigger and rules.trigger.lower() not in text.lower():
+    if not all(has_trigger(line, rules.trigger) for line in text.splitlines()):
         sentence = f"its caption lacks the trigger {rules.trigger!r}"
         yield Finding(name, "warn", "trigger-missing", sentence, "put the trigger first; training adds it otherwise")
-    tokens = count_tokens(text)
+    tokens = max(count_tokens(line) for line in text.splitlines())
     if tokens > rules.max_tokens:
         cut = f"over {CUT_TOKENS} no trainer reads" if tokens > CUT_TOKENS >= rules.max_tokens else ""
         about = "about " if count_tokens is estimate_tokens else ""

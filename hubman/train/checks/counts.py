@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from hubman.train import presets
 from hubman.train.checks.findings import Finding, Severity
 from hubman.train.checks.rules import Rules
 from hubman.train.dataset import Dataset, DatasetImage
 
-FEWEST, VERY_FEW, SMALL_SET, FEW = 5, 15, 20, 30
-"""Fewer images than the first are refused without force, than the second warned of strongly; below the third presets
-take the recipe for small sets; the last is the comfortable minimum."""
+FEWEST, VERY_FEW, COMFORTABLE = 5, 15, 30
+"""Fewer images than the first are refused without force, than the second warned of strongly, than the third warned of."""
 IDEAL = (50, 100)
-
-
-def is_small_set(count: int) -> bool:
-    """Whether so few images want the recipe for small sets: a low rank, more dropout, close checkpoints."""
-    return count < SMALL_SET
 
 
 def count(dataset: Dataset, rules: Rules) -> Iterator[Finding]:
@@ -31,9 +26,11 @@ def count(dataset: Dataset, rules: Rules) -> Iterator[Finding]:
         yield Finding(None, severity, "count", sentence, f"{more}, or force it")
     elif images < VERY_FEW:
         yield Finding(None, "warn", "count", f"{images} images are very few: it will learn them by heart{small}", more)
-    elif images < FEW:
-        said = small + ", mirrored images where the subject allows it" if is_small_set(images) else ""
-        yield Finding(None, "warn", "count", f"{images} images are fewer than the comfortable {FEW}{said}", more)
+    elif images < COMFORTABLE:
+        said = small + ", mirrored images where the subject allows it" if images < presets.FEW else ""
+        yield Finding(
+            None, "warn", "count", f"{images} images are fewer than the comfortable {COMFORTABLE}{said}", more
+        )
     elif IDEAL[0] <= images <= IDEAL[1]:
         sentence = f"{images} images: an ideal number, {IDEAL[0]} to {IDEAL[1]} serve a style best"
         yield Finding(None, "note", "count-ideal", sentence, "nothing to do")
@@ -61,3 +58,13 @@ def folders(dataset: Dataset) -> Iterator[Finding]:
     for folder in dataset.odd_folders:
         sentence = f"{folder}: its number is not taken for repeats"
         yield Finding(None, "note", "folder-number", sentence, "repeats go from 1 to 500; other numbers are a name")
+
+
+def other_files(dataset: Dataset) -> Iterator[Finding]:
+    """Files that a person may believe to be part of the set."""
+    if dataset.unread:
+        sentence = f"{len(dataset.unread)} pictures are in formats that are not read, such as {dataset.unread[0]}"
+        yield Finding(None, "warn", "not-read", sentence, "convert them to PNG or JPEG", dataset.unread)
+    if dataset.orphans:
+        sentence = f"{len(dataset.orphans)} caption files belong to no image, such as {dataset.orphans[0]}"
+        yield Finding(None, "note", "caption-orphan", sentence, "name them as their images", dataset.orphans)

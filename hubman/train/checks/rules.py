@@ -20,6 +20,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 1
     resolutions: tuple[BucketRules, ...] = ()
     """The buckets of each resolution; without any, those usual for :attr:`resolution`."""
+    repeats: int = 1
+    """How often a pass shows every image, besides the repeats of its folder."""
     masks: MaskSource = "none"
 
     def buckets(self) -> tuple[BucketRules, ...]:

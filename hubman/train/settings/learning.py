@@ -9,6 +9,8 @@ from msgspec import Meta
 from hubman.train.settings.section import Section
 
 Shape = Literal["cosine", "cosine_restarts", "linear", "polynomial", "constant"]
+Part = Literal["model", "text", "text2"]
+"""What has a rate of its own: the UNet or transformer, its text encoder, and a second one."""
 Argument = bool | int | float | str | tuple[float, ...]
 
 
@@ -53,6 +55,12 @@ class OptimizerSettings(Section, frozen=True, kw_only=True):
             ge=0, le=10, description="a style needs no new words (0); a character or concept ties its trigger to a look"
         ),
     ] = 0.0
+    text2_lr: Annotated[
+        float,
+        Meta(
+            ge=-1, le=10, description="of the second text encoder of SDXL and SD 3.5, where it differs; -1: as text_lr"
+        ),
+    ] = -1.0
     lora_plus: Annotated[
         float, Meta(ge=1, le=64, description="LoRA+: how many times faster the up matrices learn; 1 is plain")
     ] = 1.0
@@ -63,6 +71,20 @@ class OptimizerSettings(Section, frozen=True, kw_only=True):
         float, Meta(ge=0, le=1e9, description="one strange image can't tear the weights apart; 0 is off")
     ] = 1.0
     args: Annotated[dict[str, Argument], Meta(description="further arguments of the optimizer's class")] = {}  # noqa: RUF012 - msgspec copies it
+
+    @property
+    def rates(self) -> dict[Part, float]:
+        """The full rate of each part; 0 leaves it as it is."""
+        return {
+            "model": self.unet_lr,
+            "text": self.text_lr,
+            "text2": self.text_lr if self.text2_lr < 0 else self.text2_lr,
+        }
+
+    @property
+    def trains_text(self) -> bool:
+        """Whether a text encoder learns, so that what it says can't be kept."""
+        return self.rates["text"] > 0 or self.rates["text2"] > 0
 
 
 class ScheduleSettings(Section, frozen=True, kw_only=True):

@@ -28,8 +28,11 @@ class WatchSettings(Section, frozen=True, kw_only=True):
         bool, Meta(description="they aren't trained: an honest measure, for sets that can spare them")
     ] = False
     sample_prompts: Annotated[
-        tuple[str, ...], Meta(description="drawn after each epoch; none takes the first two captions")
+        tuple[str, ...], Meta(description="drawn after each epoch; none takes the first captions")
     ] = ()
+    samples: Annotated[
+        int, Meta(ge=0, le=64, description="captions that are drawn where no prompt is given; 0 draws none")
+    ] = 2
     sample_steps: Annotated[int, Meta(ge=1, le=1000, description="steps of a sample")] = 20
     sample_guidance: Annotated[float, Meta(ge=0, le=100, description="guidance of a sample")] = 7.0
 

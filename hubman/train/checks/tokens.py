@@ -1,4 +1,4 @@
-"""Captions as tags, and how many tokens they have."""
+"""How many tokens a caption has, roughly."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from collections.abc import Callable
 
 CountTokens = Callable[[str], int]
 """Tokens of a caption, without start and end."""
-
-
-def split_tags(caption: str) -> list[str]:
-    """The comma-separated parts of a caption, trimmed, without empty ones."""
-    return [tag for tag in (part.strip() for part in caption.split(",")) if tag]
 
 
 def estimate_tokens(caption: str) -> int:

@@ -1,0 +1,112 @@
+"""A training once more from the file that it left, and what one is going to take before it starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from hubman.cli.main import cli, run
+from hubman.jobs import store
+from hubman.train.again import differences_of_versions, recipe_of
+from hubman.train.base_size import base_size
+from hubman.train.dataset import read_dataset
+from hubman.train.loop import train
+from hubman.train.recipe import Recipe, write_recipe
+from hubman.train.result import TrainResult
+from hubman.train.training import Training
+from registry.database import Registry
+from registry.errors import NotFoundError, UsageError
+from tests.support.jobs import fake_job
+from tests.support.training import short_recipe
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    torch.set_num_threads(1)
+    return short_recipe(
+        tmp_path_factory.mktemp("short"), length__steps=2, network__conv_rank=2, network__conv_alpha=1.0
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    return train(recipe, tmp_path_factory.mktemp("run"))
+
+
+def test_the_recipe_in_a_file_makes_the_same_weights_again(
+    registry: Registry, recipe: Recipe, trained: TrainResult, tmp_path: Path
+) -> None:
+    again = recipe_of(registry, trained.path, base=recipe.base, dataset=recipe.dataset)
+    assert again == recipe
+    one, other = load_file(trained.path), load_file(train(again, tmp_path).path)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_training_of_this_machine_knows_its_base_and_its_images(
+    registry: Registry, recipe: Recipe, trained: TrainResult, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="not trained on this machine: say --base and --dataset"):
+        recipe_of(registry, trained.path)
+    write_recipe(tmp_path / "in.toml", recipe)
+    request = {"recipe": str(tmp_path / "in.toml")}
+    fake_job(registry, "train", "train", request, state="done", result={"sha256": trained.sha256})
+    assert recipe_of(registry, trained.path) == recipe
+    further = recipe_of(registry, trained.path, further=True)
+    assert further.network.start_from == str(trained.path)
+    assert further.learning_digest != recipe.learning_digest
+    elsewhere = recipe_of(registry, trained.path, dataset="/other")
+    assert (elsewhere.dataset, elsewhere.base) == ("/other", recipe.base)
+
+
+def test_a_file_without_a_recipe_is_told_so(registry: Registry, tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / "found.safetensors", {"ss_network_dim": "4"})
+    with pytest.raises(NotFoundError, match="carries no recipe"):
+        recipe_of(registry, tmp_path / "found.safetensors")
+    with pytest.raises(NotFoundError, match="no file"):
+        recipe_of(registry, tmp_path / "gone.safetensors")
+
+
+def test_other_versions_are_named(trained: TrainResult, tmp_path: Path) -> None:
+    assert differences_of_versions(trained.path) == {}
+    assert trained.versions["torch"] == torch.__version__
+    with safe_open(trained.path, framework="pt") as file:
+        metadata = file.metadata()
+    said = json.loads(metadata["hubman.versions"])
+    metadata["hubman.versions"] = json.dumps({**said, "torch": "1.0", "lost": "2"})
+    save_file(load_file(trained.path), tmp_path / "old.safetensors", metadata)
+    assert differences_of_versions(tmp_path / "old.safetensors") == {
+        "lost": ("2", "none"), "torch": ("1.0", torch.__version__),
+    }  # fmt: skip
+
+
+def test_headers_count_what_is_loaded(recipe: Recipe, tmp_path: Path) -> None:
+    training = Training(
+        recipe, read_dataset(Path(recipe.dataset)), tmp_path / "checkpoints", tmp_path / "cache", lambda _: None
+    )
+    loaded = sum(each.numel() for each in training.network.parameters())
+    size = base_size(Path(recipe.base), recipe.network)
+    frozen = sum(each.numel() for each in training.architecture.denoiser.parameters())
+    assert size.parameters == frozen - loaded
+    assert size.trained == pytest.approx(loaded, rel=0.1)
+    with pytest.raises(NotFoundError, match="no model that predicts"):
+        base_size(tmp_path, recipe.network)
+
+
+def test_a_dry_run_starts_nothing(home: Path, recipe: Recipe, tmp_path: Path) -> None:
+    write_recipe(tmp_path / "in.toml", recipe)
+    done = CliRunner().invoke(cli, ["train", str(tmp_path / "in.toml"), "--dry-run", "--json"])
+    said = json.loads(done.stdout)
+    assert said["fits"]
+    assert said["steps"] == 2
+    assert said["total"] == sum(said["need"].values())
+    with Registry(home) as registry:
+        assert store.latest(registry) == []
+    assert run(["train", str(tmp_path / "in.toml"), "--continue"]) == 2
+    assert run(["train", "--from", str(tmp_path / "none.safetensors")]) == 1
