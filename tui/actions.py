@@ -269,13 +269,13 @@ _ACTIONS = (
     Action("queue.copy", "y", "copy", "Copy where its file is, or why it failed", "item", footer=False),
     Action("queue.back", "escape", "back", "Back to Civitai"),
     # train
-    Action("train.captions", "C", "captions", "Write and edit all captions beside their pictures", "dataset"),
     Action("train.start", "s", "start", "Start the training", "recipe"),
     Action("train.turn", "space", "leave out", "Leave the image out, take it back; turn a value over; choose", "line"),
     Action("train.look", "i", "choices", "From the three choices to images and recipe, or back"),
     Action("train.edit", "e", "edit", "Edit the line: a caption, a value of the recipe", "line"),
     Action("train.filter", "f", "with findings", "Only images with findings, or only values that are yours", "images"),
     Action("train.cards", "c", "sheet", "Switch between list and contact sheet", "images"),
+    Action("train.captions", "C", "captions", "Write and edit all captions beside their pictures", "dataset"),
     Action("train.runs", "r", "trainings", "Show the trainings so far: loss, samples, epochs"),
     Action("train.dataset", "o", "images", "Choose the folder of training images"),
     Action("train.base", "b", "base", "Choose the base model", footer=False),
@@ -287,6 +287,14 @@ _ACTIONS = (
     ),
     Action(
         "train.draft", "d", "draft captions", "Draft captions for the images that have none", "dataset", footer=False
+    ),
+    Action(
+        "train.forecast",
+        "F",
+        "forecast",
+        "Say what it takes of memory and time, before it starts",
+        "recipe",
+        footer=False,
     ),
     Action("train.reset", "backspace", "reset", "Take the preset's value again", "value", footer=False),
     Action("train.find", "slash", "find", "Go to a value of the recipe by its name", "recipe", footer=False),
@@ -301,17 +309,6 @@ _ACTIONS = (
         footer=False,
         palette=False,
     ),
-    # the trainings over it
-    Action("runs.mark", "space", "mark", "Mark the epoch, or the training, to compare it", "epoch"),
-    Action("runs.compare", "c", "compare", "Compare what is marked: samples, validation, recipes", "marks"),
-    Action("runs.stop", "x", "stop", "Stop it after this step; a checkpoint is kept", "running"),
-    Action("runs.resume", "r", "go on", "Go on with a stopped or failed training", "resumable"),
-    Action("runs.test", "T", "test", "Test the trained LoRA in Generate", "trained"),
-    Action("runs.publish", "p", "publish", "Publish the trained LoRA", "trained"),
-    Action("runs.again", "e", "recipe", "Take its recipe, to train again with changes", "recipe", footer=False),
-    Action("runs.back", "escape", "back", "Back to the data set"),
-    # a comparison over the trainings
-    Action("compare.back", "escape", "back", "Back to the trainings"),
     # the captions over train
     Action("captions.edit", "e", "write", "Write the caption (enter does too); page keys go on, esc saves", "picture"),
     Action("captions.replace", "R", "replace", "Search and replace in all captions", "captions"),
@@ -329,6 +326,18 @@ _ACTIONS = (
     ),
     Action("captions.trigger", "t", "trigger", "Say the trigger word that captions should have", footer=False),
     Action("captions.back", "escape", "back", "Back to the list, to all pictures, to Train"),
+    # the trainings over it
+    Action("runs.mark", "space", "mark", "Mark the epoch, or the training, to compare it", "epoch"),
+    Action("runs.compare", "c", "compare", "Compare what is marked: samples, validation, recipes", "marks"),
+    Action("runs.pause", "P", "pause", "Let it wait where it is, with all that it has loaded, or go on", "running"),
+    Action("runs.stop", "x", "stop", "Stop it after this step; a checkpoint is kept", "running"),
+    Action("runs.resume", "r", "resume", "Go on with a stopped or failed training", "resumable"),
+    Action("runs.test", "T", "test", "Test the epoch in Generate, with a strength sweep prepared", "trained"),
+    Action("runs.publish", "p", "publish", "Publish the epoch", "trained"),
+    Action("runs.again", "e", "recipe", "Take its recipe, to train again with changes", "recipe", footer=False),
+    Action("runs.back", "escape", "back", "Back to the data set"),
+    # a comparison over the trainings
+    Action("compare.back", "escape", "back", "Back to the trainings"),
     # generate
     Action("generate.prompt", "slash", "prompt", "Write the prompt"),
     Action("generate.add", "a", "add LoRA", "Put a LoRA on the stack"),

@@ -111,7 +111,7 @@ def meaning(used: int) -> str:
 
     if used < counts.FEWEST:
         return f"only {used} to train: too few"
-    if used < counts.FEW:
+    if used < counts.COMFORTABLE:
         return f"{used} to train: few, {counts.IDEAL[0]} are better"
     if used < counts.IDEAL[0]:
         return f"{used} to train: enough"

@@ -66,37 +66,17 @@ def _loss(subject: Subject) -> str:
 
 
 def _differences(recipes: Sequence[Recipe | None]) -> list[FactRow]:
-    known = [flat(recipe) if recipe is not None else {} for recipe in recipes]
-    names = list(dict.fromkeys(name for values in known for name in values))
-    rows = [
-        FactRow(name, tuple(values.get(name, "?") for values in known))
-        for name in names
-        if name not in _LEFT_OUT and len({values.get(name) for values in known}) > 1
-    ]
+    from hubman.train.recipe_fields import fields, text_of
+
     if len({id(recipe) for recipe in recipes}) < 2:
         return []
+    known = [{path: text_of(recipe, path) for path in fields()} if recipe is not None else {} for recipe in recipes]
+    rows = [
+        FactRow(path, tuple(values.get(path, "?") for values in known))
+        for path in fields()
+        if path not in _LEFT_OUT and len({values.get(path) for values in known}) > 1
+    ]
     return [FactRow("in the recipe" if rows else "the recipes are the same", heading=True), *rows]
-
-
-def flat(recipe: Recipe) -> dict[str, str]:
-    """Every value of a recipe as text, by its dotted name."""
-    import msgspec
-
-    found: dict[str, str] = {}
-
-    def take(prefix: str, value: object) -> None:
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                take(f"{prefix}.{name}" if prefix else str(name), inner)
-        elif isinstance(value, float):
-            found[prefix] = f"{value:g}"
-        elif isinstance(value, list | tuple):
-            found[prefix] = " | ".join(map(str, value))
-        else:
-            found[prefix] = str(value)
-
-    take("", msgspec.to_builtins(recipe))
-    return found
 
 
 def prompts_of(subjects: Sequence[Subject]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,9 @@ from tui.services.run_events import RunEvents, Sample
 
 if TYPE_CHECKING:
     from hubman.jobs.records import Job
-    from hubman.train.best import Proposal
     from hubman.train.recipe import Recipe
+    from registry.database import Registry
+    from tui.services.watch import JobView
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """The epoch that the trainer proposes, and why."""
+
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """A job with all that is known of it at one moment."""
 
@@ -43,6 +52,8 @@ class RunRecord:
     best: Proposal | None = None
     sample_at: Mapping[tuple[int, str], Path] = field(default_factory=dict)
     """By epoch and prompt."""
+    versions: Mapping[int, str] = field(default_factory=dict)
+    """By epoch: the versions in the library that a finished training left."""
 
     def epoch(self, number: int) -> Epoch | None:
         return next((epoch for epoch in self.epochs if epoch.number == number), None)
@@ -60,9 +71,8 @@ class RunRecord:
         return self.last.number if self.last else 0
 
 
-def read(job: Job, before: RunRecord | None = None) -> RunRecord:
+def read(registry: Registry, job: Job, before: RunRecord | None = None) -> RunRecord:
     """``before`` with what came since. Reads the job's files; for a thread."""
-    from hubman.train.best import best_epoch
     from tui.services import run_events
 
     same = before if before is not None and before.job.id == job.id else None
@@ -70,9 +80,21 @@ def read(job: Job, before: RunRecord | None = None) -> RunRecord:
     recipe = same.recipe if same and same.recipe else _recipe(job)
     epochs = _epochs(events, recipe, _files(job, recipe))
     samples = {(sample.epoch, sample.prompt): Path(sample.path) for sample in events.samples}
-    validations = [(epoch.number, epoch.validation) for epoch in epochs if epoch.validation is not None]
     prompts = tuple(dict.fromkeys(sample.prompt for sample in events.samples))
-    return RunRecord(job, events, recipe, epochs, prompts, best_epoch(validations), samples)
+    return RunRecord(job, events, recipe, epochs, prompts, _proposal(events), samples, _versions(registry, job))
+
+
+def _proposal(events: RunEvents) -> Proposal | None:
+    best = events.fact("best")
+    return Proposal(int(best), str(events.fact("reason"))) if best is not None else None
+
+
+def _versions(registry: Registry, job: Job) -> dict[int, str]:
+    from registry import library
+
+    version = (job.result or {}).get("version_id")
+    run = library.run_of(registry, str(version)) if version else None
+    return {epoch.epoch: epoch.version_id for epoch in run.epochs} if run else {}
 
 
 def _recipe(job: Job) -> Recipe | None:
@@ -112,6 +134,14 @@ def _epochs(events: RunEvents, recipe: Recipe | None, files: Mapping[int, Path])
         )
         for number in numbers
     )
+
+
+def queue_places(views: Sequence[JobView]) -> dict[str, int]:
+    """How many trainings stand before each that waits, of views with the newest first."""
+    open_views = [
+        view for view in reversed(views) if not view.job.ended and not (view.paused and view.job.state == "queued")
+    ]
+    return {view.job.id: number for number, view in enumerate(open_views) if view.job.state == "queued"}
 
 
 def smoothed(points: tuple[tuple[float, float], ...], weight: float = 0.9) -> list[tuple[float, float]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hubman.train.checks import Rules, check
 from hubman.train.dataset import Dataset, read_dataset
 from hubman.train.measured import cache_file
+from hubman.train.recipe_data import check_data, read_data, rules_for
 from registry.errors import HubError
 from tui import recipes
 from tui.data_set import Sheet, measured
@@ -28,7 +29,11 @@ def read(
     """
     from hubman.train import recent
 
-    dataset = read_dataset(folder, cache_file(registry.home, folder), report)
+    known = recipe or (before.recipe if before else None)
+    if known is not None and Path(known.dataset) == folder:
+        dataset = read_data(known, registry.home, report)
+    else:
+        dataset = read_dataset(folder, cache_file(registry.home, folder), report)
     recent.remember(registry.home, dataset=folder)
     images, problem = len(dataset.usable), ""
     draft: Draft | None
@@ -46,8 +51,6 @@ def read(
 
 def checked(home: Path, dataset: Dataset, recipe: Recipe | None) -> Sheet:
     """The findings of a data set, measured against a recipe if there is one; ``home`` is hubman's folder."""
-    from hubman.train.recipe_data import check_data, rules_for
-
     if recipe is None:
         return measured(dataset, check(dataset, Rules()), Rules())
     return measured(dataset, check_data(recipe, dataset, home), rules_for(recipe))

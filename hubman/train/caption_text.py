@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+
 
 def tidy(text: str) -> str:
-    """``text`` without blanks around and between words, and without empty lines.
+    """``text`` without needless blanks, empty lines, and characters that would steer a terminal.
 
     Lines stay apart: with wildcards a training reads one of them at a time.
     """
-    return "\n".join(line for line in (" ".join(line.split()) for line in text.splitlines()) if line)
+    lines = (" ".join(_CONTROL.sub("", line).split()) for line in text.splitlines())
+    return "\n".join(line for line in lines if line)

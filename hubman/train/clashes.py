@@ -105,9 +105,9 @@ def _optimizer(recipe: Recipe, _: Prediction | None) -> Iterator[Clash]:
         return
     if 0 < settings.unet_lr < 0.5:
         yield Clash(("optimizer.unet_lr",), "prodigy finds the rate itself", "set optimizer.unet_lr to 1")
-    for name, part in (("text_lr", "text"), ("text2_lr", "text2")):
-        own = getattr(settings, name) >= 0
-        if own and settings.rates[part] not in (0, settings.unet_lr):
+    rates = settings.rates
+    for name, rate in (("text_lr", rates["text"]), ("text2_lr", rates["text2"])):
+        if getattr(settings, name) >= 0 and rate not in (0, settings.unet_lr):
             yield Clash(
                 (f"optimizer.{name}", "optimizer.name"),
                 "prodigy knows one rate only",

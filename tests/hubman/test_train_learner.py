@@ -163,7 +163,7 @@ def test_every_line_of_a_caption_gets_trigger_prefix_and_suffix_and_can_be_read_
     settings |= {"images.resolutions": (64,), "images.bucket_low": 64, "images.bucket_high": 64}
     recipe = changed(PLAIN, {**settings, "captions.shuffle": False})
     small = SmallUnet(FlowMatching())
-    (item,) = encode_items(read_data(recipe), Encoded(small, tmp_path / "cache", "fp32"), recipe, silent)
+    (item,) = encode_items(read_data(recipe, tmp_path), Encoded(small, tmp_path / "cache", "fp32"), recipe, silent)
     assert item.caption == "zvk, photo, a {red|blue} hat outdoors\nphoto, sitting, zvk outdoors"
     assert item.mask is not None
     assert float(item.mask.mean()) == pytest.approx(128 / 255, abs=0.01)

@@ -220,7 +220,8 @@ def cayley(blocks: Array, most: float) -> Array:
     if 0 < most < norm:
         skew = skew * most / norm
     eye = np.eye(blocks.shape[-1])
-    return (eye + skew) @ np.linalg.inv(eye - skew)
+    rotation: Array = (eye + skew) @ np.linalg.inv(eye - skew)
+    return rotation
 
 
 def kron(w1: Array, w2: Array) -> Array:

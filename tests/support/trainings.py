@@ -31,13 +31,17 @@ def events(folder: Path, validations: Sequence[float], steps: int = 100) -> list
     each = steps // 5
     for epoch, validation in enumerate(validations):
         for step in range((epoch - 1) * each + 1, epoch * each + 1) if epoch else ():
-            data = {"step": step, "loss": 1 / step, "lr": 1e-4, "eta": (steps - step) / 2}
+            data = {"step": step, "loss": 1 / step, "lr": 1e-4, "eta": (steps - step) / 2, "speed": 2.0}
             told.append(Progress(stage="train", done=step, total=steps, unit="steps", data=data))
         for number, prompt in enumerate(PROMPTS, 1):
             shown = {"image": str(next(pictures)), "epoch": epoch, "prompt": prompt}
             told.append(Progress(stage="sample", done=number, total=len(PROMPTS), unit="images", data=shown))
         data = {"step": epoch * each, "epoch": epoch, "validation": validation}
         told.append(Progress(stage="validate", data=data))
+        if epoch:
+            lowest = min(range(1, epoch + 1), key=lambda number: validations[number])
+            reason = f"epoch {lowest} of 5: the lowest loss"
+            told.append(Progress(stage="best", message=reason, data={"best": lowest, "reason": reason}))
     return told
 
 

@@ -63,7 +63,7 @@ async def test_every_mode_fits_the_smallest_terminal_and_says_what_to_do(open_ap
         assert all(len(line) <= 80 for line in lines)
         assert "? keys" in lines[-1]
         assert not [note for note in notes_of(app) if "Error" in note]
-        hints = {"library": "Nothing here yet", "civitai": "Search LoRAs", "train": "Choose the images, a base", "generate": "No LoRA on the stack",
+        hints = {"library": "Nothing here yet", "civitai": "Search LoRAs", "train": "Choose the images", "generate": "No LoRA on the stack",
                  "sync": "No remote yet", "jobs": "No job yet"}  # fmt: skip
         assert hints[mode] in "\n".join(lines)
 
@@ -116,7 +116,7 @@ def test_the_default_keys_have_no_conflicts() -> None:
 def test_actions_are_named_once_and_described() -> None:
     scopes = {action.scope for action in actions.ACTIONS.values()}
     over_library = {"publish", "publishing", "shown", "organise", "duplicates", "metadata", "words", "updates"}
-    over_others = {"page", "queue", "runs", "compare", "captions"}
+    over_others = {"page", "queue", "captions", "runs", "compare"}
     assert scopes == {"app", "move", "facets", *over_library, *over_others, *actions.MODES}
     for action in actions.ACTIONS.values():
         assert action.description[0].isupper(), action.id

@@ -7,7 +7,6 @@ import pytest
 
 from hubman.jobs import store
 from hubman.progress import Progress
-from hubman.train.best import best_epoch
 from registry.database import Registry
 from tests.support.jobs import fake_job
 from tests.support.screens import notes_of, press, settle, text_of
@@ -23,10 +22,11 @@ from tui.widgets.run_lists import EpochList
 from tui.widgets.stack import StackList
 
 OpenApp = Callable[[], HubmanApp]
+pytestmark = pytest.mark.usefixtures("in_train")
 FALLS_THEN_RISES = (0.5, 0.4, 0.3, 0.35)
 
 
-async def test_a_run_shows_loss_pace_time_left_and_samples_by_epoch(
+async def test_a_run_shows_loss_pace_and_samples_by_epoch_one_of_them_large(
     open_app: OpenApp, home: Path, tmp_path: Path
 ) -> None:
     with Registry(home) as registry:
@@ -34,7 +34,7 @@ async def test_a_run_shows_loss_pace_time_left_and_samples_by_epoch(
     app = open_app()
     async with app.run_test(size=(120, 40)) as pilot:
         app.poll_soon()
-        await press(pilot, "3", "r")
+        await press(pilot, "r")
         text = text_of(app)
         assert "train ink · running" in text
         assert "60% 60/100 steps" in text
@@ -44,23 +44,12 @@ async def test_a_run_shows_loss_pace_time_left_and_samples_by_epoch(
         assert text.count("◆") >= 4, "a validation point each, and one in the legend"
         assert any(0x2800 < ord(letter) < 0x2900 for letter in text), "a braille curve"
         assert any(letter in "▘▝▀▖▌▞▛▗▚▐▜▄▙▟" for letter in text), "a sample"
-        assert "best so far: epoch 2" in text
-        assert "rises by 16.7%" in text
+        assert "best so far: epoch 2 of 5" in text
         epochs = app.screen.query_one(EpochList)
         assert [epoch.number for epoch in map(epochs.item, range(6)) if epoch and epoch.is_there] == [0, 1, 2, 3]
         assert epochs.current is not None
         assert epochs.current.number == 2, "the cursor is on the proposed one"
-
-
-async def test_the_grid_and_the_epochs_share_their_cursor_and_a_sample_is_shown_large(
-    open_app: OpenApp, home: Path, tmp_path: Path
-) -> None:
-    with Registry(home) as registry:
-        training(registry, tmp_path, "ink", FALLS_THEN_RISES)
-    app = open_app()
-    async with app.run_test(size=(120, 40)) as pilot:
-        app.poll_soon()
-        await press(pilot, "3", "r", "enter", "g", "j")
+        await press(pilot, "enter", "g", "j")
         assert app.screen.query_one(GridView).at == (0, 1)
         await press(pilot, "enter", "j", "l")
         assert app.screen.query_one(EpochList).cursor == 2
@@ -78,7 +67,7 @@ async def test_marked_epochs_of_two_runs_are_compared_with_their_recipes(
     app = open_app()
     async with app.run_test(size=(120, 40)) as pilot:
         app.poll_soon()
-        await press(pilot, "3", "r", "c")
+        await press(pilot, "r", "c")
         assert "mark two or more" in notes_of(app)[-1]
         await press(pilot, "space", "j", "space", "c")
         assert isinstance(app.screen, CompareScreen)
@@ -89,16 +78,29 @@ async def test_marked_epochs_of_two_runs_are_compared_with_their_recipes(
         assert not any("schedule" in line for text in lines for line in text), "what is the same is left out"
         await press(pilot, "escape")
         assert isinstance(app.screen, RunsScreen)
-
-
-async def test_an_epoch_that_is_to_come_cannot_be_marked(open_app: OpenApp, home: Path, tmp_path: Path) -> None:
-    with Registry(home) as registry:
-        training(registry, tmp_path, "ink", (0.5, 0.4))
-    app = open_app()
-    async with app.run_test(size=(120, 40)) as pilot:
-        app.poll_soon()
-        await press(pilot, "3", "r", "enter", "G", "space")
+        await press(pilot, "enter", "G", "space")
         assert "epoch 5 is still to come" in notes_of(app)[-1]
+
+
+async def test_a_run_is_paused_and_the_next_one_waits_for_it(open_app: OpenApp, home: Path, tmp_path: Path) -> None:
+    with Registry(home) as registry:
+        training(registry, tmp_path, "paper", (), state="queued")
+        job = training(registry, tmp_path, "ink", (0.5, 0.4))
+        training(registry, tmp_path, "clay", (), state="queued")
+        training(registry, tmp_path, "coal", (), state="queued")
+        app = open_app()
+        async with app.run_test(size=(100, 24)) as pilot:
+            app.poll_soon()
+            await press(pilot, "r")
+            assert any(line.split()[:3] == ["coal", "3", "before"] for line in text_of(app).splitlines())
+            await press(pilot, "j", "j", "P")
+            assert store.get(registry, job.id).paused
+            app.poll_soon()
+            await settle(pilot)
+            assert "P go on" in text_of(app)
+            assert "paused: P goes on" in text_of(app)
+            await press(pilot, "P")
+            assert not store.get(registry, job.id).paused
 
 
 async def test_a_run_is_stopped_and_goes_on(
@@ -109,7 +111,7 @@ async def test_a_run_is_stopped_and_goes_on(
         app = open_app()
         async with app.run_test(size=(120, 40)) as pilot:
             app.poll_soon()
-            await press(pilot, "3", "r", "x")
+            await press(pilot, "r", "x")
             assert store.get(registry, job.id).stop_path.exists()
             store.finish(registry, job.id, "cancelled", error="stopped after 20 of 100 steps: resume it to go on")
             app.poll_soon()
@@ -125,7 +127,7 @@ async def test_the_recipe_of_a_run_is_taken_to_train_again(open_app: OpenApp, ho
     app = open_app()
     async with app.run_test(size=(120, 40)) as pilot:
         app.poll_soon()
-        await press(pilot, "3", "r", "e")
+        await press(pilot, "r", "e")
         assert isinstance(app.screen, TrainScreen)
         assert "24" in next(line for line in text_of(app).splitlines() if " rank" in line)
 
@@ -140,7 +142,7 @@ async def test_a_finished_training_goes_on_to_be_tested(
     app = open_app()
     async with app.run_test(size=(120, 40)) as pilot:
         app.poll_soon()
-        await press(pilot, "3", "r", "T")
+        await press(pilot, "r", "T")
         assert "finished training" in notes_of(app)[-1]
         assert "the disk is full: free space" in text_of(app)
         await press(pilot, "j", "T")
@@ -154,26 +156,5 @@ def test_a_resumed_run_replaces_what_it_told_of_the_same_steps(home: Path) -> No
 
     with Registry(home) as registry:
         told = [*losses(1, 2, 3, 4, loss=1.0), *losses(3, 4, 5, loss=2.0)]
-        record = run_record.read(fake_job(registry, "train", "train ink", {}, events=told))
+        record = run_record.read(registry, fake_job(registry, "train", "train ink", {}, events=told))
     assert record.events.losses == ((1, 1.0), (2, 1.0), (3, 2.0), (4, 2.0), (5, 2.0))
-
-
-@pytest.mark.parametrize(
-    ("validations", "epoch", "reason"),
-    [
-        ([(0, 0.5), (1, 0.4), (2, 0.3), (3, 0.35)], 2, "rises by 16.7%"),
-        ([(0, 0.5), (1, 0.4), (2, 0.3)], 2, "still falling"),
-        ([(0, 0.5), (1, 0.3001), (2, 0.3)], 1, "gain nothing"),
-        ([(0, 0.2), (1, 0.3)], 1, "better than the base"),
-    ],
-)
-def test_the_best_epoch_is_the_earliest_of_the_lowest(
-    validations: list[tuple[int, float]], epoch: int, reason: str
-) -> None:
-    best = best_epoch(validations)
-    assert best is not None
-    assert (best.epoch, reason in best.reason) == (epoch, True)
-
-
-def test_nothing_is_proposed_before_an_epoch_was_validated() -> None:
-    assert best_epoch([(0, 0.5)]) is None

@@ -64,7 +64,7 @@ class CaptionWriting(CaptionEdits):
 
     def _to_save(self) -> tuple[CaptionLine, str] | None:
         """The picture whose caption a person changed, and the caption."""
-        from hubman.train.captions import tidy
+        from hubman.train.caption_text import tidy
 
         line, text = self._edited, tidy(self._text)
         return None if line is None or text == line.caption else (line, text)

@@ -79,7 +79,7 @@ class ReplaceScreen(ModalScreen[Replacing | None]):
 
     @on(Input.Changed)
     def _show(self) -> None:
-        from hubman.train.captions import tidy
+        from hubman.train.caption_text import tidy
         from hubman.train.tags import replacing
 
         old, new = self.query_one("#old", Input).value, self.query_one("#new", Input).value

@@ -62,6 +62,7 @@ class TrainScreen(TrainStart):
                 yield Static("Recipe", id="recipe-title", classes="title", markup=False)
                 yield Static("", id="recipe-line", classes="line", markup=False)
                 yield RecipeList(id="recipe")
+                yield Static("", id="forecast", markup=False)
                 yield Static("", id="reason", markup=False)
                 yield Static("", id="clash", markup=False)
 

@@ -41,6 +41,8 @@ class TrainBase(HubScreen):
     base: str = ""
     """The base that was chosen, also before there is a data set."""
     kind: Kind = "style"
+    forecast: str = ""
+    """What the recipe takes of memory and time, once it was asked."""
     _undone: list[tuple[str, Undo]]
     """What ``z`` takes back, the last at the end, with what it is called."""
 
@@ -63,6 +65,10 @@ class TrainBase(HubScreen):
 
     def show_choices(self) -> None:
         """Show what was chosen of folder, base and kind."""
+        raise NotImplementedError
+
+    def read_again(self) -> None:
+        """Read the images anew."""
         raise NotImplementedError
 
     def check(self) -> None:

@@ -243,12 +243,12 @@ class TrainImages(TrainBase):
     # captions -----------------------------------------------------------------------------------------------------
 
     def do_captions(self) -> None:
-        """The editor of all captions, at the image under the cursor."""
+        """Over the whole set, beginning with the image under the cursor."""
         from tui.screens.captions import CaptionsScreen
 
+        line, recipe = self.line, self.draft.recipe if self.draft else None
         if self.sheet is None:
             return
-        line, recipe = self.line, self.draft.recipe if self.draft else None
         screen = CaptionsScreen(
             self.sheet.dataset.folder,
             at=line.image.name if line is not None and line.image is not None else "",

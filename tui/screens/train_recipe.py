@@ -15,7 +15,9 @@ from tui.widgets.recipe_list import RecipeLine, RecipeList
 from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
+    from hubman.train.forecast import Forecast
     from hubman.train.recipe import Recipe
+    from registry.database import Registry
     from tui.recipes import Draft
 
 
@@ -95,9 +97,13 @@ class TrainRecipe(TrainImages):
             self.remember(what, lambda: self.take_draft(before))
         self.draft = draft
         self.base, self.kind = draft.base, draft.recipe.kind
+        self.forecast = ""
         self.show_recipe()
-        self.show_choices()
-        self.check()
+        self._tell_forecast()
+        if before is not None and _masks(before.recipe) != _masks(draft.recipe):
+            self.read_again()
+        else:
+            self.check()
 
     def assign(self, path: str, text: str) -> None:
         """Change one field. A base is read in a thread: its header tells the family."""
@@ -185,6 +191,35 @@ class TrainRecipe(TrainImages):
             except HubError as error:
                 self.complain(str(error))
 
+    def do_forecast(self) -> None:
+        """Ask a process of its own: torch would stall the screen."""
+        draft = self.draft
+        if draft is None:
+            return
+
+        def work(_: Registry) -> Forecast:
+            from hubman.train.ask_forecast import ask_forecast
+
+            return ask_forecast(draft.recipe)
+
+        def done(found: Forecast) -> None:
+            if self.draft is draft:
+                self.forecast = found.sentence() if found.fits else f"it will not fit: {found.sentence()}"
+                self._tell_forecast()
+
+        def failed(reason: str) -> None:
+            self.complain(reason)
+            self.forecast = ""
+            self._tell_forecast()
+
+        self.forecast = "measuring this machine and the base …"
+        self._tell_forecast()
+        self.in_thread(work, done, group="forecast", failed=failed)
+
+    def _tell_forecast(self) -> None:
+        self.put("#forecast", self.forecast, grows=True)
+        self.show_choices()
+
     def do_find(self) -> None:
         """Go to a field by a part of its name."""
         from tui import recipes
@@ -232,6 +267,11 @@ class TrainRecipe(TrainImages):
         """Open a recipe with its data set, to train it again with changes."""
         self.open_dataset(Path(recipe.dataset), recipe)
         self.set_class(False, "-start")
+
+
+def _masks(recipe: Recipe) -> tuple[str, str]:
+    """Where masks are read from: the images are read anew with those of another place."""
+    return recipe.images.masks, recipe.images.mask_folder
 
 
 def _remarks(draft: Draft, path: str) -> Callable[[str], str]:

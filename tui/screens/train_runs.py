@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hubman.jobs.records import Job
     from hubman.train.recipe import Recipe
     from registry.database import Registry
+    from tui.actions import Action
     from tui.generation import At
 
 EMPTY = """No training yet.
@@ -85,6 +86,7 @@ class RunsScreen(HubScreen):
     def show_jobs(self, snapshot: Snapshot) -> None:
         rows = self.query_one(RunList)
         runs = [view for view in snapshot.views if view.job.kind == "train"]
+        rows.places = run_record.queue_places(runs)
         ids = [view.job.id for view in runs]
         rows.set_items(runs, cursor=ids.index(self._shown) if self._shown in ids else None)
 
@@ -105,7 +107,11 @@ class RunsScreen(HubScreen):
             return
         self._shown = view.job.id
         before = self._records.get(view.job.id)
-        self.in_thread(lambda _: run_record.read(view.job, before), lambda found: self._show(view, found), group="run")
+        self.in_thread(
+            lambda registry: run_record.read(registry, view.job, before),
+            lambda found: self._show(view, found),
+            group="run",
+        )
 
     def _show(self, view: JobView, record: RunRecord) -> None:
         self._records[view.job.id] = record
@@ -113,7 +119,7 @@ class RunsScreen(HubScreen):
             return
         is_other = self._record is None or self._record.job.id != view.job.id
         self._record = record
-        self.put("#run-title", f"{view.job.title} · {view.job.state}")
+        self.put("#run-title", f"{view.job.title} · {'paused' if view.paused else view.job.state}")
         self.put("#run-line", run_words.progress_line(view, record), grows=True)
         self.put("#run-facts", run_words.facts_line(record), grows=True)
         self.put("#best", run_words.proposal_line(record) if record.epochs else "", grows=True)
@@ -246,6 +252,18 @@ class RunsScreen(HubScreen):
         # A marked run was looked at, so it was read.
         self.app.push_screen(CompareScreen([(self._records[run], epoch) for run, epoch in self._marks]))
 
+    def label_of(self, action: Action) -> str:
+        if action.id == "runs.pause" and self.view is not None and self.view.paused:
+            return "go on"
+        return action.label
+
+    def do_pause(self) -> None:
+        """Let it wait with all that it has loaded, or go on."""
+        if self.view is not None and self.view.paused:
+            self._tell("resume", "goes on")
+        else:
+            self._tell("pause", "waits after this step, with all that it has loaded; P goes on")
+
     def do_stop(self) -> None:
         self._tell("cancel", "stops after this step and keeps a checkpoint; r goes on from it")
 
@@ -260,8 +278,10 @@ class RunsScreen(HubScreen):
         def work(registry: Registry) -> Job:
             from hubman.jobs import store
 
-            act: Callable[[Registry, str], Job] = store.cancel if verb == "cancel" else store.resume
-            return act(registry, view.job.id)
+            verbs: dict[str, Callable[[Registry, str], Job]] = {
+                "cancel": store.cancel, "pause": store.pause, "resume": store.resume,
+            }  # fmt: skip
+            return verbs[verb](registry, view.job.id)
 
         def done(job: Job) -> None:
             self.say(f"{job.title} {said}")
@@ -275,20 +295,30 @@ class RunsScreen(HubScreen):
             self._use(record.recipe)
             self.dismiss(None)
 
+    @property
+    def version(self) -> str | None:
+        """The version that the epoch under the cursor became; None where only the model is known."""
+        epoch, record = self.query_one(EpochList).current, self._record
+        return record.versions.get(epoch.number) if epoch is not None and record is not None else None
+
     async def do_test(self) -> None:
+        """The epoch under the cursor, with a sweep of its strength prepared."""
         from tui.screens.generate import GenerateScreen
 
-        model = self.model
+        model, version = self.model, self.version
         await self.app.switch_mode("generate")
         if model is not None and isinstance(self.app.screen, GenerateScreen):
-            self.app.screen.take_models([model])
+            self.app.screen.take_versions([(model, version)], to_sweep=True)
 
     def do_publish(self) -> None:
+        """The epoch under the cursor, or the newest version."""
         from tui import publish_subject
         from tui.screens.publish import PublishScreen
 
-        model = self.model
-        if model is not None:
+        model, version = self.model, self.version
+        if version is not None:
+            self.app.push_screen(PublishScreen([version]))
+        elif model is not None:
             self.in_thread(
                 lambda registry: publish_subject.newest(registry, [model]),
                 lambda versions: self.app.push_screen(PublishScreen(versions)),

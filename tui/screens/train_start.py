@@ -103,7 +103,7 @@ class TrainStart(TrainRecipe):
         errors = [each for each in self.sheet.findings if each.severity == "error"] if self.sheet else []
         if errors:
             return f"{errors[0].image or 'the set'}: {errors[0].sentence}; i shows the images"
-        return "s starts; i shows images and recipe"
+        return f"{self.forecast or 'F tells memory and time'}; s starts; i shows images and recipe"
 
     # choosing -----------------------------------------------------------------------------------------------------
 

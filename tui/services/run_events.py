@@ -120,6 +120,10 @@ class _Gathered:
         if "step" in data and "validation" in data:
             self.validations.append((float(data["step"]), float(data["validation"])))
             self.epochs.append((int(data.get("epoch", 0)), int(data["step"])))
+        if event.stage == "forecast":
+            self.facts.update(data, forecast=event.message)
+        if "best" in data:
+            self.facts.update(best=data["best"], reason=data.get("reason", ""))
         if "image" in data and "epoch" in data:
             self.samples.append(Sample(int(data["epoch"]), str(data.get("prompt", "")), str(data["image"])))
         elif "image" in data and "key" in data:

@@ -25,6 +25,8 @@ class JobView:
     """The last event that tells how much of the whole is done."""
     offset: int = 0
     """How far its event file has been read."""
+    paused: bool = False
+    """Whether it was asked to wait where it is."""
 
     @property
     def share(self) -> float | None:
@@ -68,7 +70,7 @@ def poll(registry: Registry, before: Snapshot) -> Snapshot:
         seen = old or JobView(job)
         counted = [event for event in found if counts(job.kind, event)]
         last = found[-1] if found else seen.progress
-        views.append(JobView(job, last, counted[-1] if counted else seen.counted, offset))
+        views.append(JobView(job, last, counted[-1] if counted else seen.counted, offset, job.paused))
     return Snapshot(tuple(views))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
 from tui import formats, run_words
@@ -27,14 +28,19 @@ class RunList(RowList[JobView]):
         Column("Begun", 6, drop=1, right=True),
     )
     marks: frozenset[Mark] = frozenset()
+    places: Mapping[str, int] = MappingProxyType({})
+    """How many trainings each waiting one lets go first."""
 
     def cells(self, item: JobView) -> Sequence[Cell]:
         job = item.job
         marked = any(run == job.id for run, _ in self.marks)
+        state = run_words.state_of(item)
+        if job.state == "queued" and not item.paused and (before := self.places.get(job.id)):
+            state = f"{before} before"
         return (
             ("●" if marked else "", "mark"),
             (formats.one_line(job.title.removeprefix("train ")), ""),
-            (run_words.state_of(item), _STATES.get(job.state, "muted")),
+            (state, _STATES.get(job.state, "muted")),
             (formats.age(job.created_at), "muted"),
         )
 
