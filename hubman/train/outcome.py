@@ -117,11 +117,13 @@ class Outcome:
     def _origin(self, step: int, epoch: int) -> Origin:
         training, base = self._training, Path(self._recipe.base)
         sample = self._folder.sample(epoch, 0)
+        # Readers count images: one that is mirrored, or trained at several sizes, is one.
+        images = list({item.name: item for item in reversed(training.items)}.values())[::-1]
         return Origin(
             recipe=self._recipe,
             identity=training.architecture.identity,
-            captions=training.objective.plain_captions(training.items),
-            sizes=[item.size for item in training.items],
+            captions=training.objective.plain_captions(images),
+            sizes=[item.size for item in images],
             dataset_fingerprint=training.dataset.fingerprint,
             batches_per_pass=training.learner.plan.batches_per_pass,
             step=step,

@@ -14,14 +14,14 @@ from hubman.train.tokens import token_rule
 from hubman.train.views import bucket_rules, showings
 
 
-def read_data(recipe: Recipe, home: Path, report: Report = silent) -> Dataset:
+def read_data(recipe: Recipe, home: Path | None = None, report: Report = silent) -> Dataset:
     """The recipe's data set with its masks; ``home`` is hubman's folder, where measurements are remembered.
 
     Raises as :func:`~hubman.train.dataset.read_dataset`.
     """
     images, folder = recipe.images, Path(recipe.dataset)
     masks = Path(images.mask_folder) if images.masks == "folder" and images.mask_folder else None
-    return read_dataset(folder, cache_file(home, folder), report, masks=masks)
+    return read_dataset(folder, cache_file(home, folder) if home else None, report, masks=masks)
 
 
 def rules_for(recipe: Recipe, *, force: bool = False) -> Rules:

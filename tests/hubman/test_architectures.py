@@ -19,7 +19,7 @@ from hubman.generate.engine import LocalEngine
 from hubman.generate.pipeline import load_base
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.lora.load import load_lora
-from hubman.train.architectures import load_model
+from hubman.train.architectures import load, load_model
 from hubman.train.architectures.base import Framing, stack
 from hubman.train.architectures.model import Model
 from hubman.train.loop import train
@@ -28,6 +28,7 @@ from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed
 from hubman.train.result import TrainResult
 from registry.errors import HubError, UsageError
+from registry.headers import read_header
 from tests.support.ldm_checkpoint import save_checkpoint
 from tests.support.original_transformer import save_transformer
 from tests.support.tiny_bases import MAKERS, make_tiny_flux, make_tiny_sdxl
@@ -176,6 +177,26 @@ def test_a_training_writes_a_file_that_the_engine_draws_the_samples_from(
     assert np.abs(found - before).max() > 1
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "architecture", "module"),
+    [
+        ("sdxl", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora", "networks.lora"),
+        ("flux", "flux1", "flux-1-dev/lora", "networks.lora_flux"),
+        ("sd35", "3-5-medium", "stable-diffusion-3-5-medium/lora", "networks.lora_sd3"),
+        ("zimage", "zimage", "z-image/lora", "networks.lora_zimage"),
+    ],
+)
+def test_a_file_names_its_base_as_readers_expect(
+    trained: dict[str, tuple[Recipe, TrainResult]], name: str, version: str, architecture: str, module: str
+) -> None:
+    entries = read_header(trained[name][1].path).metadata
+    assert entries["ss_base_model_version"] == version
+    assert entries["modelspec.architecture"] == architecture
+    assert entries["ss_network_module"] == module
+    assert ("modelspec.prediction_type" in entries) == (name == "sdxl")
+    assert entries["ss_sd_model_name"] == name
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_reloaded_file_predicts_what_was_trained(trained: dict[str, tuple[Recipe, TrainResult]], name: str) -> None:
     _, result = trained[name]
@@ -243,10 +264,10 @@ def test_a_text_of_two_chunks_is_read_whole(folder: Path, name: str) -> None:
     assert torch.allclose(one["pooled"], two["pooled"], atol=1e-5)
 
 
-def test_a_recipe_for_another_architecture_is_refused(folder: Path, data: Path, tmp_path: Path) -> None:
+def test_a_recipe_for_another_architecture_is_refused(folder: Path, data: Path) -> None:
     recipe = changed(recipe_for(folder, data, "flux"), {"base": str(folder / "sdxl")})
     with pytest.raises(UsageError, match="the recipe is for flux, but sdxl is of the family sdxl"):
-        train(recipe, tmp_path)
+        load(recipe, CPU)
 
 
 def test_a_sampler_that_cannot_undo_a_flow_is_refused(folder: Path) -> None:

@@ -32,6 +32,7 @@ from hubman.train.recipe_fields import changed
 from hubman.train.result import TrainResult
 from hubman.train.run import read_result, run_training
 from registry.errors import CancelledError, HubError, UsageError
+from registry.headers import read_header
 from tests.support.tiny_pipeline import make_tiny_pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -230,7 +231,11 @@ def test_a_text_encoder_and_convolutions_are_trained_when_asked(recipe: Recipe, 
             "images.flip": True,
         },
     )
-    tensors = weights(train(whole, tmp_path).path)
+    result = train(whole, tmp_path)
+    tensors = weights(result.path)
+    # An image that is also mirrored is one image.
+    (counted,) = json.loads(read_header(result.path).metadata["ss_dataset_dirs"]).values()
+    assert counted["img_count"] == 6
     assert float(tensors["lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight"].abs().max()) > 0
     assert float(tensors["lora_unet_mid_block_resnets_0_conv1.lora_up.weight"].abs().max()) > 0
 

@@ -36,7 +36,7 @@ def caption(image: DatasetImage, rules: Rules, count_tokens: CountTokens) -> Ite
     if not text:
         yield Finding(name, "warn", "caption-empty", "its caption is empty", _WRITE)
         return
-    if not has_trigger(text, rules.trigger):
+    if not all(has_trigger(line, rules.trigger) for line in text.splitlines()):
         sentence = f"its caption lacks the trigger {rules.trigger!r}"
         yield Finding(name, "warn", "trigger-missing", sentence, "put the trigger first; training adds it otherwise")
     tokens = max(count_tokens(line) for line in text.splitlines())
