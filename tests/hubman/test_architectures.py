@@ -340,6 +340,21 @@ def test_a_file_in_diffusers_names_changes_what_diffusers_changes(folder: Path, 
     assert not torch.allclose(found, before, atol=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("name", "path", "original"),
+    [
+        ("flux", "time_text_embed.guidance_embedder.linear_2", "guidance_in.out_layer"),
+        ("flux", "single_transformer_blocks.0.proj_out", "single_blocks.0.linear2"),
+        ("sd35", "proj_out", "final_layer.linear"),
+        ("zimage", "layers.0.attention.to_out.0", "layers.0.attention.out"),
+    ],
+)
+def test_every_spelling_of_a_module_leads_to_it(folder: Path, name: str, path: str, original: str) -> None:
+    table = load_base(folder / name, device=CPU).table
+    spellings = [f"lora_unet_{original.replace('.', '_')}", f"diffusion_model.{original}", f"transformer.{path}"]
+    assert {table[spelling].path for spelling in spellings} == {path}
+
+
 @pytest.mark.parametrize("name", ["sd35", "zimage"])
 def test_a_transformer_in_one_file_is_joined_by_the_folder_beside_it(folder: Path, tmp_path: Path, name: str) -> None:
     """diffusers' own reading of the original names is the truth: of the fused layers and of swapped halves."""
