@@ -45,6 +45,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     validation: tuple[float, ...] = ()
     rung: Rung = Rung()
     """What was given up for memory."""
+    compiled: bool = False
+    """Whether blocks were compiled, which changes the last bits."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from hubman.train.recipe_data import read_data
 from hubman.train.reporting import Reporting
 from hubman.train.result import TrainResult
 from hubman.train.run_folder import RunFolder
+from hubman.train.team import Team
 from hubman.train.training import Training
 from registry.errors import CancelledError
 
@@ -52,17 +53,33 @@ def train(
     suffice, and CancelledError after ``should_stop`` (with a checkpoint written).
     """
     refuse_clashes(recipe)
-    folder = RunFolder(run_dir, recipe)
+    team = Team()
+    report = report if team.leads else silent
     dataset = dataset or read_data(recipe, run_dir, report)
-    training = Training(recipe, dataset, folder.checkpoints, cache or run_dir / "cache", report)
-    if not training.team.leads:
-        report = silent
-    outcome = Outcome(training, folder, report)
-    step = training.resume() if resume else 0
-    metrics = Metrics(folder.metrics, keep_steps=step)
-    reporting = Reporting(recipe, metrics, training.clock, training.memory, training.forecast, report)
-    ends, steps = recipe.epoch_ends(), recipe.length.steps
+    with team.folder(run_dir) as own:
+        folder = RunFolder(own, recipe)
+        checkpoints = RunFolder(run_dir, recipe).checkpoints
+        training = Training(recipe, dataset, checkpoints, cache or run_dir / "cache", report, team)
+        step = training.resume() if resume else 0
+        metrics = Metrics(folder.metrics, keep_steps=step)
+        reporting = Reporting(recipe, metrics, training.clock, training.memory, training.forecast, report)
+        outcome = Outcome(training, folder, report)
+        _steps(training, step, outcome, reporting, should_stop, should_pause, report)
+        return outcome.result(metrics, reporting)
 
+
+def _steps(
+    training: Training,
+    step: int,
+    outcome: Outcome,
+    reporting: Reporting,
+    should_stop: Ask,
+    should_pause: Ask,
+    report: Report,
+) -> None:
+    """All steps from ``step`` on, with what is kept on the way."""
+    recipe = training.recipe
+    ends, steps, save_every = recipe.epoch_ends(), recipe.length.steps, recipe.watch.save_every
     if step == 0:
         outcome.look_back(0, 0, reporting)
     training.clock.go()
@@ -72,7 +89,7 @@ def train(
         step += 1
         epoch = ends.index(step) + 1 if step in ends else 0
         stopping = training.team.agree(should_stop())
-        keeping = epoch or stopping or (recipe.watch.save_every and step % recipe.watch.save_every == 0)
+        keeping = epoch or stopping or (save_every and step % save_every == 0)
         if keeping or reporting.due:
             reporting.flush(step, training.learner)
         if keeping:
@@ -85,7 +102,6 @@ def train(
             training.clock.go()
         if stopping and step < steps:
             raise CancelledError(f"stopped after {step} of {steps} steps", "resume it to go on from there")
-    return outcome.result(metrics, reporting)
 
 
 def _wait(training: Training, step: int, should_pause: Ask, should_stop: Ask, report: Report) -> None:

@@ -43,7 +43,7 @@ def metadata(origin: Origin) -> dict[str, str]:
     private = origin.recipe.file.privacy == "private"
     entries: dict[str, object] = {
         **_identity(origin),
-        **network(origin.recipe),
+        **network(origin.recipe, origin.identity.network_module),
         **training(origin),
         **data(origin),
         **unused(),

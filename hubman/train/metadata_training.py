@@ -66,12 +66,12 @@ def tag_frequency(captions: Sequence[str], trigger: str) -> dict[str, int]:
     return {trigger: max([len(captions), *ordered.values()]), **ordered}
 
 
-def network(recipe: Recipe) -> dict[str, object]:
-    """What the file holds: ``networks.lora`` for plain LoRA, else LyCORIS' names."""
+def network(recipe: Recipe, module: str) -> dict[str, object]:
+    """What the file holds: ``module`` (sd-scripts' for the base) for plain LoRA, else LyCORIS' names."""
     settings = recipe.network
     baked = recipe.file.bake_rank
     return {
-        "ss_network_module": "networks.lora" if settings.type == "lora" or baked else "lycoris.kohya",
+        "ss_network_module": module if settings.type == "lora" or baked else "lycoris.kohya",
         "ss_network_dim": baked or settings.rank,
         "ss_network_alpha": float(baked or settings.alpha),
         "ss_network_dropout": settings.dropout or None,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from hubman.progress import Report, silent
+from hubman.progress import Progress, Report, silent
 from hubman.train.files import write_atomically
 from hubman.train.recipe import Recipe, read_recipe, write_recipe
 from hubman.train.recipe_data import check_data, read_data
 from hubman.train.result import TrainResult, from_dict, to_dict
-from registry.errors import MissingExtraError, UsageError
+from registry.errors import HubError, MissingExtraError, UsageError
 from registry.hashing import hash_file
 
 RESULT = "result.json"
@@ -54,6 +55,7 @@ def run_training(
         raise UsageError(f"{first.image or dataset.folder.name}: {first.sentence}{more}", first.remedy)
     try:
         from hubman.train.loop import train
+        from hubman.train.team import Team
     except ImportError as error:
         if (error.name or "").startswith("hubman"):
             raise
@@ -69,7 +71,8 @@ def run_training(
         cache=cache,
         should_pause=should_pause,
     )
-    write_atomically(run_dir / RESULT, msgspec.json.encode(to_dict(result)))
+    if Team().leads:
+        write_atomically(run_dir / RESULT, msgspec.json.encode(to_dict(result)))
     return result
 
 
@@ -86,3 +89,24 @@ def read_result(run_dir: Path) -> TrainResult | None:
         return from_dict(msgspec.json.decode((run_dir / RESULT).read_bytes()))
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def main() -> None:
+    """``accelerate launch -m hubman.train.run RECIPE.toml FOLDER``: one training in several processes."""
+    if len(sys.argv) != 3:
+        sys.exit("usage: accelerate launch -m hubman.train.run RECIPE.toml FOLDER")
+
+    def tell(event: Progress) -> None:
+        if event.message or event.stage == "train":
+            loss = f" loss {event.data['smooth']:.4f}" if "smooth" in event.data else ""
+            sys.stdout.write(f"{event.stage} {event.done:g}/{event.total:g}{loss} {event.message}".rstrip() + "\n")
+            sys.stdout.flush()
+
+    try:
+        run_training(Path(sys.argv[1]), Path(sys.argv[2]), resume=True, report=tell)
+    except HubError as error:
+        sys.exit(f"hubman: {error}")
+
+
+if __name__ == "__main__":
+    main()

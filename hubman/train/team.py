@@ -6,7 +6,10 @@ Started by ``accelerate launch``, which says in the environment who is who; alon
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -29,6 +32,15 @@ class Team:
     def leads(self) -> bool:
         """Whether this is the one process that writes and reports."""
         return self.rank == 0
+
+    @contextmanager
+    def folder(self, run_dir: Path) -> Iterator[Path]:
+        """Where this process writes: the run's folder if it leads, else one that is gone afterwards."""
+        if self.leads:
+            yield run_dir
+            return
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
 
     def sum(self, parameters: Sequence[Tensor], loss: Tensor) -> Tensor:
         """Sum the gradients of ``parameters`` over the team, in place; returns the summed ``loss``.

@@ -15,6 +15,7 @@ from hubman.train.architectures.base import Architecture
 from hubman.train.checkpoint import State, check_same, last_checkpoint, save_checkpoint
 from hubman.train.clashes import refuse_clashes
 from hubman.train.clock import Clock
+from hubman.train.compiling import compile_blocks, is_compiler_missing, pays, uncompile
 from hubman.train.dataset import Dataset
 from hubman.train.encoded import Encoded
 from hubman.train.held_weights import hold
@@ -35,9 +36,17 @@ MOST_READINGS = 4096
 class Training:
     """A recipe on its base and its dataset, from the first step or from a checkpoint."""
 
-    def __init__(self, recipe: Recipe, dataset: Dataset, checkpoints: Path, cache: Path, report: Report) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        checkpoints: Path,
+        cache: Path,
+        report: Report,
+        team: Team | None = None,
+    ) -> None:
         self.recipe, self.dataset, self._checkpoints, self._report = recipe, dataset, checkpoints, report
-        self.team = Team()
+        self.team = team or Team()
         device = self.team.device or pick_device()
         report(Progress(stage="load base"))
         self.architecture: Architecture = architectures.load(recipe, device)
@@ -66,6 +75,8 @@ class Training:
         work = workload_of(recipe, self.architecture, self.network, [item.size for item in self.items])
         self.ladder, self._rung, self.forecast = expect(recipe, work, device, self.memory.free, team=self.team.size)
         self._apply(self.rung)
+        self._compiled = self._out_of_memory = False
+        self._compile(pays(recipe.machine.compile, device.type, self.forecast))
 
     @property
     def rung(self) -> Rung:
@@ -92,6 +103,7 @@ class Training:
             # What memory once ran out with is not tried again, and the steps stay the same to the last bit.
             self._rung += 1
         self._apply(self.rung)
+        self._compile(state.compiled)
         self._report(Progress(stage="resume", done=state.step, total=self.recipe.length.steps, unit="steps"))
         return state.step
 
@@ -101,7 +113,9 @@ class Training:
         Where memory runs out, the step is done again one rung lower. Raises HubError below the last rung.
         """
         while (loss := self._gradients(step)) is None:
-            self._descend(step)
+            self.learner.forget()
+            if self._out_of_memory:
+                self._descend(step)
         self.learner.update(step)
         return loss
 
@@ -131,6 +145,7 @@ class Training:
             base_digest=self.architecture.identity.weights_digest,
             validation=tuple(self.validation),
             rung=self.rung,
+            compiled=self._compiled,
         )
         save_checkpoint(self._checkpoints, state, self.learner.parts())
 
@@ -147,12 +162,19 @@ class Training:
         try:
             return self.learner.gradients(step, self.rung.split)
         except Exception as error:
-            if self.team.size > 1 or not ladder.is_out_of_memory(error):
+            if self._compiled and is_compiler_missing(error):
+                self._compile(wanted=False)
+                self._report(
+                    Progress(stage="train", done=step, message="the blocks can't be compiled here: plain ones")
+                )
+            elif self.team.size > 1 or not ladder.is_out_of_memory(error):
                 raise
+            else:
+                self._out_of_memory = True
             return None
 
     def _descend(self, step: int) -> None:
-        self.learner.forget()
+        self._out_of_memory = False
         gc.collect()
         if self.architecture.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -160,6 +182,12 @@ class Training:
         self._apply(self.rung)
         message = f"memory ran out at step {step + 1}: it goes on with {self.rung}"
         self._report(Progress(stage="train", done=step, total=self.recipe.length.steps, unit="steps", message=message))
+
+    def _compile(self, wanted: bool) -> None:
+        if wanted != self._compiled:
+            self._compiled = wanted and compile_blocks(self.architecture.denoiser)
+            if not wanted:
+                uncompile(self.architecture.denoiser)
 
     def _apply(self, rung: Rung) -> None:
         if rung.checkpointing:

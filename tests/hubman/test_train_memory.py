@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hubman.progress import Progress
 from hubman.train import ladder
+from hubman.train.compiling import pays
 from hubman.train.dataset import read_dataset
 from hubman.train.forecast import Forecast, Workload, corrected, need, step_seconds
 from hubman.train.held_weights import hold
@@ -27,6 +28,7 @@ from tests.support.training import short_recipe, with_fields
 TOO_MUCH = 1 << 46
 """Bytes that no machine has."""
 
+SAVES_NOTHING = Rung()
 SD15 = Workload(family="sd15", parameters=859_520_964, trained=1_594_368, pixels=256 * 256, batch=1)
 
 
@@ -103,6 +105,20 @@ def test_an_allocator_that_fails_is_told_from_other_errors() -> None:
     assert ladder.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert ladder.is_out_of_memory(MemoryError())
     assert not ladder.is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_blocks_are_compiled_where_a_long_run_on_a_card_pays_for_it() -> None:
+    def forecast(steps: int, rung: Rung = SAVES_NOTHING) -> Forecast:
+        return Forecast(
+            rung=rung, need=need(SD15, rung), free=8 << 30, step_seconds=1.0, steps=steps, effective_batch=1
+        )
+
+    assert pays("auto", "cuda", forecast(5000))
+    assert not pays("auto", "cuda", forecast(200))
+    assert not pays("auto", "cpu", forecast(5000))
+    assert not pays("auto", "cuda", forecast(5000, Rung(int8=True)))
+    assert pays("on", "cpu", forecast(1))
+    assert not pays("off", "cuda", forecast(5000))
 
 
 def fail_unless(training: Training, fits: Any) -> None:

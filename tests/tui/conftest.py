@@ -61,6 +61,12 @@ def open_app(home: Path) -> Callable[[], HubmanApp]:
 
 
 @pytest.fixture
+def in_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app begins with mode 3: the library's screen would take as long to make as many a test."""
+    monkeypatch.setattr(HubmanApp, "DEFAULT_MODE", "train")
+
+
+@pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The jobs whose processes would have been started; none is."""
     jobs: list[Job] = []

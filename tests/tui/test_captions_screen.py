@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hubman import tinybase
 from hubman.jobs.records import Job
 from hubman.train.caption_log import NAME
 from hubman.train.captions import read, write_caption
+from hubman.train.drafts import DraftRequest
 from hubman.train.tokens import token_rule
 from registry.database import Registry
 from tests.support import library_factory
@@ -247,17 +249,25 @@ async def test_drafts_appear_as_they_are_made(open_app: OpenApp, folder: Path, h
         assert (line.caption, line.is_draft) == ("drafted now", True)
 
 
-async def test_drafts_are_started_with_what_was_chosen(open_app: OpenApp, folder: Path, started: list[Job]) -> None:
+async def test_drafts_are_started_as_chosen_and_so_again(open_app: OpenApp, folder: Path, started: list[Job]) -> None:
     app = open_app()
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await _open(app, folder)
         await settle(pilot)
-        await press(pilot, "c", "j", "enter")
+        await press(pilot, "c", "enter", "j", "enter", "s")
+        assert "captions by a tagger need one: say --model" in text_of(app)
+        await press(pilot, "j", "enter")
         await write(pilot, "some/tagger")
+        await press(pilot, "enter", "j", "enter", "end", "ctrl+u")
+        await write(pilot, "1.5")
         await press(pilot, "enter")
-    assert [job.request for job in started] == [
-        {"folder": str(folder), "source": "tagger", "model": "some/tagger", "trigger": "zvk"}
-    ]
+        assert "'1.5' is no probability" in text_of(app)
+        await press(pilot, "ctrl+u", "full_stop", "2", "enter", "s", "c")
+        text = text_of(app)
+        assert all(said in text for said in ("a tagger", "some/tagger", "0.2", "those without a caption"))
+    (job,) = started
+    told = msgspec.convert(job.request, DraftRequest)
+    assert told == DraftRequest(folder=str(folder), source="tagger", model="some/tagger", general=0.2, trigger="zvk")
 
 
 async def test_the_train_mode_opens_it_at_the_picture_under_the_cursor(open_app: OpenApp, folder: Path) -> None:

@@ -3,12 +3,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from hubman.jobs import store
 from hubman.progress import Progress
+from registry import blobs, library
 from registry.database import Registry
+from tests.support import library_factory
 from tests.support.jobs import fake_job
 from tests.support.screens import notes_of, press, settle, text_of
-from tests.support.trainings import training
+from tests.support.trainings import recipe, training
 from tui import run_record
 from tui.app import HubmanApp
 from tui.screens.look import LookScreen
@@ -20,10 +24,11 @@ from tui.widgets.run_lists import EpochList
 from tui.widgets.stack import StackList
 
 OpenApp = Callable[[], HubmanApp]
+pytestmark = pytest.mark.usefixtures("in_train")
 FALLS_THEN_RISES = (0.5, 0.4, 0.3, 0.35)
 
 
-async def test_a_run_shows_loss_pace_time_left_and_samples_by_epoch(
+async def test_a_run_shows_loss_pace_and_samples_by_epoch_one_of_them_large(
     open_app: OpenApp, home: Path, tmp_path: Path
 ) -> None:
     with Registry(home) as registry:
@@ -31,7 +36,7 @@ async def test_a_run_shows_loss_pace_time_left_and_samples_by_epoch(
     app = open_app()
     async with app.run_test(size=(120, 40)) as pilot:
         app.poll_soon()
-        await press(pilot, "3", "r")
+        await press(pilot, "r")
         text = text_of(app)
         assert "train ink · running" in text
         assert "60% 60/100 steps" in text
@@ -46,17 +51,7 @@ async def test_a_run_shows_loss_pace_time_left_and_samples_by_epoch(
         assert [epoch.number for epoch in map(epochs.item, range(6)) if epoch and epoch.is_there] == [0, 1, 2, 3]
         assert epochs.current is not None
         assert epochs.current.number == 2, "the cursor is on the proposed one"
-
-
-async def test_the_grid_and_the_epochs_share_their_cursor_and_a_sample_is_shown_large(
-    open_app: OpenApp, home: Path, tmp_path: Path
-) -> None:
-    with Registry(home) as registry:
-        training(registry, tmp_path, "ink", FALLS_THEN_RISES)
-    app = open_app()
-    async with app.run_test(size=(120, 40)) as pilot:
-        app.poll_soon()
-        await press(pilot, "3", "r", "enter", "g", "j")
+        await press(pilot, "enter", "g", "j")
         assert app.screen.query_one(GridView).at == (0, 1)
         await press(pilot, "enter", "j", "l")
         assert app.screen.query_one(EpochList).cursor == 2
@@ -74,7 +69,7 @@ async def test_marked_epochs_of_two_runs_are_compared_with_their_recipes(
     app = open_app()
     async with app.run_test(size=(120, 40)) as pilot:
         app.poll_soon()
-        await press(pilot, "3", "r", "c")
+        await press(pilot, "r", "c")
         assert "mark two or more" in notes_of(app)[-1]
         await press(pilot, "space", "j", "space", "c")
         assert isinstance(app.screen, CompareScreen)
@@ -85,15 +80,7 @@ async def test_marked_epochs_of_two_runs_are_compared_with_their_recipes(
         assert not any("schedule" in line for text in lines for line in text), "what is the same is left out"
         await press(pilot, "escape")
         assert isinstance(app.screen, RunsScreen)
-
-
-async def test_an_epoch_that_is_to_come_cannot_be_marked(open_app: OpenApp, home: Path, tmp_path: Path) -> None:
-    with Registry(home) as registry:
-        training(registry, tmp_path, "ink", (0.5, 0.4))
-    app = open_app()
-    async with app.run_test(size=(120, 40)) as pilot:
-        app.poll_soon()
-        await press(pilot, "3", "r", "enter", "G", "space")
+        await press(pilot, "enter", "G", "space")
         assert "epoch 5 is still to come" in notes_of(app)[-1]
 
 
@@ -106,7 +93,7 @@ async def test_a_run_is_paused_and_the_next_one_waits_for_it(open_app: OpenApp, 
         app = open_app()
         async with app.run_test(size=(100, 24)) as pilot:
             app.poll_soon()
-            await press(pilot, "3", "r")
+            await press(pilot, "r")
             assert any(line.split()[:3] == ["coal", "3", "before"] for line in text_of(app).splitlines())
             await press(pilot, "j", "j", "P")
             assert store.get(registry, job.id).paused
@@ -126,7 +113,7 @@ async def test_a_run_is_stopped_and_goes_on(
         app = open_app()
         async with app.run_test(size=(120, 40)) as pilot:
             app.poll_soon()
-            await press(pilot, "3", "r", "x")
+            await press(pilot, "r", "x")
             assert store.get(registry, job.id).stop_path.exists()
             store.finish(registry, job.id, "cancelled", error="stopped after 20 of 100 steps: resume it to go on")
             app.poll_soon()
@@ -142,7 +129,7 @@ async def test_the_recipe_of_a_run_is_taken_to_train_again(open_app: OpenApp, ho
     app = open_app()
     async with app.run_test(size=(120, 40)) as pilot:
         app.poll_soon()
-        await press(pilot, "3", "r", "e")
+        await press(pilot, "r", "e")
         assert isinstance(app.screen, TrainScreen)
         assert "24" in next(line for line in text_of(app).splitlines() if " rank" in line)
 
@@ -157,12 +144,51 @@ async def test_a_finished_training_goes_on_to_be_tested(
     app = open_app()
     async with app.run_test(size=(120, 40)) as pilot:
         app.poll_soon()
-        await press(pilot, "3", "r", "T")
+        await press(pilot, "r", "T")
         assert "finished training" in notes_of(app)[-1]
         assert "the disk is full: free space" in text_of(app)
         await press(pilot, "j", "T")
         assert app.current_mode == "generate"
         assert app.screen.query_one(StackList).row_count == 1
+
+
+async def test_a_training_of_another_machine_is_shown_and_its_epoch_tested(
+    open_app: OpenApp, home: Path, models: list[str], tmp_path: Path
+) -> None:
+    sample = library_factory.write_pictures(tmp_path / "samples", 1)[0]
+    with Registry(home) as registry:
+        version = library.show(registry, models[3]).versions[0].id
+        other = library.show(registry, models[4]).versions[0].id
+        library.set_facts(registry, other, "training", {"model": models[3]})
+        drawn = blobs.store(registry, sample)
+        epochs = [
+            {"epoch": 1, "step": 50, "version_id": other, "validation": 0.2, "samples": [drawn]},
+            {"epoch": 2, "step": 100, "version_id": version, "validation": 0.3, "samples": [drawn]},
+        ]
+        run = {
+            "id": version, "version_id": version, "name": "coal", "recipe": recipe(tmp_path, {}).public(),
+            "dataset_fingerprint": "", "seed": 0, "steps": 100, "seconds": 60.0, "losses": [[50, 0.4], [100, 0.3]],
+            "epochs": epochs, "best": 1, "reason": "epoch 1 of 2: the lowest loss",
+            "started_at": "2026-11-01T00:00:00.000Z", "finished_at": "2026-11-01T00:01:00.000Z",
+        }  # fmt: skip
+        library.add_record(registry, "run", version, run)
+        training(registry, tmp_path, "ink", (0.5, 0.4), changes={"network.rank": 7})
+    app = open_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.poll_soon()
+        await press(pilot, "r", "j")
+        text = text_of(app)
+        assert "train coal · done" in text
+        assert "took 1:00" in text
+        assert "best so far: epoch 1 of 2" in text
+        assert any(letter in "▘▝▀▖▌▞▛▗▚▐▜▄▙▟" for letter in text), "its samples"
+        await press(pilot, "e")
+        assert "not on this machine" in notes_of(app)[-1]
+        await press(pilot, "T")
+        assert app.current_mode == "generate"
+        stack = app.screen.query_one(StackList)
+        assert stack.current is not None
+        assert stack.current.version_id == other
 
 
 def test_a_resumed_run_replaces_what_it_told_of_the_same_steps(home: Path) -> None:

@@ -31,6 +31,7 @@ from tui.widgets.image_lists import ImageList
 from tui.widgets.recipe_list import RecipeList
 
 OpenApp = Callable[[], HubmanApp]
+pytestmark = pytest.mark.usefixtures("in_train")
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def _screen(app: HubmanApp) -> TrainScreen:
 
 async def _opened(pilot: Pilot[Any], app: HubmanApp, folder: Path) -> TrainScreen:
     """The screen with the images of a folder and their recipe."""
-    await press(pilot, "3")
+    await settle(pilot)
     screen = _screen(app)
     screen.open_dataset(folder)
     await settle(pilot)
@@ -81,7 +82,7 @@ def _line(app: HubmanApp, word: str) -> str:
 async def test_three_choices_and_one_key_start_a_training(open_app: OpenApp, images: Path, started: list[Job]) -> None:
     app = open_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        await press(pilot, "3", "o", "end", "ctrl+u")
+        await press(pilot, "o", "end", "ctrl+u")
         await write(pilot, str(images))
         await press(pilot, "enter")
         text = text_of(app)
@@ -97,7 +98,7 @@ async def test_what_was_used_before_is_offered_first(open_app: OpenApp, home: Pa
     recent.remember(home, dataset=images, base="tiny", kind="concept")
     app = open_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        await press(pilot, "3")
+        await settle(pilot)
         assert "● concept" in text_of(app)
         await press(pilot, "enter")
         assert "● ink" in text_of(app)
@@ -123,27 +124,22 @@ async def test_checkpoints_of_the_library_are_offered_as_bases(
         ).fetchone()[0]
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
-        await press(pilot, "3")
+        await settle(pilot)
         assert f"○ {name}" in text_of(app)
         assert "● tiny" in text_of(app)
 
 
-async def test_tab_completes_a_path(open_app: OpenApp, images: Path) -> None:
+async def test_a_folder_that_is_none_is_refused_and_tab_completes_a_path(open_app: OpenApp, images: Path) -> None:
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
-        await press(pilot, "3", "o", "end", "ctrl+u")
+        await settle(pilot)
+        _screen(app).open_dataset(images / "nothing")
+        await settle(pilot)
+        assert "is not a folder" in text_of(app)
+        await press(pilot, "o", "end", "ctrl+u")
         await write(pilot, f"{images.parent}/in")
         await press(pilot, "tab", "enter")
         assert _screen(app).sheet is not None
-
-
-async def test_a_folder_that_is_none_is_refused_in_one_line(open_app: OpenApp, tmp_path: Path) -> None:
-    app = open_app()
-    async with app.run_test(size=(100, 30)) as pilot:
-        await press(pilot, "3")
-        _screen(app).open_dataset(tmp_path / "nothing")
-        await settle(pilot)
-        assert "is not a folder" in text_of(app)
 
 
 # the images -----------------------------------------------------------------------------------------------------------
@@ -167,7 +163,7 @@ async def test_a_dataset_shows_its_findings_captions_and_a_recipe(open_app: Open
 async def test_an_image_is_left_out_and_taken_back_and_nothing_is_deleted(open_app: OpenApp, images: Path) -> None:
     app = open_app()
     async with app.run_test(size=(100, 24)) as pilot:
-        await _opened(pilot, app, images)
+        screen = await _opened(pilot, app, images)
         await press(pilot, "G", "space")
         assert left_out(images) == {"05.png"}
         assert (images / "05.png").exists()
@@ -178,12 +174,6 @@ async def test_an_image_is_left_out_and_taken_back_and_nothing_is_deleted(open_a
         await press(pilot, "space", "z")
         assert left_out(images) == frozenset()
         assert "6 to train" in text_of(app)
-
-
-async def test_images_left_out_in_a_row_are_all_left_out(open_app: OpenApp, images: Path) -> None:
-    app = open_app()
-    async with app.run_test(size=(100, 24)) as pilot:
-        screen = await _opened(pilot, app, images)
         screen.leave_out(["00.png"], left=True)
         screen.leave_out(["01.png"], left=True)
         await settle(pilot)
@@ -234,19 +224,7 @@ async def test_the_sheet_shows_the_same_images_as_pictures(open_app: OpenApp, im
         assert left_out(images) == {"00.png"}
 
 
-async def test_captions_are_edited_over_it_and_read_again_afterwards(open_app: OpenApp, images: Path) -> None:
-    app = open_app()
-    async with app.run_test(size=(100, 24)) as pilot:
-        await _opened(pilot, app, images)
-        await press(pilot, "G", "C")
-        assert isinstance(app.screen, CaptionsScreen)
-        write_caption(images / "05.png", "zvk style, seen later")
-        await press(pilot, "escape")
-        assert isinstance(app.screen, TrainScreen)
-        assert "zvk style, seen later" in text_of(app)
-
-
-async def test_a_caption_is_written_beside_its_image(open_app: OpenApp, images: Path) -> None:
+async def test_captions_are_written_beside_their_images_or_all_in_the_editor(open_app: OpenApp, images: Path) -> None:
     app = open_app()
     async with app.run_test(size=(100, 24)) as pilot:
         await _opened(pilot, app, images)
@@ -258,6 +236,12 @@ async def test_a_caption_is_written_beside_its_image(open_app: OpenApp, images: 
         await press(pilot, "escape")
         assert isinstance(app.screen, TrainScreen)
         assert "zvk style, night" in text_of(app)
+        await press(pilot, "G", "C")
+        assert isinstance(app.screen, CaptionsScreen)
+        write_caption(images / "05.png", "zvk style, later")
+        await press(pilot, "escape")
+        assert isinstance(app.screen, TrainScreen)
+        assert "zvk style, later" in text_of(app)
 
 
 # the recipe -----------------------------------------------------------------------------------------------------------
@@ -273,12 +257,6 @@ async def test_every_field_stands_in_the_recipe_with_its_range_and_reason(open_a
         await _to_field(pilot, screen, "network.rank")
         assert "a whole number between 1 and 1,024" in text_of(app)
         assert "a style needs more room" in text_of(app)
-
-
-async def test_a_value_is_checked_marked_and_reset(open_app: OpenApp, images: Path) -> None:
-    app = open_app()
-    async with app.run_test(size=(120, 30)) as pilot:
-        screen = await _opened(pilot, app, images)
         await _to_field(pilot, screen, "network.rank")
         await press(pilot, "enter", "end", "ctrl+u")
         await write(pilot, "many")
@@ -294,12 +272,6 @@ async def test_a_value_is_checked_marked_and_reset(open_app: OpenApp, images: Pa
         assert "●" not in _line(app, " rank  ")
         await press(pilot, "z")
         assert _recipe(screen).network.rank == 6
-
-
-async def test_yes_or_no_is_turned_over_and_a_choice_is_taken_from_a_list(open_app: OpenApp, images: Path) -> None:
-    app = open_app()
-    async with app.run_test(size=(100, 40)) as pilot:
-        screen = await _opened(pilot, app, images)
         await _to_field(pilot, screen, "images.flip")
         await press(pilot, "space")
         assert _recipe(screen).images.flip
@@ -314,22 +286,8 @@ async def test_yes_or_no_is_turned_over_and_a_choice_is_taken_from_a_list(open_a
         assert screen.field == "watch.validation_images"
 
 
-async def test_values_that_clash_are_named_and_not_started(open_app: OpenApp, images: Path, started: list[Job]) -> None:
-    app = open_app()
-    async with app.run_test(size=(100, 40)) as pilot:
-        screen = await _opened(pilot, app, images)
-        screen.assign("loss.min_snr_gamma", "5")
-        await _to_field(pilot, screen, "loss.debiased")
-        await press(pilot, "space")
-        assert "✘" in _line(app, "debiased  ")
-        assert "min-SNR and debiased weights" in text_of(app)
-        await press(pilot, "s")
-        assert not started
-        assert "both weigh the timesteps" in notes_of(app)[-1]
-
-
-async def test_what_it_takes_is_told_before_the_start_until_the_recipe_changes(
-    open_app: OpenApp, images: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_forecast_is_told_and_what_clashes_is_named_and_not_started(
+    open_app: OpenApp, images: Path, monkeypatch: pytest.MonkeyPatch, started: list[Job]
 ) -> None:
     need = Need(weights=10**9, adapter=0, activations=10**9)
     said = Forecast(rung=Rung(), need=need, free=9 * 10**9, step_seconds=1.0, steps=400, effective_batch=8)
@@ -348,6 +306,14 @@ async def test_what_it_takes_is_told_before_the_start_until_the_recipe_changes(
         screen.assign("length.batch", "4")
         await settle(pilot)
         assert "expected: " not in text_of(app)
+        screen.assign("loss.min_snr_gamma", "5")
+        await _to_field(pilot, screen, "loss.debiased")
+        await press(pilot, "space")
+        assert "✘" in _line(app, "debiased  ")
+        assert "min-SNR and debiased weights" in text_of(app)
+        await press(pilot, "s")
+        assert not started
+        assert "both weigh the timesteps" in notes_of(app)[-1]
 
 
 async def test_a_start_in_spite_of_errors_is_what_the_job_is_told(

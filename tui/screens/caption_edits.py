@@ -13,6 +13,7 @@ from tui.widgets.caption_lists import TagList
 
 if TYPE_CHECKING:
     from hubman.train.captions import Outcome
+    from hubman.train.drafts import DraftRequest
     from hubman.train.tags import Place, Rewrite
     from registry.database import Registry
     from tui.caption_set import CaptionSet
@@ -21,11 +22,6 @@ _PLACES: tuple[tuple[Place, str, str], ...] = (
     ("end", "at the end", ""),
     ("trigger", "after the trigger", "or first, where the caption lacks it"),
     ("start", "at the start", ""),
-)
-_SOURCES = (
-    ("interrogator", "CLIP and its embedded words", "knows the shapes of the embedded base"),
-    ("tagger", "a WD14-style tagger", "model.onnx and selected_tags.csv"),
-    ("model", "an image-to-text model", "BLIP, Florence-2, a model to chat with"),
 )
 
 
@@ -170,24 +166,29 @@ class CaptionEdits(HubScreen):
         self.change(work, done)
 
     def do_draft(self) -> None:
-        """Draft what has no caption, by what is chosen; a job that goes on by itself."""
-        from tui.widgets.dialogs import Ask, Choose
+        """Draft captions as is chosen, beginning with how it was done last; a job that goes on by itself."""
+        from tui.screens.draft_form import DraftForm
 
-        def start(source: str, model: str) -> None:
-            trigger = self.found.trigger if self.found else ""
-            request: dict[str, object] = {
-                "folder": str(self.folder),
-                "source": source,
-                "model": model,
-                "trigger": trigger,
-            }
-            self.start_job("caption", f"caption {self.folder.name}", request)
+        trigger = self.found.trigger if self.found else ""
 
-        def chosen(source: str | None) -> None:
-            if source == "interrogator":
-                start(source, "")
-            elif source is not None:
-                hint = "Its folder, or OWNER/NAME from the local cache of Hugging Face; nothing is downloaded."
-                self.app.push_screen(Ask("the model", hint=hint), lambda model: start(source, model) if model else None)
+        def last(registry: Registry) -> DraftRequest:
+            from hubman.train import draft_choices
 
-        self.app.push_screen(Choose("draft captions by", _SOURCES), chosen)
+            return draft_choices.remembered(registry.home, self.folder, trigger)
+
+        self.in_thread(last, lambda request: self.app.push_screen(DraftForm(request), self._start_drafts), group="last")
+
+    def _start_drafts(self, request: DraftRequest | None) -> None:
+        if request is None:
+            return
+
+        def remember(registry: Registry) -> dict[str, object]:
+            import msgspec
+
+            from hubman.train import draft_choices
+
+            draft_choices.remember(registry.home, request)
+            told: dict[str, object] = msgspec.to_builtins(request)
+            return told
+
+        self.change(remember, lambda told: self.start_job("caption", f"caption {self.folder.name}", told))

@@ -72,6 +72,8 @@ class Identity:
     """``epsilon``, ``v``, or ``flow``."""
     weights_digest: str
     """SHA-256 of a few of its tensors: tells whether a run is resumed on the same base."""
+    network_module: str = "networks.lora"
+    """``ss_network_module`` of a plain LoRA in sd-scripts and musubi-tuner."""
 
 
 @dataclass(frozen=True)

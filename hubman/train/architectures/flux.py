@@ -47,6 +47,7 @@ class Flux(FlowModel):
             modelspec=f"flux-1-{'dev' if self._dev else 'schnell'}/lora",
             implementation="https://github.com/black-forest-labs/flux",
             prediction="flow",
+            network_module="networks.lora_flux",
             weights_digest=digest_of(each.weight for each in (self.denoiser.x_embedder, self.denoiser.proj_out)),
         )
 

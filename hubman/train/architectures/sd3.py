@@ -51,6 +51,7 @@ class StableDiffusion3(FlowModel):
             modelspec=f"stable-diffusion-{version}/lora",
             implementation="https://github.com/Stability-AI/sd3.5",
             prediction="flow",
+            network_module="networks.lora_sd3",
             weights_digest=digest_of(each.weight for each in (self.denoiser.pos_embed.proj, self.denoiser.proj_out)),
         )
 

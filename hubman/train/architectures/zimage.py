@@ -40,6 +40,7 @@ class ZImage(FlowModel):
             modelspec="z-image/lora",
             implementation="https://github.com/Tongyi-MAI/Z-Image",
             prediction="flow",
+            network_module="networks.lora_zimage",
             weights_digest=digest_of([self.denoiser.cap_embedder[1].weight, self.denoiser.t_embedder.mlp[0].weight]),
         )
 
