@@ -58,6 +58,7 @@ class Outcome:
             size=written.size,
             modules=written.modules,
             delta_norm=written.delta_norm,
+            delta_norms=dict(written.norms),
             steps=length.steps,
             seconds=round(seconds, 3),
             final_loss=metrics.final_loss(),
