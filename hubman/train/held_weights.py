@@ -41,6 +41,11 @@ class HeldWeight:
         return weight if self._scale is None else (weight * self._scale).to(self._dtype)
 
     @property
+    def stored_on(self) -> torch.device:
+        """Where it waits."""
+        return self._stored.device
+
+    @property
     def nbytes(self) -> int:
         """Bytes that it takes while it is not used, wherever they are."""
         return self._stored.nbytes + (self._scale.nbytes if self._scale is not None else 0)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hubman.train.batches import BatchPlan, keyed_seed
+from hubman.train.batches import keyed_seed
 from hubman.train.checkpoint import Checkpoint, network_part, restore
+from hubman.train.course import Course
 from hubman.train.ema import Ema
-from hubman.train.material import Item
 from hubman.train.network import Network
 from hubman.train.objective import Objective
 from hubman.train.optimizers import estimate, is_stuck
@@ -23,8 +22,6 @@ from hubman.train.team import Team
 _PART = 1 << 40
 """Parts of a batch draw their noise as batches far behind the last one."""
 
-MOST_STEPS = 50_000
-
 
 class Learner:
     """Takes the steps of a recipe. All that is random in one follows from the seed and its number."""
@@ -34,38 +31,15 @@ class Learner:
         recipe: Recipe,
         network: Network,
         objective: Objective,
-        items: Sequence[Item],
+        course: Course,
         device: torch.device,
         team: Team | None = None,
     ) -> None:
-        self._recipe, self._network, self._objective, self._items = recipe, network, objective, items
+        """The network is where it is trained already: its optimizer keeps what it finds."""
+        self._recipe, self._network, self._objective, self._course = recipe, network, objective, course
         self._device, self._team = device, team or Team()
-        sizes, repeats = [item.size for item in items], [item.repeats for item in items]
-        self.plan = BatchPlan(sizes, recipe.length.batch, recipe.seed, repeats)
         self._optimizer = optimizer_for(network, recipe, device)
         self._ema = Ema(network.parameters(), recipe.network.ema) if recipe.network.ema else None
-
-    def batches(self, step: int) -> Iterator[tuple[Sequence[Item], int, int]]:
-        """The batches of a step: their images, their number in the run, and the pass over the data set.
-
-        In a team each process has its share of them.
-        """
-        count = self._recipe.length.accumulate * self._team.size
-        for batch in range(step * count + self._team.rank, (step + 1) * count, self._team.size):
-            yield [self._items[i] for i in self.plan.at(batch)], batch, batch // self.plan.batches_per_pass
-
-    def readings(self, most: int) -> set[str] | None:
-        """Every caption as it will be read in the run; None if there are more than ``most``.
-
-        Of a very long run the first :data:`MOST_STEPS` steps are looked at: what comes up after them is rare.
-        """
-        found = set(self._objective.fixed_readings(self._items))
-        for step in range(min(self._recipe.length.steps, MOST_STEPS)):
-            for items, batch, pass_ in self.batches(step):
-                found.update(self._objective.readings(items, batch, pass_))
-            if len(found) > most:
-                return None
-        return found
 
     def gradients(self, step: int, split: int = 1) -> Tensor:
         """Put the gradients of a step (``step`` counts from 0) beside the weights; its mean loss, on the device.
@@ -73,7 +47,7 @@ class Learner:
         Each batch goes through the model in ``split`` parts, which draw noise of their own.
         """
         total = torch.zeros((), device=self._device)
-        for items, batch, pass_ in self.batches(step):
+        for items, batch, pass_ in self._course.batches(step):
             size = -(-len(items) // split)
             for part, start in enumerate(range(0, len(items), size)):
                 some, number = items[start : start + size], batch + part * _PART

@@ -59,8 +59,8 @@ def train(
     with team.folder(run_dir) as own:
         folder = RunFolder(own, recipe)
         checkpoints = RunFolder(run_dir, recipe).checkpoints
-        training = Training(recipe, dataset, checkpoints, cache or run_dir / "cache", report, team)
-        step = training.resume() if resume else 0
+        training = Training(recipe, dataset, checkpoints, cache or run_dir / "cache", report, team, resume=resume)
+        step = training.done
         metrics = Metrics(folder.metrics, keep_steps=step)
         reporting = Reporting(recipe, metrics, training.clock, training.memory, training.forecast, report)
         outcome = Outcome(training, folder, report)

@@ -135,7 +135,7 @@ class Outcome:
             captions=training.objective.plain_captions(images),
             sizes=[item.size for item in images],
             dataset_fingerprint=training.dataset.fingerprint,
-            batches_per_pass=training.learner.plan.batches_per_pass,
+            batches_per_pass=training.course.plan.batches_per_pass,
             step=step,
             epoch=epoch,
             started_at=training.started_at,

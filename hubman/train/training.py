@@ -11,10 +11,11 @@ from torch import Tensor
 from hubman.progress import Progress, Report
 from hubman.train import architectures, held_out, ladder
 from hubman.train.architectures.base import Architecture
-from hubman.train.checkpoint import State, check_same, last_checkpoint, save_checkpoint
+from hubman.train.checkpoint import Checkpoint, State, check_same, last_checkpoint, save_checkpoint
 from hubman.train.clashes import refuse_clashes
 from hubman.train.clock import Clock
 from hubman.train.compiling import compile_blocks, is_compiler_missing, pays, uncompile
+from hubman.train.course import Course
 from hubman.train.dataset import Dataset
 from hubman.train.encoded import Encoded
 from hubman.train.held_weights import hold
@@ -43,13 +44,20 @@ class Training:
         cache: Path,
         report: Report,
         team: Team | None = None,
+        *,
+        resume: bool = False,
     ) -> None:
+        """``resume`` goes on from the last of the ``checkpoints``, if there is one.
+
+        The denoiser waits in main memory until the encoders have left the device and it is known what has to be saved.
+        """
         self.recipe, self.dataset, self._checkpoints, self._report = recipe, dataset, checkpoints, report
         self.team = team or Team()
         device = self.team.device or pick_device()
         report(Progress(stage="load base"))
         self.architecture: Architecture = architectures.load(recipe, device)
         refuse_clashes(recipe, self.architecture.process.prediction)
+        checkpoint = self._checkpoint() if resume else None
         encoded = Encoded(self.architecture, cache, recipe.machine.dtype)
         every = encode_items(dataset, encoded, recipe, report)
         watch = recipe.watch
@@ -61,7 +69,7 @@ class Training:
         targets = [target for target in targets if not target.text or rates[target.part]]
         self.network = make_network(targets, recipe)
         self.objective = Objective(self.architecture, self.network, recipe, texts)
-        self.learner = Learner(recipe, self.network, self.objective, self.items, device, self.team)
+        self.course = Course(recipe, self.items, self.team)
         if not recipe.optimizer.trains_text:
             self._read_captions(texts)
         encoded.trim()
@@ -74,38 +82,23 @@ class Training:
         self.started_at = time.time()
         work = workload_of(recipe, self.architecture, self.network, [item.size for item in self.items])
         self.ladder, self._rung, self.forecast = expect(recipe, work, device, self.memory.free, team=self.team.size)
+        if checkpoint is not None:
+            self._take_up(checkpoint.state)
         self._apply(self.rung)
+        self.architecture.place()
+        self.learner = Learner(recipe, self.network, self.objective, self.course, device, self.team)
         self._compiled = self._out_of_memory = False
-        self._compile(pays(recipe.machine.compile, device.type, self.forecast))
+        self.done = 0
+        """Steps that were taken before."""
+        if checkpoint is None:
+            self._compile(pays(recipe.machine.compile, device.type, self.forecast))
+        else:
+            self._restore(checkpoint)
 
     @property
     def rung(self) -> Rung:
         """What is given up for memory at present."""
         return self.ladder[self._rung]
-
-    def resume(self) -> int:
-        """Go back to the last checkpoint; the steps done, 0 if there is none."""
-        checkpoint = last_checkpoint(self._checkpoints)
-        if checkpoint is None:
-            return 0
-        state = checkpoint.state
-        check_same(
-            state,
-            learning_digest=self.recipe.learning_digest,
-            dataset_fingerprint=self.dataset.fingerprint,
-            base_digest=self.architecture.identity.weights_digest,
-        )
-        self.learner.restore(checkpoint)
-        self.started_at = state.started_at
-        self.clock.set(state.seconds, state.step)
-        self.validation = list(state.validation)
-        while state.rung != self.rung and self._rung + 1 < len(self.ladder):
-            # What memory once ran out with is not tried again, and the steps stay the same to the last bit.
-            self._rung += 1
-        self._apply(self.rung)
-        self._compile(state.compiled)
-        self._report(Progress(stage="resume", done=state.step, total=self.recipe.length.steps, unit="steps"))
-        return state.step
 
     def step(self, step: int) -> Tensor:
         """One optimizer step (``step`` counts from 0); its loss, still on the device.
@@ -150,9 +143,41 @@ class Training:
         )
         save_checkpoint(self._checkpoints, state, self.learner.parts())
 
+    def _checkpoint(self) -> Checkpoint | None:
+        """The last one. Raises HubError if it is of another training."""
+        checkpoint = last_checkpoint(self._checkpoints)
+        if checkpoint is not None:
+            check_same(
+                checkpoint.state,
+                learning_digest=self.recipe.learning_digest,
+                dataset_fingerprint=self.dataset.fingerprint,
+                base_digest=self.architecture.identity.weights_digest,
+            )
+        return checkpoint
+
+    def _take_up(self, state: State) -> None:
+        """Go on with a checkpoint's rung: what memory ran out with is not tried again, and the steps stay the same."""
+        if state.rung in self.ladder:
+            self._rung = self.ladder.index(state.rung)
+            return
+        message = (
+            f"the checkpoint is of a run with {state.rung}, which is not to be had here: it goes on with {self.rung}"
+        )
+        self._report(Progress(stage="resume", done=state.step, message=message))
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        state = checkpoint.state
+        self.learner.restore(checkpoint)
+        self.started_at = state.started_at
+        self.clock.set(state.seconds, state.step)
+        self.validation = list(state.validation)
+        self.done = state.step
+        self._compile(state.compiled)
+        self._report(Progress(stage="resume", done=state.step, total=self.recipe.length.steps, unit="steps"))
+
     def _read_captions(self, texts: TextStates) -> None:
         """Encode what the steps will read, so that they need no text encoder, unless it is too much."""
-        readings = self.learner.readings(MOST_READINGS)
+        readings = self.course.readings(self.objective, MOST_READINGS)
         if readings is not None:
             readings |= set(self.objective.fixed_readings(self.followed))
             texts.prepare(sorted(readings), self._report)

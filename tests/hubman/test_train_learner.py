@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hubman.progress import silent
 from hubman.train.checkpoint import State, last_checkpoint, save_checkpoint
+from hubman.train.course import Course
 from hubman.train.encoded import Encoded
 from hubman.train.flow import FlowMatching
 from hubman.train.learner import Learner
@@ -23,6 +24,7 @@ from hubman.train.rates import optimizer_for
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_data import read_data
 from hubman.train.recipe_fields import changed
+from hubman.train.team import Team
 from tests.support.small_unet import SmallUnet, random_items
 
 PLAIN = changed(
@@ -60,7 +62,8 @@ class Run:
         self.network = make_network(targets, recipe)
         texts = TextStates(Encoded(small, folder, "fp32"), 1, small.device)
         self.objective = Objective(small, self.network, recipe, texts)
-        self.learner = Learner(recipe, self.network, self.objective, ITEMS, small.device)
+        self.course = Course(recipe, ITEMS, Team())
+        self.learner = Learner(recipe, self.network, self.objective, self.course, small.device)
 
     def weights(self) -> list[Tensor]:
         return [parameter.detach().clone() for parameter in self.network.parameters()]
@@ -96,7 +99,7 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_very_same_weights(name: str, t
 def test_accumulated_batches_count_as_their_mean(tmp_path: Path) -> None:
     run = Run(tmp_path, **{"length.accumulate": 3, "optimizer.max_grad_norm": 0.0})
     losses, gradients = [], []
-    for items, batch, pass_ in run.learner.batches(0):
+    for items, batch, pass_ in run.course.batches(0):
         loss = run.objective.loss(items, batch, pass_)
         losses.append(loss.detach())
         gradients.append(torch.autograd.grad(loss, run.network.parameters()))
@@ -110,12 +113,12 @@ def test_accumulated_batches_count_as_their_mean(tmp_path: Path) -> None:
     assert len(seen) == 3 * len(last)
     total = sorted(float(tensor.norm()) for tensor in seen[-len(last) :])
     assert total == pytest.approx(sorted(float(tensor.norm()) for tensor in mean), rel=1e-4, abs=1e-8)
-    assert [batch for step in range(3) for _, batch, _ in run.learner.batches(step)] == list(range(9))
+    assert [batch for step in range(3) for _, batch, _ in run.course.batches(step)] == list(range(9))
 
 
 def test_every_image_is_seen_once_a_pass_and_passes_are_counted(tmp_path: Path) -> None:
     run = Run(tmp_path, **{"length.accumulate": 3})
-    batches = [each for step in range(2) for each in run.learner.batches(step)]
+    batches = [each for step in range(2) for each in run.course.batches(step)]
     assert [pass_ for _, _, pass_ in batches] == [0, 0, 0, 1, 1, 1]
     for which in range(2):
         assert {item.name for items, _, pass_ in batches if pass_ == which for item in items} == {
@@ -139,18 +142,18 @@ def test_the_mean_of_the_weights_is_what_is_kept(tmp_path: Path) -> None:
 
 def test_all_readings_are_known_before_the_first_step(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    known = run.learner.readings(most=100)
+    known = run.course.readings(run.objective, most=100)
     assert known is not None
     assert "" in known
     assert {item.caption for item in ITEMS} <= known
     read = {
         reading
         for step in range(8)
-        for items, batch, pass_ in run.learner.batches(step)
+        for items, batch, pass_ in run.course.batches(step)
         for reading in run.objective.readings(items, batch, pass_)
     }
     assert read <= known
-    assert run.learner.readings(most=3) is None
+    assert run.course.readings(run.objective, most=3) is None
 
 
 def test_every_line_of_a_caption_gets_trigger_prefix_and_suffix_and_can_be_read_alone(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hubman.progress import Progress
-from hubman.train import ladder
+from hubman.train import architectures, ladder
 from hubman.train.compiling import pays
 from hubman.train.dataset import read_dataset
 from hubman.train.forecast import Forecast, Workload, corrected, need, step_seconds
@@ -42,9 +42,12 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     return short_recipe(tmp_path_factory.mktemp("short"))
 
 
-def training_of(recipe: Recipe, folder: Path, events: list[Progress] | None = None) -> Training:
+def training_of(
+    recipe: Recipe, folder: Path, events: list[Progress] | None = None, *, resume: bool = False
+) -> Training:
     report = (lambda _: None) if events is None else events.append
-    return Training(recipe, read_dataset(Path(recipe.dataset)), folder / "checkpoints", folder / "cache", report)
+    data = read_dataset(Path(recipe.dataset))
+    return Training(recipe, data, folder / "checkpoints", folder / "cache", report, resume=resume)
 
 
 @pytest.mark.parametrize(("weight_bytes", "measured"), [(4, 4.7e9), (2, 2.65e9)])
@@ -150,10 +153,12 @@ def test_where_memory_runs_out_the_step_is_done_again_one_rung_lower(recipe: Rec
     ]
     assert any(not torch.equal(one, now) for one, now in zip(before, training.network.parameters(), strict=True))
     training.save(1)
-    resumed = training_of(recipe, tmp_path)
-    assert resumed.rung == Rung()
-    assert resumed.resume() == 1
+    resumed = training_of(recipe, tmp_path, resume=True)
+    assert resumed.done == 1
     assert resumed.rung == training.rung
+    elsewhere = training_of(with_fields(recipe, machine__checkpointing="off"), tmp_path, events, resume=True)
+    assert elsewhere.rung == Rung()
+    assert "not to be had here: it goes on with nothing saved" in events[-2].message
     fail_unless(training, lambda _rung, _batch: False)
     with pytest.raises(HubError, match=r"memory does not suffice.*8 bits"):
         training.step(1)
@@ -232,6 +237,18 @@ def test_held_weights_stay_out_of_the_graph() -> None:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         layer(torch.randn(2, 300, requires_grad=True))
     assert not [count for count in kept if count >= 300 * 400]
+
+
+def test_the_denoiser_waits_in_main_memory_until_it_is_known_what_to_hold(recipe: Recipe) -> None:
+    model = architectures.load(recipe, torch.device("meta"))
+    assert {each.device for each in model.denoiser.parameters()} == {CPU}
+    taken = hold(model.denoiser, model.device, int8=False, offload=True)
+    assert taken > 0
+    model.place()
+    assert {each.device for each in model.denoiser.parameters()} == {model.device}
+    held = [layer.held.stored_on for layer in model.denoiser.modules() if hasattr(layer, "held")]
+    assert held
+    assert set(held) == {CPU}
 
 
 def test_memory_is_told_in_bytes_of_this_process() -> None:

@@ -81,6 +81,9 @@ class SmallUnet:
     def encoder_sources(self, encoder: Encoder) -> Sequence[Source]:
         return ()
 
+    def place(self) -> None:
+        pass
+
     def release(self, encoder: Encoder) -> None:
         pass
 

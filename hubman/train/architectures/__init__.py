@@ -40,7 +40,7 @@ _ADAPTERS: dict[Kind, tuple[str, str]] = {
 
 
 def load(recipe: Recipe, device: torch.device) -> Model:
-    """Load the recipe's base with frozen weights, for training.
+    """Load the recipe's base with frozen weights, for training; its denoiser waits in main memory to be placed.
 
     Raises UsageError when the base is of another architecture than the recipe was made for, and what
     :func:`~hubman.train.architectures.opening.open_base` raises.
@@ -54,13 +54,20 @@ def load(recipe: Recipe, device: torch.device) -> Model:
             f"the recipe is for {recipe.family}, but {path.name} is of the family {detected.family}",
             f"make a recipe of the family {detected.family}, or choose another base",
         )
-    return load_model(path, device, torch.bfloat16 if recipe.machine.dtype == "bf16" else torch.float32, mixed=True)
+    dtype = torch.bfloat16 if recipe.machine.dtype == "bf16" else torch.float32
+    return _opened(path, device, dtype, mixed=True)
 
 
 def load_model(
     path: Path, device: torch.device, dtype: torch.dtype, *, mixed: bool, layout: Path | None = None
 ) -> Model:
-    """Load the base at ``path`` with the adapter of its kind. See ``Model`` and ``opening.open_base``."""
+    """Load the base at ``path`` with the adapter of its kind, ready to predict on ``device``. See ``Model``."""
+    model = _opened(path, device, dtype, mixed=mixed, layout=layout)
+    model.place()
+    return model
+
+
+def _opened(path: Path, device: torch.device, dtype: torch.dtype, *, mixed: bool, layout: Path | None = None) -> Model:
     from hubman.train.architectures.opening import open_base
 
     parts = open_base(path, dtype, layout)

@@ -125,5 +125,8 @@ class Architecture(Protocol):
     def encoder_sources(self, encoder: Encoder) -> Sequence[Source]:
         """Where everything stands that decides what the encoder says, so that answers can be kept on disk."""
 
+    def place(self) -> None:
+        """Bring what of the denoiser is not held elsewhere to the device that trains; until then it is in main memory."""
+
     def release(self, encoder: Encoder) -> None:
         """Give back the encoder's memory until it is needed again; never one that is trained."""

@@ -38,16 +38,23 @@ class Model(ABC):
     process: Process
 
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
-        """``mixed`` runs under autocast, for adapters in fp32 around weights in ``dtype``."""
+        """``mixed`` runs under autocast, for adapters in fp32 around weights in ``dtype``.
+
+        The denoiser is in main memory until :meth:`place`.
+        """
         self.parts = parts
         self.device, self.dtype = device, dtype
         self._mixed = mixed and dtype is not torch.float32
         self._keeps_fp32 = mixed
-        self.denoiser = freeze(parts.denoiser, device, dtype)
+        self.denoiser = freeze(parts.denoiser, torch.device("cpu"), dtype)
         self._vae = Part(self._load_vae, parts.sources("vae"))
         self.scheduler_config: Mapping[str, Any] = dict(parts["scheduler"].config)
         self._texts: list[Part] = []
         self.clips = tuple(self._clips())
+
+    def place(self) -> None:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+        self.denoiser.to(self.device)
 
     @abstractmethod
     def _clips(self) -> Iterable[Clip]:
