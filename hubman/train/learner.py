@@ -20,7 +20,7 @@ from hubman.train.recipe import Recipe
 from hubman.train.team import Team
 
 _PART = 1 << 40
-"""Parts of a batch draw their noise as batches far behind the last one."""
+"""Parts of a batch draw their dropouts as batches far behind the last one."""
 
 
 class Learner:
@@ -44,16 +44,16 @@ class Learner:
     def gradients(self, step: int, split: int = 1) -> Tensor:
         """Put the gradients of a step (``step`` counts from 0) beside the weights; its mean loss, on the device.
 
-        Each batch goes through the model in ``split`` parts, which draw noise of their own.
+        Each batch goes through the model in ``split`` parts, which sum up to the same but for the network's dropouts.
         """
         total = torch.zeros((), device=self._device)
         for items, batch, pass_ in self._course.batches(step):
             size = -(-len(items) // split)
             for part, start in enumerate(range(0, len(items), size)):
-                some, number = items[start : start + size], batch + part * _PART
-                share = len(some) / len(items) / (self._recipe.length.accumulate * self._team.size)
+                rows, number = slice(start, start + size), batch + part * _PART
+                share = len(items[rows]) / len(items) / (self._recipe.length.accumulate * self._team.size)
                 with self._network.dropping(keyed_seed(self._recipe.seed, "dropout", number)):
-                    loss = self._objective.loss(some, number, pass_) * share
+                    loss = self._objective.loss(items, batch, pass_, rows) * share
                     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 total += loss.detach()
         return self._team.sum(self._network.parameters(), total)

@@ -17,7 +17,7 @@ from hubman.train.material import Item, TextStates
 from hubman.train.network import Network
 from hubman.train.noise import NoiseSchedule
 from hubman.train.process import Process
-from hubman.train.questions import Question, ask, ask_again
+from hubman.train.questions import WHOLE, Question, ask, ask_again
 from hubman.train.recipe import Recipe
 from hubman.train.snr import loss_weights
 from registry.errors import UsageError
@@ -49,17 +49,18 @@ class Objective:
         prior = self._recipe.prior
         return self.plain_captions(items) + ([prior.caption] if prior.weight else [])
 
-    def loss(self, items: Sequence[Item], batch: int, pass_: int) -> Tensor:
+    def loss(self, items: Sequence[Item], batch: int, pass_: int, part: slice = WHOLE) -> Tensor:
         """The loss of the ``batch``-th batch of the run, shown in pass ``pass_`` over the data set (both from 0).
 
-        Everything random in it follows from the seed and ``batch``.
+        Everything random in it follows from the seed and ``batch``. Of ``part`` it is the mean over those rows alone, of
+        the same noise and captions as in the whole.
         """
         recipe = self._recipe
-        question = ask(items, self._process, recipe, batch, self._architecture.device)
-        answer = self._answer(question, self._read(self.readings(items, batch, pass_)))
+        question = ask(items, self._process, recipe, batch, self._architecture.device, part)
+        answer = self._answer(question, self._read(self.readings(items, batch, pass_)[part]))
         errors = self._errors(answer, question.target, question.timesteps)
         if recipe.loss.masked:
-            errors = masked(errors, [item.mask for item in items], recipe.loss.mask_floor)
+            errors = masked(errors, [item.mask for item in items[part]], recipe.loss.mask_floor)
         loss = self._weighted(errors, question.timesteps)
         return loss + recipe.prior.weight * self._prior(question) if recipe.prior.weight else loss
 

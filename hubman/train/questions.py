@@ -29,8 +29,16 @@ class Question:
     framings: Sequence[Framing]
 
 
-def ask(items: Sequence[Item], process: Process, recipe: Recipe, batch: int, device: torch.device) -> Question:
-    """The question of the ``batch``-th batch of a run (from 0)."""
+WHOLE = slice(None)
+
+
+def ask(
+    items: Sequence[Item], process: Process, recipe: Recipe, batch: int, device: torch.device, part: slice = WHOLE
+) -> Question:
+    """The question of the ``batch``-th batch of a run (from 0), or of some of its rows.
+
+    All of the batch is drawn in either case, so that parts are asked what the whole would be.
+    """
     generator = torch.Generator().manual_seed(keyed_seed(recipe.seed, "step", batch))
     latents = _sample_latents(items, generator)
     noise = _noise(latents, recipe.noise, generator)
@@ -38,13 +46,13 @@ def ask(items: Sequence[Item], process: Process, recipe: Recipe, batch: int, dev
     added = perturbed(noise, recipe.noise.perturbation, generator) if recipe.noise.perturbation else noise
     timesteps = process.at(shares)
     latents, noise, added, timesteps = (
-        each.to(device, non_blocking=True) for each in (latents, noise, added, timesteps)
+        each[part].to(device, non_blocking=True) for each in (latents, noise, added, timesteps)
     )
     return Question(
         process.add_noise(latents, added, timesteps),
         timesteps,
         process.target(latents, noise, timesteps),
-        [item.framing for item in items],
+        [item.framing for item in items[part]],
     )
 
 

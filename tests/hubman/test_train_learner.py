@@ -116,6 +116,17 @@ def test_accumulated_batches_count_as_their_mean(tmp_path: Path) -> None:
     assert [batch for step in range(3) for _, batch, _ in run.course.batches(step)] == list(range(9))
 
 
+def test_a_batch_in_parts_is_the_same_step(tmp_path: Path) -> None:
+    found = []
+    for split in (1, 2, 4):
+        run = Run(tmp_path, **{**EVERYTHING, "length.batch": 4, "noise.offset": 0.05, "captions.dropout": 0.5})
+        loss = run.learner.gradients(0, split)
+        found.append([loss, *(parameter.grad for parameter in run.network.parameters())])
+    for parts in found[1:]:
+        for one, other in zip(found[0], parts, strict=True):
+            assert torch.allclose(one, other, rtol=1e-4, atol=1e-7)
+
+
 def test_every_image_is_seen_once_a_pass_and_passes_are_counted(tmp_path: Path) -> None:
     run = Run(tmp_path, **{"length.accumulate": 3})
     batches = [each for step in range(2) for each in run.course.batches(step)]
