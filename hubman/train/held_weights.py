@@ -90,14 +90,14 @@ class _Held:
         return self.held.make()
 
 
-class _HeldLinear(_Held, nn.Linear):
+class _HeldLinear(_Held, nn.Linear):  # type: ignore[misc]  # its weight is not written
     def forward(self, x: Tensor) -> Tensor:
         # Rows of a matrix: what a Function answers may be changed in place only if it is no view.
         rows: Tensor = _Linear.apply(x.reshape(-1, x.shape[-1]), self.held, self.bias)  # type: ignore[no-untyped-call]
         return rows.view(*x.shape[:-1], -1)
 
 
-class _HeldConv2d(_Held, nn.Conv2d):
+class _HeldConv2d(_Held, nn.Conv2d):  # type: ignore[misc]
     def forward(self, x: Tensor) -> Tensor:
         answer: Tensor = _Conv.apply(x, self.held, self)  # type: ignore[no-untyped-call]
         return answer
@@ -127,6 +127,7 @@ def hold(model: nn.Module, device: torch.device, *, int8: bool, offload: bool) -
             continue
         layer._parameters.pop("weight", None)
         layer.__class__ = held_class  # type: ignore[assignment]  # it is a module, too
-        layer.held = HeldWeight(weight, device, int8=int8, offload=offload)  # type: ignore[assignment]
-        taken += layer.held.nbytes
+        held = HeldWeight(weight, device, int8=int8, offload=offload)
+        layer.held = held  # type: ignore[assignment]
+        taken += held.nbytes
     return taken

@@ -12,12 +12,14 @@ from hubman.train.batches import keyed_seed
 from hubman.train.checkpoint import Checkpoint, network_part, restore
 from hubman.train.course import Course
 from hubman.train.ema import Ema
+from hubman.train.ladder import is_out_of_memory
 from hubman.train.network import Network
 from hubman.train.objective import Objective
 from hubman.train.optimizers import estimate, is_stuck
 from hubman.train.rates import optimizer_for, rate_at
 from hubman.train.recipe import Recipe
 from hubman.train.team import Team
+from registry.errors import HubError
 
 _PART = 1 << 40
 """Parts of a batch draw their dropouts as batches far behind the last one."""
@@ -69,17 +71,37 @@ class Learner:
         self._optimizer.zero_grad(set_to_none=True)
 
     def update(self, step: int) -> None:
-        """Take the step that the gradients ask for, and drop them."""
+        """Take the step that the gradients ask for, and drop them.
+
+        Raises what says that memory ran out with everything as before but the gradients, so that the step can be done
+        again; HubError where some weights had moved already.
+        """
         rate = rate_at(step, self._recipe)
         for group in self._optimizer.param_groups:
             group["lr"] = group["base_lr"] * rate
         if self._recipe.optimizer.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimizer.max_grad_norm)
-        self._optimizer.step()
+        self._move()
         self._network.limit_norms(self._recipe.network.max_norm)
         self.forget()
         if self._ema:
             self._ema.update(step)
+
+    def _move(self) -> None:
+        """The optimizer's step; in the first one it allocates its whole state."""
+        state, parameters = self._optimizer.state, self._network.parameters()
+        known, before = set(state), [parameter._version for parameter in parameters]
+        try:
+            self._optimizer.step()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if [parameter._version for parameter in parameters] != before:
+                hint = "resume from the last checkpoint, with machine.checkpointing on"
+                raise HubError("memory ran out in the middle of an optimizer's step", hint) from error
+            for half_made in state.keys() - known:
+                del state[half_made]
+            raise
 
     @property
     def rates(self) -> dict[str, float]:

@@ -11,6 +11,7 @@ from hubman.progress import Progress, Report
 from hubman.train.best import Proposal, best_epoch
 from hubman.train.export import file_hashes, write_lora
 from hubman.train.files import write_atomically
+from hubman.train.ladder import is_out_of_memory
 from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
 from hubman.train.reporting import Reporting
@@ -31,8 +32,8 @@ class Outcome:
     def look_back(self, step: int, epoch: int, reporting: Reporting) -> None:
         """Draw the samples and measure the loss at fixed noise."""
         if self._training.team.leads:
-            self._draw(epoch)
-        loss = self._training.validate()
+            self._draw(step, epoch)
+        loss = self._training.validate(step)
         if loss is not None and self._training.team.leads:
             reporting.validated(step, epoch, loss)
             if (found := self._best()) is not None:
@@ -88,31 +89,50 @@ class Outcome:
             warnings=(*written.warnings, *reporting.warnings),
         )
 
-    def _draw(self, epoch: int) -> None:
-        recipe = self._recipe
-        architecture = self._training.architecture
-        side = recipe.resolution - recipe.resolution % architecture.step
-        for i, prompt in enumerate(self._prompts):
-            request = DrawRequest(
-                base=recipe.base,
-                prompt=prompt,
-                seed=recipe.seed + i,
-                width=side,
-                height=side,
-                steps=recipe.watch.sample_steps,
-                cfg=recipe.watch.sample_guidance,
-                sampler=architecture.sampler,
-                clip_skip=recipe.captions.clip_skip,
+    def _draw(self, step: int, epoch: int) -> None:
+        """The samples of ``epoch``; where the encoders have no room beside what trains, the training goes on without."""
+        if not self._prompts:
+            return
+        drawn = self._drawn(epoch)
+        self._training.release_encoders()
+        if not drawn:
+            message = f"memory ran out while the samples of epoch {epoch} were drawn: it goes on without them"
+            self._report(
+                Progress(stage="train", done=step, total=self._recipe.length.steps, unit="steps", message=message)
             )
-            picture = architecture.draw(request)
-            path = self._folder.sample(epoch, i)
-            content = io.BytesIO()
-            picture.save(content, "PNG")
-            write_atomically(path, content.getvalue())
-            data = {"image": str(path), "epoch": epoch, "prompt": prompt}
-            self._report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
-        if self._prompts:
-            self._training.release_encoders()
+
+    def _drawn(self, epoch: int) -> bool:
+        """Draw; False if memory ran out."""
+        try:
+            for i, prompt in enumerate(self._prompts):
+                self._draw_one(epoch, i, prompt)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        return True
+
+    def _draw_one(self, epoch: int, i: int, prompt: str) -> None:
+        recipe, architecture = self._recipe, self._training.architecture
+        side = recipe.resolution - recipe.resolution % architecture.step
+        request = DrawRequest(
+            base=recipe.base,
+            prompt=prompt,
+            seed=recipe.seed + i,
+            width=side,
+            height=side,
+            steps=recipe.watch.sample_steps,
+            cfg=recipe.watch.sample_guidance,
+            sampler=architecture.sampler,
+            clip_skip=recipe.captions.clip_skip,
+        )
+        picture = architecture.draw(request)
+        path = self._folder.sample(epoch, i)
+        content = io.BytesIO()
+        picture.save(content, "PNG")
+        write_atomically(path, content.getvalue())
+        data = {"image": str(path), "epoch": epoch, "prompt": prompt}
+        self._report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
 
     def _sample_prompts(self) -> tuple[str, ...]:
         if self._recipe.watch.sample_prompts:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -28,6 +30,8 @@ from hubman.train.network_plan import make_network
 from hubman.train.objective import Objective
 from hubman.train.recipe import Recipe
 from hubman.train.team import Team
+
+T = TypeVar("T")
 
 MOST_READINGS = 4096
 """Captions that are encoded before the first step; with more, the text encoder stays to read them as they come."""
@@ -105,12 +109,7 @@ class Training:
 
         Where memory runs out, the step is done again one rung lower. Raises HubError below the last rung.
         """
-        while (loss := self._gradients(step)) is None:
-            self.learner.forget()
-            if self._out_of_memory:
-                self._descend(step)
-        self.learner.update(step)
-        return loss
+        return self._within_memory(step, lambda: self._one_step(step))
 
     def release_encoders(self) -> None:
         """Give back what drawing loaded and steps do not need."""
@@ -119,11 +118,14 @@ class Training:
             self.architecture.release("text")
         give_back(self.architecture.device)
 
-    def validate(self) -> float | None:
-        """The loss at fixed noise of the followed images, which is kept; None where none are followed."""
+    def validate(self, step: int) -> float | None:
+        """The loss at fixed noise of the followed images after ``step`` steps, which is kept; None where none are followed.
+
+        Where memory runs out, it is measured again one rung lower, as in :meth:`step`.
+        """
         if not self.followed:
             return None
-        self.validation.append(self.objective.validate(self.followed))
+        self.validation.append(self._within_memory(step, lambda: self.objective.validate(self.followed)))
         return self.validation[-1]
 
     def save(self, step: int) -> None:
@@ -183,10 +185,23 @@ class Training:
             texts.prepare(sorted(readings), self._report)
             self.architecture.release("text")
 
-    def _gradients(self, step: int) -> Tensor | None:
-        """The loss of a step whose gradients stand beside the weights; None if memory ran out."""
+    def _one_step(self, step: int) -> Tensor:
+        loss = self.learner.gradients(step, self.rung.split)
+        self.learner.update(step)
+        return loss
+
+    def _within_memory(self, step: int, work: Callable[[], T]) -> T:
+        """What ``work`` answers, on a rung where it fits."""
+        while (answer := self._tried(step, work)) is None:
+            self.learner.forget()
+            if self._out_of_memory:
+                self._descend(step)
+        return answer
+
+    def _tried(self, step: int, work: Callable[[], T]) -> T | None:
+        """What ``work`` answers; None if memory ran out, or if it has to be done again without compiled blocks."""
         try:
-            return self.learner.gradients(step, self.rung.split)
+            return work()
         except Exception as error:
             if self._compiled and is_compiler_missing(error):
                 self._compile(wanted=False)

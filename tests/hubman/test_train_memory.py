@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from hubman.progress import Progress
 from hubman.train import architectures, ladder
@@ -21,9 +22,13 @@ from hubman.train.forecast import Forecast, Workload, corrected, need, step_seco
 from hubman.train.held_weights import hold
 from hubman.train.ladder import Rung
 from hubman.train.memory import Memory
+from hubman.train.metrics import Metrics
 from hubman.train.network import Network, Target
 from hubman.train.network_layers import Form
+from hubman.train.outcome import Outcome
 from hubman.train.recipe import Recipe
+from hubman.train.reporting import Reporting
+from hubman.train.run_folder import RunFolder
 from hubman.train.training import Training
 from registry.errors import HubError
 from tests.support.training import short_recipe, with_fields
@@ -162,6 +167,44 @@ def test_where_memory_runs_out_the_step_is_done_again_one_rung_lower(recipe: Rec
     fail_unless(training, lambda _rung, _batch: False)
     with pytest.raises(HubError, match=r"memory does not suffice.*8 bits"):
         training.step(1)
+
+
+def test_an_optimizer_that_has_no_room_for_its_state_steps_one_rung_lower(recipe: Recipe, tmp_path: Path) -> None:
+    training = training_of(recipe, tmp_path)
+
+    def allocate(optimizer: torch.optim.Optimizer, *_rest: Any) -> None:
+        if not training.rung.checkpointing:
+            optimizer.state[optimizer.param_groups[0]["params"][0]]["step"] = torch.zeros(())  # half of a state
+            torch.empty(TOO_MUCH)
+
+    hook = register_optimizer_step_pre_hook(allocate)
+    try:
+        training.step(0)
+    finally:
+        hook.remove()
+    assert training.rung == Rung(checkpointing=True)
+    states = training.learner.parts()["optimizer"]["state"].values()
+    assert len(states) == len(training.network.parameters())
+    assert all(float(state["step"]) == 1 and "exp_avg" in state for state in states)
+
+
+def test_samples_and_validation_that_do_not_fit_end_no_run(recipe: Recipe, tmp_path: Path) -> None:
+    watched = with_fields(recipe, watch__samples=1, watch__sample_steps=1, watch__validation_images=1)
+    events: list[Progress] = []
+    training = training_of(watched, tmp_path, events)
+    training.architecture.vae.decoder.register_forward_pre_hook(lambda *_: torch.empty(TOO_MUCH))
+    outcome = Outcome(training, RunFolder(tmp_path, watched), events.append)
+    metrics = Metrics(tmp_path / "metrics.jsonl", keep_steps=0)
+    reporting = Reporting(watched, metrics, training.clock, training.memory, training.forecast, events.append)
+    # Four timesteps are asked about at once; drawing asks twice, for the prompt and against it.
+    fail_unless(training, lambda rung, batch: rung.checkpointing or batch < 4)
+    outcome.look_back(0, 0, reporting)
+    messages = [event.message for event in events if "memory ran out" in event.message]
+    assert messages == [
+        "memory ran out while the samples of epoch 0 were drawn: it goes on without them",
+        "memory ran out at step 1: it goes on with gradient checkpointing",
+    ]
+    assert len(training.validation) == 1
 
 
 def test_computing_twice_gives_the_same_gradients(recipe: Recipe, tmp_path: Path) -> None:
