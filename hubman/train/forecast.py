@@ -148,6 +148,15 @@ def step_seconds(workload: Workload, rung: Rung, operations_per_second: float) -
     return operations / (EFFICIENCY * operations_per_second)
 
 
+def moved(forecast: Forecast, workload: Workload, rung: Rung) -> Forecast:
+    """``forecast`` on another rung, not measured yet."""
+    longer = step_seconds(workload, rung, 1.0) / step_seconds(workload, forecast.rung, 1.0)
+    seconds = forecast.step_seconds * longer
+    return msgspec.structs.replace(
+        forecast, rung=rung, need=need(workload, rung), step_seconds=seconds, corrected=False
+    )
+
+
 def corrected(forecast: Forecast, *, step_seconds: float, peak: int) -> Forecast:
     """``forecast`` with what the first steps took: seconds a step and the most bytes at once."""
     rest = forecast.need.total - forecast.need.activations

@@ -82,6 +82,8 @@ def _steps(
     ends, steps, save_every = recipe.epoch_ends(), recipe.length.steps, recipe.watch.save_every
     if step == 0:
         outcome.look_back(0, 0, reporting)
+    # What loading, encoding and the first samples took does not count as the steps'.
+    training.memory.forget_peak()
     training.clock.go()
     while step < steps:
         _wait(training, step, should_pause, should_stop, report)
@@ -91,7 +93,7 @@ def _steps(
         stopping = training.team.agree(should_stop())
         keeping = epoch or stopping or (save_every and step % save_every == 0)
         if keeping or reporting.due:
-            reporting.flush(step, training.learner)
+            reporting.flush(step, training.learner, training.forecast)
         if keeping:
             training.clock.stop()
             if epoch:

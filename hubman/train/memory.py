@@ -20,6 +20,7 @@ class Memory:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._swapped = _status("VmSwap")
+        self._before = self._seen = 0
 
     @property
     def total(self) -> int:
@@ -44,10 +45,24 @@ class Memory:
 
     @property
     def peak(self) -> int:
-        """The most that it had at once."""
+        """The most that it had at once, since its start or since :meth:`forget_peak`."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device)
-        return _status("VmHWM")
+        highest = _status("VmHWM")
+        self._seen = max(self._seen, self.used)
+        return highest if highest > self._before else self._seen
+
+    def forget_peak(self) -> None:
+        """Let :attr:`peak` count from now on.
+
+        Where the system does not forget, it is the most that was seen when it was asked for, until that is exceeded.
+        """
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+            return
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak of the resident set
+        self._before, self._seen = _status("VmHWM"), 0
 
     @property
     def spilled(self) -> int:

@@ -53,8 +53,8 @@ class Reporting:
     def due(self) -> bool:
         return time.monotonic() - self._at >= REPORT_SECONDS
 
-    def flush(self, step: int, learner: Learner) -> None:
-        """Tell of the steps up to ``step``.
+    def flush(self, step: int, learner: Learner, forecast: Forecast) -> None:
+        """Tell of the steps up to ``step``; ``forecast`` is that of the rung on which they are taken now.
 
         Raises HubError if a loss is not finite: no checkpoint is spoilt then.
         """
@@ -68,6 +68,8 @@ class Reporting:
         self._metrics.add(lines)
         self._steps += len(losses)
         self._at = time.monotonic()
+        if forecast.rung != self.forecast.rung:
+            self.forecast = forecast
         self._correct(step)
         pace = self._clock.pace(step)
         last = lines[-1]

@@ -20,6 +20,7 @@ from hubman.train.compiling import compile_blocks, is_compiler_missing, pays, un
 from hubman.train.course import Course
 from hubman.train.dataset import Dataset
 from hubman.train.encoded import Encoded
+from hubman.train.forecast import moved
 from hubman.train.held_weights import hold
 from hubman.train.ladder import Rung
 from hubman.train.learner import Learner
@@ -84,8 +85,10 @@ class Training:
         self.clock = Clock()
         self.validation: list[float] = []
         self.started_at = time.time()
-        work = workload_of(recipe, self.architecture, self.network, [item.size for item in self.items])
-        self.ladder, self._rung, self.forecast = expect(recipe, work, device, self.memory.free, team=self.team.size)
+        sizes = [item.size for item in self.items]
+        self._work = workload_of(recipe, self.architecture, self.network, sizes)
+        free = self.memory.free
+        self.ladder, self._rung, self.forecast = expect(recipe, self._work, device, free, team=self.team.size)
         if checkpoint is not None:
             self._take_up(checkpoint.state)
         self._apply(self.rung)
@@ -160,7 +163,7 @@ class Training:
     def _take_up(self, state: State) -> None:
         """Go on with a checkpoint's rung: what memory ran out with is not tried again, and the steps stay the same."""
         if state.rung in self.ladder:
-            self._rung = self.ladder.index(state.rung)
+            self._move_to(self.ladder.index(state.rung))
             return
         message = (
             f"the checkpoint is of a run with {state.rung}, which is not to be had here: it goes on with {self.rung}"
@@ -218,10 +221,16 @@ class Training:
         self._out_of_memory = False
         gc.collect()
         give_back(self.architecture.device)
-        self._rung = ladder.lower(self.ladder, self._rung)
+        self._move_to(ladder.lower(self.ladder, self._rung))
         self._apply(self.rung)
+        self.memory.forget_peak()
         message = f"memory ran out at step {step + 1}: it goes on with {self.rung}"
         self._report(Progress(stage="train", done=step, total=self.recipe.length.steps, unit="steps", message=message))
+
+    def _move_to(self, index: int) -> None:
+        if index != self._rung:
+            self._rung = index
+            self.forecast = moved(self.forecast, self._work, self.rung)
 
     def _compile(self, wanted: bool) -> None:
         if wanted != self._compiled:

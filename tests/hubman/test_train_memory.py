@@ -18,10 +18,10 @@ from hubman.progress import Progress
 from hubman.train import architectures, ladder
 from hubman.train.compiling import pays
 from hubman.train.dataset import read_dataset
-from hubman.train.forecast import Forecast, Workload, corrected, need, step_seconds
+from hubman.train.forecast import Forecast, Workload, corrected, moved, need, step_seconds
 from hubman.train.held_weights import hold
 from hubman.train.ladder import Rung
-from hubman.train.memory import Memory
+from hubman.train.memory import Memory, give_back
 from hubman.train.metrics import Metrics
 from hubman.train.network import Network, Target
 from hubman.train.network_layers import Form
@@ -150,7 +150,7 @@ def test_where_memory_runs_out_the_step_is_done_again_one_rung_lower(recipe: Rec
     before = [each.detach().clone() for each in training.network.parameters()]
     loss = training.step(0)
     assert bool(torch.isfinite(loss))
-    assert training.rung == Rung(checkpointing=True, split=2)
+    assert training.rung == training.forecast.rung == Rung(checkpointing=True, split=2)
     told = [event.message for event in events if "memory ran out at step 1" in event.message]
     assert [message.partition("with ")[2] for message in told] == [
         "gradient checkpointing",
@@ -160,7 +160,7 @@ def test_where_memory_runs_out_the_step_is_done_again_one_rung_lower(recipe: Rec
     training.save(1)
     resumed = training_of(recipe, tmp_path, resume=True)
     assert resumed.done == 1
-    assert resumed.rung == training.rung
+    assert resumed.rung == resumed.forecast.rung == training.rung
     elsewhere = training_of(with_fields(recipe, machine__checkpointing="off"), tmp_path, events, resume=True)
     assert elsewhere.rung == Rung()
     assert "not to be had here: it goes on with nothing saved" in events[-2].message
@@ -301,3 +301,26 @@ def test_memory_is_told_in_bytes_of_this_process() -> None:
     assert memory.used <= memory.free <= memory.total
     assert memory.spilled == 0
     del block
+    give_back(CPU)
+    memory.forget_peak()
+    before = memory.peak
+    block = torch.ones(16 << 20)
+    del block
+    assert before + (60 << 20) < memory.peak < before + (100 << 20)
+
+
+def test_a_forecast_moves_with_the_rung() -> None:
+    first = Forecast(
+        rung=Rung(),
+        need=need(SD15, Rung()),
+        free=8 << 30,
+        step_seconds=1.0,
+        steps=100,
+        effective_batch=1,
+        corrected=True,
+    )
+    lower = Rung(checkpointing=True)
+    after = moved(first, SD15, lower)
+    assert after.need == need(SD15, lower)
+    assert after.step_seconds == pytest.approx(1.5)
+    assert not after.corrected
