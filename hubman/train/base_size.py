@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,13 @@ from registry.headers import read_header
 
 _DENOISERS = ("unet", "transformer")
 _PREFIX = "model.diffusion_model."
-_ADAPTED = re.compile(r"(^|\.)(attentions|transformer_blocks|single_transformer_blocks|\w+_blocks\.\d+\.1)\.")
+_READERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
+_READER_PREFIXES = ("cond_stage_model.", "conditioner.embedders.")
+_ADAPTED = re.compile(
+    r"(^|\.)(attentions|transformer_blocks|single_transformer_blocks|\w+_blocks\.\d+\.1)\."
+    r"|^(double_blocks|single_blocks|joint_blocks|layers|noise_refiner|context_refiner)\."
+)
+"""Blocks by their names in diffusers, in LDM's UNets, and in the originals of FLUX.1, SD 3.5 and Z-Image."""
 _LINEAR = 2
 
 
@@ -26,6 +32,8 @@ class BaseSize(msgspec.Struct, frozen=True):
     """Of the model that predicts."""
     trained: int
     """Of the adapter."""
+    reading: int = 0
+    """Of the text encoders; 0 for a file that comes without them."""
 
 
 def base_size(base: Path, network: NetworkSettings) -> BaseSize:
@@ -41,7 +49,7 @@ def base_size(base: Path, network: NetworkSettings) -> BaseSize:
             trained += _factors(name, shape, network)
     if not parameters:
         raise NotFoundError(f"{base.name} holds no model that predicts", "give a diffusers folder or a checkpoint")
-    return BaseSize(parameters, trained)
+    return BaseSize(parameters, trained, sum(math.prod(shape) for _, shape in _reading(base)))
 
 
 def _weights(base: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -51,9 +59,23 @@ def _weights(base: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         inside = any(name.startswith(_PREFIX) for name in found)
         for name, info in found.items():
             if name.startswith(_PREFIX) or not inside:
-                yield name, tuple(info.shape)
+                yield name.removeprefix(_PREFIX), tuple(info.shape)
         return
-    for part in _DENOISERS:
+    yield from _in_folder(base, _DENOISERS)
+
+
+def _reading(base: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The same of the text encoders."""
+    if base.is_dir():
+        yield from _in_folder(base, _READERS)
+        return
+    for name, info in read_header(base).tensors.items():
+        if name.startswith(_READER_PREFIXES):
+            yield name, tuple(info.shape)
+
+
+def _in_folder(base: Path, parts: Sequence[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for part in parts:
         files = sorted((base / part).glob("*.safetensors"))
         # A precision of its own has its own files beside the ordinary ones.
         plain = [file for file in files if ".fp16." not in file.name] or files

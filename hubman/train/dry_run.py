@@ -28,6 +28,7 @@ def dry_run(recipe: Recipe) -> Forecast:
         family=recipe.family,
         parameters=size.parameters,
         trained=size.trained,
+        reading=size.reading if recipe.optimizer.trains_text else 0,
         pixels=recipe.resolution**2,
         batch=recipe.length.batch,
         batches=recipe.length.accumulate,

@@ -57,7 +57,9 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
     family: str
     parameters: int
-    """Frozen ones of the model that predicts, and of text encoders that stay in memory."""
+    """Frozen ones of the model that predicts."""
+    reading: int = 0
+    """Frozen ones of text encoders that stay on the device."""
     trained: int
     """Parameters of the adapter."""
     pixels: int
@@ -128,6 +130,7 @@ def need(workload: Workload, rung: Rung) -> Need:
     costs = workload.costs
     weight = 1.0 if rung.int8 else float(workload.weight_bytes)
     weights = 0 if rung.offload else round(workload.parameters * weight)
+    weights += workload.reading * workload.weight_bytes
     kept = costs.checkpointed + costs.kept / _BLOCKS if rung.checkpointing else costs.kept
     element = 4.0 if workload.weight_bytes == 4 else workload.weight_bytes * _MIXED
     images = -(-workload.batch // rung.split)

@@ -51,6 +51,7 @@ def workload_of(recipe: Recipe, architecture: Architecture, network: Network, si
         family=recipe.family,
         parameters=sum(each.numel() for each in frozen),
         trained=sum(each.numel() for each in network.parameters()),
+        reading=architecture.loaded("text"),
         pixels=max(width * height for width, height in sizes),
         batch=recipe.length.batch,
         batches=recipe.length.accumulate,

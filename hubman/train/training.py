@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from hubman.progress import Progress, Report
@@ -183,7 +184,11 @@ class Training:
     def _read_captions(self, texts: TextStates) -> None:
         """Encode what the steps will read, so that they need no text encoder, unless it is too much."""
         readings = self.course.readings(self.objective, MOST_READINGS)
-        if readings is not None:
+        if readings is None:
+            # The encoder stays, so it is there before it is asked what fits.
+            with torch.no_grad():
+                self.architecture.encode_text([""], self.recipe.captions.clip_skip)
+        else:
             readings |= set(self.objective.fixed_readings(self.followed))
             texts.prepare(sorted(readings), self._report)
             self.architecture.release("text")

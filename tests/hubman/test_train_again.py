@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save_file
 from hubman.cli.main import cli, run
 from hubman.jobs import store
 from hubman.train.again import differences_of_versions, recipe_of
-from hubman.train.base_size import base_size
+from hubman.train.base_size import BaseSize, base_size
 from hubman.train.dataset import read_dataset
 from hubman.train.loop import train
 from hubman.train.recipe import Recipe, write_recipe
 from hubman.train.result import TrainResult
+from hubman.train.settings.network import NetworkSettings
 from hubman.train.training import Training
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
@@ -95,8 +96,27 @@ def test_headers_count_what_is_loaded(recipe: Recipe, tmp_path: Path) -> None:
     frozen = sum(each.numel() for each in training.architecture.denoiser.parameters())
     assert size.parameters == frozen - loaded
     assert size.trained == pytest.approx(loaded, rel=0.1)
+    readers = sum(each.numel() for clip in training.architecture.clips for each in clip.encoder.parameters())
+    assert training.architecture.loaded("text") == size.reading == readers
     with pytest.raises(NotFoundError, match="no model that predicts"):
         base_size(tmp_path, recipe.network)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        ("double_blocks.0.img_attn.qkv", "single_blocks.0.linear1"),
+        ("joint_blocks.0.x_block.attn.qkv", "joint_blocks.0.context_block.mlp.fc1"),
+        ("layers.0.attention.qkv", "noise_refiner.0.feed_forward.w1"),
+    ],
+    ids=["flux", "sd35", "zimage"],
+)
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
+def test_blocks_are_counted_by_their_original_names(blocks: tuple[str, str], prefix: str, tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    names = (*blocks, "final_layer.linear")
+    save_file({f"{prefix}{name}.weight": torch.zeros(12, 4) for name in names}, file)
+    assert base_size(file, NetworkSettings(rank=2)) == BaseSize(3 * 48, 2 * 2 * (12 + 4))
 
 
 def test_a_dry_run_starts_nothing(home: Path, recipe: Recipe, tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ def test_each_rung_needs_less_than_the_one_above(
     assert ladder.choose(found, lambda rung: need(work, rung).total, 0) == len(found) - 1
 
 
+def test_text_encoders_that_stay_need_memory_on_every_rung() -> None:
+    more = msgspec.structs.replace(SD15, reading=10**8)
+    for rung in (Rung(), Rung(offload=True, int8=True)):
+        assert need(more, rung).total == need(SD15, rung).total + 4 * 10**8
+
+
 def test_what_the_recipe_says_holds_on_every_rung() -> None:
     never = ladder.rungs(4, checkpointing="off", offload="off", quantize="off", host=False)
     assert never == (Rung(), Rung(split=2), Rung(split=4))

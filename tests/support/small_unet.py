@@ -84,6 +84,9 @@ class SmallUnet:
     def place(self) -> None:
         pass
 
+    def loaded(self, encoder: Encoder) -> int:
+        return 0
+
     def release(self, encoder: Encoder) -> None:
         pass
 

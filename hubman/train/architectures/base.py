@@ -128,5 +128,8 @@ class Architecture(Protocol):
     def place(self) -> None:
         """Bring what of the denoiser is not held elsewhere to the device that trains; until then it is in main memory."""
 
+    def loaded(self, encoder: Encoder) -> int:
+        """Frozen parameters of the encoder that are in memory now."""
+
     def release(self, encoder: Encoder) -> None:
         """Give back the encoder's memory until it is needed again; never one that is trained."""

@@ -89,6 +89,10 @@ class Model(ABC):
         """See :class:`~hubman.train.architectures.base.Architecture`."""
         return [source for part in self._encoders(encoder) for source in part.sources]
 
+    def loaded(self, encoder: Encoder) -> int:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+        return sum(part.loaded for part in self._encoders(encoder))
+
     def release(self, encoder: Encoder) -> None:
         """See :class:`~hubman.train.architectures.base.Architecture`."""
         for part in self._encoders(encoder):

@@ -26,6 +26,13 @@ class Part:
             self._module = self._load()
         return self._module
 
+    @property
+    def loaded(self) -> int:
+        """Its frozen parameters that are in memory now."""
+        if self._module is None:
+            return 0
+        return sum(weight.numel() for weight in self._module.parameters() if not weight.requires_grad)
+
     def release(self) -> None:
         """Give its memory back, if that is worth it; :meth:`get` loads it again with the same weights."""
         if self._module is None:
