@@ -23,6 +23,8 @@ class Factors:
 
     down: torch.Tensor
     up: torch.Tensor
+    full: torch.Tensor | None = None
+    """ΔW itself, where one of the factors is the identity."""
 
     @property
     def rank(self) -> int:
@@ -30,10 +32,14 @@ class Factors:
 
     def delta(self) -> torch.Tensor:
         """ΔW in full, [out, in(, kh, kw)]."""
+        if self.full is not None:
+            return self.full
         return (self.up @ self.down.flatten(1)).view(self.up.shape[0], *self.down.shape[1:])
 
     def norm(self) -> float:
         """Frobenius norm of ΔW, without forming it: ‖B·A‖² = Σ (BᵀB ∘ A·Aᵀ)."""
+        if self.full is not None:
+            return float(torch.linalg.vector_norm(self.full, dtype=torch.float64))
         down, up = self.down.flatten(1).double(), self.up.double()
         return math.sqrt(max(0.0, float(((up.t() @ up) * (down @ down.t())).sum())))
 
@@ -41,9 +47,10 @@ class Factors:
 def dense(delta: torch.Tensor, site: Site) -> Factors:
     """A full ΔW as factors, exact: the smaller side is the identity."""
     out, columns = site.shape[0], math.prod(site.shape[1:])
+    full = delta.reshape(site.shape).contiguous()
     if site.is_conv or out <= columns:
-        return Factors(delta.reshape(site.shape).contiguous(), torch.eye(out))
-    return Factors(torch.eye(columns), delta.reshape(site.shape).contiguous())
+        return Factors(full, torch.eye(out), full)
+    return Factors(torch.eye(columns), full, full)
 
 
 def scale_of(alpha: float | None, rank: int) -> float:

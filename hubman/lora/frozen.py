@@ -1,4 +1,4 @@
-"""Adapter kinds whose change is made of the frozen weight W itself: W' - W, in full, by float64 arithmetic.
+"""Adapter kinds whose change is made of the frozen weight W itself: W' - W, in full, exact to fp32.
 
 Formulas as LyCORIS trains and A1111, Forge and ComfyUI read them: DoRA (Liu et al. 2024), Diag-OFT (Qiu et al. 2023),
 BOFT (Liu et al. 2024), GLoRA (Chavan et al. 2023), (IA)³ (Liu et al. 2022). Strength m is W + m(W' - W).
@@ -19,12 +19,15 @@ def dora(delta: Tensor, magnitude: Tensor, weight: Tensor) -> Tensor:
 
     The axis of ``magnitude`` that is not 1 says whether output rows or input columns are normalised.
     """
-    whole = (weight + delta.view(weight.shape)).double()
+    delta = delta.view(weight.shape)
+    whole = weight + delta
     by_column = magnitude.dim() >= 2 and magnitude.shape[0] == 1 and magnitude.shape[1] > 1
     kept = 1 if by_column else 0
     axes = [axis for axis in range(whole.dim()) if axis != kept]
-    norm: Tensor = torch.linalg.vector_norm(whole, dim=axes, keepdim=True) + torch.finfo(weight.dtype).eps
-    return (whole * (magnitude.reshape(norm.shape) / norm) - weight).float()
+    norm: Tensor = torch.linalg.vector_norm(whole, dim=axes, keepdim=True, dtype=torch.float64)
+    ratio = magnitude.reshape(norm.shape) / (norm + torch.finfo(weight.dtype).eps)
+    # Not whole * ratio - weight, which would lose the digits that both share.
+    return delta + whole * (ratio - 1).float()
 
 
 def rotation(parts: Parts, weight: Tensor, constraint: float | None) -> Tensor:

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from hubman.lora.load import open_lora
 from hubman.lora.writing import FileDtype
-from hubman.train.network import MAGNITUDE, Adapter, Network
+from hubman.train.network import MAGNITUDE, STARTS_AT_ZERO, Adapter, Network
 from hubman.train.network_sites import names, places
 from registry.errors import DamagedFileError
 
 _COMPARED = 3
+_ROUNDING = 1e-5
 _TOLERANCE: dict[FileDtype, float] = {"fp16": 2e-3, "bf16": 2e-2, "fp32": 1e-6}
 
 
@@ -47,7 +48,7 @@ def check_file(path: Path, network: Network, dtype: FileDtype, *, compare: bool 
             raise DamagedFileError(f"{path.name} does not hold what was written", "check the disk and export again")
         for key, site in where.items():
             change = file.change(site)
-            sizes[key] = change.size()
+            sizes[key] = 0.0 if _is_untouched(network.layers[key]) else change.size()
             if key in chosen and change.factors:
                 _compare(change.factors.delta(), network.layers[key], dtype, f"{path.name}: {key}")
     parts: dict[str, list[float]] = {}
@@ -55,6 +56,14 @@ def check_file(path: Path, network: Network, dtype: FileDtype, *, compare: bool 
         parts.setdefault(where[key].component, []).append(size)
     norms = {component: math.hypot(*own) for component, own in parts.items()}
     return Check(len(sizes), math.hypot(*norms.values()), norms, tuple(key for key, size in sizes.items() if not size))
+
+
+def _is_untouched(adapter: Adapter) -> bool:
+    """Whether a DoRA has learned nothing; its magnitudes, rounded in the file, seem to change the weight a little."""
+    starts = [tensor for suffix, tensor in adapter.tensors.items() if suffix in STARTS_AT_ZERO]
+    if adapter.form.dora == "none" or any(bool(tensor.any()) for tensor in starts):
+        return False
+    return float(adapter.delta().norm()) <= _ROUNDING * float(adapter.base.weight.norm())
 
 
 def _compare(delta: Tensor, adapter: Adapter, dtype: FileDtype, what: str) -> None:

@@ -201,19 +201,22 @@ def test_a_picture_stands_for_the_file(folder: Path, tmp_path: Path) -> None:
     assert "modelspec.thumbnail" not in trained.header()
 
 
-def test_a_file_that_does_nothing_is_reported(folder: Path, tmp_path: Path) -> None:
-    trained = Trained(folder, tmp_path, {})
-    written = trained.write()
+@pytest.mark.parametrize("kind", ["dora input", "dora output", "lora"])
+def test_a_file_that_does_nothing_is_reported(folder: Path, tmp_path: Path, kind: str) -> None:
+    written = Trained(folder, tmp_path, TYPES[kind]).write()
     assert written.delta_norm == 0
     assert len(written.idle) == written.modules
     assert "changes nothing" in written.warnings[0]
-    trained.disturb()
+
+
+def test_a_module_that_does_nothing_is_named(folder: Path, tmp_path: Path) -> None:
+    trained = Trained(folder, tmp_path, {}).disturb()
     key, adapter = next(iter(trained.network.layers.items()))
     with torch.no_grad():
         adapter.tensors["lora_up.weight"].zero_()
-    again = trained.write()
-    assert again.idle == (key,)
-    assert again.warnings == (f"1 of {again.modules} modules change nothing, first {key}",)
+    written = trained.write()
+    assert written.idle == (key,)
+    assert written.warnings == (f"1 of {written.modules} modules change nothing, first {key}",)
 
 
 def test_baking_gives_plain_lora_that_is_as_near_as_the_rank_allows(folder: Path, base: Base, tmp_path: Path) -> None:

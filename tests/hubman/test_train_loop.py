@@ -100,6 +100,7 @@ def test_a_training_leaves_all_that_its_result_names(finished: tuple[TrainResult
     assert result.path == run_dir / "hatch.safetensors"
     assert result.modules == 48 + 31  # the attention part; convolutions and time projections
     assert result.delta_norm > 0
+    assert result.delta_norms == {"unet": pytest.approx(result.delta_norm)}
     assert not result.warnings
     assert [file.step for file in result.epoch_files] == [6]
     assert [(sample.epoch, sample.path.name) for sample in result.samples] == [
