@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from hubman import tinybase
-from registry.errors import NotFoundError
+from registry.errors import HubError, NotFoundError
 
 EMBEDDED = "tiny"
 
@@ -35,6 +36,22 @@ def family(base: Path) -> str:
     from hubman.train.architectures.detect import detect
 
     return detect(base).family
+
+
+def drawing(base: Path) -> dict[str, Any]:
+    """``cfg`` and ``sampler`` that suit a base where nobody chose; what isn't among them has no value of its own."""
+    from hubman.train.architectures.detect import FLOW, detect
+    from hubman.train.families import FAMILIES
+
+    if base == tinybase.MODEL:
+        return {"cfg": tinybase.GUIDANCE, "sampler": "DDIM"}
+    try:
+        found = detect(base)
+    except HubError:  # what draws says it better
+        return {}
+    guidance = FAMILIES[found.family].values.get("watch.sample_guidance")
+    suited = {"cfg": guidance, "sampler": "Euler" if found.kind in FLOW else None}
+    return {name: value for name, value in suited.items() if value is not None}
 
 
 def display_name(base: Path) -> str:

@@ -54,8 +54,9 @@ told = {
     "enrich": ["--sandbox"], "updates": [], "whoami": ["--sandbox"], "logout": [], "stats": ["--sandbox"],
     "follow": ["creator", "x"], "following": [], "unfollow": ["creator", "x"],
     "publish": ["ink", "--dry-run", "--sandbox"], "remote add": ["r", remote], "sync": ["r"], "remote check": ["r"],
-    "dataset check": [images], "dataset show": [images], "dataset sheet": [images, "--out", home + "/sheet.png"],
-    "dataset leave": [images, "a.png"], "dataset take": [images, "--all"], "job attach": ["x"],
+    "dataset check": [images], "dataset show": [images], "dataset tags": [images],
+    "dataset replace": [images, "a", "b"], "dataset undo": [images], "dataset sheet": [images, "--out", home + "/sheet.png"],
+    "dataset leave": [images, "a.png"], "dataset take": [images, "--all"], "job attach": ["x"], "runs ls": [],
     "verify": [], "facets": [], "view ls": [], "collection ls": [], "dupes": [], "journal": [], "undo": [], "watch": ["--until-eof"],
     "images ls": [], "images find": [], "images scan": [images], "images unmatched": [], "images uses": ["ink"],
     "organise": ["--template", "{base}/{model}", "--dry-run"], "rename": ["ink", "ink", "--dry-run"],
@@ -90,7 +91,7 @@ def test_no_command_that_neither_trains_nor_draws_loads_torch(tmp_path: Path, mo
         )
         running.unlink()
     ran = {line.split()[0] for line in told.splitlines() if line.rpartition(" ")[2] in {"0", "1"}}
-    assert ran >= set(COMMANDS) - {"demo", "train", "generate", "sweep", "combine", "sandbox", "login"}
+    assert ran >= set(COMMANDS) - {"demo", "train", "convert", "generate", "sweep", "combine", "sandbox", "login"}
 
 
 @pytest.mark.parametrize("module", ["hubman.cli.main", "tui.app"])

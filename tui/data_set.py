@@ -99,9 +99,9 @@ class Sheet:
         errors = sum(each.severity == "error" for each in self.findings)
         warnings = sum(each.severity == "warn" for each in self.findings)
         parts = [formats.count(images, "image"), meaning(used)]
-        parts += [f"{out} left out"] if out else []
         parts += [formats.count(errors, "error")] if errors else []
         parts += [formats.count(warnings, "warning")] if warnings else []
+        parts += [f"{out} left out"] if out else []
         return " · ".join(parts)
 
 

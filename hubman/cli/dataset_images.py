@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -82,9 +83,8 @@ def dataset_check(ctx: click.Context, /, folder: Path, as_json: bool, **options:
         _say(folder, findings)
         output.say(f"{len(found.images)} images, {len(found.usable)} are trained, {len(findings)} findings")
         if leaving:
-            output.say(
-                f"hubman dataset leave {folder} --harmful leaves {len(leaving)} out that do harm or are twice there"
-            )
+            words = shlex.join(["hubman", "dataset", "leave", str(folder), "--harmful", *_as_typed(options)])
+            output.say(f"{words} leaves {len(leaving)} out that do harm or are twice there")
     ctx.exit(1 if has_errors(findings) else 0)
 
 
@@ -170,6 +170,12 @@ def dataset_take(folder: Path, images: tuple[str, ...], everything: bool, as_jso
         raise UsageError("there is nothing to take back", "name images, or say --all")
     names = sorted(left_out(folder)) if everything else [_name(folder, given) for given in images]
     _say_changed(take(folder, names), "taken back", as_json=as_json)
+
+
+def _as_typed(options: dict[str, Any]) -> list[str]:
+    """The options that were given, as words of a command line: what is harmful depends on them."""
+    given = {name: value for name, value in options.items() if value not in (None, "", "none", bases.EMBEDDED)}
+    return [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 
 
 def _checked(folder: Path, asked: Asked, report: Report) -> tuple[Dataset, tuple[Finding, ...], Rules]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hubman import bases, tinybase
+from hubman import bases
 from hubman.cli import output
 from hubman.cli.library import open_registry
 from hubman.cli.work import run
@@ -29,7 +29,7 @@ def _drawing_options(command: Any) -> Any:
             ),
             click.option("--steps", default=16, show_default=True, type=click.IntRange(1, 1000)),
             click.option("--cfg", default=None, type=click.FloatRange(0), help="How strictly to follow the prompt."),
-            click.option("--sampler", default="DDIM", show_default=True, help="A1111's name of a sampler."),
+            click.option("--sampler", help="A1111's name of a sampler; by default DDIM, for flow models Euler."),
         )
     ):
         command = option(command)
@@ -39,14 +39,9 @@ def _drawing_options(command: Any) -> Any:
 def _request(choices: dict[str, Any]) -> dict[str, Any]:
     """What the drawing options say, for a job; a seed of 0 and the base's own guidance when nothing was said."""
     base = bases.find(choices.pop("base"))
-    cfg = choices.pop("cfg")
-    default_cfg = tinybase.GUIDANCE if base == tinybase.MODEL else 7.0
-    return {
-        **choices,
-        "base": str(base),
-        "seeds": list(choices.pop("seeds")) or [0],
-        "cfg": default_cfg if cfg is None else cfg,
-    }
+    chosen = {name: value for name in ("cfg", "sampler") if (value := choices.pop(name)) is not None}
+    suited = {"cfg": 7.0, "sampler": "DDIM", **bases.drawing(base)}
+    return {**choices, "base": str(base), "seeds": list(choices.pop("seeds")) or [0], **suited, **chosen}
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hubman import bases, tinybase
+from hubman import bases
 from hubman.generate import studio, sweep
 from hubman.generate.client import Engine
 from hubman.generate.request import DrawRequest
@@ -80,8 +80,7 @@ def draw(
     base = bases.find(str(request.get("base", bases.EMBEDDED)))
     names = ("negative", "steps", "cfg", "sampler", "width", "height")
     chosen = {name: request[name] for name in names if request.get(name) is not None}
-    if base == tinybase.MODEL:
-        chosen = {"cfg": tinybase.GUIDANCE, "sampler": "DDIM", **chosen}
+    chosen = {**bases.drawing(base), **chosen}
     requests = [
         DrawRequest(base=str(base), prompt=prompt, loras=(use,), seed=seed, **chosen)
         for seed, prompt in enumerate(request["prompts"])

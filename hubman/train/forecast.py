@@ -18,6 +18,8 @@ LATENT_PIXEL = 64
 class Costs(msgspec.Struct, frozen=True):
     """Of one latent pixel."""
 
+    parameters: int
+    """Of the model that was counted; one with more costs as much more."""
     kept: float
     """Elements that the backward pass needs."""
     checkpointed: float
@@ -26,13 +28,20 @@ class Costs(msgspec.Struct, frozen=True):
     """Floating-point operations of a forward pass."""
 
 
+_SD = Costs(859_520_964, 118_500, 18_700, 170e6)
+_SDXL = Costs(2_567_463_684, 220_000, 17_500, 370e6)
 COSTS: dict[str, Costs] = {
-    "sd15": Costs(118_500, 18_700, 170e6),
-    "sd2": Costs(118_500, 18_700, 170e6),
-    "sdxl": Costs(220_000, 17_500, 370e6),
-    "sd35": Costs(291_000, 10_400, 432e6),
-    "flux": Costs(973_000, 50_100, 3_650e6),
+    "sd15": _SD,
+    "sd2": _SD,
+    "sdxl": _SDXL,
+    "pony": _SDXL,
+    "illustrious": _SDXL,
+    "noobai": _SDXL,
+    "sd35": Costs(2_243_171_520, 291_000, 10_400, 432e6),
+    "flux": Costs(11_901_408_320, 973_000, 50_100, 3_650e6),
 }
+_OTHER = Costs(1_000_000_000, 120_000, 10_000, 200e6)
+"""The middle of those: what is not counted yet, as for a billion parameters."""
 _BLOCKS = 12
 """Of the parts that are computed twice one at a time is whole again, at most this share of all."""
 _MIXED = 1.3
@@ -64,9 +73,10 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def costs(self) -> Costs:
-        """The family's costs; for one without a measured row, by the number of its parameters."""
-        p = self.parameters
-        return COSTS.get(self.family, Costs(1.2e-4 * p, 1e-5 * p, 0.2 * p))
+        """The family's costs, for a model of this size."""
+        row = COSTS.get(self.family, _OTHER)
+        share = self.parameters / row.parameters
+        return Costs(self.parameters, row.kept * share, row.checkpointed * share, row.operations * share)
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):

@@ -101,7 +101,9 @@ def _steps(
             training.save(step)
             training.clock.go()
         if stopping and step < steps:
-            raise CancelledError(f"stopped after {step} of {steps} steps", "resume it to go on from there")
+            with training.learner.kept():
+                where = outcome.write_stopped(step)
+            raise CancelledError(f"stopped after {step} of {steps} steps{where}", "resume it to go on from there")
 
 
 def _wait(training: Training, step: int, should_pause: Ask, should_stop: Ask, report: Report) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import resource
 import sys
 from pathlib import Path
@@ -58,6 +59,16 @@ class Memory:
             return max(0, torch.cuda.memory_reserved(self._device) - self.total)
         grown = _status("VmSwap") - self._swapped
         return grown if grown > _SPILL else 0
+
+
+def give_back(device: torch.device) -> None:
+    """Return to the system what was freed but is kept at hand by the card's allocator or the C library."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        # Another C library than glibc has no such function, and no need of it.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status(name: str) -> int:

@@ -144,29 +144,32 @@ class _PlainStep:
     module_dropout = 0.0
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not (self.training or self.disable_adapters or self.merged or NAME in self.lora_variant or kwargs):
-            frozen: Tensor = self.base_layer(x, *args)
-            return self.add_change(frozen, x)
+        if not (self.training or self.disable_adapters or self.merged or NAME in self.lora_variant or args or kwargs):
+            return self.changed(x)
         if self.training and self.module_dropout and float(torch.rand(1)) < self.module_dropout:
             left: Tensor = self.base_layer(x)
             return left
         answer: Tensor = super().forward(x, *args, **kwargs)  # type: ignore[misc]  # of the peft layer beside it
         return answer
 
-    def add_change(self, frozen: Tensor, x: Tensor) -> Tensor:
-        """``frozen`` plus the change for the input ``x``."""
+    def changed(self, x: Tensor) -> Tensor:
+        """The frozen layer's answer plus the change."""
         raise NotImplementedError
 
 
 class _LoraLinear(_PlainStep, lora.Linear):  # type: ignore[misc]
-    def add_change(self, frozen: Tensor, x: Tensor) -> Tensor:
-        low = self.lora_A[NAME](x).to(frozen.dtype).flatten(0, -2)
+    def changed(self, x: Tensor) -> Tensor:
+        # Rows of a matrix throughout: adding in place to a view would copy the gradient on the way back.
+        rows = x.flatten(0, -2)
+        frozen: Tensor = self.base_layer(rows)
+        low = self.lora_A[NAME](rows).to(frozen.dtype)
         up = self.lora_B[NAME].weight.to(frozen.dtype)
-        return frozen.flatten(0, -2).addmm_(low, up.t(), alpha=self.scaling[NAME]).view_as(frozen)
+        return frozen.addmm_(low, up.t(), alpha=self.scaling[NAME]).view(*x.shape[:-1], -1)
 
 
 class _LoraConv2d(_PlainStep, lora.Conv2d):  # type: ignore[misc]
-    def add_change(self, frozen: Tensor, x: Tensor) -> Tensor:
+    def changed(self, x: Tensor) -> Tensor:
+        frozen: Tensor = self.base_layer(x)
         change = self.lora_B[NAME](self.lora_A[NAME](x))
         return frozen.add_(change.to(frozen.dtype), alpha=self.scaling[NAME])
 

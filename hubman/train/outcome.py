@@ -44,6 +44,15 @@ class Outcome:
         if epoch < self._recipe.length.epochs and self._training.team.leads:
             write_lora(self._folder.epoch(epoch), self._training.network, self._origin(step, epoch))
 
+    def write_stopped(self, step: int) -> str:
+        """Write the LoRA as far as it came; says where, as the end of a sentence, or nothing in a process that only helps."""
+        if not self._training.team.leads:
+            return ""
+        path = self._folder.stopped(step)
+        epoch = sum(end <= step for end in self._recipe.epoch_ends())
+        write_lora(path, self._training.network, self._origin(step, epoch))
+        return f"; the LoRA so far is {path}"
+
     def result(self, metrics: Metrics, reporting: Reporting) -> TrainResult:
         """Write the final LoRA and say what came of the training."""
         training, recipe, folder = self._training, self._recipe, self._folder

@@ -20,7 +20,11 @@ def optimizer_for(network: Network, recipe: Recipe, device: torch.device) -> tor
         for up in ups
         if (parameters := network.parameters(part=part, up=up))
     ]
-    return make_optimizer(settings.name, groups, device, weight_decay=settings.weight_decay, arguments=settings.args)
+    arguments = settings.args
+    if settings.name == "prodigy" and recipe.schedule.warmup:
+        # The small rates of a warm-up would make it overestimate d.
+        arguments = {"safeguard_warmup": True, **arguments}
+    return make_optimizer(settings.name, groups, device, weight_decay=settings.weight_decay, arguments=arguments)
 
 
 def rate_at(step: int, recipe: Recipe) -> float:

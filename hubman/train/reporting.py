@@ -82,9 +82,8 @@ class Reporting:
         total = self._recipe.length.steps
         self._report(Progress(stage="train", done=step, total=total, unit="steps", data=data))
         self._tell_spill(step)
-        if STUCK not in self.warnings and learner.is_stuck(step):
-            self.warnings.append(STUCK)
-            self._report(Progress(stage="train", done=step, total=total, message=STUCK))
+        if learner.is_stuck(step) != (STUCK in self.warnings):
+            self._tell_stuck(step)
 
     def validated(self, step: int, epoch: int, loss: float) -> None:
         """Tell of a validation."""
@@ -102,6 +101,14 @@ class Reporting:
         first = next(iter(named.values()), 0.0)
         line = {"step": step + 1, "loss": loss, "smooth": round(self._smooth, 7), "lr": first, "rates": named}
         return line if size is None else {**line, "d": size}
+
+    def _tell_stuck(self, step: int) -> None:
+        """Say that Prodigy finds no rate, or take that back where it has found one late."""
+        if STUCK in self.warnings:
+            self.warnings.remove(STUCK)
+            return
+        self.warnings.append(STUCK)
+        self._report(Progress(stage="train", done=step, total=self._recipe.length.steps, message=STUCK))
 
     def _correct(self, step: int) -> None:
         if self.forecast.corrected or self._steps < min(MEASURED_STEPS, self._recipe.length.steps):

@@ -34,6 +34,10 @@ class RunFolder:
     def epoch(self, epoch: int) -> Path:
         return self.path / "epochs" / f"{self.recipe.output}-{epoch:06}.safetensors"
 
+    def stopped(self, step: int) -> Path:
+        """The LoRA as it was when the run was stopped after ``step``."""
+        return self.path / "stopped" / f"{self.recipe.output}-step{step:08}.safetensors"
+
     def samples(self, prompts: tuple[str, ...]) -> tuple[Sample, ...]:
         """The samples that are there, by epoch and prompt."""
         every = (

@@ -6,7 +6,6 @@ import gc
 import time
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from hubman.progress import Progress, Report
@@ -23,7 +22,7 @@ from hubman.train.ladder import Rung
 from hubman.train.learner import Learner
 from hubman.train.machine import expect, pick_device, workload_of
 from hubman.train.material import TextStates, encode_items
-from hubman.train.memory import Memory
+from hubman.train.memory import Memory, give_back
 from hubman.train.network_plan import make_network
 from hubman.train.objective import Objective
 from hubman.train.recipe import Recipe
@@ -68,6 +67,7 @@ class Training:
         encoded.trim()
         if encoded.problem:
             report(Progress(stage="encode images", message=f"nothing is kept for the next run: {encoded.problem}"))
+        give_back(device)
         self.memory = Memory(device)
         self.clock = Clock()
         self.validation: list[float] = []
@@ -124,6 +124,7 @@ class Training:
         self.architecture.release("image")
         if not self.recipe.optimizer.trains_text:
             self.architecture.release("text")
+        give_back(self.architecture.device)
 
     def validate(self) -> float | None:
         """The loss at fixed noise of the followed images, which is kept; None where none are followed."""
@@ -176,8 +177,7 @@ class Training:
     def _descend(self, step: int) -> None:
         self._out_of_memory = False
         gc.collect()
-        if self.architecture.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_back(self.architecture.device)
         self._rung = ladder.lower(self.ladder, self._rung)
         self._apply(self.rung)
         message = f"memory ran out at step {step + 1}: it goes on with {self.rung}"

@@ -13,6 +13,7 @@ import torch
 from diffusers import FluxTransformer2DModel, SD3Transformer2DModel, UNet2DConditionModel, ZImageTransformer2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from hubman import bases
 from hubman.generate.pipeline import best_dtype
 from hubman.train.architectures import KINDS
 from hubman.train.architectures.clip import Clip
@@ -137,6 +138,20 @@ def test_flow_models_are_drawn_in_bf16_where_fp16_overflows(tmp_path: Path) -> N
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
     assert [best_dtype(base, cuda) for base in (flux, sdxl)] == [torch.bfloat16, torch.float16]
     assert {best_dtype(base, cpu) for base in (flux, sdxl)} == {torch.float32}
+
+
+def test_pictures_are_drawn_with_what_suits_the_base(tmp_path: Path) -> None:
+    flux = folder(tmp_path / "flux", "FluxPipeline", transformer={})
+    turbo = folder(tmp_path / "Z-Image-Turbo", "ZImagePipeline", transformer={})
+    sdxl = folder(tmp_path / "sdxl", "StableDiffusionXLPipeline", unet={})
+    assert bases.drawing(flux) == {"cfg": 3.5, "sampler": "Euler"}
+    assert bases.drawing(turbo) == {"cfg": 1.0, "sampler": "Euler"}
+    assert bases.drawing(sdxl) == bases.drawing(tmp_path / "none") == {}
+    assert bases.drawing(bases.find("tiny")) == {"cfg": 3.0, "sampler": "DDIM"}
+
+
+def test_every_family_has_an_adapter() -> None:
+    assert KINDS.keys() == FAMILIES.keys()
 
 
 def test_the_shipped_base_is_known_by_its_width() -> None:

@@ -34,7 +34,7 @@ from tests.support.original_transformer import save_transformer
 from tests.support.tiny_bases import MAKERS, make_tiny_flux, make_tiny_sdxl
 
 CPU = torch.device("cpu")
-FAMILIES = ("sdxl", "flux", "sd35", "zimage")
+FAMILIES = ("sd15", "sdxl", "flux", "sd35", "zimage")
 SIDE = 64
 PROMPT = "a red circle"
 
@@ -73,7 +73,8 @@ def pixels(picture: Image.Image) -> Any:
     return np.asarray(picture.convert("RGB"), dtype=np.int16)
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, "sdxl_v", "schnell"])
+# What Stable Diffusion 1.x draws is held in test_generate_engine.
+@pytest.mark.parametrize("name", [*FAMILIES[1:], "sdxl_v", "schnell"])
 def test_a_picture_is_that_of_diffusers_own_pipeline(folder: Path, name: str) -> None:
     from diffusers import DiffusionPipeline
 
@@ -146,7 +147,7 @@ def trained(
     return found
 
 
-MODULES = {"sdxl": 132 + 24, "flux": 13 + 12, "sd35": 19 + 24, "zimage": 17}
+MODULES = {"sd15": 48 + 12, "sdxl": 132 + 24, "flux": 13 + 12, "sd35": 19 + 24, "zimage": 17}
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -167,7 +168,7 @@ def test_a_training_writes_a_file_that_the_engine_draws_the_samples_from(
         cfg=recipe.watch.sample_guidance,
         width=SIDE,
         height=SIDE,
-        sampler="DPM++ 2M" if name == "sdxl" else "Euler",
+        sampler="DPM++ 2M" if name.startswith("sd") and name != "sd35" else "Euler",
         clip_skip=recipe.captions.clip_skip,
     )
     (drawn,) = LocalEngine(device=CPU).draw([wanted], tmp_path)
@@ -180,6 +181,7 @@ def test_a_training_writes_a_file_that_the_engine_draws_the_samples_from(
 @pytest.mark.parametrize(
     ("name", "version", "architecture", "module"),
     [
+        ("sd15", "sd_v1", "stable-diffusion-v1/lora", "networks.lora"),
         ("sdxl", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora", "networks.lora"),
         ("flux", "flux1", "flux-1-dev/lora", "networks.lora_flux"),
         ("sd35", "3-5-medium", "stable-diffusion-3-5-medium/lora", "networks.lora_sd3"),
@@ -193,7 +195,7 @@ def test_a_file_names_its_base_as_readers_expect(
     assert entries["ss_base_model_version"] == version
     assert entries["modelspec.architecture"] == architecture
     assert entries["ss_network_module"] == module
-    assert ("modelspec.prediction_type" in entries) == (name == "sdxl")
+    assert ("modelspec.prediction_type" in entries) == (name in ("sd15", "sdxl"))
     assert entries["ss_sd_model_name"] == name
 
 
@@ -336,6 +338,21 @@ def test_a_file_in_diffusers_names_changes_what_diffusers_changes(folder: Path, 
         wanted = model.predict(noisy, times, texts, framings)
     assert torch.allclose(found, wanted, atol=1e-4)
     assert not torch.allclose(found, before, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "original"),
+    [
+        ("flux", "time_text_embed.guidance_embedder.linear_2", "guidance_in.out_layer"),
+        ("flux", "single_transformer_blocks.0.proj_out", "single_blocks.0.linear2"),
+        ("sd35", "proj_out", "final_layer.linear"),
+        ("zimage", "layers.0.attention.to_out.0", "layers.0.attention.out"),
+    ],
+)
+def test_every_spelling_of_a_module_leads_to_it(folder: Path, name: str, path: str, original: str) -> None:
+    table = load_base(folder / name, device=CPU).table
+    spellings = [f"lora_unet_{original.replace('.', '_')}", f"diffusion_model.{original}", f"transformer.{path}"]
+    assert {table[spelling].path for spelling in spellings} == {path}
 
 
 @pytest.mark.parametrize("name", ["sd35", "zimage"])

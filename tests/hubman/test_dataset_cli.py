@@ -38,7 +38,10 @@ def test_check_tells_each_finding_with_what_to_do(folder: Path, capsys: pytest.C
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "error  damaged: broken.png: the file is empty; replace the file, or leave the image out"
     assert "7 images, 6 are trained" in lines[-2]
-    assert "--harmful" in lines[-1]
+    again = lines[-1].partition(" leaves 1 out")[0]
+    assert again == f"hubman dataset leave {folder} --harmful --trigger zvk"
+    assert run(again.split()[1:]) == 0
+    assert run(["dataset", "check", str(folder)]) == 0
 
 
 def test_left_out_images_stop_no_training_and_come_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from hubman import tinybase
 from hubman.cli.main import run
 from hubman.jobs import store
 from hubman.progress import Progress
-from hubman.train import tagger
+from hubman.train import image_to_text, tagger
 from hubman.train.captions import read, write_caption
 from hubman.train.drafts import Drafted, DraftRequest, draft_captions
 from hubman.train.image_to_text import ImageToText
@@ -45,6 +45,13 @@ def tags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_captioners.make_tiny_blip(tmp_path_factory.mktemp("blip"))
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights never come to an end by themselves."""
+    monkeypatch.setattr(image_to_text, "LONG", 12)
+    monkeypatch.setattr(image_to_text, "SHORT", 8)
 
 
 @pytest.fixture
@@ -218,7 +225,9 @@ def test_another_draft_redraws_drafts_when_asked_and_never_what_a_person_wrote(
 def test_the_interrogator_begins_with_a_models_sentence_and_a_negative_is_not_written(
     blip: Path, folder: Path, tmp_path: Path
 ) -> None:
-    request = {"model": str(blip), "clip": str(tinybase.CLIP), "terms": str(tinybase.PHRASES)}
+    request = {"model": str(blip), "clip": str(tinybase.CLIP), "terms": str(tmp_path / "lists")}
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "flavours.txt").write_text("red circle\nblue star\ngreen ring\n")
     drafted(folder, mode="fast", **request)
     for name, caption in captions(folder).items():
         assert caption

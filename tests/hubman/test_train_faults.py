@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def recipe(folder: Path) -> Recipe:
     return short_recipe(
-        folder / "set", length__steps=8, length__epochs=2, length__batch=2, watch__save_every=1, watch__samples=1,
+        folder / "set", length__steps=4, length__epochs=2, length__batch=2, watch__save_every=1, watch__samples=1,
         watch__sample_steps=1, watch__validation_images=1,
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("size", [0, 400, 30_000])
+@pytest.mark.parametrize("size", [0, 30_000])
 def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on(
     recipe: Recipe, weights: dict[str, torch.Tensor], size: int, tmp_path: Path
 ) -> None:
@@ -77,17 +77,15 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on(
     assert same(weights, train(recipe, tmp_path / "run", cache=tmp_path / "cache", resume=True).path)
 
 
-def test_a_job_on_a_full_disk_fails_with_that_line_and_is_resumed(
+def test_a_job_that_cannot_write_fails_with_that_line_and_is_resumed(
     registry: Registry, recipe: Recipe, weights: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     write_recipe(tmp_path / "in.toml", recipe)
     job = store.add(registry, "train", "train", {"recipe": str(tmp_path / "in.toml"), "force": True})
-    database = max(path.stat().st_size for path in registry.home.iterdir())
     samples = job.events_path.parent / "run" / "samples"
     samples.parent.mkdir()
     samples.write_text("a file is in the way")
     failed = runner.run(registry, job.id)
-    assert database
     assert failed.state == "failed"
     assert failed.error
     assert "samples" in failed.error

@@ -188,3 +188,13 @@ def test_each_text_encoder_learns_at_its_own_rate() -> None:
         assert all(len(group["params"]) == 1 for group in optimizer.param_groups)
     assert not changed(PLAIN, {"optimizer.text_lr": 0.0}).optimizer.trains_text
     assert changed(PLAIN, {"optimizer.text_lr": 0.0, "optimizer.text2_lr": 0.1}).optimizer.trains_text
+
+
+def test_prodigy_is_guarded_where_the_rate_warms_up() -> None:
+    root = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    guards = []
+    for warmup in (0.0, 0.1):
+        recipe = changed(PLAIN, {"optimizer.name": "prodigy", "optimizer.unet_lr": 1.0, "schedule.warmup": warmup})
+        network = make_network([Target("lora_unet_a", root, "0")], recipe)
+        guards.append(optimizer_for(network, recipe, torch.device("cpu")).param_groups[0]["safeguard_warmup"])
+    assert guards == [False, True]

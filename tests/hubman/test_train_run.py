@@ -76,6 +76,9 @@ def test_a_paused_run_can_be_stopped_and_goes_on_later(
             recipe, tmp_path, report, should_stop=lambda: bool(paused), should_pause=lambda: True,
             cache=folder / "cache",
         )  # fmt: skip
+    (so_far,) = (tmp_path / "stopped").iterdir()
+    assert so_far.name == "short-step00000001.safetensors"
+    assert load_file(so_far).keys() == plain.keys()
     assert same(plain, train(recipe, tmp_path, resume=True, cache=folder / "cache").path)
 
 

@@ -11,12 +11,6 @@ from safetensors.torch import save_file
 from hubman.train.architectures import load_model
 
 _SD3 = {
-    "pos_embed.proj": "x_embedder.proj",
-    "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
-    "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
-    "time_text_embed.text_embedder.linear_1": "y_embedder.mlp.0",
-    "time_text_embed.text_embedder.linear_2": "y_embedder.mlp.2",
-    "proj_out": "final_layer.linear",
     "norm_out.linear": "final_layer.adaLN_modulation.1",
 }
 _SD3_NORMS = {

@@ -84,9 +84,6 @@ class SmallUnet:
     def release(self, encoder: Encoder) -> None:
         pass
 
-    def count_tokens(self, caption: str) -> int:
-        return len(caption.split())
-
 
 def caption_states(caption: str, tokens: int = 3) -> Tensor:
     """Random states ``[tokens, WIDTH]`` that follow from the caption."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tests.support.tiny_pipeline import _text_settings, _tokenizer_files
+from tests.support.tiny_pipeline import _text_settings, _tokenizer_files, make_tiny_pipeline
 
 
 def _clip(vocabulary: int, width: int, *, projection: int = 0) -> Any:
@@ -219,6 +219,7 @@ def make_tiny_zimage(folder: Path) -> Path:
 
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
+    "sd15": make_tiny_pipeline,
     "sdxl": make_tiny_sdxl,
     "flux": make_tiny_flux,
     "sd35": make_tiny_sd3,

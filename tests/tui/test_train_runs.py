@@ -7,10 +7,12 @@ import pytest
 
 from hubman.jobs import store
 from hubman.progress import Progress
+from registry import blobs, library
 from registry.database import Registry
+from tests.support import library_factory
 from tests.support.jobs import fake_job
 from tests.support.screens import notes_of, press, settle, text_of
-from tests.support.trainings import training
+from tests.support.trainings import recipe, training
 from tui import run_record
 from tui.app import HubmanApp
 from tui.screens.look import LookScreen
@@ -148,6 +150,45 @@ async def test_a_finished_training_goes_on_to_be_tested(
         await press(pilot, "j", "T")
         assert app.current_mode == "generate"
         assert app.screen.query_one(StackList).row_count == 1
+
+
+async def test_a_training_of_another_machine_is_shown_and_its_epoch_tested(
+    open_app: OpenApp, home: Path, models: list[str], tmp_path: Path
+) -> None:
+    sample = library_factory.write_pictures(tmp_path / "samples", 1)[0]
+    with Registry(home) as registry:
+        version = library.show(registry, models[3]).versions[0].id
+        other = library.show(registry, models[4]).versions[0].id
+        library.set_facts(registry, other, "training", {"model": models[3]})
+        drawn = blobs.store(registry, sample)
+        epochs = [
+            {"epoch": 1, "step": 50, "version_id": other, "validation": 0.2, "samples": [drawn]},
+            {"epoch": 2, "step": 100, "version_id": version, "validation": 0.3, "samples": [drawn]},
+        ]
+        run = {
+            "id": version, "version_id": version, "name": "coal", "recipe": recipe(tmp_path, {}).public(),
+            "dataset_fingerprint": "", "seed": 0, "steps": 100, "seconds": 60.0, "losses": [[50, 0.4], [100, 0.3]],
+            "epochs": epochs, "best": 1, "reason": "epoch 1 of 2: the lowest loss",
+            "started_at": "2026-11-01T00:00:00.000Z", "finished_at": "2026-11-01T00:01:00.000Z",
+        }  # fmt: skip
+        library.add_record(registry, "run", version, run)
+        training(registry, tmp_path, "ink", (0.5, 0.4), changes={"network.rank": 7})
+    app = open_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.poll_soon()
+        await press(pilot, "r", "j")
+        text = text_of(app)
+        assert "train coal · done" in text
+        assert "took 1:00" in text
+        assert "best so far: epoch 1 of 2" in text
+        assert any(letter in "▘▝▀▖▌▞▛▗▚▐▜▄▙▟" for letter in text), "its samples"
+        await press(pilot, "e")
+        assert "not on this machine" in notes_of(app)[-1]
+        await press(pilot, "T")
+        assert app.current_mode == "generate"
+        stack = app.screen.query_one(StackList)
+        assert stack.current is not None
+        assert stack.current.version_id == other
 
 
 def test_a_resumed_run_replaces_what_it_told_of_the_same_steps(home: Path) -> None:

@@ -188,10 +188,12 @@ class HubScreen(Screen[None], Acting):
         """Called when anybody, also another process, wrote to the registry while this screen is shown."""
 
     def put(self, where: str, text: str, *, grows: bool = False) -> None:
-        """Write ``text`` into the line or pane ``where``; only one that ``grows`` with it lays the screen out anew."""
+        """Write ``text`` into the line or pane ``where``; one that ``grows`` with it lays the screen out anew, or is gone."""
         shown = self.query_one(where, Static)
         if shown.content != text:
             shown.update(text, layout=grows)
+        if grows:
+            shown.display = bool(text)
 
     def refresh_actions(self) -> None:
         """To be called when what can be done has changed."""

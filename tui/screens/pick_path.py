@@ -101,9 +101,10 @@ class PickPath(Question[str]):
 def below(text: str, suffixes: frozenset[str]) -> list[Option]:
     """The folders, and files of ``suffixes``, whose paths begin with ``text``. Reads one folder; for a thread."""
     typed = text if text.strip() else "~/"
-    folder, _, begun = typed.rpartition("/")
+    folder, slash, begun = typed.rpartition("/")
+    before = folder + slash
     try:
-        entries = sorted(expand(f"{folder}/").iterdir(), key=lambda entry: entry.name.lower())
+        entries = sorted(expand(before or ".").iterdir(), key=lambda entry: entry.name.lower())
     except (OSError, RuntimeError):
         return []
     fitting = [one for one in entries if one.name.lower().startswith(begun.lower())]
@@ -111,9 +112,9 @@ def below(text: str, suffixes: frozenset[str]) -> list[Option]:
     found: list[Option] = []
     for entry in shown[:_MOST]:
         if _is_folder(entry):
-            found.append((f"{folder}/{entry.name}/", f"{entry.name}/", ""))
+            found.append((f"{before}{entry.name}/", f"{entry.name}/", ""))
         elif entry.suffix.lower() in suffixes:
-            found.append((f"{folder}/{entry.name}", entry.name, ""))
+            found.append((f"{before}{entry.name}", entry.name, ""))
     return found
 
 

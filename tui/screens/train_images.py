@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from textual import on
 
@@ -35,6 +35,8 @@ class TrainImages(TrainBase):
     """A list, or with ``c`` a contact sheet, of the same lines."""
 
     _shown: Shown = "all"
+    _checks: Literal["", "once", "again"] = ""
+    """Whether the set is being checked, and has to be once more."""
     _read_for: str = ""
     """The folder that is being read, for the first word of its progress."""
 
@@ -117,14 +119,17 @@ class TrainImages(TrainBase):
         self.show_choices()
 
     def check(self) -> None:
-        sheet, draft = self.sheet, self.draft
+        if self._checks:
+            self._checks = "again"
+            return
+        sheet, recipe = self.sheet, self.draft.recipe if self.draft else None
         if sheet is None:
             return
 
         def work(registry: Registry) -> Sheet:
             from tui import training_set
 
-            return training_set.checked(registry.home, sheet.dataset, draft.recipe if draft else None)
+            return training_set.checked(registry.home, sheet.dataset, recipe)
 
         def done(found: Sheet) -> None:
             # What was left out meanwhile is checked by itself.
@@ -132,8 +137,20 @@ class TrainImages(TrainBase):
                 self.sheet = found
                 self.show_sheet()
                 self.show_choices()
+            self._checked()
 
-        self.in_thread(work, done, group="check")
+        def failed(reason: str) -> None:
+            self.complain(reason)
+            self._checked()
+
+        self._checks = "once"
+        self.in_thread(work, done, group="check", failed=failed)
+
+    def _checked(self) -> None:
+        """A thousand images take seconds: what was asked meanwhile is answered by one more look, not by one each."""
+        again, self._checks = self._checks == "again", ""
+        if again:
+            self.check()
 
     # showing ------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui import actions, run_record, run_words
+from tui import actions, run_history, run_record, run_words
 from tui.generation import GridShape
 from tui.run_record import RunRecord
 from tui.screens.base import HubScreen
@@ -51,6 +51,8 @@ class RunsScreen(HubScreen):
         self._record: RunRecord | None = None
         self._records: dict[str, RunRecord] = {}
         """What was read of each run that was looked at, to go on from."""
+        self._past: list[JobView] = []
+        """Trainings that the registry knows of."""
         self._marks: dict[Mark, None] = {}
         """In the order in which they were marked."""
 
@@ -74,6 +76,7 @@ class RunsScreen(HubScreen):
         self.query_one(RunList).empty = EMPTY
         self.query_one(EpochList).empty = "appear with the run"
         self.query_one(GridView).empty = "Samples appear at the start and after each epoch."
+        self.show_changes()
 
     # runs ---------------------------------------------------------------------------------------------------------
 
@@ -85,10 +88,19 @@ class RunsScreen(HubScreen):
 
     def show_jobs(self, snapshot: Snapshot) -> None:
         rows = self.query_one(RunList)
-        runs = [view for view in snapshot.views if view.job.kind == "train"]
+        jobs = [view for view in snapshot.views if view.job.kind == "train"]
+        made = {(view.job.result or {}).get("version_id", "") for view in jobs}
+        runs = [*jobs, *run_history.without(self._past, made)]
         rows.places = run_record.queue_places(runs)
         ids = [view.job.id for view in runs]
         rows.set_items(runs, cursor=ids.index(self._shown) if self._shown in ids else None)
+
+    def show_changes(self) -> None:
+        self.in_thread(run_history.views, self._take_past, group="past")
+
+    def _take_past(self, past: list[JobView]) -> None:
+        self._past = past
+        self.show_jobs(self.hub.jobs)
 
     @property
     def view(self) -> JobView | None:
@@ -108,7 +120,7 @@ class RunsScreen(HubScreen):
         self._shown = view.job.id
         before = self._records.get(view.job.id)
         self.in_thread(
-            lambda registry: run_record.read(registry, view.job, before),
+            lambda registry: _read(registry, view.job, before),
             lambda found: self._show(view, found),
             group="run",
         )
@@ -212,9 +224,14 @@ class RunsScreen(HubScreen):
             "resumable": job.state not in {"failed", "cancelled"}
             and f"this training is {job.state}; only a failed or stopped one can be resumed",
             "trained": self.model is None and "this needs a finished training",
-            "recipe": (record is None or record.recipe is None) and "its recipe can't be read",
+            "recipe": self._no_recipe(),
         }
         return lacking[need] or ""
+
+    def _no_recipe(self) -> str:
+        if self._record is None or self._record.recipe is None:
+            return "its recipe can't be read"
+        return "" if self._record.recipe.dataset else "its images are not on this machine"
 
     def do_mark(self) -> None:
         """The epoch under the cursor; on the list of runs the one that stands for the run, or no longer any of it."""
@@ -327,6 +344,12 @@ class RunsScreen(HubScreen):
 
     def do_back(self) -> None:
         self.dismiss(None)
+
+
+def _read(registry: Registry, job: Job, before: RunRecord | None) -> RunRecord:
+    if run_history.is_past(job):
+        return run_history.read(registry, job)
+    return run_record.read(registry, job, before)
 
 
 def _cells(record: RunRecord) -> dict[At, Path]:

@@ -33,7 +33,7 @@ class ImageList(RowList[ImageLine]):
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("", 1),
-        Column("", 1, drop=3),
+        Column("", 1),
         Column("Image", 14),
         Column("Size", 9, drop=2),
         Column("Finding", 13, drop=1),

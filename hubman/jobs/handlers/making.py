@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hubman import bases, tinybase
+from hubman import bases
 from hubman.generate.request import DrawRequest
 from hubman.jobs.records import Job
 from hubman.progress import Report
@@ -117,6 +117,4 @@ def settings(request: dict[str, Any]) -> DrawRequest:
     base = bases.find(str(request.get("base", bases.EMBEDDED)))
     names = ("steps", "cfg", "sampler", "width", "height", "clip_skip")
     chosen = {name: request[name] for name in names if request.get(name) is not None}
-    if base == tinybase.MODEL:
-        chosen = {"cfg": tinybase.GUIDANCE, "sampler": "DDIM", **chosen}
-    return DrawRequest(base=str(base), prompt="", **chosen)
+    return DrawRequest(base=str(base), prompt="", **{**bases.drawing(base), **chosen})

@@ -29,8 +29,6 @@ KINDS: dict[str, Kind] = {
 }
 """The adapter of each family that presets know."""
 
-TRAINABLE = tuple(KINDS)
-
 _ADAPTERS: dict[Kind, tuple[str, str]] = {
     "sd": ("stable_diffusion", "StableDiffusion"),
     "sdxl": ("sdxl", "StableDiffusionXL"),

@@ -127,6 +127,3 @@ class Architecture(Protocol):
 
     def release(self, encoder: Encoder) -> None:
         """Give back the encoder's memory until it is needed again; never one that is trained."""
-
-    def count_tokens(self, caption: str) -> int:
-        """Tokens of ``caption`` without start and end."""

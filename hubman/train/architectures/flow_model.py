@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ class FlowModel(Model):
     """A diffusion transformer; its LoRA modules bear the original model's names."""
 
     sampler = "Euler"
+    outer_names: ClassVar[Mapping[str, str]] = {}
+    """The original name of modules outside the blocks, by their paths here."""
 
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
         super().__init__(parts, device, dtype, mixed=mixed)
@@ -53,8 +55,8 @@ class FlowModel(Model):
 
     @property
     def original_names(self) -> Mapping[str, str]:
-        """The original name of each module of the transformer that LoRAs are known to change, by its path here."""
-        return self._names
+        """See :class:`~hubman.train.architectures.model.Model`; also of modules outside the blocks, which few change."""
+        return {**self.outer_names, **self._names}
 
     def targets(self, *, conv: bool, text: bool) -> list[Target]:  # noqa: ARG002 - there are no convolutions
         """The blocks' Linears by kohya's names; of the text encoders CLIP only, as T5 and LLMs learn nothing so."""

@@ -27,6 +27,20 @@ _DOUBLE = {
     "ff_context.net.0.proj": "txt_mlp.0",
     "ff_context.net.2": "txt_mlp.2",
 }
+_OUTER = {
+    "x_embedder": "img_in",
+    "context_embedder": "txt_in",
+    "proj_out": "final_layer.linear",
+    **{
+        f"time_text_embed.{path}.linear_{number}": f"{name}.{layer}"
+        for path, name in (
+            ("timestep_embedder", "time_in"),
+            ("text_embedder", "vector_in"),
+            ("guidance_embedder", "guidance_in"),
+        )
+        for number, layer in ((1, "in_layer"), (2, "out_layer"))
+    },
+}
 _SINGLE = {"norm.linear": "modulation.lin", "linear1": "linear1", "proj_out": "linear2"}
 
 
@@ -34,6 +48,7 @@ class Flux(FlowModel):
     """A transformer over packed latents; CLIP-L says one vector, T5 the tokens."""
 
     guidance_is_input = True
+    outer_names = _OUTER
 
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
         super().__init__(parts, device, dtype, mixed=mixed)

@@ -203,10 +203,6 @@ class Model(ABC):
 
         return draw_adapted(self, request)
 
-    def count_tokens(self, caption: str) -> int:
-        """See :class:`~hubman.train.architectures.base.Architecture`."""
-        return len(self.clips[0].tokens(caption))
-
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """What everything runs under."""
         return torch.autocast(self.device.type, self.dtype) if self._mixed else contextlib.nullcontext()

@@ -17,6 +17,14 @@ from hubman.train.architectures.model import digest_of
 from hubman.train.architectures.opening import Parts
 
 T5_TOKENS = 256
+_OUTER = {
+    "pos_embed.proj": "x_embedder.proj",
+    "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
+    "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
+    "time_text_embed.text_embedder.linear_1": "y_embedder.mlp.0",
+    "time_text_embed.text_embedder.linear_2": "y_embedder.mlp.2",
+    "proj_out": "final_layer.linear",
+}
 _PICTURE = {
     "norm1.linear": "adaLN_modulation.1",
     "attn.qkv": "attn.qkv",
@@ -38,6 +46,8 @@ _TEXT = {
 
 class StableDiffusion3(FlowModel):
     """A multimodal transformer; both CLIPs' states stand before T5's, which may be missing."""
+
+    outer_names = _OUTER
 
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
         super().__init__(parts, device, dtype, mixed=mixed)

@@ -92,7 +92,3 @@ class ZImage(FlowModel):
         texts = [states[mask] for states, mask in zip(conditioning["states"], conditioning["mask"], strict=True)]
         answers = self.denoiser(pictures, 1 - timesteps, texts, return_dict=False)[0]
         return -torch.stack(list(answers)).squeeze(2)
-
-    def count_tokens(self, caption: str) -> int:
-        """Of the caption alone, without the chat around it."""
-        return len(self.parts["tokenizer"](caption, add_special_tokens=False).input_ids)
