@@ -101,8 +101,8 @@ def candidates(architecture: str) -> tuple[str, ...]:
 def of(told: str, source: str, architecture: str, metadata: Mapping[str, str]) -> Base:
     """The base model of a file that the library calls ``told`` because ``source`` said so.
 
-    What was guessed, a family that a training knows by the base's name only, what is no name of Civitai's, ``Other`` for an architecture that has names, and the usual one of several
-    that the header's ``metadata`` doesn't name itself, is to be asked.
+    What was guessed, a family that a training knows by the base's name only, what is no name of Civitai's, ``Other`` for an
+    architecture that has names, and the usual one of several that the header's ``metadata`` doesn't name itself, is to be asked.
     """
     choices = candidates(architecture)
     if told:
