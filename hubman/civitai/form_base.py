@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import msgspec
 
 from hubman.civitai import contract
-from registry.identify_base import is_told
+from registry.identify_base import SDXL_FAMILIES, is_told
 
 _CANDIDATES: dict[str, tuple[str, ...]] = {
     "tiny": ("Other",),
@@ -63,6 +63,9 @@ _ALSO = {
 }  # fmt: skip
 """Other names that mean exactly one base model."""
 
+_BY_NAME = frozenset(name for _, name in SDXL_FAMILIES)
+"""Known by what a base is called only, also when one trains on it."""
+
 TINY_NAME = "hubman-tinybase"
 
 
@@ -98,15 +101,18 @@ def candidates(architecture: str) -> tuple[str, ...]:
 def of(told: str, source: str, architecture: str, metadata: Mapping[str, str]) -> Base:
     """The base model of a file that the library calls ``told`` because ``source`` said so.
 
-    What was guessed, what is no name of Civitai's, ``Other`` for an architecture that has names, and the usual one of several
-    that the header's ``metadata`` doesn't name itself, is to be asked.
+    What was guessed, a family that a training knows by the base's name only, what is no name of Civitai's, ``Other`` for an
+    architecture that has names, and the usual one of several that the header's ``metadata`` doesn't name itself, is to be asked.
     """
     choices = candidates(architecture)
     if told:
         name = named(told)
         is_vague = name == "Other" and architecture not in {"", "tiny"} and bool(choices)
         is_usual = source == "header" and len(choices) > 1 and not is_told(name, architecture, metadata)
-        sure = bool(name) and source != "guess" and not is_usual and not (is_vague and source != "user")
+        is_called_so = source == "training" and name in _BY_NAME
+        sure = (
+            bool(name) and source != "guess" and not (is_usual or is_called_so) and not (is_vague and source != "user")
+        )
         return Base("" if is_vague and not sure else name, sure, choices)
     return Base(choices[0], True, choices) if len(choices) == 1 else Base("", False, choices)
 

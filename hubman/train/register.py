@@ -17,6 +17,24 @@ from registry.scan import index_file
 MAX_POINTS = 500
 """Points of a loss curve that are kept for good."""
 
+_OF_FAMILY = {
+    "tiny": "Other",
+    "sd15": "SD 1.5",
+    "pony": "Pony",
+    "illustrious": "Illustrious",
+    "noobai": "NoobAI",
+    "zimage": "ZImageBase",
+    "zimage_turbo": "ZImageTurbo",
+}
+_OF_VERSION = {
+    "sd_v2": "SD 2.1",
+    "sd_v2_v": "SD 2.1 768",
+    "medium": "SD 3",
+    "5-medium": "SD 3.5 Medium",
+    "5-large": "SD 3.5 Large",
+}
+"""By ``ss_base_model_version``, where a family has several."""
+
 
 def register(registry: Registry, result: TrainResult, *, started_at: str) -> str:
     """Copy the LoRA and those of its epochs among the models, index them, and write the run down.
@@ -28,7 +46,9 @@ def register(registry: Registry, result: TrainResult, *, started_at: str) -> str
     earlier = [(each, index_file(registry, place(folder, each.path))) for each in result.epoch_files]
     path = place(folder, result.path, result.sha256)
     version = index_file(registry, path)
-    facts = {"base_model": _base_model(result), "strength": result.strength, "version_name": "v1.0", "run_id": version}
+    facts: dict[str, object] = {"strength": result.strength, "version_name": "v1.0", "run_id": version}
+    if base := _base_model(result):
+        facts["base_model"] = base
     model = library.version(registry, version).model_id
     library.set_facts(registry, version, "training", facts)
     library.set_facts(
@@ -88,10 +108,16 @@ def place(folder: Path, source: Path, sha256: str = "") -> Path:
 
 
 def _base_model(result: TrainResult) -> str:
-    """Civitai's name for the base. The embedded one is no model that others have: ``Other``."""
-    if result.recipe.family == "tiny":
-        return "Other"
-    return {"sd_v1": "SD 1.5", "sd_v2": "SD 2.1", "sd_v2_v": "SD 2.1 768"}.get(result.base_model_version, "Other")
+    """Civitai's name for the base, by what it says itself or by the recipe's family. The embedded one is no model that
+    others have: ``Other``.
+
+    Empty for the families whose members tensors do not tell apart, SDXL and FLUX.1: there the name is what the file's
+    header lets one read, and a guess stays known as one.
+    """
+    family = result.recipe.family
+    if family in ("sd2", "sd35"):
+        return _OF_VERSION.get(result.base_model_version, "")
+    return _OF_FAMILY.get(family, "")
 
 
 def _keep_samples(registry: Registry, version: str, result: TrainResult) -> list[str]:

@@ -56,7 +56,7 @@ class TrainResult(msgspec.Struct, frozen=True, kw_only=True):
     images: int
     base_name: str
     base_model_version: str
-    """As in ``ss_base_model_version``: ``sd_v1``, ``sd_v2``, ``sd_v2_v``."""
+    """As in ``ss_base_model_version``: ``sd_v1``, ``sd_v2_v``, ``5-medium``, …"""
     trigger: str
     strength: float
     """Recommended at first."""

@@ -184,7 +184,7 @@ def test_a_training_writes_a_file_that_the_engine_draws_the_samples_from(
         ("sd15", "sd_v1", "stable-diffusion-v1/lora", "networks.lora"),
         ("sdxl", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora", "networks.lora"),
         ("flux", "flux1", "flux-1-dev/lora", "networks.lora_flux"),
-        ("sd35", "3-5-medium", "stable-diffusion-3-5-medium/lora", "networks.lora_sd3"),
+        ("sd35", "5-medium", "stable-diffusion-3-5-medium/lora", "networks.lora_sd3"),
         ("zimage", "zimage", "z-image/lora", "networks.lora_zimage"),
     ],
 )

@@ -180,6 +180,7 @@ def test_every_architecture_has_names_of_civitai_s() -> None:
         ("SD 1.4", "header", "sd1", "SD 1.4", True), ("Chroma", "header", "chroma", "Chroma", True),
         ("sd1.5", "sidecar", "sd1", "SD 1.5", True), ("stable-diffusion-v1-5", "sidecar", "", "SD 1.5", True),
         ("Pony", "guess", "sdxl", "Pony", False), ("SDXL 1.0", "guess", "sdxl", "SDXL 1.0", False),
+        ("Pony", "training", "sdxl", "Pony", False), ("SD 3.5 Large", "training", "sd3", "SD 3.5 Large", True),
         ("Other", "training", "sdxl", "", False), ("Other", "user", "sdxl", "Other", True), ("Other", "training", "tiny", "Other", True),
         ("hubman-tinybase", "training", "tiny", "Other", True), ("My own merge", "sidecar", "sdxl", "", False),
         ("", "", "chroma", "Chroma", True), ("", "", "sdxl", "", False), ("", "", "", "", False),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from hubman.civitai import contract
 from hubman.cli.main import cli, run
 from hubman.train import history
 from hubman.train.loop import train
@@ -56,6 +58,36 @@ def test_the_epochs_of_a_run_are_versions_of_one_model(registry: Registry, resul
     assert results[0].best is not None
     assert (found.best, found.reason) == (results[0].best.epoch, results[0].best.reason)
     assert found.versions["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize(
+    ("family", "version", "base"),
+    [
+        ("tiny", "sd_v1", "Other"),
+        ("sd15", "sd_v1", "SD 1.5"),
+        ("sd2", "sd_v2_v", "SD 2.1 768"),
+        ("pony", "sdxl_base_v1-0", "Pony"),
+        ("illustrious", "sdxl_base_v1-0", "Illustrious"),
+        ("noobai", "sdxl_base_v1-0", "NoobAI"),
+        ("sd35", "5-large", "SD 3.5 Large"),
+        ("zimage", "zimage", "ZImageBase"),
+        ("zimage_turbo", "zimage", "ZImageTurbo"),
+        ("sdxl", "sdxl_base_v1-0", None),
+        ("flux", "flux1", None),
+    ],
+)
+def test_a_model_is_of_the_base_that_it_was_trained_on(
+    registry: Registry, results: list[TrainResult], family: str, version: str, base: str | None
+) -> None:
+    """None: members of the family have the same tensors, so only the header tells, and a guess stays a guess."""
+    recipe = with_fields(results[1].recipe, family=family)
+    result = msgspec.structs.replace(results[1], recipe=recipe, base_model_version=version)
+    kept = library.version(registry, register(registry, result, started_at=STARTED))
+    if base is None:
+        assert kept.sources["base_model"] != "training"
+    else:
+        assert (kept.base_model, kept.sources["base_model"]) == (base, "training")
+        assert base in contract.base_models()
 
 
 def test_two_runs_differ_in_what_was_changed_and_what_came_of_it(

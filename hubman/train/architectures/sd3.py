@@ -18,7 +18,6 @@ from hubman.train.architectures.opening import Parts
 
 T5_TOKENS = 256
 _OUTER = {
-    "pos_embed.proj": "x_embedder.proj",
     "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
     "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
     "time_text_embed.text_embedder.linear_1": "y_embedder.mlp.0",
@@ -58,7 +57,7 @@ class StableDiffusion3(FlowModel):
             name=parts.name,
             base_model_version=version,
             v2=False,
-            modelspec=f"stable-diffusion-{version}/lora",
+            modelspec=f"stable-diffusion-3-{version}/lora",
             implementation="https://github.com/Stability-AI/sd3.5",
             prediction="flow",
             network_module="networks.lora_sd3",
@@ -126,5 +125,5 @@ class StableDiffusion3(FlowModel):
 def _version(config: Any) -> str:
     """What sd-scripts calls it: queries and keys are normalised since 3.5, and only its medium attends twice."""
     if not config.qk_norm:
-        return "3-medium"
-    return "3-5-medium" if config.dual_attention_layers else "3-5-large"
+        return "medium"
+    return "5-medium" if config.dual_attention_layers else "5-large"
