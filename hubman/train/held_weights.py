@@ -90,14 +90,14 @@ class _Held:
         return self.held.make()
 
 
-class _HeldLinear(_Held, nn.Linear):  # type: ignore[misc]  # its weight is not written
+class _HeldLinear(_Held, nn.Linear):  # type: ignore[override]  # its weight is not written
     def forward(self, x: Tensor) -> Tensor:
         # Rows of a matrix: what a Function answers may be changed in place only if it is no view.
         rows: Tensor = _Linear.apply(x.reshape(-1, x.shape[-1]), self.held, self.bias)  # type: ignore[no-untyped-call]
         return rows.view(*x.shape[:-1], -1)
 
 
-class _HeldConv2d(_Held, nn.Conv2d):  # type: ignore[misc]
+class _HeldConv2d(_Held, nn.Conv2d):  # type: ignore[override]
     def forward(self, x: Tensor) -> Tensor:
         answer: Tensor = _Conv.apply(x, self.held, self)  # type: ignore[no-untyped-call]
         return answer

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from hubman.cli.main import cli, run
 from hubman.jobs import store
 from hubman.train.again import differences_of_versions, recipe_of
+from hubman.train.architectures.model import Model
 from hubman.train.base_size import BaseSize, base_size
 from hubman.train.dataset import read_dataset
 from hubman.train.loop import train
@@ -96,6 +97,7 @@ def test_headers_count_what_is_loaded(recipe: Recipe, tmp_path: Path) -> None:
     frozen = sum(each.numel() for each in training.architecture.denoiser.parameters())
     assert size.parameters == frozen - loaded
     assert size.trained == pytest.approx(loaded, rel=0.1)
+    assert isinstance(training.architecture, Model)
     readers = sum(each.numel() for clip in training.architecture.clips for each in clip.encoder.parameters())
     assert training.architecture.loaded("text") == size.reading == readers
     with pytest.raises(NotFoundError, match="no model that predicts"):

@@ -16,6 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from hubman.progress import Progress
 from hubman.train import architectures, ladder
+from hubman.train.architectures.model import Model
 from hubman.train.compiling import pays
 from hubman.train.dataset import read_dataset
 from hubman.train.forecast import Forecast, Workload, corrected, moved, need, step_seconds
@@ -198,6 +199,7 @@ def test_samples_and_validation_that_do_not_fit_end_no_run(recipe: Recipe, tmp_p
     watched = with_fields(recipe, watch__samples=1, watch__sample_steps=1, watch__validation_images=1)
     events: list[Progress] = []
     training = training_of(watched, tmp_path, events)
+    assert isinstance(training.architecture, Model)
     training.architecture.vae.decoder.register_forward_pre_hook(lambda *_: torch.empty(TOO_MUCH))
     outcome = Outcome(training, RunFolder(tmp_path, watched), events.append)
     metrics = Metrics(tmp_path / "metrics.jsonl", keep_steps=0)
