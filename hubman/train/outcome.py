@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from hubman.generate.request import DrawRequest
-from hubman.progress import Progress, Report
+from hubman.progress import Progress, Report, never, stoppable
 from hubman.train.best import Proposal, best_epoch
 from hubman.train.export import file_hashes, write_lora
 from hubman.train.files import write_atomically
@@ -28,10 +29,13 @@ class Outcome:
         self._recipe = training.recipe
         self._prompts = self._sample_prompts()
 
-    def look_back(self, step: int, epoch: int, reporting: Reporting) -> None:
-        """Draw the samples and measure the loss at fixed noise."""
+    def look_back(self, step: int, epoch: int, reporting: Reporting, should_stop: Callable[[], bool] = never) -> None:
+        """Draw the samples and measure the loss at fixed noise.
+
+        Raises CancelledError between two samples once ``should_stop`` says so.
+        """
         if self._training.team.leads:
-            self._draw(epoch)
+            self._draw(epoch, stoppable(self._report, should_stop))
         loss = self._training.validate()
         if loss is not None and self._training.team.leads:
             reporting.validated(step, epoch, loss)
@@ -88,7 +92,7 @@ class Outcome:
             warnings=(*written.warnings, *reporting.warnings),
         )
 
-    def _draw(self, epoch: int) -> None:
+    def _draw(self, epoch: int, report: Report) -> None:
         recipe = self._recipe
         architecture = self._training.architecture
         side = recipe.resolution - recipe.resolution % architecture.step
@@ -110,7 +114,7 @@ class Outcome:
             picture.save(content, "PNG")
             write_atomically(path, content.getvalue())
             data = {"image": str(path), "epoch": epoch, "prompt": prompt}
-            self._report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
+            report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
         if self._prompts:
             self._training.release_encoders()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
 
-from hubman.progress import Progress, Report
+from hubman.progress import Progress, Report, never, stoppable
 from hubman.train import architectures, held_out, ladder
 from hubman.train.architectures.base import Architecture
 from hubman.train.checkpoint import State, check_same, last_checkpoint, save_checkpoint
@@ -43,15 +44,19 @@ class Training:
         cache: Path,
         report: Report,
         team: Team | None = None,
+        should_stop: Callable[[], bool] = never,
     ) -> None:
+        """Load and encode what the steps need. Raises CancelledError between two items once ``should_stop`` says so."""
         self.recipe, self.dataset, self._checkpoints, self._report = recipe, dataset, checkpoints, report
         self.team = team or Team()
         device = self.team.device or pick_device()
-        report(Progress(stage="load base"))
+        # What was encoded until then is kept for the next time.
+        loading = stoppable(report, should_stop)
+        loading(Progress(stage="load base"))
         self.architecture: Architecture = architectures.load(recipe, device)
         refuse_clashes(recipe, self.architecture.process.prediction)
         encoded = Encoded(self.architecture, cache, recipe.machine.dtype)
-        every = encode_items(dataset, encoded, recipe, report)
+        every = encode_items(dataset, encoded, recipe, loading)
         watch = recipe.watch
         self.items, self.followed = held_out.split(every, watch.validation_images, held_out=watch.held_out)
         self.architecture.release("image")
@@ -63,7 +68,7 @@ class Training:
         self.objective = Objective(self.architecture, self.network, recipe, texts)
         self.learner = Learner(recipe, self.network, self.objective, self.items, device, self.team)
         if not recipe.optimizer.trains_text:
-            self._read_captions(texts)
+            self._read_captions(texts, loading)
         encoded.trim()
         if encoded.problem:
             report(Progress(stage="encode images", message=f"nothing is kept for the next run: {encoded.problem}"))
@@ -150,12 +155,12 @@ class Training:
         )
         save_checkpoint(self._checkpoints, state, self.learner.parts())
 
-    def _read_captions(self, texts: TextStates) -> None:
+    def _read_captions(self, texts: TextStates, report: Report) -> None:
         """Encode what the steps will read, so that they need no text encoder, unless it is too much."""
         readings = self.learner.readings(MOST_READINGS)
         if readings is not None:
             readings |= set(self.objective.fixed_readings(self.followed))
-            texts.prepare(sorted(readings), self._report)
+            texts.prepare(sorted(readings), report)
             self.architecture.release("text")
 
     def _gradients(self, step: int) -> Tensor | None:

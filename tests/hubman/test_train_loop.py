@@ -95,6 +95,18 @@ def same(one: Path, other: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def stopped_after(steps: int, recipe: Recipe, folder: Path) -> None:
+    begun = 0
+
+    def pause() -> bool:
+        """Asked before each step."""
+        nonlocal begun
+        begun += 1
+        return False
+
+    train(recipe, folder, should_pause=pause, should_stop=lambda: begun == steps)
+
+
 def test_a_training_leaves_all_that_its_result_names(finished: tuple[TrainResult, Path, list[Progress]]) -> None:
     result, run_dir, _ = finished
     assert result.path == run_dir / "hatch.safetensors"
@@ -192,9 +204,8 @@ def test_a_training_killed_in_the_middle_resumes_to_the_very_same_weights(
 def test_a_stopped_training_keeps_a_checkpoint_and_goes_on(
     recipe: Recipe, finished: tuple[TrainResult, Path, list[Progress]], tmp_path: Path
 ) -> None:
-    calls = iter(range(100))
     with pytest.raises(CancelledError, match="after 4 of 12"):
-        train(recipe, tmp_path, should_stop=lambda: next(calls) == 3)
+        stopped_after(4, recipe, tmp_path)
     newest = max((tmp_path / "checkpoints").iterdir())
     shutil.copy(newest, tmp_path / "checkpoints" / "step-00000099.safetensors")
     (tmp_path / "checkpoints" / "step-00000099.safetensors").write_bytes(newest.read_bytes()[:500])
@@ -203,9 +214,8 @@ def test_a_stopped_training_keeps_a_checkpoint_and_goes_on(
 
 @pytest.mark.parametrize("what", ["recipe", "dataset", "base model"])
 def test_a_changed_training_is_not_resumed(recipe: Recipe, tmp_path: Path, what: str) -> None:
-    calls = iter(range(100))
     with pytest.raises(CancelledError):
-        train(recipe, tmp_path, should_stop=lambda: next(calls) == 1)
+        stopped_after(2, recipe, tmp_path)
     other = recipe
     match what:
         case "recipe":

@@ -82,6 +82,23 @@ def test_a_paused_run_can_be_stopped_and_goes_on_later(
     assert same(plain, train(recipe, tmp_path, resume=True, cache=folder / "cache").path)
 
 
+@pytest.mark.parametrize("stage", ["encode images", "encode captions", "sample"])
+def test_a_run_stops_between_two_items_before_its_first_step(recipe: Recipe, stage: str, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+
+    def asked() -> bool:
+        return sum(event.stage == stage for event in seen) == 1
+
+    drawing = with_fields(recipe, watch__samples=2, watch__sample_steps=1)
+    with pytest.raises(CancelledError, match="stopped"):
+        train(drawing, tmp_path, seen.append, should_stop=asked)
+    last = seen[-1]
+    assert (last.stage, last.done) == (stage, 1)
+    assert last.total > 1
+    assert not (tmp_path / "checkpoints").exists()
+    assert list((tmp_path / "cache").rglob("*.safetensors"))
+
+
 def test_held_out_images_are_followed_and_not_trained(recipe: Recipe, folder: Path, tmp_path: Path) -> None:
     honest = with_fields(recipe, watch__held_out=True, watch__validation_images=2, length__epochs=2)
     result = train(honest, tmp_path / "honest", cache=folder / "cache")
