@@ -28,6 +28,7 @@ from hubman.train.network_plan import make_network
 from hubman.train.objective import Objective
 from hubman.train.recipe import Recipe
 from hubman.train.team import Team
+from registry.errors import UsageError
 
 MOST_READINGS = 4096
 """Captions that are encoded before the first step; with more, the text encoder stays to read them as they come."""
@@ -55,15 +56,17 @@ class Training:
         loading(Progress(stage="load base"))
         self.architecture: Architecture = architectures.load(recipe, device)
         refuse_clashes(recipe, self.architecture.process.prediction)
+        rates = recipe.optimizer.rates
+        targets = self.architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.trains_text)
+        targets = [target for target in targets if rates[target.part]]
+        if not targets:
+            raise UsageError("recipe: nothing is trained at rates of 0", "raise optimizer.unet_lr or text_lr")
         encoded = Encoded(self.architecture, cache, recipe.machine.dtype)
         every = encode_items(dataset, encoded, recipe, loading)
         watch = recipe.watch
         self.items, self.followed = held_out.split(every, watch.validation_images, held_out=watch.held_out)
         self.architecture.release("image")
         texts = TextStates(encoded, recipe.captions.clip_skip, device, recipe.captions.max_tokens // 75)
-        rates = recipe.optimizer.rates
-        targets = self.architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.trains_text)
-        targets = [target for target in targets if not target.text or rates[target.part]]
         self.network = make_network(targets, recipe)
         self.objective = Objective(self.architecture, self.network, recipe, texts)
         self.learner = Learner(recipe, self.network, self.objective, self.items, device, self.team)

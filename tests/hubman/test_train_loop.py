@@ -251,6 +251,16 @@ def test_a_text_encoder_and_convolutions_are_trained_when_asked(recipe: Recipe, 
     assert float(tensors["lora_unet_mid_block_resnets_0_conv1.lora_up.weight"].abs().max()) > 0
 
 
+def test_a_part_at_a_rate_of_0_is_left_as_it_is(recipe: Recipe, tmp_path: Path) -> None:
+    short = {"length.steps": 1, "length.epochs": 1, "watch.validation_images": 0, "watch.samples": 0}
+    rates = {"optimizer.unet_lr": 0.0, "optimizer.text_lr": 1e-3}
+    result = train(changed(recipe, {**rates, **short}), tmp_path / "text")
+    assert result.delta_norm > 0
+    assert {name.split("_")[1] for name in weights(result.path)} == {"te"}
+    with pytest.raises(UsageError, match="nothing is trained"):
+        train(changed(recipe, {"optimizer.unet_lr": 0.0, **short}), tmp_path / "none")
+
+
 def test_half_precision_trains(recipe: Recipe, tmp_path: Path) -> None:
     half = changed(recipe, {"machine.dtype": "bf16", "length.steps": 2, "length.epochs": 1})
     assert train(half, tmp_path).delta_norm > 0
@@ -258,7 +268,7 @@ def test_half_precision_trains(recipe: Recipe, tmp_path: Path) -> None:
 
 def test_a_lora_that_learned_nothing_is_told(recipe: Recipe, tmp_path: Path) -> None:
     still = changed(
-        recipe, {"optimizer.unet_lr": 0.0, "length.steps": 1, "length.epochs": 1, "watch.validation_images": 0}
+        recipe, {"optimizer.unet_lr": 1e-30, "length.steps": 1, "length.epochs": 1, "watch.validation_images": 0}
     )
     result = train(still, tmp_path)
     assert result.delta_norm == 0
