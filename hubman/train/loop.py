@@ -56,8 +56,10 @@ def train(
     with team.folder(run_dir) as own:
         folder = RunFolder(own, recipe)
         checkpoints = RunFolder(run_dir, recipe).checkpoints
-        training = Training(recipe, dataset, checkpoints, cache or run_dir / "cache", report, team, should_stop)
-        step = training.resume() if resume else 0
+        training = Training(
+            recipe, dataset, checkpoints, cache or run_dir / "cache", report, team, should_stop, resume=resume
+        )
+        step = training.resume()
         metrics = Metrics(folder.metrics, keep_steps=step)
         reporting = Reporting(recipe, metrics, training.clock, training.memory, training.forecast, report)
         outcome = Outcome(training, folder, report)

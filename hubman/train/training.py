@@ -46,9 +46,15 @@ class Training:
         report: Report,
         team: Team | None = None,
         should_stop: Callable[[], bool] = never,
+        *,
+        resume: bool = False,
     ) -> None:
-        """Load and encode what the steps need. Raises CancelledError between two items once ``should_stop`` says so."""
+        """Load and encode what the steps need; with ``resume`` the last checkpoint too, for :meth:`resume`.
+
+        Raises CancelledError between two items once ``should_stop`` says so.
+        """
         self.recipe, self.dataset, self._checkpoints, self._report = recipe, dataset, checkpoints, report
+        self._checkpoint = last_checkpoint(checkpoints) if resume else None
         self.team = team or Team()
         device = self.team.device or pick_device()
         # What was encoded until then is kept for the next time.
@@ -67,7 +73,8 @@ class Training:
         self.items, self.followed = held_out.split(every, watch.validation_images, held_out=watch.held_out)
         self.architecture.release("image")
         texts = TextStates(encoded, recipe.captions.clip_skip, device, recipe.captions.max_tokens // 75)
-        self.network = make_network(targets, recipe)
+        # A checkpoint holds all that the network has become, so the file it began from may be gone.
+        self.network = make_network(targets, recipe, begin=self._checkpoint is None)
         self.objective = Objective(self.architecture, self.network, recipe, texts)
         self.learner = Learner(recipe, self.network, self.objective, self.items, device, self.team)
         if not recipe.optimizer.trains_text:
@@ -92,8 +99,8 @@ class Training:
         return self.ladder[self._rung]
 
     def resume(self) -> int:
-        """Go back to the last checkpoint; the steps done, 0 if there is none."""
-        checkpoint = last_checkpoint(self._checkpoints)
+        """Go back to the last checkpoint; the steps done, 0 if there is none or it was not asked for."""
+        checkpoint, self._checkpoint = self._checkpoint, None
         if checkpoint is None:
             return 0
         state = checkpoint.state

@@ -42,9 +42,13 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     return short_recipe(tmp_path_factory.mktemp("short"))
 
 
-def training_of(recipe: Recipe, folder: Path, events: list[Progress] | None = None) -> Training:
+def training_of(
+    recipe: Recipe, folder: Path, events: list[Progress] | None = None, *, resume: bool = False
+) -> Training:
     report = (lambda _: None) if events is None else events.append
-    return Training(recipe, read_dataset(Path(recipe.dataset)), folder / "checkpoints", folder / "cache", report)
+    return Training(
+        recipe, read_dataset(Path(recipe.dataset)), folder / "checkpoints", folder / "cache", report, resume=resume
+    )
 
 
 @pytest.mark.parametrize(("weight_bytes", "measured"), [(4, 4.7e9), (2, 2.65e9)])
@@ -150,7 +154,7 @@ def test_where_memory_runs_out_the_step_is_done_again_one_rung_lower(recipe: Rec
     ]
     assert any(not torch.equal(one, now) for one, now in zip(before, training.network.parameters(), strict=True))
     training.save(1)
-    resumed = training_of(recipe, tmp_path)
+    resumed = training_of(recipe, tmp_path, resume=True)
     assert resumed.rung == Rung()
     assert resumed.resume() == 1
     assert resumed.rung == training.rung
