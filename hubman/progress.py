@@ -41,3 +41,8 @@ def stoppable(report: Report, should_stop: Callable[[], bool]) -> Report:
 
 def silent(_progress: Progress) -> None:
     """Watch nothing."""
+
+
+def never() -> bool:
+    """Ask nobody whether to stop."""
+    return False

@@ -76,7 +76,8 @@ def train(
         if resume:
             job = store.resume(registry, _last_unfinished(registry).id)
         else:
-            chosen = _recipe(registry, recipe, data, source, further=further, **choices)
+            given = [setting.partition("=")[0].strip() for setting in settings]
+            chosen = _recipe(registry, recipe, data, source, further=further, given=given, **choices)
             chosen = _with_settings(chosen, settings, choices)
             if dry_run:
                 _tell_forecast(chosen, as_json)
@@ -108,13 +109,20 @@ def _list_fields(as_json: bool) -> None:
 
 
 def _recipe(
-    registry: Registry, recipe: Path | None, data: Path | None, source: Path | None, *, further: bool, **choices: Any
+    registry: Registry,
+    recipe: Path | None,
+    data: Path | None,
+    source: Path | None,
+    *,
+    further: bool,
+    given: list[str],
+    **choices: Any,
 ) -> Recipe:
     """The recipe that the command line names, in one of three ways."""
     from hubman.train.recipe import read_recipe
 
     if source is not None and recipe is None:
-        return _again(registry, source, data, further=further, **choices)
+        return _again(registry, source, data, further=further, given=given, **choices)
     if further:
         raise UsageError("--continue goes on from a LoRA", "say which one: --from FILE.safetensors")
     if source is not None or (recipe is None) == (data is None):
@@ -126,14 +134,22 @@ def _recipe(
 
 
 def _again(
-    registry: Registry, source: Path, data: Path | None, *, further: bool, base: str, name: str | None, **_: Any
+    registry: Registry,
+    source: Path,
+    data: Path | None,
+    *,
+    further: bool,
+    given: list[str],
+    base: str,
+    name: str | None,
+    **_: Any,
 ) -> Recipe:
     from hubman.train.again import differences_of_versions, recipe_of
 
     said = click.get_current_context().get_parameter_source("base")
     chosen_base = str(bases.find(base)) if said is ParameterSource.COMMANDLINE else ""
     dataset = str(data.absolute()) if data is not None else ""
-    found = recipe_of(registry, source, base=chosen_base, dataset=dataset, further=further)
+    found = recipe_of(registry, source, base=chosen_base, dataset=dataset, further=further, given=given)
     for what, (then, now) in differences_of_versions(source).items():
         click.echo(output.clean(f"{what} was {then} then and is {now} now: the weights may differ"), err=True)
     return msgspec.structs.replace(found, output=name) if name else found

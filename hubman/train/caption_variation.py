@@ -34,11 +34,6 @@ class Variation:
     wildcards: bool = False
     """``{a|b|c}`` becomes one of its choices, and a caption of several lines one of its lines."""
 
-    @property
-    def varies(self) -> bool:
-        """Whether a caption can be read in different ways, apart from its being dropped."""
-        return self.shuffle or self.tag_dropout > 0 or self.wildcards
-
     def apply(self, caption: str, rng: random.Random, pass_: int = 0) -> str:
         """The caption as it is read in pass ``pass_`` (from 0) over the data set."""
         if self.dropout_every and (pass_ + 1) % self.dropout_every == 0:

@@ -67,9 +67,17 @@ def write_lora(path: Path, network: Network, origin: Origin) -> Written:
     return Written(path, digest, len(content), check.modules, check.delta_norm, check.norms, check.idle, kept)
 
 
-@cache
 def file_hashes(path: Path) -> tuple[str, str]:
-    """``ss_sd_model_hash`` (8 digits, of a window) and ``ss_new_sd_model_hash`` (SHA-256) of a single-file base."""
+    """``ss_sd_model_hash`` (8 digits, of a window) and ``ss_new_sd_model_hash`` (SHA-256) of a single-file base.
+
+    Reads a file once as long as its size and time stay the same.
+    """
+    status = path.stat()
+    return _file_hashes(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _file_hashes(path: Path, _size: int, _mtime_ns: int) -> tuple[str, str]:
     with path.open("rb") as file:
         file.seek(LEGACY_WINDOW.start)
         window = hashlib.sha256(file.read(LEGACY_WINDOW.stop - LEGACY_WINDOW.start)).hexdigest()[:8]

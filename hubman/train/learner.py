@@ -60,12 +60,6 @@ class Learner:
                 total += loss.detach()
         return self._team.sum(self._network.parameters(), total)
 
-    def step(self, step: int) -> Tensor:
-        """One optimizer step; its mean loss, on the device."""
-        loss = self.gradients(step)
-        self.update(step)
-        return loss
-
     def forget(self) -> None:
         """Drop the gradients."""
         self._optimizer.zero_grad(set_to_none=True)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hubman.progress import Progress, Report, silent
+from hubman.progress import Progress, Report, never, silent, stoppable
 from hubman.train.clashes import refuse_clashes
 from hubman.train.dataset import Dataset
 from hubman.train.metrics import Metrics
@@ -29,17 +29,13 @@ Ask = Callable[[], bool]
 PAUSE_POLL_S = 0.2
 
 
-def _never() -> bool:
-    return False
-
-
 def train(
     recipe: Recipe,
     run_dir: Path,
     report: Report = silent,
-    should_stop: Ask = _never,
+    should_stop: Ask = never,
     *,
-    should_pause: Ask = _never,
+    should_pause: Ask = never,
     resume: bool = False,
     dataset: Dataset | None = None,
     cache: Path | None = None,
@@ -50,16 +46,19 @@ def train(
     ``should_pause`` says so, the run waits between two steps with all that it has loaded.
 
     Raises HubError for a base or dataset that cannot be used, a loss that is not finite or memory that does not
-    suffice, and CancelledError after ``should_stop`` (with a checkpoint written).
+    suffice, and CancelledError after ``should_stop``: with a checkpoint written, or before the first step between two
+    images, captions or samples, of which those that are encoded stay in ``cache``.
     """
     refuse_clashes(recipe)
     team = Team()
     report = report if team.leads else silent
-    dataset = dataset or read_data(recipe, run_dir, report)
+    dataset = dataset or read_data(recipe, run_dir, stoppable(report, should_stop))
     with team.folder(run_dir) as own:
         folder = RunFolder(own, recipe)
         checkpoints = RunFolder(run_dir, recipe).checkpoints
-        training = Training(recipe, dataset, checkpoints, cache or run_dir / "cache", report, team, resume=resume)
+        training = Training(
+            recipe, dataset, checkpoints, cache or run_dir / "cache", report, team, should_stop, resume=resume
+        )
         step = training.done
         metrics = Metrics(folder.metrics, keep_steps=step)
         reporting = Reporting(recipe, metrics, training.clock, training.memory, training.forecast, report)
@@ -81,7 +80,7 @@ def _steps(
     recipe = training.recipe
     ends, steps, save_every = recipe.epoch_ends(), recipe.length.steps, recipe.watch.save_every
     if step == 0:
-        outcome.look_back(0, 0, reporting)
+        outcome.look_back(0, 0, reporting, should_stop)
     # What loading, encoding and the first samples took does not count as the steps'.
     training.memory.forget_peak()
     training.clock.go()

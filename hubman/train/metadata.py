@@ -11,7 +11,8 @@ import json
 from typing import Any
 
 from hubman.train.metadata_training import Origin, data, network, tag_frequency, training, unused
-from hubman.train.recipe import Recipe
+from hubman.train.recipe import PATHS, Recipe
+from hubman.train.recipe_fields import value
 from hubman.train.thumbnail import thumbnail
 from hubman.train.versions import versions
 
@@ -105,6 +106,9 @@ def _own(origin: Origin, *, private: bool) -> dict[str, object]:
         "hubman.recommended_strength": recipe.file.strength,
         "hubman.versions": json.dumps(versions()),
     }
+    left_out = [field for field in (*PATHS[2:], *(_TEXTS if private else ())) if value(recipe, field)]
+    if left_out:
+        entries["hubman.left_out"] = json.dumps(left_out)
     if not private:
         entries["hubman.dataset_fingerprint"] = origin.dataset_fingerprint
         entries["hubman.sample_prompt"] = origin.sample_prompt

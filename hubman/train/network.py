@@ -167,17 +167,15 @@ class Network:
                 self.layers[target.key] = adapter
         self._drops = any(adapter.form.drops for adapter in self.layers.values())
 
-    def parameters(
-        self, *, text: bool | None = None, part: Part | None = None, up: bool | None = None
-    ) -> list[nn.Parameter]:
-        """All trained tensors, or only those inside (True) or outside (False) the text encoders, or of one part.
+    def parameters(self, *, part: Part | None = None, up: bool | None = None) -> list[nn.Parameter]:
+        """All trained tensors, or only those of one part.
 
         ``up`` chooses the up matrices of LoRA, or all but them: LoRA+ gives those a rate of their own.
         """
         return [
             parameter
             for adapter in self.layers.values()
-            if (text is None or adapter.target.text == text) and (part is None or adapter.target.part == part)
+            if part is None or adapter.target.part == part
             for suffix, parameter in adapter.tensors.items()
             if up is None or (suffix == "lora_up.weight") == up
         ]

@@ -16,8 +16,8 @@ from hubman.train.settings.network import NetworkSettings
 from registry.errors import UsageError
 
 
-def make_network(targets: Sequence[Target], recipe: Recipe) -> Network:
-    """The recipe's network in place at ``targets``.
+def make_network(targets: Sequence[Target], recipe: Recipe, *, begin: bool = True) -> Network:
+    """The recipe's network in place at ``targets``; with ``begin`` as it is before the first step.
 
     Raises UsageError for a pattern that is no regular expression or that finds no module, for a network without
     modules, for what cannot be combined, and for a file to start from that does not fit.
@@ -32,7 +32,7 @@ def make_network(targets: Sequence[Target], recipe: Recipe) -> Network:
             )
     if not network.layers:
         raise UsageError("the network has no modules: each has rank 0", "give network.patterns a rank above 0")
-    if recipe.network.start_from:
+    if begin and recipe.network.start_from:
         start_from(network, Path(recipe.network.start_from))
     return network
 

@@ -34,7 +34,7 @@ def start_from(network: Network, file: Path) -> None:
         if lost:
             raise UsageError(
                 f"{file.name} also changes {lost} modules that are not trained here",
-                "train them too: optimizer.text_lr above 0 for text encoders, network.conv_rank for convolutions",
+                "train them too: optimizer.unet_lr and text_lr above 0, network.conv_rank for convolutions",
             )
         whole = [site for site in opened.resolved.modules if site.of is None]
         for site in whole:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from hubman.generate.request import DrawRequest
-from hubman.progress import Progress, Report
+from hubman.progress import Progress, Report, never, stoppable
 from hubman.train.best import Proposal, best_epoch
 from hubman.train.export import file_hashes, write_lora
 from hubman.train.files import write_atomically
@@ -29,10 +30,13 @@ class Outcome:
         self._recipe = training.recipe
         self._prompts = self._sample_prompts()
 
-    def look_back(self, step: int, epoch: int, reporting: Reporting) -> None:
-        """Draw the samples and measure the loss at fixed noise."""
+    def look_back(self, step: int, epoch: int, reporting: Reporting, should_stop: Callable[[], bool] = never) -> None:
+        """Draw the samples and measure the loss at fixed noise.
+
+        Raises CancelledError between two samples once ``should_stop`` says so.
+        """
         if self._training.team.leads:
-            self._draw(step, epoch)
+            self._draw(step, epoch, stoppable(self._report, should_stop))
         loss = self._training.validate(step)
         if loss is not None and self._training.team.leads:
             reporting.validated(step, epoch, loss)
@@ -89,11 +93,11 @@ class Outcome:
             warnings=(*written.warnings, *reporting.warnings),
         )
 
-    def _draw(self, step: int, epoch: int) -> None:
+    def _draw(self, step: int, epoch: int, report: Report) -> None:
         """The samples of ``epoch``; where the encoders have no room beside what trains, the training goes on without."""
         if not self._prompts:
             return
-        drawn = self._drawn(epoch)
+        drawn = self._drawn(epoch, report)
         self._training.release_encoders()
         if not drawn:
             message = f"memory ran out while the samples of epoch {epoch} were drawn: it goes on without them"
@@ -101,18 +105,18 @@ class Outcome:
                 Progress(stage="train", done=step, total=self._recipe.length.steps, unit="steps", message=message)
             )
 
-    def _drawn(self, epoch: int) -> bool:
+    def _drawn(self, epoch: int, report: Report) -> bool:
         """Draw; False if memory ran out."""
         try:
             for i, prompt in enumerate(self._prompts):
-                self._draw_one(epoch, i, prompt)
+                self._draw_one(epoch, i, prompt, report)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             return False
         return True
 
-    def _draw_one(self, epoch: int, i: int, prompt: str) -> None:
+    def _draw_one(self, epoch: int, i: int, prompt: str, report: Report) -> None:
         recipe, architecture = self._recipe, self._training.architecture
         side = recipe.resolution - recipe.resolution % architecture.step
         request = DrawRequest(
@@ -132,7 +136,7 @@ class Outcome:
         picture.save(content, "PNG")
         write_atomically(path, content.getvalue())
         data = {"image": str(path), "epoch": epoch, "prompt": prompt}
-        self._report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
+        report(Progress(stage="sample", done=i + 1, total=len(self._prompts), unit="images", data=data))
 
     def _sample_prompts(self) -> tuple[str, ...]:
         if self._recipe.watch.sample_prompts:

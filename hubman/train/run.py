@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from hubman.progress import Progress, Report, silent
+from hubman.progress import Progress, Report, never, silent, stoppable
 from hubman.train.files import write_atomically
 from hubman.train.recipe import Recipe, read_recipe, write_recipe
 from hubman.train.recipe_data import check_data, read_data
@@ -19,18 +19,14 @@ from registry.hashing import hash_file
 RESULT = "result.json"
 
 
-def _never() -> bool:
-    return False
-
-
 def run_training(
     recipe_path: Path,
     run_dir: Path,
     resume: bool = False,
     report: Report = silent,
-    should_stop: Callable[[], bool] = _never,
+    should_stop: Callable[[], bool] = never,
     *,
-    should_pause: Callable[[], bool] = _never,
+    should_pause: Callable[[], bool] = never,
     force: bool = False,
     cache: Path | None = None,
     home: Path | None = None,
@@ -41,12 +37,12 @@ def run_training(
     returned as it is, since a second file would have other bytes and so another identity. ``force`` trains in spite of
     the dataset's errors; images that cannot be decoded are left out. ``cache`` is as :func:`hubman.train.loop.train`
     takes it; ``home`` is hubman's, where measured images are remembered for other runs. Raises UsageError for a dataset with errors,
-    CancelledError when ``should_stop`` asked for it (a checkpoint is kept), MissingExtraError without torch.
+    CancelledError when ``should_stop`` asked for it (a checkpoint is kept once there was a step), MissingExtraError without torch.
     """
     recipe = read_recipe(recipe_path)
     if resume and (done := _finished(run_dir, recipe)):
         return done
-    dataset = read_data(recipe, home or run_dir, report)
+    dataset = read_data(recipe, home or run_dir, stoppable(report, should_stop))
     findings = check_data(recipe, dataset, home or run_dir, force=force)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and not force:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from hubman.progress import Progress, Report
+from hubman.progress import Progress, Report, never, stoppable
 from hubman.train import architectures, held_out, ladder
 from hubman.train.architectures.base import Architecture
 from hubman.train.checkpoint import Checkpoint, State, check_same, last_checkpoint, save_checkpoint
@@ -32,6 +32,7 @@ from hubman.train.network_plan import make_network
 from hubman.train.objective import Objective
 from hubman.train.recipe import Recipe
 from hubman.train.team import Team
+from registry.errors import UsageError
 
 T = TypeVar("T")
 
@@ -50,34 +51,41 @@ class Training:
         cache: Path,
         report: Report,
         team: Team | None = None,
+        should_stop: Callable[[], bool] = never,
         *,
         resume: bool = False,
     ) -> None:
         """``resume`` goes on from the last of the ``checkpoints``, if there is one.
 
         The denoiser waits in main memory until the encoders have left the device and it is known what has to be saved.
+        Raises CancelledError between two items once ``should_stop`` says so.
         """
         self.recipe, self.dataset, self._checkpoints, self._report = recipe, dataset, checkpoints, report
         self.team = team or Team()
         device = self.team.device or pick_device()
-        report(Progress(stage="load base"))
+        # What was encoded until then is kept for the next time.
+        loading = stoppable(report, should_stop)
+        loading(Progress(stage="load base"))
         self.architecture: Architecture = architectures.load(recipe, device)
         refuse_clashes(recipe, self.architecture.process.prediction)
         checkpoint = self._checkpoint() if resume else None
+        rates = recipe.optimizer.rates
+        targets = self.architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.trains_text)
+        targets = [target for target in targets if rates[target.part]]
+        if not targets:
+            raise UsageError("recipe: nothing is trained at rates of 0", "raise optimizer.unet_lr or text_lr")
         encoded = Encoded(self.architecture, cache, recipe.machine.dtype)
-        every = encode_items(dataset, encoded, recipe, report)
+        every = encode_items(dataset, encoded, recipe, loading)
         watch = recipe.watch
         self.items, self.followed = held_out.split(every, watch.validation_images, held_out=watch.held_out)
         self.architecture.release("image")
         texts = TextStates(encoded, recipe.captions.clip_skip, device, recipe.captions.max_tokens // 75)
-        rates = recipe.optimizer.rates
-        targets = self.architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.trains_text)
-        targets = [target for target in targets if not target.text or rates[target.part]]
-        self.network = make_network(targets, recipe)
+        # A checkpoint holds all that the network has become, so the file it began from may be gone.
+        self.network = make_network(targets, recipe, begin=checkpoint is None)
         self.objective = Objective(self.architecture, self.network, recipe, texts)
         self.course = Course(recipe, self.items, self.team)
         if not recipe.optimizer.trains_text:
-            self._read_captions(texts)
+            self._read_captions(texts, loading)
         encoded.trim()
         if encoded.problem:
             report(Progress(stage="encode images", message=f"nothing is kept for the next run: {encoded.problem}"))
@@ -181,7 +189,7 @@ class Training:
         self._compile(state.compiled)
         self._report(Progress(stage="resume", done=state.step, total=self.recipe.length.steps, unit="steps"))
 
-    def _read_captions(self, texts: TextStates) -> None:
+    def _read_captions(self, texts: TextStates, report: Report) -> None:
         """Encode what the steps will read, so that they need no text encoder, unless it is too much."""
         readings = self.course.readings(self.objective, MOST_READINGS)
         if readings is None:
@@ -190,7 +198,7 @@ class Training:
                 self.architecture.encode_text([""], self.recipe.captions.clip_skip)
         else:
             readings |= set(self.objective.fixed_readings(self.followed))
-            texts.prepare(sorted(readings), self._report)
+            texts.prepare(sorted(readings), report)
             self.architecture.release("text")
 
     def _one_step(self, step: int) -> Tensor:

@@ -228,8 +228,7 @@ def test_sdxl_is_told_how_each_picture_was_cut(folder: Path) -> None:
     model = opened(folder / "sdxl")
     texts = stack(model.encode_text([PROMPT], 1))
     noisy, times = torch.randn(1, 4, 8, 8), torch.tensor([500])
-    found = model.predict(noisy, times, texts, [Framing.of((90, 30), (32, 16))])
-    # 90x30 scaled to 48x16 loses 8 at each side.
+    found = model.predict(noisy, times, texts, [Framing((90, 30), (8, 0), (32, 16))])
     told = {"text_embeds": texts["pooled"], "time_ids": torch.tensor([[30.0, 90, 0, 8, 16, 32]])}
     wanted = model.denoiser(noisy, times, texts["states"], added_cond_kwargs=told).sample
     assert torch.equal(found, wanted)

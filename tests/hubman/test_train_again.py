@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,13 +21,15 @@ from hubman.train.base_size import BaseSize, base_size
 from hubman.train.dataset import read_dataset
 from hubman.train.loop import train
 from hubman.train.recipe import Recipe, write_recipe
+from hubman.train.recipe_fields import changed
+from hubman.train.register import register
 from hubman.train.result import TrainResult
 from hubman.train.settings.network import NetworkSettings
 from hubman.train.training import Training
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from tests.support.jobs import fake_job
-from tests.support.training import short_recipe
+from tests.support.training import short_recipe, with_fields
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,46 @@ def test_a_training_of_this_machine_knows_its_base_and_its_images(
     assert further.learning_digest != recipe.learning_digest
     elsewhere = recipe_of(registry, trained.path, dataset="/other")
     assert (elsewhere.dataset, elsewhere.base) == ("/other", recipe.base)
+
+
+@pytest.fixture(scope="module")
+def begun(recipe: Recipe, trained: TrainResult, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """A training that went on from another one and kept its words back."""
+    fields = {"network__start_from": str(trained.path), "captions__prefix": "inked", "file__privacy": "private"}
+    return train(with_fields(recipe, **fields, length__epochs=2), tmp_path_factory.mktemp("begun"))
+
+
+def test_what_a_file_keeps_back_is_asked_for(
+    registry: Registry, recipe: Recipe, trained: TrainResult, begun: TrainResult
+) -> None:
+    ask = partial(recipe_of, registry, begun.path, base=recipe.base, dataset=recipe.dataset)
+    with pytest.raises(UsageError, match=r"network\.start_from, captions\.prefix") as wanting:
+        ask()
+    assert "\n" not in str(wanting.value)
+    given = ("network.start_from", "captions.prefix")
+    said = {"network.start_from": str(trained.path), "captions.prefix": "inked"}
+    assert changed(ask(given=given), said) == begun.recipe
+    further = ask(given=("captions.prefix",), further=True)
+    assert further.network.start_from == str(begun.path)
+
+
+def test_every_file_of_a_run_here_repeats_all_of_it(registry: Registry, begun: TrainResult, tmp_path: Path) -> None:
+    write_recipe(tmp_path / "in.toml", begun.recipe)
+    version = register(registry, begun, started_at="")
+    request = {"recipe": str(tmp_path / "in.toml")}
+    job = fake_job(registry, "train", "train", request, state="done", result={"version_id": version})
+    with registry.transaction() as db:
+        db.executemany(
+            "INSERT INTO jobs (id, kind, title, state, folder, request, created_at) "
+            "VALUES (?, 'train', '', 'done', '/', '{}', '9')", [(f"later-{i}",) for i in range(200)],
+        )  # fmt: skip
+    files = sorted((registry.models_folder / "trained").glob("*.safetensors"))
+    assert len(files) == 2
+    shutil.copy(begun.epoch_files[0].path, stopped := Path(job.folder) / "stopped.safetensors")
+    for file in (*files, stopped):
+        assert recipe_of(registry, file) == begun.recipe
+        given_both = recipe_of(registry, file, base=begun.recipe.base, dataset="/other")
+        assert given_both == changed(begun.recipe, {"dataset": "/other"})
 
 
 def test_a_file_without_a_recipe_is_told_so(registry: Registry, tmp_path: Path) -> None:

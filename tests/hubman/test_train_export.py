@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 from hubman.generate.pipeline import Base, load_base
 from hubman.lora.load import LoraWeights, load_lora
 from hubman.train.architectures import load
-from hubman.train.export import Written, write_lora
+from hubman.train.export import Written, file_hashes, write_lora
 from hubman.train.metadata import Origin
 from hubman.train.network import Network
 from hubman.train.network_plan import make_network
@@ -260,3 +261,10 @@ def test_what_the_disk_gives_back_is_compared(folder: Path, tmp_path: Path, monk
 def test_patterns_that_leave_nothing_are_refused(folder: Path, tmp_path: Path, pattern: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Trained(folder, tmp_path, {"network.patterns": (RankPattern(pattern, 0),)})
+
+
+def test_a_base_that_was_replaced_is_hashed_again(tmp_path: Path) -> None:
+    base = tmp_path / "base.safetensors"
+    for content in (b"one base", b"another one"):
+        base.write_bytes(content)
+        assert file_hashes(base)[1] == hashlib.sha256(content).hexdigest()

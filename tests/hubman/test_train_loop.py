@@ -95,6 +95,18 @@ def same(one: Path, other: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def stopped_after(steps: int, recipe: Recipe, folder: Path) -> None:
+    begun = 0
+
+    def pause() -> bool:
+        """Asked before each step."""
+        nonlocal begun
+        begun += 1
+        return False
+
+    train(recipe, folder, should_pause=pause, should_stop=lambda: begun == steps)
+
+
 def test_a_training_leaves_all_that_its_result_names(finished: tuple[TrainResult, Path, list[Progress]]) -> None:
     result, run_dir, _ = finished
     assert result.path == run_dir / "hatch.safetensors"
@@ -192,9 +204,8 @@ def test_a_training_killed_in_the_middle_resumes_to_the_very_same_weights(
 def test_a_stopped_training_keeps_a_checkpoint_and_goes_on(
     recipe: Recipe, finished: tuple[TrainResult, Path, list[Progress]], tmp_path: Path
 ) -> None:
-    calls = iter(range(100))
     with pytest.raises(CancelledError, match="after 4 of 12"):
-        train(recipe, tmp_path, should_stop=lambda: next(calls) == 3)
+        stopped_after(4, recipe, tmp_path)
     newest = max((tmp_path / "checkpoints").iterdir())
     shutil.copy(newest, tmp_path / "checkpoints" / "step-00000099.safetensors")
     (tmp_path / "checkpoints" / "step-00000099.safetensors").write_bytes(newest.read_bytes()[:500])
@@ -203,9 +214,8 @@ def test_a_stopped_training_keeps_a_checkpoint_and_goes_on(
 
 @pytest.mark.parametrize("what", ["recipe", "dataset", "base model"])
 def test_a_changed_training_is_not_resumed(recipe: Recipe, tmp_path: Path, what: str) -> None:
-    calls = iter(range(100))
     with pytest.raises(CancelledError):
-        train(recipe, tmp_path, should_stop=lambda: next(calls) == 1)
+        stopped_after(2, recipe, tmp_path)
     other = recipe
     match what:
         case "recipe":
@@ -241,6 +251,16 @@ def test_a_text_encoder_and_convolutions_are_trained_when_asked(recipe: Recipe, 
     assert float(tensors["lora_unet_mid_block_resnets_0_conv1.lora_up.weight"].abs().max()) > 0
 
 
+def test_a_part_at_a_rate_of_0_is_left_as_it_is(recipe: Recipe, tmp_path: Path) -> None:
+    short = {"length.steps": 1, "length.epochs": 1, "watch.validation_images": 0, "watch.samples": 0}
+    rates = {"optimizer.unet_lr": 0.0, "optimizer.text_lr": 1e-3}
+    result = train(changed(recipe, {**rates, **short}), tmp_path / "text")
+    assert result.delta_norm > 0
+    assert {name.split("_")[1] for name in weights(result.path)} == {"te"}
+    with pytest.raises(UsageError, match="nothing is trained"):
+        train(changed(recipe, {"optimizer.unet_lr": 0.0, **short}), tmp_path / "none")
+
+
 def test_half_precision_trains(recipe: Recipe, tmp_path: Path) -> None:
     half = changed(recipe, {"machine.dtype": "bf16", "length.steps": 2, "length.epochs": 1})
     assert train(half, tmp_path).delta_norm > 0
@@ -248,7 +268,7 @@ def test_half_precision_trains(recipe: Recipe, tmp_path: Path) -> None:
 
 def test_a_lora_that_learned_nothing_is_told(recipe: Recipe, tmp_path: Path) -> None:
     still = changed(
-        recipe, {"optimizer.unet_lr": 0.0, "length.steps": 1, "length.epochs": 1, "watch.validation_images": 0}
+        recipe, {"optimizer.unet_lr": 1e-30, "length.steps": 1, "length.epochs": 1, "watch.validation_images": 0}
     )
     result = train(still, tmp_path)
     assert result.delta_norm == 0

@@ -99,8 +99,8 @@ def test_only_the_lora_is_trained(base: Path) -> None:
     answer.square().mean().backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None for parameter in network.parameters())
     assert all(adapter.base.weight.grad is None for adapter in network.layers.values())
-    assert len(network.parameters(text=True)) == 2 * 12
-    assert len(network.parameters(text=True)) + len(network.parameters(text=False)) == len(network.parameters())
+    assert len(network.parameters(part="text")) == 2 * 12
+    assert len(network.parameters(part="text")) + len(network.parameters(part="model")) == len(network.parameters())
 
 
 class _Parts:

@@ -281,10 +281,10 @@ def test_what_cannot_be_is_said_in_one_line(model: _Mid, settings: NetworkSettin
 def test_text_encoders_and_up_matrices_are_groups_of_their_own(model: _Mid) -> None:
     network = adapt(model, PLAIN)
     assert len(network.parameters()) == 6
-    assert len(network.parameters(text=True)) == 2
-    assert len(network.parameters(text=False, up=True)) == 2
+    assert len(network.parameters(part="text")) == 2
+    assert len(network.parameters(part="model", up=True)) == 2
     down = network.layers[KEYS["point"]].tensors["lora_down.weight"]
-    assert [parameter is down for parameter in network.parameters(text=True, up=False)] == [True]
+    assert [parameter is down for parameter in network.parameters(part="text", up=False)] == [True]
 
 
 @given(size=st.integers(1, 200), wanted=st.integers(-1, 40))

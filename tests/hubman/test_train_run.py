@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from hubman.progress import Progress
 from hubman.train.best import best_epoch
@@ -80,6 +80,34 @@ def test_a_paused_run_can_be_stopped_and_goes_on_later(
     assert so_far.name == "short-step00000001.safetensors"
     assert load_file(so_far).keys() == plain.keys()
     assert same(plain, train(recipe, tmp_path, resume=True, cache=folder / "cache").path)
+
+
+def test_a_run_goes_on_without_the_file_that_it_began_from(
+    recipe: Recipe, plain: dict[str, torch.Tensor], folder: Path, tmp_path: Path
+) -> None:
+    save_file(plain, first := tmp_path / "first.safetensors")
+    further = with_fields(recipe, network__start_from=str(first), length__steps=2, watch__save_every=1)
+    whole = load_file(train(further, tmp_path, cache=folder / "cache").path)
+    (tmp_path / "checkpoints" / "step-00000002.safetensors").unlink()
+    first.unlink()
+    assert same(whole, train(further, tmp_path, cache=folder / "cache", resume=True).path)
+
+
+@pytest.mark.parametrize("stage", ["encode images", "encode captions", "sample"])
+def test_a_run_stops_between_two_items_before_its_first_step(recipe: Recipe, stage: str, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+
+    def asked() -> bool:
+        return sum(event.stage == stage for event in seen) == 1
+
+    drawing = with_fields(recipe, watch__samples=2, watch__sample_steps=1)
+    with pytest.raises(CancelledError, match="stopped"):
+        train(drawing, tmp_path, seen.append, should_stop=asked)
+    last = seen[-1]
+    assert (last.stage, last.done) == (stage, 1)
+    assert last.total > 1
+    assert not (tmp_path / "checkpoints").exists()
+    assert list((tmp_path / "cache").rglob("*.safetensors"))
 
 
 def test_held_out_images_are_followed_and_not_trained(recipe: Recipe, folder: Path, tmp_path: Path) -> None:

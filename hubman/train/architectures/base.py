@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from hubman.generate.request import DrawRequest
-from hubman.train.buckets import Size, crop_box
+from hubman.train.buckets import Size
 from hubman.train.network import Target
 from hubman.train.process import Process
 from hubman.train.weights_digest import Source
@@ -43,13 +43,6 @@ class Framing:
     """What was cut off at the left and at the top, in pixels of the scaled picture."""
     target: Size
     """What is trained: the bucket."""
-
-    @classmethod
-    def of(cls, original: Size, bucket: Size) -> Framing:
-        """How :func:`hubman.train.buckets.fit` cuts a picture of ``original`` to ``bucket``."""
-        left, top, right, _ = crop_box(original, bucket)
-        scale = bucket[0] / (right - left)
-        return cls(original, (round(left * scale), round(top * scale)), bucket)
 
     @classmethod
     def whole(cls, size: Size) -> Framing:
