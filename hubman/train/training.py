@@ -55,14 +55,15 @@ class Training:
         watch = recipe.watch
         self.items, self.followed = held_out.split(every, watch.validation_images, held_out=watch.held_out)
         self.architecture.release("image")
-        texts = TextStates(encoded, recipe.captions.clip_skip, device, recipe.captions.max_tokens // 75)
-        rates = recipe.optimizer.rates
+        captions, rates, self._trained_text = recipe.captions, recipe.optimizer.rates, recipe.optimizer.trained_text
+        texts = TextStates(encoded, captions.clip_skip, device, captions.max_tokens // 75, self._trained_text)
         targets = self.architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.trains_text)
         targets = [target for target in targets if not target.text or rates[target.part]]
         self.network = make_network(targets, recipe)
+        del targets  # they would hold encoders that learn nothing
         self.objective = Objective(self.architecture, self.network, recipe, texts)
         self.learner = Learner(recipe, self.network, self.objective, self.items, device, self.team)
-        if not recipe.optimizer.trains_text:
+        if self.architecture.readers - self._trained_text:
             self._read_captions(texts)
         encoded.trim()
         if encoded.problem:
@@ -122,8 +123,7 @@ class Training:
     def release_encoders(self) -> None:
         """Give back what drawing loaded and steps do not need."""
         self.architecture.release("image")
-        if not self.recipe.optimizer.trains_text:
-            self.architecture.release("text")
+        self.architecture.release("text", self._trained_text)
         give_back(self.architecture.device)
 
     def validate(self) -> float | None:
@@ -151,12 +151,12 @@ class Training:
         save_checkpoint(self._checkpoints, state, self.learner.parts())
 
     def _read_captions(self, texts: TextStates) -> None:
-        """Encode what the steps will read, so that they need no text encoder, unless it is too much."""
+        """Encode what the steps will read, so that they need no frozen text encoder, unless it is too much."""
         readings = self.learner.readings(MOST_READINGS)
         if readings is not None:
             readings |= set(self.objective.fixed_readings(self.followed))
             texts.prepare(sorted(readings), self._report)
-            self.architecture.release("text")
+            self.architecture.release("text", self._trained_text)
 
     def _gradients(self, step: int) -> Tensor | None:
         """The loss of a step whose gradients stand beside the weights; None if memory ran out."""
