@@ -10,10 +10,11 @@ from torch import Tensor
 
 from hubman.train.architectures.base import Conditioning, Framing, Identity
 from hubman.train.architectures.clip import Clip
-from hubman.train.architectures.flow_model import PATCH, FlowModel, read_t5
+from hubman.train.architectures.flow_model import FlowModel, read_t5
 from hubman.train.architectures.fused import fuse
 from hubman.train.architectures.model import digest_of
 from hubman.train.architectures.opening import Parts
+from hubman.train.timesteps import PATCH
 
 _DOUBLE = {
     "norm1.linear": "img_mod.lin",
