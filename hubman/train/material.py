@@ -19,6 +19,7 @@ from hubman.train.dataset import Dataset, DatasetImage
 from hubman.train.encoded import Encoded
 from hubman.train.masks import has_mask, load_mask
 from hubman.train.recipe import Recipe
+from hubman.train.sending import sent
 from hubman.train.settings.learning import Part
 from hubman.train.views import View, views
 from registry.errors import DamagedFileError, HubError
@@ -134,7 +135,11 @@ class TextStates:
         known = self._known.get(caption)
         if known is None:
             answer = self._encoded.text(caption, self._clip_skip, self._chunks, self._trained)
-            known = {name: tensor.to(self._device, non_blocking=True) for name, tensor in answer.items()}
+            # Masks stay: what they tell is asked by the host, which would have to wait for a card.
+            known = {
+                name: sent(tensor, self._device) if tensor.is_floating_point() else tensor
+                for name, tensor in answer.items()
+            }
             self._known[caption] = known
             self._held += _bytes(known)
             while self._held > MOST_BYTES and len(self._known) > 1:

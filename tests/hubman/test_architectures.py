@@ -24,7 +24,9 @@ from hubman.train.architectures import load, load_model
 from hubman.train.architectures.base import Framing, stack
 from hubman.train.architectures.model import Model
 from hubman.train.dataset import read_dataset
+from hubman.train.encoded import Encoded
 from hubman.train.loop import train
+from hubman.train.material import TextStates
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed
@@ -334,6 +336,16 @@ def test_a_step_with_a_trained_clip_asks_no_frozen_encoder(
         known = [model.read_frozen(caption, 1, 1, trained) for caption in captions]
         split, whole = (stack(model.encode_text(captions, 1, 1, said)) for said in (known, ()))
     assert all(torch.allclose(split[entry], whole[entry], atol=1e-6) for entry in whole)
+
+
+def test_how_many_tokens_count_is_known_without_asking_the_device(folder: Path, tmp_path: Path) -> None:
+    model = opened(folder / "zimage")
+    captions = [PROMPT, "a star"]
+    elsewhere = TextStates(Encoded(model, tmp_path, "fp32"), 1, torch.device("meta")).of(captions)
+    assert (elsewhere["states"].device.type, elsewhere["mask"].device.type) == ("meta", "cpu")
+    lengths = [len(model.read_long([caption])[0]["mask"].nonzero()) for caption in captions]
+    assert elsewhere["mask"].sum(dim=1).tolist() == lengths
+    assert lengths[0] != lengths[1]
 
 
 @pytest.mark.parametrize("name", ["flux", "sd35", "zimage"])

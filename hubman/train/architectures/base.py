@@ -21,7 +21,8 @@ Conditioning = Mapping[str, Tensor]
 """What conditions a prediction, one entry for each input that the base model takes: ``states``, ``pooled``, ...
 
 Without a batch axis for one caption, with one in front for a batch (see :func:`stack`). The same entries and shapes
-for every caption of a base and a number of chunks, so that any captions can be stacked and cached.
+for every caption of a base and a number of chunks, so that any captions can be stacked and cached. On the device, but for
+masks, which the host reads at each step.
 """
 
 

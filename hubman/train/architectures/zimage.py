@@ -67,13 +67,13 @@ class ZImage(FlowModel):
         return tokenizer(said, truncation=True, max_length=self.long_tokens, **settings)
 
     def read_long(self, texts: Sequence[str]) -> list[Mapping[str, Tensor]]:
-        """The last layer but one of each, filled up to 512 tokens, with a mask of those that count."""
+        """The last layer but one of each, filled up to 512 tokens, with a mask of those that count, on the CPU."""
         found: list[Mapping[str, Tensor]] = []
         for text in texts:
             # Without the padding: a causal model's tokens know nothing of what comes after them.
             tokens = self._tokens(text, return_tensors="pt").to(self.device)
             states = self._reader.get()(**tokens, output_hidden_states=True).hidden_states[-2][0]
-            mask = torch.arange(self.long_tokens, device=self.device) < states.shape[0]
+            mask = torch.arange(self.long_tokens) < states.shape[0]
             found.append({"states": F.pad(states, (0, 0, 0, self.long_tokens - states.shape[0])), "mask": mask})
         return found
 
@@ -90,6 +90,7 @@ class ZImage(FlowModel):
     ) -> Tensor:
         """See :class:`~hubman.train.architectures.model.Model`; this model counts time from noise to picture."""
         pictures = list(noisy.unsqueeze(2).unbind(0))
-        texts = [states[mask] for states, mask in zip(conditioning["states"], conditioning["mask"], strict=True)]
+        lengths = conditioning["mask"].sum(dim=1).tolist()
+        texts = [states[:length] for states, length in zip(conditioning["states"], lengths, strict=True)]
         answers = self.denoiser(pictures, 1 - timesteps, texts, return_dict=False)[0]
         return -torch.stack(list(answers)).squeeze(2)
