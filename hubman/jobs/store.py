@@ -165,13 +165,19 @@ def resume(registry: Registry, ref: str) -> Job:
         return get(registry, job.id)
     if job.state not in {"failed", "cancelled"}:
         raise UsageError(f"job {job.id[-6:]} is {job.state}", "only a paused, failed or cancelled one can be resumed")
-    for path in (job.stop_path, job.pause_path):
-        path.unlink(missing_ok=True)
     with registry.transaction() as db:
-        db.execute(
-            "UPDATE jobs SET state = 'queued', error = NULL, pid = NULL, finished_at = NULL WHERE id = ?", (job.id,)
+        found = db.execute(
+            "UPDATE jobs SET state = 'queued', error = NULL, pid = NULL, finished_at = NULL "
+            "WHERE id = ? AND state IN ('failed', 'cancelled')",
+            (job.id,),
         )
-    spawn(registry, job)
+        # Otherwise another program resumed it just now: one process is enough, and what it is asked meanwhile holds.
+        ours = found.rowcount == 1
+        if ours:
+            for path in (job.stop_path, job.pause_path):
+                path.unlink(missing_ok=True)
+    if ours:
+        spawn(registry, job)
     return get(registry, job.id)
 
 

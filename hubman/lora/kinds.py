@@ -43,9 +43,8 @@ def needs_weight(kind: str) -> bool:
 def fits(site: Site, shapes: Shapes) -> bool:
     """Whether tensors of these shapes make a change of the weight (or bias) at ``site``."""
     biases = [shape for part, shape in shapes.items() if part in _BIASES]
-    magnitude = math.prod(shapes.get("dora_scale", site.shape[:1]))
     vector = math.prod(shapes.get("dora_vector", site.shape[:1]))
-    if any(shape != site.shape[:1] for shape in biases) or magnitude not in site.shape[:2] or vector != site.shape[0]:
+    if any(shape != site.shape[:1] for shape in biases) or vector != site.shape[0] or not _has_axis(site, shapes):
         return False
     kind = kind_of(shapes)
     if site.is_norm:
@@ -109,6 +108,15 @@ def _glora_inputs(site: Site, shapes: Shapes) -> bool:
     a1, a2 = shapes["glora_a1"], shapes.get("glora_a2", ())
     inputs = site.shape[1]
     return len(a1) >= 2 and len(a2) >= 2 and a1[:2] == (inputs, a2[0]) and math.prod(a2[1:]) == inputs
+
+
+def _has_axis(site: Site, shapes: Shapes) -> bool:
+    """Whether DoRA's magnitudes are one for each output, or, behind an axis of 1, one for each input."""
+    magnitude = shapes.get("dora_scale", site.shape[:1])
+    count = math.prod(magnitude)
+    if magnitude[:1] == site.shape[:1] and count == site.shape[0]:
+        return True
+    return len(magnitude) > 1 and magnitude[:2] == (1, *site.shape[1:2]) and count == magnitude[1]
 
 
 def _turns(site: Site, shapes: Shapes) -> bool:

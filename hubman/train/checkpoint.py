@@ -61,8 +61,13 @@ class Checkpoint:
 def save_checkpoint(folder: Path, state: State, parts: Mapping[str, Any]) -> None:
     """Write a checkpoint in one step, then remove all but the newest :data:`KEPT`.
 
-    A part is any nested state that :func:`~hubman.train.state_tree.flatten` takes, such as a ``state_dict``.
+    A part is any nested state that :func:`~hubman.train.state_tree.flatten` takes, such as a ``state_dict``. Raises
+    HubError where the part ``network`` is not finite: the checkpoints that there are stay as they are.
     """
+    if not _is_finite(parts.get("network", {})):
+        # The loss was still finite: it is from before the update, and only the gradients were not.
+        hint = "start anew with lower optimizer.unet_lr and text_lr, or in fp32; the last checkpoint is from before"
+        raise HubError(f"the weights are not finite after step {state.step}", hint)
     tensors, tree = flatten(parts)
     metadata = {"format": "pt", _STATE: msgspec.json.encode(state).decode(), _TREE: tree}
     write_atomically(folder / f"step-{state.step:08}.safetensors", save(tensors, metadata))
@@ -98,6 +103,10 @@ def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Opt
             ema.load_state_dict(checkpoint.parts["ema"])
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
         raise HubError("the checkpoint does not fit this network", "start the training anew") from error
+
+
+def _is_finite(tensors: Mapping[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
 
 
 def check_same(state: State, *, learning_digest: str, dataset_fingerprint: str, base_digest: str) -> None:

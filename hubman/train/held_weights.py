@@ -1,7 +1,7 @@
 """Frozen weights that are held smaller or elsewhere than they are used: in 8 bits, in main memory, or both.
 
-A layer's weight is made when it is used and forgotten at once, in the backward pass as well: nothing of it stays in the
-graph. Only layers without trained weights may be held so.
+A layer's weight is made when it is used or asked for and forgotten at once, in the backward pass as well: nothing of it
+stays in the graph. Only layers without trained weights may be held so.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ WORTH_HOLDING = 1 << 16
 class HeldWeight:
     """One weight: as it is stored, and :meth:`make` as it is used."""
 
-    def __init__(self, weight: Tensor, *, int8: bool, offload: bool) -> None:
-        self._dtype, self._device, self.shape = weight.dtype, weight.device, weight.shape
+    def __init__(self, weight: Tensor, device: torch.device, *, int8: bool, offload: bool) -> None:
+        """``device`` is where it is used; with ``offload`` it waits in main memory."""
+        self._dtype, self._device = weight.dtype, device
         self._scale: Tensor | None = None
         stored = weight.detach()
         if int8:
             flat = stored.float().flatten(1)
             self._scale = (flat.abs().amax(dim=1).clamp(min=1e-12) / 127).view(-1, *[1] * (stored.dim() - 1))
             stored = (stored.float() / self._scale).round().to(torch.int8)
-        if offload and self._device.type != "cpu":
-            stored = stored.cpu().pin_memory()
-        self._stored = stored.contiguous()
+        self._stored = stored.to("cpu" if offload else device).contiguous()
+        if self._scale is not None:
+            self._scale = self._scale.to(device)
+        if offload and device.type == "cuda":
+            self._stored = self._stored.pin_memory()
 
     def make(self) -> Tensor:
         """The weight in its own dtype on its own device; exact unless it is held in 8 bits."""
@@ -45,10 +48,10 @@ class HeldWeight:
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, held: HeldWeight, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, held: HeldWeight, bias: Tensor | None) -> Tensor:
         ctx.held = held
         weight = held.make()
-        return F.linear(x.to(weight.dtype), weight, bias)
+        return F.linear(rows.to(weight.dtype), weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -72,36 +75,53 @@ class _Conv(torch.autograd.Function):
         return conv2d_input(ctx.shape, ctx.held.make(), grad, *geometry), None, None  # type: ignore[no-untyped-call]
 
 
-class _HeldForward:
-    """The forward of one layer whose weight is held."""
+class _Held:
+    """A layer whose weight is held: whoever asks for the weight, as DoRA does in each step, gets it made."""
 
-    def __init__(self, layer: nn.Linear | nn.Conv2d, held: HeldWeight) -> None:
-        self._layer, self.held = layer, held
+    held: HeldWeight
 
-    def __call__(self, x: Tensor) -> Tensor:
-        if isinstance(self._layer, nn.Linear):
-            answer: Tensor = _Linear.apply(x, self.held, self._layer.bias)  # type: ignore[no-untyped-call]
-        else:
-            answer = _Conv.apply(x, self.held, self._layer)  # type: ignore[no-untyped-call]
+    @property
+    def weight(self) -> Tensor:
+        return self.held.make()
+
+
+class _HeldLinear(_Held, nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        # Rows of a matrix: what a Function answers may be changed in place only if it is no view.
+        rows: Tensor = _Linear.apply(x.reshape(-1, x.shape[-1]), self.held, self.bias)  # type: ignore[no-untyped-call]
+        return rows.view(*x.shape[:-1], -1)
+
+
+class _HeldConv2d(_Held, nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = _Conv.apply(x, self.held, self)  # type: ignore[no-untyped-call]
         return answer
 
 
-def hold(model: nn.Module, *, int8: bool, offload: bool) -> int:
+_HELD: dict[type[nn.Module], type[_Held]] = {
+    nn.Linear: _HeldLinear,
+    nn.Conv2d: _HeldConv2d,
+    _HeldLinear: _HeldLinear,
+    _HeldConv2d: _HeldConv2d,
+}
+
+
+def hold(model: nn.Module, device: torch.device, *, int8: bool, offload: bool) -> int:
     """Hold the frozen weights of every larger Linear and Conv2d of ``model``; returns the bytes that they take now.
 
-    Weights that are held already are held anew. Trained ones and convolutions that pad by name are left as they are.
+    They are used on ``device``; all else in ``model`` stays where it is. Weights that are held already are held anew.
+    Trained ones and convolutions that pad by name are left as they are.
     """
     taken = 0
     for layer in model.modules():
-        if not isinstance(layer, nn.Linear | nn.Conv2d) or layer.weight.numel() < WORTH_HOLDING:
+        held_class = _HELD.get(type(layer))
+        if held_class is None or isinstance(getattr(layer, "padding", 0), str):
             continue
-        if layer.weight.requires_grad or isinstance(getattr(layer, "padding", 0), str):
+        weight = getattr(layer, "weight")  # noqa: B009 - of a Linear, a Conv2d or one that is held
+        if weight.numel() < WORTH_HOLDING or weight.requires_grad:
             continue
-        before = vars(layer).get("forward")
-        weight = before.held.make() if isinstance(before, _HeldForward) else layer.weight
-        held = HeldWeight(weight, int8=int8, offload=offload)
-        # Shape and dtype stay readable, without the memory.
-        layer.weight = nn.Parameter(layer.weight.detach().to("meta"), requires_grad=False)
-        vars(layer)["forward"] = _HeldForward(layer, held)
-        taken += held.nbytes
+        layer._parameters.pop("weight", None)
+        layer.__class__ = held_class  # type: ignore[assignment]  # it is a module, too
+        layer.held = HeldWeight(weight, device, int8=int8, offload=offload)  # type: ignore[assignment]
+        taken += layer.held.nbytes
     return taken

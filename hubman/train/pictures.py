@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import msgspec
-from PIL import Image, ImageOps, ImageStat
+from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
 
 from hubman.train import borders, perceptual
 from hubman.train.sharpness import sharpness, shrunk
@@ -74,6 +74,8 @@ def measure(path: Path) -> Picture:
             turned = ImageOps.exif_transpose(opened)
         rgb = _on_ground(turned)
         transparent = _is_transparent(turned)
+    except UnidentifiedImageError:
+        return Picture(error="is no picture in a format that can be read")
     except Image.DecompressionBombError:
         return Picture(error="the picture claims more pixels than can be decoded safely")
     except Exception as error:

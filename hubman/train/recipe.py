@@ -80,6 +80,9 @@ class Recipe(Section, frozen=True, kw_only=True):
     def learning_digest(self) -> str:
         """SHA-256 of all fields that decide what is learned: a run may be resumed only with the same."""
         values = _without(msgspec.to_builtins(self), _LOOKS)
+        if self.watch.held_out:
+            # They are not trained, and which ones they are follows from their number.
+            values["held_out"] = self.watch.validation_images
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def public(self) -> dict[str, Any]:

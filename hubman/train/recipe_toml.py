@@ -10,7 +10,7 @@ import msgspec
 
 from hubman.train.settings.section import Section, takes, types
 
-_SELF_EVIDENT = ("", "a text", "a whole number", "a number", "yes or no")
+_SELF_EVIDENT = ("", "a whole number", "a number", "yes or no")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 

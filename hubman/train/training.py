@@ -193,4 +193,4 @@ class Training:
         if rung.checkpointing:
             self.architecture.denoiser.enable_gradient_checkpointing()
         if rung.int8 or rung.offload:
-            hold(self.architecture.denoiser, int8=rung.int8, offload=rung.offload)
+            hold(self.architecture.denoiser, self.architecture.device, int8=rung.int8, offload=rung.offload)

@@ -61,6 +61,26 @@ def test_a_killed_job_is_found_dead_and_can_be_resumed(registry: Registry, tmp_p
     assert store.follow(registry, job.id, lambda _: None).state == "done"
 
 
+def test_of_two_resumes_at_once_one_starts_a_process(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    job = fake_job(registry, "train", "train", {}, state="failed")
+    with Registry(tmp_path / "home") as other:
+
+        def get_ahead(statement: str) -> None:
+            """The other resume begins after this one has looked and before it writes."""
+            if statement == "BEGIN IMMEDIATE" and store.get(other, job.id).state == "failed":
+                store.resume(other, job.id)
+                assert store.begin(other, job.id)
+                job.stop_path.touch()
+
+        registry.db.set_trace_callback(get_ahead)
+        found = store.resume(registry, job.id)
+    assert (found.state, found.pid) == ("running", os.getpid())
+    assert job.stop_path.exists()
+
+
 def test_a_process_with_a_recycled_number_is_not_the_job(registry: Registry) -> None:
     assert store.is_alive(os.getpid(), store.process_start(os.getpid()))
     assert not store.is_alive(os.getpid(), 12345.0)

@@ -283,8 +283,8 @@ def test_fused_layers_of_transformers_are_split_for_diffusers_and_joined_for_koh
         original = base.model.original_names.get(site.path)
         if site.component == "transformer" and original and not site.path.endswith("modulation"):
             key = f"lora_unet_{original.replace('.', '_')}"
-            tensors[f"{key}.lora_down.weight"] = torch.randn(2, site.shape[1])
-            tensors[f"{key}.lora_up.weight"] = torch.randn(site.shape[0], 2)
+            tensors[f"{key}.lora_down.weight"] = torch.randn(2, *site.shape[1:])
+            tensors[f"{key}.lora_up.weight"] = torch.randn(site.shape[0], 2, *[1] * (len(site.shape) - 2))
             tensors[f"{key}.alpha"] = torch.tensor(1.0)
     save_file(tensors, tmp_path / "a.safetensors")
     there = ["convert", str(tmp_path / "a.safetensors"), "--to", "diffusers", "--base", str(folder)]
@@ -294,7 +294,7 @@ def test_fused_layers_of_transformers_are_split_for_diffusers_and_joined_for_koh
     plain = type(base.model.denoiser).from_pretrained(str(folder / "transformer"))
     written = load_file(tmp_path / "a.diffusers.safetensors")
     for module in {key.removeprefix("transformer.").partition(".lora_")[0] for key in written}:
-        assert isinstance(plain.get_submodule(module), torch.nn.Linear)
+        assert isinstance(plain.get_submodule(module), torch.nn.Linear | torch.nn.Conv2d)
     again = tmp_path / "a.diffusers.kohya.safetensors"
     assert load_file(again).keys() == tensors.keys()
     # The parts share their down matrix, so joining them makes the rank no larger.

@@ -11,12 +11,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
 from hubman.generate.bank import Bank
 from hubman.generate.pipeline import sites_of
+from hubman.lora.change import change_of
 from hubman.lora.keys import Site, alias_table
+from hubman.lora.kinds import fits
 from hubman.lora.load import LoraWeights, load_lora
 from registry.errors import DamagedFileError, HubError, NotFoundError
 from tests.support import adapter_formulas as formulas
@@ -196,3 +200,39 @@ def test_missing_damaged_pickled_and_diverged_files_say_so(tmp_path: Path, unet:
     down = torch.full((4, 24), float("nan"))
     with pytest.raises(DamagedFileError, match="NaN"):
         _load(tmp_path, unet, _named(LINEAR, lora_down__weight=down, lora_up__weight=torch.zeros(32, 4)))
+
+
+SITES = [Site("unet", "linear", (8, 4)), Site("unet", "conv", (8, 4, 3, 3)), Site("unet", "norm", (8,))]
+KINDS = [
+    ["down", "up", "mid"],
+    ["hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"],
+    ["lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"],
+    ["oft_blocks", "rescale"],
+    ["glora_a1", "glora_a2", "glora_b1", "glora_b2", "glora_bm"],
+    ["ia3_weight", "ia3_on_input"],
+    ["diff", "diff_b", "w_norm", "b_norm"],
+]
+SIZES = st.lists(st.sampled_from([1, 2, 3, 4, 8]), max_size=4).map(tuple)
+
+
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_what_passes_by_its_shapes_makes_a_change_and_nothing_else_does(data: st.DataObject) -> None:
+    site = data.draw(st.sampled_from(SITES))
+    names = data.draw(st.lists(st.sampled_from(data.draw(st.sampled_from(KINDS))), min_size=1, unique=True))
+    names += data.draw(st.lists(st.sampled_from(["alpha", "dora_scale"]), unique=True))
+    shapes = {name: () if name in ("alpha", "ia3_on_input") else data.draw(SIZES) for name in names}
+    if not fits(site, shapes):
+        return
+    weight = torch.randn(site.shape)
+    tensors = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    if "ia3_on_input" in tensors:
+        # Which side it is for is in the value, not in a shape.
+        tensors["ia3_on_input"] += tensors.get("ia3_weight", weight).numel() == site.shape[1]
+    change = change_of(tensors, site, weight=lambda: weight)
+    if change.factors:
+        assert change.factors.delta().shape == site.shape
+    if change.norm is not None:
+        assert change.norm.shape == site.shape
+    if change.bias is not None:
+        assert change.bias.shape == site.shape[:1]

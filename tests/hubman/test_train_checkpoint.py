@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hubman.train.checkpoint import State, last_checkpoint, save_checkpoint
 from hubman.train.state_tree import flatten, restore_tree
+from registry.errors import HubError
 
 OPTIMIZERS: dict[str, Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]] = {
     "adamw": lambda parameters: torch.optim.AdamW(parameters, lr=0.1, fused=True),
@@ -80,6 +81,19 @@ def test_an_optimizer_goes_on_exactly(name: str, tmp_path: Path) -> None:
     for number in (2, 3):
         step(again, resumed, number)
     assert all(torch.equal(one, other) for one, other in zip(whole, again, strict=True))
+
+
+@pytest.mark.parametrize("spoilt", [math.nan, math.inf])
+def test_weights_that_are_not_finite_spoil_no_checkpoint(spoilt: float, tmp_path: Path) -> None:
+    network = {"a": torch.ones(2), "b": torch.zeros(3)}
+    save_checkpoint(tmp_path, _state(4), {"network": network})
+    network["b"][1] = spoilt
+    with pytest.raises(HubError, match="not finite after step 5") as refused:
+        save_checkpoint(tmp_path, _state(5), {"network": network})
+    assert "\n" not in str(refused.value)
+    found = last_checkpoint(tmp_path)
+    assert found is not None
+    assert found.state.step == 4
 
 
 def _state(step: int) -> State:

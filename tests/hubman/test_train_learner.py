@@ -70,22 +70,22 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("name", ["adamw", "prodigy", "adafactor", "lion"])
+@pytest.mark.parametrize("name", ["adamw", "prodigy"])
 def test_a_run_goes_on_from_its_checkpoint_to_the_very_same_weights(name: str, tmp_path: Path) -> None:
     rate = 1.0 if name == "prodigy" else 1e-2
     changes = {**EVERYTHING, "optimizer.name": name, "optimizer.unet_lr": rate}
     whole = Run(tmp_path / "cache", **changes)
-    losses = [whole.learner.step(step) for step in range(8)]
+    losses = [whole.learner.step(step) for step in range(6)]
     stopped = Run(tmp_path / "cache", **changes)
-    for step in range(5):
+    for step in range(4):
         stopped.learner.step(step)
-    state = State(step=5, seconds=0, started_at=0, learning_digest="", dataset_fingerprint="", base_digest="")
+    state = State(step=4, seconds=0, started_at=0, learning_digest="", dataset_fingerprint="", base_digest="")
     save_checkpoint(tmp_path / "checkpoints", state, stopped.learner.parts())
     checkpoint = last_checkpoint(tmp_path / "checkpoints")
     assert checkpoint is not None
     resumed = Run(tmp_path / "cache", **changes)
     resumed.learner.restore(checkpoint)
-    assert [resumed.learner.step(step) for step in range(5, 8)] == losses[5:]
+    assert [resumed.learner.step(step) for step in range(4, 6)] == losses[4:]
     assert same(resumed.weights(), whole.weights())
     with resumed.learner.kept(), whole.learner.kept():
         assert same(resumed.weights(), whole.weights())

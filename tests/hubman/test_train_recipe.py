@@ -134,7 +134,11 @@ def test_the_digest_follows_what_is_learned_and_the_public_recipe_has_no_path() 
     recipe = preset("style", "tiny", 30, base="/home/someone/base", dataset="/home/someone/data", output="x")
     assert "someone" not in str(recipe.public())
     renamed = changed(recipe, {"output": "y", "dataset": "/elsewhere", "watch.sample_prompts": ("a",)})
+    assert renamed.learning_digest == changed(renamed, {"watch.validation_images": 3}).learning_digest
     assert renamed.learning_digest == recipe.learning_digest
+    held = changed(recipe, {"watch.held_out": True, "watch.validation_images": 2})
+    fewer = changed(held, {"watch.validation_images": 1})
+    assert len({each.learning_digest for each in (recipe, held, fewer)}) == 3
     assert changed(recipe, {"network.rank": 4}).learning_digest != recipe.learning_digest
 
 

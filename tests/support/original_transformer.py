@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from hubman.train.architectures import load_model
 
 _SD3 = {
+    "pos_embed.proj": "x_embedder.proj",
     "norm_out.linear": "final_layer.adaLN_modulation.1",
 }
 _SD3_NORMS = {

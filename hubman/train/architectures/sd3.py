@@ -17,7 +17,6 @@ from hubman.train.architectures.model import digest_of
 from hubman.train.architectures.opening import Parts
 
 _OUTER = {
-    "pos_embed.proj": "x_embedder.proj",
     "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
     "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
     "time_text_embed.text_embedder.linear_1": "y_embedder.mlp.0",

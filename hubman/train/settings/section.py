@@ -40,7 +40,7 @@ def takes(kind: Any) -> str:
     plain = typing.get_args(kind)[0] if meta else kind
     if typing.get_origin(plain) is typing.Literal:
         return f"one of {', '.join(str(choice) or 'nothing' for choice in typing.get_args(plain))}"
-    word = {int: "a whole number", float: "a number", bool: "yes or no", str: "a text"}.get(plain, "")
+    word = {int: "a whole number", float: "a number", bool: "yes or no"}.get(plain, "")
     low = next((each for each in (meta.ge, meta.gt) if each is not None), None) if meta else None
     high = next((each for each in (meta.le, meta.lt) if each is not None), None) if meta else None
     if low is None or high is None or not word:
