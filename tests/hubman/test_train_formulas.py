@@ -96,7 +96,7 @@ class _OnDevice(Tensor):
             return args[0].as_subclass(Tensor)
         if func is Tensor.double:
             raise TypeError("no double precision here")
-        return super().__torch_function__(func, types, args, kwargs)
+        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
 
 
 def test_schedules_are_computed_where_there_is_double_precision() -> None:

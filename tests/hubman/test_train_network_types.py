@@ -231,7 +231,8 @@ def test_a_module_that_is_left_out_is_the_frozen_layer(model: _Mid, kind: str) -
     network = adapt(model, replace(FORMS[kind], module_dropout=1.0))
     disturb(network)
     for name, layer in model.mid_block.items():
-        frozen = layer.get_base_layer()(inputs(name))
+        base: Any = layer.get_base_layer()
+        frozen = base(inputs(name))
         with network.dropping(1):
             assert torch.equal(layer(inputs(name)), frozen)
         assert not torch.equal(layer(inputs(name)), frozen)

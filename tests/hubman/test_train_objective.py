@@ -195,7 +195,7 @@ class _HostTensor(Tensor):
         if func in (Tensor.pin_memory, Tensor.to):
             cls.asked.append((func.__name__, (kwargs or {}).get("non_blocking", False)))
             return args[0]
-        return super().__torch_function__(func, types, args, kwargs)
+        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
 
 
 def test_what_is_sent_to_a_card_is_not_waited_for() -> None:
