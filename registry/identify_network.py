@@ -140,7 +140,9 @@ def alpha(
         spread = (min(values), max(values)) if len(values) > 1 else None
         reason = f"{values[common]} of {values.total()} alpha tensors say so"
         stated = number(metadata.get("ss_network_alpha"))
-        is_known = stated is None or stated in values or "rs_lora" in metadata.get("ss_network_args", "")
+        # Tensors are rounded to their dtype; with rs_lora trainers state what they multiplied with the root of the rank.
+        is_known = stated is None or any(math.isclose(stated, value, rel_tol=1e-2) for value in values)
+        is_known = is_known or "rs_lora" in metadata.get("ss_network_args", "")
         contradiction = None if is_known else f"ss_network_alpha says {stated:g}, but no alpha tensor does"
         return Alpha(common, reason, spread, contradiction)
     if first is not None:

@@ -94,7 +94,10 @@ def train(
     if as_json:
         output.print_json(ended.result or {})
     else:
-        output.say(f"trained {(ended.result or {}).get('path')}")
+        done = ended.result or {}
+        output.say(f"trained {done.get('path')}")
+        for warning in done.get("warnings", ()):
+            output.say(f"warning: {warning}")
 
 
 def _list_fields(as_json: bool) -> None:

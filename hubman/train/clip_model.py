@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 BATCH = 256
 """Texts in one forward pass."""
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+"""Say how pictures are scaled; without, as OpenAI's models were trained."""
 
 
 class ClipModel:
@@ -33,7 +36,13 @@ class ClipModel:
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
             self._tokenizer: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-            self._processor: Any = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
+            side = int(model.config.vision_config.image_size)
+            usual = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
+            self._processor: Any = (
+                CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
+                if any((folder / name).is_file() for name in _PROCESSORS)
+                else CLIPImageProcessorPil(**usual)
+            )
         except (OSError, ValueError) as error:
             raise DamagedFileError(
                 f"{folder.name} is not a CLIP model folder", "give a folder saved by transformers"
@@ -45,11 +54,14 @@ class ClipModel:
 
     def embed_image(self, image: Image.Image) -> Tensor:
         """A unit vector ``[width]``."""
+        return self.embed_images([image])[0]
+
+    def embed_images(self, images: Sequence[Image.Image]) -> Tensor:
+        """Unit vectors ``[len(images), width]``, in one pass."""
         with self._torch.inference_mode():
-            inputs = self._processor(images=image, return_tensors="pt").to(self.device)
+            inputs = self._processor(images=list(images), return_tensors="pt").to(self.device)
             pooled = self._model.vision_model(**inputs).pooler_output
-            vector: Tensor = self._model.visual_projection(pooled)[0]
-            return _unit(vector)
+            return _unit(self._model.visual_projection(pooled))
 
     def embed_texts(self, texts: list[str]) -> Tensor:
         """Unit vectors ``[len(texts), width]``; what is over the tokens that the model reads is cut off."""

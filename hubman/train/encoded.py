@@ -10,15 +10,24 @@ from PIL import Image
 
 from hubman.train.architectures.base import Architecture, Conditioning, Encoder, Latent
 from hubman.train.buckets import Size
+from hubman.train.settings.learning import Part
 from hubman.train.tensor_store import TensorStore, entry_key
+from hubman.train.versions import versions
 from hubman.train.weights_digest import Digests
+
+_COMPUTE: dict[Encoder, tuple[str, ...]] = {
+    "image": ("torch", "diffusers", "pillow"),
+    "text": ("torch", "transformers", "tokenizers"),
+}
+"""The packages whose versions change what an encoder says."""
 
 
 class Encoded:
     """Answers of one architecture's encoders; ``folder`` may be shared by any number of trainings at once.
 
     An entry's key holds everything that changes its content and nothing else: the pixels and how they are cut, or the
-    caption and how it is read; the encoder's weights, where and in what precision it computes, and torch's version.
+    caption and how it is read; the adapter that asks, the encoder's weights, where and in what precision it
+    computes, and the versions of what computes.
     """
 
     def __init__(self, architecture: Architecture, folder: Path, dtype: str) -> None:
@@ -48,17 +57,34 @@ class Encoded:
             return latent
         return Latent(known["mean"], known["std"])
 
-    def text(self, caption: str, clip_skip: int, chunks: int = 1) -> Conditioning:
-        """The conditioning of ``caption`` from a frozen text encoder, on the CPU.
+    def text(
+        self, caption: str, clip_skip: int, chunks: int = 1, trained: frozenset[Part] = frozenset()
+    ) -> Conditioning:
+        """The conditioning of ``caption`` from frozen text encoders, on the CPU.
 
-        Each caption is encoded by itself: in a batch, its last bits would depend on its neighbours.
+        Where some are ``trained``, it is what the others say (see ``Architecture.read_frozen``). Each caption is encoded
+        by itself: in a batch, its last bits would depend on its neighbours.
         """
-        key = entry_key(kind="text", caption=caption, clip_skip=clip_skip, chunks=chunks, **self._mark("text"))
+        architecture = self._architecture
+        if not (asked := architecture.readers - trained):
+            return {}
+        key = entry_key(
+            kind="text",
+            caption=caption,
+            clip_skip=clip_skip,
+            chunks=chunks,
+            readers="all" if not trained else sorted(asked),
+            **self._mark("text"),
+        )
         known = self._store.get(key)
         if known is None:
             self.missed += 1
             with torch.no_grad():
-                answer = self._architecture.encode_text([caption], clip_skip, chunks)[0]
+                answer = (
+                    architecture.read_frozen(caption, clip_skip, chunks, trained)
+                    if trained
+                    else architecture.encode_text([caption], clip_skip, chunks)[0]
+                )
             known = {name: tensor.detach().cpu() for name, tensor in answer.items()}
             self._store.put(key, known)
         return known
@@ -69,10 +95,14 @@ class Encoded:
 
     def _mark(self, encoder: Encoder) -> dict[str, str]:
         if encoder not in self._marks:
+            architecture = self._architecture
+            found = versions()
             self._marks[encoder] = {
-                "encoder": self._digests.of(self._architecture.encoder_sources(encoder)),
+                "adapter": type(architecture).__name__,
+                "encoder": self._digests.of(architecture.encoder_sources(encoder)),
+                "tokens": str(architecture.long_tokens) if encoder == "text" else "",
                 "dtype": self._dtype if encoder == "text" else "fp32",
-                "device": self._architecture.device.type,
-                "torch": torch.__version__,
+                "device": architecture.device.type,
+                **{package: found.get(package, "") for package in _COMPUTE[encoder]},
             }
         return self._marks[encoder]

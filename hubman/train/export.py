@@ -39,6 +39,11 @@ class Written:
     kept: float = 1.0
     """Share of the change's energy that baking to a lower rank kept."""
 
+    def sentence(self) -> str:
+        """What reading it back found."""
+        sizes = ", ".join(f"{component} {norm:.4g}" for component, norm in self.norms.items())
+        return f"read back: {self.modules} modules, size of the change: {sizes or 0}"
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a person must know of it."""

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hubman.train.sending import sent
+
 
 def masked(errors: Tensor, masks: Sequence[Tensor | None], floor: float) -> Tensor:
     """``errors`` ``[B, C, h, w]`` weighed by each sample's mask; a sample without one counts whole.
@@ -20,4 +22,4 @@ def masked(errors: Tensor, masks: Sequence[Tensor | None], floor: float) -> Tens
     size = (errors.shape[-2], errors.shape[-1])
     whole = torch.ones(size)
     weights = [whole if mask is None else F.adaptive_avg_pool2d(mask[None], size)[0].clamp(min=floor) for mask in masks]
-    return errors * torch.stack(weights).to(errors.device)[:, None]
+    return errors * sent(torch.stack(weights), errors.device)[:, None]

@@ -19,6 +19,8 @@ from hubman.train.dataset import Dataset, DatasetImage
 from hubman.train.encoded import Encoded
 from hubman.train.masks import has_mask, load_mask
 from hubman.train.recipe import Recipe
+from hubman.train.sending import sent
+from hubman.train.settings.learning import Part
 from hubman.train.views import View, views
 from registry.errors import DamagedFileError, HubError
 
@@ -95,10 +97,20 @@ def _mask(view: View, recipe: Recipe) -> Tensor | None:
 
 
 class TextStates:
-    """Conditionings of captions from a frozen text encoder, on the device as far as :data:`MOST_BYTES` reach."""
+    """Conditionings of captions from frozen text encoders, on the device as far as :data:`MOST_BYTES` reach.
 
-    def __init__(self, encoded: Encoded, clip_skip: int, device: torch.device, chunks: int = 1) -> None:
-        self._encoded = encoded
+    Where some encoders are ``trained``, only what the others say.
+    """
+
+    def __init__(
+        self,
+        encoded: Encoded,
+        clip_skip: int,
+        device: torch.device,
+        chunks: int = 1,
+        trained: frozenset[Part] = frozenset(),
+    ) -> None:
+        self._encoded, self._trained = encoded, trained
         self._clip_skip, self._chunks = clip_skip, chunks
         self._device = device
         self._known: OrderedDict[str, Conditioning] = OrderedDict()
@@ -113,13 +125,21 @@ class TextStates:
 
     def of(self, captions: Sequence[str]) -> Conditioning:
         """The batch's conditioning, on the device."""
-        return stack([self._one(caption) for caption in captions])
+        return stack(self.each(captions))
+
+    def each(self, captions: Sequence[str]) -> list[Conditioning]:
+        """The conditioning of each caption, on the device."""
+        return [self._one(caption) for caption in captions]
 
     def _one(self, caption: str) -> Conditioning:
         known = self._known.get(caption)
         if known is None:
-            answer = self._encoded.text(caption, self._clip_skip, self._chunks)
-            known = {name: tensor.to(self._device, non_blocking=True) for name, tensor in answer.items()}
+            answer = self._encoded.text(caption, self._clip_skip, self._chunks, self._trained)
+            # Masks stay: what they tell is asked by the host, which would have to wait for a card.
+            known = {
+                name: sent(tensor, self._device) if tensor.is_floating_point() else tensor
+                for name, tensor in answer.items()
+            }
             self._known[caption] = known
             self._held += _bytes(known)
             while self._held > MOST_BYTES and len(self._known) > 1:

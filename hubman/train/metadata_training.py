@@ -36,6 +36,10 @@ class Origin:
     started_at: float
     finished_at: float
     """Unix seconds."""
+    checkpointing: bool = False
+    """Whether gradients are made by computing twice."""
+    held_out: int = 0
+    """Images that are followed and not trained."""
     sample_prompt: str = ""
     preview: Path | None = None
     """A picture drawn with the LoRA."""
@@ -73,7 +77,7 @@ def network(recipe: Recipe, module: str) -> dict[str, object]:
     return {
         "ss_network_module": module if settings.type == "lora" or baked else "lycoris.kohya",
         "ss_network_dim": baked or settings.rank,
-        "ss_network_alpha": float(baked or settings.alpha),
+        "ss_network_alpha": float(baked) if baked else _alpha(settings, settings.rank, settings.alpha),
         "ss_network_dropout": settings.dropout or None,
         "ss_network_args": json.dumps({} if baked else _arguments(settings)),
         "ss_scale_weight_norms": settings.max_norm or None,
@@ -91,14 +95,19 @@ def _arguments(settings: NetworkSettings) -> dict[str, str]:
     if settings.type in ("loha", "lokr"):
         found["use_tucker"] = settings.tucker
     if settings.conv_rank:
-        found |= {"conv_dim": settings.conv_rank, "conv_alpha": settings.conv_alpha}
+        alpha = settings.conv_alpha or settings.conv_rank * settings.alpha / settings.rank
+        found |= {"conv_dim": settings.conv_rank, "conv_alpha": _alpha(settings, settings.conv_rank, alpha)}
     found |= {name: value for name, value in _optional(settings).items() if value}
     return {name: str(value) for name, value in found.items()}
 
 
+def _alpha(settings: NetworkSettings, rank: int, alpha: float) -> float:
+    """As the alpha tensors have it, which hold what makes alpha / rank the scale also of a rank-stabilised network."""
+    return float(alpha * rank**0.5 if settings.rank_stabilized else alpha)
+
+
 def _optional(settings: NetworkSettings) -> dict[str, object]:
     return {
-        "rs_lora": settings.rank_stabilized,
         "rank_dropout": settings.rank_dropout,
         "module_dropout": settings.module_dropout,
     }
@@ -126,6 +135,7 @@ def training(origin: Origin) -> dict[str, object]:
         "ss_gradient_accumulation_steps": length.accumulate,
         "ss_seed": recipe.seed,
         "ss_mixed_precision": "bf16" if recipe.machine.dtype == "bf16" else "no",
+        "ss_gradient_checkpointing": origin.checkpointing,
         "ss_cache_latents": True,
         **_noise_and_loss(recipe),
         "ss_caption_dropout_rate": recipe.captions.dropout,
@@ -197,8 +207,8 @@ def data(origin: Origin) -> dict[str, object]:
     }
     return {
         **{f"ss_{name}": value for name, value in {**numbers, **common, **variation}.items()},
-        "ss_num_validation_images": 0,
-        "ss_validation_split": 0.0,
+        "ss_num_validation_images": origin.held_out,
+        "ss_validation_split": round(origin.held_out / (origin.held_out + count), 4),
         "ss_datasets": json.dumps([dataset]),
         "ss_dataset_dirs": json.dumps({folder: {"n_repeats": repeats, "img_count": count}}),
         "ss_reg_dataset_dirs": json.dumps({}),
@@ -221,7 +231,7 @@ def _buckets(origin: Origin) -> dict[str, object]:
 
 def unused() -> dict[str, object]:
     """What sd-scripts always writes and this trainer does not do."""
-    off = """full_fp16 gradient_checkpointing lowram fp8_base fp8_base_unet noise_offset_random_strength
+    off = """full_fp16 lowram fp8_base fp8_base_unet noise_offset_random_strength
         ip_noise_gamma_random_strength"""
     nothing = "vae_name validate_every_n_epochs validate_every_n_steps max_validation_steps validation_seed"
     return {**dict.fromkeys(_prefixed(off), False), **dict.fromkeys(_prefixed(nothing), None)}

@@ -12,7 +12,7 @@ peft 0.21 has LoRA on Linear and Conv2d (LoCon), LoHa, LoKr and DoRA on the outp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -76,13 +76,16 @@ def make_layer(base: nn.Linear | nn.Conv2d, form: Form) -> Any:
             "DoRA on the output axis goes with plain LoRA and no dropout", "choose the input axis, or set dropouts to 0"
         )
     make = {"lora": _lora, "loha": _loha, "lokr": _lokr}[form.kind]
-    layer = make(base, form)
+    # With scaled inputs a module is left out before they are scaled.
+    layer = make(base, replace(form, module_dropout=0.0) if form.dora == "input" else form)
     for name, parameter in layer.named_parameters():
         if not name.startswith("base_layer."):
             parameter.data = parameter.data.float()
     if form.dora == "output":
         _start_magnitude(layer)
     elif form.dora == "input":
+        if form.module_dropout:
+            _LeftOut(form.module_dropout).watch(layer)
         _add_input_magnitude(layer)
     else:
         # Under autocast the cast to fp32 would be undone in the next kernel.
@@ -191,6 +194,29 @@ class _RankDropout:
         )
         kept = torch.rand(shape, device=low.device) >= self._share
         return low * kept / (1 - self._share)
+
+
+class _LeftOut:
+    """Hooks around a layer: in some steps the whole adapter is left out, what it does to the inputs included."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._is_out = False
+
+    def watch(self, layer: nn.Module) -> None:
+        """Must come before other hooks that change the inputs."""
+        layer.register_forward_pre_hook(self._begin)
+        layer.register_forward_hook(self._end, always_call=True)
+
+    def _begin(self, layer: Any, _inputs: Any) -> None:
+        self._is_out = layer.training and not layer.disable_adapters and float(torch.rand(1)) < self._share
+        if self._is_out:
+            # Not by peft's method, which would also take the tensors out of the gradients.
+            layer._disable_adapters = True
+
+    def _end(self, layer: Any, _inputs: Any, _output: Any) -> None:
+        if self._is_out:
+            layer._disable_adapters = self._is_out = False
 
 
 class _InputDropout:

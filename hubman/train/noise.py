@@ -26,12 +26,13 @@ class NoiseSchedule:
     @classmethod
     def of(cls, alphas_cumprod: Tensor, *, v_prediction: bool, device: torch.device) -> NoiseSchedule:
         """From the ᾱ ``[timesteps]`` of a scheduler."""
-        alphas = alphas_cumprod.double()
+        alphas = alphas_cumprod.cpu().double()
         return cls(alphas.sqrt().float().to(device), (1 - alphas).sqrt().float().to(device), v_prediction)
 
     def with_zero_terminal_snr(self) -> NoiseSchedule:
         """The same, its last timestep pure noise; see :func:`~hubman.train.snr.zero_terminal`."""
-        alphas = zero_terminal(self.signal.double().square())
+        # In double precision, which some devices (MPS) do not have.
+        alphas = zero_terminal(self.signal.cpu().double().square())
         return NoiseSchedule.of(alphas, v_prediction=self.v_prediction, device=self.signal.device)
 
     @property

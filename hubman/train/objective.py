@@ -101,11 +101,12 @@ class Objective:
         return (errors.flatten(1).mean(dim=1) * weights).mean()
 
     def _read(self, captions: list[str]) -> Conditioning:
-        """What the text encoders say now: with gradients where they are trained, else remembered."""
+        """What the text encoders say now: with gradients those that are trained, the others from memory."""
         if not self._recipe.optimizer.trains_text:
             return self._texts.of(captions)
         settings = self._recipe.captions
-        return stack(self._architecture.encode_text(captions, settings.clip_skip, settings.max_tokens // 75))
+        chunks, known = settings.max_tokens // 75, self._texts.each(captions)
+        return stack(self._architecture.encode_text(captions, settings.clip_skip, chunks, known))
 
 
 def trained_process(process: Process, recipe: Recipe) -> Process:

@@ -66,6 +66,8 @@ class Outcome:
         length = recipe.length
         with training.learner.kept():
             written = write_lora(folder.lora, training.network, self._origin(length.steps, length.epochs))
+        for message in (written.sentence(), *written.warnings):
+            self._report(Progress(stage="check", message=message))
         return TrainResult(
             path=written.path,
             sha256=written.sha256,
@@ -164,6 +166,8 @@ class Outcome:
             epoch=epoch,
             started_at=training.started_at,
             finished_at=time.time(),
+            checkpointing=training.rung.checkpointing,
+            held_out=len({item.name for item in training.followed}) if self._recipe.watch.held_out else 0,
             sample_prompt=self._prompts[0] if self._prompts else "",
             preview=sample if sample.is_file() else None,
             base_hashes=file_hashes(base) if base.is_file() else None,

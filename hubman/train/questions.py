@@ -14,6 +14,7 @@ from hubman.train.material import Item
 from hubman.train.noise_draw import add_multires, add_offset, perturbed
 from hubman.train.process import Process
 from hubman.train.recipe import Recipe
+from hubman.train.sending import sent
 from hubman.train.settings.noise import NoiseSettings, TimestepSettings
 from hubman.train.timesteps import draw_shares, resolution_shift
 
@@ -45,9 +46,7 @@ def ask(
     shares = _shares(latents.shape, recipe.timesteps, generator)
     added = perturbed(noise, recipe.noise.perturbation, generator) if recipe.noise.perturbation else noise
     timesteps = process.at(shares)
-    latents, noise, added, timesteps = (
-        each[part].to(device, non_blocking=True) for each in (latents, noise, added, timesteps)
-    )
+    latents, noise, added, timesteps = (sent(each[part], device) for each in (latents, noise, added, timesteps))
     return Question(
         process.add_noise(latents, added, timesteps),
         timesteps,

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from hubman.train.settings.noise import Sampling
 
-_FEW, _FEW_MU = 256, 0.5
-_MANY, _MANY_MU = 4096, 1.15
-_PATCH = 2
-"""Latents a side of one token, in all families whose shift follows the resolution."""
+PATCH = 2
+"""Latents a side of one token, in all families that undo flow matching."""
 
 
 def draw_shares(
@@ -44,7 +42,10 @@ def shifted(shares: Tensor, shift: float) -> Tensor:
 
 
 def resolution_shift(height: int, width: int) -> float:
-    """The shift of latents of this size: e^μ, μ on the line from .5 at 256 tokens to 1.15 at 4,096 (FLUX.1)."""
-    tokens = (height // _PATCH) * (width // _PATCH)
-    slope = (_MANY_MU - _FEW_MU) / (_MANY - _FEW)
-    return math.exp(_FEW_MU + slope * (tokens - _FEW))
+    """The shift of latents of this size: e^μ, with the :func:`shift_exponent` of FLUX.1."""
+    return math.exp(shift_exponent((height // PATCH) * (width // PATCH)))
+
+
+def shift_exponent(tokens: int, few: int = 256, many: int = 4096, start: float = 0.5, end: float = 1.15) -> float:
+    """μ, on the line from ``start`` at ``few`` tokens to ``end`` at ``many`` (FLUX.1's own sampling code)."""
+    return start + (end - start) / (many - few) * (tokens - few)

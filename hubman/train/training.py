@@ -28,6 +28,7 @@ from hubman.train.learner import Learner
 from hubman.train.machine import expect, pick_device, workload_of
 from hubman.train.material import TextStates, encode_items
 from hubman.train.memory import Memory, give_back
+from hubman.train.network import Target
 from hubman.train.network_plan import make_network
 from hubman.train.objective import Objective
 from hubman.train.recipe import Recipe
@@ -69,22 +70,20 @@ class Training:
         self.architecture: Architecture = architectures.load(recipe, device)
         refuse_clashes(recipe, self.architecture.process.prediction)
         checkpoint = self._checkpoint() if resume else None
-        rates = recipe.optimizer.rates
-        targets = self.architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.trains_text)
-        targets = [target for target in targets if rates[target.part]]
-        if not targets:
-            raise UsageError("recipe: nothing is trained at rates of 0", "raise optimizer.unet_lr or text_lr")
+        targets = self._targets()
         encoded = Encoded(self.architecture, cache, recipe.machine.dtype)
         every = encode_items(dataset, encoded, recipe, loading)
         watch = recipe.watch
         self.items, self.followed = held_out.split(every, watch.validation_images, held_out=watch.held_out)
         self.architecture.release("image")
-        texts = TextStates(encoded, recipe.captions.clip_skip, device, recipe.captions.max_tokens // 75)
+        captions, self._trained_text = recipe.captions, recipe.optimizer.trained_text
+        texts = TextStates(encoded, captions.clip_skip, device, captions.max_tokens // 75, self._trained_text)
         # A checkpoint holds all that the network has become, so the file it began from may be gone.
         self.network = make_network(targets, recipe, begin=checkpoint is None)
+        del targets  # they would hold encoders that learn nothing
         self.objective = Objective(self.architecture, self.network, recipe, texts)
         self.course = Course(recipe, self.items, self.team)
-        if not recipe.optimizer.trains_text:
+        if self.architecture.readers - self._trained_text:
             self._read_captions(texts, loading)
         encoded.trim()
         if encoded.problem:
@@ -126,8 +125,7 @@ class Training:
     def release_encoders(self) -> None:
         """Give back what drawing loaded and steps do not need."""
         self.architecture.release("image")
-        if not self.recipe.optimizer.trains_text:
-            self.architecture.release("text")
+        self.architecture.release("text", self._trained_text)
         give_back(self.architecture.device)
 
     def validate(self, step: int) -> float | None:
@@ -156,6 +154,15 @@ class Training:
             compiled=self._compiled,
         )
         save_checkpoint(self._checkpoints, state, self.learner.parts())
+
+    def _targets(self) -> list[Target]:
+        """The modules that are trained. Raises UsageError if every rate is 0."""
+        recipe, rates = self.recipe, self.recipe.optimizer.rates
+        targets = self.architecture.targets(conv=recipe.network.conv_rank > 0, text=recipe.optimizer.trains_text)
+        trained = [target for target in targets if rates[target.part]]
+        if not trained:
+            raise UsageError("recipe: nothing is trained at rates of 0", "raise optimizer.unet_lr or text_lr")
+        return trained
 
     def _checkpoint(self) -> Checkpoint | None:
         """The last one. Raises HubError if it is of another training."""
@@ -190,7 +197,7 @@ class Training:
         self._report(Progress(stage="resume", done=state.step, total=self.recipe.length.steps, unit="steps"))
 
     def _read_captions(self, texts: TextStates, report: Report) -> None:
-        """Encode what the steps will read, so that they need no text encoder, unless it is too much."""
+        """Encode what the steps will read, so that they need no frozen text encoder, unless it is too much."""
         readings = self.course.readings(self.objective, MOST_READINGS)
         if readings is None:
             # The encoder stays, so it is there before it is asked what fits.
@@ -199,7 +206,7 @@ class Training:
         else:
             readings |= set(self.objective.fixed_readings(self.followed))
             texts.prepare(sorted(readings), report)
-            self.architecture.release("text")
+            self.architecture.release("text", self._trained_text)
 
     def _one_step(self, step: int) -> Tensor:
         loss = self.learner.gradients(step, self.rung.split)

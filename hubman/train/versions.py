@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from hubman import __version__
 
-_PACKAGES = ("torch", "diffusers", "transformers", "peft", "safetensors", "pillow")
+_PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "peft", "safetensors", "pillow")
 
 
 def versions() -> dict[str, str]:

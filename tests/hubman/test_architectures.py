@@ -19,14 +19,19 @@ from hubman.generate.engine import LocalEngine
 from hubman.generate.pipeline import load_base
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.lora.load import load_lora
+from hubman.progress import silent
 from hubman.train.architectures import load, load_model
 from hubman.train.architectures.base import Framing, stack
 from hubman.train.architectures.model import Model
+from hubman.train.dataset import read_dataset
+from hubman.train.encoded import Encoded
 from hubman.train.loop import train
+from hubman.train.material import TextStates
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed
 from hubman.train.result import TrainResult
+from hubman.train.training import Training
 from registry.errors import HubError, UsageError
 from registry.headers import read_header
 from tests.support.ldm_checkpoint import save_checkpoint
@@ -298,6 +303,48 @@ def test_encoders_that_were_given_back_say_the_same_again(folder: Path, monkeypa
     assert torch.equal(before[1].mean, again[1].mean)
     names = {source.path.name for source in model.encoder_sources("text")}
     assert names == {f"{kind}{end}" for kind in ("text_encoder", "tokenizer") for end in ("", "_2", "_3")}
+
+
+@pytest.mark.parametrize(("name", "encoder"), [("flux", "_2"), ("sd35", "_3"), ("sdxl", "_2")])
+def test_a_step_with_a_trained_clip_asks_no_frozen_encoder(
+    folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, encoder: str
+) -> None:
+    monkeypatch.setattr("hubman.train.architectures.parts.WORTH_RELEASING", 0)
+    recipe = recipe_for(folder, data, name, optimizer__text_lr=1e-2, network__dropout=0.0, watch__validation_images=0)
+    recipe = changed(recipe, {"optimizer.text2_lr": 0.0 if name == "sdxl" else -1.0})
+    dataset = read_dataset(data)
+    training = Training(recipe, dataset, tmp_path / "checkpoints", tmp_path / "cache", silent)
+    model = training.architecture
+    assert isinstance(model, Model)
+    load = model.parts.load
+
+    def refuse(component: str) -> Any:
+        assert component != f"text_encoder{encoder}", "a frozen encoder was loaded"
+        return load(component)
+
+    monkeypatch.setattr(model.parts, "load", refuse)
+    before = [each.detach().clone() for each in training.network.parameters(part="text")]
+    training.step(0)
+    training.release_encoders()
+    training.step(1)
+    assert any(not torch.equal(*each) for each in zip(before, training.network.parameters(part="text"), strict=True))
+    monkeypatch.undo()
+    captions = ["zvk, a circle, 1", PROMPT]
+    trained = recipe.optimizer.trained_text
+    with torch.no_grad():
+        known = [model.read_frozen(caption, 1, 1, trained) for caption in captions]
+        split, whole = (stack(model.encode_text(captions, 1, 1, said)) for said in (known, ()))
+    assert all(torch.allclose(split[entry], whole[entry], atol=1e-6) for entry in whole)
+
+
+def test_how_many_tokens_count_is_known_without_asking_the_device(folder: Path, tmp_path: Path) -> None:
+    model = opened(folder / "zimage")
+    captions = [PROMPT, "a star"]
+    elsewhere = TextStates(Encoded(model, tmp_path, "fp32"), 1, torch.device("meta")).of(captions)
+    assert (elsewhere["states"].device.type, elsewhere["mask"].device.type) == ("meta", "cpu")
+    lengths = [len(model.read_long([caption])[0]["mask"].nonzero()) for caption in captions]
+    assert elsewhere["mask"].sum(dim=1).tolist() == lengths
+    assert lengths[0] != lengths[1]
 
 
 @pytest.mark.parametrize("name", ["flux", "sd35", "zimage"])

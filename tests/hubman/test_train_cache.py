@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from hubman.train.architectures import load_model
 from hubman.train.encoded import Encoded
 from hubman.train.tensor_store import TensorStore, entry_key
+from hubman.train.versions import versions
 from hubman.train.weights_digest import Digests, Source
 from registry.errors import DamagedFileError
 from tests.support.tiny_pipeline import make_tiny_pipeline
@@ -102,6 +104,27 @@ def test_an_encoder_with_other_weights_is_asked_again_and_no_other(
     shutil.copytree(base, tmp_path / "base")
     change_weights(tmp_path / "base" / part)
     encoded = opened(tmp_path / "base", tmp_path / "cache")
+    encoded.latent("pixels", SIZE, picture)
+    first = encoded.missed
+    encoded.text("a red circle", 1)
+    assert [first, encoded.missed - first] == missed
+
+
+@pytest.mark.parametrize(
+    ("name", "missed"), [("long_tokens", [0, 1]), ("class", [1, 1]), ("transformers", [0, 1]), ("diffusers", [1, 0])]
+)
+def test_an_answer_of_another_reading_or_version_is_not_taken(
+    base: Path, filled: Path, name: str, missed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(filled, tmp_path / "cache")
+    encoded = opened(base, tmp_path / "cache")
+    model: Any = encoded._architecture
+    if name == "long_tokens":
+        monkeypatch.setattr(model, name, 256)
+    elif name == "class":
+        model.__class__ = type("Other", (type(model),), {})
+    else:
+        monkeypatch.setattr("hubman.train.encoded.versions", lambda: {**versions(), name: "0"})
     encoded.latent("pixels", SIZE, picture)
     first = encoded.missed
     encoded.text("a red circle", 1)

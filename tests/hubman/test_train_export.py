@@ -149,6 +149,7 @@ def test_dora_magnitudes_say_their_axis(folder: Path, tmp_path: Path, axis: str,
     ("kind", "module", "args"),
     [
         ("lora", "networks.lora", {"conv_dim": "2", "conv_alpha": "1.0"}),
+        ("rs-lora", "networks.lora", {"conv_dim": "2", "conv_alpha": str(2**0.5)}),
         ("dora input", "lycoris.kohya", {"algo": "lora", "dora_wd": "True", "wd_on_output": "False"}),
         ("loha tucker", "lycoris.kohya", {"algo": "loha", "use_tucker": "True"}),
         ("lokr factored", "lycoris.kohya", {"algo": "lokr", "factor": "8", "decompose_both": "True"}),
@@ -162,7 +163,19 @@ def test_the_header_names_the_network(
     entries = trained.header()
     assert entries["ss_network_module"] == module
     assert args.items() <= json.loads(entries["ss_network_args"]).items()
+    assert "rs_lora" not in entries["ss_network_args"]
     assert (entries["ss_network_dropout"], entries["ss_scale_weight_norms"]) == ("0.1", "1.5")
+
+
+@pytest.mark.parametrize("stabilized", [False, True])
+def test_the_header_says_the_alphas_of_the_tensors(folder: Path, tmp_path: Path, stabilized: bool) -> None:
+    trained = Trained(folder, tmp_path, {"network.rank_stabilized": stabilized, "network.conv_alpha": 0.0})
+    trained.write()
+    entries = trained.header()
+    said = {float(entries["ss_network_alpha"]), float(json.loads(entries["ss_network_args"])["conv_alpha"])}
+    kept = {float(tensor) for name, tensor in load_file(trained.path).items() if name.endswith(".alpha")}
+    assert sorted(said) == pytest.approx(sorted(kept), rel=1e-3)
+    assert min(said) == pytest.approx(2**0.5 if stabilized else 1.0)
 
 
 @pytest.mark.parametrize("privacy", ["full", "private"])

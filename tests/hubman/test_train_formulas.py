@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from hubman.train.ema import Ema
 from hubman.train.losses import elementwise, huber_c
 from hubman.train.masked_loss import masked
+from hubman.train.noise import NoiseSchedule
 from hubman.train.noise_draw import add_multires, add_offset, perturbed
 from hubman.train.schedules import rate_share
 from hubman.train.settings.learning import Shape
@@ -82,6 +85,27 @@ def test_a_zero_terminal_schedule_ends_in_noise_and_starts_where_it_started() ->
     assert float(found[-1]) == 0
     assert float(found[0]) == pytest.approx(alphas[0])
     assert zero_terminal(found).numpy() == pytest.approx(found.numpy(), abs=1e-12)
+
+
+class _OnDevice(Tensor):
+    """A tensor as on a device without double precision."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.cpu:
+            return args[0].as_subclass(Tensor)
+        if func is Tensor.double:
+            raise TypeError("no double precision here")
+        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
+
+
+def test_schedules_are_computed_where_there_is_double_precision() -> None:
+    signal = torch.linspace(0.999, 0.07, 50)
+    schedule = NoiseSchedule(signal, (1 - signal**2).sqrt(), v_prediction=True)
+    there = NoiseSchedule(signal.as_subclass(_OnDevice), schedule.sigma, v_prediction=True)
+    with pytest.raises(TypeError):
+        there.signal.double()
+    assert torch.equal(there.with_zero_terminal_snr().signal, schedule.with_zero_terminal_snr().signal)
 
 
 def test_offset_noise_moves_whole_channels_by_offset_and_mean() -> None:

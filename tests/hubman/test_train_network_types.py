@@ -226,6 +226,19 @@ def test_dropouts_work_within_steps_only_and_follow_the_seed(model: _Mid, kind: 
     assert torch.equal(answers(), whole)
 
 
+@pytest.mark.parametrize("kind", ["lora", "dora input", "loha", "loha dora", "lokr"])
+def test_a_module_that_is_left_out_is_the_frozen_layer(model: _Mid, kind: str) -> None:
+    network = adapt(model, replace(FORMS[kind], module_dropout=1.0))
+    disturb(network)
+    for name in KEYS:
+        layer: Any = model.mid_block[name]
+        frozen = layer.get_base_layer()(inputs(name))
+        with network.dropping(1):
+            assert torch.equal(layer(inputs(name)), frozen)
+        assert not torch.equal(layer(inputs(name)), frozen)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
 def test_the_mean_over_dropped_ranks_is_the_whole(model: _Mid) -> None:
     network = adapt(model, replace(PLAIN, rank_dropout=0.25))
     disturb(network)

@@ -23,6 +23,7 @@ from hubman.train.process import Prediction, Process
 from hubman.train.rates import optimizer_for, rate_at
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed
+from hubman.train.sending import sent
 from registry.errors import UsageError
 from tests.support.small_unet import FRAMING, SmallUnet, caption_states, random_items
 
@@ -182,6 +183,26 @@ def plain_each(prediction: Prediction, small: SmallUnet, items: list[Item], whic
     states = torch.stack([caption_states(item.caption) for item in items])
     error: Tensor = (small.denoiser(a * x + s * noise, t, states).sample - target).square()
     return error[which].mean()
+
+
+class _HostTensor(Tensor):
+    """Writes down how it is sent to a card, where there is none."""
+
+    asked: list[tuple[str, Any]] = []  # noqa: RUF012
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.pin_memory, Tensor.to):
+            cls.asked.append((func.__name__, (kwargs or {}).get("non_blocking", False)))
+            return args[0]
+        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
+
+
+def test_what_is_sent_to_a_card_is_not_waited_for() -> None:
+    _HostTensor.asked.clear()
+    sent(torch.ones(3).as_subclass(_HostTensor), torch.device("cuda"))
+    assert _HostTensor.asked == [("pin_memory", False), ("to", True)]
+    assert sent(torch.ones(3), torch.device("meta")).device.type == "meta"
 
 
 def test_a_masked_loss_hardly_sees_what_lies_outside(tmp_path: Path) -> None:

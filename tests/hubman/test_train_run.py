@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from multiprocessing import get_context
@@ -19,6 +20,7 @@ from hubman.train.metrics import read_metrics
 from hubman.train.recipe import Recipe
 from hubman.train.reporting import SMOOTH, smoothed
 from registry.errors import CancelledError, UsageError
+from registry.headers import read_header
 from tests.support.training import short_recipe, with_fields
 
 
@@ -111,9 +113,18 @@ def test_a_run_stops_between_two_items_before_its_first_step(recipe: Recipe, sta
 
 
 def test_held_out_images_are_followed_and_not_trained(recipe: Recipe, folder: Path, tmp_path: Path) -> None:
-    honest = with_fields(recipe, watch__held_out=True, watch__validation_images=2, length__epochs=2)
+    honest = with_fields(
+        recipe,
+        watch__held_out=True,
+        watch__validation_images=2,
+        length__epochs=2,
+        machine__checkpointing="on",
+    )
     result = train(honest, tmp_path / "honest", cache=folder / "cache")
     assert result.images == 4
+    entries = read_header(result.path).metadata
+    names = ("num_train_images", "num_validation_images", "validation_split", "gradient_checkpointing")
+    assert [entries[f"ss_{name}"] for name in names] == ["8", "2", "0.3333", "True"]
     assert len(result.validation) == 3
     assert result.best is not None
     assert "look at the samples" not in result.best.reason
@@ -132,6 +143,11 @@ def test_a_line_of_the_metrics_and_the_progress_tell_everything(recipe: Recipe, 
         assert line["smooth"] == pytest.approx(smooth, abs=1e-6)
         assert len(line["rates"]) == 2
         assert line["lr"] == max(line["rates"].values())
+    assert result.delta_norms.keys() == {"unet", "text_encoder"}
+    assert math.hypot(*result.delta_norms.values()) == pytest.approx(result.delta_norm)
+    (told,) = [event.message for event in events if event.stage == "check"]
+    sizes = ", ".join(f"{component} {norm:.4g}" for component, norm in result.delta_norms.items())
+    assert told == f"read back: {result.modules} modules, size of the change: {sizes}"
     last = [event for event in events if event.stage == "train"][-1]
     assert last.data["eta"] == 0
     assert last.data["speed"] > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -11,10 +11,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hubman.generate.request import DrawRequest
-from hubman.train.architectures.base import Conditioning, Encoder, Framing, Identity, Latent
+from hubman.train.architectures.base import Conditioning, Encoder, Framing, Identity, Latent, Reader
 from hubman.train.material import Item
 from hubman.train.network import Target
 from hubman.train.process import Process
+from hubman.train.settings.learning import Part
 from hubman.train.weights_digest import Source
 
 SIDE, CHANNELS, WIDTH = 4, 4, 8
@@ -65,8 +66,16 @@ class SmallUnet:
         mean = torch.stack(values).view(CHANNELS, small.height, small.width) / 127.5 - 1
         return Latent(mean, torch.full_like(mean, 0.1))
 
-    def encode_text(self, captions: Sequence[str], clip_skip: int, chunks: int = 1) -> list[Conditioning]:
+    def encode_text(
+        self, captions: Sequence[str], clip_skip: int, chunks: int = 1, known: Sequence[Conditioning] = ()
+    ) -> list[Conditioning]:
         return [{"states": caption_states(caption, 3 * chunks)} for caption in captions]
+
+    readers: frozenset[Reader] = frozenset(("text",))
+    long_tokens = 0
+
+    def read_frozen(self, caption: str, clip_skip: int, chunks: int, trained: Collection[Part]) -> Conditioning:
+        return {}
 
     def predict(
         self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, framings: Sequence[Framing]
@@ -87,7 +96,7 @@ class SmallUnet:
     def loaded(self, encoder: Encoder) -> int:
         return 0
 
-    def release(self, encoder: Encoder) -> None:
+    def release(self, encoder: Encoder, trained: Collection[Part] = ()) -> None:
         pass
 
 

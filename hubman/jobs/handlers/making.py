@@ -52,6 +52,9 @@ def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
         "steps": result.steps,
         "seconds": result.seconds,
         "final_loss": result.final_loss,
+        "modules": result.modules,
+        "delta_norms": result.delta_norms,
+        "warnings": list(result.warnings),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -14,18 +14,24 @@ from hubman.generate.request import DrawRequest
 from hubman.train.buckets import Size
 from hubman.train.network import Target
 from hubman.train.process import Process
+from hubman.train.settings.learning import Part
 from hubman.train.weights_digest import Source
 
 Conditioning = Mapping[str, Tensor]
 """What conditions a prediction, one entry for each input that the base model takes: ``states``, ``pooled``, ...
 
 Without a batch axis for one caption, with one in front for a batch (see :func:`stack`). The same entries and shapes
-for every caption of a base and a number of chunks, so that any captions can be stacked and cached.
+for every caption of a base and a number of chunks, so that any captions can be stacked and cached. On the device, but for
+masks, which the host reads at each step.
 """
 
 
 Encoder = Literal["image", "text"]
 """The parts that only encode: the VAE, and the text encoders with their tokenizers."""
+
+
+Reader = Literal["text", "text2", "long"]
+"""A text encoder: the first and the second CLIP, and one that reads a whole text at once."""
 
 
 def stack(conditionings: Sequence[Conditioning]) -> Conditioning:
@@ -100,12 +106,25 @@ class Architecture(Protocol):
     def encode_image(self, picture: Image.Image) -> Latent:
         """Encode an RGB image whose sides fit the VAE."""
 
-    def encode_text(self, captions: Sequence[str], clip_skip: int, chunks: int = 1) -> list[Conditioning]:
+    def encode_text(
+        self, captions: Sequence[str], clip_skip: int, chunks: int = 1, known: Sequence[Conditioning] = ()
+    ) -> list[Conditioning]:
         """The conditioning of each caption; gradients flow if they are on.
 
         CLIP reads ``chunks`` pieces of 75 tokens. Encoders that read longer texts at once ignore ``clip_skip`` and
-        ``chunks``.
+        ``chunks``. Those whose answers of :meth:`read_frozen` are ``known``, for each caption, are not asked again.
         """
+
+    @property
+    def readers(self) -> frozenset[Reader]:
+        """The text encoders that there are."""
+
+    @property
+    def long_tokens(self) -> int:
+        """Tokens that the encoder of whole texts reads; 0 where there is none."""
+
+    def read_frozen(self, caption: str, clip_skip: int, chunks: int, trained: Collection[Part]) -> Conditioning:
+        """What all text encoders but the ``trained`` ones say of a caption, as :meth:`encode_text` takes it."""
 
     def predict(
         self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, framings: Sequence[Framing]
@@ -124,5 +143,5 @@ class Architecture(Protocol):
     def loaded(self, encoder: Encoder) -> int:
         """Frozen parameters of the encoder that are in memory now."""
 
-    def release(self, encoder: Encoder) -> None:
-        """Give back the encoder's memory until it is needed again; never one that is trained."""
+    def release(self, encoder: Encoder, trained: Collection[Part] = ()) -> None:
+        """Give back the encoder's memory until it is needed again, but not that of the ``trained`` ones."""

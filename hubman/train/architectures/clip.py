@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hubman.train.architectures.clip_vocabulary import vocabulary
 from hubman.train.architectures.parts import Part
+from hubman.train.sending import sent
 
 CHUNK = 75
 """Tokens that CLIP reads at once, without the marks at both ends."""
@@ -51,7 +52,7 @@ class Clip:
 
     def read(self, rows: Sequence[Sequence[int]], clip_skip: int) -> tuple[Tensor, Tensor]:
         """States ``[rows, 77, width]`` and what the encoder says of each row as a whole ``[rows, width]``."""
-        ids = torch.tensor(rows, device=next(self.encoder.parameters()).device)
+        ids = sent(torch.tensor(rows), next(self.encoder.parameters()).device)
         answer = self.encoder(ids, output_hidden_states=self.penultimate or clip_skip > 1)
         pooled: Tensor = answer.text_embeds if hasattr(answer, "text_embeds") else answer.pooler_output
         layers = answer.hidden_states

@@ -58,7 +58,7 @@ class Detected:
     @property
     def prediction(self) -> Prediction:
         """What the base answers."""
-        if self.kind in ("flux", "sd3", "zimage"):
+        if self.kind in FLOW:
             return "flow"
         return "v" if self.v_prediction else "epsilon"
 

@@ -16,10 +16,8 @@ from hubman.train.architectures.opening import Parts
 from hubman.train.architectures.unet import text_targets
 from hubman.train.flow import FlowMatching
 from hubman.train.network import Target
+from hubman.train.timesteps import PATCH, shift_exponent
 from registry.errors import UsageError
-
-PATCH = 2
-"""Latents a side that make one token."""
 
 
 class FlowModel(Model):
@@ -90,12 +88,19 @@ class FlowModel(Model):
         return scheduler
 
 
+_SHIFT = {
+    "few": "base_image_seq_len",
+    "many": "max_image_seq_len",
+    "start": "base_shift",
+    "end": "max_shift",
+}
+"""What schedulers call the parameters of ``shift_exponent``."""
+
+
 def _shift_of(config: Mapping[str, Any], size: tuple[int, int], step: int) -> float:
-    """The exponent of the shift, linear in the number of tokens (FLUX.1's own sampling code)."""
-    tokens = (size[0] // step) * (size[1] // step)
-    low, high = config.get("base_image_seq_len") or 256, config.get("max_image_seq_len") or 4096
-    start, end = config.get("base_shift") or 0.5, config.get("max_shift") or 1.15
-    return float(start + (tokens - low) * (end - start) / (high - low))
+    """The exponent of a scheduler's shift."""
+    given = {name: config[entry] for name, entry in _SHIFT.items() if config.get(entry)}
+    return shift_exponent((size[0] // step) * (size[1] // step), **given)
 
 
 def read_t5(tokenizer: Any, encoder: Any, texts: Sequence[str], length: int) -> Tensor:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from hubman.train.architectures.base import Conditioning, Framing, Identity
 from hubman.train.architectures.clip import Clip
-from hubman.train.architectures.flow_model import PATCH, FlowModel, read_t5
+from hubman.train.architectures.flow_model import FlowModel, read_t5
 from hubman.train.architectures.fused import fuse
 from hubman.train.architectures.model import digest_of
 from hubman.train.architectures.opening import Parts
+from hubman.train.timesteps import PATCH
 
 _DOUBLE = {
     "norm1.linear": "img_mod.lin",
@@ -54,7 +55,7 @@ class Flux(FlowModel):
         super().__init__(parts, device, dtype, mixed=mixed)
         self._t5 = self._text_part("text_encoder_2", "tokenizer_2")
         self._dev = bool(self.denoiser.config.guidance_embeds)
-        self._tokens = 512 if self._dev else 256
+        self.long_tokens = 512 if self._dev else 256
         self.identity = Identity(
             name=parts.name,
             base_model_version="flux1",
@@ -84,7 +85,7 @@ class Flux(FlowModel):
 
     def read_long(self, texts: Sequence[str]) -> list[Mapping[str, Tensor]]:
         """T5's states of each."""
-        states = read_t5(self.parts["tokenizer_2"], self._t5.get(), texts, self._tokens)
+        states = read_t5(self.parts["tokenizer_2"], self._t5.get(), texts, self.long_tokens)
         return [{"states": each} for each in states]
 
     def join(self, states: Sequence[Tensor], pooled: Sequence[Tensor], longer: Mapping[str, Tensor]) -> Conditioning:  # noqa: ARG002

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,13 +15,17 @@ from torch import Tensor, nn
 
 from hubman.generate.request import DrawRequest
 from hubman.generate.samplers import make_scheduler
-from hubman.train.architectures.base import Conditioning, Encoder, Framing, Identity, Latent
+from hubman.train.architectures.base import Conditioning, Encoder, Framing, Identity, Latent, Reader
 from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.opening import Parts
 from hubman.train.architectures.parts import Part
 from hubman.train.network import Target
 from hubman.train.process import Process
+from hubman.train.settings.learning import Part as TrainedPart
 from hubman.train.weights_digest import Source
+
+_CLIPS: tuple[Literal["text", "text2"], ...] = ("text", "text2")
+"""What has a rate of its own, in the order of the pipeline."""
 
 
 class Model(ABC):
@@ -33,6 +37,9 @@ class Model(ABC):
     """What samples are drawn with where nobody chose."""
     guidance_is_input: ClassVar[bool] = False
     """The guidance is an input (FLUX.1 dev) or fixed (schnell): there is no second, negative prediction."""
+
+    long_tokens = 0
+    """Tokens that the encoder of whole texts reads; 0 where there is none."""
 
     identity: Identity
     process: Process
@@ -93,10 +100,12 @@ class Model(ABC):
         """See :class:`~hubman.train.architectures.base.Architecture`."""
         return sum(part.loaded for part in self._encoders(encoder))
 
-    def release(self, encoder: Encoder) -> None:
+    def release(self, encoder: Encoder, trained: Collection[TrainedPart] = ()) -> None:
         """See :class:`~hubman.train.architectures.base.Architecture`."""
+        kept = [clip.part for name, clip in zip(_CLIPS, self.clips, strict=False) if name in trained]
         for part in self._encoders(encoder):
-            part.release()
+            if part not in kept:
+                part.release()
 
     def _encoders(self, encoder: Encoder) -> Sequence[Part]:
         return (self._vae,) if encoder == "image" else self._texts
@@ -181,20 +190,53 @@ class Model(ABC):
         config = self.vae.config
         return float(getattr(config, "shift_factor", None) or 0.0), float(config.scaling_factor)
 
-    def encode_text(self, captions: Sequence[str], clip_skip: int, chunks: int = 1) -> list[Conditioning]:
+    @property
+    def readers(self) -> frozenset[Reader]:
         """See :class:`~hubman.train.architectures.base.Architecture`."""
-        read: list[tuple[Tensor, Tensor]] = []
+        clips: tuple[Reader, ...] = _CLIPS[: len(self.clips)]
+        return frozenset((*clips, "long") if self.long_tokens else clips)
+
+    def encode_text(
+        self, captions: Sequence[str], clip_skip: int, chunks: int = 1, known: Sequence[Conditioning] = ()
+    ) -> list[Conditioning]:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
         with self.autocast():
-            for clip in self.clips:
+            said = self._ask(captions, clip_skip, chunks, self.readers, known)
+            return [self._joined(each) for each in said]
+
+    def read_frozen(self, caption: str, clip_skip: int, chunks: int, trained: Collection[TrainedPart]) -> Conditioning:
+        """See :class:`~hubman.train.architectures.base.Architecture`."""
+        with self.autocast():
+            return self._ask([caption], clip_skip, chunks, self.readers.difference(trained))[0]
+
+    def _ask(
+        self,
+        captions: Sequence[str],
+        clip_skip: int,
+        chunks: int,
+        readers: Collection[Reader],
+        known: Sequence[Conditioning] = (),
+    ) -> list[Conditioning]:
+        """What ``readers`` say of each caption, named ``text.states``, unless it is ``known``."""
+        said: list[dict[str, Tensor]] = [dict(each) for each in known] or [{} for _ in captions]
+        asked = [reader for reader in readers if not any(name.startswith(f"{reader}.") for name in said[0])]
+        for name, clip in zip(_CLIPS, self.clips, strict=False):
+            if name in asked:
                 rows = [row for caption in captions for row in clip.rows(caption, chunks)]
                 states, pooled = clip.read(rows, clip_skip)
                 whole = states.float().reshape(len(captions), -1, states.shape[-1])
-                read.append((whole, pooled.float()[::chunks]))  # what the first chunk says stands for all
-            longer = self.read_long(captions)
-            return [
-                self.join([states[i] for states, _ in read], [pooled[i] for _, pooled in read], longer[i])
-                for i in range(len(captions))
-            ]
+                firsts = pooled.float()[::chunks]  # what the first chunk says stands for all
+                for each, own, first in zip(said, whole, firsts, strict=True):
+                    each |= {f"{name}.states": own, f"{name}.pooled": first}
+        if "long" in asked:
+            for each, longer in zip(said, self.read_long(captions), strict=True):
+                each |= {f"long.{entry}": value for entry, value in longer.items()}
+        return list(said)
+
+    def _joined(self, said: Conditioning) -> Conditioning:
+        clips = _CLIPS[: len(self.clips)]
+        longer = {name.removeprefix("long."): value for name, value in said.items() if name.startswith("long.")}
+        return self.join([said[f"{clip}.states"] for clip in clips], [said[f"{clip}.pooled"] for clip in clips], longer)
 
     def predict(
         self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, framings: Sequence[Framing]

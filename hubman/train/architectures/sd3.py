@@ -16,7 +16,6 @@ from hubman.train.architectures.fused import fuse, swap_halves
 from hubman.train.architectures.model import digest_of
 from hubman.train.architectures.opening import Parts
 
-T5_TOKENS = 256
 _OUTER = {
     "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
     "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
@@ -47,6 +46,7 @@ class StableDiffusion3(FlowModel):
     """A multimodal transformer; both CLIPs' states stand before T5's, which may be missing."""
 
     outer_names = _OUTER
+    long_tokens = 256
 
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
         super().__init__(parts, device, dtype, mixed=mixed)
@@ -93,9 +93,9 @@ class StableDiffusion3(FlowModel):
     def read_long(self, texts: Sequence[str]) -> list[Mapping[str, Tensor]]:
         """T5's states of each; zeros where the base has no T5."""
         if self._t5 is None:
-            nothing = torch.zeros(T5_TOKENS, self._width, device=self.device)
+            nothing = torch.zeros(self.long_tokens, self._width, device=self.device)
             return [{"states": nothing} for _ in texts]
-        states = read_t5(self.parts["tokenizer_3"], self._t5.get(), texts, T5_TOKENS)
+        states = read_t5(self.parts["tokenizer_3"], self._t5.get(), texts, self.long_tokens)
         return [{"states": each} for each in states]
 
     def join(self, states: Sequence[Tensor], pooled: Sequence[Tensor], longer: Mapping[str, Tensor]) -> Conditioning:

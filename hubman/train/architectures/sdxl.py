@@ -14,6 +14,7 @@ from hubman.train.architectures.model import Model, digest_of
 from hubman.train.architectures.opening import Parts
 from hubman.train.architectures.unet import schedule_of, text_targets, unet_paths
 from hubman.train.network import Target
+from hubman.train.sending import sent
 
 
 class StableDiffusionXL(Model):
@@ -64,7 +65,7 @@ class StableDiffusionXL(Model):
         self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, framings: Sequence[Framing]
     ) -> Tensor:
         """See :class:`~hubman.train.architectures.model.Model`."""
-        told = torch.tensor([_micro_conditioning(framing) for framing in framings], device=noisy.device)
+        told = sent(torch.tensor([_micro_conditioning(framing) for framing in framings]), noisy.device)
         added = {"text_embeds": conditioning["pooled"], "time_ids": told}
         states = conditioning["states"]
         answer: Tensor = self.denoiser(noisy, timesteps, states, added_cond_kwargs=added, return_dict=False)[0]

@@ -16,7 +16,6 @@ from hubman.train.architectures.fused import fuse
 from hubman.train.architectures.model import digest_of
 from hubman.train.architectures.opening import Parts
 
-TOKENS = 512
 _BLOCK = {
     "attention.qkv": "attention.qkv",
     "attention.to_out.0": "attention.out",
@@ -29,6 +28,8 @@ _BLOCK = {
 
 class ZImage(FlowModel):
     """A transformer over one stream of picture and text tokens; Qwen 3 reads the text as a chat."""
+
+    long_tokens = 512
 
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
         super().__init__(parts, device, dtype, mixed=mixed)
@@ -63,17 +64,17 @@ class ZImage(FlowModel):
         said = tokenizer.apply_chat_template(
             [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=True
         )
-        return tokenizer(said, truncation=True, max_length=TOKENS, **settings)
+        return tokenizer(said, truncation=True, max_length=self.long_tokens, **settings)
 
     def read_long(self, texts: Sequence[str]) -> list[Mapping[str, Tensor]]:
-        """The last layer but one of each, filled up to 512 tokens, with a mask of those that count."""
+        """The last layer but one of each, filled up to 512 tokens, with a mask of those that count, on the CPU."""
         found: list[Mapping[str, Tensor]] = []
         for text in texts:
             # Without the padding: a causal model's tokens know nothing of what comes after them.
             tokens = self._tokens(text, return_tensors="pt").to(self.device)
             states = self._reader.get()(**tokens, output_hidden_states=True).hidden_states[-2][0]
-            mask = torch.arange(TOKENS, device=self.device) < states.shape[0]
-            found.append({"states": F.pad(states, (0, 0, 0, TOKENS - states.shape[0])), "mask": mask})
+            mask = torch.arange(self.long_tokens) < states.shape[0]
+            found.append({"states": F.pad(states, (0, 0, 0, self.long_tokens - states.shape[0])), "mask": mask})
         return found
 
     def join(self, states: Sequence[Tensor], pooled: Sequence[Tensor], longer: Mapping[str, Tensor]) -> Conditioning:  # noqa: ARG002
@@ -89,6 +90,7 @@ class ZImage(FlowModel):
     ) -> Tensor:
         """See :class:`~hubman.train.architectures.model.Model`; this model counts time from noise to picture."""
         pictures = list(noisy.unsqueeze(2).unbind(0))
-        texts = [states[mask] for states, mask in zip(conditioning["states"], conditioning["mask"], strict=True)]
+        lengths = conditioning["mask"].sum(dim=1).tolist()
+        texts = [states[:length] for states, length in zip(conditioning["states"], lengths, strict=True)]
         answers = self.denoiser(pictures, 1 - timesteps, texts, return_dict=False)[0]
         return -torch.stack(list(answers)).squeeze(2)

@@ -82,9 +82,14 @@ class OptimizerSettings(Section, frozen=True, kw_only=True):
         }
 
     @property
+    def trained_text(self) -> frozenset[Part]:
+        """The text encoders that learn, so that what they say can't be kept, whether the base has them or not."""
+        return frozenset(part for part, rate in self.rates.items() if part != "model" and rate > 0)
+
+    @property
     def trains_text(self) -> bool:
-        """Whether a text encoder learns, so that what it says can't be kept."""
-        return self.rates["text"] > 0 or self.rates["text2"] > 0
+        """Whether a text encoder learns."""
+        return bool(self.trained_text)
 
 
 class ScheduleSettings(Section, frozen=True, kw_only=True):
