@@ -51,7 +51,7 @@ def recipe_of(folder: Path, dtype: str, steps: int) -> Any:
 
 def training_of(folder: Path, dtype: str, steps: int = 1000) -> Any:
     """The product's training, ready for its first step, its caches warm after the first time."""
-    from hubman.train.dataset import read_dataset
+    from hubman.train.data.dataset import read_dataset
     from hubman.train.training import Training
 
     recipe = recipe_of(folder, dtype, steps)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hubman.train.tags import TagCount
-    from hubman.train.tokens import TokenRule
+    from hubman.train.captioning.tags import TagCount
+    from hubman.train.captioning.tokens import TokenRule
 
 MOST_TOKENS = 75
 """What CLIP reads of a caption, where neither recipe nor base says otherwise."""
@@ -58,7 +58,7 @@ class CaptionSet:
         """A measured line."""
         text = caption or ""
         tokens = self.tokens(text)
-        from hubman.train.tags import has_trigger
+        from hubman.train.captioning.tags import has_trigger
 
         return CaptionLine(
             name, path, text, problem, is_draft and bool(text), tokens, tokens > self.most,
@@ -82,7 +82,7 @@ class CaptionSet:
 
 def read(folder: Path, trigger: str, base: Path | None, most: int | None = None) -> CaptionSet:
     """Read every caption below ``folder``; tokens are counted by the tokenizer of ``base`` where it has one."""
-    from hubman.train import caption_edits, captions, tags, tokens
+    from hubman.train.captioning import caption_edits, captions, tags, tokens
 
     rule = tokens.token_rule(base) if base is not None else tokens.ESTIMATE
     drafted = captions.drafts(folder)
@@ -105,7 +105,7 @@ def token_words(found: CaptionSet, text: str) -> tuple[str, bool]:
 
 def trigger_words(found: CaptionSet, text: str) -> tuple[str, bool]:
     """Whether the trigger is in ``text``, in words; and whether it is missing."""
-    from hubman.train.tags import trigger_spans
+    from hubman.train.captioning.tags import trigger_spans
 
     if not found.trigger:
         return "no trigger word (t)", False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hubman.train.checks.findings import Finding
     from hubman.train.checks.rules import Rules
-    from hubman.train.dataset import Dataset, DatasetImage
+    from hubman.train.data.dataset import Dataset, DatasetImage
 
 Shown = Literal["all", "findings", "duplicates"]
 TWINS = frozenset(("duplicate", "near-duplicate"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from registry.errors import UsageError
 
 if TYPE_CHECKING:
-    from hubman.train.drafts import DraftRequest
+    from hubman.train.captioning.drafts import DraftRequest
 
 Option = tuple[str, str, str]
 _ALL = ("interrogator", "tagger", "model")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubman.train.checks import Rules, check
-from hubman.train.dataset import Dataset, read_dataset
-from hubman.train.measured import cache_file
+from hubman.train.data.dataset import Dataset, read_dataset
+from hubman.train.data.measured import cache_file
 from hubman.train.recipe_data import check_data, read_data, rules_for
 from registry.errors import HubError
 from tui import recipes

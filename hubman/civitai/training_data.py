@@ -14,7 +14,7 @@ from hubman.civitai import image_clean
 from hubman.civitai.form import VersionPart
 from hubman.civitai.planned import PlannedFile
 from hubman.generate.files import replace_file
-from hubman.train.dataset import read_caption, training_files
+from hubman.train.data.dataset import read_caption, training_files
 from registry.errors import DamagedFileError, NotFoundError
 
 _DATE = (1980, 1, 1, 0, 0, 0)

@@ -12,8 +12,8 @@ from hubman.cli.arguments import GivenPath
 from registry.errors import UsageError
 
 if TYPE_CHECKING:
-    from hubman.train.caption_edits import Plan
-    from hubman.train.tags import Place, Rewrite
+    from hubman.train.captioning.caption_edits import Plan
+    from hubman.train.captioning.tags import Place, Rewrite
 
 FOLDER = GivenPath()
 _SIGNED = {"ignore_unknown_options": True}
@@ -26,7 +26,7 @@ dry_run = click.option("--dry-run", is_flag=True, help="Show what would change, 
 @output.json_option
 def dataset_tags(folder: Path, text: str, as_json: bool) -> None:
     """Count the tags in the captions of FOLDER, the commonest first; with TEXT, those that have it in them."""
-    from hubman.train.caption_edits import tag_counts
+    from hubman.train.captioning.caption_edits import tag_counts
 
     counts = [found for found in tag_counts(folder) if text.lower() in found.tag.lower()]
     if as_json:
@@ -47,7 +47,7 @@ def dataset_replace(
     folder: Path, old: str, new: str, regex: bool, ignore_case: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Put NEW for OLD in every caption of FOLDER."""
-    from hubman.train.tags import replacing
+    from hubman.train.captioning.tags import replacing
 
     rewrite = replacing(old, new, regex=regex, ignore_case=ignore_case)
     _edit(folder, f"replace {old!r} by {new!r}", rewrite, dry_run=dry_run, as_json=as_json)
@@ -77,7 +77,7 @@ def dataset_tag(
     as_json: bool,
 ) -> None:
     """Add (+) and remove (-) tags in every caption of FOLDER, or rename one; in one step, that one undo takes back."""
-    from hubman.train import tags
+    from hubman.train.captioning import tags
 
     rewrites: list[Rewrite] = []
     for change in changes:
@@ -105,7 +105,7 @@ def dataset_tag(
 @output.json_option
 def dataset_tidy(folder: Path, sort: bool, keep: int, dry_run: bool, as_json: bool) -> None:
     """Take tags that stand twice out of every caption of FOLDER, and needless blanks and commas."""
-    from hubman.train.tags import tidying
+    from hubman.train.captioning.tags import tidying
 
     what = "sort tags" if sort else "remove doubled tags"
     _edit(folder, what, tidying(sort=sort, keep=keep), dry_run=dry_run, as_json=as_json)
@@ -117,7 +117,7 @@ def dataset_tidy(folder: Path, sort: bool, keep: int, dry_run: bool, as_json: bo
 @output.json_option
 def dataset_undo(folder: Path, only_list: bool, as_json: bool) -> None:
     """Take the last edit of FOLDER's captions back, also one that was made on another day. Repeat to go further."""
-    from hubman.train import caption_edits
+    from hubman.train.captioning import caption_edits
 
     if only_list:
         edits = [{"what": what, "captions": count} for what, count in caption_edits.undoable(folder)]
@@ -135,7 +135,7 @@ def dataset_undo(folder: Path, only_list: bool, as_json: bool) -> None:
 
 
 def _edit(folder: Path, what: str, rewrite: Rewrite, *, dry_run: bool, as_json: bool) -> None:
-    from hubman.train import caption_edits
+    from hubman.train.captioning import caption_edits
 
     plan = caption_edits.plan(folder, what, rewrite)
     outcome = None if dry_run else caption_edits.apply(plan)

@@ -50,7 +50,7 @@ def dataset_caption(folder: Path, terms: str, blacklist: tuple[str, ...], as_jso
     A model REF is a folder, or its name in the local cache of Hugging Face, such as SmilingWolf/wd-vit-tagger-v3;
     nothing is downloaded.
     """
-    from hubman.train.drafts import DraftRequest, check
+    from hubman.train.captioning.drafts import DraftRequest, check
 
     request = DraftRequest(
         folder=str(folder.absolute()),

@@ -18,7 +18,7 @@ from registry.errors import MissingExtraError, UsageError
 if TYPE_CHECKING:
     from hubman.progress import Report
     from hubman.train.checks import Finding, Rules
-    from hubman.train.dataset import Dataset, DatasetImage
+    from hubman.train.data.dataset import Dataset, DatasetImage
     from hubman.train.recipe import Recipe
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -115,7 +115,7 @@ def dataset_show(folder: Path, as_json: bool, **options: Any) -> None:
 @output.json_option
 def dataset_sheet(folder: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Draw a contact sheet of FOLDER: each image with what its bucket cuts off and what the checks found."""
-    from hubman.train.sheet import write_sheet
+    from hubman.train.data.sheet import write_sheet
 
     if out.suffix.lower() != ".png":
         raise UsageError(f"{out.name} is no PNG", "give a name that ends in .png")
@@ -144,7 +144,7 @@ def dataset_leave(
 ) -> None:
     """Leave IMAGES of FOLDER out of training. No file is touched; ``hubman dataset take`` takes them back."""
     from hubman.train.checks import worth_leaving
-    from hubman.train.left_out import leave
+    from hubman.train.data.left_out import leave
 
     names = [_name(folder, given) for given in images]
     if harmful or codes:
@@ -164,7 +164,7 @@ def dataset_leave(
 @output.json_option
 def dataset_take(folder: Path, images: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """Take IMAGES of FOLDER back into training that were left out."""
-    from hubman.train.left_out import left_out, take
+    from hubman.train.data.left_out import left_out, take
 
     if not images and not everything:
         raise UsageError("there is nothing to take back", "name images, or say --all")
@@ -190,13 +190,13 @@ def _checked(folder: Path, asked: Asked, report: Report) -> tuple[Dataset, tuple
 
 def _compare(found: Dataset, clip: str, report: Report) -> None:
     """Let CLIP compare the images; the checks read what it said."""
-    from hubman.train import local_models
-    from hubman.train.drafts import CLIP_FILES
+    from hubman.train.captioning import local_models
+    from hubman.train.captioning.drafts import CLIP_FILES
 
     embedded = clip in {bases.EMBEDDED, tinybase.NAME}
     folder = tinybase.CLIP if embedded else local_models.find(clip, CLIP_FILES, "the CLIP model")
     try:
-        from hubman.train.likeness import compare
+        from hubman.train.data.likeness import compare
     except ImportError as error:
         raise MissingExtraError("comparing images by CLIP needs torch", "pip install 'hubman[ml]'") from error
     compare(found, folder, config.home(), report)

@@ -159,7 +159,7 @@ def _again(
 
 
 def _tell_forecast(recipe: Recipe, as_json: bool) -> None:
-    from hubman.train.dry_run import dry_run
+    from hubman.train.capacity.dry_run import dry_run
 
     forecast = dry_run(recipe)
     if as_json:
@@ -173,7 +173,7 @@ def _tell_forecast(recipe: Recipe, as_json: bool) -> None:
 
 
 def _from_preset(data: Path, *, base: str, kind: Kind, name: str | None, **_: Any) -> Recipe:
-    from hubman.train.dataset import training_files
+    from hubman.train.data.dataset import training_files
     from hubman.train.presets import preset
 
     base_path = bases.find(base)

@@ -143,7 +143,7 @@ def _pull(loop: Loop) -> Outcome:
 def _prepare(loop: Loop) -> Outcome:
     """Forty images for each LoRA are drawn, captioned by the embedded CLIP, and checked."""
     from hubman.train.checks import Rules, check, has_errors
-    from hubman.train.dataset import read_dataset
+    from hubman.train.data.dataset import read_dataset
 
     counts, right, warnings = 0, True, 0
     for style in (STYLE, MOTIF):

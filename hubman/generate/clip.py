@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from hubman.train.clip_model import ClipModel
+from hubman.train.captioning.clip_model import ClipModel
 from registry.errors import DamagedFileError, NotFoundError
 
 _BATCH = 16

@@ -13,7 +13,7 @@ from hubman.generate import studio, sweep
 from hubman.generate.client import Engine
 from hubman.generate.request import DrawRequest
 from hubman.progress import Report
-from hubman.train.dataset import read_caption, training_files
+from hubman.train.data.dataset import read_caption, training_files
 from registry import library, previews
 from registry.database import Registry
 from registry.errors import NotFoundError

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hubman.train.architectures.detect import detect
-from hubman.train.process import Prediction
+from hubman.train.loss.process import Prediction
 from hubman.train.recipe import Recipe
 from registry.errors import HubError, UsageError
 

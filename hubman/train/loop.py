@@ -11,16 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hubman.progress import Progress, Report, never, silent, stoppable
+from hubman.train.capacity.team import Team
 from hubman.train.clashes import refuse_clashes
-from hubman.train.dataset import Dataset
+from hubman.train.data.dataset import Dataset
 from hubman.train.metrics import Metrics
 from hubman.train.outcome import Outcome
+from hubman.train.output.result import TrainResult
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_data import read_data
 from hubman.train.reporting import Reporting
-from hubman.train.result import TrainResult
 from hubman.train.run_folder import RunFolder
-from hubman.train.team import Team
 from hubman.train.training import Training
 from registry.errors import CancelledError
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, Report, never, stoppable
-from hubman.train.best import Proposal, best_epoch
-from hubman.train.export import file_hashes, write_lora
+from hubman.train.capacity.ladder import is_out_of_memory
 from hubman.train.files import write_atomically
-from hubman.train.ladder import is_out_of_memory
-from hubman.train.metadata import Origin
 from hubman.train.metrics import Metrics
+from hubman.train.output.best import Proposal, best_epoch
+from hubman.train.output.export import file_hashes, write_lora
+from hubman.train.output.metadata import Origin
+from hubman.train.output.result import TrainResult
 from hubman.train.reporting import Reporting
-from hubman.train.result import TrainResult
 from hubman.train.run_folder import RunFolder
 from hubman.train.training import Training
 from hubman.train.versions import versions

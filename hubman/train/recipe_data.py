@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from hubman.progress import Report, silent
+from hubman.train.captioning.tokens import token_rule
 from hubman.train.checks import Finding, Rules, check
-from hubman.train.dataset import Dataset, read_dataset
-from hubman.train.likeness_cache import likeness_file, read_likeness
-from hubman.train.measured import cache_file
+from hubman.train.data.dataset import Dataset, read_dataset
+from hubman.train.data.likeness_cache import likeness_file, read_likeness
+from hubman.train.data.measured import cache_file
+from hubman.train.data.views import bucket_rules, showings
 from hubman.train.recipe import Recipe
-from hubman.train.tokens import token_rule
-from hubman.train.views import bucket_rules, showings
 
 
 def read_data(recipe: Recipe, home: Path | None = None, report: Report = silent) -> Dataset:
     """The recipe's data set with its masks; ``home`` is hubman's folder, where measurements are remembered.
 
-    Raises as :func:`~hubman.train.dataset.read_dataset`.
+    Raises as :func:`~hubman.train.data.dataset.read_dataset`.
     """
     images, folder = recipe.images, Path(recipe.dataset)
     masks = Path(images.mask_folder) if images.masks == "folder" and images.mask_folder else None

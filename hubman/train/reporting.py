@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from hubman.progress import Progress, Report
+from hubman.train.capacity.forecast import Forecast, corrected
+from hubman.train.capacity.memory import Memory
 from hubman.train.clock import Clock
-from hubman.train.forecast import Forecast, corrected
-from hubman.train.learner import Learner
-from hubman.train.memory import Memory
+from hubman.train.learning.learner import Learner
+from hubman.train.learning.rates import rate_at
 from hubman.train.metrics import Metrics
-from hubman.train.rates import rate_at
 from hubman.train.recipe import Recipe
 from registry.errors import HubError
 

@@ -10,9 +10,9 @@ import msgspec
 
 from hubman.progress import Progress, Report, never, silent, stoppable
 from hubman.train.files import write_atomically
+from hubman.train.output.result import TrainResult, from_dict, to_dict
 from hubman.train.recipe import Recipe, read_recipe, write_recipe
 from hubman.train.recipe_data import check_data, read_data
-from hubman.train.result import TrainResult, from_dict, to_dict
 from registry.errors import HubError, MissingExtraError, UsageError
 from registry.hashing import hash_file
 
@@ -50,8 +50,8 @@ def run_training(
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         raise UsageError(f"{first.image or dataset.folder.name}: {first.sentence}{more}", first.remedy)
     try:
+        from hubman.train.capacity.team import Team
         from hubman.train.loop import train
-        from hubman.train.team import Team
     except ImportError as error:
         if (error.name or "").startswith("hubman"):
             raise

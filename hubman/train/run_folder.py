@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubman.train.output.result import EpochFile, Sample
 from hubman.train.recipe import Recipe
-from hubman.train.result import EpochFile, Sample
 
 
 @dataclass(frozen=True)

@@ -12,27 +12,29 @@ import torch
 from torch import Tensor
 
 from hubman.progress import Progress, Report, never, stoppable
-from hubman.train import architectures, held_out, ladder
+from hubman.train import architectures
+from hubman.train.adapters.network import Target
+from hubman.train.adapters.network_plan import make_network
 from hubman.train.architectures.base import Architecture
-from hubman.train.checkpoint import Checkpoint, State, check_same, last_checkpoint, save_checkpoint
+from hubman.train.capacity import ladder
+from hubman.train.capacity.compiling import compile_blocks, is_compiler_missing, pays, uncompile
+from hubman.train.capacity.forecast import moved
+from hubman.train.capacity.held_weights import hold
+from hubman.train.capacity.ladder import Rung
+from hubman.train.capacity.machine import expect, pick_device, workload_of
+from hubman.train.capacity.memory import Memory, give_back
+from hubman.train.capacity.team import Team
 from hubman.train.clashes import refuse_clashes
 from hubman.train.clock import Clock
-from hubman.train.compiling import compile_blocks, is_compiler_missing, pays, uncompile
-from hubman.train.course import Course
-from hubman.train.dataset import Dataset
-from hubman.train.encoded import Encoded
-from hubman.train.forecast import moved
-from hubman.train.held_weights import hold
-from hubman.train.ladder import Rung
-from hubman.train.learner import Learner
-from hubman.train.machine import expect, pick_device, workload_of
-from hubman.train.material import TextStates, encode_items
-from hubman.train.memory import Memory, give_back
-from hubman.train.network import Target
-from hubman.train.network_plan import make_network
-from hubman.train.objective import Objective
+from hubman.train.data.dataset import Dataset
+from hubman.train.encoding import held_out
+from hubman.train.encoding.encoded import Encoded
+from hubman.train.encoding.material import TextStates, encode_items
+from hubman.train.learning.checkpoint import Checkpoint, State, check_same, last_checkpoint, save_checkpoint
+from hubman.train.learning.course import Course
+from hubman.train.learning.learner import Learner
+from hubman.train.loss.objective import Objective
 from hubman.train.recipe import Recipe
-from hubman.train.team import Team
 from registry.errors import UsageError
 
 T = TypeVar("T")

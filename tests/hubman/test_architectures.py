@@ -23,14 +23,14 @@ from hubman.progress import silent
 from hubman.train.architectures import load, load_model
 from hubman.train.architectures.base import Framing, stack
 from hubman.train.architectures.model import Model
-from hubman.train.dataset import read_dataset
-from hubman.train.encoded import Encoded
+from hubman.train.data.dataset import read_dataset
+from hubman.train.encoding.encoded import Encoded
+from hubman.train.encoding.material import TextStates
 from hubman.train.loop import train
-from hubman.train.material import TextStates
+from hubman.train.output.result import TrainResult
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed
-from hubman.train.result import TrainResult
 from hubman.train.training import Training
 from registry.errors import HubError, UsageError
 from registry.headers import read_header

@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from hubman.tinybase.drawing import draw, random_scene
 from hubman.train.checks import Finding, Rules, check, estimate_tokens, has_errors
-from hubman.train.dataset import Dataset, read_dataset
-from hubman.train.pictures import load_rgb, measure
-from hubman.train.sharpness import sharpness
+from hubman.train.data.dataset import Dataset, read_dataset
+from hubman.train.data.pictures import load_rgb, measure
+from hubman.train.data.sharpness import sharpness
 from registry.errors import NotFoundError
 from tests.support.training_pictures import photo
 

@@ -12,8 +12,8 @@ from PIL import Image, ImageStat
 
 from hubman import tinybase
 from hubman.cli.main import run
+from hubman.train.captioning.tokens import ESTIMATE, token_rule
 from hubman.train.checks import estimate_tokens
-from hubman.train.tokens import ESTIMATE, token_rule
 from tests.support.training_pictures import captioned, photo
 
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from hubman.train.checks import Rules, by_image, check
-from hubman.train.dataset import read_dataset, training_files
-from hubman.train.left_out import LOG, leave, left_out, take
-from hubman.train.mask_files import measure_mask
+from hubman.train.data.dataset import read_dataset, training_files
+from hubman.train.data.left_out import LOG, leave, left_out, take
+from hubman.train.data.mask_files import measure_mask
 from registry.errors import HubError, NotFoundError
 from tests.support.training_pictures import captioned, photo
 

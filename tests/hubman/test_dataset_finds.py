@@ -13,8 +13,8 @@ from PIL import Image, ImageFilter, ImageOps
 
 from hubman.train.checks import Finding, Rules, check, worth_leaving
 from hubman.train.checks.twins import NEAR_BITS, near_groups
-from hubman.train.dataset import DatasetImage, read_dataset
-from hubman.train.pictures import Picture
+from hubman.train.data.dataset import DatasetImage, read_dataset
+from hubman.train.data.pictures import Picture
 from hubman.train.presets import FEW
 from tests.support.training_pictures import captioned, drawing, framed, photo, stamped
 

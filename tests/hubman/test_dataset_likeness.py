@@ -12,10 +12,10 @@ import pytest
 from hubman import tinybase
 from hubman.tinybase.drawing import Scene, draw
 from hubman.train.checks import Rules, check
-from hubman.train.dataset import Dataset, read_dataset
-from hubman.train.left_out import leave
-from hubman.train.likeness import compare
-from hubman.train.likeness_cache import Likeness, likeness_file, read_likeness
+from hubman.train.data.dataset import Dataset, read_dataset
+from hubman.train.data.left_out import leave
+from hubman.train.data.likeness import compare
+from hubman.train.data.likeness_cache import Likeness, likeness_file, read_likeness
 from registry.errors import DamagedFileError
 from tests.support.training_pictures import photo
 
@@ -43,8 +43,8 @@ def test_an_image_of_another_kind_is_an_outlier(world: tuple[Dataset, Likeness, 
 
 
 def test_likeness_is_the_mean_cosine_to_the_five_nearest(world: tuple[Dataset, Likeness, Path]) -> None:
-    from hubman.train.clip_model import ClipModel
-    from hubman.train.pictures import load_rgb
+    from hubman.train.captioning.clip_model import ClipModel
+    from hubman.train.data.pictures import load_rgb
 
     found, likeness, _ = world
     model = ClipModel(tinybase.CLIP)
@@ -73,8 +73,8 @@ def test_what_clip_said_is_read_back_without_torch(world: tuple[Dataset, Likenes
     path = likeness_file(home, found.folder)
     assert read_likeness(path) == likeness
     program = (
-        "import sys; from pathlib import Path; from hubman.train.likeness_cache import read_likeness; "
-        "from hubman.train.checks import check; from hubman.train.dataset import read_dataset; "
+        "import sys; from pathlib import Path; from hubman.train.data.likeness_cache import read_likeness; "
+        "from hubman.train.checks import check; from hubman.train.data.dataset import read_dataset; "
         "found = check(read_dataset(Path(sys.argv[1])), likeness=read_likeness(Path(sys.argv[2]))); "
         "print(sum('CLIP' in each.sentence for each in found), 'torch' in sys.modules)"
     )

@@ -13,7 +13,7 @@ from hubman.civitai.form import PublishForm
 from hubman.civitai.publish import publish
 from hubman.sandbox import seed_model
 from hubman.train.architectures.base import Identity
-from hubman.train.metadata import Origin, metadata
+from hubman.train.output.metadata import Origin, metadata
 from hubman.train.recipe import Recipe
 from registry import library, previews
 from registry.database import Registry

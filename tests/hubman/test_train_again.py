@@ -17,13 +17,13 @@ from hubman.cli.main import cli, run
 from hubman.jobs import store
 from hubman.train.again import differences_of_versions, recipe_of
 from hubman.train.architectures.model import Model
-from hubman.train.base_size import BaseSize, base_size
-from hubman.train.dataset import read_dataset
+from hubman.train.capacity.base_size import BaseSize, base_size
+from hubman.train.data.dataset import read_dataset
 from hubman.train.loop import train
+from hubman.train.output.register import register
+from hubman.train.output.result import TrainResult
 from hubman.train.recipe import Recipe, write_recipe
 from hubman.train.recipe_fields import changed
-from hubman.train.register import register
-from hubman.train.result import TrainResult
 from hubman.train.settings.network import NetworkSettings
 from hubman.train.training import Training
 from registry.database import Registry

@@ -16,10 +16,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from hubman.train.architectures import load_model
-from hubman.train.encoded import Encoded
-from hubman.train.tensor_store import TensorStore, entry_key
+from hubman.train.encoding.encoded import Encoded
+from hubman.train.encoding.tensor_store import TensorStore, entry_key
+from hubman.train.encoding.weights_digest import Digests, Source
 from hubman.train.versions import versions
-from hubman.train.weights_digest import Digests, Source
 from registry.errors import DamagedFileError
 from tests.support.tiny_pipeline import make_tiny_pipeline
 
@@ -124,7 +124,7 @@ def test_an_answer_of_another_reading_or_version_is_not_taken(
     elif name == "class":
         model.__class__ = type("Other", (type(model),), {})
     else:
-        monkeypatch.setattr("hubman.train.encoded.versions", lambda: {**versions(), name: "0"})
+        monkeypatch.setattr("hubman.train.encoding.encoded.versions", lambda: {**versions(), name: "0"})
     encoded.latent("pixels", SIZE, picture)
     first = encoded.missed
     encoded.text("a red circle", 1)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hubman.cli.main import run
-from hubman.train import caption_edits, tags
-from hubman.train.caption_log import NAME, Change
-from hubman.train.captions import draft_all, drafts, finish, history, read, write_caption
-from hubman.train.tags import split_tags
+from hubman.train.captioning import caption_edits, tags
+from hubman.train.captioning.caption_log import NAME, Change
+from hubman.train.captioning.captions import draft_all, drafts, finish, history, read, write_caption
+from hubman.train.captioning.tags import split_tags
 from registry.errors import HubError, NotFoundError, UsageError
 
 CAPTIONS = ("zvk, red car, sky", "zvk, blue car", "a car, Sky, night")

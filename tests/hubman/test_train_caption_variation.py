@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubman.train.caption_variation import Variation, choose
-from hubman.train.tags import split_tags
+from hubman.train.captioning.tags import split_tags
+from hubman.train.loss.caption_variation import Variation, choose
 
 TAGS = st.lists(st.text("abc xyz", min_size=1).map(str.strip).filter(bool), max_size=8).map(
     lambda tags: [" ".join(tag.split()) for tag in tags]

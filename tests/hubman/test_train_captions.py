@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from hubman.tinybase.drawing import COLOURS, SHAPES, SIZES, Scene, combinations
-from hubman.train import captions
-from hubman.train.captions import compose, draft_all, drafts, history, write_caption
-from hubman.train.dataset import read_caption
-from hubman.train.terms import read_terms
+from hubman.train.captioning import captions
+from hubman.train.captioning.captions import compose, draft_all, drafts, history, write_caption
+from hubman.train.captioning.terms import read_terms
+from hubman.train.data.dataset import read_caption
 
 ROOT = Path(__file__).parents[2]
 TERMS = ROOT / "hubman" / "tinybase" / "terms.json"

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubman.train.checkpoint import State, last_checkpoint, save_checkpoint
-from hubman.train.state_tree import flatten, restore_tree
+from hubman.train.learning.checkpoint import State, last_checkpoint, save_checkpoint
+from hubman.train.learning.state_tree import flatten, restore_tree
 from registry.errors import HubError
 
 OPTIMIZERS: dict[str, Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]] = {

@@ -12,8 +12,8 @@ import pytest
 
 from hubman.train.clashes import clashes, refuse_clashes
 from hubman.train.families import FAMILIES
+from hubman.train.loss.process import Prediction
 from hubman.train.presets import preset
-from hubman.train.process import Prediction
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed, fields
 from registry.errors import UsageError

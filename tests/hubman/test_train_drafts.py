@@ -16,11 +16,11 @@ from hubman import tinybase
 from hubman.cli.main import run
 from hubman.jobs import store
 from hubman.progress import Progress
-from hubman.train import image_to_text, tagger
-from hubman.train.captions import read, write_caption
-from hubman.train.drafts import Drafted, DraftRequest, draft_captions
-from hubman.train.image_to_text import ImageToText
-from hubman.train.tagger import Tag, Tagger, clean, pixels
+from hubman.train.captioning import image_to_text, tagger
+from hubman.train.captioning.captions import read, write_caption
+from hubman.train.captioning.drafts import Drafted, DraftRequest, draft_captions
+from hubman.train.captioning.image_to_text import ImageToText
+from hubman.train.captioning.tagger import Tag, Tagger, clean, pixels
 from registry.errors import CancelledError, DamagedFileError, HubError, MissingExtraError, NotFoundError, UsageError
 from tests.support import tiny_captioners
 from tests.support.tiny_tagger import write_tagger

@@ -18,11 +18,11 @@ from safetensors.torch import load_file
 
 from hubman.generate.pipeline import Base, load_base
 from hubman.lora.load import LoraWeights, load_lora
+from hubman.train.adapters.network import Network
+from hubman.train.adapters.network_plan import make_network
 from hubman.train.architectures import load
-from hubman.train.export import Written, file_hashes, write_lora
-from hubman.train.metadata import Origin
-from hubman.train.network import Network
-from hubman.train.network_plan import make_network
+from hubman.train.output.export import Written, file_hashes, write_lora
+from hubman.train.output.metadata import Origin
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed
@@ -263,7 +263,7 @@ def test_what_the_disk_gives_back_is_compared(folder: Path, tmp_path: Path, monk
         values = np.frombuffer(content[start:], np.float16) / np.float16(2)
         path.write_bytes(content[:start] + values.tobytes())
 
-    monkeypatch.setattr("hubman.train.export.write_atomically", spoil)
+    monkeypatch.setattr("hubman.train.output.export.write_atomically", spoil)
     with pytest.raises(DamagedFileError, match="differs from what was trained"):
         trained.write()
 

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hubman.train.ema import Ema
-from hubman.train.losses import elementwise, huber_c
-from hubman.train.masked_loss import masked
-from hubman.train.noise import NoiseSchedule
-from hubman.train.noise_draw import add_multires, add_offset, perturbed
-from hubman.train.schedules import rate_share
+from hubman.train.learning.ema import Ema
+from hubman.train.learning.schedules import rate_share
+from hubman.train.loss.losses import elementwise, huber_c
+from hubman.train.loss.masked_loss import masked
+from hubman.train.loss.noise import add_multires, add_offset, perturbed
+from hubman.train.loss.noise_schedule import NoiseSchedule
+from hubman.train.loss.snr import debiased, min_snr, zero_terminal
+from hubman.train.loss.timesteps import draw_shares, resolution_shift, shifted
 from hubman.train.settings.learning import Shape
 from hubman.train.settings.noise import HuberSchedule, LossKind
-from hubman.train.snr import debiased, min_snr, zero_terminal
-from hubman.train.timesteps import draw_shares, resolution_shift, shifted
 
 SNR = np.array([250.0, 5.0, 1.0, 0.04])
 

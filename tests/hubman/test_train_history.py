@@ -14,9 +14,9 @@ from hubman.civitai import contract
 from hubman.cli.main import cli, run
 from hubman.train import history
 from hubman.train.loop import train
+from hubman.train.output.register import register
+from hubman.train.output.result import TrainResult
 from hubman.train.recipe import Recipe
-from hubman.train.register import register
-from hubman.train.result import TrainResult
 from registry import library
 from registry.database import Registry
 from tests.support.training import short_recipe, with_fields

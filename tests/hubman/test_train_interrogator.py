@@ -13,12 +13,12 @@ from PIL import Image
 
 from hubman import tinybase
 from hubman.tinybase.drawing import draw, random_scene
-from hubman.train.chain import Score, chain
-from hubman.train.clip_model import ClipModel
-from hubman.train.interrogator import Interrogator, Mode
-from hubman.train.pictures import load_rgb
-from hubman.train.term_ranking import CHUNK, TermRanking, rank_terms
-from hubman.train.terms import FILES, Terms, read_terms
+from hubman.train.captioning.chain import Score, chain
+from hubman.train.captioning.clip_model import ClipModel
+from hubman.train.captioning.interrogator import Interrogator, Mode
+from hubman.train.captioning.term_ranking import CHUNK, TermRanking, rank_terms
+from hubman.train.captioning.terms import FILES, Terms, read_terms
+from hubman.train.data.pictures import load_rgb
 from registry.errors import DamagedFileError, HubError
 from tests.support.tiny_pipeline import make_tiny_clip
 

@@ -11,20 +11,20 @@ from PIL import Image
 from torch import Tensor
 
 from hubman.progress import silent
-from hubman.train.checkpoint import State, last_checkpoint, save_checkpoint
-from hubman.train.course import Course
-from hubman.train.encoded import Encoded
-from hubman.train.flow import FlowMatching
-from hubman.train.learner import Learner
-from hubman.train.material import TextStates, encode_items
-from hubman.train.network import Target
-from hubman.train.network_plan import make_network
-from hubman.train.objective import Objective
-from hubman.train.rates import optimizer_for
+from hubman.train.adapters.network import Target
+from hubman.train.adapters.network_plan import make_network
+from hubman.train.capacity.team import Team
+from hubman.train.encoding.encoded import Encoded
+from hubman.train.encoding.material import TextStates, encode_items
+from hubman.train.learning.checkpoint import State, last_checkpoint, save_checkpoint
+from hubman.train.learning.course import Course
+from hubman.train.learning.learner import Learner
+from hubman.train.learning.rates import optimizer_for
+from hubman.train.loss.flow import FlowMatching
+from hubman.train.loss.objective import Objective
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_data import read_data
 from hubman.train.recipe_fields import changed
-from hubman.train.team import Team
 from tests.support.small_unet import SmallUnet, random_items
 
 PLAIN = changed(

@@ -23,13 +23,13 @@ from hubman.lora.load import load_lora
 from hubman.progress import Progress
 from hubman.tinybase.drawing import draw, random_scene
 from hubman.tinybase.styles import STYLES
+from hubman.train.learning.rates import rate_at
 from hubman.train.loop import train
 from hubman.train.metrics import read_metrics
+from hubman.train.output.result import TrainResult
 from hubman.train.presets import preset
-from hubman.train.rates import rate_at
 from hubman.train.recipe import Recipe, write_recipe
 from hubman.train.recipe_fields import changed
-from hubman.train.result import TrainResult
 from hubman.train.run import read_result, run_training
 from registry.errors import CancelledError, HubError, UsageError
 from registry.headers import read_header

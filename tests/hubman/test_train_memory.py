@@ -15,17 +15,18 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from hubman.progress import Progress
-from hubman.train import architectures, ladder
+from hubman.train import architectures
+from hubman.train.adapters.network import Network, Target
+from hubman.train.adapters.network_layers import Form
 from hubman.train.architectures.model import Model
-from hubman.train.compiling import pays
-from hubman.train.dataset import read_dataset
-from hubman.train.forecast import Forecast, Workload, corrected, moved, need, step_seconds
-from hubman.train.held_weights import hold
-from hubman.train.ladder import Rung
-from hubman.train.memory import Memory, give_back
+from hubman.train.capacity import ladder
+from hubman.train.capacity.compiling import pays
+from hubman.train.capacity.forecast import Forecast, Workload, corrected, moved, need, step_seconds
+from hubman.train.capacity.held_weights import hold
+from hubman.train.capacity.ladder import Rung
+from hubman.train.capacity.memory import Memory, give_back
+from hubman.train.data.dataset import read_dataset
 from hubman.train.metrics import Metrics
-from hubman.train.network import Network, Target
-from hubman.train.network_layers import Form
 from hubman.train.outcome import Outcome
 from hubman.train.recipe import Recipe
 from hubman.train.reporting import Reporting

@@ -14,16 +14,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from hubman.train.adapters.network import Network
+from hubman.train.adapters.network_plan import form_of
 from hubman.train.architectures import load
 from hubman.train.architectures.base import Framing, stack
 from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.parts import Part
 from hubman.train.architectures.stable_diffusion import StableDiffusion
-from hubman.train.export import write_lora
-from hubman.train.metadata import Origin, tag_frequency
-from hubman.train.network import Network
-from hubman.train.network_plan import form_of
-from hubman.train.noise import NoiseSchedule
+from hubman.train.loss.noise_schedule import NoiseSchedule
+from hubman.train.output.export import write_lora
+from hubman.train.output.metadata import Origin, tag_frequency
 from hubman.train.presets import preset
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed

@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from hubman.train.batches import keyed_seed
-from hubman.train.encoded import Encoded
-from hubman.train.flow import FlowMatching
-from hubman.train.material import Item, TextStates
-from hubman.train.network import Network
-from hubman.train.network_plan import make_network
-from hubman.train.noise import NoiseSchedule
-from hubman.train.objective import Objective
-from hubman.train.process import Prediction, Process
-from hubman.train.rates import optimizer_for, rate_at
+from hubman.train.adapters.network import Network
+from hubman.train.adapters.network_plan import make_network
+from hubman.train.encoding.encoded import Encoded
+from hubman.train.encoding.material import Item, TextStates
+from hubman.train.learning.batches import keyed_seed
+from hubman.train.learning.rates import optimizer_for, rate_at
+from hubman.train.loss.flow import FlowMatching
+from hubman.train.loss.noise_schedule import NoiseSchedule
+from hubman.train.loss.objective import Objective
+from hubman.train.loss.process import Prediction, Process
+from hubman.train.loss.sending import sent
 from hubman.train.recipe import Recipe
 from hubman.train.recipe_fields import changed
-from hubman.train.sending import sent
 from registry.errors import UsageError
 from tests.support.small_unet import FRAMING, SmallUnet, caption_states, random_items
 

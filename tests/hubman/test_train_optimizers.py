@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from hubman.train.optimizers import Group, class_path, estimate, is_stuck, make_optimizer
-from hubman.train.state_tree import flatten, restore_tree
+from hubman.train.learning.optimizers import Group, class_path, estimate, is_stuck, make_optimizer
+from hubman.train.learning.state_tree import flatten, restore_tree
 from registry.errors import HubError, MissingExtraError, UsageError
 
 CPU = torch.device("cpu")

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hubman.train.batches import BatchPlan, keyed_seed
-from hubman.train.buckets import BucketRules, cut, cut_to, fit, nearest
+from hubman.train.data.buckets import BucketRules, cut, cut_to, fit, nearest
 from hubman.train.families import FAMILIES
+from hubman.train.learning.batches import BatchPlan, keyed_seed
 from hubman.train.presets import preset, showings
 from hubman.train.recipe import Kind, Recipe, from_values, read_recipe, write_recipe
 from hubman.train.recipe_fields import changed, differences, fields, parse, text_of, value

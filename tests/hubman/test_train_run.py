@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hubman.progress import Progress
-from hubman.train.best import best_epoch
 from hubman.train.loop import train
 from hubman.train.metrics import read_metrics
+from hubman.train.output.best import best_epoch
 from hubman.train.recipe import Recipe
 from hubman.train.reporting import SMOOTH, smoothed
 from registry.errors import CancelledError, UsageError

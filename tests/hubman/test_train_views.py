@@ -14,16 +14,16 @@ from PIL import Image
 from hubman import tinybase
 from hubman.progress import silent
 from hubman.train import architectures
-from hubman.train.batches import BatchPlan
-from hubman.train.buckets import BucketRules, cut, cut_to, cuts, fit
-from hubman.train.dataset import DatasetImage, read_dataset
-from hubman.train.encoded import Encoded
-from hubman.train.masks import has_mask, load_mask
-from hubman.train.material import encode_items
+from hubman.train.data.buckets import BucketRules, cut, cut_to, cuts, fit
+from hubman.train.data.dataset import DatasetImage, read_dataset
+from hubman.train.data.masks import has_mask, load_mask
+from hubman.train.data.views import View, showings, views
+from hubman.train.encoding.encoded import Encoded
+from hubman.train.encoding.material import encode_items
+from hubman.train.learning.batches import BatchPlan
 from hubman.train.presets import preset
 from hubman.train.recipe_fields import changed
 from hubman.train.settings.data import ImageSettings
-from hubman.train.views import View, showings, views
 from registry.errors import DamagedFileError
 
 KEPT = BucketRules(512, no_upscale=True)

@@ -11,12 +11,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hubman.generate.request import DrawRequest
+from hubman.train.adapters.network import Target
 from hubman.train.architectures.base import Conditioning, Encoder, Framing, Identity, Latent, Reader
-from hubman.train.material import Item
-from hubman.train.network import Target
-from hubman.train.process import Process
+from hubman.train.encoding.material import Item
+from hubman.train.encoding.weights_digest import Source
+from hubman.train.loss.process import Process
 from hubman.train.settings.learning import Part
-from hubman.train.weights_digest import Source
 
 SIDE, CHANNELS, WIDTH = 4, 4, 8
 FRAMING = Framing.whole((SIDE * 8, SIDE * 8))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from hubman import tinybase
 from hubman.jobs.records import Job
-from hubman.train.caption_log import NAME
-from hubman.train.captions import read, write_caption
-from hubman.train.drafts import DraftRequest
-from hubman.train.tokens import token_rule
+from hubman.train.captioning.caption_log import NAME
+from hubman.train.captioning.captions import read, write_caption
+from hubman.train.captioning.drafts import DraftRequest
+from hubman.train.captioning.tokens import token_rule
 from registry.database import Registry
 from tests.support import library_factory
 from tests.support.jobs import fake_job

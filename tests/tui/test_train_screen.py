@@ -12,11 +12,11 @@ from textual.pilot import Pilot
 
 from hubman.jobs.records import Job
 from hubman.train import recent
-from hubman.train.captions import write_caption
-from hubman.train.dataset import read_caption
-from hubman.train.forecast import Forecast, Need
-from hubman.train.ladder import Rung
-from hubman.train.left_out import left_out
+from hubman.train.capacity.forecast import Forecast, Need
+from hubman.train.capacity.ladder import Rung
+from hubman.train.captioning.captions import write_caption
+from hubman.train.data.dataset import read_caption
+from hubman.train.data.left_out import left_out
 from hubman.train.recipe import Recipe, read_recipe
 from registry.database import Registry
 from tests.support import library_factory

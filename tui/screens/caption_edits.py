@@ -12,9 +12,9 @@ from tui.screens.base import HubScreen
 from tui.widgets.caption_lists import TagList
 
 if TYPE_CHECKING:
-    from hubman.train.captions import Outcome
-    from hubman.train.drafts import DraftRequest
-    from hubman.train.tags import Place, Rewrite
+    from hubman.train.captioning.captions import Outcome
+    from hubman.train.captioning.drafts import DraftRequest
+    from hubman.train.captioning.tags import Place, Rewrite
     from registry.database import Registry
     from tui.caption_set import CaptionSet
 
@@ -65,7 +65,7 @@ class CaptionEdits(HubScreen):
         """Carry an edit out and say how many captions it changed."""
 
         def work(_: Registry) -> tuple[Outcome, int]:
-            from hubman.train import caption_edits
+            from hubman.train.captioning import caption_edits
 
             with self.writing:
                 plan = caption_edits.plan(self.folder, what, rewrite)
@@ -95,7 +95,7 @@ class CaptionEdits(HubScreen):
                 )
 
         def add(words: str, at: str | None) -> None:
-            from hubman.train.tags import PLACES, adding
+            from hubman.train.captioning.tags import PLACES, adding
 
             where = next((place for place in PLACES if place == at), None)
             if where is not None and self.found is not None:
@@ -105,12 +105,12 @@ class CaptionEdits(HubScreen):
         self.app.push_screen(PickWords("add tags everywhere", "", tags, hint=hint), place)
 
     def do_remove(self) -> None:
-        from hubman.train.tags import removing
+        from hubman.train.captioning.tags import removing
 
         self._with_tag("remove", lambda tag: self.edit_all(f"remove {tag}", removing([tag])))
 
     def do_rename(self) -> None:
-        from hubman.train.tags import renaming
+        from hubman.train.captioning.tags import renaming
         from tui.widgets.dialogs import Ask
 
         def ask(tag: str) -> None:
@@ -124,7 +124,7 @@ class CaptionEdits(HubScreen):
         self._with_tag("rename", ask)
 
     def do_tidy(self) -> None:
-        from hubman.train.tags import tidying
+        from hubman.train.captioning.tags import tidying
         from tui.widgets.dialogs import Choose
 
         options = (
@@ -151,7 +151,7 @@ class CaptionEdits(HubScreen):
 
     def do_undo(self) -> None:
         def work(_: Registry) -> tuple[str, int, int]:
-            from hubman.train import caption_edits
+            from hubman.train.captioning import caption_edits
 
             with self.writing:
                 undone = caption_edits.undo(self.folder)
@@ -172,7 +172,7 @@ class CaptionEdits(HubScreen):
         trigger = self.found.trigger if self.found else ""
 
         def last(registry: Registry) -> DraftRequest:
-            from hubman.train import draft_choices
+            from hubman.train.captioning import draft_choices
 
             return draft_choices.remembered(registry.home, self.folder, trigger)
 
@@ -185,7 +185,7 @@ class CaptionEdits(HubScreen):
         def remember(registry: Registry) -> dict[str, object]:
             import msgspec
 
-            from hubman.train import draft_choices
+            from hubman.train.captioning import draft_choices
 
             draft_choices.remember(registry.home, request)
             told: dict[str, object] = msgspec.to_builtins(request)

@@ -64,13 +64,13 @@ class CaptionWriting(CaptionEdits):
 
     def _to_save(self) -> tuple[CaptionLine, str] | None:
         """The picture whose caption a person changed, and the caption."""
-        from hubman.train.caption_text import tidy
+        from hubman.train.captioning.caption_text import tidy
 
         line, text = self._edited, tidy(self._text)
         return None if line is None or text == line.caption else (line, text)
 
     def _write(self, line: CaptionLine, text: str) -> None:
-        from hubman.train.captions import write_caption
+        from hubman.train.captioning.captions import write_caption
 
         with self.writing:
             write_caption(line.path, text, folder=self.folder)

@@ -19,7 +19,7 @@ from tui.widgets.dialogs import FRAME, Question
 from tui.widgets.rows import Cell, RowList
 
 if TYPE_CHECKING:
-    from hubman.train.drafts import DraftRequest
+    from hubman.train.captioning.drafts import DraftRequest
 
 
 class ChoiceList(RowList[ChoiceLine]):
@@ -91,7 +91,7 @@ class DraftForm(Question["DraftRequest"]):
             self.app.push_screen(Ask(field.title, line.value, hint=field.hint, check=check), done)
 
     def action_start(self) -> None:
-        from hubman.train import drafts
+        from hubman.train.captioning import drafts
 
         try:
             drafts.check(self._request)

@@ -79,8 +79,8 @@ class ReplaceScreen(ModalScreen[Replacing | None]):
 
     @on(Input.Changed)
     def _show(self) -> None:
-        from hubman.train.caption_text import tidy
-        from hubman.train.tags import replacing
+        from hubman.train.captioning.caption_text import tidy
+        from hubman.train.captioning.tags import replacing
 
         old, new = self.query_one("#old", Input).value, self.query_one("#new", Input).value
         rows = self.query_one(ChangeList)

@@ -233,7 +233,7 @@ class TrainImages(TrainBase):
         folder = sheet.dataset.folder
 
         def work(_: Registry) -> None:
-            from hubman.train import left_out
+            from hubman.train.data import left_out
 
             (left_out.leave if left else left_out.take)(folder, moved)
 

@@ -15,7 +15,7 @@ from tui.widgets.recipe_list import RecipeLine, RecipeList
 from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
-    from hubman.train.forecast import Forecast
+    from hubman.train.capacity.forecast import Forecast
     from hubman.train.recipe import Recipe
     from registry.database import Registry
     from tui.recipes import Draft
@@ -198,7 +198,7 @@ class TrainRecipe(TrainImages):
             return
 
         def work(_: Registry) -> Forecast:
-            from hubman.train.ask_forecast import ask_forecast
+            from hubman.train.capacity.ask_forecast import ask_forecast
 
             return ask_forecast(draft.recipe)
 

@@ -61,7 +61,7 @@ class CaptionEditor(TextArea):
         found = self._measure
         if found is None:
             return line
-        from hubman.train.tags import trigger_spans
+        from hubman.train.captioning.tags import trigger_spans
 
         for start, end in trigger_spans(line.plain, found.trigger):
             line.stylize(self._style("trigger"), start, end)

@@ -12,7 +12,7 @@ from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
 if TYPE_CHECKING:
-    from hubman.train.tags import TagCount
+    from hubman.train.captioning.tags import TagCount
 
 NAME = 12
 _AROUND = 16

@@ -19,8 +19,8 @@ Stop = Callable[[], bool]
 
 
 def caption(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: the fields of :class:`hubman.train.drafts.DraftRequest`. Drafts only: what was typed stays."""
-    from hubman.train.drafts import DraftRequest, draft_captions
+    """Request: the fields of :class:`hubman.train.captioning.drafts.DraftRequest`. Drafts only: what was typed stays."""
+    from hubman.train.captioning.drafts import DraftRequest, draft_captions
 
     request = msgspec.convert(job.request, DraftRequest)
     drafted = draft_captions(request, cache=registry.home / "cache" / "clip", report=report, should_stop=should_stop)
@@ -34,7 +34,7 @@ def caption(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
 
 def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``recipe`` (a TOML file), optional ``force``. A resumed job goes on from its last checkpoint."""
-    from hubman.train.register import register
+    from hubman.train.output.register import register
     from hubman.train.run import run_training
 
     result = run_training(

@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from hubman.generate.request import DrawRequest
-from hubman.train.buckets import Size
-from hubman.train.network import Target
-from hubman.train.process import Process
+from hubman.train.adapters.network import Target
+from hubman.train.data.buckets import Size
+from hubman.train.encoding.weights_digest import Source
+from hubman.train.loss.process import Process
 from hubman.train.settings.learning import Part
-from hubman.train.weights_digest import Source
 
 Conditioning = Mapping[str, Tensor]
 """What conditions a prediction, one entry for each input that the base model takes: ``states``, ``pooled``, ...

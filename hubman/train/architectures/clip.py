@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hubman.train.architectures.clip_vocabulary import vocabulary
 from hubman.train.architectures.parts import Part
-from hubman.train.sending import sent
+from hubman.train.loss.sending import sent
 
 CHUNK = 75
 """Tokens that CLIP reads at once, without the marks at both ends."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from hubman.train.process import Prediction
+from hubman.train.loss.process import Prediction
 from registry.errors import DamagedFileError, HubError, NotFoundError
 from registry.headers import Header, read_header
 from registry.identify_base import SDXL_FAMILIES

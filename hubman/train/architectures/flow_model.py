@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hubman.train.adapters.network import Target
 from hubman.train.architectures.model import Model
 from hubman.train.architectures.opening import Parts
 from hubman.train.architectures.unet import text_targets
-from hubman.train.flow import FlowMatching
-from hubman.train.network import Target
-from hubman.train.timesteps import PATCH, shift_exponent
+from hubman.train.loss.flow import FlowMatching
+from hubman.train.loss.timesteps import PATCH, shift_exponent
 from registry.errors import UsageError
 
 

@@ -14,7 +14,7 @@ from hubman.train.architectures.flow_model import FlowModel, read_t5
 from hubman.train.architectures.fused import fuse
 from hubman.train.architectures.model import digest_of
 from hubman.train.architectures.opening import Parts
-from hubman.train.timesteps import PATCH
+from hubman.train.loss.timesteps import PATCH
 
 _DOUBLE = {
     "norm1.linear": "img_mod.lin",

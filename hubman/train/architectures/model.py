@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from hubman.generate.request import DrawRequest
 from hubman.generate.samplers import make_scheduler
+from hubman.train.adapters.network import Target
 from hubman.train.architectures.base import Conditioning, Encoder, Framing, Identity, Latent, Reader
 from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.opening import Parts
 from hubman.train.architectures.parts import Part
-from hubman.train.network import Target
-from hubman.train.process import Process
+from hubman.train.encoding.weights_digest import Source
+from hubman.train.loss.process import Process
 from hubman.train.settings.learning import Part as TrainedPart
-from hubman.train.weights_digest import Source
 
 _CLIPS: tuple[Literal["text", "text2"], ...] = ("text", "text2")
 """What has a rate of its own, in the order of the pipeline."""

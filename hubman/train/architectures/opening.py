@@ -11,7 +11,7 @@ import torch
 from hubman.train.architectures.clip import clip_tokenizer
 from hubman.train.architectures.detect import Detected, Kind, companion, detect, marked
 from hubman.train.architectures.layouts import LAYOUTS
-from hubman.train.weights_digest import Source
+from hubman.train.encoding.weights_digest import Source
 from registry.errors import DamagedFileError, HubError
 
 _CLASSES: Mapping[Kind, str] = {

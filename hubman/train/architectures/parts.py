@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hubman.train.weights_digest import Source
+from hubman.train.encoding.weights_digest import Source
 
 WORTH_RELEASING = 64 << 20
 """Bytes of weights; smaller parts stay, since loading them again takes longer than their memory is worth."""

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from hubman.train.adapters.network import Target
 from hubman.train.architectures.base import Conditioning, Framing, Identity
 from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.model import Model, digest_of
 from hubman.train.architectures.opening import Parts
 from hubman.train.architectures.unet import schedule_of, text_targets, unet_paths
-from hubman.train.network import Target
 
 
 class StableDiffusion(Model):

@@ -10,9 +10,9 @@ import torch
 from diffusers import DDPMScheduler
 from torch import nn
 
+from hubman.train.adapters.network import Target
 from hubman.train.architectures.clip import Clip
-from hubman.train.network import Target
-from hubman.train.noise import NoiseSchedule
+from hubman.train.loss.noise_schedule import NoiseSchedule
 from registry.errors import HubError
 
 _ATTENTION = re.compile(r"(^|\.)attentions\.\d+\.")

@@ -13,8 +13,8 @@ from hubman.train.checks.rules import Rules
 from hubman.train.checks.sharp import blurred
 from hubman.train.checks.tokens import CountTokens, estimate_tokens
 from hubman.train.checks.twins import duplicates
-from hubman.train.dataset import Dataset
-from hubman.train.likeness_cache import Likeness
+from hubman.train.data.dataset import Dataset
+from hubman.train.data.likeness_cache import Likeness
 
 __all__ = [
     "CountTokens",

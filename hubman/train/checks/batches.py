@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from hubman.train.buckets import Size
 from hubman.train.checks.findings import Finding
 from hubman.train.checks.rules import Rules
-from hubman.train.dataset import DatasetImage
+from hubman.train.data.buckets import Size
+from hubman.train.data.dataset import DatasetImage
 
 
 def bucket_sizes(images: Sequence[DatasetImage], rules: Rules) -> dict[Size, tuple[str, ...]]:

@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
+from hubman.train.captioning.tags import has_trigger, split_tags
 from hubman.train.checks.counts import FEWEST
 from hubman.train.checks.findings import Finding
 from hubman.train.checks.rules import Rules
 from hubman.train.checks.tokens import CountTokens, estimate_tokens
-from hubman.train.dataset import DatasetImage
-from hubman.train.tags import has_trigger, split_tags
+from hubman.train.data.dataset import DatasetImage
 
 CUT_TOKENS = 225
 MOST_SHARE, LEAST_IMAGES = 0.5, 10

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hubman.train import presets
 from hubman.train.checks.findings import Finding, Severity
 from hubman.train.checks.rules import Rules
-from hubman.train.dataset import Dataset, DatasetImage
+from hubman.train.data.dataset import Dataset, DatasetImage
 
 FEWEST, VERY_FEW, COMFORTABLE = 5, 15, 30
 """Fewer images than the first are refused without force, than the second warned of strongly, than the third warned of."""

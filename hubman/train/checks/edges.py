@@ -13,9 +13,9 @@ from operator import add
 
 from PIL import Image, ImageFilter
 
-from hubman.train.borders import LONG, SHORT
 from hubman.train.checks.findings import Finding
-from hubman.train.dataset import DatasetImage
+from hubman.train.data.borders import LONG, SHORT
+from hubman.train.data.dataset import DatasetImage
 
 FEWEST = 15
 """In smaller sets chance agrees as well."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean, median, pstdev
 
 from hubman.train.checks.findings import Finding
-from hubman.train.dataset import DatasetImage
+from hubman.train.data.dataset import DatasetImage
 
 FEWEST = 8
 """In smaller sets nothing can be told to be unusual."""

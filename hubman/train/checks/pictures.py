@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from hubman.train.checks.findings import Finding
 from hubman.train.checks.rules import Rules
-from hubman.train.dataset import DatasetImage
-from hubman.train.pictures import Picture
+from hubman.train.data.dataset import DatasetImage
+from hubman.train.data.pictures import Picture
 
 WIDEST = 2.5
 """Longer : shorter side beyond this is cropped heavily."""

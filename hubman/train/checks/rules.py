@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from hubman.train.buckets import BucketRules, Cut, Size, cuts
-from hubman.train.mask_files import MaskSource
+from hubman.train.data.buckets import BucketRules, Cut, Size, cuts
+from hubman.train.data.mask_files import MaskSource
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from hubman.train.checks.findings import Finding
-from hubman.train.dataset import DatasetImage
-from hubman.train.pictures import Picture
+from hubman.train.data.dataset import DatasetImage
+from hubman.train.data.pictures import Picture
 
 BLURRED = 40.0
 """Variance of the Laplacian that is clearly blurred in a photograph; 50 to 150 are in use as limits."""

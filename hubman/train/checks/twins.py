@@ -2,7 +2,7 @@
 
 Near ones by perceptual hash, also mirrored: two hashes that differ in at most six of 64 bits agree in one of seven
 bands of bits (the pigeonhole principle), so only images that share a band are compared and a thousand images take
-no million comparisons. By CLIP, where the embeddings were compared before (:mod:`hubman.train.likeness`).
+no million comparisons. By CLIP, where the embeddings were compared before (:mod:`hubman.train.data.likeness`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from hubman.train.checks.findings import Finding
-from hubman.train.dataset import DatasetImage
-from hubman.train.pictures import Picture
+from hubman.train.data.dataset import DatasetImage
+from hubman.train.data.pictures import Picture
 
 NEAR_BITS = 6
 """Of 64: two perceptual hashes at most this far apart look the same."""

@@ -1,0 +1,1 @@
+"""The trained layers, in place in the model."""

@@ -1,0 +1,1 @@
+"""What a training takes of the machine, and what it does where that is too much."""

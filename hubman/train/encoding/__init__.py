@@ -1,0 +1,1 @@
+"""Images and captions as the model reads them, kept on disk."""

@@ -1,0 +1,1 @@
+"""What a training leaves: the file, its header, and its place in the library."""
