@@ -37,6 +37,8 @@ class TrainBase(HubScreen):
     """The state that the parts share, and what :class:`tui.screens.train.TrainScreen` does for them."""
 
     sheet: Sheet | None = None
+    said: str = ""
+    """What was told last of reading a folder, until one is read: also why one could not be."""
     draft: Draft | None = None
     base: str = ""
     """The base that was chosen, also before there is a data set."""

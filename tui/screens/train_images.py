@@ -96,6 +96,7 @@ class TrainImages(TrainBase):
 
     def _tell(self, text: str) -> None:
         """Say something where the images will stand; what stands there stays."""
+        self.said = text
         for rows in (self.query_one(ImageList), self.query_one(ImageSheet)):
             rows.empty = text
         self.put("#start-said", text, grows=True)
@@ -104,7 +105,7 @@ class TrainImages(TrainBase):
 
     def _show_read(self, sheet: Sheet, draft: Draft | None, problem: str) -> None:
         same = self.sheet is not None and self.sheet.dataset.folder == sheet.dataset.folder
-        self._read_for = ""
+        self._read_for = self.said = ""
         self.sheet = sheet
         if draft is not None:
             self.draft = draft

@@ -89,7 +89,7 @@ class TrainStart(TrainRecipe):
 
     def _tell_plan(self) -> None:
         """What a start would do, and what speaks against it."""
-        text = WELCOME
+        text = self.said or WELCOME
         if self.sheet is not None and self.draft is not None:
             recipe = self.draft.recipe
             text = (
