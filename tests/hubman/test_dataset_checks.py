@@ -249,16 +249,16 @@ def test_token_estimates_never_fail_and_grow_with_the_text(text: str) -> None:
 def test_dataset_checks_load_neither_torch_nor_numpy() -> None:
     names = (
         "checks",
-        "dataset",
-        "pictures",
-        "captions",
+        "data.dataset",
+        "data.pictures",
+        "captioning.captions",
         "recipe",
-        "buckets",
+        "data.buckets",
         "run",
-        "interrogator",
-        "sheet",
-        "tokens",
-        "views",
+        "captioning.interrogator",
+        "data.sheet",
+        "captioning.tokens",
+        "data.views",
     )
     heavy = "[module for module in ('torch', 'numpy', 'transformers') if module in sys.modules]"
     program = f"import sys\nfor name in {names}: __import__('hubman.train.' + name)\nprint({heavy})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import resource
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -136,7 +135,6 @@ def test_killed_at_random_instants_it_ends_with_the_very_same_weights(
 ) -> None:
     context, rng = get_context("fork"), random.Random()
     killed = 0
-    began = time.monotonic()
     for _ in range(KILLS):
         child = context.Process(target=_work, args=(recipe, tmp_path / "run", tmp_path / "cache"))
         child.start()
@@ -145,7 +143,6 @@ def test_killed_at_random_instants_it_ends_with_the_very_same_weights(
         child.join()
         killed += child.exitcode == -signal.SIGKILL
     assert killed
-    assert time.monotonic() - began < 60
     result = train(recipe, tmp_path / "run", cache=tmp_path / "cache", resume=True)
     assert same(weights, result.path)
     assert len(result.validation) == 3
