@@ -32,7 +32,7 @@ def report(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> dict[s
 
 def _demo(folder: Path) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HUBMAN", "CIVITAI"))}
-    options = ("--headless", "--json", "--seeds", "8", "--keep", str(folder / "play"))
+    options = ("--headless", "--json", "--seeds", "4", "--keep", str(folder / "play"))
     done = subprocess.run(
         [sys.executable, "-m", "hubman.cli.main", "demo", *options],
         env={**environment, "HUBMAN_HOME": str(folder / "untouched")},
