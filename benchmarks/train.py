@@ -158,7 +158,7 @@ def child_start(folder: Path, dtype: str) -> dict[str, Any]:
         )
     moments: dict[str, float] = {}
     for line in done.stdout.splitlines():
-        stage, _, moment = line.partition(" ")
+        stage, _, moment = line.rpartition(" ")
         moments[stage] = float(moment) - began
     return {"begun": moments["forecast"], "done": moments["train"], "stages": moments}
 
