@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from hubman.tinybase.drawing import draw, random_scene
 from hubman.train.checks import Finding, Rules, check, estimate_tokens, has_errors
-from hubman.train.data.dataset import Dataset, read_dataset
+from hubman.train.data.dataset import Dataset, distinct, read_dataset
 from hubman.train.data.pictures import load_rgb, measure
 from hubman.train.data.sharpness import sharpness
 from registry.errors import NotFoundError
@@ -69,6 +69,17 @@ def test_an_exact_copy_in_another_format_is_a_duplicate(folder: Path) -> None:
     found = codes(folder)
     assert found["duplicate"] == {"copy.bmp"}
     assert "near-duplicate" not in found
+
+
+@pytest.mark.parametrize("copied", ["exactly", "nearly"])
+def test_of_copies_the_one_with_a_caption_stays_and_is_trained(folder: Path, copied: str) -> None:
+    picture = noise(3)
+    add(folder, "3.png", picture, "zvk, thing 3")
+    (picture if copied == "exactly" else ImageOps.mirror(picture)).save(folder / "00-first.png")
+    assert codes(folder)["duplicate" if copied == "exactly" else "near-duplicate"] == {"00-first.png"}
+    trained = [image.name for image in distinct(read_dataset(folder).usable)]
+    assert "3.png" in trained
+    assert ("00-first.png" in trained) == (copied == "nearly")
 
 
 @pytest.mark.parametrize("change", ["jpeg", "scaled", "mirrored", "brighter"])

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from hubman.train.checks.findings import Finding
-from hubman.train.data.dataset import DatasetImage
+from hubman.train.data.dataset import DatasetImage, distinct
 from hubman.train.data.pictures import Picture
 
 NEAR_BITS = 6
@@ -23,17 +23,22 @@ _BANDS = tuple((64 * i // (NEAR_BITS + 1), 64 * (i + 1) // (NEAR_BITS + 1)) for 
 
 
 def duplicates(images: Sequence[DatasetImage], alike: Iterable[tuple[str, str]] = ()) -> Iterator[Finding]:
-    """Every image but the largest of each group; ``alike`` are pairs of pixel hashes that CLIP finds the same."""
-    first: dict[str, DatasetImage] = {}
+    """Every image but the best of each group: the largest, and of equals the best described one.
+
+    ``alike`` are pairs of pixel hashes that CLIP finds the same.
+    """
+    kept = {image.picture.pixels: image for image in distinct(images)}
     for image in images:
-        original = first.setdefault(image.picture.pixels, image)
+        original = kept[image.picture.pixels]
         if original is not image:
             sentence = f"has exactly the pixels of {original.name}"
             remedy = "leave it out: training uses it once in any case"
             yield Finding(image.name, "warn", "duplicate", sentence, remedy, (original.name,))
-    for group in near_groups(list(first.values()), alike):
-        largest = sorted(group, key=lambda image: -image.picture.width * image.picture.height)
-        names = [image.name for image in largest]
+    for group in near_groups(list(kept.values()), alike):
+        best = sorted(
+            group, key=lambda image: (image.picture.width * image.picture.height, image.described), reverse=True
+        )
+        names = [image.name for image in best]
         for name in names[1:]:
             sentence = f"looks almost the same as {names[0]}" + (f", like {len(names) - 2} more" * (len(names) > 2))
             others = tuple(other for other in names if other != name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -43,6 +44,11 @@ class DatasetImage(msgspec.Struct, frozen=True, kw_only=True):
         """It can be decoded and is wanted: it is trained."""
         return not self.picture.error and not self.left_out
 
+    @property
+    def described(self) -> tuple[bool, bool]:
+        """Whether it has a caption of its own, and a mask: what tells the better of two equal pictures."""
+        return bool(self.caption) and not self.caption_is_folder, self.mask_path is not None
+
 
 class Dataset(msgspec.Struct, frozen=True):
     """The images in and below one folder, in the order of their names."""
@@ -75,6 +81,14 @@ def _seen(image: DatasetImage) -> list[str]:
     if image.mask is not None:
         row.append(f"mask {image.mask.pixels}")
     return row
+
+
+def distinct(images: Sequence[DatasetImage]) -> list[DatasetImage]:
+    """``images`` without copies: of those with the same pixels the best described one, of equals the first."""
+    best: dict[str, DatasetImage] = {}
+    for image in sorted(images, key=lambda image: image.described, reverse=True):
+        best.setdefault(image.picture.pixels, image)
+    return [image for image in images if best[image.picture.pixels] is image]
 
 
 def image_files(folder: Path) -> list[Path]:

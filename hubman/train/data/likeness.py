@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hubman.progress import Progress, Report, silent
 from hubman.train.captioning.clip_model import ClipModel
-from hubman.train.data.dataset import Dataset, DatasetImage
+from hubman.train.data.dataset import Dataset, DatasetImage, distinct
 from hubman.train.data.likeness_cache import Likeness, likeness_file, read_likeness, write_likeness
 from hubman.train.data.pictures import load_rgb
 from hubman.train.encoding.tensor_store import TensorStore, entry_key
@@ -32,7 +32,7 @@ def compare(dataset: Dataset, clip: Path, home: Path, report: Report = silent) -
     """
     model = ClipModel(clip)
     digest = model.digest()
-    images = list({image.picture.pixels: image for image in dataset.usable}.values())
+    images = distinct(dataset.usable)
     known = read_likeness(likeness_file(home, dataset.folder))
     if known is not None and known.clip == digest and set(known.nearest) == {each.picture.pixels for each in images}:
         return known

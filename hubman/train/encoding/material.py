@@ -15,7 +15,7 @@ from hubman.progress import Progress, Report
 from hubman.train.architectures.base import Conditioning, Framing, Latent, stack
 from hubman.train.captioning.captions import compose
 from hubman.train.data.buckets import Size
-from hubman.train.data.dataset import Dataset, DatasetImage
+from hubman.train.data.dataset import Dataset, DatasetImage, distinct
 from hubman.train.data.masks import has_mask, load_mask
 from hubman.train.data.views import View, views
 from hubman.train.encoding.encoded import Encoded
@@ -46,8 +46,8 @@ class Item:
 
 
 def training_images(dataset: Dataset) -> list[DatasetImage]:
-    """The usable images, exact duplicates once. Raises HubError if none is left."""
-    images = list({image.picture.pixels: image for image in reversed(dataset.usable)}.values())[::-1]
+    """The usable images, of copies the best described one. Raises HubError if none is left."""
+    images = distinct(dataset.usable)
     if not images:
         raise HubError(f"{dataset.folder.name} holds no image that can be decoded", "see `hubman dataset check`")
     return images
