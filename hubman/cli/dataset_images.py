@@ -154,7 +154,8 @@ def dataset_leave(
         names += [finding.image for finding in findings if finding.image and finding.code in codes]
     elif not names:
         raise UsageError("there is nothing to leave out", "name images, or say --harmful or --with CODE")
-    _say_changed(leave(folder, names), "left out", as_json=as_json)
+    none = "all of them are left out already" if names else "the checks find no such image"
+    _say_changed(leave(folder, names), "left out", none, as_json=as_json)
 
 
 @click.command("take")
@@ -169,7 +170,8 @@ def dataset_take(folder: Path, images: tuple[str, ...], everything: bool, as_jso
     if not images and not everything:
         raise UsageError("there is nothing to take back", "name images, or say --all")
     names = sorted(left_out(folder)) if everything else [_name(folder, given) for given in images]
-    _say_changed(take(folder, names), "taken back", as_json=as_json)
+    none = "none of them is left out" if names else "no image is left out"
+    _say_changed(take(folder, names), "taken back", none, as_json=as_json)
 
 
 def _as_typed(options: dict[str, Any]) -> list[str]:
@@ -207,6 +209,8 @@ def _recipe(folder: Path, asked: Asked) -> Recipe:
     from hubman.train.presets import preset
     from hubman.train.recipe_fields import changed
 
+    if asked.mask_folder and asked.masks == "alpha":
+        raise UsageError("masks are in a folder or in the alpha channel", "leave out --mask-folder or --masks alpha")
     base = bases.find(asked.base)
     masks = "folder" if asked.mask_folder else asked.masks
     told = {
@@ -256,14 +260,15 @@ def _say(folder: Path, findings: Sequence[Finding]) -> None:
         output.say(f"{severity:<6} {code}: {', '.join(names[:_MOST_NAMES])}{more}: {sentence}; {remedy}")
 
 
-def _say_changed(names: Sequence[str], what: str, *, as_json: bool) -> None:
+def _say_changed(names: Sequence[str], what: str, none: str, *, as_json: bool) -> None:
+    """``none`` says why there are no ``names``."""
     if as_json:
         output.print_json({what.replace(" ", "_"): names})
         return
     for name in names:
         output.say(f"{name} is {what}")
     if not names:
-        output.say(f"nothing to do: all of them are {what} already")
+        output.say(f"nothing to do: {none}")
 
 
 COMMANDS = (dataset_check, dataset_show, dataset_sheet, dataset_leave, dataset_take)

@@ -71,6 +71,7 @@ def test_left_out_images_stop_no_training_and_come_back(folder: Path, capsys: py
         (["leave", "no.png"], 1, "no image no.png"),
         (["sheet", "--out", "x.jpg"], 2, "x.jpg is no PNG"),
         (["check", "--base", "/no/base"], 1, "no base model"),
+        (["check", "--masks", "alpha", "--mask-folder", "."], 2, "--mask-folder or"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
@@ -80,6 +81,23 @@ def test_what_cannot_be_done_is_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["leave", "--with", "no-such-code"], "the checks find no such image"),
+        (["leave", "0.png"], "all of them are left out already"),
+        (["take", "1.png"], "none of them is left out"),
+    ],
+)
+def test_why_there_is_nothing_to_do_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    run(["dataset", "leave", str(folder), "0.png"])
+    capsys.readouterr()
+    assert run(["dataset", words[0], str(folder), *words[1:]]) == 0
+    assert capsys.readouterr().out == f"nothing to do: {said}\n"
 
 
 def test_show_tells_how_an_image_is_trained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
