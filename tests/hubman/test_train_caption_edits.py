@@ -281,6 +281,9 @@ def test_the_commands_edit_show_and_undo(folder: Path, capsys: pytest.CaptureFix
     assert captions(folder)[:3] == list(CAPTIONS)
     assert run(["dataset", "undo", str(folder)]) == 1
     assert "nothing to undo" in capsys.readouterr().err
+    assert told("undo", "--list") == []
+    assert run(["dataset", "undo", str(folder / "nowhere"), "--list"]) == 1
+    assert "is not a folder" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("home")

@@ -63,7 +63,11 @@ def tag_counts(folder: Path) -> tuple[TagCount, ...]:
 
 
 def undoable(folder: Path) -> tuple[tuple[str, int], ...]:
-    """The edits that :func:`undo` can take back, the next one first: what they were, and how many captions."""
+    """The edits that :func:`undo` can take back, the next one first: what they were, and how many captions.
+
+    Raises NotFoundError where ``folder`` is none.
+    """
+    _expect(folder)
     return tuple((group[0].what or "caption", len(group)) for group in reversed(caption_log.undoable(folder)))
 
 
@@ -72,8 +76,7 @@ def undo(folder: Path) -> Undone:
 
     Raises NotFoundError when nothing is left to undo.
     """
-    if not folder.is_dir():
-        raise NotFoundError(f"{folder} is not a folder", "give the folder that holds the training images")
+    _expect(folder)
     finish(folder)
     edits = caption_log.undoable(folder)
     if not edits:
@@ -88,6 +91,11 @@ def undo(folder: Path) -> Undone:
     gone = tuple(change.image for change in last if change.image not in images)
     outcome = carry_out(folder, f"undo: {last[0].what}", wanted, undoes=last[0].group)
     return Undone(last[0].what, outcome.written, (*outcome.passed_over, *gone))
+
+
+def _expect(folder: Path) -> None:
+    if not folder.is_dir():
+        raise NotFoundError(f"{folder} is not a folder", "give the folder that holds the training images")
 
 
 def _author_before(folder: Path, undone: Change) -> Author:
