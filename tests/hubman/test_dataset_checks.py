@@ -171,7 +171,8 @@ def test_captions_are_checked_one_by_one(folder: Path) -> None:
 
 def test_tag_balance_ignores_the_trigger(folder: Path) -> None:
     for i in range(6):
-        (folder / f"{i}.txt").write_text(f"zvk, outdoors, {'red' if i < 3 else 'blue'}")
+        outdoors = "Outdoors" if i == 5 else "outdoors"
+        (folder / f"{i}.txt").write_text(f"zvk, {outdoors}, {'red' if i < 3 else 'blue'}")
     everywhere = [f.sentence for f in check(read_dataset(folder), RULES) if f.code == "tag-everywhere"]
     assert len(everywhere) == 1
     assert "'outdoors'" in everywhere[0]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hubman.cli.main import run
-from hubman.train.captioning import caption_edits, tags
+from hubman.train.captioning import caption_edits, caption_log, tags
 from hubman.train.captioning.caption_log import NAME, Change
-from hubman.train.captioning.captions import draft_all, drafts, finish, history, read, write_caption
+from hubman.train.captioning.captions import draft_all, drafts, finish, read, write_caption
 from hubman.train.captioning.tags import split_tags
 from registry.errors import HubError, NotFoundError, UsageError
 
@@ -230,7 +230,9 @@ def test_an_edit_whose_record_was_cut_off_never_happened(folder: Path, tmp_path:
         assert captions(folder)[:3] == list(CAPTIONS), cut
         assert caption_edits.undoable(folder) == (), cut
     write_caption(folder / "0.png", "typed")
-    assert [change.after for change in history(folder)] == ["typed"], "the cut line must not swallow the next"
+    assert [change.after for change in caption_log.changes(folder)] == ["typed"], (
+        "the cut line must not swallow the next"
+    )
 
 
 def test_what_a_kill_left_beside_captions_is_swept_up_and_nothing_else(folder: Path) -> None:

@@ -9,7 +9,8 @@ from PIL import Image
 
 from hubman.tinybase.drawing import COLOURS, SHAPES, SIZES, Scene, combinations
 from hubman.train.captioning import captions
-from hubman.train.captioning.captions import compose, draft_all, drafts, history, write_caption
+from hubman.train.captioning.caption_log import changes
+from hubman.train.captioning.captions import compose, draft_all, drafts, write_caption
 from hubman.train.captioning.terms import read_terms
 from hubman.train.data.dataset import read_caption
 
@@ -47,12 +48,12 @@ def test_every_change_keeps_its_original(folder: Path) -> None:
     write_caption(image, " a  new\n\n caption")
     assert (folder / "0.caption").read_text() == "a new\ncaption\n"
     assert not (folder / "0.txt").exists()
-    assert [(change.before, change.after, change.by) for change in history(folder)] == [
+    assert [(change.before, change.after, change.by) for change in changes(folder)] == [
         ("the original", "a new\ncaption", "typed")
     ]
     with (folder / ".hubman-captions.jsonl").open("ab") as log:
         log.write(b'{"at": "cut o')
-    assert len(history(folder)) == 1
+    assert len(changes(folder)) == 1
 
 
 def test_a_caption_cannot_steer_the_terminal(folder: Path) -> None:

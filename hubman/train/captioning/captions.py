@@ -123,11 +123,6 @@ def drafts(folder: Path) -> dict[Path, str]:
     return {image: change.after for image, change in last.items() if change.by == "draft" and change.after is not None}
 
 
-def history(folder: Path) -> list[Change]:
-    """Every logged change, oldest first."""
-    return caption_log.changes(folder)
-
-
 def is_typed(image: Path, drafted: Mapping[Path, str]) -> bool:
     """Whether a person wrote the caption of ``image``; ``drafted`` is the folder's :func:`drafts`."""
     caption, problem = read(image)

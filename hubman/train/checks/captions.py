@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from hubman.train.captioning.tags import has_trigger, split_tags
+from hubman.train.captioning.tags import frequencies, has_trigger
 from hubman.train.checks.counts import FEWEST
 from hubman.train.checks.findings import Finding
 from hubman.train.checks.rules import Rules
@@ -68,15 +68,16 @@ def identical(images: Sequence[DatasetImage]) -> Iterator[Finding]:
 
 def balance(images: Sequence[DatasetImage], rules: Rules) -> Iterator[Finding]:
     """Tags that are in every caption, in most, or in one."""
-    tagged = {image.name: set(split_tags(image.caption)) for image in images if image.caption and "," in image.caption}
+    tagged = [(image.name, image.caption) for image in images if image.caption and "," in image.caption]
     if len(tagged) < FEWEST:
         return
-    count = Counter(tag for tags in tagged.values() for tag in tags if tag.lower() != rules.trigger.lower())
+    trigger = rules.trigger.lower()
+    count = {each.tag: each.count for each in frequencies(tagged) if each.tag.lower() != trigger}
     for tag, times in count.items():
         if times == len(images):
             sentence = f"the tag {tag!r} is in every caption: it becomes part of what the trigger means"
             yield Finding(None, "note", "tag-everywhere", sentence, "leave it out if the trigger shall absorb it")
-    often = [tag for tag, times in count.most_common() if MOST_SHARE * len(images) < times < len(images)]
+    often = [tag for tag, times in count.items() if MOST_SHARE * len(images) < times < len(images)]
     if often and len(images) >= LEAST_IMAGES:
         told = _listed([f"{tag} ({count[tag]} of {len(images)})" for tag in often])
         sentence = f"the LoRA leans towards tags that most captions have: {told}"
