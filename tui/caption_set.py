@@ -83,13 +83,14 @@ class CaptionSet:
 def read(folder: Path, trigger: str, base: Path | None, most: int | None = None) -> CaptionSet:
     """Read every caption below ``folder``; tokens are counted by the tokenizer of ``base`` where it has one."""
     from hubman.train.captioning import caption_edits, captions, tags, tokens
+    from hubman.train.data.dataset import read_caption
 
     rule = tokens.token_rule(base) if base is not None else tokens.ESTIMATE
     drafted = captions.drafts(folder)
     empty = CaptionSet(folder, (), (), trigger, rule.most or most or MOST_TOKENS, rule, caption_edits.undoable(folder))
     lines = []
     for name, path in captions.named(folder).items():
-        caption, problem = captions.read(path)
+        caption, problem = read_caption(path)
         is_draft = path in drafted and not captions.is_typed(path, drafted)
         lines.append(empty.line(name, path, caption, problem, is_draft=is_draft))
     counted = tags.frequencies((line.name, line.caption) for line in lines)

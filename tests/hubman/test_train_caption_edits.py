@@ -16,8 +16,9 @@ from PIL import Image
 from hubman.cli.main import run
 from hubman.train.captioning import caption_edits, caption_log, tags
 from hubman.train.captioning.caption_log import NAME, Change
-from hubman.train.captioning.captions import draft_all, drafts, finish, read, write_caption
+from hubman.train.captioning.captions import draft_all, drafts, finish, write_caption
 from hubman.train.captioning.tags import split_tags
+from hubman.train.data.dataset import read_caption
 from registry.errors import HubError, NotFoundError, UsageError
 
 CAPTIONS = ("zvk, red car, sky", "zvk, blue car", "a car, Sky, night")
@@ -38,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def captions(folder: Path) -> list[str | None]:
-    return [read(folder / f"{number}.png")[0] for number in range(4)]
+    return [read_caption(folder / f"{number}.png")[0] for number in range(4)]
 
 
 def edit(folder: Path, rewrite: tags.Rewrite) -> caption_edits.Plan:
@@ -171,12 +172,12 @@ def test_a_set_of_several_folders_is_edited_and_undone_as_one(folder: Path, tmp_
         (below / f"{name}.txt").write_text("deep car")
     plan = edit(folder, tags.replacing("car", "boat"))
     assert len(plan.wanted) == 5
-    assert read(below / "0.png")[0] == "deep boat"
+    assert read_caption(below / "0.png")[0] == "deep boat"
     assert {found.tag: found.images for found in caption_edits.tag_counts(folder)}["deep boat"] == (
         "3_zvk cat/0.png", "3_zvk cat/x.png",
     )  # fmt: skip
     assert "3_zvk cat/0.png" in caption_edits.undo(folder).restored
-    assert read(below / "0.png")[0] == "deep car"
+    assert read_caption(below / "0.png")[0] == "deep car"
     assert captions(folder)[0] == CAPTIONS[0]
 
 

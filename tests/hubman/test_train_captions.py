@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from hubman.tinybase.drawing import COLOURS, SHAPES, SIZES, Scene, combinations
-from hubman.train.captioning import captions
 from hubman.train.captioning.caption_log import changes
 from hubman.train.captioning.captions import compose, draft_all, drafts, write_caption
 from hubman.train.captioning.terms import read_terms
@@ -58,7 +57,7 @@ def test_every_change_keeps_its_original(folder: Path) -> None:
 
 def test_a_caption_cannot_steer_the_terminal(folder: Path) -> None:
     (folder / "0.txt").write_bytes(b"a\x1b[31m cat\x07\r\nsecond\tline\n")
-    assert captions.read(folder / "0.png") == ("a[31m cat\nsecond line", "")
+    assert read_caption(folder / "0.png") == ("a[31m cat\nsecond line", "")
 
 
 def test_drafts_made_before_an_interruption_stay(folder: Path) -> None:

@@ -17,10 +17,11 @@ from hubman.cli.main import run
 from hubman.jobs import store
 from hubman.progress import Progress
 from hubman.train.captioning import image_to_text, tagger
-from hubman.train.captioning.captions import read, write_caption
+from hubman.train.captioning.captions import write_caption
 from hubman.train.captioning.drafts import Drafted, DraftRequest, draft_captions
 from hubman.train.captioning.image_to_text import ImageToText
 from hubman.train.captioning.tagger import Tag, Tagger, clean, pixels
+from hubman.train.data.dataset import read_caption
 from registry.errors import CancelledError, DamagedFileError, HubError, MissingExtraError, NotFoundError, UsageError
 from tests.support import tiny_captioners
 from tests.support.tiny_tagger import write_tagger
@@ -64,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def captions(folder: Path) -> dict[str, str | None]:
-    return {path.stem: read(path)[0] for path in sorted(folder.glob("*.png"))}
+    return {path.stem: read_caption(path)[0] for path in sorted(folder.glob("*.png"))}
 
 
 def drafted(folder: Path, **request: object) -> Drafted:

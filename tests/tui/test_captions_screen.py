@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hubman import tinybase
 from hubman.jobs.records import Job
 from hubman.train.captioning.caption_log import NAME
-from hubman.train.captioning.captions import read, write_caption
+from hubman.train.captioning.captions import write_caption
 from hubman.train.captioning.drafts import DraftRequest
 from hubman.train.captioning.tokens import token_rule
+from hubman.train.data.dataset import read_caption
 from registry.database import Registry
 from tests.support import library_factory
 from tests.support.jobs import fake_job
@@ -41,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def captions(folder: Path) -> list[str | None]:
-    return [read(path)[0] for path in sorted(folder.glob("*.png"))]
+    return [read_caption(path)[0] for path in sorted(folder.glob("*.png"))]
 
 
 async def _open(app: HubmanApp, folder: Path, trigger: str = "zvk") -> CaptionsScreen:

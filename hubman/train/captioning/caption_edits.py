@@ -10,9 +10,9 @@ import msgspec
 from hubman.train.captioning import caption_log
 from hubman.train.captioning.caption_log import Author, Change
 from hubman.train.captioning.caption_text import tidy
-from hubman.train.captioning.captions import Outcome, Wanted, carry_out, finish, named, read, sweep
+from hubman.train.captioning.captions import Outcome, Wanted, carry_out, finish, named, sweep
 from hubman.train.captioning.tags import Rewrite, TagCount, frequencies
-from hubman.train.data.dataset import caption_path
+from hubman.train.data.dataset import caption_path, read_caption
 from registry.errors import HubError, NotFoundError
 
 
@@ -38,7 +38,7 @@ def plan(folder: Path, what: str, rewrite: Rewrite) -> Plan:
     """What ``rewrite`` (of each line of a caption) would change in ``folder``; nothing is written."""
     wanted, uncaptioned, unreadable = [], [], []
     for name, image in _captioned_once(folder):
-        caption, problem = read(image)
+        caption, problem = read_caption(image)
         if problem:
             unreadable.append(name)
         elif not caption:
@@ -58,7 +58,7 @@ def apply(plan: Plan) -> Outcome:
 
 def tag_counts(folder: Path) -> tuple[TagCount, ...]:
     """The tags of all captions in ``folder``, the commonest first."""
-    captions = ((name, read(image)[0] or "") for name, image in _captioned_once(folder))
+    captions = ((name, read_caption(image)[0] or "") for name, image in _captioned_once(folder))
     return frequencies(captions)
 
 

@@ -20,7 +20,7 @@ from hubman.train.captioning import caption_log
 from hubman.train.captioning.caption_log import Author, Change, Done
 from hubman.train.captioning.caption_text import tidy
 from hubman.train.captioning.tags import has_trigger, split_tags
-from hubman.train.data.dataset import caption_path, image_files, training_files
+from hubman.train.data.dataset import caption_path, image_files, read_caption, read_caption_file, training_files
 from hubman.train.files import write_atomically
 from registry.errors import HubError
 
@@ -46,15 +46,9 @@ class Outcome(msgspec.Struct, frozen=True):
     passed_over: tuple[str, ...] = ()
 
 
-def read(image: Path) -> tuple[str | None, str]:
-    """The caption of ``image`` without needless blanks and lines, or None; and why a file that is there can't be used."""
-    text, _, problem = _read(image)
-    return text, problem
-
-
 def write_caption(image: Path, text: str, by: Author = "typed", folder: Path | None = None) -> None:
     """Replace the caption of ``image`` by ``text`` and log what it was, in the set's ``folder`` (by default the image's)."""
-    before, _, problem = _read(image)
+    before, problem = read_caption(image)
     if problem and by == "draft":
         raise HubError(f"{image.name}: {problem}", "repair the caption file first")
     what = f"{'draft' if by == 'draft' else 'caption'} of {image.name}"
@@ -73,7 +67,7 @@ def carry_out(folder: Path, what: str, wanted: Sequence[Wanted], undoes: str = "
     logged, passed_over = [], []
     for each in wanted:
         name = each.image.relative_to(folder).as_posix()
-        before, raw, problem = _read(each.image)
+        before, raw, problem = read_caption_file(each.image)
         if before != each.before:
             passed_over.append(name)
         elif problem or before != each.after or each.original not in {None, raw}:
@@ -98,7 +92,7 @@ def finish(folder: Path) -> None:
     images = named(folder)
     for change in pending:
         image = images.get(change.image)
-        if image is not None and _read(image)[0] == change.before:
+        if image is not None and read_caption(image)[0] == change.before:
             _put(image, change.after, _undone_bytes(folder, change))
     caption_log.append(folder, [Done(pending[-1].group, pending[-1].undoes)])
 
@@ -125,7 +119,7 @@ def drafts(folder: Path) -> dict[Path, str]:
 
 def is_typed(image: Path, drafted: Mapping[Path, str]) -> bool:
     """Whether a person wrote the caption of ``image``; ``drafted`` is the folder's :func:`drafts`."""
-    caption, problem = read(image)
+    caption, problem = read_caption(image)
     return bool(problem) or (bool(caption) and caption != drafted.get(image))
 
 
@@ -134,7 +128,7 @@ def to_draft(folder: Path, redraft: bool = False) -> list[Path]:
     drafted = drafts(folder)
     found = []
     for image in (file.path for file in training_files(folder)):
-        caption, _problem = read(image)
+        caption, _problem = read_caption(image)
         if not is_typed(image, drafted) and (redraft or not caption):
             found.append(image)
     return found
@@ -149,7 +143,7 @@ def draft_all(folder: Path, describe: Callable[[Path], str | None], redraft: boo
     sweep(folder)
     edit, written = uuid4().hex, list[str]()
     for image in to_draft(folder, redraft):
-        before, _ = read(image)
+        before, _ = read_caption(image)
         text = tidy(describe(image) or "")
         if text:
             outcome = carry_out(folder, "drafts", [Wanted(image, before, text, "draft")], edit=edit)
@@ -170,21 +164,6 @@ def compose(text: str, trigger: str = "", blacklist: Iterable[str] = (), prefix:
     if has_trigger(whole, trigger):
         return whole
     return f"{trigger}, {whole}" if whole else trigger
-
-
-def _read(image: Path) -> tuple[str | None, bytes | None, str]:
-    """The caption's text, its file's bytes (both None without a file), and why the file can't be used."""
-    path = caption_path(image)
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        return None, None, ""
-    except OSError as error:
-        return None, None, f"{path.name} cannot be read ({error.strerror})"
-    try:
-        return tidy(raw.decode("utf-8-sig")), raw, ""
-    except UnicodeDecodeError:
-        return None, raw, f"{path.name} is not UTF-8 text"
 
 
 def _undone_bytes(folder: Path, change: Change) -> bytes | None:

@@ -152,13 +152,20 @@ def caption_path(image: Path) -> Path:
 
 def read_caption(image: Path) -> tuple[str | None, str]:
     """The caption of ``image`` without needless blanks, or None; and why an existing file cannot be used."""
+    text, _, problem = read_caption_file(image)
+    return text, problem
+
+
+def read_caption_file(image: Path) -> tuple[str | None, bytes | None, str]:
+    """The caption's text, its file's bytes (both None without a file), and why the file can't be used."""
     path = caption_path(image)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        raw = path.read_bytes()
     except FileNotFoundError:
-        return None, ""
-    except UnicodeDecodeError:
-        return None, f"{path.name} is not UTF-8 text"
+        return None, None, ""
     except OSError as error:
-        return None, f"{path.name} cannot be read ({error.strerror})"
-    return tidy(text), ""
+        return None, None, f"{path.name} cannot be read ({error.strerror})"
+    try:
+        return tidy(raw.decode("utf-8-sig")), raw, ""
+    except UnicodeDecodeError:
+        return None, raw, f"{path.name} is not UTF-8 text"
