@@ -100,6 +100,11 @@ def test_why_there_is_nothing_to_do_is_told(
     assert capsys.readouterr().out == f"nothing to do: {said}\n"
 
 
+def test_no_job_is_begun_for_a_folder_that_is_not_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["dataset", "caption", str(folder / "nowhere")]) == 1
+    assert capsys.readouterr().err.startswith(f"hubman: {folder / 'nowhere'} is not a folder: ")
+
+
 def test_show_tells_how_an_image_is_trained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = [row for row in told(capsys, "show", str(folder), "--resolution", "64") if "wide" in row["image"]]
     assert row == {

@@ -14,8 +14,8 @@ from hubman.train.captioning import local_models
 from hubman.train.captioning.captions import compose, draft_all, to_draft
 from hubman.train.captioning.terms import read_terms
 from hubman.train.data.dataset import training_files
-from hubman.train.data.pictures import load_rgb
-from registry.errors import CancelledError, HubError, UsageError
+from hubman.train.data.pictures import load_rgb, why_undecoded
+from registry.errors import CancelledError, HubError, NotFoundError, UsageError
 
 Source = Literal["interrogator", "tagger", "model"]
 Mode = Literal["best", "fast", "classic", "negative"]
@@ -58,7 +58,9 @@ class Drafted(msgspec.Struct, frozen=True):
 
 
 def check(request: DraftRequest) -> None:
-    """Whether the request makes sense, before anything is loaded. Raises UsageError."""
+    """Whether the request makes sense, before anything is loaded. Raises UsageError, NotFoundError without the folder."""
+    if not Path(request.folder).is_dir():
+        raise NotFoundError(f"{request.folder} is not a folder", "give the folder that holds the training images")
     if request.source in {"tagger", "model"} and not request.model:
         example = (
             "SmilingWolf/wd-vit-tagger-v3" if request.source == "tagger" else "Salesforce/blip-image-captioning-large"
@@ -172,7 +174,7 @@ def _damage(image: Path) -> str:
     try:
         load_rgb(image)
     except Exception as error:
-        return f"cannot be decoded ({str(error).strip().split(chr(10), maxsplit=1)[0] or type(error).__name__})"
+        return why_undecoded(error)
     return ""
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 from PIL import Image
 
-from hubman.train.data.pictures import SUFFIXES, first_line, load_rgb
+from hubman.train.data.pictures import SUFFIXES, load_rgb, why_undecoded
 from hubman.train.data.set_files import MASK_ENDINGS, MASK_FOLDERS
 
 MaskSource = Literal["none", "folder", "alpha"]
@@ -79,7 +79,7 @@ def measure_mask(path: Path) -> Mask:
     try:
         grey = load_grey(path)
     except Exception as error:
-        return Mask(error=f"cannot be decoded ({first_line(error)})")
+        return Mask(error=why_undecoded(error))
     histogram = grey.histogram()
     learned = sum(value * count for value, count in enumerate(histogram)) / (255 * grey.width * grey.height)
     digest = hashlib.sha256(b"%d %d\n" % grey.size + grey.tobytes()).hexdigest()

@@ -74,12 +74,8 @@ def measure(path: Path) -> Picture:
             turned = ImageOps.exif_transpose(opened)
         rgb = _on_ground(turned)
         transparent = _is_transparent(turned)
-    except UnidentifiedImageError:
-        return Picture(error="is no picture in a format that can be read")
-    except Image.DecompressionBombError:
-        return Picture(error="the picture claims more pixels than can be decoded safely")
     except Exception as error:
-        return Picture(error=f"cannot be decoded ({first_line(error)})")
+        return Picture(error=why_undecoded(error))
     small = shrunk(rgb)
     phash, mirrored = perceptual.hashes(small)
     sharp = sharpness(small)
@@ -125,6 +121,10 @@ def _is_transparent(picture: Image.Image) -> bool:
     return ImageStat.Stat(picture.convert("RGBA").getchannel("A")).extrema[0][0] < 255
 
 
-def first_line(error: BaseException) -> str:
-    """What an exception says, short enough for one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+def why_undecoded(error: Exception) -> str:
+    """What Pillow's ``error`` means for a picture, in one line."""
+    if isinstance(error, UnidentifiedImageError):
+        return "is no picture in a format that can be read"
+    if isinstance(error, Image.DecompressionBombError):
+        return "claims more pixels than can be decoded safely"
+    return f"cannot be decoded ({(str(error).splitlines() or [type(error).__name__])[0][:120]})"
