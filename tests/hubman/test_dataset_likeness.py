@@ -101,6 +101,16 @@ def test_a_set_that_got_an_image_since_is_measured_by_numbers(world: tuple[Datas
         new.unlink()
 
 
+def test_loading_a_clip_writes_nothing_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    from transformers.utils import logging
+
+    from hubman.train.captioning.clip_model import ClipModel
+
+    logging.enable_progress_bar()
+    ClipModel(tinybase.CLIP)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_folder_without_a_clip_is_named(world: tuple[Dataset, Likeness, Path], tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match="is not a CLIP model folder"):
         compare(world[0], tmp_path, tmp_path)

@@ -27,8 +27,10 @@ class ClipModel:
         try:
             import torch
             from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+            from transformers.utils import logging
         except ImportError as error:
             raise MissingExtraError("captions by CLIP need torch", "pip install 'hubman[ml]'") from error
+        logging.disable_progress_bar()  # it would be drawn over hubman's own
         self._torch = torch
         self.device = torch.device(device)
         try:

@@ -63,8 +63,8 @@ def folders(dataset: Dataset) -> Iterator[Finding]:
 def other_files(dataset: Dataset) -> Iterator[Finding]:
     """Files that a person may believe to be part of the set."""
     if dataset.unread:
-        sentence = f"{len(dataset.unread)} pictures are in formats that are not read, such as {dataset.unread[0]}"
+        sentence = f"pictures in formats that are not read: {len(dataset.unread)}, such as {dataset.unread[0]}"
         yield Finding(None, "warn", "not-read", sentence, "convert them to PNG or JPEG", dataset.unread)
     if dataset.orphans:
-        sentence = f"{len(dataset.orphans)} caption files belong to no image, such as {dataset.orphans[0]}"
+        sentence = f"caption files that belong to no image: {len(dataset.orphans)}, such as {dataset.orphans[0]}"
         yield Finding(None, "note", "caption-orphan", sentence, "name them as their images", dataset.orphans)
