@@ -145,7 +145,9 @@ def pair_of(module: Module) -> tuple[Tensor, Tensor, float]:
     kind = kind_of(parts)
     plain = {part: tensor for part, tensor in parts.items() if part != "dora_scale"}
     factors = change_of(plain, site, alpha=alpha).factors if kind in ("LoRA", "LoHa", "LoKr") else None
-    if factors is None or "diff_b" in parts or factors.rank >= min(site.shape[0], factors.down[0].numel()):
+    if site.is_norm or parts.keys() & {"diff_b", "b_norm"}:
+        raise HubError(f"{site.path} changes a norm or a bias, which no LoRA can", "keep the file in kohya's format")
+    if factors is None or factors.rank >= min(site.shape[0], factors.down[0].numel()):
         raise HubError(
             f"{site.path} is {kind}, which has no low-rank form", "--bake RANK --base BASE makes it one, nearly"
         )
