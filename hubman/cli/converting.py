@@ -76,6 +76,10 @@ def _names(file: Path, base: Path | None) -> Names:
     from registry.headers import read_header
     from registry.identify import identify
 
-    single = next(iter(sorted(file.rglob(ADAPTER))), file) if file.is_dir() else file
-    architecture = identify(read_header(single)).architecture or ""
+    files = sorted(file.rglob(ADAPTER)) if file.is_dir() else [file]
+    if not files:
+        raise UsageError(f"{file} holds no {ADAPTER}", "give a LoRA file, or a folder that PEFT wrote")
+    # Of a folder with one file a component, the text encoder's alone does not tell.
+    found = (identify(read_header(each)).architecture for each in files)
+    architecture = next(filter(None, found), "")
     return Names(architecture, sites_of_architecture(architecture))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from hubman.lora.change import change_of
 from hubman.lora.factors import scale_of
-from hubman.lora.keys import TEXT_ENCODERS, Site, UNetLayout, flat, ldm_path
-from hubman.lora.kinds import kind_of
+from hubman.lora.keys import TEXT_ENCODERS, Site, UNetLayout, kohya_clip, kohya_unet, with_level
+from hubman.lora.kinds import kind_of, rank_of
 from registry.errors import HubError
 
 Format = Literal["kohya", "diffusers", "peft"]
@@ -27,7 +27,6 @@ _SUFFIXES = {
     "ia3_weight": "weight",
     "ia3_on_input": "on_input",
 }
-_LEVEL = "text_model."
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def diffusers(modules: Iterable[Module]) -> Converted:
     made = Converted()
     for module in modules:
         down, up, scale = pair_of(module)
-        name = f"{module.site.component}.{_with_level(module.site)}"
+        name = f"{module.site.component}.{_file_path(module.site)}"
         made.tensors[f"{name}.lora_A.weight"] = down
         made.tensors[f"{name}.lora_B.weight"] = scaled(up, scale)
         if "dora_scale" in module.parts:
@@ -105,32 +104,19 @@ def peft(modules: Iterable[Module]) -> Converted:
     return made
 
 
-def rank_of(parts: Parts) -> int:
-    """What an alpha is divided by; 0 where no alpha counts."""
-    for part in ("down", "hada_w1_b", "lokr_w1_b", "lokr_w2_b", "glora_a2"):
-        if part in parts:
-            return int(parts[part].shape[0])
-    return 0
-
-
 def _kohya_name(site: Site, layout: UNetLayout, originals: Mapping[str, str], *, numbered: bool) -> str:
     if site.component in TEXT_ENCODERS:
         number = TEXT_ENCODERS.index(site.component) + 1
-        return (f"lora_te{number}_" if numbered else "lora_te_") + flat(_with_level(site))
+        return kohya_clip(f"lora_te{number}" if numbered else "lora_te", site.path)
     if site.component == "unet":
-        path: str | None = (ldm_path(site.path, layout) if numbered else None) or site.path
-    else:
-        path = originals.get(site.path)
-    if path is None:
+        return kohya_unet(site.path, layout if numbered else None)
+    if site.path not in originals:
         raise HubError(f"{site.path} has no name in kohya's format", "leave it out of the file")
-    return f"lora_unet_{flat(path)}"
+    return kohya_unet(originals[site.path])
 
 
-def _with_level(site: Site) -> str:
-    """Files always have the level that transformers 5 dropped."""
-    if site.component not in TEXT_ENCODERS or site.path.startswith(_LEVEL) or not site.path.startswith("encoder."):
-        return site.path
-    return _LEVEL + site.path
+def _file_path(site: Site) -> str:
+    return with_level(site.path) if site.component in TEXT_ENCODERS else site.path
 
 
 def pair_of(module: Module) -> tuple[Tensor, Tensor, float]:
@@ -145,7 +131,9 @@ def pair_of(module: Module) -> tuple[Tensor, Tensor, float]:
     kind = kind_of(parts)
     plain = {part: tensor for part, tensor in parts.items() if part != "dora_scale"}
     factors = change_of(plain, site, alpha=alpha).factors if kind in ("LoRA", "LoHa", "LoKr") else None
-    if factors is None or "diff_b" in parts or factors.rank >= min(site.shape[0], factors.down[0].numel()):
+    if site.is_norm or parts.keys() & {"diff_b", "b_norm"}:
+        raise HubError(f"{site.path} changes a norm or a bias, which no LoRA can", "keep the file in kohya's format")
+    if factors is None or factors.rank >= min(site.shape[0], factors.down[0].numel()):
         raise HubError(
             f"{site.path} is {kind}, which has no low-rank form", "--bake RANK --base BASE makes it one, nearly"
         )

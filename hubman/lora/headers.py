@@ -6,9 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from hubman.lora.forms import Format, Module, rank_of
+from hubman.lora.forms import Format, Module
 from hubman.lora.keys import Site
-from hubman.lora.kinds import kind_of
+from hubman.lora.kinds import kind_of, rank_of
 from hubman.lora.peft_header import ENTRY
 
 _CROSS = "attn2.to_k"

@@ -111,6 +111,21 @@ def flat(path: str) -> str:
     return path.replace(".", "_")
 
 
+def kohya_unet(path: str, layout: UNetLayout | None = None) -> str:
+    """Kohya's name of a denoiser's module; with ``layout`` in LDM blocks, as SDXL's files have it."""
+    return f"lora_unet_{flat((ldm_path(path, layout) if layout else None) or path)}"
+
+
+def kohya_clip(prefix: str, path: str) -> str:
+    """Kohya's name of a CLIP's module; ``prefix`` is ``lora_te``, ``lora_te1`` or ``lora_te2``."""
+    return f"{prefix}_{flat(with_level(path))}"
+
+
+def with_level(path: str) -> str:
+    """A path in a CLIP with the level that files always have and transformers 5 dropped."""
+    return _LEVEL + path if path.startswith("encoder.layers.") else path
+
+
 def _unet_aliases(path: str, layout: UNetLayout) -> Iterator[str]:
     ldm = ldm_path(path, layout)
     for spelling in (path, ldm) if ldm else (path,):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from hubman.lora.keys import Site
 
@@ -38,6 +39,14 @@ def kind_of(parts: Mapping[str, object]) -> str:
 def needs_weight(kind: str) -> bool:
     """Whether the change of this kind is made of the frozen weight."""
     return kind in _NEED_WEIGHT
+
+
+def rank_of(parts: Mapping[str, Any]) -> int:
+    """What the alpha of a module's tensors is divided by; 0 where no alpha counts."""
+    for part in ("down", "hada_w1_b", "lokr_w1_b", "lokr_w2_b", "glora_a2"):
+        if part in parts:
+            return int(parts[part].shape[0])
+    return 0
 
 
 def fits(site: Site, shapes: Shapes) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hubman.lora.keys import Site
+from hubman.lora.kinds import rank_of
 
 ENTRY = "lora_adapter_metadata"
 """The header entry of diffusers: a JSON object with keys ``{component}.{field of LoraConfig}``."""
@@ -39,7 +40,7 @@ class PeftHeader:
         """The alpha of a place such that alpha/rank is the intended scale; None where nothing is said."""
         field = "alpha" if self.shared and "down" not in parts else "lora_alpha"
         alpha = self._pattern(site, "alpha_pattern", self._get(site, field))
-        rank = _rank(parts)
+        rank = rank_of(parts)
         if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not rank or "alpha" in parts:
             return None
         return alpha * math.sqrt(rank) if self._get(site, "use_rslora") else float(alpha)
@@ -62,13 +63,6 @@ class PeftHeader:
             if re.fullmatch(rf"(.*\.)?({re.escape(pattern.removeprefix('^'))})", site.path):
                 return value
         return default
-
-
-def _rank(parts: Mapping[str, Any]) -> int:
-    for part in ("down", "hada_w1_b", "lokr_w1_b", "lokr_w2_b"):
-        if part in parts:
-            return int(parts[part].shape[0])
-    return 0
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -190,6 +190,17 @@ def test_what_a_format_cannot_say_is_refused_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == [source]
 
 
+@pytest.mark.parametrize("part", ["w_norm", "diff_b"])
+def test_a_norm_or_a_bias_is_not_sent_to_bake(base: Base, names: Names, tmp_path: Path, part: str) -> None:
+    site = next(site for site in base.modules if site.component == "unet" and site.is_norm == (part == "w_norm"))
+    key = f"lora_unet_{site.path.replace('.', '_')}.{part}"
+    save_file({key: torch.ones(site.shape[0])}, tmp_path / "a.safetensors")
+    for bake in (0, 4):
+        with pytest.raises(HubError, match="changes a norm or a bias") as refused:
+            convert(tmp_path / "a.safetensors", "diffusers", tmp_path / "b.safetensors", names, bake=bake)
+        assert ("--bake" in str(refused.value)) == bool(bake)
+
+
 @pytest.mark.parametrize("kind", ["DoRA input", "LoKr", "Diag-OFT"])
 def test_baking_makes_a_plain_lora(base: Base, names: Names, tmp_path: Path, kind: str) -> None:
     source = make(base, tmp_path / "a.safetensors", kind)
@@ -270,6 +281,28 @@ def test_sdxl_is_written_in_ldm_names(tmp_path: Path) -> None:
         entries = file.metadata()
     assert entries["ss_base_model_version"] == "sdxl_base_v1-0"
     assert "lora_adapter_metadata" not in entries
+
+
+def test_a_folder_of_peft_comes_back_without_naming_its_base(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    modules = {
+        "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k": (640, 2048),
+        "lora_te1_text_model_encoder_layers_0_mlp_fc1": (3072, 768),
+        "lora_te2_text_model_encoder_layers_0_mlp_fc1": (5120, 1280),
+    }
+    tensors: dict[str, Tensor] = {}
+    for key, (rows, columns) in modules.items():
+        tensors |= {f"{key}.lora_down.weight": torch.randn(2, columns), f"{key}.lora_up.weight": torch.randn(rows, 2)}
+        tensors[f"{key}.alpha"] = torch.tensor(1.0)
+    source, again = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    save_file(tensors, source)
+    assert run(["convert", str(source), "--to", "peft"]) == 0
+    assert run(["convert", str(tmp_path / "a.peft"), "--to", "kohya", "--out", str(again)]) == 0
+    assert load_file(again).keys() == tensors.keys()
+    (tmp_path / "empty").mkdir()
+    assert run(["convert", str(tmp_path / "empty"), "--to", "kohya"]) == 2
+    assert "empty holds no adapter_model.safetensors" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(("name", "make_base"), [("flux", make_tiny_flux), ("sd3", make_tiny_sd3)])

@@ -12,7 +12,7 @@ from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from hubman.generate.pipeline import sites_of
-from hubman.lora.keys import Site, alias_table, split_name
+from hubman.lora.keys import Site, alias_table, kohya_clip, split_name
 from hubman.lora.resolve import resolve
 from registry.errors import DamagedFileError, HubError
 
@@ -178,3 +178,10 @@ def test_down_without_up_counts_as_a_bad_shape(sd15: dict[str, Site]) -> None:
     keys: dict[str, tuple[int, ...]] = {"lora_unet_mid_block_attentions_0_proj_in.lora_down.weight": (4, 1280, 1, 1)}
     with pytest.raises(HubError, match="1 of the wrong shape"):
         resolve(keys, sd15, file="x", base="SD 1.5")
+
+
+def test_clips_alone_get_the_level_that_files_have() -> None:
+    assert kohya_clip("lora_te2", "encoder.layers.3.mlp.fc1") == "lora_te2_text_model_encoder_layers_3_mlp_fc1"
+    assert kohya_clip("lora_te", "text_model.encoder.layers.3.mlp.fc1") == "lora_te_text_model_encoder_layers_3_mlp_fc1"
+    # T5, which kohya's scripts call lora_te3, has no such level.
+    assert kohya_clip("lora_te3", "encoder.block.0.layer.0.SelfAttention.q").startswith("lora_te3_encoder_block_0_")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hubman.lora.keys import kohya_unet
 from hubman.train.adapters.network import Target
 from hubman.train.architectures.model import Model
 from hubman.train.architectures.opening import Parts
@@ -58,9 +59,7 @@ class FlowModel(Model):
 
     def targets(self, *, conv: bool, text: bool) -> list[Target]:  # noqa: ARG002 - there are no convolutions
         """The blocks' Linears by kohya's names; of the text encoders CLIP only, as T5 and LLMs learn nothing so."""
-        found = [
-            Target(f"lora_unet_{name.replace('.', '_')}", self.denoiser, path) for path, name in self._names.items()
-        ]
+        found = [Target(kohya_unet(name), self.denoiser, path) for path, name in self._names.items()]
         return found + (text_targets(self.clips) if text else [])
 
     def time(self, t: Tensor, rows: int) -> Tensor:

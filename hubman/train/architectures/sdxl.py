@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from hubman.lora.keys import UNetLayout, ldm_path
+from hubman.lora.keys import UNetLayout, kohya_unet
 from hubman.train.adapters.network import Target
 from hubman.train.architectures.base import Conditioning, Framing, Identity
 from hubman.train.architectures.clip import Clip
@@ -46,10 +46,7 @@ class StableDiffusionXL(Model):
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
         """The modules that kohya's scripts adapt, in the original (LDM) names, as these write them."""
         layout = UNetLayout.of(path for path, _ in self.denoiser.named_modules())
-        found = []
-        for path in unet_paths(self.denoiser, conv=conv):
-            ldm = ldm_path(path, layout)
-            found.append(Target(f"lora_unet_{(ldm or path).replace('.', '_')}", self.denoiser, path))
+        found = [Target(kohya_unet(path, layout), self.denoiser, path) for path in unet_paths(self.denoiser, conv=conv)]
         return found + (text_targets(self.clips) if text else [])
 
     def join(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from hubman.lora.keys import kohya_unet
 from hubman.train.adapters.network import Target
 from hubman.train.architectures.base import Conditioning, Framing, Identity
 from hubman.train.architectures.clip import Clip
@@ -45,10 +46,7 @@ class StableDiffusion(Model):
 
     def targets(self, *, conv: bool, text: bool) -> list[Target]:
         """The modules that kohya's scripts adapt; see :class:`~hubman.train.architectures.base.Architecture`."""
-        found = [
-            Target(f"lora_unet_{path.replace('.', '_')}", self.denoiser, path)
-            for path in unet_paths(self.denoiser, conv=conv)
-        ]
+        found = [Target(kohya_unet(path), self.denoiser, path) for path in unet_paths(self.denoiser, conv=conv)]
         return found + (text_targets(self.clips) if text else [])
 
     def join(

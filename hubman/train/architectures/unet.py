@@ -10,6 +10,7 @@ import torch
 from diffusers import DDPMScheduler
 from torch import nn
 
+from hubman.lora.keys import kohya_clip
 from hubman.train.adapters.network import Target
 from hubman.train.architectures.clip import Clip
 from hubman.train.loss.noise_schedule import NoiseSchedule
@@ -18,7 +19,6 @@ from registry.errors import HubError
 _ATTENTION = re.compile(r"(^|\.)attentions\.\d+\.")
 _CONV = re.compile(r"(^|\.)(resnets|downsamplers|upsamplers)\.\d+\.")
 _ENCODER = re.compile(r"(^|\.)encoder\.layers\.\d+\.")
-_LEVEL = "text_model."
 
 
 def unet_paths(unet: nn.Module, *, conv: bool) -> Iterator[str]:
@@ -35,9 +35,7 @@ def text_targets(clips: Sequence[Clip]) -> list[Target]:
     for clip in clips:
         for path, module in clip.encoder.named_modules():
             if _ENCODER.search(path) and isinstance(module, nn.Linear):
-                # transformers 5 dropped the level that the files' keys always have.
-                full = path if path.startswith(_LEVEL) else _LEVEL + path
-                found.append(Target(f"{clip.key}_{full.replace('.', '_')}", clip.encoder, path, text=True))
+                found.append(Target(kohya_clip(clip.key, path), clip.encoder, path, text=True))
     return found
 
 
