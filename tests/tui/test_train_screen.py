@@ -14,7 +14,9 @@ from hubman.jobs.records import Job
 from hubman.train import recent
 from hubman.train.capacity.forecast import Forecast, Need
 from hubman.train.capacity.ladder import Rung
+from hubman.train.captioning import draft_choices
 from hubman.train.captioning.captions import write_caption
+from hubman.train.captioning.drafts import DraftRequest
 from hubman.train.data.dataset import read_caption
 from hubman.train.data.left_out import left_out
 from hubman.train.recipe import Recipe, read_recipe
@@ -365,3 +367,17 @@ def test_every_field_of_a_recipe_can_be_shown_and_written_back(tmp_path: Path) -
     for path in (path for paths in recipes.groups().values() for path in paths):
         again = recipes.assign(draft, path, recipes.text_of(draft, path))
         assert again.recipe == draft.recipe, path
+
+
+async def test_captions_are_drafted_as_they_were_last(
+    open_app: OpenApp, home: Path, images: Path, started: list[Job], tmp_path: Path
+) -> None:
+    chosen = DraftRequest(folder="", source="tagger", model=str(tmp_path))
+    home.mkdir()
+    draft_choices.remember(home, chosen)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await _opened(pilot, app, images)
+        await press(pilot, "d", "s")
+        request = started[0].request
+        assert (request["source"], request["model"], request["folder"]) == ("tagger", str(tmp_path), str(images))

@@ -282,10 +282,10 @@ class TrainImages(TrainBase):
             self.open_dataset(self.sheet.dataset.folder)
 
     def do_draft(self) -> None:
+        from tui.screens.draft_form import ask_drafts
+
         if self.sheet is not None:
-            trigger = self.draft.recipe.trigger if self.draft else ""
-            folder = self.sheet.dataset.folder
-            self.start_job("caption", f"caption {folder.name}", {"folder": str(folder), "trigger": trigger})
+            ask_drafts(self, self.sheet.dataset.folder, self.draft.recipe.trigger if self.draft else "")
 
 
 def _recent(registry: Registry) -> Recent:
