@@ -162,6 +162,39 @@ async def test_a_dataset_shows_its_findings_captions_and_a_recipe(open_app: Open
         assert any(letter in "▘▝▀▖▌▞▛▗▚▐▜▄▙▟" for letter in text_of(app)), "the picture"
 
 
+async def test_findings_are_told_in_words_and_many_alike_in_one_line(open_app: OpenApp, images: Path) -> None:
+    for number in range(5):
+        (images / f"{number:02}.txt").write_text(f"zvk style, shapes number {number // 2}")
+    (images / "04.txt").write_bytes(b"caf\xe9")
+    app = open_app()
+    async with app.run_test(size=(160, 30)) as pilot:
+        screen = await _opened(pilot, app, images)
+        assert "caption unreadable caption can't be read" in _line(app, "04.png")
+        assert "caption missing    no caption" in _line(app, "05.png")
+        screen.images.cursor = 0
+        await settle(pilot)
+        told = str(screen.query_one("#findings").render())
+        assert told.count("share the caption") == 1
+        assert "(and 1 more like this)" in told
+
+
+async def test_what_is_to_be_done_stands_whole_at_eighty_columns(open_app: OpenApp, tmp_path: Path) -> None:
+    folder = tmp_path / "a-folder-whose-name-is-as-long-as-names-of-training-sets-become"
+    library_factory.write_pictures(folder, 4)
+    (folder / "00.png").write_bytes(b"no picture")
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert not [kind for kind in recipes.KINDS if "…" in _line(app, f" {kind} ")]
+        screen = await _opened(pilot, app, folder)
+        assert screen.sheet is not None
+        warnings = screen.sheet.headline.rpartition(" · ")[2]
+        assert warnings.endswith("warnings")
+        assert warnings in text_of(app)
+        await press(pilot, "C")
+        assert "4 without a caption" in text_of(app)
+
+
 async def test_an_image_is_left_out_and_taken_back_and_nothing_is_deleted(open_app: OpenApp, images: Path) -> None:
     app = open_app()
     async with app.run_test(size=(100, 24)) as pilot:

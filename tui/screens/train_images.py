@@ -166,7 +166,7 @@ class TrainImages(TrainBase):
             rows.set_items(lines, cursor=at)
         shown = {"all": "", "findings": " · with findings", "duplicates": " · look-alikes"}[self._shown]
         self.put("#data-title", f"{sheet.dataset.folder.name}{shown}")
-        self.put("#data-line", sheet.headline)
+        self.put("#data-line", sheet.headline, grows=True)
         self.refresh_actions()
 
     def _place(self, lines: list[ImageLine]) -> int | None:
