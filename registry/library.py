@@ -11,6 +11,7 @@ import msgspec
 
 from registry import changes, ids, inherit, projection, query, roots, rows, settled, timestamps, views
 from registry.database import Registry
+from registry.decodable import decodable
 from registry.errors import NotFoundError, UsageError
 from registry.records import FileRow, ModelDetail, ModelRow, Place, Preview, Replaced, RunRow, VersionRow
 
@@ -94,7 +95,7 @@ def show(registry: Registry, model: str) -> ModelDetail:
     ]
     for name in ("favourite", "upstream_deleted"):
         values[name] = bool(values[name])
-    return msgspec.convert({**values, "alias": values["alias"] or ""}, ModelDetail)
+    return msgspec.convert({**values, "alias": values["alias"] or ""}, decodable(ModelDetail))
 
 
 def version(registry: Registry, version_id: str) -> VersionRow:
@@ -116,7 +117,7 @@ def _version(registry: Registry, row: sqlite3.Row) -> VersionRow:
     values["previews"] = [
         _preview(preview) for preview in _of_version(registry, "previews", "position, added_at, sha256", row["id"])
     ]
-    return msgspec.convert(values, VersionRow)
+    return msgspec.convert(values, decodable(VersionRow))
 
 
 _HISTORY = """
@@ -147,11 +148,11 @@ def _file(registry: Registry, row: sqlite3.Row) -> FileRow:
         "metadata": msgspec.json.decode(row["metadata"]),
         "places": [Place(**place) for place in places],
     }
-    return msgspec.convert(values, FileRow)
+    return msgspec.convert(values, decodable(FileRow))
 
 
 def _preview(row: sqlite3.Row) -> Preview:
-    return msgspec.convert({**dict(row), "generation": msgspec.json.decode(row["generation"])}, Preview)
+    return msgspec.convert({**dict(row), "generation": msgspec.json.decode(row["generation"])}, decodable(Preview))
 
 
 def file_by_hash(registry: Registry, sha256: str) -> FileRow | None:
@@ -162,7 +163,7 @@ def file_by_hash(registry: Registry, sha256: str) -> FileRow | None:
 def run_of(registry: Registry, version_id: str) -> RunRow | None:
     """The training that made a version, or None."""
     row = registry.db.execute("SELECT body FROM records WHERE kind = 'run' AND id = ?", (version_id,)).fetchone()
-    return msgspec.convert(msgspec.json.decode(row[0]), RunRow) if row else None
+    return msgspec.convert(msgspec.json.decode(row[0]), decodable(RunRow)) if row else None
 
 
 # finding one ------------------------------------------------------------------------------------------------------

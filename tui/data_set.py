@@ -49,6 +49,18 @@ class ImageLine:
     def worst(self) -> Finding | None:
         return next((each for each in self.findings if each.code not in _NO_PROBLEM), None)
 
+    @property
+    def problem(self) -> str:
+        """The worst finding in two words."""
+        return self.worst.code.replace("-", " ") if self.worst else ""
+
+    @property
+    def lacks_caption(self) -> str:
+        """Why there is no caption to show."""
+        if self.image is None or self.image.caption:
+            return ""
+        return "caption can't be read" if self.image.caption_error else "no caption"
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -120,11 +132,11 @@ def meaning(used: int) -> str:
 
 def measured(dataset: Dataset, findings: tuple[Finding, ...], rules: Rules) -> Sheet:
     """``dataset`` with what was found when it was measured against ``rules``."""
-    by_image: dict[str | None, list[Finding]] = {}
-    for finding in findings:
-        by_image.setdefault(finding.image, []).append(finding)
-    lines = tuple(_line(image, tuple(by_image.get(image.name, ())), rules) for image in dataset.images)
-    return Sheet(dataset, findings, lines, tuple(by_image.get(None, ())), tuple(groups(findings)))
+    from hubman.train.checks import by_image
+
+    found = by_image(findings)
+    lines = tuple(_line(image, found.get(image.name, ()), rules) for image in dataset.images)
+    return Sheet(dataset, findings, lines, found.get(None, ()), tuple(groups(findings)))
 
 
 def _line(image: DatasetImage, found: tuple[Finding, ...], rules: Rules) -> ImageLine:
@@ -162,8 +174,8 @@ def words(line: ImageLine) -> str:
     if line.is_out:
         parts.append("left out: space takes it back")
     if line.image is not None:
-        parts.append(line.image.caption or "no caption")
-    parts.append("\n".join(f"{each.sentence}: {each.remedy}" for each in line.findings if each.code != "left-out"))
+        parts.append(line.image.caption or line.lacks_caption)
+    parts.append("\n".join(_told(line.findings)))
     if line.image is not None and line.bucket[0]:
         picture = line.image.picture
         how = f"{picture.width}x{picture.height} is trained at {line.bucket[0]}x{line.bucket[1]}"
@@ -174,3 +186,16 @@ def words(line: ImageLine) -> str:
             how += f", {line.image.repeats} times a pass"
         parts.append(how + (", with its mask" if line.image.mask is not None else ""))
     return "\n\n".join(part for part in parts if part)
+
+
+def _told(findings: Sequence[Finding]) -> list[str]:
+    """A line a finding; of many of one kind the first, and how many more there are: a set may have hundreds."""
+    alike: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.code != "left-out":
+            alike.setdefault(finding.code, []).append(finding)
+    told = []
+    for first, *others in alike.values():
+        more = f" (and {len(others)} more like this)" if others else ""
+        told.append(f"{first.sentence}: {first.remedy}{more}")
+    return told

@@ -24,9 +24,9 @@ _HIDDEN = frozenset(("dataset", "family"))
 _FIRST = "what"
 
 KINDS: Mapping[Kind, str] = {
-    "style": "how things are drawn: strokes, colours, light; needs the largest rank",
+    "style": "how things are drawn; needs the largest rank",
     "character": "one person or figure that its trigger word calls",
-    "concept": "a thing, a pose, a piece of clothing, a composition",
+    "concept": "a thing, a pose, clothing, a composition",
 }
 
 

@@ -19,6 +19,7 @@ from hubman.jobs.records import Job
 from hubman.progress import Progress
 from registry import ids, timestamps
 from registry.database import Registry
+from registry.decodable import decodable
 from registry.errors import NotFoundError, UsageError
 
 _JSON = ("request", "result")
@@ -107,7 +108,7 @@ def _job(row: sqlite3.Row) -> Job:
     values = dict(row)
     for name in _JSON:
         values[name] = msgspec.json.decode(values[name]) if values[name] is not None else None
-    return msgspec.convert(values, Job)
+    return msgspec.convert(values, decodable(Job))
 
 
 def events(job: Job, offset: int = 0) -> tuple[list[Progress], int]:
@@ -127,7 +128,7 @@ def events(job: Job, offset: int = 0) -> tuple[list[Progress], int]:
 
 def _event(line: bytes) -> Progress | None:
     try:
-        return msgspec.json.decode(line, type=Progress)
+        return msgspec.json.decode(line, type=decodable(Progress))
     except msgspec.DecodeError:
         return None
 

@@ -10,6 +10,7 @@ import msgspec
 from hubman.train.recipe_versions import upgraded
 from registry import library
 from registry.database import Registry
+from registry.decodable import decodable
 from registry.errors import HubError, NotFoundError
 from registry.records import RunRow
 
@@ -34,7 +35,7 @@ def runs(registry: Registry) -> list[RunRow]:
     found = []
     for (body,) in registry.db.execute(_RUNS):
         try:
-            found.append(msgspec.convert(msgspec.json.decode(body), RunRow))
+            found.append(msgspec.convert(msgspec.json.decode(body), decodable(RunRow)))
         except (msgspec.ValidationError, msgspec.DecodeError):
             continue
     return found

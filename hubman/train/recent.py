@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.train.files import write_atomically
+from registry.decodable import decodable
 
 MOST = 12
 _FILE = "recent-trainings.json"
@@ -23,7 +24,7 @@ class Recent(msgspec.Struct, frozen=True):
 def recent(home: Path) -> Recent:
     """What is remembered in hubman's folder; folders that are gone are left out."""
     try:
-        found = msgspec.json.decode((home / _FILE).read_bytes(), type=Recent)
+        found = msgspec.json.decode((home / _FILE).read_bytes(), type=decodable(Recent))
     except (OSError, msgspec.DecodeError):
         return Recent()
     return msgspec.structs.replace(found, datasets=tuple(one for one in found.datasets if Path(one).is_dir()))

@@ -20,6 +20,7 @@ from hubman.train.settings.network import NetworkSettings
 from hubman.train.settings.noise import LossSettings, NoiseSettings, PriorSettings, TimestepSettings
 from hubman.train.settings.run import FileSettings, MachineSettings, WatchSettings
 from hubman.train.settings.section import Section
+from registry.decodable import decodable
 from registry.errors import HubError, UsageError
 
 Kind = Literal["style", "character", "concept"]
@@ -112,7 +113,7 @@ def read_recipe(path: Path) -> Recipe:
 def from_values(values: Mapping[str, Any], name: str = "recipe") -> Recipe:
     """A recipe from TOML's or JSON's types, of any version. Raises UsageError by field; ``name`` says whose it is."""
     try:
-        return msgspec.convert(upgraded(values), Recipe, strict=False)
+        return msgspec.convert(upgraded(values), decodable(Recipe), strict=False)
     except msgspec.ValidationError as error:
         cause = error.__cause__
         if isinstance(cause, UsageError):

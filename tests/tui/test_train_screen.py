@@ -14,7 +14,9 @@ from hubman.jobs.records import Job
 from hubman.train import recent
 from hubman.train.capacity.forecast import Forecast, Need
 from hubman.train.capacity.ladder import Rung
+from hubman.train.captioning import draft_choices
 from hubman.train.captioning.captions import write_caption
+from hubman.train.captioning.drafts import DraftRequest
 from hubman.train.data.dataset import read_caption
 from hubman.train.data.left_out import left_out
 from hubman.train.recipe import Recipe, read_recipe
@@ -158,6 +160,39 @@ async def test_a_dataset_shows_its_findings_captions_and_a_recipe(open_app: Open
         await settle(pilot)
         assert "has no caption: write one" in text_of(app)
         assert any(letter in "▘▝▀▖▌▞▛▗▚▐▜▄▙▟" for letter in text_of(app)), "the picture"
+
+
+async def test_findings_are_told_in_words_and_many_alike_in_one_line(open_app: OpenApp, images: Path) -> None:
+    for number in range(5):
+        (images / f"{number:02}.txt").write_text(f"zvk style, shapes number {number // 2}")
+    (images / "04.txt").write_bytes(b"caf\xe9")
+    app = open_app()
+    async with app.run_test(size=(160, 30)) as pilot:
+        screen = await _opened(pilot, app, images)
+        assert "caption unreadable caption can't be read" in _line(app, "04.png")
+        assert "caption missing    no caption" in _line(app, "05.png")
+        screen.images.cursor = 0
+        await settle(pilot)
+        told = str(screen.query_one("#findings").render())
+        assert told.count("share the caption") == 1
+        assert "(and 1 more like this)" in told
+
+
+async def test_what_is_to_be_done_stands_whole_at_eighty_columns(open_app: OpenApp, tmp_path: Path) -> None:
+    folder = tmp_path / "a-folder-whose-name-is-as-long-as-names-of-training-sets-become"
+    library_factory.write_pictures(folder, 4)
+    (folder / "00.png").write_bytes(b"no picture")
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert not [kind for kind in recipes.KINDS if "…" in _line(app, f" {kind} ")]
+        screen = await _opened(pilot, app, folder)
+        assert screen.sheet is not None
+        warnings = screen.sheet.headline.rpartition(" · ")[2]
+        assert warnings.endswith("warnings")
+        assert warnings in text_of(app)
+        await press(pilot, "C")
+        assert "4 without a caption" in text_of(app)
 
 
 async def test_an_image_is_left_out_and_taken_back_and_nothing_is_deleted(open_app: OpenApp, images: Path) -> None:
@@ -365,3 +400,17 @@ def test_every_field_of_a_recipe_can_be_shown_and_written_back(tmp_path: Path) -
     for path in (path for paths in recipes.groups().values() for path in paths):
         again = recipes.assign(draft, path, recipes.text_of(draft, path))
         assert again.recipe == draft.recipe, path
+
+
+async def test_captions_are_drafted_as_they_were_last(
+    open_app: OpenApp, home: Path, images: Path, started: list[Job], tmp_path: Path
+) -> None:
+    chosen = DraftRequest(folder="", source="tagger", model=str(tmp_path))
+    home.mkdir()
+    draft_choices.remember(home, chosen)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await _opened(pilot, app, images)
+        await press(pilot, "d", "s")
+        request = started[0].request
+        assert (request["source"], request["model"], request["folder"]) == ("tagger", str(tmp_path), str(images))

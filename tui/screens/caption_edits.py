@@ -13,7 +13,6 @@ from tui.widgets.caption_lists import TagList
 
 if TYPE_CHECKING:
     from hubman.train.captioning.captions import Outcome
-    from hubman.train.captioning.drafts import DraftRequest
     from hubman.train.captioning.tags import Place, Rewrite
     from registry.database import Registry
     from tui.caption_set import CaptionSet
@@ -166,29 +165,6 @@ class CaptionEdits(HubScreen):
         self.change(work, done)
 
     def do_draft(self) -> None:
-        """Draft captions as is chosen, beginning with how it was done last; a job that goes on by itself."""
-        from tui.screens.draft_form import DraftForm
+        from tui.screens.draft_form import ask_drafts
 
-        trigger = self.found.trigger if self.found else ""
-
-        def last(registry: Registry) -> DraftRequest:
-            from hubman.train.captioning import draft_choices
-
-            return draft_choices.remembered(registry.home, self.folder, trigger)
-
-        self.in_thread(last, lambda request: self.app.push_screen(DraftForm(request), self._start_drafts), group="last")
-
-    def _start_drafts(self, request: DraftRequest | None) -> None:
-        if request is None:
-            return
-
-        def remember(registry: Registry) -> dict[str, object]:
-            import msgspec
-
-            from hubman.train.captioning import draft_choices
-
-            draft_choices.remember(registry.home, request)
-            told: dict[str, object] = msgspec.to_builtins(request)
-            return told
-
-        self.change(remember, lambda told: self.start_job("caption", f"caption {self.folder.name}", told))
+        ask_drafts(self, self.folder, self.found.trigger if self.found else "")

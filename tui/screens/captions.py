@@ -97,7 +97,8 @@ class CaptionsScreen(CaptionWriting):
             return
         shown = self.query_one(CaptionList).row_count
         some = f" · {shown} with {self._filter_words}" if self._filter_words else ""
-        said = f"Captions · {self.folder.name} · {formats.count(len(found.lines), 'picture')}{some} · {found.headline}"
+        counted = f"{formats.count(len(found.lines), 'picture')}{some} · {found.headline}"
+        said = f"Captions · {counted} · {self.folder.name}"
         self.query_one("#headline", Static).update(said)
 
     @property

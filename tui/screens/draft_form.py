@@ -19,7 +19,11 @@ from tui.widgets.dialogs import FRAME, Question
 from tui.widgets.rows import Cell, RowList
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hubman.train.captioning.drafts import DraftRequest
+    from registry.database import Registry
+    from tui.screens.base import HubScreen
 
 
 class ChoiceList(RowList[ChoiceLine]):
@@ -99,3 +103,32 @@ class DraftForm(Question["DraftRequest"]):
             self.complain(str(error))
         else:
             self.dismiss(self._request)
+
+
+def ask_drafts(screen: HubScreen, folder: Path, trigger: str) -> None:
+    """Draft captions as is chosen, beginning with how it was done last; a job that goes on by itself."""
+
+    def last(registry: Registry) -> DraftRequest:
+        from hubman.train.captioning import draft_choices
+
+        return draft_choices.remembered(registry.home, folder, trigger)
+
+    def start(request: DraftRequest | None) -> None:
+        if request is not None:
+            screen.change(
+                lambda registry: _remember(registry, request),
+                lambda told: screen.start_job("caption", f"caption {folder.name}", told),
+            )
+
+    screen.in_thread(last, lambda request: screen.app.push_screen(DraftForm(request), start), group="last")
+
+
+def _remember(registry: Registry, request: DraftRequest) -> dict[str, object]:
+    """What the job is asked."""
+    import msgspec
+
+    from hubman.train.captioning import draft_choices
+
+    draft_choices.remember(registry.home, request)
+    told: dict[str, object] = msgspec.to_builtins(request)
+    return told

@@ -166,7 +166,7 @@ class TrainImages(TrainBase):
             rows.set_items(lines, cursor=at)
         shown = {"all": "", "findings": " · with findings", "duplicates": " · look-alikes"}[self._shown]
         self.put("#data-title", f"{sheet.dataset.folder.name}{shown}")
-        self.put("#data-line", sheet.headline)
+        self.put("#data-line", sheet.headline, grows=True)
         self.refresh_actions()
 
     def _place(self, lines: list[ImageLine]) -> int | None:
@@ -282,10 +282,10 @@ class TrainImages(TrainBase):
             self.open_dataset(self.sheet.dataset.folder)
 
     def do_draft(self) -> None:
+        from tui.screens.draft_form import ask_drafts
+
         if self.sheet is not None:
-            trigger = self.draft.recipe.trigger if self.draft else ""
-            folder = self.sheet.dataset.folder
-            self.start_job("caption", f"caption {folder.name}", {"folder": str(folder), "trigger": trigger})
+            ask_drafts(self, self.sheet.dataset.folder, self.draft.recipe.trigger if self.draft else "")
 
 
 def _recent(registry: Registry) -> Recent:

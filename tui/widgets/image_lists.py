@@ -36,8 +36,8 @@ class ImageList(RowList[ImageLine]):
         Column("", 1),
         Column("Image", 14),
         Column("Size", 9, drop=2),
-        Column("Finding", 13, drop=1),
-        Column("Caption", 12, grow=True),
+        Column("Finding", 18, drop=1),
+        Column("Caption", 20, grow=True),
     )
 
     def cells(self, item: ImageLine) -> Sequence[Cell]:
@@ -47,8 +47,8 @@ class ImageList(RowList[ImageLine]):
         picture = item.image.picture
         size = f"{picture.width}x{picture.height}" if not picture.error else ""
         text = formats.one_line(item.image.caption or "")
-        caption: Cell = (text, "") if text else ("no caption", "warn")
-        found: Cell = (item.worst.code if item.worst else "", mark_of(item)[1])
+        caption: Cell = (text, "") if text else (item.lacks_caption, "warn")
+        found: Cell = (item.problem, mark_of(item)[1])
         name: Cell = (item.image.name, "")
         if item.is_out:
             caption, found, name = (text, "muted"), ("left out", "muted"), (item.image.name, "muted")
@@ -80,7 +80,7 @@ class ImageSheet(Cards[ImageLine]):
         if item.is_out:
             return "left out"
         picture = item.image.picture
-        return item.worst.code if item.worst else f"{picture.width}x{picture.height}"
+        return item.problem or f"{picture.width}x{picture.height}"
 
     def lacking(self, item: ImageLine) -> str:
         return "can't be shown" if item.image is not None else ""

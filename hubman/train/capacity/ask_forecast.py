@@ -11,6 +11,7 @@ import msgspec
 
 from hubman.train.capacity.forecast import Forecast
 from hubman.train.recipe import Recipe, write_recipe
+from registry.decodable import decodable
 from registry.errors import HubError
 
 SECONDS = 180
@@ -30,7 +31,7 @@ def ask_forecast(recipe: Recipe) -> Forecast:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise HubError("the forecast did not come", "start without it, or try again") from error
     try:
-        return msgspec.json.decode(done.stdout, type=Forecast)
+        return msgspec.json.decode(done.stdout, type=decodable(Forecast))
     except msgspec.DecodeError:
         words = done.stderr.strip().splitlines()
         raise HubError(words[-1] if words else "the forecast said nothing") from None

@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from registry.decodable import decodable
 from registry.errors import HubError
 
 NAME = ".hubman-captions.jsonl"
@@ -119,7 +120,7 @@ def _decode(line: bytes) -> Entry | None:
     kinds: tuple[type[Entry], ...] = (Change, Done)
     for kind in kinds:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            return msgspec.json.decode(line, type=kind)
+            return msgspec.json.decode(line, type=decodable(kind))
     return None
 
 

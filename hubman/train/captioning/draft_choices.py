@@ -8,6 +8,7 @@ import msgspec
 
 from hubman.train.captioning.drafts import DraftRequest
 from hubman.train.files import write_atomically
+from registry.decodable import decodable
 
 _FILE = "caption-drafts.json"
 
@@ -15,7 +16,7 @@ _FILE = "caption-drafts.json"
 def remembered(home: Path, folder: Path, trigger: str) -> DraftRequest:
     """What was chosen last, for ``folder`` now; the defaults where nothing can be read."""
     try:
-        last = msgspec.json.decode((home / _FILE).read_bytes(), type=DraftRequest)
+        last = msgspec.json.decode((home / _FILE).read_bytes(), type=decodable(DraftRequest))
     except (OSError, msgspec.DecodeError):
         last = DraftRequest(folder="")
     return msgspec.structs.replace(last, folder=str(folder), trigger=trigger, redraft=False)

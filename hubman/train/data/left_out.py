@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.train.data.set_files import list_images
+from registry.decodable import decodable
 from registry.errors import HubError, NotFoundError
 
 LOG = ".hubman-left-out.jsonl"
@@ -37,7 +38,7 @@ def left_out(folder: Path) -> frozenset[str]:
     last: dict[str, bool] = {}
     for line in content.splitlines():
         try:
-            told = msgspec.json.decode(line, type=_Line)
+            told = msgspec.json.decode(line, type=decodable(_Line))
         except msgspec.DecodeError:
             continue
         last[told.image] = told.left

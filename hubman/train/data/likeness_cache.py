@@ -8,6 +8,7 @@ import msgspec
 
 from hubman.train.data.measured import cache_file
 from hubman.train.files import write_atomically
+from registry.decodable import decodable
 
 
 class Likeness(msgspec.Struct, frozen=True):
@@ -29,7 +30,7 @@ def likeness_file(home: Path, folder: Path) -> Path:
 def read_likeness(path: Path) -> Likeness | None:
     """What was kept in ``path``, or None."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Likeness)
+        return msgspec.json.decode(path.read_bytes(), type=decodable(Likeness))
     except (OSError, msgspec.DecodeError):
         return None
 

@@ -15,6 +15,7 @@ from hubman.progress import Progress, Report
 from hubman.train.data.mask_files import Mask, measure_mask
 from hubman.train.data.pictures import Picture, measure
 from hubman.train.files import write_atomically
+from registry.decodable import decodable
 from registry.errors import HubError
 
 T = TypeVar("T", Picture, Mask)
@@ -92,7 +93,7 @@ def _named(found: dict[Path, Known[T]]) -> dict[str, Known[T]]:
 def _read(path: Path | None) -> Cache:
     if path is not None:
         try:
-            found = msgspec.json.decode(path.read_bytes(), type=Cache)
+            found = msgspec.json.decode(path.read_bytes(), type=decodable(Cache))
         except (OSError, msgspec.DecodeError):
             return Cache(VERSION)
         if found.version == VERSION:
