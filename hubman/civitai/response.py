@@ -10,7 +10,9 @@ import httpx
 
 from hubman.civitai import wire
 from hubman.civitai.errors import UnavailableError
+from hubman.civitai.lenient import clean_text
 from hubman.civitai.wire import Json
+from hubman.secrecy import scrub
 
 
 def read_json(response: httpx.Response) -> Json:
@@ -28,6 +30,11 @@ def said(response: httpx.Response) -> str:
     except wire.WireError:
         return response.text
     return answer.message if answer.failed and answer.message else response.text
+
+
+def shown(response: httpx.Response) -> str:
+    """:func:`said` as a message may show it: one line without keys and signatures."""
+    return " ".join(scrub(clean_text(said(response))).split())
 
 
 def is_page(response: httpx.Response) -> bool:

@@ -222,7 +222,7 @@ class Transport:
         if response.status_code == 404 and "/api/trpc/" in response.url.path and not wire.is_answer(response.content):
             # Whatever stands in front of the site knows nothing of what the site has.
             return _page(response, what)
-        return from_answer(response.status_code, scrub(said(response)), what=what)
+        return from_answer(response.status_code, said(response), what=what)
 
     def _auth(self, url: str) -> httpx.Auth | None:
         return Bearer(self._token) if self._token and origin(url) in self._own else None
