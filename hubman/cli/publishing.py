@@ -70,6 +70,10 @@ def publish(
 
     if draft + dry_run + unpublish > 1 or (unpublish and (edit or replace_file)):
         raise UsageError("these options exclude each other", "say one of --draft, --dry-run, --unpublish")
+    if unpublish and (only_check or reveals or make_pictures or save_permissions):
+        raise UsageError("--unpublish hides the page, and does nothing else", "say it alone")
+    if repo and to != "hf":
+        raise UsageError("--repo names a repository on the Hugging Face Hub", "say --to hf with it")
     typed = assignments(assigned, choices)
     accepted = (*accept, *([HARMLESS] if yes or draft or dry_run else []))
     if to == "hf" and (edit or unpublish or replace_file or use_sandbox):
