@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -47,6 +48,15 @@ def is_page(response: httpx.Response) -> bool:
 
 def begins_as_page(content: bytes) -> bool:
     return content[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
+def date(response: httpx.Response) -> datetime | None:
+    """When the answer was made by its sender's clock; ``None`` when absent or unreadable."""
+    try:
+        told = parsedate_to_datetime(response.headers.get("Date", ""))
+    except (ValueError, OverflowError):
+        return None
+    return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
 
 
 def retry_after(response: httpx.Response) -> float | None:
