@@ -24,7 +24,6 @@ from hubman.cli.publish_form import (
 from hubman.cli.publish_pictures import make_pictures as draw_pictures
 from hubman.cli.publishing_hub import hub_options, publish_on_hub
 from hubman.cli.site import sandbox_option, site_of
-from registry import library
 from registry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -166,10 +165,10 @@ def _tell(done: Publication, *, as_json: bool) -> None:
 
 
 def _unpublish(registry: Registry, client: Civitai, versions: Sequence[str], *, ask: bool, as_json: bool) -> None:
-    from hubman.civitai.after import unpublish
+    from hubman.civitai.after import called, unpublish
 
     if ask:
-        names = ", ".join(library.version(registry, version).name or version for version in versions)
+        names = ", ".join(called(registry, version) for version in versions)
         click.confirm(f"Hide {output.clean(names)} on {client.site}?", abort=True)
     done = unpublish(registry, client, versions)
     if as_json:

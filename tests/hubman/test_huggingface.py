@@ -430,7 +430,12 @@ def test_a_person_at_the_terminal_says_yes_in_spite_of_what_was_found(
     for stream in (sys.stdin, sys.stdout):
         monkeypatch.setattr(stream, "isatty", lambda: True)
     shown: list[str] = []
-    monkeypatch.setattr("click.confirm", lambda text, **_: shown.append(text) or True)
+
+    def yes(question: str) -> bool:
+        shown.append(question)
+        return True
+
+    monkeypatch.setattr("click.confirm", yes)
     form = form_edit.changed(form_fill.filled(registry, [version_id]), ANSWERS)
     monkeypatch.setenv("HF_ENDPOINT", site.url)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
