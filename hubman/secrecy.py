@@ -33,7 +33,8 @@ def remember(key: str) -> None:
 
 def scrub(text: str) -> str:
     """``text`` without known keys, bearer tokens, signatures in addresses and passwords of proxies."""
-    for key in _known:
+    # The longer first, lest the end of one remain whose start is another.
+    for key in sorted(_known, key=len, reverse=True):
         text = text.replace(key, _HIDDEN)
     for pattern, instead in _PATTERNS:
         text = pattern.sub(instead, text)

@@ -23,7 +23,7 @@ def web_address(url: str) -> str:
             return url
     except (httpx.InvalidURL, ValueError):
         pass
-    shown = scrub(url[:80])
+    shown = scrub(url)[:80]
     raise CivitaiError(f"{shown!r} is no web address", "try again later; if it stays so, open the page on the site")
 
 

@@ -60,6 +60,12 @@ def unpublish(registry: Registry, client: Civitai, version_ids: Sequence[str]) -
     return Hidden(model_id=model_id, version_ids=tuple(sorted(numbers)), is_whole=not others, url=url)
 
 
+def called(registry: Registry, version_id: str) -> str:
+    """A version as a person knows it: by its model's name, and its own where it has one."""
+    version = library.version(registry, version_id)
+    return f"{library.show(registry, version.model_id).name} {version.name}".rstrip()
+
+
 def published_as(registry: Registry, version_id: str, site: str) -> str:
     """The version whose publication this one goes on with: itself, or the one whose file it replaced on this machine.
 
@@ -89,7 +95,7 @@ def _published(registry: Registry, client: Civitai, version_id: str) -> Publishe
         return found
     number = links.number(registry, client, version_id)
     if not number:
-        name = library.version(registry, version_id).name or version_id
+        name = called(registry, version_id)
         raise HubError(f"{name} was not published on {client.site} from here", "hide it on its page in a browser")
     there = links.own(client, number)
     if there is None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 from hubman.civitai.lenient import clean_text
+from hubman.secrecy import scrub
 from registry.errors import HubError, NotFoundError
 
 KEY_PAGE = "https://civitai.com/user/account?addApiKey=1&name=hubman&scope=Creator"
@@ -166,12 +167,12 @@ _BY_STATUS: dict[int, Callable[[str], CivitaiError]] = {
 
 
 def _message(body: str) -> str:
-    """The sentence inside an error body, whichever of Civitai's shapes it has; HTML counts as no sentence."""
+    """The sentence inside an error body, whichever of Civitai's shapes it has, without keys; HTML counts as no sentence."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
-        return "" if "<" in body else clean_text(" ".join(body.split()))[:300]
-    return clean_text(flatten(data))[:500]
+        return "" if "<" in body else scrub(clean_text(" ".join(body.split())))[:300]
+    return scrub(clean_text(flatten(data)))[:500]
 
 
 _DEEPEST = 8

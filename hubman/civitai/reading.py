@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -85,6 +86,10 @@ class Reading:
     def wait(self, seconds: float) -> None:
         """Sleep through the injected clock."""
         self._transport.wait(seconds)
+
+    def now(self) -> datetime:
+        """The time by the site's clock, as it last told it."""
+        return self._transport.now()
 
     def me(self) -> Me:
         """Whose key this is; raises :class:`TokenError` when the site doesn't accept it."""

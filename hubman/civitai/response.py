@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
 
 from hubman.civitai import wire
 from hubman.civitai.errors import UnavailableError
+from hubman.civitai.lenient import clean_text
 from hubman.civitai.wire import Json
+from hubman.secrecy import scrub
 
 
 def read_json(response: httpx.Response) -> Json:
@@ -30,6 +33,11 @@ def said(response: httpx.Response) -> str:
     return answer.message if answer.failed and answer.message else response.text
 
 
+def shown(response: httpx.Response) -> str:
+    """:func:`said` as a message may show it: one line without keys and signatures."""
+    return " ".join(scrub(clean_text(said(response))).split())
+
+
 def is_page(response: httpx.Response) -> bool:
     """Whether the answer is a web page, which the site's API and the storage never send."""
     if response.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml")):
@@ -40,6 +48,15 @@ def is_page(response: httpx.Response) -> bool:
 
 def begins_as_page(content: bytes) -> bool:
     return content[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
+def date(response: httpx.Response) -> datetime | None:
+    """When the answer was made by its sender's clock; ``None`` when absent or unreadable."""
+    try:
+        told = parsedate_to_datetime(response.headers.get("Date", ""))
+    except (ValueError, OverflowError):
+        return None
+    return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
 
 
 def retry_after(response: httpx.Response) -> float | None:

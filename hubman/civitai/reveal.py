@@ -69,6 +69,15 @@ def of(metadata: Mapping[str, str], *, public: Collection[str] = ()) -> tuple[Re
 
 
 def _entry(name: str, value: str, public: Collection[str]) -> Iterator[Revealed]:
+    """What one entry tells. Of one with a secret nothing else is shown: a prompt or a folder may hold the secret too."""
+    found = list(_told(name, value, public))
+    has_secret = any(one.kind == "secret" for one in found)
+    for one in found:
+        is_hidden = has_secret and one.kind != "secret"
+        yield msgspec.structs.replace(one, shown=f"{len(one.shown)} characters") if is_hidden else one
+
+
+def _told(name: str, value: str, public: Collection[str]) -> Iterator[Revealed]:
     if raw_metadata.told(name, value) != value:
         yield Revealed(name=name, kind="picture", shown=raw_metadata.told(name, value))
         return

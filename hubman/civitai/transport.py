@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urljoin
 
@@ -27,7 +28,7 @@ from hubman.civitai.errors import (
 from hubman.civitai.limiter import Permit, Unlimited
 from hubman.civitai.limits import PATIENCE
 from hubman.civitai.pace import backoff
-from hubman.civitai.response import is_page, read_json, retry_after, said
+from hubman.civitai.response import date, is_page, read_json, retry_after, said
 from hubman.civitai.wire import Json
 from hubman.secrecy import Key, guard_logs, remember, scrub
 
@@ -65,6 +66,7 @@ class Transport:
         self._own = frozenset(origin(address) for address in auth.family(self.site))
         self._limiter = limiter or Unlimited()
         self._patience = PATIENCE
+        self._ahead = timedelta(0)
         remember(self._token)
         guard_logs()
         self._http = open_client(timeout)
@@ -92,6 +94,10 @@ class Transport:
     def wait(self, seconds: float) -> None:
         """Sleep through the injected clock."""
         self._sleep(seconds)
+
+    def now(self) -> datetime:
+        """The time by the site's clock, to the second below; this machine's before the site told its own."""
+        return datetime.now(UTC) + self._ahead
 
     def call(
         self,
@@ -172,6 +178,8 @@ class Transport:
             with self._limiter.request(url, patience=patience, until_closed=until_closed) as permit, _watched(permit):
                 response = self._http.request(method, url, headers=headers, auth=self._auth(url), **options)
                 permit.answered(response.status_code, told=retry_after(response), is_page=is_page(response))
+            if self.is_own(url) and (told := date(response)) is not None:
+                self._ahead = told - datetime.now(UTC)
             if response.status_code not in _REDIRECTED or method != "GET":
                 return response
             # The parameters stand in the address already.
@@ -222,7 +230,7 @@ class Transport:
         if response.status_code == 404 and "/api/trpc/" in response.url.path and not wire.is_answer(response.content):
             # Whatever stands in front of the site knows nothing of what the site has.
             return _page(response, what)
-        return from_answer(response.status_code, scrub(said(response)), what=what)
+        return from_answer(response.status_code, said(response), what=what)
 
     def _auth(self, url: str) -> httpx.Auth | None:
         return Bearer(self._token) if self._token and origin(url) in self._own else None

@@ -16,7 +16,8 @@ from hubman.civitai import lenient
 from hubman.civitai.errors import CivitaiError, UnavailableError, UploadLostError
 from hubman.civitai.file_slice import FileSlice
 from hubman.civitai.records import UploadPart, UploadStart
-from hubman.civitai.transport import Transport, backoff, read_json, retry_after, said
+from hubman.civitai.response import shown
+from hubman.civitai.transport import Transport, backoff, read_json, retry_after
 from hubman.progress import Progress, Report, silent
 from registry.errors import HubError
 
@@ -224,7 +225,8 @@ class _Parts:
             if attempt > 1:
                 told = retry_after(response) if response is not None else None
                 self._transport.wait(told or backoff(attempt))
-        what = said(response)[:120] if response is not None else "no answer"
+        # The storage repeats the address with its signature.
+        what = shown(response)[:120] if response is not None else "no answer"
         raise CivitaiError(f"the storage refuses part {number} ({what})", "run the same command again")
 
     def _put_once(self, url: str, number: int, body: FileSlice, *, last: bool) -> httpx.Response | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -134,6 +135,52 @@ def show_findings(findings: Iterable[Finding]) -> None:
     for one in findings:
         mark = "accepted" if one.accepted else one.level
         output.say(f"{mark} {one.code}: {one.message}: {one.hint}")
+
+
+@contextmanager
+def refusal_shown(*, as_json: bool) -> Iterator[None]:
+    """Print every finding of a :class:`PreflightError` before it goes on."""
+    from hubman.civitai.finding import PreflightError
+
+    try:
+        yield
+    except PreflightError as problem:
+        if as_json:
+            output.print_json({"status": "refused", "findings": problem.findings})
+        else:
+            show_findings(problem.findings)
+        raise
+
+
+def show_check(
+    form: PublishForm, findings: Sequence[Finding], suggested: Callable[[], Iterable[str]], *, as_json: bool
+) -> None:
+    """The form and what the checks found. Exit status 1 when something stands in the way."""
+    from hubman.civitai import finding
+
+    if as_json:
+        output.print_json({"form": form, "findings": findings})
+    else:
+        show_form(form, suggested())
+        show_findings(findings)
+    if finding.blocking(findings):
+        click.get_current_context().exit(1)
+
+
+def agreed_to(findings: Sequence[Finding], what: str) -> list[str]:
+    """Ask whether to do ``what``; returns the marks of the harmless warnings that a person accepts with it.
+
+    Raises :class:`PreflightError` where more stands in the way, and :class:`click.Abort` for a no.
+    """
+    from hubman.civitai import finding
+
+    if standing := finding.blocking(finding.accepted(findings, (finding.HARMLESS,))):
+        raise finding.PreflightError(standing)
+    show_findings(findings)
+    asked_for = [one.mark for one in findings if not one.accepted]
+    if not output.agreed(f"{what}{' in spite of these warnings' if asked_for else ''}?", yes=False):
+        raise click.Abort
+    return asked_for
 
 
 def show_reveals(form: PublishForm, *, as_json: bool) -> None:

@@ -11,19 +11,19 @@ from hubman import config
 from hubman.cli import output
 from hubman.cli.library import open_registry
 from hubman.cli.publish_form import (
+    agreed_to,
     asked,
     assignments,
     form_options,
     is_asking,
-    show_findings,
-    show_form,
+    refusal_shown,
+    show_check,
     show_reveals,
     versions_of,
-)  # fmt: skip
+)
 from hubman.cli.publish_pictures import make_pictures as draw_pictures
 from hubman.cli.publishing_hub import hub_options, publish_on_hub
 from hubman.cli.site import sandbox_option, site_of
-from registry import library
 from registry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ def publish(
 
     if draft + dry_run + unpublish > 1 or (unpublish and (edit or replace_file)):
         raise UsageError("these options exclude each other", "say one of --draft, --dry-run, --unpublish")
+    if unpublish and (only_check or reveals or make_pictures or save_permissions):
+        raise UsageError("--unpublish hides the page, and does nothing else", "say it alone")
+    if repo and to != "hf":
+        raise UsageError("--repo names a repository on the Hugging Face Hub", "say --to hf with it")
     typed = assignments(assigned, choices)
     accepted = (*accept, *([HARMLESS] if yes or draft or dry_run else []))
     if to == "hf" and (edit or unpublish or replace_file or use_sandbox):
@@ -86,10 +90,10 @@ def publish(
             draw_pictures(registry, form, make_pictures, base, as_json=as_json)
             return
         if form is not None and to == "hf":
-            only_told = dry_run or only_check
             publish_on_hub(
-                registry, form, repo=repo, draft=draft, dry_run=only_told, accept=accepted, ask=not yes, as_json=as_json
-            )
+                registry, form, repo=repo, draft=draft, dry_run=dry_run, only_check=only_check, accept=accepted,
+                ask=not (yes or draft or dry_run), as_json=as_json,
+            )  # fmt: skip
             return
         with connect(config.home(), site_of(use_sandbox)) as client:
             if NONE in accept:
@@ -113,19 +117,12 @@ class Ways(NamedTuple):
 
 
 def _check(registry: Registry, client: Civitai, form: PublishForm, accept: Collection[str], *, as_json: bool) -> None:
-    """Show the form and what the checks find. Exit status 1 when something stands in the way."""
-    from hubman.civitai import categories, finding, preflight
+    from hubman.civitai import categories, preflight
 
     with output.progress(quiet=as_json) as report:
         found = preflight.findings(registry, client, form, accept=accept, report=report)
-    if as_json:
-        output.print_json({"form": form, "findings": found})
-    else:
-        words = [word for part in form.parts for word in part.trained_words]
-        show_form(form, categories.suggested(client, [*form.tags, *words], taken=form.tags))
-        show_findings(found)
-    if finding.blocking(found):
-        click.get_current_context().exit(1)
+    words = [*form.tags, *(word for part in form.parts for word in part.trained_words)]
+    show_check(form, found, lambda: categories.suggested(client, words, taken=form.tags), as_json=as_json)
 
 
 def _publish(
@@ -138,34 +135,19 @@ def _publish(
     ask: bool,
     as_json: bool,
 ) -> None:
-    from hubman.civitai import finding, preflight
-    from hubman.civitai.finding import HARMLESS, PreflightError
+    from hubman.civitai import preflight
     from hubman.civitai.publish import publish as publish_form
 
-    if ask and not as_json:
-        if is_asking(quiet=as_json):
-            form = asked(form)
-        preflight.check_account(client)
-        found = preflight.findings(registry, client, form, accept=accept, is_there=ways.edit)
-        if standing := finding.blocking(finding.accepted(found, (HARMLESS,))):
-            show_findings(standing)
-            raise PreflightError(standing)
-        show_findings(found)
-        asked_for = [one.mark for one in found if not one.accepted]
-        what = "Change the page of" if ways.edit else "Make public"
-        in_spite = " in spite of these warnings" if asked_for else ""
-        if not output.agreed(f"{what} {output.clean(form.name)} on {client.site}{in_spite}?", yes=False):
-            raise click.Abort
-        accept = (*accept, *asked_for)
-    try:
+    with refusal_shown(as_json=as_json):
+        if ask and not as_json:
+            if is_asking(quiet=as_json):
+                form = asked(form)
+            preflight.check_account(client)
+            found = preflight.findings(registry, client, form, accept=accept, is_there=ways.edit)
+            what = "Change the page of" if ways.edit else "Make public"
+            accept = (*accept, *agreed_to(found, f"{what} {output.clean(form.name)} on {client.site}"))
         with output.progress(quiet=as_json) as report:
             done = publish_form(registry, client, form, accept=accept, **ways._asdict(), report=report)
-    except PreflightError as problem:
-        if as_json:
-            output.print_json({"status": "refused", "findings": problem.findings})
-        else:
-            show_findings(problem.findings)
-        raise
     _tell(done, as_json=as_json)
 
 
@@ -183,10 +165,10 @@ def _tell(done: Publication, *, as_json: bool) -> None:
 
 
 def _unpublish(registry: Registry, client: Civitai, versions: Sequence[str], *, ask: bool, as_json: bool) -> None:
-    from hubman.civitai.after import unpublish
+    from hubman.civitai.after import called, unpublish
 
     if ask:
-        names = ", ".join(library.version(registry, version).name or version for version in versions)
+        names = ", ".join(called(registry, version) for version in versions)
         click.confirm(f"Hide {output.clean(names)} on {client.site}?", abort=True)
     done = unpublish(registry, client, versions)
     if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hubman.cli import output
+from hubman.cli.publish_form import agreed_to, asked, is_asking, refusal_shown, show_check, show_findings
 
 if TYPE_CHECKING:
     from hubman.civitai.form import PublishForm
@@ -30,12 +31,13 @@ def publish_on_hub(
     repo: str,
     draft: bool,
     dry_run: bool,
+    only_check: bool,
     accept: Collection[str],
     ask: bool,
     as_json: bool,
 ) -> None:
     """Publish a form in one repository and print where; raises ``HubError``."""
-    from hubman.civitai import acceptances
+    from hubman.civitai import acceptances, finding
     from hubman.civitai.finding import NONE
     from hubman.huggingface import publish as hub_publish
     from hubman.huggingface.client import Hub
@@ -44,19 +46,25 @@ def publish_on_hub(
     hub = Hub.from_environment()
     if NONE in accept:
         acceptances.take_back(registry, hub.site, form.version_ids)
-    if ask and not (draft or dry_run or as_json):
-        target, _ = hub_publish.check(registry, hub, form, repo=repo, report=silent)
-        click.confirm(f"Make {output.clean(form.name)} public as {output.clean(target)} on {hub.site}?", abort=True)
-    with output.progress(quiet=as_json) as report:
-        done = hub_publish.publish(
-            registry, hub, form, accept=accept, repo=repo, draft=draft, dry_run=dry_run, report=report
-        )
+    if only_check:
+        _, found = hub_publish.check(registry, hub, form, repo=repo, draft=draft, report=silent)
+        show_check(form, finding.accepted(found, accept), tuple, as_json=as_json)
+        return
+    with refusal_shown(as_json=as_json):
+        if ask and not as_json:
+            if is_asking(quiet=as_json):
+                form = asked(form)
+            target, found = hub_publish.check(registry, hub, form, repo=repo, report=silent)
+            what = f"Make public {output.clean(form.name)} as {output.clean(target)} on {hub.site}"
+            accept = (*accept, *agreed_to(finding.accepted(found, accept), what))
+        with output.progress(quiet=as_json) as report:
+            done = hub_publish.publish(
+                registry, hub, form, accept=accept, repo=repo, draft=draft, dry_run=dry_run, report=report
+            )
     if as_json:
         output.print_json(done)
         return
-    for finding in done.findings:
-        if not finding.accepted:
-            output.say(f"{finding.level}: {finding.message}{f': {finding.hint}' if finding.hint else ''}")
+    show_findings(one for one in done.findings if not one.accepted)
     output.say(f"{done.status}: {done.url}")
     for name in done.files if dry_run else ():
         output.say(f"  {name}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from hubman.secrecy import scrub
 from registry.errors import CancelledError, HubError, UsageError
 
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?\S*")
@@ -90,5 +91,5 @@ def _refusal(status: int, text: str, site: str, what: str) -> HubRefusedError:
 
 def said(text: str) -> str:
     """A text of the library or the Hub in one line, without what must not be shown."""
-    line = " ".join(_TOKEN.sub("…", _QUERY.sub(r"\1", text)).split())
+    line = " ".join(scrub(_TOKEN.sub("…", _QUERY.sub(r"\1", text))).split())
     return "".join(char for char in line if char.isprintable())[:_LONGEST].rstrip(".")

@@ -14,9 +14,12 @@ import httpx
 import pytest
 
 from hubman import logs, secrecy
+from hubman.civitai.addresses import web_address
+from hubman.civitai.errors import CivitaiError, from_answer
 from hubman.sandbox import Fault, seed_model
+from registry.database import Registry
 from tests.support.civitai import Bench, bench, quick_registry, write_lora, write_png
-from tests.support.publishing import NAME, make_version
+from tests.support.publishing import NAME, make_version, publish_now
 
 _SIGNATURE = re.compile(rb"(?i)(?:signature|credential)=[0-9a-f]{6}")
 
@@ -149,6 +152,31 @@ def test_whatever_logs_an_address_logs_it_clean(tmp_path: Path) -> None:
 )
 def test_secrets_are_cut_out_of_texts(text: str, clean: str) -> None:
     assert secrecy.scrub(text) == clean
+
+
+def test_of_two_keys_the_longer_is_cut_out_whole() -> None:
+    for key in ("startofakey", "startofakeyandmore"):
+        secrecy.remember(key)
+    assert secrecy.scrub("startofakeyandmore startofakey") == "… …"
+
+
+def test_what_a_storage_repeats_in_a_refusal_is_one_line_without_its_signature(
+    site: Bench, registry: Registry, tmp_path: Path
+) -> None:
+    told = "no\nhttps://s3.example/x?X-Amz-Signature=beef"
+    site.sandbox.settings.faults = [Fault("/sandbox-models/", method="PUT", status=403, body=told, times=99)]
+    with site.client() as client, pytest.raises(CivitaiError) as caught:
+        publish_now(registry, client, make_version(registry, tmp_path))
+    assert caught.value.message.endswith("(no https://s3.example/x?X-Amz-Signature=…)")
+
+
+def test_an_address_and_a_download_s_refusal_are_cut_after_the_key_was_cut_out() -> None:
+    secret = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
+    secrecy.remember(secret)
+    with pytest.raises(CivitaiError) as caught:
+        web_address("ftp://" + "x" * 60 + secret)
+    assert secret[:8] not in caught.value.message
+    assert secret[:8] not in from_answer(400, "y" * 280 + secret, what="the download").message
 
 
 def test_a_log_that_grew_large_begins_anew(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import yaml
 from hubman.civitai import form_edit, form_fill
 from hubman.civitai.finding import PreflightError
 from hubman.cli.main import run
+from hubman.cli.publishing_hub import publish_on_hub
 from hubman.huggingface.client import Hub
 from hubman.huggingface.page import compose
 from hubman.huggingface.publish import HubPublication, publish
@@ -405,6 +406,15 @@ def test_the_command_publishes_and_says_where(
     monkeypatch.setenv("HUBMAN_HOME", str(registry.home))
     monkeypatch.setenv("HF_ENDPOINT", site.url)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert run(["publish", NAME, "--to", "hf", "--check"]) == 1
+    checked = capsys.readouterr().out
+    assert "strength\t0.8\tlibrary" in checked
+    assert "error poi-unanswered: " in checked
+    # Nobody is asked what can't be: whether it becomes public.
+    assert run(["publish", NAME, "--to", "hf", *SAID]) == 2
+    assert run(["publish", NAME, "--to", "hf", *SAID, "--json"]) == 1
+    assert '"status": "refused"' in capsys.readouterr().out
+    assert site.repos == {}
     assert run(["publish", NAME, "--to", "hf", "--repo", "ink", "--dry-run"]) == 0
     assert f"dry-run: {site.url}/mara/ink\n  harbor.safetensors\n" in capsys.readouterr().out
     assert run(["publish", NAME, "--to", "hf", "--repo", "ink", "--yes", *SAID]) == 0
@@ -412,6 +422,27 @@ def test_the_command_publishes_and_says_where(
     assert run(["show", NAME]) == 0
     assert f"hub      {site.url}/mara/ink" in capsys.readouterr().out
     assert run(["publish", NAME, "--to", "hf", "--repo", "no/such/name"]) == 2
+
+
+def test_a_person_at_the_terminal_says_yes_in_spite_of_what_was_found(
+    site: HubServer, hub: Hub, registry: Registry, version_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    shown: list[str] = []
+
+    def yes(question: str) -> bool:
+        shown.append(question)
+        return True
+
+    monkeypatch.setattr("click.confirm", yes)
+    form = form_edit.changed(form_fill.filled(registry, [version_id]), ANSWERS)
+    monkeypatch.setenv("HF_ENDPOINT", site.url)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    ways: dict[str, Any] = {"repo": "", "draft": False, "dry_run": False, "only_check": False, "as_json": False}
+    publish_on_hub(registry, form, accept=(), ask=True, **ways)
+    assert shown == [f"Make public {NAME} as {REPO} on {site.url} in spite of these warnings?"]
+    assert not site.repos[REPO].is_private
 
 
 _WITHOUT = """

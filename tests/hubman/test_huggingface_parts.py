@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keyring.backend import KeyringBackend
 
+from hubman import secrecy
 from hubman.civitai.form import FormFile, PublishForm, VersionPart
 from hubman.huggingface import auth, bases, card, errors, names
 from registry.errors import UsageError
@@ -97,3 +98,5 @@ def test_the_variable_wins_over_the_keyring(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_the_library_says_is_cleaned() -> None:
     text = "403 for url https://s3.example/x?X-Amz-Signature=abc\nwith hf_abcd1234efgh."
     assert errors.said(text) == "403 for url https://s3.example/x with …"
+    secrecy.remember("anotherhubskey")
+    assert errors.said("anotherhubskey is no token") == "… is no token"

@@ -77,6 +77,14 @@ def test_without_a_person_nothing_goes_public_unasked(site: Bench, capsys: pytes
     assert site.sandbox.models_named(NAME) == []
 
 
+def test_what_only_looks_hides_nothing(site: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["publish", "harbor", *ANSWERED, "--yes", "--json"]) == 0
+    for look in ("--check", "--reveals", "--make-pictures"):
+        assert run(["publish", "harbor", "--unpublish", look, "--json"]) == 2
+    assert run(["publish", "harbor", *ANSWERED, "--repo", "ink", "--yes", "--json"]) == 2
+    assert site.sandbox.models_named(NAME)[0]["status"] == "Published"
+
+
 def test_the_form_is_shown_with_its_sources_and_civitai_s_tags(site: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     with site.client() as client:
         fields = {"name": "Else", "type": "LORA", "uploadType": "Created", "status": "Draft"}

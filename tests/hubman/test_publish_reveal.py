@@ -65,6 +65,21 @@ def test_a_secret_is_not_shown_and_a_public_prompt_is_none() -> None:
     assert reveal.of({"prompt": "a boat"}, public={"a boat"}) == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("prompt", f"a boat {SECRET}", SECRET), ("workflow", '{"api_key": "0123456789abcdef"}', "0123456789abcdef"),
+        ("a", "https://ann:s3cret@host.example/x", "s3cret"), ("a", '{"password": "me@home.example"}', "me@home"),
+        ("a", f"/home/ann/{SECRET}/x.png", SECRET), ("a", f"/home/{SECRET}/x.png", SECRET),
+        ("ss_tag_frequency", '{"token": "0123456789abcdef"}', "0123456789abcdef"),
+    ],
+)  # fmt: skip
+def test_a_secret_is_not_shown_as_part_of_anything_else(name: str, value: str, secret: str) -> None:
+    found = reveal.of({name: value})
+    assert len(found) > 1
+    assert not any(secret[8:] in one.shown if len(secret) > 8 else secret in one.shown for one in found)
+
+
 def test_a_copy_tells_no_secret_of_a_settings_file_and_no_folder_of_an_address() -> None:
     told = {
         "config": json.dumps({"wandb_api_key": "0123456789abcdef", "steps": 10}),

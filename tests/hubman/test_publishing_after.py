@@ -147,7 +147,7 @@ def test_of_several_versions_one_can_be_hidden(
 
 
 def test_what_was_never_published_can_not_be_hidden(client: Civitai, registry: Registry, tmp_path: Path) -> None:
-    with pytest.raises(HubError, match="was not published"):
+    with pytest.raises(HubError, match=r"Harbor Style v1\.0 was not published"):
         after.unpublish(registry, client, [make_version(registry, tmp_path)])
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,16 +12,19 @@ from hubman.civitai import errors
 from hubman.civitai.client import Civitai
 from hubman.civitai.finding import HARMLESS
 from hubman.civitai.publish import publish
-from hubman.progress import Progress
 from hubman.sandbox import Fault
 from registry.database import Registry
 from registry.errors import HubError
 from tests.support.civitai import Bench, bench
 from tests.support.publishing import (
+    MISSING,
     NAME,
     Altered,
+    Killed,
     add_version,
     age_steps,
+    dies_at,
+    every,
     form_of,
     held_bytes,
     local_bytes,
@@ -30,8 +33,6 @@ from tests.support.publishing import (
     the_only_one,
 )
 
-_MISSING = '{"error":{"json":{"message":"No such thing","code":-32004,"data":{"code":"NOT_FOUND"}}}}'
-
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Bench]:
@@ -39,28 +40,12 @@ def site(tmp_path: Path) -> Iterator[Bench]:
         yield running
 
 
-class _Killed(BaseException):
-    pass
-
-
-def _dies_at(*messages: str) -> Callable[[Progress], None]:
-    def watch(event: Progress) -> None:
-        if event.message in messages:
-            raise _Killed
-
-    return watch
-
-
-def _every(site: Bench, kind: str) -> list[dict[str, Any]]:
-    return site.sandbox.world.store.every(kind)
-
-
 def test_two_models_of_one_name_keep_a_page_each_though_an_answer_was_lost(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
     first = make_version(registry, tmp_path)
-    with pytest.raises(_Killed):
-        publish_now(registry, client, first, report=_dies_at("model: sent"))
+    with pytest.raises(Killed):
+        publish_now(registry, client, first, report=dies_at("model: sent"))
     second = make_version(registry, tmp_path, seed=3)
     other = publish_now(registry, client, second, draft=True)
     assert publish_now(registry, client, first, draft=True).model_id != other.model_id
@@ -71,8 +56,8 @@ def test_two_versions_of_one_name_stay_two_though_an_answer_was_lost(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
     first = make_version(registry, tmp_path)
-    with pytest.raises(_Killed):
-        publish_now(registry, client, first, report=_dies_at("version: sent"))
+    with pytest.raises(Killed):
+        publish_now(registry, client, first, report=dies_at("version: sent"))
     second = add_version(registry, tmp_path, first, name="v1.0")
     other = publish_now(registry, client, second, draft=True)
     done = publish_now(registry, client, first, draft=True)
@@ -87,10 +72,10 @@ def test_a_joined_page_that_one_answer_calls_gone_is_not_made_anew(
     done = publish_now(registry, client, make_version(registry, tmp_path))
     second = make_version(registry, tmp_path, name="Another", seed=3)
     # The check before it is told the truth.
-    site.sandbox.settings.faults = [Fault("model.getById", method="GET", status=404, body=_MISSING, skip=1)]
+    site.sandbox.settings.faults = [Fault("model.getById", method="GET", status=404, body=MISSING, skip=1)]
     with pytest.raises(errors.CivitaiError):
         publish_now(registry, client, second, civitai_model_id=str(done.model_id))
-    assert len(_every(site, "model")) == 1
+    assert len(every(site, "model")) == 1
 
 
 @pytest.mark.parametrize("step", ["version", "post"])
@@ -98,10 +83,10 @@ def test_where_a_lost_answer_can_t_be_looked_up_nothing_is_made_again(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path, step: str
 ) -> None:
     version_id = make_version(registry, tmp_path)
-    with pytest.raises(_Killed):
-        publish_now(registry, client, version_id, report=_dies_at(f"{step}: sent"))
+    with pytest.raises(Killed):
+        publish_now(registry, client, version_id, report=dies_at(f"{step}: sent"))
     age_steps(registry)
-    site.sandbox.settings.faults = [Fault("model.getById", method="GET", status=404, body=_MISSING, skip=1, times=9)]
+    site.sandbox.settings.faults = [Fault("model.getById", method="GET", status=404, body=MISSING, skip=1, times=9)]
     with pytest.raises(errors.CivitaiError):
         publish_now(registry, client, version_id)
     site.sandbox.settings.faults = []
@@ -113,11 +98,10 @@ def test_a_version_that_its_page_does_not_show_gets_no_second_post(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
     version_id = make_version(registry, tmp_path)
-    with pytest.raises(_Killed):
-        publish_now(registry, client, version_id, report=_dies_at("post: sent"))
+    with pytest.raises(Killed):
+        publish_now(registry, client, version_id, report=dies_at("post: sent"))
     age_steps(registry)
-    given: dict[str, Any] = {"sleep": site.clock.sleep, "altered": ("model.getById", {"modelVersions": []})}
-    with Altered(site.sandbox.url, site.sandbox.token(), **given) as other, pytest.raises(errors.CivitaiError):
+    with Altered(site, "model.getById", {"modelVersions": []}) as other, pytest.raises(errors.CivitaiError):
         publish_now(registry, other, version_id)
     assert publish_now(registry, client, version_id).status == "published"
     the_only_one(site)
@@ -129,8 +113,7 @@ def test_a_file_that_only_one_answer_leaves_out_is_not_sent_twice(
     version_id = make_version(registry, tmp_path)
     publish_now(registry, client, version_id)
     before = the_only_one(site)
-    given: dict[str, Any] = {"sleep": site.clock.sleep, "altered": ("modelVersion.getByIdForEdit", {"files": []})}
-    with Altered(site.sandbox.url, site.sandbox.token(), **given) as other, pytest.raises(errors.CivitaiError):
+    with Altered(site, "modelVersion.getByIdForEdit", {"files": []}) as other, pytest.raises(errors.CivitaiError):
         publish_now(registry, other, version_id)
     assert the_only_one(site) == before
 
@@ -177,14 +160,14 @@ def test_a_change_that_was_cut_off_and_taken_back_is_taken_back_on_the_page(
 ) -> None:
     version_id = make_version(registry, tmp_path)
     publish_now(registry, client, version_id)
-    before = [{**one, "updatedAt": ""} for kind in ("model", "version") for one in _every(site, kind)]
-    with pytest.raises(_Killed):
-        publish_now(registry, client, version_id, edit=True, report=_dies_at(f"change {step}: sent"), **fields)
+    before = [{**one, "updatedAt": ""} for kind in ("model", "version") for one in every(site, kind)]
+    with pytest.raises(Killed):
+        publish_now(registry, client, version_id, edit=True, report=dies_at(f"change {step}: sent"), **fields)
     back = {"description": "", "strength": "0.8", "clip_skip": ""}
     assert (
         publish_now(registry, client, version_id, edit=True, **{name: back[name] for name in fields}).differences == ()
     )
-    assert [{**one, "updatedAt": ""} for kind in ("model", "version") for one in _every(site, kind)] == before
+    assert [{**one, "updatedAt": ""} for kind in ("model", "version") for one in every(site, kind)] == before
 
 
 def _by_hand(registry: Registry) -> None:
@@ -211,11 +194,11 @@ def test_another_file_in_a_draft_is_not_joined_by_a_second(
     version_id = make_version(registry, tmp_path)
     publish_now(registry, client, version_id, draft=True)
     _by_hand(registry)
-    (file,) = _every(site, "file")
+    (file,) = every(site, "file")
     site.sandbox.world.store.put("file", {**file, "sizeKB": 1})
     with pytest.raises(HubError, match="was not sent from here"):
         publish_now(registry, client, version_id)
-    assert len(_every(site, "file")) == 1
+    assert len(every(site, "file")) == 1
 
 
 def test_versions_of_two_pages_are_not_mixed(site: Bench, client: Civitai, registry: Registry, tmp_path: Path) -> None:
@@ -225,22 +208,28 @@ def test_versions_of_two_pages_are_not_mixed(site: Bench, client: Civitai, regis
     age_steps(registry)
     with pytest.raises(HubError, match="is on another page"):
         publish_now(registry, client, second, civitai_model_id=str(first.model_id))
-    assert [version["modelId"] for version in _every(site, "version")] == [first.model_id, other.model_id]
+    assert [version["modelId"] for version in every(site, "version")] == [first.model_id, other.model_id]
 
 
-def test_killed_while_a_vanished_page_is_forgotten_it_begins_anew_as_a_whole(
+def test_a_vanished_page_is_forgotten_as_a_whole_or_not_at_all(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
     first = make_version(registry, tmp_path)
     second = add_version(registry, tmp_path, first)
-    with pytest.raises(_Killed):
-        publish_now(registry, client, first, second, report=_dies_at("publish model: started"))
+    with pytest.raises(Killed):
+        publish_now(registry, client, first, second, report=dies_at("publish model: started"))
     for kind in ("model", "version", "file", "post", "image"):
-        for one in _every(site, kind):
+        for one in every(site, kind):
             site.sandbox.world.store.delete(kind, one["id"])
     age_steps(registry)
-    with pytest.raises(_Killed):
-        publish_now(registry, client, first, second, report=_dies_at("model: started"))
+    # The disk is full when the second version's steps are forgotten.
+    registry.db.execute(
+        f"""CREATE TEMP TRIGGER full BEFORE DELETE ON publication_steps WHEN old.publication_id =
+        (SELECT id FROM publications WHERE version_id = '{second}') BEGIN SELECT raise(ABORT, 'full'); END"""  # noqa: S608
+    )
+    with pytest.raises(sqlite3.IntegrityError, match="full"):
+        publish_now(registry, client, first, second)
+    registry.db.execute("DROP TRIGGER full")
     assert publish_now(registry, client, first, second).status == "published"
     (there,) = site.sandbox.models_named(NAME)
     assert [(len(v["files"]), len(v["posts"])) for v in there["versions"]] == [(1, 1), (1, 1)]

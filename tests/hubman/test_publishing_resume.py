@@ -22,7 +22,10 @@ from tests.support.civitai import Bench, bench, write_png
 from tests.support.publishing import (
     GENERATION,
     NAME,
+    Killed,
     add_version,
+    age_steps,
+    dies_at,
     form_of,
     held,
     held_bytes,
@@ -37,10 +40,6 @@ from tests.support.publishing import (
 def site(tmp_path: Path) -> Iterator[Bench]:
     with bench(tmp_path, chunk_size=2000, posts_per_day=10_000) as running:
         yield running
-
-
-class _Killed(BaseException):
-    pass
 
 
 def _instants(event: Progress) -> bool:
@@ -61,11 +60,11 @@ def test_killed_before_and_after_every_call_it_ends_whole(
             if _instants(event):
                 left[0] -= 1
                 if left[0] < 0:
-                    raise _Killed
+                    raise Killed
 
         name = f"Killed at {number}"
         version_id = make_version(registry, tmp_path, name=name, seed=number + 1)
-        with pytest.raises(_Killed):
+        with pytest.raises(Killed):
             publish_now(registry, client, version_id, report=die)
         assert publish_now(registry, client, version_id).status == "published", instants[number]
         assert held_bytes(site, the_only_one(site, name=name)) == local_bytes(registry, version_id)
@@ -185,13 +184,9 @@ def test_other_bytes_after_a_lost_answer_take_the_place_of_the_first(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
     version_id = make_version(registry, tmp_path, metadata={"note": "/home/someone/private"})
-
-    def die(event: Progress) -> None:
-        if event.message == "file: sent":
-            raise _Killed
-
-    with pytest.raises(_Killed):
-        publish(registry, client, form_of(registry, version_id), accept=[HARMLESS, "header-private"], report=die)
+    form = form_of(registry, version_id)
+    with pytest.raises(Killed):
+        publish(registry, client, form, accept=[HARMLESS, "header-private"], report=dies_at("file: sent"))
     assert publish_now(registry, client, version_id, strip="yes").differences == ()
     the_only_one(site)
 
@@ -252,7 +247,7 @@ def test_somebody_else_s_page_is_told_from_a_dead_key(
 ) -> None:
     version_id = make_version(registry, tmp_path)
     done = publish_now(registry, client, version_id)
-    registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
+    age_steps(registry)
     site.clock.slept.clear()
     with site.client("other") as other:
         with pytest.raises(errors.NotOwnerError):
@@ -300,13 +295,8 @@ def test_an_upload_that_the_storage_forgot_begins_anew(
     site: Bench, client: Civitai, registry: Registry, tmp_path: Path
 ) -> None:
     version_id = make_version(registry, tmp_path)
-
-    def stop(event: Progress) -> None:
-        if event.message == "upload: 1 parts":
-            raise _Killed
-
-    with pytest.raises(_Killed):
-        publish_now(registry, client, version_id, report=stop)
+    with pytest.raises(Killed):
+        publish_now(registry, client, version_id, report=dies_at("upload: 1 parts"))
     store = site.sandbox.world.store
     store.delete("upload", store.every("upload")[0]["id"])
     assert publish_now(registry, client, version_id).status == "published"
@@ -321,7 +311,7 @@ def test_a_draft_of_thirty_days_is_gone_and_begun_anew(
     assert site.sandbox.expire_drafts() == []
     site.clock.sleep(31 * 86400)
     assert len(site.sandbox.expire_drafts()) == 1
-    registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
+    age_steps(registry)
     assert publish_now(registry, client, version_id).status == "published"
     the_only_one(site)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hubman.civitai.form_edit import changed
 from hubman.civitai.form_fill import filled
 from hubman.civitai.publish import Publication, publish
 from hubman.civitai.wire import Json
+from hubman.progress import Progress
 from registry import edits, library, previews
 from registry.database import Registry
 from registry.scan import index_file
@@ -113,6 +115,29 @@ def age_steps(registry: Registry) -> None:
     registry.db.execute("UPDATE publication_steps SET started_at = '2026-01-01T00:00:00.000Z'")
 
 
+def every(site: Bench, kind: str) -> list[dict[str, Any]]:
+    """All that the site holds of a kind."""
+    return site.sandbox.world.store.every(kind)
+
+
+MISSING = '{"error":{"json":{"message":"No such thing","code":-32004,"data":{"code":"NOT_FOUND"}}}}'
+"""What the site says of what it has not, or does not show."""
+
+
+class Killed(BaseException):
+    """The program ended here: nothing of it runs on, save what unwinds a transaction."""
+
+
+def dies_at(*messages: str) -> Callable[[Progress], None]:
+    """A watcher that kills the publication where it tells one of these."""
+
+    def watch(event: Progress) -> None:
+        if event.message in messages:
+            raise Killed
+
+    return watch
+
+
 def on_another_machine(registry: Registry) -> None:
     """What sync brings to another machine are the facts, not the journal."""
     registry.db.execute("DELETE FROM publication_steps")
@@ -120,11 +145,11 @@ def on_another_machine(registry: Registry) -> None:
 
 
 class Altered(Civitai):
-    """A session in which the answers of one procedure are other than the site's."""
+    """A session in which the answers of one procedure are other than the site's: ``"absent"`` takes a field away."""
 
-    def __init__(self, *given: Any, altered: tuple[str, dict[str, Any]], **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.altered = altered
+    def __init__(self, site: Bench, procedure: str, change: dict[str, Any]) -> None:
+        super().__init__(site.sandbox.url, site.sandbox.token(), sleep=site.clock.sleep)
+        self.altered = procedure, change
 
     def query(self, procedure: str, value: Any) -> Json:
         answer, (name, change) = super().query(procedure, value), self.altered

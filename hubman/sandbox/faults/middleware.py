@@ -6,6 +6,8 @@ import asyncio
 import logging
 import random
 import time
+from datetime import UTC
+from email.utils import format_datetime
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,6 +38,8 @@ class Faults:
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._world.requests.append((method, path, message["status"]))
+                told = format_datetime(self._world.now().astimezone(UTC), usegmt=True).encode()
+                message = {**message, "headers": [*message.get("headers", ()), (b"date", told)]}
             await send(message)
 
         settings = self._world.settings
