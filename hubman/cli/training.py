@@ -185,8 +185,9 @@ def _from_preset(data: Path, *, base: str, kind: Kind, name: str | None, **_: An
 
 
 def _with_settings(recipe: Recipe, settings: tuple[str, ...], choices: dict[str, Any]) -> Recipe:
-    """The recipe with what the command line says of it; fewer steps than epochs make fewer epochs."""
+    """The recipe with what the command line says of it, its paths from here; fewer steps than epochs make fewer epochs."""
     from hubman.train import recipe_fields
+    from hubman.train.recipe import rooted
 
     values: dict[str, Any] = {}
     for setting in settings:
@@ -198,7 +199,7 @@ def _with_settings(recipe: Recipe, settings: tuple[str, ...], choices: dict[str,
     values |= {path: choices[name] for name, path in short.items() if choices.get(name) not in (None, "")}
     if "length.steps" in values:
         values.setdefault("length.epochs", min(recipe.length.epochs, values["length.steps"]))
-    return recipe_fields.changed(recipe, values)
+    return rooted(recipe_fields.changed(recipe, values), Path.cwd())
 
 
 def _last_unfinished(registry: Registry) -> Job:

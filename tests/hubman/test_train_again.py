@@ -22,7 +22,7 @@ from hubman.train.data.dataset import read_dataset
 from hubman.train.loop import train
 from hubman.train.output.register import register
 from hubman.train.output.result import TrainResult
-from hubman.train.recipe import Recipe, write_recipe
+from hubman.train.recipe import Recipe, read_recipe, write_recipe
 from hubman.train.recipe_fields import changed
 from hubman.train.settings.network import NetworkSettings
 from hubman.train.training import Training
@@ -176,3 +176,15 @@ def test_a_dry_run_starts_nothing(home: Path, recipe: Recipe, tmp_path: Path) ->
         assert store.latest(registry) == []
     assert run(["train", str(tmp_path / "in.toml"), "--continue"]) == 2
     assert run(["train", "--from", str(tmp_path / "none.safetensors")]) == 1
+
+
+def test_paths_on_the_command_line_are_from_here(
+    home: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recipe(tmp_path / "in.toml", recipe)
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", "in.toml", "--detach", "--set", "network.start_from=begun.safetensors"]) == 0
+    with Registry(home) as registry:
+        (job,) = store.latest(registry)
+        store.kill(job)
+        assert read_recipe(Path(job.folder) / "recipe.toml").network.start_from == str(tmp_path / "begun.safetensors")
