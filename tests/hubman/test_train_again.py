@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from hubman import tinybase
 from hubman.cli.main import cli, run
 from hubman.jobs import store
 from hubman.train.again import differences_of_versions, recipe_of
@@ -183,8 +184,31 @@ def test_paths_on_the_command_line_are_from_here(
 ) -> None:
     write_recipe(tmp_path / "in.toml", recipe)
     monkeypatch.chdir(tmp_path)
-    assert run(["train", "in.toml", "--detach", "--set", "network.start_from=begun.safetensors"]) == 0
+    words = ["--set", "network.start_from=begun.safetensors", "--name", "other", "--base", "tiny"]
+    assert run(["train", "in.toml", "--detach", *words]) == 0
     with Registry(home) as registry:
         (job,) = store.latest(registry)
         store.kill(job)
-        assert read_recipe(Path(job.folder) / "recipe.toml").network.start_from == str(tmp_path / "begun.safetensors")
+        found = read_recipe(Path(job.folder) / "recipe.toml")
+    assert found.network.start_from == str(tmp_path / "begun.safetensors")
+    assert (found.output, found.base) == ("other", str(tinybase.MODEL))
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["in.toml", "--preset", "concept"], "--preset"),
+        (["--resume", "--steps", "9"], "--steps"),
+        (["--resume", "in.toml"], "recipe"),
+    ],
+)
+def test_what_would_not_count_is_refused(
+    words: list[str], option: str, home: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recipe(tmp_path / "in.toml", recipe)
+    with Registry(home) as registry:
+        fake_job(registry, "train", "train", {}, state="failed")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, ["train", *words])
+    assert isinstance(done.exception, UsageError)
+    assert done.exception.hint == f"leave {option} out"
