@@ -83,6 +83,7 @@ def train(
             given = [setting.partition("=")[0].strip() for setting in settings]
             chosen = _recipe(registry, recipe, data, source, further=further, given=given, **choices)
             chosen = _with_settings(chosen, settings, choices)
+            bases.find(chosen.base)  # a recipe from elsewhere may name one that is not here
             if dry_run:
                 _tell_forecast(chosen, as_json)
                 return
