@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 
 PATH = click.Path(path_type=Path)
+_WITH_RESUME = {"resume", "detach", "as_json"}
 
 
 @click.command()
@@ -74,11 +76,14 @@ def train(
 
     with open_registry() as registry:
         if resume:
+            names = {str(each.name) for each in click.get_current_context().command.params}
+            _refuse_options(names - _WITH_RESUME, "--resume goes on with a training as it is")
             job = store.resume(registry, _last_unfinished(registry).id)
         else:
             given = [setting.partition("=")[0].strip() for setting in settings]
             chosen = _recipe(registry, recipe, data, source, further=further, given=given, **choices)
             chosen = _with_settings(chosen, settings, choices)
+            bases.find(chosen.base)  # a recipe from elsewhere may name one that is not here
             if dry_run:
                 _tell_forecast(chosen, as_json)
                 return
@@ -125,6 +130,7 @@ def _recipe(
     from hubman.train.recipe import read_recipe
 
     if source is not None and recipe is None:
+        _refuse_options(("kind",), "the LoRA has its recipe inside")
         return _again(registry, source, data, further=further, given=given, **choices)
     if further:
         raise UsageError("--continue goes on from a LoRA", "say which one: --from FILE.safetensors")
@@ -133,7 +139,29 @@ def _recipe(
             "a training needs a recipe, a dataset or a LoRA",
             "hubman train RECIPE.toml, hubman train --dataset DIR, or hubman train --from FILE.safetensors",
         )
-    return read_recipe(recipe) if recipe is not None else _from_preset(data or Path(), **choices)
+    if recipe is None:
+        return _from_preset(data or Path(), **choices)
+    _refuse_options(("kind",), f"{recipe.name} is a recipe already")
+    found = read_recipe(recipe)
+    base, name = _chosen_base(choices["base"]) or found.base, choices["name"] or found.output
+    return msgspec.structs.replace(found, base=base, output=name)
+
+
+def _is_given(name: str) -> bool:
+    """Whether the command line itself says it."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _chosen_base(base: str) -> str:
+    """The path of the base that the command line names; empty where it names none."""
+    return str(bases.find(base)) if _is_given("base") else ""
+
+
+def _refuse_options(names: Collection[str], what: str) -> None:
+    """Raise UsageError where the command line says one of ``names``, which would not count."""
+    for option in click.get_current_context().command.params:
+        if option.name in names and _is_given(option.name):
+            raise UsageError(what, f"leave {option.opts[0]} out")
 
 
 def _again(
@@ -149,10 +177,8 @@ def _again(
 ) -> Recipe:
     from hubman.train.again import differences_of_versions, recipe_of
 
-    said = click.get_current_context().get_parameter_source("base")
-    chosen_base = str(bases.find(base)) if said is ParameterSource.COMMANDLINE else ""
     dataset = str(data.absolute()) if data is not None else ""
-    found = recipe_of(registry, source, base=chosen_base, dataset=dataset, further=further, given=given)
+    found = recipe_of(registry, source, base=_chosen_base(base), dataset=dataset, further=further, given=given)
     for what, (then, now) in differences_of_versions(source).items():
         click.echo(output.clean(f"{what} was {then} then and is {now} now: the weights may differ"), err=True)
     return msgspec.structs.replace(found, output=name) if name else found
@@ -185,8 +211,9 @@ def _from_preset(data: Path, *, base: str, kind: Kind, name: str | None, **_: An
 
 
 def _with_settings(recipe: Recipe, settings: tuple[str, ...], choices: dict[str, Any]) -> Recipe:
-    """The recipe with what the command line says of it; fewer steps than epochs make fewer epochs."""
+    """The recipe with what the command line says of it, its paths from here; fewer steps than epochs make fewer epochs."""
     from hubman.train import recipe_fields
+    from hubman.train.recipe import rooted
 
     values: dict[str, Any] = {}
     for setting in settings:
@@ -198,7 +225,7 @@ def _with_settings(recipe: Recipe, settings: tuple[str, ...], choices: dict[str,
     values |= {path: choices[name] for name, path in short.items() if choices.get(name) not in (None, "")}
     if "length.steps" in values:
         values.setdefault("length.epochs", min(recipe.length.epochs, values["length.steps"]))
-    return recipe_fields.changed(recipe, values)
+    return rooted(recipe_fields.changed(recipe, values), Path.cwd())
 
 
 def _last_unfinished(registry: Registry) -> Job:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from hubman import tinybase
 from hubman.cli.main import cli, run
 from hubman.jobs import store
 from hubman.train.again import differences_of_versions, recipe_of
@@ -22,7 +23,7 @@ from hubman.train.data.dataset import read_dataset
 from hubman.train.loop import train
 from hubman.train.output.register import register
 from hubman.train.output.result import TrainResult
-from hubman.train.recipe import Recipe, write_recipe
+from hubman.train.recipe import Recipe, read_recipe, write_recipe
 from hubman.train.recipe_fields import changed
 from hubman.train.settings.network import NetworkSettings
 from hubman.train.training import Training
@@ -176,3 +177,38 @@ def test_a_dry_run_starts_nothing(home: Path, recipe: Recipe, tmp_path: Path) ->
         assert store.latest(registry) == []
     assert run(["train", str(tmp_path / "in.toml"), "--continue"]) == 2
     assert run(["train", "--from", str(tmp_path / "none.safetensors")]) == 1
+
+
+def test_paths_on_the_command_line_are_from_here(
+    home: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recipe(tmp_path / "in.toml", recipe)
+    monkeypatch.chdir(tmp_path)
+    words = ["--set", "network.start_from=begun.safetensors", "--name", "other", "--base", "tiny"]
+    assert run(["train", "in.toml", "--detach", *words]) == 0
+    with Registry(home) as registry:
+        (job,) = store.latest(registry)
+        store.kill(job)
+        found = read_recipe(Path(job.folder) / "recipe.toml")
+    assert found.network.start_from == str(tmp_path / "begun.safetensors")
+    assert (found.output, found.base) == ("other", str(tinybase.MODEL))
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["in.toml", "--preset", "concept"], "--preset"),
+        (["--resume", "--steps", "9"], "--steps"),
+        (["--resume", "in.toml"], "recipe"),
+    ],
+)
+def test_what_would_not_count_is_refused(
+    words: list[str], option: str, home: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recipe(tmp_path / "in.toml", recipe)
+    with Registry(home) as registry:
+        fake_job(registry, "train", "train", {}, state="failed")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, ["train", *words])
+    assert isinstance(done.exception, UsageError)
+    assert done.exception.hint == f"leave {option} out"

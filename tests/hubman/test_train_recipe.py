@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def test_toml_gives_back_every_recipe(text: str, prompts: list[str], rate: float
             "optimizer.unet_lr": rate,
             "images.flip": flip,
             "optimizer.args": {text: rate, "betas": (0.9, rate)},
-            "network.patterns": (RankPattern(text, 4), RankPattern("mid", 8, rate)),
+            "network.patterns": (RankPattern(re.escape(text), 4), RankPattern("mid", 8, rate)),
         },
     )
     assert from_values(tomllib.loads(to_toml(recipe))) == recipe
@@ -96,6 +97,7 @@ def test_relative_paths_in_a_recipe_start_at_its_folder(tmp_path: Path) -> None:
         ("seed = -1", "seed"),
         ("network.rank = ", r"r\.toml"),
         ("images.bucket_low = 2000", "bucket_low"),
+        ('network.patterns = [{match = "(", rank = 4}]', "no regular expression"),
         ("images.bucket_step = 12", "bucket_step"),
     ],
 )

@@ -19,8 +19,8 @@ from registry.errors import UsageError
 def make_network(targets: Sequence[Target], recipe: Recipe, *, begin: bool = True) -> Network:
     """The recipe's network in place at ``targets``; with ``begin`` as it is before the first step.
 
-    Raises UsageError for a pattern that is no regular expression or that finds no module, for a network without
-    modules, for what cannot be combined, and for a file to start from that does not fit.
+    Raises UsageError for a pattern that finds no module, for a network without modules, for what cannot be combined,
+    and for a file to start from that does not fit.
     """
     found = form_of(recipe.network)
     network = Network(targets, found, seed=keyed_seed(recipe.seed, "network"))
@@ -53,7 +53,7 @@ def form_of(settings: NetworkSettings) -> FormOf:
         module_dropout=settings.module_dropout,
     )
     ratio = settings.alpha / settings.rank
-    patterns = [(_compiled(each.match), each.rank, each.alpha) for each in settings.patterns]
+    patterns = [(re.compile(each.match), each.rank, each.alpha) for each in settings.patterns]
 
     def chosen(target: Target) -> Form | None:
         rank, alpha = (settings.conv_rank, settings.conv_alpha) if target.wide else (settings.rank, settings.alpha)
@@ -64,12 +64,3 @@ def form_of(settings: NetworkSettings) -> FormOf:
         return replace(form, rank=rank, alpha=alpha or rank * ratio) if rank else None
 
     return chosen
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise UsageError(
-            f"network.patterns: {pattern!r} is no regular expression ({error})", "correct the pattern"
-        ) from error

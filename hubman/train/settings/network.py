@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from hubman.train.settings.section import Section
+from registry.errors import UsageError
 
 NetworkType = Literal["lora", "dora", "loha", "lokr"]
 DoraAxis = Literal["input", "output"]
@@ -21,6 +23,14 @@ class RankPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """0 leaves the module alone."""
     alpha: Annotated[float, Meta(ge=0, le=65504)] | None = None
     """None keeps the relation of alpha to rank."""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.match)
+        except re.error as error:
+            raise UsageError(
+                f"network.patterns: {self.match!r} is no regular expression ({error})", "correct the pattern"
+            ) from error
 
 
 class NetworkSettings(Section, frozen=True, kw_only=True):
