@@ -16,6 +16,7 @@ from hubman.generate import sweep as sweeps
 from hubman.generate.client import Engine
 from hubman.generate.curve import Curve, Suggestion, suggest_strength, write_csv
 from hubman.generate.pictures import public
+from hubman.generate.prompt_tags import tag_name
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.images import dialects
 from hubman.images.found import merged
@@ -53,16 +54,12 @@ def lora_use(registry: Registry, version_id: str, strength: float | None = None)
                 chosen = version.strength if version.strength is not None else DEFAULT_STRENGTH
                 return LoraUse(
                     path=place.path,
-                    name=_tag_name(prompt_name.of(model, version)),
+                    name=tag_name(prompt_name.of(model, version)),
                     sha256=file.sha256,
                     strength=chosen if strength is None else strength,
                     trigger_words=version.trigger_words,
                 )
     raise HubError(f"the file of {model.name} is not on this machine", "hubman sync or hubman pull brings it here")
-
-
-def _tag_name(text: str) -> str:
-    return "".join("_" if sign in "<>:," else sign for sign in text).strip()
 
 
 def find_lora(registry: Registry, name: str) -> LoraUse:

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubman.generate.prompt import fill_slots, loras_of, parse, refuse_tags, tag_of, with_tags
+from hubman.generate.lint import mended
+from hubman.generate.prompt import loras_of, parse, refuse_tags, tag_of, with_tags
 from hubman.generate.prompt_emphasis import Run, escape, runs
-from hubman.generate.prompt_schedule import Part, Stretch, parts, schedule
+from hubman.generate.prompt_parts import Part, parts
+from hubman.generate.prompt_schedule import Stretch, schedule
+from hubman.generate.prompt_slots import fill_slots
 from hubman.generate.prompt_tags import LoraTag, cut_tags
 from hubman.generate.request import LoraUse
 from registry.errors import HubError, NotFoundError, UsageError
@@ -31,7 +34,7 @@ def _codes(text: str) -> list[str]:
 @given(PROMPTS, st.integers(1, 30))
 def test_any_text_has_a_reading(text: str, steps: int) -> None:
     prompt = parse(text)
-    assert all(0 <= lint.at <= len(text) for lint in prompt.lints)
+    assert all(0 <= lint.start <= lint.end <= len(text) for lint in prompt.lints)
     for part in parts(prompt.text):
         stretches = schedule(part.text, steps)
         assert stretches[-1].until == steps
@@ -86,13 +89,13 @@ def test_near_misses_are_text_and_remarked(typed: str) -> None:
     prompt = parse(f"a {typed}")
     assert prompt.tags == ()
     assert prompt.lints[0].code == "near-miss"
-    assert prompt.lints[0].at == 2
+    assert prompt.lints[0].start == 2
 
 
 def test_lints_after_a_tag_point_into_the_text_as_typed() -> None:
     typed = "a <lora:x:1> b) c"
     (lint,) = parse(typed).lints
-    assert typed[lint.at] == ")"
+    assert typed[lint.start] == ")"
 
 
 @pytest.mark.parametrize(
