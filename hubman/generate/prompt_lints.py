@@ -18,7 +18,8 @@ def lint_words(text: str) -> tuple[Lint, ...]:
     """Remarks on a prompt without tags, with positions in it; each part of AND is drawn by itself."""
     parts = prompt_parts.parts(text)
     found = [lint.moved(part.at) for part in parts for lint in (*_brackets(part.text), *_literal(part.text))]
-    if weight := prompt_parts.trailing_weight(text):
+    weight = prompt_parts.trailing_weight(text)
+    if weight and not brackets(text).unclosed:
         start, end = weight
         message = f"{text[start:].strip()} at the end is text here, and the weight of the whole prompt in A1111"
         found.append(Lint(start, end, "trailing-weight", message, Edit(end, end, ",")))
@@ -67,7 +68,8 @@ def _literal(text: str) -> Iterator[Lint]:
     message = "the prompt is taken literally: its schedules do not fit the grammar"
     outside = text[at : at + 1] == "|" and _is_outside(text, at)
     edit = Edit(at, at + 1, "\\|") if outside else None
-    yield Lint(at, min(at + 1, len(text)), "literal", message, edit)
+    at = min(at, len(text) - 1)
+    yield Lint(at, at + 1, "literal", message, edit)
 
 
 def _is_outside(text: str, at: int) -> bool:

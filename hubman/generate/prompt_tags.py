@@ -105,15 +105,16 @@ def cut_tags(text: str) -> Cut:
         if close < 0:
             break
         start = at + len(OPENING)
-        name, *args = text[start:close].split(":")
-        if name:
+        has_name = text[start] not in ":>"
+        if has_name:
+            name, *args = text[start:close].split(":")
             read = read_arguments(args, start + len(name) + 1, f"{OPENING}{name}…>")
             tags.append(_tag(name, read))
             lints += read.lints
             spans.append((at, close + 1))
             rest.append(text[behind:at])
             behind = close + 1
-        at = text.find(OPENING, close + 1 if name else start)
+        at = text.find(OPENING, close + 1 if has_name else start)
     rest.append(text[behind:])
     return Cut("".join(rest), tuple(tags), tuple(spans), tuple(lints))
 
