@@ -14,7 +14,7 @@ from hubman.generate.prompt_parts import Part, parts
 from hubman.generate.prompt_tag_lints import lint_tags
 from hubman.generate.prompt_tags import Cut, LoraTag, cut_tags, tag_name
 from hubman.generate.request import LoraUse
-from registry.errors import HubError, UsageError
+from registry.errors import UsageError
 
 Lookup = Callable[[str], LoraUse]
 """Finds the LoRA that a tag names; raises ``NotFoundError``."""
@@ -80,18 +80,16 @@ def _tags_in_negative(cut: Cut) -> list[Lint]:
 
 
 def loras_of(prompt: Prompt, lookup: Lookup) -> tuple[LoraUse, ...]:
-    """The LoRAs that the tags name, with the strengths of the tags.
+    """The LoRAs that the tags name, with the strengths and arguments of the tags.
 
-    Raises ``UsageError`` if one file is named twice, and ``HubError`` for arguments that cannot be drawn yet.
+    Raises ``UsageError`` if one file is named twice, by whatever names.
     """
     uses: list[LoraUse] = []
     for tag in prompt.tags:
-        if tag.rank is not None or tag.block_weights:
-            argument = "dyn=" if tag.rank is not None else "lbw="
-            raise HubError(f"{tag} has {argument}, which cannot be drawn yet", "take it out, or resize the LoRA first")
         found = lookup(tag.name)
         te = None if tag.te == tag.unet else tag.te
-        uses.append(msgspec.structs.replace(found, strength=tag.unet, te_strength=te, start=tag.start, stop=tag.stop))
+        changes = {"start": tag.start, "stop": tag.stop, "blocks": tag.block_weights, "rank": tag.rank}
+        uses.append(msgspec.structs.replace(found, strength=tag.unet, te_strength=te, **changes))
         same = [use.strength for use in uses if use.sha256 == found.sha256]
         if len(same) > 1:
             hint = f"write it once, for instance at {sum(same):g}"
@@ -108,7 +106,7 @@ def refuse_tags(negative: str) -> None:
 
 def tag_of(use: LoraUse) -> LoraTag:
     """The tag that says in a prompt what ``use`` says in a request."""
-    return LoraTag(tag_name(use.name), te=use.text_strength, unet=use.strength, start=use.start, stop=use.stop)
+    return LoraTag(tag_name(use.name), use.text_strength, use.strength, use.start, use.stop, use.rank, use.blocks)
 
 
 def with_tags(text: str, loras: tuple[LoraUse, ...]) -> str:

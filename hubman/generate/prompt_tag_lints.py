@@ -133,9 +133,7 @@ def _scheduled(tag: LoraTag, construct: Construct, place: int, when: int) -> Lor
     return replace(tag, start=max(tag.start, when))
 
 
-def _in_emphasis(
-    cut: Cut, text: str, offset: int, numbers: Sequence[int], places: Sequence[int]
-) -> Iterator[Lint]:
+def _in_emphasis(cut: Cut, text: str, offset: int, numbers: Sequence[int], places: Sequence[int]) -> Iterator[Lint]:
     """``(<lora:a:0.8>:1.2)``: nothing but a tag inside brackets, whose weight does not reach it."""
     schedules = {(construct.start, construct.end) for construct in read(text).constructs}
     taken: set[int] = set()

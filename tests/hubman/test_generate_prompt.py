@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubman.generate.lint import mended
 from hubman.generate.prompt import loras_of, parse, refuse_tags, tag_of, with_tags
 from hubman.generate.prompt_emphasis import Run, escape, runs
 from hubman.generate.prompt_parts import Part, parts
@@ -16,7 +15,7 @@ from hubman.generate.prompt_schedule import Stretch, schedule
 from hubman.generate.prompt_slots import fill_slots
 from hubman.generate.prompt_tags import LoraTag, cut_tags
 from hubman.generate.request import LoraUse
-from registry.errors import HubError, NotFoundError, UsageError
+from registry.errors import NotFoundError, UsageError
 from tests.support.patient import PATIENT
 
 PROMPTS = st.text(st.sampled_from("ab ,.:|()[]\\<>{}=-+0123456789loraANDBREK\n\té漢"), max_size=60) | st.text(
@@ -184,10 +183,11 @@ def test_the_same_lora_twice_is_refused_with_the_sum() -> None:
     assert "0.75" in caught.value.hint
 
 
-def test_block_weights_and_ranks_are_not_silently_dropped() -> None:
-    for argument in ("lbw=MIDD", "dyn=4"):
-        with pytest.raises(HubError, match="cannot be drawn yet"):
-            loras_of(parse(f"<lora:ink:1:{argument}>"), _library)
+def test_block_weights_and_ranks_of_tags_are_part_of_the_request_and_back() -> None:
+    text = "a <lora:ink:0.8:dyn=4:lbw=MIDD:start=2:stop=9>"
+    (use,) = loras_of(parse(text), _library)
+    assert (use.blocks, use.rank, use.start, use.stop) == ("MIDD", 4, 2, 9)
+    assert with_tags("a", (use,)) == text
 
 
 def test_tags_in_the_negative_prompt_are_refused() -> None:
