@@ -9,7 +9,8 @@ import msgspec
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from hubman.generate.files import replace_file
-from hubman.generate.infotext import Infotext, read, write
+from hubman.generate.infotext import Infotext, write
+from hubman.generate.infotext_reading import read
 from hubman.generate.request import DrawRequest
 from registry import exif
 from registry.errors import DamagedFileError

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hubman.generate.infotext import Infotext
-from hubman.generate.infotext import read as read_infotext
+from hubman.generate.infotext_reading import read as read_infotext
 from hubman.images import tags
 from hubman.images.found import Found, items, mapping, used
 from registry.usage import Kind, Used

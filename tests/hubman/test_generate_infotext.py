@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hubman.generate.infotext import Infotext, infotext_of, read, write
+from hubman.generate.infotext import Infotext, infotext_of, write
+from hubman.generate.infotext_reading import read
 from hubman.generate.pictures import Chunk, EngineNote, is_finished, public, read_info, save_png
 from hubman.generate.request import DrawRequest, LoraUse
 from registry.errors import DamagedFileError
@@ -17,7 +18,7 @@ from tests.support.patient import PATIENT
 
 # A line "Negative prompt: " inside the prompt cannot be told from the separator in this format; the hubman chunk can.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=80).filter(
-    lambda text: "Negative prompt: " not in text
+    lambda text: "Negative prompt:" not in text and "\r" not in text
 )
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 KEYS = st.from_regex(r"[A-Za-z][A-Za-z0-9 ]{0,10}[A-Za-z0-9]", fullmatch=True).filter(
@@ -96,12 +97,12 @@ REQUEST = DrawRequest(
 
 def test_a_request_is_written_with_tags_hashes_and_a1111s_names() -> None:
     info = infotext_of(REQUEST, size=(64, 64), model="base", model_hash="cd" * 32, version="1.0")
-    assert info.prompt == "a red circle <lora:ink: wash:0.8>"
+    assert info.prompt == "a red circle <lora:ink_ wash:0.8>"
     assert list(info.fields)[:6] == ["Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size"]
     assert (info.fields["Sampler"], info.fields["Schedule type"]) == ("DPM++ 2M", "Karras")
     assert info.fields["Clip skip"] == "2"
-    assert info.fields["Lora hashes"] == "ink  wash: abababababab"
-    assert info.json_fields["Hashes"] == {"model": "cdcdcdcdcd", "lora:ink: wash": "ababababab"}
+    assert info.fields["Lora hashes"] == "ink_ wash: abababababab"
+    assert info.json_fields["Hashes"] == {"model": "cdcdcdcdcd", "lora:ink_ wash": "ababababab"}
 
 
 def _saved(path: Path, request: DrawRequest = REQUEST) -> Path:
