@@ -38,7 +38,8 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
 def public(request: DrawRequest) -> DrawRequest:
     """The request without the folders of this machine."""
     loras = tuple(msgspec.structs.replace(use, path=Path(use.path).name) for use in request.loras)
-    return msgspec.structs.replace(request, base=Path(request.base).name, loras=loras)
+    names = {field: Path(getattr(request, field)).name for field in ("base", "init", "vae") if getattr(request, field)}
+    return msgspec.structs.replace(request, loras=loras, **names)
 
 
 def save_png(image: Image.Image, path: Path, info: Infotext, chunk: Chunk) -> None:
