@@ -20,7 +20,7 @@ from hubman.demo import stage as staging
 from hubman.demo.datasets import IMAGES, draw_dataset
 from hubman.demo.records import DemoReport, Trained
 from hubman.demo.stage import Stage
-from hubman.generate.studio import Sweep
+from hubman.generate.record import Sweep
 from hubman.jobs import store
 from hubman.jobs.records import Job
 from hubman.progress import Report
