@@ -59,6 +59,8 @@ class Axis:
     points: tuple[Point, ...]
     kind: str = ""
     """Its word, such as ``strength``."""
+    target: str = ""
+    """The LoRA that it is of."""
     cost: Cost = Cost.STRENGTH
     stage: Stage = Stage.VALUES
     sets: frozenset[str] = frozenset()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from hubman import bases
 from hubman.generate import prompt as prompts
 from hubman.generate.prompt_slots import fill_slots
 from hubman.generate.prompt_tags import tag_name
 from hubman.generate.request import DrawRequest, LoraUse
-from registry import library, prompt_name, scan
+from registry import library, lineage, prompt_name, scan
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
 
@@ -58,3 +60,43 @@ def read_prompt(
     parsed = prompts.parse(fill_slots(text, slots or {}))
     uses = prompts.loras_of(parsed, lambda name: find_lora(registry, name))
     return msgspec.structs.replace(settings, prompt=parsed.text, negative=negative, loras=uses)
+
+
+def located(registry: Registry, request: DrawRequest) -> DrawRequest:
+    """``request`` with each LoRA file where it lies now, found by its SHA-256. Raises :class:`NotFoundError`."""
+    loras = tuple(
+        use if Path(use.path).is_file() else msgspec.structs.replace(use, path=_place(registry, use))
+        for use in request.loras
+    )
+    return msgspec.structs.replace(request, loras=loras)
+
+
+def _place(registry: Registry, use: LoraUse) -> str:
+    version = library.version(registry, library.resolve(registry, use.sha256)[1])
+    for file in version.files:
+        for place in file.places if file.sha256 == use.sha256 else ():
+            if place.state == "present" and Path(place.path).is_file():
+                return place.path
+    raise NotFoundError(f"the file of {use.name} is not on this machine", "hubman sync or hubman pull brings it here")
+
+
+@dataclass(frozen=True)
+class LibrarySources:
+    """What the axes of a grid name, found in the library and on this machine."""
+
+    registry: Registry
+
+    def lora(self, name: str) -> LoraUse:
+        """What ``<lora:name:…>`` means."""
+        return find_lora(self.registry, name)
+
+    def epochs(self, use: LoraUse) -> Sequence[tuple[int | None, LoraUse]]:
+        """The states of its training that are on this machine; the last one's number may not be known."""
+        version = library.version(self.registry, library.resolve(self.registry, use.sha256)[1])
+        states = lineage.of(self.registry, version).epochs
+        return [(state.epoch, lora_use(self.registry, state.version_id)) for state in states]
+
+    def base(self, ref: str) -> tuple[str, str, str]:
+        """(name, path, ''): a base is told by its path."""
+        path = bases.find(ref)
+        return bases.display_name(path), str(path), ""

@@ -119,7 +119,7 @@ def test_seeds_count_by_one_and_quotes_keep_commas() -> None:
 
 def test_two_axes_may_change_the_same_lora() -> None:
     other = msgspec.structs.replace(INK, name="ink-2", sha256="c" * 64)
-    x, y = lora_axis(REQUEST, "ink", [INK, other]), field_axis("Steps", "steps", [4, 8], Cost.SAMPLING)
+    x, y = lora_axis(REQUEST, "ink", [INK, other]), field_axis(REQUEST, "Steps", "steps", [4, 8], Cost.SAMPLING)
     grid = make_grid(REQUEST, [x, y], title="t")
     assert [(c.request.loras[0].name, c.request.steps) for c in grid.cells] == [
         ("ink", 4),
@@ -144,7 +144,7 @@ def test_axes_change_what_they_say() -> None:
     with pytest.raises(UsageError, match="does not hold"):
         replace_axis(REQUEST, ["triangle", "square"])
     with pytest.raises(UsageError, match="unknown"):
-        field_axis("Sampler", "sampler", ["Magic"], Cost.SAMPLING)
+        field_axis(REQUEST, "Sampler", "sampler", ["Magic"], Cost.SAMPLING)
     with pytest.raises(UsageError, match="not in the prompt"):
         strength_axis(REQUEST, "clay", [1.0])
 
@@ -186,7 +186,7 @@ def test_a_damaged_cell_is_drawn_again(tmp_path: Path) -> None:
 
 
 def test_cells_of_one_request_share_one_picture(tmp_path: Path) -> None:
-    grid = make_grid(REQUEST, [seed_axis([1, 1, 2])], title="t")
+    grid = make_grid(REQUEST, [seed_axis(REQUEST, [1, 1, 2])], title="t")
     painter = Painter()
     list(draw_grid(grid, tmp_path / "g", painter))
     assert len(painter.drawn) == 2

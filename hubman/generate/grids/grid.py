@@ -24,6 +24,8 @@ class GridAxis(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     values: tuple[str, ...]
     kind: str = ""
+    target: str = ""
+    """The name of the LoRA that it is of, if of one."""
     cost: int = 0
     """How dear a change of its value is, see ``axes.Cost``: the dearest stands still the longest."""
 
@@ -60,7 +62,14 @@ def make_grid(request: DrawRequest, axes: Sequence[Axis], *, title: str) -> Grid
         for at in product(*(range(len(axis.points)) for axis in axes))
     ]
     shown = [
-        GridAxis(label=a.label, values=tuple(p.text for p in a.points), kind=a.kind, cost=int(a.cost)) for a in axes
+        GridAxis(
+            label=axis.label,
+            values=tuple(point.text for point in axis.points),
+            kind=axis.kind,
+            target=axis.target,
+            cost=int(axis.cost),
+        )
+        for axis in axes
     ]
     return Grid(title=title, axes=tuple(shown), cells=tuple(cells))
 
@@ -92,11 +101,15 @@ def settled(template: DrawRequest, request: DrawRequest) -> DrawRequest:
 
     It does nothing whatever its file, blocks and steps are, so one picture serves all of them.
     """
+    off = [not (use.strength or use.text_strength) for use in request.loras]
+    if request.mode in {"switch", "composite"}:
+        # There each LoRA has its turn or its prediction, also one at strength 0.
+        kept = tuple(use for use, is_off in zip(request.loras, off, strict=True) if not is_off)
+        return msgspec.structs.replace(request, loras=kept)
+    plain = {"strength": 0.0, "te_strength": None, "start": 0, "stop": None, "blocks": "", "rank": None}
     loras = tuple(
-        use
-        if use.strength or use.text_strength
-        else msgspec.structs.replace(plain, strength=0.0, te_strength=None, start=0, stop=None)
-        for use, plain in zip(request.loras, template.loras, strict=True)
+        msgspec.structs.replace(before, **plain) if is_off else use
+        for use, before, is_off in zip(request.loras, template.loras, off, strict=True)
     )
     return msgspec.structs.replace(request, loras=loras)
 

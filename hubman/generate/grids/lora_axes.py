@@ -11,7 +11,7 @@ import msgspec
 
 from hubman.generate.axes import Axis, Cost, Point, Stage
 from hubman.generate.prompt_tags import format_number
-from hubman.generate.request import DrawRequest, LoraUse
+from hubman.generate.request import DrawRequest, LoraUse, check
 from registry.errors import UsageError
 
 Part = Literal["both", "unet", "te"]
@@ -67,6 +67,7 @@ def strength_axis(request: DrawRequest, name: str, values: Sequence[float], part
         shown if part == "both" else f"{shown} {part}",
         tuple(points),
         kind="strength" if part == "both" else part,
+        target=shown,
         sets=frozenset(f"the {each} strength of {shown}" for each in parts),
     )
 
@@ -88,7 +89,7 @@ def ratio_axis(request: DrawRequest, first: str, second: str, total: float, shar
         for each in strengths
     ]
     sets = frozenset(f"the {part} strength of {name}" for name in names for part in ("unet", "te"))
-    return Axis(f"{names[0]} : {names[1]}", tuple(points), kind="ratio", sets=sets)
+    return Axis(f"{names[0]} : {names[1]}", tuple(points), kind="ratio", target=" : ".join(names), sets=sets)
 
 
 def lora_axis(request: DrawRequest, name: str, files: Sequence[LoraUse]) -> Axis:
@@ -109,7 +110,7 @@ def lora_axis(request: DrawRequest, name: str, files: Sequence[LoraUse]) -> Axis
 
     points = tuple(Point(file.name, partial(swap, file=file)) for file in files)
     sets = frozenset({f"the file of {shown}"})
-    return Axis("LoRA", points, kind="lora", cost=Cost.FILES, stage=Stage.FILES, sets=sets)
+    return Axis("LoRA", points, kind="lora", target=shown, cost=Cost.FILES, stage=Stage.FILES, sets=sets)
 
 
 def combination_axis(request: DrawRequest, which: Iterable[Sets] = ("alone", "all-but-one", "all")) -> Axis:
@@ -160,4 +161,21 @@ def step_axis(request: DrawRequest, name: str, field: Literal["start", "stop"], 
         return with_use(r, number, msgspec.structs.replace(r.loras[number], **{field: value}))
 
     points = tuple(Point(str(value), partial(put, value=value)) for value in values)
-    return Axis(f"{shown} {field}", points, kind=field, sets=frozenset({f"the {field} of {shown}"}))
+    return Axis(f"{shown} {field}", points, kind=field, target=shown, sets=frozenset({f"the {field} of {shown}"}))
+
+
+def blocks_axis(request: DrawRequest, name: str, values: Sequence[str]) -> Axis:
+    """Block weights of a LoRA: names of presets or lists of numbers, ``none`` for 1 everywhere.
+
+    Raises ``UsageError`` for one that is unknown.
+    """
+    number = lora_index(request, name)
+    shown = request.loras[number].name
+
+    def put(r: DrawRequest, value: str) -> DrawRequest:
+        return with_use(r, number, msgspec.structs.replace(r.loras[number], blocks="" if value == "none" else value))
+
+    for value in values:
+        check(put(request, value))
+    points = tuple(Point(value, partial(put, value=value)) for value in values)
+    return Axis(f"{shown} blocks", points, kind="blocks", target=shown, sets=frozenset({f"the blocks of {shown}"}))

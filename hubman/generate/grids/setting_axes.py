@@ -13,7 +13,12 @@ from hubman.generate.request import DrawRequest, check
 
 
 def field_axis(
-    label: str, field: str, values: Sequence[int] | Sequence[float] | Sequence[str], cost: Cost, kind: str = ""
+    request: DrawRequest,
+    label: str,
+    field: str,
+    values: Sequence[int] | Sequence[float] | Sequence[str],
+    cost: Cost,
+    kind: str = "",
 ) -> Axis:
     """A field of the request by its values. Raises ``UsageError`` for a value that no engine could draw."""
 
@@ -21,19 +26,19 @@ def field_axis(
         return msgspec.structs.replace(r, **{field: value})
 
     for value in values:
-        check(put(DrawRequest(base="", prompt=""), value))
+        check(put(request, value))
     points = [
         Point(value if isinstance(value, str) else format_number(value), partial(put, value=value)) for value in values
     ]
     return Axis(label, tuple(points), kind=kind or field, cost=cost, sets=frozenset({f"the {label}"}))
 
 
-def seed_axis(seeds: Sequence[int]) -> Axis:
-    return field_axis("Seed", "seed", seeds, Cost.SEED)
+def seed_axis(request: DrawRequest, seeds: Sequence[int]) -> Axis:
+    return field_axis(request, "Seed", "seed", seeds, Cost.SEED)
 
 
 def size_axis(sizes: Sequence[tuple[int, int]]) -> Axis:
-    """Sizes as (width, height) in pixels."""
+    """Sizes as (width, height) in pixels. Raises ``UsageError`` for one that no base could draw."""
 
     def put(r: DrawRequest, size: tuple[int, int]) -> DrawRequest:
         return msgspec.structs.replace(r, width=size[0], height=size[1])

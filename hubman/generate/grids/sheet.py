@@ -12,7 +12,7 @@ from hubman.generate.files import replace_file
 from hubman.generate.grids.cells import cell_path
 from hubman.generate.grids.grid import Grid
 from hubman.generate.grids.layout import Layout, lay_out
-from hubman.generate.grids.thumbnails import PAPER, Font, fit_text, fitted, open_picture, size_of
+from hubman.generate.grids.thumbnails import PAPER, Font, fit_text, fitted, numbered, open_picture, size_of
 from registry.errors import UsageError
 
 MAX_PIXELS = 64_000_000
@@ -61,7 +61,7 @@ def write_sheets(
     layout = lay_out(grid.axes)
     cells = _cells(grid, layout, store, cell_side)
     tiles = list(_tiles(layout, cells, max_pixels))
-    places = [path] if len(tiles) == 1 else _numbered(path, len(tiles))
+    places = numbered(path, len(tiles))
     for tile, place in zip(tiles, places, strict=True):
         sheet = _draw(grid.title, layout, cells, tile)
         notes = PngImagePlugin.PngInfo()
@@ -107,11 +107,6 @@ def _tiles(layout: Layout, cells: _Cells, max_pixels: int) -> Iterator[_Tile]:
                     range(row, min(row + rows, len(layout.rows))),
                     range(column, min(column + columns, len(layout.columns))),
                 )
-
-
-def _numbered(path: Path, count: int) -> list[Path]:
-    digits = max(2, len(str(count)))
-    return [path.with_name(f"{path.stem}-{number:0{digits}}{path.suffix}") for number in range(1, count + 1)]
 
 
 def _title(title: str, layout: Layout, tile: _Tile) -> str:

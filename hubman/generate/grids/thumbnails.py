@@ -49,3 +49,11 @@ def fit_text(text: str, font: Font, width: float) -> str:
     while text and font.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"
+
+
+def numbered(path: Path, count: int) -> list[Path]:
+    """``path`` for one file, for more ``NAME-01``, ``NAME-02``, … beside it."""
+    if count == 1:
+        return [path]
+    digits = max(2, len(str(count)))
+    return [path.with_name(f"{path.stem}-{number:0{digits}}{path.suffix}") for number in range(1, count + 1)]

@@ -42,6 +42,10 @@ class GridView(msgspec.Struct, frozen=True, kw_only=True):
         """The cells of a page by (row, column)."""
         return {(c.place.row, c.place.column): c for c in self.cells if c.place.page == number}
 
+    def in_reading_order(self) -> list[ShownCell]:
+        """The cells page by page, each row by row."""
+        return sorted(self.cells, key=lambda cell: (cell.place.page, cell.place.row, cell.place.column))
+
 
 class GridReader:
     """Looks at one grid again and again: a look asks the disk only for the pictures that were not there before.
