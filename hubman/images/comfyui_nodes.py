@@ -97,7 +97,7 @@ def uses_of(inputs: Inputs, key: str) -> Iterator[Used]:
     for name, value in told.items():
         if name in _OTHERS:
             yield from used(_OTHERS[name], _file_name(inputs.value(value)))
-    for value in _tagged(told, kind):
+    for value in tagged_texts(inputs, key):
         yield from tags.loras(value, model_first="lora" in kind)
     for name, value in told.items():
         if isinstance(value, str) and ("text" in name or "prompt" in name):
@@ -125,9 +125,10 @@ def _listed(told: Mapping[str, Any]) -> list[Any]:
     return items(listed if isinstance(listed, list) else mapping(listed).get("__value__"))
 
 
-def _tagged(told: Mapping[str, Any], kind: str) -> list[str]:
+def tagged_texts(inputs: Inputs, key: str) -> list[str]:
     """The texts of a node that reads LoRA tags, unless a list says the same."""
-    if _listed(told) or not any(part in kind for part in _TAGGED):
+    told = inputs.of(key)
+    if not _is_on(told, "") or _listed(told) or not any(part in inputs.kind(key).lower() for part in _TAGGED):
         return []
     return [value for value in told.values() if isinstance(value, str)]
 

@@ -45,6 +45,16 @@ def _findings(texts: Mapping[str, str]) -> Iterator[Found]:
 
 
 def _graph(texts: Mapping[str, str]) -> Iterator[Found]:
+    prompt, workflow = graphs(texts)
+    found = comfyui.read_prompt(decoded(prompt)) if prompt else None
+    if found is None and workflow:
+        found = comfyui.read_workflow(decoded(workflow))
+    if found:
+        yield found
+
+
+def graphs(texts: Mapping[str, str]) -> tuple[str, str]:
+    """(what ComfyUI ran, the drawing of it), as JSON; empty where there is none."""
     prompt, workflow = texts.get("prompt", ""), texts.get("workflow", "")
     for tag in ("Model", "Make", "ImageDescription"):
         # ComfyUI has no keywords in WebP: it writes them into the texts of EXIF.
@@ -53,11 +63,7 @@ def _graph(texts: Mapping[str, str]) -> Iterator[Found]:
             prompt = prompt or body
         elif colon and kind.lower() == "workflow":
             workflow = workflow or body
-    found = comfyui.read_prompt(decoded(prompt)) if prompt else None
-    if found is None and workflow:
-        found = comfyui.read_workflow(decoded(workflow))
-    if found:
-        yield found
+    return prompt, workflow
 
 
 # InvokeAI's record has no mark of its own, so it is the last.
