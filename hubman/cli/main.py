@@ -59,6 +59,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dataset": ("dataset", "check and caption training images"),
     "train": ("training", "train a LoRA"),
     "runs": ("runs", "the trainings that were, and in what two of them differ"),
+    "prompt": ("prompting", "how a prompt is read, and what in it does not do what it seems to"),
     "generate": ("making", "draw pictures"),
     "sweep": ("making", "draw a LoRA at several strengths"),
     "combine": ("making", "draw two LoRAs at several strengths of each"),
