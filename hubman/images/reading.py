@@ -78,12 +78,13 @@ def _one(told: str) -> Iterator[Found]:
         if recipe:
             yield recipe
     head = head.strip()
-    if not head.startswith("{"):
+    # A prompt may begin with a brace: infotext is whatever is no JSON object.
+    told_json = mapping(decoded(head)) if head.startswith("{") else {}
+    if not told_json:
         found = a1111.read(head) if head else None
         if found:
             yield found
         return
-    told_json = mapping(decoded(head))
     if isinstance(told_json.get("prompt"), dict):
         graph = comfyui.read_prompt(told_json["prompt"])
         if graph:

@@ -29,7 +29,8 @@ def tell(texts: Mapping[str, str]) -> Told | None:
 
 
 def _infotext(text: str) -> Told | None:
-    if not text or text.lstrip().startswith("{"):
+    # A prompt may begin with a brace; JSON of another program is a whole object.
+    if text.lstrip().startswith("{") and mapping(decoded(text)):
         return None
     info = read_infotext(text[:_MAX_LENGTH])
     if not info.fields and not info.json_fields:
