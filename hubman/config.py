@@ -50,6 +50,8 @@ class Settings:
     """Connections that one download opens at most."""
     trainings: str = "1"
     """How many trainings run at once; the others wait for their turn."""
+    grid_seconds: str = "0"
+    """How long a grid may take before hubman asks whether to draw it; 0 for no limit."""
     archive_images: bool = False
     """Whether ``enrich`` keeps the example pictures of every version, also where there are pictures already."""
 
@@ -60,6 +62,7 @@ _CHOICES = {
     "trainings": tuple(str(number) for number in range(1, 17)),
 }  # fmt: skip
 _TEXTS = frozenset({"pull_into", "pull_path", "pull_format", "pull_fp", "pull_quant", "pull_rate"})
+_SECONDS = frozenset({"grid_seconds"})
 _TRUTH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 
 
@@ -84,6 +87,7 @@ def settings(folder: Path, environ: Mapping[str, str] | None = None) -> tuple[Se
         parsed = _parsed(name, value)
         if parsed is None:
             choices = ("a text",) if name in _TEXTS else _CHOICES.get(name, ("true", "false"))
+            choices = ("a number of seconds",) if name in _SECONDS else choices
             problems.append(f"{where}: {name} can't be {value!r}: use one of {', '.join(choices)}")
         else:
             values_of[name] = parsed
@@ -108,6 +112,9 @@ def _parsed(name: str, value: object) -> str | bool | None:
     if name in _CHOICES:
         text = str(value).lower()
         return text if text in _CHOICES[name] else None
+    if name in _SECONDS:
+        text = str(value)
+        return text if text.isascii() and text.isdigit() else None
     if name in _TEXTS:
         return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
     return value if isinstance(value, bool) else _TRUTH.get(str(value).lower())
