@@ -443,7 +443,7 @@ def test_the_table_has_a_row_for_every_cell_with_its_settings(tmp_path: Path) ->
     assert [(row["row"], row["column"], row["ink (strength)"], row["Seed (seed)"], row["drawn"]) for row in rows] == [
         ("1", "1", "0", "1", "no"), ("1", "2", "0.5", "1", "no"), ("2", "1", "0", "2", "no"), ("2", "2", "0.5", "2", "yes"),
     ]  # fmt: skip
-    assert (rows[3]["base"], rows[3]["cfg"], rows[3]["negative"]) == ("v1-5", "7", "blur")
+    assert (rows[3]["base"], rows[3]["cfg"], rows[3]["negative"]) == ("v1-5.safetensors", "7", "blur")
     assert rows[3]["prompt"] == "'=circle <lora:ink:0.5> <lora:neon:1>"
 
 
