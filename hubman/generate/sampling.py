@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from hubman.generate.request import DrawRequest
 from hubman.train.architectures.base import Conditioning, Framing, stack
 from hubman.train.architectures.model import Model
 
-OnStep = Callable[[int, int], None]
-"""(steps done, steps in all); raises to stop."""
+OnStep = Callable[[int, int, torch.Tensor], None]
+"""(steps done, steps in all, the latents of all cells now); raises to stop."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def picture_size(request: DrawRequest, model: Model) -> tuple[int, int]:
 @torch.inference_mode()
 def sample(
     cells: Sequence[DrawRequest], *, model: Model, bank: Bank, encoder: Encoder, hashes: Sequence[str], on_step: OnStep
-) -> list[Image.Image]:
+) -> Iterator[Image.Image]:
     """Draw ``cells``, which must share steps, sampler, size, number of chunks, and whether there is guidance.
 
-    ``hashes`` are the SHA-256 of the LoRAs in ``bank``, in its order.
+    They are decoded one by one, as they are taken. ``hashes`` are the SHA-256 of the LoRAs in ``bank``, in its order.
     """
     first = cells[0]
     size = picture_size(first, model)
@@ -71,8 +71,9 @@ def sample(
             inputs = scheduler.scale_model_input(inputs, t)
         answer = model.predict(inputs, model.time(t, len(rows)), told, framings)
         latents = scheduler.step(_guide(answer, cells, rows, guided), t, latents, **extra, return_dict=False)[0]
-        on_step(step + 1, len(scheduler.timesteps))
-    return [model.decode(latent) for latent in latents]
+        on_step(step + 1, len(scheduler.timesteps), latents)
+    for latent in latents:
+        yield model.decode(latent)
 
 
 def is_guided(request: DrawRequest, model: Model) -> bool:
@@ -80,13 +81,17 @@ def is_guided(request: DrawRequest, model: Model) -> bool:
     return request.cfg != 1 and not model.guidance_is_input
 
 
+def row_count(request: DrawRequest, model: Model) -> int:
+    """Rows of the denoiser's batch that a picture takes: one for each AND part, and one for the negative prompt."""
+    return len(parts(request.prompt)) + is_guided(request, model)
+
+
 def draw_adapted(model: Model, request: DrawRequest) -> Image.Image:
     """One picture by ``model`` with whatever hangs in its modules; the request's base and LoRAs are ignored."""
     bank = Bank({}, {})
     alone = msgspec.structs.replace(request, loras=())
-    return sample(
-        [alone], model=model, bank=bank, encoder=Encoder(model, bank), hashes=(), on_step=lambda _step, _steps: None
-    )[0]
+    encoder = Encoder(model, bank)
+    return next(sample([alone], model=model, bank=bank, encoder=encoder, hashes=(), on_step=lambda *_: None))
 
 
 def _noise(model: Model, size: tuple[int, int], generators: Sequence[torch.Generator]) -> torch.Tensor:

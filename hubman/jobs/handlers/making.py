@@ -34,9 +34,12 @@ def caption(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
 
 def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``recipe`` (a TOML file), optional ``force``. A resumed job goes on from its last checkpoint."""
+    from hubman.generate.service import asking
     from hubman.train.output.register import register
     from hubman.train.run import run_training
 
+    # What the engine keeps loaded is memory that the training needs.
+    asking.unload(registry.home, seconds=120)
     result = run_training(
         Path(job.request["recipe"]), Path(job.folder) / "run", True, report, should_stop,
         force=bool(job.request.get("force", False)), cache=registry.home / "cache" / "encoded",
@@ -66,7 +69,7 @@ def generate(registry: Registry, job: Job, report: Report, should_stop: Stop) ->
     request = studio.read_prompt(
         registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request)
     )
-    with Engine() as engine:
+    with Engine(registry.home, name=client_name(job)) as engine:
         seeds = job.request.get("seeds") or [0]
         return {"images": studio.draw(registry, engine, request, seeds, report=report, should_stop=should_stop)}
 
@@ -80,7 +83,7 @@ def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
     request = studio.read_prompt(
         registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request)
     )
-    with Engine() as engine:
+    with Engine(registry.home, name=client_name(job)) as engine:
         if len(versions) == 2:
             done = studio.combine(
                 registry, engine, (versions[0], versions[1]), request,
@@ -110,9 +113,14 @@ def showcase(registry: Registry, job: Job, report: Report, should_stop: Stop) ->
     from hubman.generate import showcase as pictures
     from hubman.generate.client import Engine
 
-    with Engine() as engine:
+    with Engine(registry.home, name=client_name(job)) as engine:
         drawn = pictures.draw(registry, engine, job.request, report=report, should_stop=should_stop)
     return {"version_id": job.request["version_id"], "previews": drawn}
+
+
+def client_name(job: Job) -> str:
+    """What ``hubman engine`` calls a job that draws."""
+    return f"job {job.id[-6:]}"
 
 
 def settings(request: dict[str, Any]) -> DrawRequest:
