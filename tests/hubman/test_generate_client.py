@@ -15,11 +15,12 @@ from PIL import Image
 
 from hubman import tinybase
 from hubman.generate.client import Engine
+from hubman.generate.grids.cells import draw_requests
 from hubman.generate.protocol import Preview
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.generate.service import asking
 from hubman.generate.service.endpoint import Endpoint
-from hubman.generate.sweep import draw_requests, strength_sweep
+from hubman.generate.sweep import strength_sweep
 from hubman.jobs.handlers import making
 from hubman.progress import Progress, silent
 from registry.database import Registry
