@@ -14,7 +14,7 @@ import msgspec
 
 from hubman.generate.prompt_tags import format_number
 from hubman.generate.request import DrawRequest, LoraUse
-from hubman.generate.samplers import SAMPLERS
+from hubman.generate.samplers import split_name
 from registry.errors import UsageError
 
 DEFAULT_POINTS = 6
@@ -199,8 +199,7 @@ def cfg_axis(values: Sequence[float]) -> Axis:
 def sampler_axis(names: Sequence[str]) -> Axis:
     """Samplers by name; ``UsageError`` names one that is unknown."""
     for name in names:
-        if name not in SAMPLERS:
-            raise UsageError(f"sampler {name!r} is unknown", f"choose one of {', '.join(SAMPLERS)}")
+        split_name(name)
     return _field_axis("Sampler", "sampler", names)
 
 

@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from hubman.generate.samplers import key_name, split_name
 from registry.errors import UsageError
 
 MAX_SIDE = 4096
 MAX_STEPS = 1000
 MAX_RANK = 4096
+_DEFAULT_SAMPLER = "Euler a"
 
 Mode = Literal["bank", "fused", "switch", "composite"]
 """How several LoRAs act: all at once (``bank``), all at once in a copy of the base (``fused``, "turbo"), one at a time in turn
@@ -82,10 +84,10 @@ class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     steps: int = 16
     cfg: float = 7.0
     """Classifier-free guidance scale; at 1 the negative prompt is not used."""
-    sampler: str = "Euler a"
+    sampler: str = _DEFAULT_SAMPLER
     """An A1111 name, see ``samplers.SAMPLERS``; an old one may end in its schedule type ("DPM++ 2M Karras")."""
     schedule: str = "Automatic"
-    """What A1111 calls the schedule type."""
+    """What A1111 calls the schedule type, see ``schedules.SCHEDULES``."""
     width: int | None = None
     """Pixels, a multiple of the VAE's scale (8); None = what the base was trained on."""
     height: int | None = None
@@ -119,6 +121,12 @@ class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         for path, sha256 in (("base", self.base_sha256), ("init", self.init_sha256), ("vae", self.vae_sha256)):
             if sha256:
                 fields.pop(path, None)
+        for name in ("sampler", "schedule"):
+            fields.pop(name, None)
+        if (sampler := key_name(self.sampler, self.schedule)) != _DEFAULT_SAMPLER:
+            fields["sampler"] = sampler
+        if self.mode == "switch":
+            fields["loras"] = [_pixels_of(use) for use in self.loras]  # in the order of their turns
         for name, acts in (("denoise", self.init), ("switch_every", self.mode == "switch")):
             if not acts:
                 fields.pop(name, None)
@@ -133,10 +141,7 @@ def _pixels_of(use: LoraUse) -> list[Any]:
 
 def check(request: DrawRequest) -> None:
     """Raise ``UsageError`` naming the field that no engine could draw."""
-    from hubman.generate.samplers import SAMPLERS
-
-    if request.sampler not in SAMPLERS:
-        raise UsageError(f"sampler {request.sampler!r} is unknown", f"choose one of {', '.join(SAMPLERS)}")
+    split_name(request.sampler, request.schedule)
     if request.emphasis not in {"Original", "No norm", "Interpolate"}:
         raise UsageError(f"emphasis {request.emphasis!r} is unknown", "choose Original, No norm or Interpolate")
     for field, value, low, high in _ranges(request):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hubman.generate.request import DrawRequest
 from hubman.generate.samplers import make_scheduler
+from hubman.generate.schedules import AUTOMATIC
 from hubman.train.adapters.network import Target
 from hubman.train.architectures.base import Conditioning, Encoder, Framing, Identity, Latent, Reader
 from hubman.train.architectures.clip import Clip
@@ -37,6 +38,9 @@ class Model(ABC):
     """What samples are drawn with where nobody chose."""
     guidance_is_input: ClassVar[bool] = False
     """The guidance is an input (FLUX.1 dev) or fixed (schnell): there is no second, negative prediction."""
+
+    align_your_steps: ClassVar[str] = "StableDiffusionSigmas"
+    """The table in diffusers of the noise levels that suit it."""
 
     long_tokens = 0
     """Tokens that the encoder of whole texts reads; 0 where there is none."""
@@ -159,11 +163,14 @@ class Model(ABC):
         height, width = side if isinstance(side, list | tuple) else (side, side)
         return width * self.vae_scale, height * self.vae_scale
 
-    def scheduler(self, sampler: str, steps: int, size: tuple[int, int]) -> Any:  # noqa: ARG002 - some shift by size
-        """A diffusers scheduler with its timesteps set, for a picture of ``size`` (width, height) pixels."""
-        scheduler = make_scheduler(sampler, self.scheduler_config)
-        scheduler.set_timesteps(steps, device=self.device)
-        return scheduler
+    def scheduler(self, sampler: str, steps: int, size: tuple[int, int], schedule: str = AUTOMATIC) -> Any:  # noqa: ARG002 - some shift by size
+        """A diffusers scheduler with its timesteps set, for a picture of ``size`` (width, height) pixels.
+
+        Raises UsageError for a sampler that has no such schedule type.
+        """
+        return make_scheduler(
+            sampler, self.scheduler_config, steps, schedule=schedule, device=self.device, ays=self.align_your_steps
+        )
 
     def time(self, t: Tensor, rows: int) -> Tensor:
         """A scheduler's ``t`` in the unit of :attr:`process`, once for each row of a batch."""
