@@ -10,6 +10,8 @@ from typing import Any, Literal
 import msgspec
 
 from hubman.generate.samplers import key_name, split_name
+from hubman.generate.upscaling import upscaler
+from hubman.lora.blocks import read_blocks
 from registry.errors import UsageError
 
 MAX_SIDE = 4096
@@ -39,7 +41,7 @@ class LoraUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop: int | None = None
     """Active until this sampling step, which no longer has it; None = to the end."""
     blocks: str = ""
-    """Block weights: a preset's name or a list of numbers; empty = 1 everywhere."""
+    """Block weights: a preset's name or a list of numbers; see ``hubman.lora.blocks``; empty = 1 everywhere."""
     rank: int | None = None
     """Cut down to this rank, the largest singular values first; None = as it is."""
     trigger_words: tuple[str, ...] = ()
@@ -68,7 +70,7 @@ class Hires(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     denoise: float = 0.7
     """0 … 1: how far back towards noise the second pass starts."""
     upscaler: str = "Latent"
-    """``Latent`` or ``Lanczos``."""
+    """A name of ``upscaling.UPSCALERS``."""
 
 
 class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -176,6 +178,7 @@ def _ranges(request: DrawRequest) -> Iterator[tuple[str, float, float, float]]:
 
 
 def _check_hires(hires: Hires) -> None:
+    upscaler(hires.upscaler)
     if (hires.width is None) != (hires.height is None):
         raise UsageError("hires has one side only", "give width and height, or scale")
     if hires.width is None and hires.scale <= 1:
@@ -190,5 +193,8 @@ def _check_loras(request: DrawRequest) -> None:
             raise UsageError(f"LoRA {use.name} is used twice", f"use it once, for instance at {total:g}")
         if not all(math.isfinite(strength) for strength in (use.strength, use.text_strength)):
             raise UsageError(f"the strength of LoRA {use.name} is not a number", "choose a finite one")
+        read_blocks(use.blocks)
+        if request.mode == "fused" and (use.start or use.stop is not None):
+            raise UsageError(f"LoRA {use.name} starts or stops within the run", "draw it with mode bank, not fused")
         if use.rank is not None and not 1 <= use.rank <= MAX_RANK:
             raise UsageError(f"the rank of LoRA {use.name} is {use.rank}", f"choose 1 to {MAX_RANK}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -73,14 +74,23 @@ def levels(schedule: str, trained: NDArray[Any], steps: int, ays: str = "StableD
 
 
 def _beta_quantiles(share: NDArray[Any]) -> NDArray[Any]:
-    """Of Beta(0.6, 0.6), to 1e-6: with x = sin² the density (x(1 - x))^-0.4 has no poles to integrate over."""
+    """Of Beta(0.6, 0.6), to 1e-6."""
+    import numpy as np
+
+    edges, below = _beta_integral()
+    return np.sin(np.interp(share, below, edges)) ** 2
+
+
+@lru_cache(maxsize=1)
+def _beta_integral() -> tuple[NDArray[Any], NDArray[Any]]:
+    """(θ, share below sin²θ): with x = sin²θ the density (x(1 - x))^-0.4 has no poles to integrate over."""
     import numpy as np
 
     cells = 200_000
     edges = np.linspace(0, np.pi / 2, cells + 1)
     density = np.sin(edges[:-1] + edges[1:]) ** 0.2  # twice the middle: sin·cos of it but for a factor
     below = np.append(0.0, np.cumsum(density))
-    return np.sin(np.interp(share, below / below[-1], edges)) ** 2
+    return edges, below / below[-1]
 
 
 def _align_your_steps(table: str) -> NDArray[Any]:

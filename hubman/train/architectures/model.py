@@ -58,7 +58,8 @@ class Model(ABC):
         self._mixed = mixed and dtype is not torch.float32
         self._keeps_fp32 = mixed
         self.denoiser = freeze(parts.denoiser, torch.device("cpu"), dtype)
-        self._vae = Part(self._load_vae, parts.sources("vae"))
+        self._vae = self._own_vae = Part(self._load_vae, parts.sources("vae"))
+        self._chosen_vae = ""
         self.scheduler_config: Mapping[str, Any] = dict(parts["scheduler"].config)
         self._texts: list[Part] = []
         self.clips = tuple(self._clips())
@@ -90,6 +91,23 @@ class Model(ABC):
         vae = self.parts.load("vae")
         fp32 = self._keeps_fp32 or vae.config.get("force_upcast", False)
         return freeze(vae, self.device, torch.float32 if fp32 else self.dtype)
+
+    def choose_vae(self, path: str) -> None:
+        """Decode and encode with the VAE at ``path``, a diffusers folder or a file, from now on; empty = the base's own.
+
+        Raises HubError for one that cannot be read or does not have this base's latents; then the old one stays.
+        """
+        if path == self._chosen_vae:
+            return
+        if not path:
+            self._vae, self._chosen_vae = self._own_vae, ""
+            return
+        from hubman.train.architectures.other_vae import load_vae
+
+        vae = load_vae(path, dict(self._own_vae.get().config))
+        fp32 = self._keeps_fp32 or vae.config.get("force_upcast", False)
+        frozen = freeze(vae, self.device, torch.float32 if fp32 else self.dtype)
+        self._vae, self._chosen_vae = Part(lambda: frozen, ()), path
 
     @property
     def vae(self) -> Any:
