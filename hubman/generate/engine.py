@@ -15,17 +15,19 @@ from hubman import __version__
 from hubman.generate import device as devices
 from hubman.generate.batching import Case, Figures
 from hubman.generate.drawing import Drawing, Drawn, OnPreview, Told
+from hubman.generate.hanging import plan_of_loras
 from hubman.generate.infotext import infotext_of
 from hubman.generate.kept import Bases, Kept, Shelf
+from hubman.generate.passes import passes_of
 from hubman.generate.pictures import Chunk, EngineNote, public, save_png
 from hubman.generate.pipeline import Base
 from hubman.generate.request import DrawRequest, LoraUse
-from hubman.generate.sampling import chunk_count, is_guided, picture_size, row_count, sample
+from hubman.generate.sampling import plan_of, row_count, sample
 from hubman.lora.load import LoraWeights
 from hubman.progress import Progress, Report, never, silent
 from hubman.train.capacity.ladder import is_out_of_memory
 from hubman.train.capacity.memory import Memory
-from registry.errors import HubError, UsageError
+from registry.errors import HubError
 
 Cancelled = Callable[[], bool]
 
@@ -112,14 +114,8 @@ class LocalEngine:
         return Drawing(self, requests, out, batch=batch, report=report, cancelled=cancelled, preview=preview)
 
     def plan(self, request: DrawRequest) -> tuple[object, ...]:
-        """Requests of one base with equal plans may share a batch. Raises ``UsageError`` for a size that it cannot draw."""
-        base = self.load(request.base)
-        model = base.model
-        size = picture_size(request, model)
-        if any(side % model.step for side in size):
-            raise UsageError(f"size is {size[0]}x{size[1]}", f"{base.name} needs multiples of {model.step}")
-        hashes = tuple(use.sha256 for use in _in_order(request))
-        return hashes, size, request.steps, request.sampler, is_guided(request, model), chunk_count(request, model)
+        """Requests of one base with equal plans may share a batch. Raises ``UsageError`` for what it cannot draw."""
+        return *plan_of_loras(request), *plan_of(request, self.load(request.base).model)
 
     def most_at_once(self, request: DrawRequest) -> int:
         """How many pictures like this one the memory takes together."""
@@ -144,27 +140,28 @@ class LocalEngine:
     def _draw_batch(
         self, kept: Kept, cells: Sequence[DrawRequest], out: Path, told: Told, case: Case
     ) -> Iterator[Drawn]:
-        uses = _in_order(cells[0])
-        self._install(kept, uses, told.report)
+        hanging = kept.hanging
+        hashes = hanging.hang(cells[0], lambda use: self._weights(kept.base, use, told.report))
         told.picture = kept.previewer.png
         memory, before = self._bases.memory, self._bases.memory.used
         memory.forget_peak()
         started = time.monotonic()
-        hashes = [use.sha256 for use in uses]
         images = sample(
-            cells, model=kept.base.model, bank=kept.bank, encoder=kept.encoder, hashes=hashes, on_step=told.step
+            cells, model=kept.base.model, bank=hanging.bank, encoder=hanging.encoder, hashes=hashes, on_step=told.step
         )
         for number, (request, image) in enumerate(zip(cells, images, strict=True)):
             if number == 0 and self._device.type == "cuda":
                 self._figures.measured(case, memory.peak - before, len(cells))
             seconds = (time.monotonic() - started) / (len(cells) if number == 0 else 1)
-            yield self._save(request, image, kept.base, len(cells), out, seconds)
+            yield self._save(request, image, kept, len(cells), out, seconds)
             started = time.monotonic()
 
     def _save(
-        self, request: DrawRequest, image: Image.Image, base: Base, batch: int, out: Path, seconds: float
+        self, request: DrawRequest, image: Image.Image, kept: Kept, batch: int, out: Path, seconds: float
     ) -> Drawn:
+        base = kept.base
         note = EngineNote(
+            path=kept.hanging.path,
             dtype=str(base.model.dtype).removeprefix("torch."),
             device=base.model.device.type,
             batch=batch,
@@ -188,26 +185,17 @@ class LocalEngine:
             ) from error
         self._figures.failed(case, free, len(cells))
 
-    def _install(self, kept: Kept, uses: Sequence[LoraUse], report: Report) -> None:
-        wanted = tuple(use.sha256 for use in uses)
-        if wanted != kept.installed:
-            kept.installed = ()
-            weights = [self._weights(kept.base, use) for use in uses]
-            for use, lora in zip(uses, weights, strict=True):
-                _remark(use, lora, report)
-            kept.bank.install(weights)
-            kept.encoder.forget()
-            kept.installed = wanted
-
-    def _weights(self, base: Base, use: LoraUse) -> LoraWeights:
-        return self._shelf.get(base, use)
+    def _weights(self, base: Base, use: LoraUse, report: Report) -> LoraWeights:
+        lora = self._shelf.get(base, use)
+        _remark(use, lora, report)
+        return lora
 
 
 def _case(kept: Kept, request: DrawRequest) -> Case:
     model = kept.base.model
     return Case(
         kind=kept.detected.kind, family=kept.detected.family, dtype_bytes=model.dtype.itemsize,
-        size=picture_size(request, model), rows=row_count(request, model),
+        size=max(each.size for each in passes_of(request, model)), rows=row_count(request, model),
     )  # fmt: skip
 
 
@@ -219,8 +207,3 @@ def _remark(use: LoraUse, lora: LoraWeights, report: Report) -> None:
         report(
             Progress(stage="load", message=f"{use.name} has no text-encoder part: te={use.te_strength:g} does nothing")
         )
-
-
-def _in_order(request: DrawRequest) -> list[LoraUse]:
-    """LoRAs by hash: floating-point sums depend on the order, and one grid must have one."""
-    return sorted(request.loras, key=lambda use: use.sha256)

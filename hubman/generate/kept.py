@@ -10,10 +10,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hubman.generate.bank import Bank
 from hubman.generate.batching import MARGIN
 from hubman.generate.device import dtype_for, has_bf16
-from hubman.generate.encode import Encoder
+from hubman.generate.hanging import Hanging
 from hubman.generate.pipeline import Base, load_base
 from hubman.generate.previews import Previewer
 from hubman.generate.protocol import KeptBase
@@ -34,14 +33,12 @@ SHELF_LEAST = 1 << 30
 
 @dataclass
 class Kept:
-    """A base, the bank in its modules, and what the bank holds."""
+    """A base, the LoRAs that hang in it, and how it is shown while it draws."""
 
     base: Base
     detected: Detected
-    bank: Bank
-    encoder: Encoder
+    hanging: Hanging
     previewer: Previewer
-    installed: tuple[object, ...] = ()
 
     def bytes(self) -> int:
         """Of the weights that are in memory now, LoRAs in the bank not counted."""
@@ -52,7 +49,7 @@ class Kept:
     def told(self) -> KeptBase:
         return KeptBase(
             name=self.base.name, path=str(self.base.path), dtype=str(self.base.model.dtype).removeprefix("torch."),
-            bytes=self.bytes(), loras=self.bank.size,
+            bytes=self.bytes(), loras=self.hanging.bank.size,
         )  # fmt: skip
 
 
@@ -105,8 +102,7 @@ class Bases:
                 raise
             self.clear()
             base = self._load_alone(place, dtype)
-        bank = Bank(base.model.roots, base.modules)
-        return Kept(base, detected, bank, Encoder(base.model, bank), Previewer(base.model))
+        return Kept(base, detected, Hanging(base), Previewer(base.model))
 
     def _load_alone(self, place: Path, dtype: torch.dtype) -> Base:
         try:
@@ -123,7 +119,7 @@ class Bases:
             self._give_back()
 
     def _drop(self, path: str) -> None:
-        self._kept.pop(path).bank.remove()
+        self._kept.pop(path).hanging.take_down()
 
     def _give_back(self) -> None:
         gc.collect()  # modules and their hooks refer to each other

@@ -67,7 +67,7 @@ def sweep_strengths(
     folder = store / sweep_id
     grid = plan.grid()
     save_grid(grid, folder)
-    for _ in draw_requests(plan.requests(), store, engine, batch=8, report=report, cancelled=should_stop):
+    for _ in draw_requests(plan.requests(), store, engine, report=report, cancelled=should_stop):
         pass
     curve = engine.measure(plan, store, clip=clip, report=report)
     write_csv(curve, folder / "curve.csv")
@@ -108,7 +108,7 @@ def combine(
     sweep_id = sweep_id or ids.new_id()
     store = generations_folder(registry)
     folder = store / sweep_id
-    for _ in draw_grid(plan, folder, engine, batch=8, report=report, cancelled=should_stop):
+    for _ in draw_grid(plan, folder, engine, report=report, cancelled=should_stop):
         pass
     done = Sweep(
         id=sweep_id,

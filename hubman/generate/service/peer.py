@@ -41,7 +41,8 @@ class Peer:
 
     def wait(self, seconds: float) -> None:
         """Until everything is said, for so long at most."""
-        self._writer.join(seconds)
+        if self._writer.ident is not None:
+            self._writer.join(seconds)
 
     def _read(self) -> None:
         for line in self._wire.lines():
