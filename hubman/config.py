@@ -12,6 +12,7 @@ from typing import Any
 
 PICTURES = ("auto", "blocks", "kitty", "sixel", "iterm", "off")
 NSFW = ("pg", "pg13", "r", "x", "xxx")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 FILE = "config.toml"
 
 
@@ -52,17 +53,21 @@ class Settings:
     """How many trainings run at once; the others wait for their turn."""
     grid_seconds: str = "0"
     """How long a grid may take before hubman asks whether to draw it; 0 for no limit."""
+    engine_idle: str = "600"
+    """Seconds that the engine stays without work before it ends; 0 for ever."""
+    device: str = "auto"
+    """What the engine draws with: one of :data:`DEVICES`."""
     archive_images: bool = False
     """Whether ``enrich`` keeps the example pictures of every version, also where there are pictures already."""
 
 
 _CHOICES = {
-    "pictures": PICTURES, "nsfw": NSFW, "pull_size": ("pruned", "full"),
+    "pictures": PICTURES, "nsfw": NSFW, "device": DEVICES, "pull_size": ("pruned", "full"),
     "pull_connections": tuple(str(number) for number in range(1, 9)),
     "trainings": tuple(str(number) for number in range(1, 17)),
 }  # fmt: skip
 _TEXTS = frozenset({"pull_into", "pull_path", "pull_format", "pull_fp", "pull_quant", "pull_rate"})
-_SECONDS = frozenset({"grid_seconds"})
+_SECONDS = frozenset({"engine_idle", "grid_seconds"})
 _TRUTH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 
 

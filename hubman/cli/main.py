@@ -63,6 +63,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sweep": ("making", "draw a LoRA at several strengths, or along any axes"),
     "combine": ("making", "draw LoRAs together: every strength, ratios, pairs"),
     "grid": ("grids", "grids that were drawn: look, go on, take them out"),
+    "engine": ("engine", "the process that draws: what it has loaded, who waits; end it"),
     "convert": ("converting", "write a LoRA in another format"),
     "sync": ("sync", "bring the collection in step with a remote"),
     "remote": ("sync", "where collections are synced through"),

@@ -25,9 +25,6 @@ from hubman.progress import Report
 from registry import ids
 from registry.database import Registry
 
-BATCH = 8
-"""Pictures that are drawn together, where nobody says how many."""
-
 
 def draw(
     registry: Registry,
@@ -35,11 +32,11 @@ def draw(
     request: DrawRequest,
     seeds: Sequence[int],
     *,
-    batch: int = BATCH,
+    batch: int = 0,
     report: Report,
     should_stop: Stop,
 ) -> list[str]:
-    """Draw one request with each seed, at most ``batch`` at a time; returns the pictures' paths."""
+    """Draw one request with each seed, at most ``batch`` at a time (0: as the engine finds room); returns the pictures' paths."""
     folder = generations_folder(registry) / datetime.now(UTC).strftime("%Y-%m-%d")
     requests = [msgspec.structs.replace(request, seed=seed) for seed in seeds]
     for _ in draw_requests(requests, folder, engine, batch=batch, report=report, cancelled=should_stop):
@@ -95,7 +92,7 @@ def sweep_strengths(
     folder = store / sweep_id
     grid = plan.grid()
     save_grid(grid, folder)
-    for _ in draw_requests(plan.requests(), store, engine, batch=BATCH, report=report, cancelled=should_stop):
+    for _ in draw_requests(plan.requests(), store, engine, report=report, cancelled=should_stop):
         pass
     curve = engine.measure(plan, store, clip=clip, report=report)
     write_csv(curve, folder / "curve.csv")
@@ -125,7 +122,7 @@ def draw_axes(
         if (folder / GRID_FILE).is_file()
         else grid_of(registry, told)
     )
-    for _ in draw_grid(grid, folder, engine, batch=told.batch or BATCH, report=report, cancelled=should_stop):
+    for _ in draw_grid(grid, folder, engine, batch=told.batch, report=report, cancelled=should_stop):
         pass
     store = store_of(folder)
     done = Sweep(

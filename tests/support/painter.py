@@ -27,7 +27,7 @@ class Painter:
         requests: Sequence[DrawRequest],
         out: Path,
         *,
-        batch: int = 4,
+        batch: int = 0,
         report: Report = silent,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[Picture]:

@@ -32,9 +32,12 @@ def caption(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
 
 def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``recipe`` (a TOML file), optional ``force``. A resumed job goes on from its last checkpoint."""
+    from hubman.generate.service import asking
     from hubman.train.output.register import register
     from hubman.train.run import run_training
 
+    # What the engine keeps loaded is memory that the training needs.
+    asking.unload(registry.home, seconds=120)
     result = run_training(
         Path(job.request["recipe"]), Path(job.folder) / "run", True, report, should_stop,
         force=bool(job.request.get("force", False)), cache=registry.home / "cache" / "encoded",
@@ -64,7 +67,7 @@ def generate(registry: Registry, job: Job, report: Report, should_stop: Stop) ->
 
     if picture := job.request.get("picture"):
         folder = registry.home / "generations" / f"again-{job.id}"
-        with Engine() as engine:
+        with Engine(registry.home, name=client_name(job)) as engine:
             path, likeness = studio.draw_again(
                 registry, engine, Path(picture), job.request.get("base", ""),
                 folder=folder, report=report, should_stop=should_stop,
@@ -72,9 +75,9 @@ def generate(registry: Registry, job: Job, report: Report, should_stop: Stop) ->
         return {"images": [path], **msgspec.to_builtins(likeness)}
     told = asked(job.request)
     request = request_of(registry, told)
-    with Engine() as engine:
+    with Engine(registry.home, name=client_name(job)) as engine:
         images = studio.draw(
-            registry, engine, request, told.seeds or (0,), batch=told.batch or studio.BATCH,
+            registry, engine, request, told.seeds or (0,), batch=told.batch,
             report=report, should_stop=should_stop,
         )  # fmt: skip
     return {"images": images}
@@ -90,7 +93,7 @@ def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
     from hubman.generate.client import Engine
 
     told = asked(job.request)
-    with Engine() as engine:
+    with Engine(registry.home, name=client_name(job)) as engine:
         if told.axes or len(told.version_ids) != 1:
             done = studio.draw_axes(
                 registry, engine, told, report=report, should_stop=should_stop, grid_id=told.grid_id or job.id
@@ -120,6 +123,11 @@ def showcase(registry: Registry, job: Job, report: Report, should_stop: Stop) ->
     from hubman.generate import showcase as pictures
     from hubman.generate.client import Engine
 
-    with Engine() as engine:
+    with Engine(registry.home, name=client_name(job)) as engine:
         drawn = pictures.draw(registry, engine, job.request, report=report, should_stop=should_stop)
     return {"version_id": job.request["version_id"], "previews": drawn}
+
+
+def client_name(job: Job) -> str:
+    """What ``hubman engine`` calls a job that draws."""
+    return f"job {job.id[-6:]}"
