@@ -11,12 +11,12 @@ import msgspec
 from hubman import bases
 from hubman.generate.naming import lora_use
 from hubman.generate.request import DrawRequest, LoraUse, check
-from hubman.generate.samplers import SAMPLERS
+from hubman.generate.samplers import AUTOMATIC, split_name
 from hubman.images.telling import tell
 from hubman.images.told import Told, ToldLora
 from registry import library, picture_text, usage_match
 from registry.database import Registry
-from registry.errors import HubError, NotFoundError
+from registry.errors import HubError, NotFoundError, UsageError
 from registry.usage import Used
 
 
@@ -69,12 +69,21 @@ def _settings(told: Told, remarks: list[str]) -> dict[str, Any]:
     if found.get("seed", 0) >= 1 << 63:
         found["seed"] %= 1 << 63
         remarks.append(f"its seed becomes {found['seed']}")
-    if told.sampler in SAMPLERS:
-        found["sampler"] = told.sampler
-        found["schedule"] = told.schedule or "Automatic"
-    elif told.sampler:
-        remarks.append(f"its sampler {told.sampler} is not known here")
+    if told.sampler:
+        found |= _sampler(told, remarks)
     return found
+
+
+def _sampler(told: Told, remarks: list[str]) -> dict[str, Any]:
+    """Sampler and schedule type as far as they can be drawn."""
+    for schedule in dict.fromkeys((told.schedule or AUTOMATIC, AUTOMATIC)):
+        try:
+            sampler, schedule = split_name(told.sampler, schedule)
+        except UsageError as error:
+            remarks.append(f"its sampler is not kept: {error}")
+        else:
+            return {"sampler": sampler, "schedule": schedule}
+    return {}
 
 
 def find_lora(registry: Registry, lora: ToldLora, *, trust_hash: bool = False) -> usage_match.Named:

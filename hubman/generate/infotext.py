@@ -18,8 +18,6 @@ EMPTY_HASH = "e3b0c44298fc"
 
 NEGATIVE = "Negative prompt:"
 _HEX = re.compile(r"[0-9a-f]{8,64}")
-_SCHEDULES = ("Karras", "Exponential", "Polyexponential", "SGM Uniform")
-"""Schedule types that old versions wrote behind the sampler's name."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,7 @@ class Infotext:
     @property
     def sampler(self) -> tuple[str, str]:
         """(sampler, schedule type): ``Automatic`` where nothing is said, not even in an old name of the sampler."""
-        name = self.fields.get("Sampler", "")
-        for schedule in _SCHEDULES:
-            if name.endswith(f" {schedule}"):
-                return name.removesuffix(f" {schedule}"), schedule
-        return name, self.fields.get("Schedule type") or "Automatic"
+        return a1111_name(self.fields.get("Sampler", ""), self.fields.get("Schedule type") or "Automatic")
 
     @property
     def lora_hashes(self) -> dict[str, str]:
@@ -111,12 +105,12 @@ def infotext_of(
     LoRAs are named as their tags name them. Their hashes are always there: by them Civitai links what its reader of
     tags leaves out (names with spaces or brackets, negative weights, arguments).
     """
-    sampler, schedule_type = a1111_name(request.sampler)
+    sampler, schedule_type = a1111_name(request.sampler, request.schedule)
     named = {tag_name(use.name): use.sha256.lower() for use in request.loras if use.sha256}
     told = {
         "Steps": request.steps,
         "Sampler": sampler,
-        "Schedule type": schedule_type if request.schedule == "Automatic" else request.schedule,
+        "Schedule type": schedule_type,
         "CFG scale": format_number(request.cfg),
         "Seed": request.seed,
         "Size": "x".join(map(str, _first_size(request, size))),
