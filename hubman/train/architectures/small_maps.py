@@ -20,9 +20,11 @@ _LEAST_WEIGHT = 1 << 23
 class SmallMapConv2d(nn.Conv2d):
     """A convolution that chooses by the size of its answer; equal to its base class up to the rounding of sums."""
 
+    padding: tuple[int, int]  # type: ignore[assignment]  # one that pads by name is not taken
+
     def forward(self, input: Tensor) -> Tensor:
         height, width = (
-            (side + 2 * int(pad) - kernel) // stride + 1
+            (side + 2 * pad - kernel) // stride + 1
             for side, pad, kernel, stride in zip(
                 input.shape[-2:], self.padding, self.kernel_size, self.stride, strict=True
             )
