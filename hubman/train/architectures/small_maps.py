@@ -20,7 +20,7 @@ _LEAST_WEIGHT = 1 << 23
 class SmallMapConv2d(nn.Conv2d):
     """A convolution that chooses by the size of its answer; equal to its base class up to the rounding of sums."""
 
-    padding: tuple[int, int]  # type: ignore[assignment]  # one that pads by name is not taken
+    padding: tuple[int, int]  # one that pads by name is not taken
 
     def forward(self, input: Tensor) -> Tensor:
         height, width = (
