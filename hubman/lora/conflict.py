@@ -14,7 +14,8 @@ from registry.database import Registry
 
 if TYPE_CHECKING:
     from hubman.lora.fingerprints import Fingerprint
-    from hubman.lora.stack import Matrix, Together
+    from hubman.lora.library_norms import LibraryNorms
+    from hubman.lora.stack import Matrix, Products, Together
 
 FEWEST = 10
 """LoRAs of one architecture that a library must have before percentiles mean something."""
@@ -84,7 +85,7 @@ def meter(registry: Registry, uses: Sequence[tuple[str, float]]) -> Meter:
     hashes = tuple(dict.fromkeys(sha256 for sha256, _ in uses))
     if not is_available():
         return Meter(NOTHING.total, missing=hashes)
-    from hubman.lora import fingerprint_store, library_norms, stack
+    from hubman.lora import fingerprint_store, library_norms
     from hubman.lora.inner import inner_products
 
     found = {sha256: fingerprint_store.stored(registry, sha256) for sha256 in hashes}
@@ -94,18 +95,28 @@ def meter(registry: Registry, uses: Sequence[tuple[str, float]]) -> Meter:
         return Meter(NOTHING.total, missing=missing)
     strengths = [sum(strength for sha256, strength in uses if sha256 == one) for one in known]
     products = inner_products(list(known.values()))
-    whole = stack.together(products, strengths)
-    blocks = {name: stack.together(block, strengths) for name, block in products.by_block().items()}
-    others = library_norms.of_architecture(registry, next(iter(known)))
-    total = _reading("", whole, others.total)
+    total, blocks, words = read_stack(products, strengths, library_norms.of_architecture(registry, next(iter(known))))
     return Meter(
         total=total,
-        blocks=tuple(_reading(name, block, others.blocks.get(name, ())) for name, block in blocks.items()),
+        blocks=blocks,
         relations=_relations(list(known.items()), products.total),
         missing=missing,
         partial=tuple(sha256 for sha256, one in known.items() if one.untold),
-        words=tuple(stack.said(whole, blocks, total.percentile)),
+        words=words,
     )
+
+
+def read_stack(
+    products: Products, strengths: Sequence[float], others: LibraryNorms
+) -> tuple[Reading, tuple[Reading, ...], tuple[str, ...]]:
+    """The readings of the whole and of each block, and what to tell, of inner products by module."""
+    from hubman.lora import stack
+
+    whole = stack.together(products, strengths)
+    blocks = {name: stack.together(block, strengths) for name, block in products.by_block().items()}
+    total = _reading("", whole, others.total)
+    each = tuple(_reading(name, block, others.blocks.get(name, ())) for name, block in blocks.items())
+    return total, each, tuple(stack.said(whole, blocks, total.percentile))
 
 
 def _reading(name: str, found: Together, others: Sequence[float]) -> Reading:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hubman.lora.arrays import Array, ArrayFile, ArrayModule, open_arrays
 from hubman.lora.deltas import WIDEST, Delta, Parts, delta_of, needs_base, vectors_of
+from hubman.lora.kinds import kind_of, needs_weight
 from registry.errors import DamagedFileError
 
 _MISFITS = (ValueError, KeyError, IndexError, ArithmeticError, MemoryError)
@@ -22,8 +23,8 @@ class DeltaFile:
         self.metadata = file.header.metadata
         self.strange = file.strange
         """Tensors that are no part of an adapter."""
-        self.untold = 0
-        """Modules met so far whose change can't be told without the base's weight."""
+        self.untold = sum(map(_is_untold, file.modules))
+        """Modules whose change can't be told without the base's weight."""
         self._file = file
         self._owner = {name: module for module in file.modules for name in module.common.names}
         self._vectors: dict[str, Array] = {}
@@ -38,7 +39,6 @@ class DeltaFile:
 
         Raises ``DamagedFileError`` for tensors that do not fit together.
         """
-        self.untold = 0
         for module in self._file.modules:
             yield from self._of(module)
 
@@ -55,7 +55,6 @@ class DeltaFile:
         names = module.common.names
         try:
             parts, alpha = self._file.parts(module)
-            self.untold += needs_base(parts)
             self._keep_vectors(names[0], parts)
             delta = delta_of(parts, alpha)
         except _MISFITS as error:
@@ -74,6 +73,10 @@ class DeltaFile:
             if vector.size > WIDEST:
                 raise ValueError("no model has a bias of that size")
             self._vectors[f"{name}.{kind}"] = vector.copy()
+
+
+def _is_untold(module: ArrayModule) -> bool:
+    return bool({"dora_scale", "dora_vector"} & module.tensors.keys()) or needs_weight(kind_of(module.tensors))
 
 
 @contextmanager
