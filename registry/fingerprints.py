@@ -133,6 +133,15 @@ def content(registry: Registry, arithmetic: int, sha256: str) -> bytes | None:
     return None
 
 
+def content_into(registry: Registry, arithmetic: int, sha256: str, room: bytearray) -> int:
+    """As :func:`content`, into memory that is there already: how many bytes it takes, at most those of ``room``."""
+    try:
+        with _path(registry, sha256, arithmetic).open("rb", buffering=0) as file:
+            return file.readinto(room) or 0
+    except OSError:
+        return 0
+
+
 def forget(registry: Registry, sha256: str) -> None:
     """Let a fingerprint be made again."""
     with registry.transaction() as db:

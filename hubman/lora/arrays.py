@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ _PLAIN = {
     "I32": np.int32,
     "I64": np.int64,
 }
+_PIECE = 1 << 16
+"""Numbers."""
+
 _FLOAT8 = {"F8_E4M3": (4, 7, True), "F8_E5M2": (5, 15, False)}
 """Bits of the exponent, its bias, and whether infinities are left out (OCP's 8-bit floating point, 2023)."""
 
@@ -56,7 +59,7 @@ class ArrayFile:
         self.path = path
         self.header = header
         self._file = file
-        self._raw = memoryview(bytearray())
+        self._raw = memoryview(bytearray(8 * _PIECE))
         self._peft = PeftHeader.of(header.metadata, path)
         self._room: dict[str, Array] = {}
         self.modules, self.strange = _modules(path, header)
@@ -77,33 +80,23 @@ class ArrayFile:
         return parts, float(stored.reshape(())) if stored is not None else self._peft.alpha(module.site, parts)
 
     def _array(self, part: str, tensor: TensorInfo) -> Array:
-        raw = self._read(tensor)
-        count = len(raw) // _size(tensor)
+        """Read and turned into float32 in pieces that stay in the processor's cache."""
+        size, (start, end) = _size(tensor), tensor.offsets
+        count = (end - start) // size
         room = self._room.get(part)
         if room is None or room.size < count:
             room = self._room[part] = np.empty(count, np.float32)
-        into = room[:count]
-        if tensor.dtype == "F16":
-            _widen(np.frombuffer(raw, np.int16), into)
-        elif tensor.dtype == "BF16":
-            # The upper half of a float32.
-            bits = into.view(np.uint32)
-            bits[:] = np.frombuffer(raw, np.uint16)
-            np.left_shift(bits, np.uint32(16), out=bits)
-        elif tensor.dtype in _FLOAT8:
-            np.take(_float8(*_FLOAT8[tensor.dtype]), np.frombuffer(raw, np.uint8), out=into, mode="clip")
-        else:
-            into[:] = np.frombuffer(raw, _PLAIN[tensor.dtype])
-        return into.reshape(tensor.shape)
+        convert = _converter(tensor.dtype)
+        for first in range(0, count, _PIECE):
+            piece = room[first : min(first + _PIECE, count)]
+            convert(self._read(start + first * size, piece.size * size), piece)
+        return room[:count].reshape(tensor.shape)
 
-    def _read(self, tensor: TensorInfo) -> memoryview:
-        """The bytes of a tensor, until the next is read. Raises ``DamagedFileError`` if the file became shorter."""
-        start, end = tensor.offsets
-        if len(self._raw) < end - start:
-            self._raw = memoryview(bytearray(end - start))
-        raw = self._raw[: end - start]
+    def _read(self, start: int, length: int) -> memoryview:
+        """Bytes of the data, until the next are read. Raises ``DamagedFileError`` if the file became shorter."""
+        raw = self._raw[:length]
         place, done = 8 + self.header.size + start, 0
-        while done < len(raw):
+        while done < length:
             got = os.preadv(self._file, [raw[done:]], place + done)
             if not got:
                 raise DamagedFileError(f"{self.path.name} ends too early", "download or export it again")
@@ -111,7 +104,26 @@ class ArrayFile:
         return raw
 
 
-def _widen(halves: NDArray[np.int16], into: Array) -> None:
+def _converter(dtype: str) -> Callable[[memoryview, Array], None]:
+    """What turns bytes of that type into float32."""
+    if dtype == "F16":
+        return lambda raw, into: widen(np.frombuffer(raw, np.int16), into)
+    if dtype == "BF16":
+        return _from_bfloat16
+    if dtype in _FLOAT8:
+        table = _float8(*_FLOAT8[dtype])
+        return lambda raw, into: into.__setitem__(slice(None), table[np.frombuffer(raw, np.uint8)])
+    return lambda raw, into: into.__setitem__(slice(None), np.frombuffer(raw, _PLAIN[dtype]))
+
+
+def _from_bfloat16(raw: memoryview, into: Array) -> None:
+    """It is the upper half of a float32."""
+    bits = into.view(np.uint32)
+    bits[:] = np.frombuffer(raw, np.uint16)
+    np.left_shift(bits, np.uint32(16), out=bits)
+
+
+def widen(halves: NDArray[np.int16], into: Array) -> None:
     """float16, given by its bits, as float32. NumPy converts one number after the other, which takes twice as long.
 
     The exponent and the fraction move to their places, which leaves a number that is too small by the difference of

@@ -57,11 +57,11 @@ class DeltaFile:
             parts, alpha = self._file.parts(module)
             self._keep_vectors(names[0], parts)
             delta = delta_of(parts, alpha)
+            rows = rows_of(names, delta.out, delta.columns) if delta else []
         except _MISFITS as error:
             raise DamagedFileError(f"{self.path.name}: the tensors of {module.name} do not fit together") from error
         if delta is None:
             return []
-        rows = rows_of(names, delta.out, delta.columns)
         if len(rows) == 1:
             return [(names[0], delta)]
         return [(name, delta.rows(part)) for name, part in zip(names, rows, strict=True)]

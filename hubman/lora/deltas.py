@@ -187,6 +187,8 @@ def _lora(parts: Parts, alpha: float | None) -> Delta:
     if "mid" in parts:
         _refuse_giant(parts["mid"].shape[0], math.prod((*down.shape[1:], *parts["mid"].shape[2:])))
         down = np.einsum("mnhw,ni->mihw", parts["mid"], _flat(down), optimize=True)
+    if up.shape[1] != down.shape[0] or not rank:
+        raise ValueError("its ranks differ")
     return LowRank(up, _flat(down), _scale(alpha, rank))
 
 

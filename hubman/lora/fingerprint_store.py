@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hubman.lora.fingerprints import SIZE, VERSION, Fingerprint, Layout, decoded, fingerprint
+from hubman.lora.fingerprints import VERSION, Fingerprint, Layout, decoded, encoded_size, fingerprint
 from registry import fingerprints as kept
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError
@@ -66,21 +66,22 @@ def stored(registry: Registry, sha256: str) -> Fingerprint | None:
     return _read(registry, found) if found else None
 
 
-def each_stored(registry: Registry, like: str = "") -> Iterator[tuple[StoredNorms, bytes, Layout]]:
-    """The row, the encoded numbers and the layout of every kept fingerprint; with ``like`` (a SHA-256) those of the
-    same architecture.
-    """
-    for found in kept.all_norms(registry, VERSION, like):
-        content = kept.content(registry, VERSION, found.sha256)
+def each_stored(registry: Registry) -> Iterator[tuple[StoredNorms, memoryview, Layout]]:
+    """The row, the encoded numbers and the layout of every kept fingerprint. The next overwrites the numbers."""
+    room = bytearray()
+    for found in kept.all_norms(registry, VERSION):
         layout = _layout(registry, found.layout)
-        if content is not None and len(content) == 4 + 2 * SIZE * len(layout.names):
-            yield found, content, layout
+        size = encoded_size(layout)
+        if len(room) < size + 1:
+            room = bytearray(size + 1)
+        if kept.content_into(registry, VERSION, found.sha256, room) == size:
+            yield found, memoryview(room)[:size], layout
 
 
 def _read(registry: Registry, found: StoredNorms) -> Fingerprint | None:
     content = kept.content(registry, VERSION, found.sha256)
     layout = _layout(registry, found.layout)
-    if content is None or len(content) != 4 + 2 * SIZE * len(layout.names):
+    if content is None or len(content) != encoded_size(layout):
         kept.forget(registry, found.sha256)
         return None
     return decoded(layout, content, found.untold, found.ranks)

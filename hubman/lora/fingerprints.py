@@ -85,6 +85,11 @@ class Fingerprint:
         return scale.tobytes() + (self.rows / scale).astype(np.float16).tobytes()
 
 
+def encoded_size(layout: Layout) -> int:
+    """Bytes of :meth:`Fingerprint.encoded`."""
+    return 4 + 2 * SIZE * len(layout.names)
+
+
 def decoded(layout: Layout, content: bytes, untold: int = 0, ranks: int = 0) -> Fingerprint:
     """The inverse of :meth:`Fingerprint.encoded`. Raises ``ValueError`` if the size is not that of the layout."""
     scale = np.frombuffer(content, np.float32, 1)[0]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hubman.lora.arrays import Array
-from hubman.lora.fingerprints import SIZE, Fingerprint, Layout, decoded
+from hubman.lora.arrays import Array, widen
+from hubman.lora.fingerprints import Fingerprint, Layout, decoded
 from hubman.lora.inner import laid_out
 from hubman.lora.kinship import CUT, EPOCH, SAME, Kin, Size, kin_of_two
 from registry.fingerprints import StoredNorms
@@ -24,9 +24,15 @@ EXACT, LIKELY, TIGHT = 0.05, 0.5, 0.01
 epochs, which nearly lie in each other's span anyway."""
 MOST_PARENTS = 5
 _SMALLEST_SHARE = 0.05
+_NEAR = 0.02
+"""Cosine from which on another LoRA may have a part in this one."""
+_KEPT = 128
+_PIECE = 1 << 16
+"""Numbers that stay in the processor's cache."""
 _LIKELY_COSINE = 0.2
 
-Stored = tuple[StoredNorms, bytes, Layout]
+Stored = tuple[StoredNorms, bytes | memoryview, Layout]
+"""A fingerprint of the library; its bytes may be overwritten by the next one's."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +65,24 @@ class Origin:
 
 @dataclass(frozen=True)
 class _Candidate:
-    sha256: str
+    """``content`` is kept of those that are near enough to be related."""
+
+    norms: StoredNorms
+    layout: Layout
     cosine: float
-    stored: Stored
+    content: bytes | None
+
+    @property
+    def sha256(self) -> str:
+        return self.norms.sha256
 
     @property
     def size(self) -> Size:
-        return size_of(self.stored[0], self.stored[2])
+        return Size(self.norms.norm, len(self.layout.names), self.norms.ranks)
 
-
-def size_of(norms: StoredNorms, layout: Layout) -> Size:
-    return Size(norms.norm, len(layout.names), norms.ranks)
+    def rows(self, names: tuple[str, ...]) -> Array:
+        """Its numbers in one line, in the order of ``names``."""
+        return laid_out(decoded(self.layout, self.content or b""), names).reshape(-1)
 
 
 def origin(target: Fingerprint, library: Iterable[Stored], *, own: str = "", nearest: int = 5) -> Origin:
@@ -77,16 +90,15 @@ def origin(target: Fingerprint, library: Iterable[Stored], *, own: str = "", nea
     found: list[_Candidate] = []
     compared = 0
     measure = _Comparison(target)
-    for stored in library:
-        if stored[0].sha256 == own:
+    for norms, content, layout in library:
+        if norms.sha256 == own:
             continue
         compared += 1
-        cosine = measure.cosine(stored)
-        if cosine:
-            found.append(_Candidate(stored[0].sha256, cosine, stored))
-            if len(found) > 512:
-                found = _best(found, 256)
-    found = _best(found, 256)
+        cosine = measure.cosine(norms, content, layout)
+        found.append(_Candidate(norms, layout, cosine, bytes(content) if abs(cosine) >= _NEAR else None))
+        if len(found) > 2 * _KEPT:
+            found = _best(found)
+    found = _best(found)
     relatives = _relatives(target, found)
     return Origin(
         relatives=relatives,
@@ -96,8 +108,8 @@ def origin(target: Fingerprint, library: Iterable[Stored], *, own: str = "", nea
     )
 
 
-def _best(found: list[_Candidate], count: int) -> list[_Candidate]:
-    return sorted(found, key=lambda one: -abs(one.cosine))[:count]
+def _best(found: list[_Candidate]) -> list[_Candidate]:
+    return sorted(found, key=lambda one: -abs(one.cosine))[:_KEPT]
 
 
 class _Comparison:
@@ -109,26 +121,21 @@ class _Comparison:
         self._flat: dict[tuple[str, ...], Array] = {}
         self._room = np.empty(0, np.float32)
 
-    def cosine(self, stored: Stored) -> float:
-        norms, content, layout = stored
+    def cosine(self, norms: StoredNorms, content: bytes | memoryview, layout: Layout) -> float:
         if not norms.norm or not self._norm:
             return 0.0
-        numbers = np.frombuffer(content, np.float16, offset=4)
-        if self._room.size < numbers.size:
-            self._room = np.empty(numbers.size, np.float32)
-        room = self._room[: numbers.size]
-        room[:] = numbers
+        halves = np.frombuffer(content, np.int16, offset=4)
+        if self._room.size < halves.size:
+            self._room = np.empty(halves.size, np.float32)
+        room = self._room[: halves.size]
+        for start in range(0, halves.size, _PIECE):
+            widen(halves[start : start + _PIECE], room[start : start + _PIECE])
         scale = float(np.frombuffer(content, np.float32, 1)[0])
         return float(np.dot(room, self._in_order_of(layout))) * scale / (norms.norm * self._norm)
 
     def _in_order_of(self, layout: Layout) -> Array:
         if layout.names not in self._flat:
-            index = {name: i for i, name in enumerate(self._target.layout.names)}
-            rows = np.zeros((len(layout.names), SIZE), np.float32)
-            for to, name in enumerate(layout.names):
-                if name in index:
-                    rows[to] = self._target.rows[index[name]]
-            self._flat[layout.names] = rows.reshape(-1)
+            self._flat[layout.names] = laid_out(self._target, layout.names).reshape(-1)
         return self._flat[layout.names]
 
 
@@ -164,14 +171,14 @@ def _recipe(target: Fingerprint, found: Sequence[_Candidate], relatives: Sequenc
 
 def _pursue(target: Fingerprint, found: Sequence[_Candidate]) -> tuple[list[_Candidate], NDArray[np.float64], float]:
     """(parents, their coefficients, what is left relative to the norm)."""
-    pool = list(found[:64])
+    pool = [one for one in found if one.content is not None][:64]
     chosen: list[_Candidate] = []
     best: tuple[list[_Candidate], NDArray[np.float64], float] = ([], np.empty(0), 1.0)
     if not pool or not target.norm:
         return best
-    names = tuple(sorted({name for one in pool for name in one.stored[2].names} | set(target.layout.names)))
+    names = tuple(sorted({name for one in pool for name in one.layout.names} | set(target.layout.names)))
     wanted = laid_out(target, names).reshape(-1)
-    vectors = {one.sha256: _vector(one.stored, names) for one in pool}
+    vectors = {one.sha256: one.rows(names) for one in pool}
     left = wanted
     while pool and len(chosen) < MOST_PARENTS:
         nearest = max(pool, key=lambda one: abs(float(np.dot(vectors[one.sha256], left))) / one.size.norm)
@@ -190,8 +197,3 @@ def _pursue(target: Fingerprint, found: Sequence[_Candidate]) -> tuple[list[_Can
         if residual < TIGHT / 2:
             break
     return best
-
-
-def _vector(stored: Stored, names: tuple[str, ...]) -> Array:
-    _, content, layout = stored
-    return laid_out(decoded(layout, content), names).reshape(-1)
