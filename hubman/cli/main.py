@@ -65,6 +65,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "combine": ("making", "draw LoRAs together: every strength, ratios, pairs"),
     "grid": ("grids", "grids that were drawn: look, go on, take them out"),
     "engine": ("engine", "the process that draws: what it has loaded, who waits; end it"),
+    "analyze": ("analysing", "what the weights of LoRAs say: sizes, conflicts, where they come from"),
     "convert": ("converting", "write a LoRA in another format"),
     "sync": ("sync", "bring the collection in step with a remote"),
     "remote": ("sync", "where collections are synced through"),
