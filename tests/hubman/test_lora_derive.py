@@ -113,7 +113,8 @@ LINEAR, WIDE = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q", "mid_bl
     "kind", ["LoHa", "LoKr", "DoRA output", "DoRA input", "Diag-OFT", "GLoRA", "IA3 input", "full"]
 )
 def test_other_kinds_are_merged_as_what_they_do(base: Base, folder: Path, tmp_path: Path, kind: str) -> None:
-    tensors, wanted = {}, {}
+    tensors: dict[str, torch.Tensor] = {}
+    wanted = {}
     for site in base.modules:
         if site.path == LINEAR:
             made, delta = formulas.MATRIX[kind](formulas.Case(base.weight_of(site).numpy(), 3))
@@ -257,9 +258,9 @@ def test_a_merge_becomes_a_model_with_its_parents_words_and_the_strictest_permis
     request, _ = planning.merge(registry, ["ink:0.7", "paper:-0.5"], "both", None, (), {})
     done = work(registry, "merge", request)
     row = library.version(registry, done["version_id"])
-    model = library.show(registry, row.model_id)
+    shown = library.show(registry, row.model_id)
     assert Path(done["path"]) == registry.models_folder / "merged" / "both.safetensors"
-    assert (model.name, model.origin, model.permissions["allowCommercialUse"]) == ("both", "merged", ["Image"])
+    assert (shown.name, shown.origin, shown.permissions["allowCommercialUse"]) == ("both", "merged", ["Image"])
     assert set(row.trigger_words) == {"zvk", "wash"}
     past = lineage.of(registry, row)
     assert [(one.name, one.ratio, bool(one.version_id)) for one in past.parents] == [

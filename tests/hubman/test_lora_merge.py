@@ -95,6 +95,11 @@ def apart(found: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
     return max(float(np.linalg.norm(found[name] - wanted[name]) / np.linalg.norm(wanted[name])) for name in wanted)
 
 
+def total(terms: Sequence[Array]) -> Array:
+    summed: Array = np.stack(terms).sum(axis=0)
+    return summed
+
+
 def cut(delta: Array, rank: int) -> Array:
     left, values, right = np.linalg.svd(delta, full_matrices=False)
     best: Array = (left[:, :rank] * values[:rank]) @ right[:rank]
@@ -116,7 +121,7 @@ def test_the_sum_is_exact_at_any_ranks_and_ratios(
     done = write(
         asked(folder / "out.safetensors", *parents, method="concat", rank=None, dtype="fp16" if half else "fp32")
     )
-    wanted = {name: sum(ratio * one[name] for ratio, one in zip(chosen, made, strict=True)) for name in SHAPES}
+    wanted = {name: total([ratio * one[name] for ratio, one in zip(chosen, made, strict=True)]) for name in SHAPES}
     error = apart(read(folder / "out.safetensors"), wanted)
     assert error <= (FP16 if half else 1e-6)
     # What it says of itself is true, and the rank is no more than the sum or the module.
@@ -151,10 +156,10 @@ def ties(deltas: Sequence[Array], density: float) -> Array:
     for delta in deltas:
         bound = np.sort(np.abs(delta).ravel())[delta.size - round(density * delta.size) - 1]
         trimmed.append(np.where(np.abs(delta) > bound, delta, 0))
-    sign = np.sign(sum(trimmed))
+    sign = np.sign(total(trimmed))
     agreeing = [np.where(np.sign(each) == sign, each, 0) for each in trimmed]
-    total: Array = sum(agreeing) / np.maximum(sum(each != 0 for each in agreeing), 1)
-    return total
+    mean: Array = total(agreeing) / np.maximum(np.stack([each != 0 for each in agreeing]).sum(0), 1)
+    return mean
 
 
 @pytest.mark.parametrize("method", ["ties", "prune"])
@@ -168,8 +173,8 @@ def test_ties_and_pruning_are_those_of_the_dense_changes_and_say_what_they_chang
     wanted, plain = {}, {}
     for name in SHAPES:
         terms = [0.7 * a[name], -0.5 * b[name]]
-        plain[name] = sum(terms)
-        wanted[name] = ties(terms, density) if method == "ties" else sum(_pruned(each, density) for each in terms)
+        plain[name] = total(terms)
+        wanted[name] = ties(terms, density) if method == "ties" else total([_pruned(each, density) for each in terms])
     assert apart(read(tmp_path / "out.safetensors"), wanted) <= 1e-5
     changed = math.sqrt(sum(np.linalg.norm(wanted[n] - plain[n]) ** 2 for n in SHAPES))
     assert done.changes_sum == pytest.approx(
@@ -287,9 +292,9 @@ def test_values_that_half_precision_has_not_are_refused_and_nothing_is_written(t
 
 
 def test_the_header_has_what_readers_and_a_repetition_need(tmp_path: Path) -> None:
-    base = {"ss_base_model_version": "sd_v1", "ss_sd_model_name": "paper.safetensors", "ss_clip_skip": "2"}
-    make(tmp_path / "a.safetensors", 4, 1, **base, ss_tag_frequency='{"5_x": {"zvk": 9, "ink": 3}}')
-    make(tmp_path / "b.safetensors", 3, 2, **{**base, "ss_clip_skip": "1"}, sshs_model_hash="0" * 64)
+    said: dict[str, Any] = {"ss_base_model_version": "sd_v1", "ss_sd_model_name": "paper.safetensors"}
+    make(tmp_path / "a.safetensors", 4, 1, ss_clip_skip="2", **said, ss_tag_frequency='{"5_x": {"zvk": 9, "ink": 3}}')
+    make(tmp_path / "b.safetensors", 3, 2, ss_clip_skip="1", **said, sshs_model_hash="0" * 64)
     parents = (tmp_path / "a.safetensors", 0.7), (tmp_path / "b.safetensors", 0.5)
     request = asked(tmp_path / "out.safetensors", *parents, trigger_words=("zvk", "wash"), dtype="fp16")
     write(request)
