@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hubman.generate.curve import Curve, CurvePoint
+from hubman.generate.grids.cells import cell_path
 from hubman.generate.metrics import Array, burn, distance, load_pixels
 from hubman.generate.request import DrawRequest
-from hubman.generate.sweep import StrengthSweep, cell_path
+from hubman.generate.sweep import StrengthSweep
 from hubman.progress import Progress, Report, silent
 from registry.errors import NotFoundError
 

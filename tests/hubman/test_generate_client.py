@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from hubman.generate.client import Engine, EngineDiedError
+from hubman.generate.grids.cells import draw_requests
 from hubman.generate.request import DrawRequest, LoraUse
-from hubman.generate.sweep import draw_requests, strength_sweep
+from hubman.generate.sweep import strength_sweep
 from hubman.progress import Progress
 from registry.errors import CancelledError, NotFoundError, UsageError
 from tests.support.tiny_pipeline import make_tiny_clip, make_tiny_pipeline
