@@ -12,16 +12,15 @@ import msgspec
 import torch
 
 from hubman import __version__
-from hubman.generate.bank import Bank
-from hubman.generate.encode import Encoder
+from hubman.generate.hanging import Hanging, plan_of_loras
 from hubman.generate.infotext import infotext_of
 from hubman.generate.pictures import Chunk, EngineNote, public, save_png
 from hubman.generate.pipeline import Base, load_base
 from hubman.generate.request import DrawRequest, LoraUse, check
-from hubman.generate.sampling import chunk_count, is_guided, picture_size, sample
+from hubman.generate.sampling import plan_of, sample
 from hubman.lora.load import LoraWeights, load_lora
 from hubman.progress import Progress, Report, silent
-from registry.errors import CancelledError, UsageError
+from registry.errors import CancelledError
 
 KEPT_LORAS = 12
 """Loaded LoRA files kept in memory; a rank-32 SDXL LoRA is 0.35 GB in fp32."""
@@ -48,20 +47,16 @@ class LocalEngine:
     def __init__(self, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> None:
         self._device, self._dtype = device, dtype
         self._base: Base | None = None
-        self._bank: Bank | None = None
-        self._encoder: Encoder | None = None
-        self._installed: tuple[str, ...] = ()
+        self._hanging: Hanging | None = None
         self._shelf: OrderedDict[tuple[str, int, int], LoraWeights] = OrderedDict()
 
     def load(self, path: str) -> Base:
         """Load the base at ``path`` unless it is the one already loaded."""
         if self._base is None or self._base.path != Path(path):
-            self._base = self._bank = self._encoder = None
+            self._base = self._hanging = None
             self._shelf.clear()
             base = load_base(Path(path), device=self._device, dtype=self._dtype)
-            self._bank = Bank(base.model.roots, base.modules)
-            self._encoder = Encoder(base.model, self._bank)
-            self._installed = ()
+            self._hanging = Hanging(base)
             self._base = base
         return self._base
 
@@ -103,26 +98,28 @@ class LocalEngine:
         report(Progress(stage="draw", done=done, total=len(distinct), unit="picture"))
 
     def _plan(self, request: DrawRequest) -> tuple[object, ...]:
-        base = self.load(request.base)
-        model = base.model
-        size = picture_size(request, model)
-        if any(side % model.step for side in size):
-            raise UsageError(f"size is {size[0]}x{size[1]}", f"{base.name} needs multiples of {model.step}")
-        hashes = tuple(use.sha256 for use in _in_order(request))
-        return hashes, size, request.steps, request.sampler, is_guided(request, model), chunk_count(request, model)
+        model = self.load(request.base).model
+        return *plan_of_loras(request), *plan_of(request, model)
 
     def _draw_batch(self, cells: Sequence[DrawRequest], out: Path, told: _Told) -> Iterator[Drawn]:
         base = self.load(cells[0].base)
-        bank, encoder = self._bank, self._encoder
-        assert bank is not None  # noqa: S101 - load() made both
-        assert encoder is not None  # noqa: S101
-        uses = _in_order(cells[0])
-        self._install(base, bank, encoder, uses, told.report)
+        hanging = self._hanging
+        assert hanging is not None  # noqa: S101 - load() made it
+        hashes = hanging.hang(cells[0], lambda use: self._weights(base, use, told.report))
         started = time.monotonic()
-        hashes = [use.sha256 for use in uses]
-        images = sample(cells, model=base.model, bank=bank, encoder=encoder, hashes=hashes, on_step=told.step)
+        images = list(
+            sample(
+                cells,
+                model=base.model,
+                bank=hanging.bank,
+                encoder=hanging.encoder,
+                hashes=hashes,
+                on_step=told.step,
+            )
+        )
         seconds = (time.monotonic() - started) / len(cells)
         note = EngineNote(
+            path=hanging.path,
             dtype=str(base.model.dtype).removeprefix("torch."),
             device=base.model.device.type,
             batch=len(cells),
@@ -137,18 +134,7 @@ class LocalEngine:
             save_png(image, path, info, Chunk(key=key, request=public(request), engine=note))
             yield Drawn(key=key, path=str(path), seconds=seconds)
 
-    def _install(self, base: Base, bank: Bank, encoder: Encoder, uses: Sequence[LoraUse], report: Report) -> None:
-        wanted = tuple(use.sha256 for use in uses)
-        if wanted != self._installed:
-            self._installed = ()
-            weights = [self._weights(base, use) for use in uses]
-            for use, lora in zip(uses, weights, strict=True):
-                _remark(use, lora, report)
-            bank.install(weights)
-            encoder.forget()
-            self._installed = wanted
-
-    def _weights(self, base: Base, use: LoraUse) -> LoraWeights:
+    def _weights(self, base: Base, use: LoraUse, report: Report) -> LoraWeights:
         file = Path(use.path)
         stat = file.stat() if file.is_file() else None
         place = (use.path, stat.st_size if stat else 0, stat.st_mtime_ns if stat else 0)
@@ -157,6 +143,7 @@ class LocalEngine:
         self._shelf.move_to_end(place)
         while len(self._shelf) > KEPT_LORAS:
             self._shelf.popitem(last=False)
+        _remark(use, self._shelf[place], report)
         return self._shelf[place]
 
 
@@ -167,7 +154,7 @@ class _Told:
         self.report, self._cancelled = report, cancelled
         self._done, self._total, self._cells = done, total, cells
 
-    def step(self, step: int, steps: int) -> None:
+    def step(self, step: int, steps: int, _latents: torch.Tensor) -> None:
         if self._cancelled():
             raise CancelledError(f"drawing was stopped after {self._done} of {self._total} pictures")
         done = self._done + self._cells * step / steps
@@ -183,11 +170,6 @@ def _remark(use: LoraUse, lora: LoraWeights, report: Report) -> None:
         report(
             Progress(stage="load", message=f"{use.name} has no text-encoder part: te={use.te_strength:g} does nothing")
         )
-
-
-def _in_order(request: DrawRequest) -> list[LoraUse]:
-    """LoRAs by hash: floating-point sums depend on the order, and one grid must have one."""
-    return sorted(request.loras, key=lambda use: use.sha256)
 
 
 def _groups(

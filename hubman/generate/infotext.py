@@ -161,7 +161,7 @@ def infotext_of(
     request: DrawRequest, *, size: tuple[int, int], model: str, model_hash: str = "", version: str = ""
 ) -> Infotext:
     """What A1111 would write for ``request``. ``size`` is the picture's; ``model_hash`` a SHA-256 or its start."""
-    sampler, schedule_type = a1111_name(request.sampler)
+    sampler, schedule_type = a1111_name(request.sampler, request.schedule)
     fields = {
         "Steps": str(request.steps),
         "Sampler": sampler,
