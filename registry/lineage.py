@@ -143,7 +143,7 @@ def _merged_from(metadata: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in stated if name) or tuple(_names(metadata.get("sd_merge_models", ""), "name"))
 
 
-_MADE = ("hubman.merge", "hubman.resize", "hubman.extract")
+_MADE = ("hubman.merge", "hubman.resize", "hubman.extract", "hubman.converted")
 """JSON objects whose ``parents`` are objects with a ``sha256``, for a merge also a ``ratio``."""
 _BY_HASH = """
 SELECT v.id, v.model_id, m.name FROM files f JOIN versions v ON v.id = f.version_id JOIN models m ON m.id = v.model_id
@@ -161,7 +161,8 @@ class _Recipe(msgspec.Struct, frozen=True):
 
 
 def _parents(registry: Registry, metadata: Mapping[str, str]) -> tuple[Parent, ...]:
-    text = next((metadata[name] for name in _MADE if name in metadata), "")
+    # A conversion copies its parent's header, so its own entry, the last one, tells the nearest parents.
+    text = next((metadata[name] for name in reversed(_MADE) if name in metadata), "")
     try:
         stated = msgspec.json.decode(text, type=decodable(_Recipe)).parents if text else ()
     except (msgspec.MsgspecError, RecursionError):
@@ -170,7 +171,7 @@ def _parents(registry: Registry, metadata: Mapping[str, str]) -> tuple[Parent, .
     found = []
     for number, one in enumerate(stated):
         row = registry.db.execute(_BY_HASH, (one.sha256,)).fetchone()
-        said = names[number] if len(names) == len(stated) else one.sha256[:12]
+        said = names[number] if len(names) == len(stated) and _MADE[-1] not in metadata else one.sha256[:12]
         found.append(
             Parent(
                 sha256=one.sha256,

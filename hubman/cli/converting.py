@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ import click
 
 from hubman.cli import output
 from hubman.cli.arguments import GivenPath
-from registry.errors import UsageError
+from hubman.cli.library import open_registry
+from registry import library, scan
+from registry.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from hubman.lora.forms import Format
@@ -39,6 +42,7 @@ def convert(file: Path, to: Format, out: Path | None, base: Path | None, bake: i
         raise UsageError(f"{file} is not there", "give the path of a LoRA file, or of a folder that PEFT wrote")
     target = out or file.with_name(file.name.removesuffix(".safetensors") + _ENDINGS[to])
     done = write(file, to, target, names_for(files_of(file), base), bake=bake or 0)
+    _register(file, done.files)
     if as_json:
         output.print_json(done)
         return
@@ -46,3 +50,17 @@ def convert(file: Path, to: Format, out: Path | None, base: Path | None, bake: i
         output.say(f"wrote {path}")
     kept = f", {done.kept:.2%} of the change kept" if bake else ""
     output.say(f"{done.modules} modules, largest error {done.error:.1e}{kept}")
+
+
+def _register(source: Path, made: Sequence[Path]) -> None:
+    """Where the library knows the source, it knows the file that was made of it, with its words and permissions."""
+    from hubman.lora.derive.register import register
+
+    if source.is_dir() or len(made) != 1:
+        return
+    with open_registry() as registry:
+        try:
+            parent = scan.hashed(registry, library.resolve(registry, str(source.absolute()))[1])
+        except NotFoundError:
+            return
+        register(registry, made[0], "converted", [parent])

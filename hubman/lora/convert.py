@@ -23,6 +23,7 @@ from hubman.lora.same import largest_difference
 from hubman.lora.writing import serialise
 from hubman.train.files import write_atomically
 from registry.errors import DamagedFileError, HubError, UsageError
+from registry.hashing import hash_file
 
 TOLERANCE = 1e-6
 """Largest error of a module's change, relative to its Frobenius norm."""
@@ -59,9 +60,9 @@ def convert(source: Path, to: Format, out: Path, names: Names, *, bake: int = 0)
     else:
         pieces = split(modules, names.parts, names.reordered)
         made = forms.diffusers(pieces) if to == "diffusers" else forms.peft(pieces)
-    content = _files(
-        made, entries_for({**(names.header if to == "kohya" else {}), **metadata}, to, modules, baked=bake)
-    )
+    parents = [hash_file(file.file).sha256 for file in opened]
+    known = {**(names.header if to == "kohya" else {}), **metadata}
+    content = _files(made, entries_for(known, to, modules, baked=bake, parents=parents))
     with tempfile.TemporaryDirectory() as folder:
         error = _verify(content, Path(folder), modules, names)
     written = tuple(_place(out, name) for name in content)

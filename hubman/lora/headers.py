@@ -26,14 +26,15 @@ _BASES = {
 
 
 def entries_for(
-    metadata: Mapping[str, str], to: Format, modules: Sequence[Module], *, baked: int = 0
+    metadata: Mapping[str, str], to: Format, modules: Sequence[Module], *, baked: int = 0, parents: Sequence[str] = ()
 ) -> dict[str, str]:
     """``metadata`` copied through, a note of the conversion, and for kohya what A1111 and Forge sort files by.
 
+    ``parents`` are the SHA-256 of the files that were converted.
     PEFT's alphas are left out: they are in the new file's own form.
     """
     entries = {name: value for name, value in metadata.items() if name != ENTRY}
-    done = {"to": to, **({"bake": baked} if baked else {})}
+    done = {"to": to, **({"bake": baked} if baked else {}), "parents": [{"sha256": one} for one in parents]}
     entries["hubman.converted"] = json.dumps(done)
     if to != "kohya":
         return {**entries, "format": "pt"}

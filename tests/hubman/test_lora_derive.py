@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from hubman.civitai import form_fill
+from hubman.civitai import checks_licence, form_fill
 from hubman.cli.main import run
 from hubman.generate.pipeline import Base, load_base
 from hubman.jobs.handlers import deriving
@@ -39,6 +39,7 @@ from tests.hubman.test_lora_merge import SHAPES, Array, asked, cut, entries, mak
 from tests.support import adapter_formulas as formulas
 from tests.support.jobs import fake_job
 from tests.support.ldm_checkpoint import save_checkpoint
+from tests.support.tiny_bases import make_tiny_flux
 from tests.support.tiny_pipeline import make_tiny_pipeline
 
 
@@ -183,13 +184,7 @@ def test_rounding_to_a_shorter_precision_is_no_difference(folder: Path, tmp_path
 
 
 def test_checkpoints_of_other_sizes_are_refused(folder: Path, tmp_path: Path) -> None:
-    sizes = {"unet": {}, "text_encoder": {}}
-    other = tuned(
-        folder,
-        tmp_path / "tuned",
-        lambda _, tensor: tensor.repeat(2, *[1] * (tensor.dim() - 1)) if tensor.dim() else tensor,
-    )
-    del sizes
+    other = tuned(folder, tmp_path / "tuned", lambda _, tensor: torch.cat([tensor, tensor]))
     with pytest.raises(HubError, match="different architectures"):
         extract(ExtractRequest(tuned=str(other), base=str(folder), out=str(tmp_path / "out.safetensors")))
     save_file({"a": torch.zeros(2, 2)}, tmp_path / "none.safetensors")
@@ -280,6 +275,84 @@ def test_a_merge_becomes_a_model_with_its_parents_words_and_the_strictest_permis
     assert (tmp_path / "other/both.safetensors").read_bytes() == Path(done["path"]).read_bytes()
 
 
+def test_a_parent_that_forbids_merges_is_known_by_its_content_and_stops_a_publication(
+    registry: Registry, tmp_path: Path
+) -> None:
+    make(tmp_path / "ink.safetensors", 2, 1)
+    parent = index_file(registry, tmp_path / "ink.safetensors")
+    model = library.version(registry, parent).model_id
+    library.set_facts(
+        registry, model, "civitai", {"name": "Ink Wash", "permissions": {**OPEN, "allowDerivatives": False}}
+    )
+    request, _ = planning.resize(registry, "Ink Wash", "small", None, {"rank": 1, "dtype": "fp16"})
+    done = work(registry, "resize", request)
+    form = form_fill.filled(registry, [done["version_id"]])
+    assert not form.permissions.allow_derivatives
+    found = list(checks_licence.of_part(registry, form, form.parts[0], "me"))
+    assert [(one.code, one.level) for one in found] == [("parent-forbids", "error")]
+    library.set_facts(
+        registry,
+        model,
+        "civitai",
+        {"permissions": {**OPEN, "allowDifferentLicense": None, "allowCommercialUse": ["Image"]}},
+    )
+    (terms,) = checks_licence.of_part(registry, form, form.parts[0], "me")
+    assert (terms.code, terms.level) == ("parent-terms", "warning")
+
+
+def test_a_converted_file_of_the_library_keeps_its_parent(home: Path, tmp_path: Path) -> None:
+    tensors = {"lora_down.weight": torch.ones(2, 768), "lora_up.weight": torch.ones(320, 2), "alpha": torch.tensor(2.0)}
+    key = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    save_file({f"{key}.{part}": tensor for part, tensor in tensors.items()}, tmp_path / "ink.safetensors")
+    with Registry(home) as registry:
+        parent = index_file(registry, tmp_path / "ink.safetensors")
+        model = library.version(registry, parent).model_id
+        library.set_facts(registry, model, "civitai", {"permissions": {**OPEN, "allowNoCredit": False}})
+    assert run(["convert", str(tmp_path / "ink.safetensors"), "--to", "diffusers"]) == 0
+    with Registry(home) as registry:
+        (found,) = [one.id for one in library.list_models(registry) if one.id != model]
+        shown = library.show(registry, found)
+        assert (shown.origin, shown.permissions["allowNoCredit"]) == ("converted", False)
+        assert [one.version_id for one in lineage.of(registry, shown.versions[0]).parents] == [parent]
+
+
+def test_files_in_ldm_and_diffusers_names_are_merged_in_the_names_that_readers_know(tmp_path: Path) -> None:
+    path = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
+    down, up = torch.randn(2, 2048), torch.randn(640, 2)
+    save_file({f"unet.{path}.lora_A.weight": down, f"unet.{path}.lora_B.weight": up}, tmp_path / "a.safetensors")
+    key = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+    save_file({f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}, tmp_path / "b.safetensors")
+    request = asked(
+        tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 0.75), (tmp_path / "b.safetensors", -0.5)
+    )
+    merge(request, names_of({one.path: read_header(Path(one.path)) for one in request.parents}, None))
+    tensors = load_file(tmp_path / "out.safetensors")
+    assert set(tensors) == {f"{key}.{part}" for part in ("lora_down.weight", "lora_up.weight", "alpha")}
+    product = tensors[f"{key}.lora_up.weight"] @ tensors[f"{key}.lora_down.weight"]
+    assert float((product - 0.25 * up @ down).norm()) <= 1e-6 * float(product.norm())
+
+
+def test_parts_of_fused_layers_are_merged_with_the_whole(tmp_path: Path) -> None:
+    folder = make_tiny_flux(tmp_path / "base")
+    base = load_base(folder, device=torch.device("cpu"), dtype=torch.float32)
+    part = next(site for site in base.table.values() if site.of and site.path.endswith("attn.to_k"))
+    assert part.of is not None
+    rows, columns = part.shape
+    down, up = torch.randn(2, columns), torch.randn(rows, 2)
+    name = f"transformer.{part.path}"
+    save_file({f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}, tmp_path / "a.safetensors")
+    key = f"lora_unet_{base.model.original_names[part.of.path].replace('.', '_')}"
+    whole = torch.randn(3, columns), torch.randn(part.of.shape[0], 3)
+    save_file({f"{key}.lora_down.weight": whole[0], f"{key}.lora_up.weight": whole[1]}, tmp_path / "b.safetensors")
+    request = asked(tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 2.0), (tmp_path / "b.safetensors", 0.5))
+    merge(request, names_of({one.path: read_header(Path(one.path)) for one in request.parents}, folder))
+    tensors = load_file(tmp_path / "out.safetensors")
+    wanted = 0.5 * whole[1] @ whole[0]
+    wanted[part.first_row : part.first_row + rows] += 2 * up @ down
+    product = tensors[f"{key}.lora_up.weight"] @ tensors[f"{key}.lora_down.weight"]
+    assert float((product - wanted).norm()) <= 1e-5 * float(wanted.norm())
+
+
 def test_the_commands_refuse_in_one_line_before_any_work(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,7 +374,7 @@ def test_the_commands_refuse_in_one_line_before_any_work(
         (["merge", a, "--seed", "1"], 2, "--seed is for dare"),
         (["merge", a, "--method", "concat", "--rank", "4"], 2, "concat keeps every rank"),
         (["merge", a, "--density", "0.5"], 2, "--density is for"),
-        (["merge", a, "--blocks", "1,2"], 2, "block weights can't be"),
+        (["merge", a, "--blocks", "1,2"], 2, "2 block weights are given"),
         (["merge", "--from", a], 2, "does not say what it was merged from"),
         (["resize", a], 2, "no rule says"),
         (["extract", a, "--base", a], 2, "both are the same"),

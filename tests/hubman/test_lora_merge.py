@@ -236,7 +236,7 @@ def test_modules_of_one_parent_alone_norms_and_biases_are_taken_over(tmp_path: P
         ("0.5," + ",".join(["0"] * 16), {TEXT: 0.5}),
         (",".join(["0"] * 7) + ",0.25" + ",0" * 9, {POINT: 0.25}),
         (",".join(["1"] * 26), dict.fromkeys(SHAPES, 1.0)),
-        ("style", {}),
+        ("B-LoRA style", {}),
     ],
 )
 def test_block_weights_count_where_their_list_says(tmp_path: Path, blocks: str, kept: dict[str, float]) -> None:

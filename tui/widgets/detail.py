@@ -102,7 +102,7 @@ def _head(model: ModelDetail) -> Iterable[Content]:
     by = (
         f"by {formats.one_line(model.creator)}"
         if model.creator
-        else {one: f"{one} here" for one in ("trained", "merged", "resized", "extracted")}.get(
+        else {one: f"{one} here" for one in ("trained", "merged", "resized", "extracted", "converted")}.get(
             model.origin, "creator unknown"
         )
     )

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hubman.lora.block_weights import weight_of
 from hubman.lora.derive.entries import entries, parent_words
 from hubman.lora.derive.layers import OpenParent, in_file_order, opened
 from hubman.lora.derive.methods import Term, summed, thinned
+from hubman.lora.derive.name_blocks import weight_of
 from hubman.lora.derive.produce import Made, Tally, Wanted, produce
 from hubman.lora.derive.rank_rule import RankRule
 from hubman.lora.derive.request import DENSE, MERGED, MergeRequest

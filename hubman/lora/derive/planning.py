@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hubman.lora import block_weights
+from hubman.lora.blocks import read_blocks
 from hubman.lora.derive import parents as kin
 from hubman.lora.derive.request import ExtractRequest, MergeRequest, ResizeRequest, stated
 from registry.database import Registry
@@ -28,7 +28,7 @@ def merge(
         raise UsageError(f"{len(blocks)} times --blocks for {len(refs)} LoRAs", "give one for all, or one for each")
     weights = [*blocks] * len(refs) if len(blocks) == 1 else [*blocks] or [""] * len(refs)
     for one in weights:
-        block_weights.weight_of(one)
+        read_blocks(one)
     known = [
         kin.find(registry, *kin.split_ratio(ref), blocks=weight) for ref, weight in zip(refs, weights, strict=True)
     ]

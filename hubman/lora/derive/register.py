@@ -10,7 +10,7 @@ from registry import library, licence
 from registry.database import Registry
 from registry.scan import index_file
 
-Origin = Literal["merged", "resized", "extracted"]
+Origin = Literal["merged", "resized", "extracted", "converted"]
 
 
 def register(registry: Registry, path: Path, origin: Origin, parents: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     ratio: float = 1.0
     blocks: str = ""
-    """Weights of its blocks, see :mod:`hubman.lora.block_weights`."""
+    """Weights of its blocks, see :mod:`hubman.lora.blocks`."""
 
 
 class MergeRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from hubman.lora.block_weights import weight_of
 from hubman.lora.derive.entries import entries
 from hubman.lora.derive.layers import OpenParent, in_file_order, opened
 from hubman.lora.derive.merge import suffixes
+from hubman.lora.derive.name_blocks import weight_of
 from hubman.lora.derive.produce import Made, Tally, Wanted, produce
 from hubman.lora.derive.rank_rule import RankRule
 from hubman.lora.derive.request import RESIZED, ResizeRequest
