@@ -66,11 +66,12 @@ def merge(
             chosen = {"method": method, "rank": rank, "density": density, "seed": seed, "dtype": dtype}
             given = {name: value for name, value in chosen.items() if value is not None}
             request, known = planning.merge(registry, refs, out, base, blocks, given)
-    _tell(kin.notes(known), as_json)
+    notes = kin.notes(known)
+    _tell(notes, as_json)
     ended = run("merge", f"merge {' + '.join(one.parent.name for one in known)}", msgspec.to_builtins(request))
     result = ended.result or {}
     if as_json:
-        output.print_json(result)
+        output.print_json({**result, "notes": notes})
         return
     for one, words in zip(known, result["parents"], strict=True):
         output.say(f"{one.parent.name} x {one.parent.ratio:g}: {words}")

@@ -101,6 +101,7 @@ def streamed(path: Path, dtype: FileDtype, room: int) -> Iterator[StreamedFile]:
     other bytes.
     """
     temporary = path.with_name(f".{path.name}.part")
+    _refuse_taken(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("ab") as lock, temporary.open("rb+") as file:
@@ -112,8 +113,7 @@ def streamed(path: Path, dtype: FileDtype, room: int) -> Iterator[StreamedFile]:
                 file.truncate(0)
                 yield (made := StreamedFile(file, dtype, room))
                 _read_back(temporary, made)
-                if path.exists():
-                    raise HubError(f"{path} is there already", "name another file with -o")
+                _refuse_taken(path)
                 temporary.replace(path)
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -121,6 +121,11 @@ def streamed(path: Path, dtype: FileDtype, room: int) -> Iterator[StreamedFile]:
                 raise
     except OSError as error:
         raise HubError(f"cannot write {path} ({error.strerror})", "check the permissions and the free space") from error
+
+
+def _refuse_taken(path: Path) -> None:
+    if path.exists():
+        raise HubError(f"{path} is there already", "name another file with -o")
 
 
 def _read_back(path: Path, made: StreamedFile) -> None:

@@ -257,6 +257,7 @@ def test_a_merge_becomes_a_model_with_its_parents_words_and_the_strictest_permis
     assert Path(done["path"]) == registry.models_folder / "merged" / "both.safetensors"
     assert (shown.name, shown.origin, shown.permissions["allowCommercialUse"]) == ("both", "merged", ["Image"])
     assert set(row.trigger_words) == {"zvk", "wash"}
+    assert row.strength == 1.0
     past = lineage.of(registry, row)
     assert [(one.name, one.ratio, bool(one.version_id)) for one in past.parents] == [
         ("ink", 0.7, True),

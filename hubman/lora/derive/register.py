@@ -22,6 +22,9 @@ def register(registry: Registry, path: Path, origin: Origin, parents: Sequence[s
     row = library.version(registry, version)
     known = [library.version(registry, parent) for parent in parents]
     models = {one.model_id: library.show(registry, one.model_id) for one in known}
+    if origin == "merged":
+        # The ratios are in the file.
+        library.set_facts(registry, version, "training", {"strength": 1.0})
     facts: dict[str, object] = {"name": path.stem, "origin": origin}
     allowed = licence.strictest(
         [model.permissions for model in models.values() if model.origin != "trained" or model.permissions]
