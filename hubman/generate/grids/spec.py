@@ -179,8 +179,8 @@ def _base(spec: AxisSpec, _request: DrawRequest, sources: Sources) -> Axis:
 def _field(
     label: str, field: str, read: Callable[[str], Sequence[int] | Sequence[float] | Sequence[str]], cost: Cost
 ) -> Build:
-    def build(spec: AxisSpec, request: DrawRequest, _: Sources) -> Axis:
-        return setting_axes.field_axis(request, label, field, read(spec.values), cost, spec.kind)
+    def build(spec: AxisSpec, _request: DrawRequest, _: Sources) -> Axis:
+        return setting_axes.field_axis(label, field, read(spec.values), cost, spec.kind)
 
     return build
 
