@@ -187,7 +187,8 @@ def test_words_that_change_places_are_not_replaced_twice() -> None:
         "magic=1", "strength", "strength:clay=1", "strength=1", "seed:ink=1", "seed=-1", "sampler=Magic", "prompt=triangle, square",
         "order=triangle, circle", "order=circle", "order=circle, inkwash circle", "slot:subject=cat", "slot=cat", "size=big",
         "size=13x13", "steps=0", "lora:ink=nothing", "lora:ink=neon", "epochs:ink=7", "combine=some", "ratio:ink=1:1",
-        "ratio:ink:ink=1:1", "ratio=2", "ratio=0:0", "prompt=circle, <lora:clay:1>", "start:ink=-1", "emphasis=Loud", "blocks:ink=everything", "schedule=Never", "mode=magic",
+        "ratio:ink:ink=1:1", "ratio=2", "ratio=0:0", "prompt=circle, <lora:clay:1>", "start:ink=-1", "emphasis=Loud",
+        "blocks:ink=everything", "schedule=Never", "mode=magic",
     ],
 )  # fmt: skip
 def test_what_no_axis_can_be_is_one_clear_line(bad: str) -> None:
