@@ -49,7 +49,8 @@ from hubman.cli.main import COMMANDS, run
 home, lora, remote, images = sys.argv[1:]
 told = {
     "root add": [home + "/loras"], "root ls": [], "scan": [], "ls": ["base:sdxl"], "show": ["ink"], "edit": ["ink", "rating=4"],
-    "tag": ["ink", "+a"], "preview ls": ["ink"], "trash": ["ink"], "restore": ["ink"], "inspect": [lora], "jobs": [], "doctor": [],
+    "tag": ["ink", "+a"], "preview ls": ["ink"], "trash": ["ink"], "restore": ["ink"], "inspect": [lora], "jobs": [],
+    "doctor": [], "analyze": [lora],
     "search": ["--sandbox", "x"], "creators": ["--sandbox"], "examples": ["--sandbox", "1"], "pull": ["--sandbox", "1"], "queue ls": [],
     "enrich": ["--sandbox"], "updates": [], "whoami": ["--sandbox"], "logout": [], "stats": ["--sandbox"],
     "follow": ["creator", "x"], "following": [], "unfollow": ["creator", "x"],

@@ -21,7 +21,7 @@ from registry.errors import NotFoundError, UsageError
 @drawing_options
 @click.option(
     "--from", "picture", type=GivenPath(), metavar="PICTURE",
-    help="Draw a picture of hubman's once more, from what it carries; with --base where its base lies now.",
+    help="Draw a picture once more: hubman's bit for bit, another program's as near as it tells. --base says on what.",
 )  # fmt: skip
 @output.json_option
 @click.pass_context
@@ -54,7 +54,7 @@ def _again(ctx: click.Context, prompt: str | None, picture: Path, as_json: bool,
         raise UsageError(f"--from draws what the picture carries, and {what} would change it", "leave one of them out")
     path = picture.expanduser().absolute()
     if not path.is_file():
-        raise NotFoundError(f"no picture at {picture}", "give the path of a PNG that hubman drew")
+        raise NotFoundError(f"no picture at {picture}", "give the path of a PNG, JPEG or WebP")
     given = ctx.get_parameter_source("base") is click.core.ParameterSource.COMMANDLINE
     request = {"picture": str(path), "base": choices["base"] if given else ""}
     result = run("generate", f"draw {path.name[:40]} again", request).result or {}
@@ -63,6 +63,8 @@ def _again(ctx: click.Context, prompt: str | None, picture: Path, as_json: bool,
         return
     for image in result.get("images", []):
         output.say(image)
-    output.say(
-        "every pixel is equal" if result.get("same") else f"pixels differ by up to {result.get('largest')} of 255"
-    )
+    if "same" in result:
+        equal = "every pixel is equal"
+        output.say(equal if result["same"] else f"pixels differ by up to {result.get('largest')} of 255")
+    for remark in result.get("remarks", ()):
+        click.echo(output.clean(f"note: {remark}"), err=True)

@@ -10,7 +10,7 @@ import msgspec
 
 from hubman import tinybase
 from hubman.generate import sweep as sweeps
-from hubman.generate.again import Likeness, compare, request_of_picture
+from hubman.generate.again import Likeness, compare, request_of_picture, with_neighbours
 from hubman.generate.asked import Asked, grid_of
 from hubman.generate.client import Engine
 from hubman.generate.curve import suggest_strength, write_csv
@@ -54,11 +54,18 @@ def draw_again(
     folder: Path,
     report: Report,
     should_stop: Stop,
-) -> tuple[str, Likeness]:
-    """Draw a picture of hubman's once more into ``folder``; returns the new one's path and how it compares."""
-    request, _ = request_of_picture(registry, picture, base)
-    (path,) = draw_requests([request], folder, engine, batch=1, report=report, cancelled=should_stop)
-    return str(path), compare(picture, path)
+) -> tuple[str, Likeness | None, tuple[str, ...]]:
+    """Draw a picture once more into ``folder``: the new one's path, how it compares, and why it may differ.
+
+    Only one of hubman's is compared: another program's is drawn anew, as near as its settings can be read.
+    """
+    again = request_of_picture(registry, picture, base)
+    requests = with_neighbours(again)
+    drawn = draw_requests(requests, folder, engine, batch=len(requests), report=report, cancelled=should_stop)
+    for _ in drawn:
+        pass
+    path = cell_path(folder, again.request)
+    return str(path), compare(picture, path) if again.chunk else None, again.remarks
 
 
 def sweep_strengths(

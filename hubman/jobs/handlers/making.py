@@ -68,11 +68,12 @@ def generate(registry: Registry, job: Job, report: Report, should_stop: Stop) ->
     if picture := job.request.get("picture"):
         folder = registry.home / "generations" / f"again-{job.id}"
         with Engine(registry.home, name=client_name(job)) as engine:
-            path, likeness = studio.draw_again(
+            path, likeness, remarks = studio.draw_again(
                 registry, engine, Path(picture), job.request.get("base", ""),
                 folder=folder, report=report, should_stop=should_stop,
             )  # fmt: skip
-        return {"images": [path], **msgspec.to_builtins(likeness)}
+        compared = msgspec.to_builtins(likeness) if likeness else {}
+        return {"images": [path], "remarks": list(remarks), **compared}
     told = asked(job.request)
     request = request_of(registry, told)
     with Engine(registry.home, name=client_name(job)) as engine:
