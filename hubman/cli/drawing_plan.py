@@ -20,8 +20,14 @@ def warn_of_picture(registry: Registry, request: Mapping[str, Any]) -> list[str]
     """Say on stderr what may go wrong with the picture that a job would draw; returns the lines."""
     from hubman.generate.asked import asked, request_of
     from hubman.generate.guards import guards
+    from hubman.generate.prompt import lint
 
-    return _say([f"{guard.message}: {guard.reason}" for guard in guards(request_of(registry, asked(request)))])
+    told = asked(request)
+    drawn = request_of(registry, told)
+    found = [*lint(told.prompt, slots=told.slots, steps=drawn.steps)]
+    found += lint(told.negative, slots=told.slots, steps=drawn.steps, is_negative=True)
+    remarks = [f"{one.message}{f' ({one.fix})' if one.edit else ''}" for one in found]
+    return _say([*remarks, *(f"{guard.message}: {guard.reason}" for guard in guards(drawn))])
 
 
 def plan_of(registry: Registry, request: Mapping[str, Any]) -> tuple[Grid, Plan]:

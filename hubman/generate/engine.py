@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from hubman import __version__
+from hubman import __version__, bases
 from hubman.generate import device as devices
 from hubman.generate.batching import Case, Figures
 from hubman.generate.drawing import Drawing, Drawn, OnPreview, Told
@@ -169,7 +169,11 @@ class LocalEngine:
         )
         key = request.key()
         info = infotext_of(
-            request, size=image.size, model=base.name, model_hash=request.base_sha256, version=__version__
+            request,
+            size=image.size,
+            model=bases.display_name(base.path),
+            model_hash=request.base_sha256,
+            version=__version__,
         )
         path = out / f"{key}.png"
         save_png(image, path, info, Chunk(key=key, request=public(request), engine=note))
