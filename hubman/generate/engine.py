@@ -13,7 +13,7 @@ from PIL import Image
 
 from hubman import __version__
 from hubman.generate import device as devices
-from hubman.generate.batching import Case, Figures
+from hubman.generate.batching import MOST, Case, Figures
 from hubman.generate.drawing import Drawing, Drawn, OnPreview, Told
 from hubman.generate.hanging import plan_of_loras
 from hubman.generate.infotext import infotext_of
@@ -135,7 +135,7 @@ class LocalEngine:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            self._make_room(cells, case, free, error)
+            self._make_room(kept, case, free, len(cells), error)
 
     def _draw_batch(
         self, kept: Kept, cells: Sequence[DrawRequest], out: Path, told: Told, case: Case
@@ -146,15 +146,22 @@ class LocalEngine:
         memory, before = self._bases.memory, self._bases.memory.used
         memory.forget_peak()
         started = time.monotonic()
+        model = kept.base.model
         images = sample(
-            cells, model=kept.base.model, bank=hanging.bank, encoder=hanging.encoder, hashes=hashes, on_step=told.step
-        )
+            cells, model=model, bank=hanging.bank, encoder=hanging.encoder, hashes=hashes, on_step=told.step,
+            on_read=model.rest if self._is_short(kept, case, len(cells)) else None,
+        )  # fmt: skip
         for number, (request, image) in enumerate(zip(cells, images, strict=True)):
             if number == 0 and self._device.type == "cuda":
                 self._figures.measured(case, memory.peak - before, len(cells))
             seconds = (time.monotonic() - started) / (len(cells) if number == 0 else 1)
             yield self._save(request, image, kept, len(cells), out, seconds)
             started = time.monotonic()
+
+    def _is_short(self, kept: Kept, case: Case, cells: int) -> bool:
+        """Whether it is the memory that decides how many pictures go together."""
+        planned = self._figures.plan(case, self._bases.available, self._device.type)
+        return kept.is_tight or planned < min(cells + 1, MOST.get(self._device.type, planned))
 
     def _save(
         self, request: DrawRequest, image: Image.Image, kept: Kept, batch: int, out: Path, seconds: float
@@ -175,15 +182,17 @@ class LocalEngine:
         save_png(image, path, info, Chunk(key=key, request=public(request), engine=note))
         return Drawn(key=key, path=str(path), seconds=seconds)
 
-    def _make_room(self, cells: Sequence[DrawRequest], case: Case, free: int, error: Exception) -> None:
-        """After memory ran out: plan with less, and drop what is not needed now."""
-        self._bases.keep_only(cells[0].base)
-        if len(cells) == 1:
+    def _make_room(self, kept: Kept, case: Case, free: int, cells: int, error: Exception) -> None:
+        """After memory ran out: drop what is not needed now, and plan with less."""
+        self._bases.keep_only(str(kept.base.path))
+        if cells > 1:
+            self._figures.failed(case, free, cells)
+        elif kept.is_tight:
             size = f"{case.size[0]}x{case.size[1]}"
             raise HubError(
                 f"a picture of {size} does not fit into the memory", "draw a smaller one, or close what else uses it"
             ) from error
-        self._figures.failed(case, free, len(cells))
+        kept.is_tight = kept.is_tight or cells == 1
 
     def _weights(self, base: Base, use: LoraUse, report: Report) -> LoraWeights:
         lora = self._shelf.get(base, use)

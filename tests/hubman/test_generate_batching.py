@@ -168,6 +168,16 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_is_remembered(tiny: Path, 
         assert batches == [2] * len(requests)
 
 
+def test_text_encoders_leave_where_memory_decides_and_the_pictures_stay_the_same(tiny: Path, tmp_path: Path) -> None:
+    requests = [DrawRequest(base=str(tiny), prompt="[a red:a blue:1] star", seed=seed, steps=2) for seed in range(3)]
+    drawn = []
+    for room in (8 << 30, 20 << 20):
+        engine = LocalEngine(device=CPU, memory=Room(room))
+        drawn.append({each.key: _pixels(each.path) for each in engine.draw(requests, tmp_path / str(room), batch=1)})
+        assert engine.load(str(tiny)).model.is_resting == (room < 1 << 30)
+    assert drawn[0] == drawn[1]
+
+
 def test_a_picture_that_does_not_fit_alone_is_refused_by_name(tiny: Path, tmp_path: Path) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")

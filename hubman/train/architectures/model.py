@@ -62,6 +62,8 @@ class Model(ABC):
         self._chosen_vae = ""
         self.scheduler_config: Mapping[str, Any] = dict(parts["scheduler"].config)
         self._texts: list[Part] = []
+        self.is_resting = False
+        """Whether :meth:`rest` was the last to touch the text encoders."""
         self.clips = tuple(self._clips())
 
     def place(self) -> None:
@@ -128,6 +130,23 @@ class Model(ABC):
         for part in self._encoders(encoder):
             if part not in kept:
                 part.release()
+
+    def rest(self) -> None:
+        """Take the text encoders off the device until :meth:`wake`. Those in which nothing hangs are given up till then."""
+        hung = [clip.part for clip in self.clips]
+        for part in self._texts:
+            if part in hung:
+                part.get().to("cpu")
+            else:
+                part.release()
+        self.is_resting = True
+
+    def wake(self) -> None:
+        """Have the text encoders on the device."""
+        if self.is_resting:
+            for clip in self.clips:
+                clip.encoder.to(self.device)
+            self.is_resting = False
 
     def _encoders(self, encoder: Encoder) -> Sequence[Part]:
         return (self._vae,) if encoder == "image" else self._texts
