@@ -51,6 +51,8 @@ class Settings:
     """Connections that one download opens at most."""
     trainings: str = "1"
     """How many trainings run at once; the others wait for their turn."""
+    grid_seconds: str = "0"
+    """How long a grid may take before hubman asks whether to draw it; 0 for no limit."""
     engine_idle: str = "600"
     """Seconds that the engine stays without work before it ends; 0 for ever."""
     device: str = "auto"
@@ -65,7 +67,7 @@ _CHOICES = {
     "trainings": tuple(str(number) for number in range(1, 17)),
 }  # fmt: skip
 _TEXTS = frozenset({"pull_into", "pull_path", "pull_format", "pull_fp", "pull_quant", "pull_rate"})
-_SECONDS = frozenset({"engine_idle"})
+_SECONDS = frozenset({"engine_idle", "grid_seconds"})
 _TRUTH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 
 
