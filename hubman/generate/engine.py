@@ -130,38 +130,38 @@ class LocalEngine:
         """
         kept = self._bases.get(cells[0].base)
         case, free = _case(kept, cells[0]), self._bases.available
+        planned = self._figures.plan(case, free, self._device.type)
+        # Whether it is the memory that decides how many pictures go together.
+        short = kept.is_tight or planned < min(len(cells) + 1, MOST.get(self._device.type, planned))
         try:
-            yield from self._draw_batch(kept, cells, out, told, case)
+            yield from self._draw_batch(kept, cells, out, told, case, short=short)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             self._make_room(kept, case, free, len(cells), error)
 
     def _draw_batch(
-        self, kept: Kept, cells: Sequence[DrawRequest], out: Path, told: Told, case: Case
+        self, kept: Kept, cells: Sequence[DrawRequest], out: Path, told: Told, case: Case, *, short: bool
     ) -> Iterator[Drawn]:
         hanging = kept.hanging
         hashes = hanging.hang(cells[0], lambda use: self._weights(kept.base, use, told.report))
         told.picture = kept.previewer.png
-        memory, before = self._bases.memory, self._bases.memory.used
-        memory.forget_peak()
+        memory, measures = self._bases.memory, self._device.type == "cuda"
+        before = memory.used if measures else 0
+        if measures:
+            memory.forget_peak()
         started = time.monotonic()
         model = kept.base.model
         images = sample(
             cells, model=model, bank=hanging.bank, encoder=hanging.encoder, hashes=hashes, on_step=told.step,
-            on_read=model.rest if self._is_short(kept, case, len(cells)) else None,
+            on_read=model.rest if short else None,
         )  # fmt: skip
         for number, (request, image) in enumerate(zip(cells, images, strict=True)):
-            if number == 0 and self._device.type == "cuda":
+            if number == 0 and measures:
                 self._figures.measured(case, memory.peak - before, len(cells))
             seconds = (time.monotonic() - started) / (len(cells) if number == 0 else 1)
             yield self._save(request, image, kept, len(cells), out, seconds)
             started = time.monotonic()
-
-    def _is_short(self, kept: Kept, case: Case, cells: int) -> bool:
-        """Whether it is the memory that decides how many pictures go together."""
-        planned = self._figures.plan(case, self._bases.available, self._device.type)
-        return kept.is_tight or planned < min(cells + 1, MOST.get(self._device.type, planned))
 
     def _save(
         self, request: DrawRequest, image: Image.Image, kept: Kept, batch: int, out: Path, seconds: float
