@@ -42,13 +42,14 @@ class LocalEngine:
         dtype: torch.dtype | None = None,
         figures: Path | None = None,
         memory: Memory | None = None,
+        compiled: bool = False,
     ) -> None:
-        """By default the best device, the dtype that suits it and the device's memory.
+        """By default the best device, the dtype that suits it and the device's memory; ``compiled`` compiles denoisers.
 
         ``figures`` is the file in which it is remembered what pictures took of that.
         """
         self._device = device or devices.choose()
-        self._bases = Bases(memory or Memory(self._device), self._device, dtype)
+        self._bases = Bases(memory or Memory(self._device), self._device, dtype, compiled=compiled)
         self._shelf = Shelf()
         self._figures = Figures(figures)
 

@@ -57,8 +57,10 @@ class Kept:
 class Bases:
     """Loaded bases, the one that was used last at the end."""
 
-    def __init__(self, memory: Memory, device: torch.device, dtype: torch.dtype | None) -> None:
-        self.memory, self.device, self._dtype = memory, device, dtype
+    def __init__(
+        self, memory: Memory, device: torch.device, dtype: torch.dtype | None, *, compiled: bool = False
+    ) -> None:
+        self.memory, self.device, self._dtype, self._compiled = memory, device, dtype, compiled
         self._kept: OrderedDict[str, Kept] = OrderedDict()
 
     def __contains__(self, path: str) -> bool:
@@ -104,7 +106,10 @@ class Bases:
                 raise
             self.clear()
             base = self._load_alone(place, dtype)
-        return Kept(base, detected, Hanging(base), Previewer(base.model))
+        hanging = Hanging(base)
+        if self._compiled:
+            hanging.compile()
+        return Kept(base, detected, hanging, Previewer(base.model))
 
     def _load_alone(self, place: Path, dtype: torch.dtype) -> Base:
         try:
