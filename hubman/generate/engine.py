@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -30,6 +30,14 @@ from hubman.train.capacity.memory import Memory
 from registry.errors import HubError
 
 Cancelled = Callable[[], bool]
+
+
+class Room(NamedTuple):
+    """What there is for pictures of a case: ``free`` bytes, and the ``most`` that are planned to go together."""
+
+    case: Case
+    free: int
+    most: int
 
 
 class LocalEngine:
@@ -118,28 +126,27 @@ class LocalEngine:
         """Requests of one base with equal plans may share a batch. Raises ``UsageError`` for what it cannot draw."""
         return *plan_of_loras(request), *plan_of(request, self.load(request.base).model)
 
-    def most_at_once(self, request: DrawRequest) -> int:
-        """How many pictures like this one the memory takes together."""
+    def room_for(self, request: DrawRequest) -> Room:
+        """How many pictures like this one the memory takes together now."""
         kept = self._bases.get(request.base)
-        return self._figures.plan(_case(kept, request), self._bases.available, self._device.type)
+        case, free = _case(kept, request), self._bases.available
+        return Room(case, free, self._figures.plan(case, free, self._device.type))
 
-    def draw_batch(self, cells: Sequence[DrawRequest], out: Path, told: Told) -> Iterator[Drawn]:
-        """Draw cells with equal plans together, yielding each once it is on disk.
+    def draw_batch(self, cells: Sequence[DrawRequest], room: Room, out: Path, told: Told) -> Iterator[Drawn]:
+        """Draw cells with equal plans together, yielding each once it is on disk; ``room`` is what there was for them.
 
         Where the memory does not suffice it ends early, with a smaller plan for the next; ``HubError`` for a picture
         that does not fit alone.
         """
         kept = self._bases.get(cells[0].base)
-        case, free = _case(kept, cells[0]), self._bases.available
-        planned = self._figures.plan(case, free, self._device.type)
         # Whether it is the memory that decides how many pictures go together.
-        short = kept.is_tight or planned < min(len(cells) + 1, MOST.get(self._device.type, planned))
+        short = kept.is_tight or room.most < min(len(cells) + 1, MOST.get(self._device.type, room.most))
         try:
-            yield from self._draw_batch(kept, cells, out, told, case, short=short)
+            yield from self._draw_batch(kept, cells, out, told, room.case, short=short)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            self._make_room(kept, case, free, len(cells), error)
+            self._make_room(kept, room, len(cells), error)
 
     def _draw_batch(
         self, kept: Kept, cells: Sequence[DrawRequest], out: Path, told: Told, case: Case, *, short: bool
@@ -183,13 +190,13 @@ class LocalEngine:
         save_png(image, path, info, Chunk(key=key, request=public(request), engine=note))
         return Drawn(key=key, path=str(path), seconds=seconds)
 
-    def _make_room(self, kept: Kept, case: Case, free: int, cells: int, error: Exception) -> None:
+    def _make_room(self, kept: Kept, room: Room, cells: int, error: Exception) -> None:
         """After memory ran out: drop what is not needed now, and plan with less."""
         self._bases.keep_only(str(kept.base.path))
         if cells > 1:
-            self._figures.failed(case, free, cells)
+            self._figures.failed(room.case, room.free, cells)
         elif kept.is_tight:
-            size = f"{case.size[0]}x{case.size[1]}"
+            size = f"{room.case.size[0]}x{room.case.size[1]}"
             raise HubError(
                 f"a picture of {size} does not fit into the memory", "draw a smaller one, or close what else uses it"
             ) from error

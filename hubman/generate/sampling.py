@@ -56,7 +56,7 @@ def plan_of(request: DrawRequest, model: Model) -> tuple[object, ...]:
     for each in passes:
         if any(side % model.step for side in each.size):
             raise UsageError(f"size is {each.size[0]}x{each.size[1]}", f"this base needs multiples of {model.step}")
-        model.scheduler(request.sampler, 1, each.size, request.schedule)
+        model.check_sampler(request.sampler, each.steps, each.size, request.schedule)
     for use in request.loras:
         weights = read_blocks(use.blocks)
         if weights and not weights.fits(model.denoiser_name):

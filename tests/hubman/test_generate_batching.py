@@ -162,7 +162,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_is_remembered(tiny: Path, 
         engine = LocalEngine(device=CPU, figures=figures, memory=Room(44 << 20))
         engine.load(str(tiny)).model.denoiser.register_forward_pre_hook(full)
         requests = [DrawRequest(base=str(tiny), prompt="a", seed=seed, steps=1) for seed in range(8)]
-        assert engine.most_at_once(requests[0]) == first
+        assert engine.room_for(requests[0]).most == first
         drawn = list(engine.draw(requests, tmp_path / str(first)))
         batches = [chunk.engine.batch for each in drawn if (chunk := read_info(Path(each.path))[1])]
         assert batches == [2] * len(requests)
