@@ -118,11 +118,11 @@ class _AdaptedLinear(_AdaptedMatrix):
             return y
         ones = [1] * (x.dim() - 2)
         if self.low_rank:
-            hidden = F.linear(x, self.down) * self.slot.scale.view(x.shape[0], *ones, -1)
-            y = torch.addmm(y.flatten(0, -2), hidden.flatten(0, -2), self.up).view(y.shape)
+            hidden = F.linear(x, self.down).mul_(self.slot.scale.view(x.shape[0], *ones, -1))
+            y.view(-1, y.shape[-1]).addmm_(hidden.view(-1, hidden.shape[-1]), self.up)
         for number, tensors in zip(self.whole_numbers, self.wholes, strict=True):
             strength = self.slot.table[:, number].view(-1, *ones, 1)
-            y = torch.addcmul(y, _kron(x, *tensors) if len(tensors) == 2 else F.linear(x, *tensors), strength)
+            y.addcmul_(_kron(x, *tensors) if len(tensors) == 2 else F.linear(x, *tensors), strength)
         return self._add_bias(y, channels_at=-1)
 
 
@@ -143,11 +143,10 @@ class _AdaptedConv(_AdaptedMatrix):
         if not self.slot.active:
             return y
         if self.low_rank:
-            hidden = self._conv(x, self.down) * self.slot.scale[:, :, None, None]
-            y = y + F.conv2d(hidden, self.up)
+            y += F.conv2d(self._conv(x, self.down).mul_(self.slot.scale[:, :, None, None]), self.up)
         for number, tensors in zip(self.whole_numbers, self.wholes, strict=True):
             strength = self.slot.table[:, number].view(-1, 1, 1, 1)
-            y = torch.addcmul(y, self._kron(x, *tensors) if len(tensors) == 2 else self._conv(x, *tensors), strength)
+            y.addcmul_(self._kron(x, *tensors) if len(tensors) == 2 else self._conv(x, *tensors), strength)
         return self._add_bias(y, channels_at=1)
 
     def _conv(self, x: Tensor, kernel: Tensor) -> Tensor:
@@ -172,7 +171,7 @@ class _AdaptedNorm(Adapted):
             return y
         at = 1 if isinstance(self.base, nn.GroupNorm) else -1
         if self.norm_rows is not None:
-            y = y + self._normalised(x) * _spread(self.slot.table @ self.norm_rows, y, at)
+            y += self._normalised(x) * _spread(self.slot.table @ self.norm_rows, y, at)
         return self._add_bias(y, channels_at=at)
 
     def _normalised(self, x: Tensor) -> Tensor:
