@@ -11,7 +11,8 @@ import msgspec
 from hubman import bases
 from hubman.generate.naming import lora_use
 from hubman.generate.request import DrawRequest, LoraUse, check
-from hubman.generate.samplers import AUTOMATIC, split_name
+from hubman.generate.samplers import split_name
+from hubman.generate.schedules import AUTOMATIC
 from hubman.images.telling import tell
 from hubman.images.told import Told, ToldLora
 from registry import library, picture_text, usage_match
