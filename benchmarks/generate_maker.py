@@ -14,7 +14,7 @@ from hubman import tinybase
 
 WIDTHS = (64, 128, 256, 256)
 TEXT_WIDTH = 256
-SIDE = 256
+SIDE = 128
 RANK = 8
 LORAS = ("ink", "neon", "clay")
 

@@ -128,7 +128,7 @@ class _AdaptedLinear(_AdaptedMatrix):
 
 def _kron(x: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
     """kron(w1, w2) · x without forming it: two small products instead of a large one."""
-    hidden = F.linear(x.unflatten(-1, (w1.shape[1], w2.shape[1])), w2)
+    hidden = F.linear(torch.unflatten(x, -1, (w1.shape[1], w2.shape[1])), w2)
     return (w1 @ hidden).flatten(-2)
 
 
@@ -153,8 +153,8 @@ class _AdaptedConv(_AdaptedMatrix):
         return F.conv2d(x, kernel, None, self.base.stride, self.base.padding, self.base.dilation)
 
     def _kron(self, x: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
-        split = x.unflatten(1, (w1.shape[1], w2.shape[1]))
-        hidden = self._conv(split.flatten(0, 1), w2).unflatten(0, split.shape[:2])
+        split = torch.unflatten(x, 1, (w1.shape[1], w2.shape[1]))
+        hidden = torch.unflatten(self._conv(split.flatten(0, 1), w2), 0, split.shape[:2])
         return torch.einsum("ab,nbchw->nachw", w1, hidden).flatten(1, 2)
 
 
