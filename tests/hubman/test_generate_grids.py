@@ -538,6 +538,11 @@ def test_the_command_line_plans_lists_shows_and_exports(
     assert planned["plan"]["cells"] == 6
     assert [axis["values"] for axis in planned["axes"]] == [["0", "0.5", "1"], ["1", "2"]]
     assert any("above 0.9" in line for line in planned["warnings"])
+    curve = told("sweep", "ink", "a circle", "--contrast", "a square", "--strengths", "0.5,1", "--dry-run")
+    assert isinstance(curve, dict)
+    # Strength 0 is always drawn, with four seeds, and all of it for the contrast prompt.
+    assert (curve["plan"]["cells"], curve["plan"]["pictures"]) == (12, 24)
+    assert run(["sweep", "ink", "a circle", "--contrast", "a", "--axis", "seed=1-2"]) == 2
     assert run(["sweep", "ink", "a circle", "--axis", "seed=1-201"]) == 2
     assert "nobody is there to agree" in capsys.readouterr().err
     assert run(["combine", "ink", "a circle"]) == 2
