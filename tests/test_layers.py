@@ -61,7 +61,7 @@ told = {
     "verify": [], "facets": [], "view ls": [], "collection ls": [], "dupes": [], "journal": [], "undo": [], "watch": ["--until-eof"],
     "images ls": [], "images find": [], "images scan": [images], "images unmatched": [], "images uses": ["ink"],
     "organise": ["--template", "{base}/{model}", "--dry-run"], "rename": ["ink", "ink", "--dry-run"],
-    "sweep": ["ink", "a", "--dry-run"], "grid ls": [], "grid axes": [],
+    "sweep": ["ink", "a", "--dry-run"], "grid ls": [], "grid axes": [], "engine": [], "prompt": ["a"],
     "sidecar read": [], "export": ["-o", home + "/all.jsonl"], "import": [home + "/all.jsonl", "--yes"],
 }
 heavy = {"torch", "diffusers", "transformers", "peft", "accelerate", "huggingface_hub"}
