@@ -133,9 +133,12 @@ def _draw(refs: list[str], request: dict[str, Any], as_json: bool, choices: dict
     with open_registry() as registry:
         grid, planned = plan_of(registry, request)
         warnings = warn_of_grid(grid, planned)
+        if dry_run and as_json:
+            axes = [{"label": axis.label, "values": axis.values} for axis in grid.axes]
+            output.print_json({"axes": axes, "plan": planned, "warnings": warnings})
+        elif dry_run:
+            output.say(str(planned))
         if dry_run:
-            told = {"axes": [{"label": axis.label, "values": axis.values} for axis in grid.axes], "plan": planned}
-            output.print_json({**told, "warnings": warnings}) if as_json else output.say(str(planned))
             return
         if planned.missing:
             click.echo(output.clean(str(planned)), err=True)
