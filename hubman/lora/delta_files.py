@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hubman.lora.arrays import Array, ArrayFile, ArrayModule, open_arrays
-from hubman.lora.deltas import WIDEST, Delta, Parts, delta_of, needs_base, vectors_of
+import numpy as np
+
+from hubman.lora.arrays import ArrayFile, ArrayModule, open_arrays
+from hubman.lora.deltas import WIDEST, Delta, Parts, delta_of, needs_base, rank_bound, scale_of, vectors_of
+from hubman.lora.halves import Array
 from hubman.lora.kinds import kind_of, needs_weight
 from registry.errors import DamagedFileError
+
+Directions = Callable[[int], Array]
 
 _MISFITS = (ValueError, KeyError, IndexError, ArithmeticError, MemoryError)
 """What NumPy raises of tensors that make no change together, or one of a size that no model has."""
@@ -42,13 +47,41 @@ class DeltaFile:
         for module in self._file.modules:
             yield from self._of(module)
 
+    def projections(self, left: Directions, right: Directions) -> Iterator[tuple[str, Array, int]]:
+        """leftᵀ·ΔW·right of each module, and the rank that it may have; ``left`` gives the matrix for a number of rows,
+        ``right`` that for one of columns. A plain LoRA's factors are never whole in memory.
+
+        Raises ``DamagedFileError`` for tensors that do not fit together.
+        """
+        for module in self._file.modules:
+            if module.tensors.keys() - {"alpha"} == {"down", "up"} and len(module.common.names) == 1:
+                yield module.common.names[0], *self._plain(module, left, right)
+            else:
+                for name, delta in self._of(module):
+                    yield name, delta.project(left(delta.out), right(delta.columns)), rank_bound(delta)
+
+    def _plain(self, module: ArrayModule, left: Directions, right: Directions) -> tuple[Array, int]:
+        try:
+            (out, rank), (rows, columns) = self._file.shape(module, "up"), self._file.shape(module, "down")
+            if rank != rows or not rank or max(out, columns) > WIDEST:
+                raise ValueError("its ranks differ")
+            scale = scale_of(self._file.alpha(module), rank)
+            outputs = self._file.under(module, "up", left(out))
+            found = outputs @ self._file.times(module, "down", right(columns))
+        except _MISFITS as error:
+            raise self._misfit(module) from error
+        return found * np.float32(scale), min(out, rank, columns)
+
+    def _misfit(self, module: ArrayModule) -> DamagedFileError:
+        return DamagedFileError(f"{self.path.name}: the tensors of {module.name} do not fit together")
+
     def delta(self, name: str) -> Delta | None:
         """That of one module."""
         module = self._owner.get(name)
         return dict(self._of(module)).get(name) if module else None
 
     def vectors(self) -> Iterator[tuple[str, Array]]:
-        """What is added to norms and biases, as far as :meth:`deltas` went."""
+        """What is added to norms and biases, as far as :meth:`deltas` or :meth:`projections` went."""
         yield from self._vectors.items()
 
     def _of(self, module: ArrayModule) -> list[tuple[str, Delta]]:
@@ -59,7 +92,7 @@ class DeltaFile:
             delta = delta_of(parts, alpha)
             rows = rows_of(names, delta.out, delta.columns) if delta else []
         except _MISFITS as error:
-            raise DamagedFileError(f"{self.path.name}: the tensors of {module.name} do not fit together") from error
+            raise self._misfit(module) from error
         if delta is None:
             return []
         if len(rows) == 1:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hubman.lora.arrays import Array
 from hubman.lora.deltas import Delta, LowRank
 from hubman.lora.fingerprints import SIZE, Fingerprint
+from hubman.lora.halves import Array
 from hubman.lora.stack import Products
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hubman.lora.arrays import Array, widen
 from hubman.lora.fingerprints import Fingerprint, Layout, decoded
+from hubman.lora.halves import Array, widen
 from hubman.lora.inner import laid_out
 from hubman.lora.kinship import CUT, EPOCH, SAME, Kin, Size, kin_of_two
 from registry.fingerprints import StoredNorms

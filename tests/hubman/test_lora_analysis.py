@@ -22,7 +22,7 @@ from hubman.lora import fingerprint_store
 from hubman.lora.analysis import compare, sizes
 from hubman.lora.background import Background
 from hubman.lora.conflict import meter
-from hubman.lora.fingerprints import VERSION, fingerprint
+from hubman.lora.fingerprints import fingerprint
 from hubman.lora.relatives import Origin, origin
 from hubman.lora.stack import Products, together
 from registry import fingerprints as kept
@@ -258,7 +258,7 @@ def test_the_background_makes_each_fingerprint_once_and_tells_what_has_none(regi
     assert [work() for _ in range(4)] == [True, True, True, False]
     assert fingerprint_store.stored(registry, _sha256(folder / "a.safetensors")) is not None
     assert "NaN" in kept.problem_of(registry, _sha256(folder / "broken.safetensors"))
-    assert [each.sha256 for each in kept.wanted(registry, VERSION)] == [gone]
+    assert [each.sha256 for each in kept.wanted(registry)] == [gone]
     assert not work()
     assert not [path for path in (registry.home / "fingerprints").rglob("*") if path.name.startswith(".")]
 
@@ -286,7 +286,7 @@ def test_work_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
             assert process.poll() is None
         os.kill(process.pid, signal.SIGKILL)
     with Registry(tmp_path / "home") as registry:
-        before = list(kept.all_norms(registry, VERSION))
+        before = list(kept.all_norms(registry))
         assert 5 <= len(before) <= 60
         assert len(list(fingerprint_store.each_stored(registry))) == len(before)
         made, problems = fingerprint_store.make_missing(registry, _quiet)
@@ -297,7 +297,7 @@ def test_work_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_lost_numbers_are_made_again(ready: Path, tmp_path: Path) -> None:
     shutil.copytree(ready, tmp_path / "home")
     with Registry(tmp_path / "home") as registry:
-        one, other, *_ = sorted((registry.home / "fingerprints").rglob(f"*.{VERSION}"))
+        one, other, *_ = sorted((registry.home / "fingerprints").rglob(f"*.{kept.ARITHMETIC}"))
         one.unlink()
         other.write_bytes(b"")
         assert fingerprint_store.stored(registry, one.name.partition(".")[0]) is None
