@@ -116,6 +116,27 @@ def norms_of_architecture(registry: Registry, architecture: str) -> Iterator[tup
     return ((norm, msgspec.json.decode(blocks)) for norm, blocks in rows)
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a LoRA moves the weights at strength 1, and how many of ``others``, all of its architecture, do less."""
+
+    norm: float
+    less: int
+    others: int
+
+
+def standing(registry: Registry, sha256: str) -> Standing | None:
+    """Where a file stands among the LoRAs of its architecture; None without a fingerprint."""
+    own = norms(registry, [sha256]).get(sha256)
+    if own is None:
+        return None
+    less, all_ = registry.db.execute(
+        "SELECT count(*) FILTER (WHERE g.norm < ?), count(*) FROM fingerprints g CROSS JOIN files f ON f.sha256 = g.sha256 "
+        "WHERE g.arithmetic = ? AND g.problem IS NULL AND f.architecture = ?",
+        (own.norm, ARITHMETIC, architecture(registry, sha256)),
+    ).fetchone()
+    return Standing(norm=own.norm, less=less, others=max(0, all_ - 1))
+
+
 def architecture(registry: Registry, sha256: str) -> str:
     """Of the model that a file adapts, empty if unknown."""
     row = registry.db.execute("SELECT architecture FROM files WHERE sha256 = ?", (sha256,)).fetchone()

@@ -102,6 +102,7 @@ def _right(columns: int) -> Array:
     return directions(columns, M, IN)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def fingerprint(path: Path) -> Fingerprint:
     """Read a LoRA file. Raises what ``open_deltas`` raises, and ``DamagedFileError`` for values that are not finite or
     tensors that do not fit together, also for a file without any module of an adapter.

@@ -46,7 +46,7 @@ class Spectrum:
 
 
 def spectrum(delta: Delta) -> Spectrum:
-    """The singular values of a change."""
+    """The singular values of a change; NaN for one that is not finite."""
     if isinstance(delta, LowRank):
         return Spectrum(_low_rank(delta))
     if isinstance(delta, Kronecker):
@@ -60,6 +60,8 @@ def _low_rank(delta: LowRank) -> Values:
     kind = np.float64 if delta.down.shape[0] <= _SMALL else np.float32
     down, up = delta.down.astype(kind, copy=False), delta.up.astype(kind, copy=False)
     inputs, outputs = (down @ down.T).astype(np.float64), (up.T @ up).astype(np.float64)
+    if not (np.isfinite(inputs).all() and np.isfinite(outputs).all()):
+        return np.full(1, np.nan)
     try:
         left = np.linalg.cholesky(inputs)
     except np.linalg.LinAlgError:
@@ -71,6 +73,8 @@ def _low_rank(delta: LowRank) -> Values:
 
 def _dense(matrix: NDArray[np.float32]) -> Values:
     wide = matrix.astype(np.float64)
+    if not np.isfinite(wide).all():
+        return np.full(1, np.nan)
     if min(wide.shape) <= 512:
         return np.linalg.svd(wide, compute_uv=False)
     return _roots(np.linalg.eigvalsh(wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide))

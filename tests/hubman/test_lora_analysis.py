@@ -163,6 +163,14 @@ def _overlap(one: Lora, other: Lora) -> float:
     return inside / float((flat(one) ** 2).sum())
 
 
+def test_a_change_of_full_rank_is_compared_with_one_of_low_rank(tmp_path: Path) -> None:
+    low = save(tmp_path / "low.safetensors", kohya(A))
+    full = save(tmp_path / "full.safetensors", {f"{name}.diff": delta for name, delta in dense(A).items()})
+    more = save(tmp_path / "more.safetensors", {f"{name}.diff": 2 * delta for name, delta in dense(A).items()})
+    wanted = float((flat(A) ** 2).sum()) * np.array([[1, 1, 2], [1, 1, 2], [2, 2, 4]])
+    np.testing.assert_allclose(compare([low, full, more], _quiet).products.total, wanted, rtol=1e-5)
+
+
 def test_sizes_by_block_are_those_of_the_dense_changes(tmp_path: Path) -> None:
     lora = {name: (up * (3 if "middle" in name else 1), down) for name, (up, down) in A.items()}
     found = sizes(save(tmp_path / "x.safetensors", kohya(lora)), _quiet)
@@ -184,6 +192,18 @@ def test_loras_of_two_bases_are_not_compared(tmp_path: Path) -> None:
     other = save(tmp_path / "b.safetensors", kohya(random_lora(1, columns=24)))
     with pytest.raises(HubError, match="different bases"):
         compare([save(tmp_path / "a.safetensors", kohya(A)), other], _quiet)
+
+
+@pytest.mark.parametrize("words", [["{}"], ["{}", "A"], ["{}", "--relatives"]])
+def test_a_file_that_diverged_is_told_in_one_line(
+    home: Path, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tensors = kohya(A, kind=np.float16)
+    tensors[next(iter(tensors))][0, 0] = np.inf
+    path = save(tmp_path / "burnt.safetensors", tensors)
+    assert run(["analyze", *(word.format(path) for word in words)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "burnt.safetensors holds NaN or infinity" in line
 
 
 # where it comes from -----------------------------------------------------------------------------------------------
@@ -377,6 +397,8 @@ def test_analyze_tells_of_one_of_a_stack_and_of_relatives(
     assert run(["analyze", "A", "--modules"]) == 0
     assert "unet/mid_block_attentions_0_transformer_blocks_0_attn1_to_q" in capsys.readouterr().out
     assert _json(capsys, "analyze") == {"made": 0, "problems": []}
+    weights = _json(capsys, "show", "E")["versions"][0]["weights"]  # type: ignore[index]
+    assert (weights["less"], weights["others"]) == (3, 3)
 
 
 @pytest.mark.parametrize(
