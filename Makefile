@@ -39,6 +39,7 @@ bench-train: $(STAMP)
 	$(BIN)/python benchmarks/train_kills.py
 
 bench-generate: $(STAMP)
+	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/fingerprints.py
 
 $(STAMP): pyproject.toml constraints.txt
