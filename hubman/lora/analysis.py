@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubman.lora.common_names import block_of, block_order
-from hubman.lora.delta_files import DeltaFile, open_deltas
+from hubman.lora.delta_files import BaseWeights, DeltaFile, open_deltas
 from hubman.lora.deltas import LowRank, rank_bound
 from hubman.lora.inner import Grams, inner
 from hubman.lora.kinship import Size
@@ -33,6 +33,8 @@ class ModuleSize:
     stable_rank: float
     effective_rank: float
     values: tuple[float, ...]
+    weight: float = 0.0
+    """The norm of the base's own weight, 0 if it is not at hand."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class BlockSize:
     share: float
     stable_rank: float
     effective_rank: float
+    relative: float | None = None
+    """Of the norm of the base's own weights in these modules, if it is at hand."""
 
 
 @dataclass(frozen=True)
@@ -59,33 +63,36 @@ class Sizes:
     vectors: float
     untold: int
     strange: int
+    relative: float | None = None
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def sizes(path: Path, tell: Tell, *, most: int = 16) -> Sizes:
+def sizes(path: Path, tell: Tell, base: BaseWeights | None = None, *, most: int = 16) -> Sizes:
     """Exact sizes of a file; ``most`` singular values of each module are kept. Raises what ``open_deltas`` raises."""
-    with open_deltas(path) as file:
+    with open_deltas(path, base) as file:
         found: list[tuple[str, Spectrum]] = []
         total = len(file.names)
         for name, delta in file.deltas():
             found.append((name, _checked(spectrum(delta), file, name)))
             tell(len(found), total)
         vectors = float(np.sqrt(sum(float(np.square(vector, dtype=np.float64).sum()) for _, vector in file.vectors())))
-        untold, strange = file.untold, file.strange
+        untold, strange, weights = file.untold, file.strange, dict(file.weight_norms())
     if not found and untold:
         raise HubError(
             f"{path.name}: the change of all {untold} modules is made of the base's weights",
-            "hubman convert --bake RANK --base BASE makes a plain LoRA of it",
+            "name the base with --base",
         )
-    modules = tuple(
-        ModuleSize(
-            name, block_of(name), one.norm, one.stable_rank, one.effective_rank, tuple(map(float, one.values[:most]))
-        )
-        for name, one in found
-    )
+    modules = tuple(_module_size(name, one, weights.get(name, 0.0), most) for name, one in found)
     whole = _block("", modules, sum(one.norm**2 for one in modules))
     blocks = tuple(_blocks(modules, whole.norm**2))
-    return Sizes(whole.norm, whole.stable_rank, whole.effective_rank, blocks, modules, vectors, untold, strange)
+    return Sizes(
+        whole.norm, whole.stable_rank, whole.effective_rank, blocks, modules, vectors, untold, strange, whole.relative
+    )
+
+
+def _module_size(name: str, found: Spectrum, weight: float, most: int) -> ModuleSize:
+    values = tuple(map(float, found.values[:most]))
+    return ModuleSize(name, block_of(name), found.norm, found.stable_rank, found.effective_rank, values, weight)
 
 
 def _checked(found: Spectrum, file: DeltaFile, name: str) -> Spectrum:
@@ -109,7 +116,9 @@ def _block(name: str, modules: Sequence[ModuleSize], energy: float) -> BlockSize
         sum(one.norm**2 * rank(one) for one in modules) / own if own else 0.0
         for rank in (lambda one: one.stable_rank, lambda one: one.effective_rank)
     )
-    return BlockSize(name, len(modules), own**0.5, own / energy if energy else 0.0, stable, effective)
+    weights = sum(one.weight**2 for one in modules)
+    relative = (own / weights) ** 0.5 if weights else None
+    return BlockSize(name, len(modules), own**0.5, own / energy if energy else 0.0, stable, effective, relative)
 
 
 @dataclass(frozen=True)
@@ -136,10 +145,10 @@ class Compared:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def compare(paths: Sequence[Path], tell: Tell) -> Compared:
+def compare(paths: Sequence[Path], tell: Tell, base: BaseWeights | None = None) -> Compared:
     """Look at several files module by module. Raises what ``open_deltas`` raises."""
     with ExitStack() as stack:
-        files = [stack.enter_context(open_deltas(path)) for path in paths]
+        files = [stack.enter_context(open_deltas(path, base)) for path in paths]
         names = sorted({name for file in files for name in file.names})
         products = np.zeros((len(names), len(files), len(files)))
         overlaps = np.zeros((len(files), len(files)))

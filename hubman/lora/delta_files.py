@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -20,17 +21,25 @@ _MISFITS = (ValueError, KeyError, IndexError, ArithmeticError, MemoryError)
 """What NumPy raises of tensors that make no change together, or one of a size that no model has."""
 
 
+class BaseWeights(Protocol):
+    """What the base is asked for, by the names that files give its modules."""
+
+    def delta(self, module: str, parts: Parts, alpha: float | None) -> Delta | None: ...
+    def weight(self, module: str) -> Array | None: ...
+
+
 class DeltaFile:
     """An open file. A change that it gives is good until it gives that of another module."""
 
-    def __init__(self, file: ArrayFile) -> None:
+    def __init__(self, file: ArrayFile, base: BaseWeights | None = None) -> None:
         self.path = file.path
         self.metadata = file.header.metadata
         self.strange = file.strange
         """Tensors that are no part of an adapter."""
-        self.untold = sum(map(_is_untold, file.modules))
+        self.untold = sum(_is_untold(module) and not _has(base, module) for module in file.modules)
         """Modules whose change can't be told without the base's weight."""
         self._file = file
+        self._base = base
         self._owner = {name: module for module in file.modules for name in module.common.names}
         self._vectors: dict[str, Array] = {}
 
@@ -80,6 +89,18 @@ class DeltaFile:
         module = self._owner.get(name)
         return dict(self._of(module)).get(name) if module else None
 
+    def weight_norms(self) -> Iterator[tuple[str, float]]:
+        """The norm of the base's own weight of each module, as far as the base has it."""
+        for module in self._file.modules:
+            weight = self._base.weight(module.name) if self._base else None
+            if weight is not None:
+                rows = rows_of(module.common.names, *weight.shape)
+                for name, part in zip(module.common.names, rows, strict=True):
+                    yield name, float(np.sqrt(np.square(weight[part], dtype=np.float64).sum()))
+
+    def _made_of_base(self, module: ArrayModule, parts: Parts, alpha: float | None) -> Delta | None:
+        return self._base.delta(module.name, parts, alpha) if self._base else None
+
     def vectors(self) -> Iterator[tuple[str, Array]]:
         """What is added to norms and biases, as far as :meth:`deltas` or :meth:`projections` went."""
         yield from self._vectors.items()
@@ -89,7 +110,7 @@ class DeltaFile:
         try:
             parts, alpha = self._file.parts(module)
             self._keep_vectors(names[0], parts)
-            delta = delta_of(parts, alpha)
+            delta = self._made_of_base(module, parts, alpha) if needs_base(parts) else delta_of(parts, alpha)
             rows = rows_of(names, delta.out, delta.columns) if delta else []
         except _MISFITS as error:
             raise self._misfit(module) from error
@@ -112,13 +133,20 @@ def _is_untold(module: ArrayModule) -> bool:
     return bool({"dora_scale", "dora_vector"} & module.tensors.keys()) or needs_weight(kind_of(module.tensors))
 
 
+def _has(base: BaseWeights | None, module: ArrayModule) -> bool:
+    return base is not None and base.weight(module.name) is not None
+
+
 @contextmanager
-def open_deltas(path: Path) -> Iterator[DeltaFile]:
-    """Open a LoRA file. Raises what ``open_arrays`` raises, and ``DamagedFileError`` for a file that holds no LoRA."""
+def open_deltas(path: Path, base: BaseWeights | None = None) -> Iterator[DeltaFile]:
+    """Open a LoRA file; with its ``base`` also changes are told that are made of weights.
+
+    Raises what ``open_arrays`` raises, and ``DamagedFileError`` for a file that holds no LoRA.
+    """
     with open_arrays(path) as file:
         if not file.modules:
             raise DamagedFileError(f"{path.name} holds no LoRA", "name the file of one")
-        yield DeltaFile(file)
+        yield DeltaFile(file, base)
 
 
 def rows_of(names: Sequence[str], out: int, columns: int) -> list[slice]:

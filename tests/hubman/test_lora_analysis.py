@@ -30,6 +30,7 @@ from registry import roots, scan
 from registry.database import Registry
 from registry.errors import HubError
 from registry.hashing import hash_file
+from tests.support import adapter_formulas as formulas
 from tests.support.lora_arrays import (
     Lora,
     bfloat16,
@@ -192,6 +193,44 @@ def test_loras_of_two_bases_are_not_compared(tmp_path: Path) -> None:
     other = save(tmp_path / "b.safetensors", kohya(random_lora(1, columns=24)))
     with pytest.raises(HubError, match="different bases"):
         compare([save(tmp_path / "a.safetensors", kohya(A)), other], _quiet)
+
+
+class _Weights:
+    """A base of one module."""
+
+    def __init__(self, weight: NDArray[np.float32]) -> None:
+        self._weight = weight
+
+    def weight(self, module: str) -> NDArray[np.float32]:
+        return self._weight.reshape(len(self._weight), -1)
+
+    def delta(self, module: str, parts: Mapping[str, NDArray[np.float32]], alpha: float | None) -> None:
+        return None
+
+
+def test_changes_are_told_as_shares_of_the_bases_weights(tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).standard_normal((48, 40)).astype(np.float32)
+    lora = random_lora(4, modules=1)
+    found = sizes(save(tmp_path / "x.safetensors", kohya(lora)), _quiet, _Weights(weight))
+    wanted = float(np.linalg.norm(flat(lora)) / np.linalg.norm(weight))
+    assert found.relative == found.blocks[0].relative == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_dora_is_told_with_the_embedded_base(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from hubman import tinybase
+    from hubman.lora.based import LoadedBase
+
+    module = "lora_unet_mid_block_attentions_0_proj_in"
+    weight = LoadedBase(tinybase.MODEL).weight(module)
+    assert weight is not None
+    case = formulas.Case(weight)
+    tensors, delta = formulas.MATRIX["DoRA output"](case)
+    path = save(tmp_path / "dora.safetensors", {f"{module}.{part}": np.asarray(each) for part, each in tensors.items()})
+    assert run(["analyze", str(path)]) == 1
+    assert "--base" in capsys.readouterr().err
+    told = _json(capsys, "analyze", str(path), "--base", "tiny")
+    assert told["sizes"]["norm"] == pytest.approx(float(np.linalg.norm(delta)), rel=1e-4)  # type: ignore[index]
+    assert told["sizes"]["untold"] == 0  # type: ignore[index]
 
 
 @pytest.mark.parametrize("words", [["{}"], ["{}", "A"], ["{}", "--relatives"]])
