@@ -201,7 +201,7 @@ def open_arrays(path: Path) -> Iterator[ArrayFile]:
     """Open a safetensors file. Raises ``NotFoundError``, ``DamagedFileError``, and ``HubError`` for another format."""
     if not path.is_file():
         raise NotFoundError(f"{path} is not there", "scan again, or give the path of a .safetensors file")
-    if path.suffix != ".safetensors":
+    if path.suffix not in {".safetensors", ".sft"}:
         raise HubError(f"{path.name} is not a safetensors file", "pickled files are never opened; convert it first")
     header = read_header(path)
     with path.open("rb") as file:

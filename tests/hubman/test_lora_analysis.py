@@ -440,6 +440,17 @@ def test_analyze_tells_of_one_of_a_stack_and_of_relatives(
     assert (weights["less"], weights["others"]) == (3, 3)
 
 
+def test_without_numpy_it_is_skipped_and_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert run(["analyze", "A"]) == 1
+    assert "pip install 'hubman[ml]'" in capsys.readouterr().err
+    with Registry(home) as registry:
+        assert not Background(registry)()
+        assert meter(registry, [("0" * 64, 1.0)]).missing == ("0" * 64,)
+
+
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
