@@ -113,8 +113,8 @@ def _blocks(modules: Sequence[ModuleSize], energy: float) -> Iterator[BlockSize]
 def _block(name: str, modules: Sequence[ModuleSize], energy: float) -> BlockSize:
     own = sum(one.norm**2 for one in modules)
     stable, effective = (
-        sum(one.norm**2 * rank(one) for one in modules) / own if own else 0.0
-        for rank in (lambda one: one.stable_rank, lambda one: one.effective_rank)
+        sum(one.norm**2 * rank for one, rank in zip(modules, ranks, strict=True)) / own if own else 0.0
+        for ranks in ([one.stable_rank for one in modules], [one.effective_rank for one in modules])
     )
     weights = sum(one.weight**2 for one in modules)
     relative = (own / weights) ** 0.5 if weights else None

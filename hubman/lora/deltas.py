@@ -52,11 +52,11 @@ class LowRank:
 
     @property
     def out(self) -> int:
-        return self.up.shape[0]
+        return int(self.up.shape[0])
 
     @property
     def columns(self) -> int:
-        return self.down.shape[1]
+        return int(self.down.shape[1])
 
     def project(self, left: Array, right: Array) -> Array:
         found: Array = ((left.T @ self.up) @ (self.down @ right)) * np.float32(self.scale)
@@ -78,11 +78,11 @@ class Dense:
 
     @property
     def out(self) -> int:
-        return self.matrix.shape[0]
+        return int(self.matrix.shape[0])
 
     @property
     def columns(self) -> int:
-        return self.matrix.shape[1]
+        return int(self.matrix.shape[1])
 
     def project(self, left: Array, right: Array) -> Array:
         found: Array = left.T @ (self.matrix @ right)
@@ -105,11 +105,11 @@ class Kronecker:
 
     @property
     def out(self) -> int:
-        return self.first.shape[0] * self.second.shape[0]
+        return int(self.first.shape[0] * self.second.shape[0])
 
     @property
     def columns(self) -> int:
-        return self.first.shape[1] * self.second.shape[1]
+        return int(self.first.shape[1] * self.second.shape[1])
 
     def project(self, left: Array, right: Array) -> Array:
         right = right.reshape(self.first.shape[1], self.second.shape[1], -1)

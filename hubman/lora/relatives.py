@@ -27,6 +27,7 @@ _SMALLEST_SHARE = 0.05
 _NEAR = 0.02
 """Cosine from which on another LoRA may have a part in this one."""
 _KEPT = 128
+_MOST_LAYOUTS = 64
 _PIECE = 1 << 16
 """Numbers that stay in the processor's cache."""
 _LIKELY_COSINE = 0.2
@@ -118,11 +119,12 @@ class _Comparison:
     def __init__(self, target: Fingerprint) -> None:
         self._target = target
         self._norm = target.norm
+        self._names = set(target.layout.names)
         self._flat: dict[tuple[str, ...], Array] = {}
         self._room = np.empty(0, np.float32)
 
     def cosine(self, norms: StoredNorms, content: bytes | memoryview, layout: Layout) -> float:
-        if not norms.norm or not self._norm:
+        if not norms.norm or not self._norm or self._names.isdisjoint(layout.names):
             return 0.0
         halves = np.frombuffer(content, np.int16, offset=4)
         if self._room.size < halves.size:
@@ -135,6 +137,8 @@ class _Comparison:
 
     def _in_order_of(self, layout: Layout) -> Array:
         if layout.names not in self._flat:
+            if len(self._flat) >= _MOST_LAYOUTS:
+                self._flat.pop(next(iter(self._flat)))
             self._flat[layout.names] = laid_out(self._target, layout.names).reshape(-1)
         return self._flat[layout.names]
 

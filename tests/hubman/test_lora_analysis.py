@@ -16,7 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
+from hubman import tinybase
 from hubman.cli.main import run
 from hubman.lora import fingerprint_store
 from hubman.lora.analysis import compare, sizes
@@ -217,12 +219,9 @@ def test_changes_are_told_as_shares_of_the_bases_weights(tmp_path: Path) -> None
 
 
 def test_a_dora_is_told_with_the_embedded_base(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from hubman import tinybase
-    from hubman.lora.based import LoadedBase
-
     module = "lora_unet_mid_block_attentions_0_proj_in"
-    weight = LoadedBase(tinybase.MODEL).weight(module)
-    assert weight is not None
+    weights = tinybase.MODEL / "unet" / "diffusion_pytorch_model.safetensors"
+    weight = load_file(weights)["mid_block.attentions.0.proj_in.weight"].astype(np.float32)
     case = formulas.Case(weight)
     tensors, delta = formulas.MATRIX["DoRA output"](case)
     path = save(tmp_path / "dora.safetensors", {f"{module}.{part}": np.asarray(each) for part, each in tensors.items()})

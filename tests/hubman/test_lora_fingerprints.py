@@ -200,7 +200,7 @@ def test_a_fused_layer_is_the_three_that_diffusers_has(folder: Path) -> None:
             split[f"transformer.{block}.to_{part}"] = (up[24 * number : 24 * (number + 1)], down)
     split["transformer.single_transformer_blocks.7.proj_mlp"] = (mlp_up, down)
     one = fingerprint(save(folder / "fused.safetensors", kohya(fused)))
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     for name, (each, shared) in split.items():
         tensors |= {f"{name}.lora_B.weight": each, f"{name}.lora_A.weight": shared}
     other = fingerprint(save(folder / "split.safetensors", tensors))
