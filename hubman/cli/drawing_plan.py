@@ -32,12 +32,14 @@ def warn_of_picture(registry: Registry, request: Mapping[str, Any]) -> list[str]
 
 def plan_of(registry: Registry, request: Mapping[str, Any]) -> tuple[Grid, Plan]:
     """The grid that a job would draw, and what it takes. Raises ``HubError`` for one that can't be."""
-    from hubman.generate.asked import asked, grid_of
+    from hubman.generate.asked import asked, curve_of, grid_of
     from hubman.generate.grids.plan import plan
     from hubman.generate.record import generations_folder
 
-    grid = grid_of(registry, asked(request))
-    return grid, plan(grid, generations_folder(registry))
+    told = asked(request)
+    curve = curve_of(registry, told)
+    grid = curve.grid() if curve else grid_of(registry, told)
+    return grid, plan(grid, generations_folder(registry), curve.requests() if curve else ())
 
 
 def warn_of_grid(grid: Grid, planned: Plan) -> list[str]:

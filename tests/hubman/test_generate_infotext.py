@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -220,6 +220,7 @@ def test_any_request_is_told_again_by_its_infotext(request: DrawRequest) -> None
 
 @settings(PATIENT, max_examples=15)
 @given(REQUESTS)
+@example(DrawRequest(base="b", prompt="", negative="\xc2\x80"))
 def test_the_chunk_carries_any_request_exactly(request: DrawRequest) -> None:
     with tempfile.TemporaryDirectory() as folder:
         info, chunk = read_info(_saved(Path(folder) / "x.png", request))
