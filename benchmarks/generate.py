@@ -1,4 +1,4 @@
-"""The bars of drawing: python benchmarks/generate.py [--rounds N] [PART…]; parts: sweep call strength.
+"""The bars of drawing: python benchmarks/generate.py [--rounds N] [PART…]; parts: sweep call strength engine.
 
 A sweep of 2 x 2 x 2 strengths of three LoRAs, 6 steps with guidance, one thread, fp32: all cells in one batch of the bank,
 beside stock diffusers and PEFT with one load and ``set_adapters`` for each cell, and with all loaded anew for each cell. All of
@@ -23,6 +23,7 @@ import msgspec
 import torch
 
 from benchmarks.bars import AT_MOST, TIMES, Measure, report
+from benchmarks.generate_engine import to_first_kernel
 from benchmarks.generate_maker import SIDE, make_base
 from benchmarks.generate_ways import CELLS, Ours, Stock
 from hubman.generate.bank import Bank
@@ -128,10 +129,19 @@ def measure_strength(folder: Path, rounds: int) -> list[Measure]:
     return [Measure("strength change of 8 cells", median(taken[1:]), 5, "ms", AT_MOST, 5, note)]
 
 
+def measure_engine(folder: Path, rounds: int) -> list[Measure]:
+    """The same for one cell, from a client's request on: with its JSON, the socket, the engine's turn and plan."""
+    ours = Ours(folder)
+    with tempfile.TemporaryDirectory(prefix="hubman-") as home:
+        taken = to_first_kernel(ours.request(CELLS[-1], steps=1), Path(home), rounds * 2 + 1)
+    return [Measure("strength change, to the engine", median(taken), 5, "ms", AT_MOST, 5, f"worst {max(taken):.1f} ms")]
+
+
 PARTS: Mapping[str, Callable[[Path, int], list[Measure]]] = {
     "sweep": measure_sweep,
     "call": measure_call,
     "strength": measure_strength,
+    "engine": measure_engine,
 }
 
 
