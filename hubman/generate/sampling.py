@@ -59,7 +59,7 @@ def plan_of(request: DrawRequest, model: Model) -> tuple[object, ...]:
         model.check_sampler(request.sampler, each.steps, each.size, request.schedule)
     for use in request.loras:
         weights = read_blocks(use.blocks)
-        if weights and not weights.fits(model.denoiser_name):
+        if weights and not weights.fits("flux" if model.guidance_is_input else model.denoiser_name):
             raise UsageError(f"the block weights of {use.name} are not of this kind of base", "leave them out, or ALL")
     hires = request.hires.upscaler if request.hires else ""
     sampler, guided, chunks = (
