@@ -216,6 +216,8 @@ def test_changes_are_told_as_shares_of_the_bases_weights(tmp_path: Path) -> None
     found = sizes(save(tmp_path / "x.safetensors", kohya(lora)), _quiet, _Weights(weight))
     wanted = float(np.linalg.norm(flat(lora)) / np.linalg.norm(weight))
     assert found.relative == found.blocks[0].relative == pytest.approx(wanted, rel=1e-4)
+    both = compare([tmp_path / "x.safetensors"] * 2, _quiet, _Weights(weight))
+    assert both.weights == pytest.approx(float(np.linalg.norm(weight)), rel=1e-5)
 
 
 def test_a_dora_is_told_with_the_embedded_base(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
