@@ -147,6 +147,10 @@ def test_a_stack_is_told_exactly(tmp_path: Path) -> None:
     assert pairs[2, 1].output_overlap == pytest.approx(1, abs=0.01)
     assert pairs[1, 2].output_overlap == pytest.approx(_overlap(mixed, _half(B)), abs=0.01)
     assert abs(pairs[0, 2].output_overlap) < 0.05
+    # Columns that depend on each other are no more outputs than one of them.
+    doubled = save(tmp_path / "doubled.safetensors", kohya(merged((0.5, _half(B)), (0.5, _half(B)))))
+    again = compare([paths[1], doubled], _quiet).pairs[0]
+    assert again.output_overlap == pytest.approx(pairs[1, 2].output_overlap, abs=0.01)
 
 
 def _in_order(lora: Lora, names: Sequence[str]) -> NDArray[np.float64]:
