@@ -66,7 +66,7 @@ def merge(
             chosen = {"method": method, "rank": rank, "density": density, "seed": seed, "dtype": dtype}
             given = {name: value for name, value in chosen.items() if value is not None}
             request, known = planning.merge(registry, refs, out, base, blocks, given)
-    notes = kin.notes(known)
+        notes = kin.notes(registry, known)
     _tell(notes, as_json)
     ended = run("merge", f"merge {' + '.join(one.parent.name for one in known)}", msgspec.to_builtins(request))
     result = ended.result or {}

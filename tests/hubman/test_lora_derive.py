@@ -20,7 +20,7 @@ from hubman.civitai import checks_licence, form_fill
 from hubman.cli.main import run
 from hubman.generate.pipeline import Base, load_base
 from hubman.jobs.handlers import deriving
-from hubman.lora.derive import planning
+from hubman.lora.derive import parents, planning
 from hubman.lora.derive.checkpoint import open_checkpoint
 from hubman.lora.derive.extract import extract
 from hubman.lora.derive.merge import merge
@@ -250,7 +250,8 @@ def test_a_merge_becomes_a_model_with_its_parents_words_and_the_strictest_permis
         uses = ["Image"] if name == "ink" else ["Sell"]
         library.set_facts(registry, model, "civitai", {"permissions": {**OPEN, "allowCommercialUse": uses}})
         library.update_set(registry, version, "trigger_words", add=[words])
-    request, _ = planning.merge(registry, ["ink:0.7", "paper:-0.5"], "both", None, (), {})
+    request, known = planning.merge(registry, ["ink:0.7", "paper:-0.5"], "both", None, (), {})
+    assert parents.notes(registry, known) == []
     done = work(registry, "merge", request)
     row = library.version(registry, done["version_id"])
     shown = library.show(registry, row.model_id)
@@ -285,7 +286,8 @@ def test_a_parent_that_forbids_merges_is_known_by_its_content_and_stops_a_public
     library.set_facts(
         registry, model, "civitai", {"name": "Ink Wash", "permissions": {**OPEN, "allowDerivatives": False}}
     )
-    request, _ = planning.resize(registry, "Ink Wash", "small", None, {"rank": 1, "dtype": "fp16"})
+    request, known = planning.resize(registry, "Ink Wash", "small", None, {"rank": 1, "dtype": "fp16"})
+    assert parents.notes(registry, [known]) == ["ink allows no merges: this one can't be published"]
     done = work(registry, "resize", request)
     form = form_fill.filled(registry, [done["version_id"]])
     assert not form.permissions.allow_derivatives
