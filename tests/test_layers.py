@@ -49,7 +49,8 @@ from hubman.cli.main import COMMANDS, run
 home, lora, remote, images = sys.argv[1:]
 told = {
     "root add": [home + "/loras"], "root ls": [], "scan": [], "ls": ["base:sdxl"], "show": ["ink"], "edit": ["ink", "rating=4"],
-    "tag": ["ink", "+a"], "preview ls": ["ink"], "trash": ["ink"], "restore": ["ink"], "inspect": [lora], "jobs": [], "doctor": [],
+    "tag": ["ink", "+a"], "preview ls": ["ink"], "trash": ["ink"], "restore": ["ink"], "inspect": [lora], "jobs": [],
+    "doctor": [], "analyze": [lora],
     "search": ["--sandbox", "x"], "creators": ["--sandbox"], "examples": ["--sandbox", "1"], "pull": ["--sandbox", "1"], "queue ls": [],
     "enrich": ["--sandbox"], "updates": [], "whoami": ["--sandbox"], "logout": [], "stats": ["--sandbox"],
     "follow": ["creator", "x"], "following": [], "unfollow": ["creator", "x"],
@@ -60,6 +61,7 @@ told = {
     "verify": [], "facets": [], "view ls": [], "collection ls": [], "dupes": [], "journal": [], "undo": [], "watch": ["--until-eof"],
     "images ls": [], "images find": [], "images scan": [images], "images unmatched": [], "images uses": ["ink"],
     "organise": ["--template", "{base}/{model}", "--dry-run"], "rename": ["ink", "ink", "--dry-run"],
+    "sweep": ["ink", "a", "--dry-run"], "grid ls": [], "grid axes": [],
     "sidecar read": [], "export": ["-o", home + "/all.jsonl"], "import": [home + "/all.jsonl", "--yes"],
 }
 heavy = {"torch", "diffusers", "transformers", "peft", "accelerate", "huggingface_hub"}
@@ -99,7 +101,6 @@ def test_no_command_that_neither_trains_nor_draws_loads_torch(tmp_path: Path, mo
         "resize",
         "extract",
         "generate",
-        "sweep",
         "combine",
         "sandbox",
         "login",

@@ -21,6 +21,7 @@ from hubman.demo.datasets import IMAGES, draw_dataset
 from hubman.demo.records import DemoReport, Trained
 from hubman.demo.stage import Stage
 from hubman.generate.record import Sweep
+from hubman.generate.service import asking
 from hubman.jobs import store
 from hubman.jobs.records import Job
 from hubman.progress import Report
@@ -109,17 +110,18 @@ def _play(stage: Stage, registry: Registry, seeds: tuple[int, ...]) -> Loop | No
             if not stage.step(name, partial(work, loop)):
                 break
     finally:
-        _stop_jobs(loop)
+        _stop_processes(loop)
         loop.client.close()
         loop.sandbox.stop()
     return loop
 
 
-def _stop_jobs(loop: Loop) -> None:
-    """What a failed step or Ctrl-C left running must not write into the folder of the next demo."""
+def _stop_processes(loop: Loop) -> None:
+    """What a failed step or Ctrl-C left running must not write into the folder of the next demo, nor the engine stay."""
     for job in loop.jobs.values():
         if not (now := store.look(loop.registry, job.id)).ended:
             store.kill(now)
+    asking.stop(loop.stage.home, kill=True)
 
 
 def _pull(loop: Loop) -> Outcome:
@@ -219,6 +221,7 @@ def _follow(loop: Loop, names: list[str]) -> dict[str, dict[str, Any]]:
 def _sweep(loop: Loop) -> Outcome:
     """Each LoRA at five strengths and every seed; then both together."""
     from hubman.generate import studio
+    from hubman.generate.asked import Asked
     from hubman.generate.client import Engine
     from hubman.generate.request import DrawRequest
 
@@ -226,7 +229,7 @@ def _sweep(loop: Loop) -> Outcome:
     never: Callable[[], bool] = lambda: False  # noqa: E731
     # Nothing else of the demo runs meanwhile, so the engine may have every core that it was not refused.
     threads = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count() or 1)
-    with staging.environment(OMP_NUM_THREADS=threads), Engine() as engine:
+    with staging.environment(OMP_NUM_THREADS=threads), Engine(loop.registry.home, name="demo") as engine:
         for style, lora in loop.trained.items():
             request = msgspec.structs.replace(base, prompt=f"{TRIGGERS[style]}, {PROMPT}")
             done = studio.sweep_strengths(
@@ -235,12 +238,11 @@ def _sweep(loop: Loop) -> Outcome:
                 report=_named(loop, f"sweep {style}"), should_stop=never,
             )  # fmt: skip
             loop.trained[style] = _measured(lora, done)
-        request = msgspec.structs.replace(base, prompt=f"{TRIGGERS[STYLE]}, {TRIGGERS[MOTIF]}, {PROMPT}", seed=1)
-        versions = (loop.trained[STYLE].version_id, loop.trained[MOTIF].version_id)
-        grid = studio.combine(
-            loop.registry, engine, versions, request,
-            strengths=(0.0, 0.5, 1.0), report=_named(loop, "combine"), should_stop=never,
+        told = Asked(
+            prompt=f"{TRIGGERS[STYLE]}, {TRIGGERS[MOTIF]}, {PROMPT}", seeds=(1,), steps=base.steps, cfg=base.cfg, sampler=base.sampler,
+            version_ids=(loop.trained[STYLE].version_id, loop.trained[MOTIF].version_id), strengths=(0.0, 0.5, 1.0),
         )  # fmt: skip
+        grid = studio.draw_axes(loop.registry, engine, told, report=_named(loop, "combine"), should_stop=never)
     loop.combination = grid.grid_path
     rising = {style: _rises(lora.detected) for style, lora in loop.trained.items()}
     summary = "; ".join(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hubman.lora.spectrum import largest
+from hubman.lora.decomposition import largest
 
 
 def low_rank(delta: Tensor, rank: int) -> tuple[Tensor, Tensor, float]:

@@ -1,94 +1,82 @@
-"""Singular values and vectors of a change, without forming it where two factors make it.
+"""Exact sizes of a LoRA's changes: norms, singular values, ranks. ΔW is formed of no kind that has a low rank.
 
-ΔW = B·A with B = Q₁R₁ and Aᵀ = Q₂R₂ has the singular values of the small R₁R₂ᵀ (Golub & Van Loan, Matrix Computations,
-5.2 and 8.6): the work grows with the rank, not with the layer.
+With ΔW = c·B·A, G_A = A·Aᵀ = L·Lᵀ and G_B = Bᵀ·B, the singular values are c·√eig(Lᵀ·G_B·L); ‖ΔW‖² = Σσ².
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from hubman.lora.factors import Factors
+from hubman.lora.deltas import Delta, Kronecker, LowRank
 
-_DIRECT = 512
-"""Up to this side the decomposition in full is as quick as any other."""
-_SPARE = 8
-_ROUNDS = 6
-"""Of the power iteration: with the spare ranks it leaves less than 0.1 % of the best possible on the table."""
-_NOISE = 1e-7
-"""Singular values below this share of the largest are rounding errors."""
+Values = NDArray[np.float64]
+
+_SMALL = 32
+"""Up to this rank products are summed in float64; above it float32 leaves values below σ₁/3,000 uncertain."""
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """ΔW = left · diag(values) · right, the largest first. ``left`` is [out, n], ``right`` [n, in·kh·kw]."""
+    """``values`` are the singular values, descending; those that are zero may be missing."""
 
-    left: Tensor
-    values: Tensor
-    right: Tensor
-    energy: float
-    """‖ΔW‖², also of what is not among the values."""
-    inputs: tuple[int, ...]
-    """The shape of a row of the down matrix: [in] or [in, kh, kw]."""
+    values: Values
 
-    def kept(self, rank: int) -> float:
-        """The share of the energy, 0..1, that the first ``rank`` values have."""
-        if not self.energy:
-            return 1.0
-        return min(1.0, float(self.values[:rank].double().square().sum()) / self.energy)
+    @property
+    def norm(self) -> float:
+        """‖ΔW‖, Frobenius."""
+        return float(np.sqrt(np.sum(self.values**2)))
 
-    def pair(self, rank: int) -> tuple[Tensor, Tensor]:
-        """(down [rank, in(, kh, kw)], up [out, rank]) of the first values, the best approximation of that rank; float32.
+    @property
+    def stable_rank(self) -> float:
+        """‖ΔW‖²/σ₁²; 0 of nothing."""
+        return float(np.sum(self.values**2) / self.values[0] ** 2) if self.values.size and self.values[0] else 0.0
 
-        Their roots go to both sides, which keeps fp16 in range.
-        """
-        root = self.values[:rank].sqrt()
-        up, down = self.left[:, :rank] * root, root[:, None] * self.right[:rank]
-        return down.reshape(-1, *self.inputs).float().contiguous(), up.float().contiguous()
+    @property
+    def effective_rank(self) -> float:
+        """exp(-Σ p ln p) with p = σ²/Σσ² (Roy and Vetterli 2007, on energies); 0 of nothing."""
+        energy = self.values**2
+        if not energy.sum():
+            return 0.0
+        shares = energy[energy > 0] / energy.sum()
+        return float(math.exp(-np.sum(shares * np.log(shares))))
 
 
-def of_factors(factors: Factors) -> Spectrum:
-    """All singular values of a low-rank change; the same factors give the same."""
-    up, down = factors.up, factors.down.flatten(1)
-    if factors.full is not None or factors.rank >= min(up.shape[0], down.shape[1]):
-        return of_matrix(factors.delta())
-    q_up, r_up = torch.linalg.qr(up.double())
-    q_down, r_down = torch.linalg.qr(down.t().double())
-    left, values, right = torch.linalg.svd(r_up @ r_down.t())
-    energy = float(values.square().sum())
-    return Spectrum(q_up @ left, values, right @ q_down.t(), energy, tuple(factors.down.shape[1:]))
+def spectrum(delta: Delta) -> Spectrum:
+    """The singular values of a change."""
+    if isinstance(delta, LowRank):
+        return Spectrum(_low_rank(delta))
+    if isinstance(delta, Kronecker):
+        # Those of a Kronecker product are the products of its factors'.
+        first, second = _dense(delta.first), _dense(delta.second)
+        return Spectrum(np.sort(np.outer(first, second).reshape(-1))[::-1] * abs(delta.scale))
+    return Spectrum(_dense(delta.dense()))
 
 
-def of_matrix(delta: Tensor) -> Spectrum:
-    """All singular values of a ΔW in full, [out, in(, kh, kw)], but for those that are rounding errors."""
-    matrix = delta.flatten(1).double()
-    inputs = tuple(delta.shape[1:])
-    energy = float(matrix.square().sum())
-    if min(matrix.shape) <= _DIRECT:
-        left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-        return Spectrum(left, values, right, energy, inputs)
-    # The shorter side's Gram matrix has the squares of the values, several times sooner than the decomposition in full.
-    is_wide = matrix.shape[0] <= matrix.shape[1]
-    squares, vectors = torch.linalg.eigh(matrix @ matrix.t() if is_wide else matrix.t() @ matrix)
-    values, vectors = squares.flip(0).clamp(min=0).sqrt(), vectors.flip(1)
-    count = max(1, int((values > values[0] * _NOISE).sum()))
-    values, vectors = values[:count], vectors[:, :count]
-    others = (vectors.t() @ matrix if is_wide else (matrix @ vectors).t()) / values.clamp(min=1e-300)[:, None]
-    left, right = (vectors, others) if is_wide else (others.t(), vectors.t())
-    return Spectrum(left, values, right, energy, inputs)
+def _low_rank(delta: LowRank) -> Values:
+    kind = np.float64 if delta.down.shape[0] <= _SMALL else np.float32
+    down, up = delta.down.astype(kind, copy=False), delta.up.astype(kind, copy=False)
+    inputs, outputs = (down @ down.T).astype(np.float64), (up.T @ up).astype(np.float64)
+    try:
+        left = np.linalg.cholesky(inputs)
+    except np.linalg.LinAlgError:
+        # Rows that depend on each other.
+        values, vectors = np.linalg.eigh(inputs)
+        left = vectors * np.sqrt(np.clip(values, 0, None))
+    return _roots(np.linalg.eigvalsh(left.T @ outputs @ left)) * abs(delta.scale)
 
 
-def largest(delta: Tensor, rank: int) -> Spectrum:
-    """The ``rank`` largest singular values of a ΔW in full; the same ΔW gives the same. Quicker than all of them."""
-    matrix = delta.flatten(1).float()
-    if min(matrix.shape) <= _DIRECT:
-        return of_matrix(delta)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        left, values, turned = torch.svd_lowrank(matrix, q=min(rank + _SPARE, *matrix.shape), niter=_ROUNDS)
-    right = turned.t()
-    energy = float(matrix.double().square().sum())
-    return Spectrum(left, values, right, energy, tuple(delta.shape[1:]))
+def _dense(matrix: NDArray[np.float32]) -> Values:
+    wide = matrix.astype(np.float64)
+    if min(wide.shape) <= 512:
+        return np.linalg.svd(wide, compute_uv=False)
+    return _roots(np.linalg.eigvalsh(wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide))
+
+
+def _roots(values: Values) -> Values:
+    """Square roots, descending; what rounding made negative is zero."""
+    found: Values = np.sqrt(np.clip(values, 0, None))[::-1]
+    return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hubman.lora.change import Change
+from hubman.lora.decomposition import largest, of_factors
 from hubman.lora.factors import Factors
 from hubman.lora.load import LoraWeights
-from hubman.lora.spectrum import largest, of_factors
 
 
 def truncated(lora: LoraWeights, rank: int) -> LoraWeights:

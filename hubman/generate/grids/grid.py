@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import msgspec
 
 from hubman.generate.axes import Axis, Point
 from hubman.generate.files import replace_file
-from hubman.generate.request import DrawRequest
+from hubman.generate.request import DrawRequest, check
 from registry.decodable import decodable
 from registry.errors import DamagedFileError, NotFoundError, UsageError
 
@@ -52,15 +52,15 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 def make_grid(request: DrawRequest, axes: Sequence[Axis], *, title: str) -> Grid:
     """Apply every combination of the axes' points to ``request``; the last axis varies fastest.
 
-    Raises ``UsageError`` if an axis is empty, two of them set the same thing, or there are over 100,000 cells.
+    Raises ``UsageError`` if an axis is empty, two of them set the same thing, there are over 100,000 cells, or values do
+    not go together, such as a sampler and a schedule type.
     """
     _check(axes)
-    cells = [
-        Cell(
-            at=at, request=settled(request, _apply(request, [(a, a.points[i]) for a, i in zip(axes, at, strict=True)]))
-        )
-        for at in product(*(range(len(axis.points)) for axis in axes))
-    ]
+    cells = []
+    for at in product(*(range(len(axis.points)) for axis in axes)):
+        drawn = _apply(request, [(axis, axis.points[i]) for axis, i in zip(axes, at, strict=True)])
+        cells.append(Cell(at=at, request=settled(request, drawn)))
+        check(drawn)
     shown = [
         GridAxis(
             label=axis.label,
@@ -112,6 +112,12 @@ def settled(template: DrawRequest, request: DrawRequest) -> DrawRequest:
         for use, before, is_off in zip(request.loras, template.loras, off, strict=True)
     )
     return msgspec.structs.replace(request, loras=loras)
+
+
+def moved(grid: Grid, locate: Callable[[DrawRequest], DrawRequest]) -> Grid:
+    """``grid`` with each request as ``locate`` gives it, which changes where files lie and no picture."""
+    cells = [msgspec.structs.replace(cell, request=locate(cell.request)) for cell in grid.cells]
+    return msgspec.structs.replace(grid, cells=tuple(cells))
 
 
 def save_grid(grid: Grid, folder: Path) -> Path:

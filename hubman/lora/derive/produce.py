@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hubman.lora.decomposition import largest, of_factors
 from hubman.lora.derive.methods import balanced
 from hubman.lora.derive.rank_rule import RankRule
 from hubman.lora.factors import Factors
-from hubman.lora.spectrum import largest, of_factors
 from hubman.lora.streaming import StreamedFile, room_for, streamed
 from hubman.lora.writing import FileDtype
 from hubman.progress import Progress, Report

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hubman.lora.spectrum import Spectrum
+from hubman.lora.decomposition import Spectrum
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from hubman.lora.decomposition import of_factors
 from hubman.lora.derive.entries import entries
 from hubman.lora.derive.layers import OpenParent, in_file_order, opened
 from hubman.lora.derive.merge import suffixes
@@ -17,7 +18,6 @@ from hubman.lora.derive.rank_rule import RankRule
 from hubman.lora.derive.request import RESIZED, ResizeRequest
 from hubman.lora.keys import Site
 from hubman.lora.names import Names
-from hubman.lora.spectrum import of_factors
 from hubman.progress import Progress, Report, silent
 
 

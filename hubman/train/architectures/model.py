@@ -21,6 +21,7 @@ from hubman.train.architectures.base import Conditioning, Encoder, Framing, Iden
 from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.opening import Parts
 from hubman.train.architectures.parts import Part
+from hubman.train.architectures.small_maps import multiply_small_maps
 from hubman.train.encoding.weights_digest import Source
 from hubman.train.loss.process import Process
 from hubman.train.settings.learning import Part as TrainedPart
@@ -58,6 +59,8 @@ class Model(ABC):
         self._mixed = mixed and dtype is not torch.float32
         self._keeps_fp32 = mixed
         self.denoiser = freeze(parts.denoiser, torch.device("cpu"), dtype)
+        if device.type == "cpu":
+            multiply_small_maps(self.denoiser)
         self._vae = self._own_vae = Part(self._load_vae, parts.sources("vae"))
         self._chosen_vae = ""
         self.scheduler_config: Mapping[str, Any] = dict(parts["scheduler"].config)
