@@ -348,6 +348,14 @@ def test_a_large_file_has_the_legacy_hash_of_its_window(tmp_path: Path) -> None:
     assert entries(tmp_path / "again.safetensors")["sshs_legacy_hash"] == made["sshs_legacy_hash"] != "e3b0c442"
 
 
+def test_an_alpha_that_a_precision_does_not_have_is_not_rounded(tmp_path: Path) -> None:
+    down, up = torch.randn(257, 300), torch.randn(290, 257)
+    save_file({f"{LINEAR}.lora_down.weight": down, f"{LINEAR}.lora_up.weight": up}, tmp_path / "a.safetensors")
+    write(asked(tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 1.0), rank=None, dtype="bf16"))
+    assert load_file(tmp_path / "out.safetensors")[f"{LINEAR}.lora_down.weight"].shape == (258, 300)
+    assert apart(read(tmp_path / "out.safetensors"), {LINEAR: (up.double() @ down.double()).numpy()}) <= 5e-3
+
+
 def test_a_kill_leaves_nothing_that_counts_and_the_repetition_all(tmp_path: Path) -> None:
     make(tmp_path / "a.safetensors", 4, 1)
     request = asked(tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 1.0))
