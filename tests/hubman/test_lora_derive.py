@@ -33,6 +33,7 @@ from hubman.progress import never, silent
 from registry import library, licence, lineage
 from registry.database import Registry
 from registry.errors import HubError
+from registry.hashing import hash_file
 from registry.headers import read_header
 from registry.scan import index_file
 from tests.hubman.test_lora_merge import SHAPES, Array, asked, cut, entries, make, read
@@ -354,6 +355,31 @@ def test_parts_of_fused_layers_are_merged_with_the_whole(tmp_path: Path) -> None
     wanted[part.first_row : part.first_row + rows] += 2 * up @ down
     product = tensors[f"{key}.lora_up.weight"] @ tensors[f"{key}.lora_down.weight"]
     assert float((product - wanted).norm()) <= 1e-5 * float(wanted.norm())
+
+
+def test_an_extraction_names_its_base_and_what_it_was_taken_from(
+    registry: Registry, folder: Path, tmp_path: Path
+) -> None:
+    before = save_checkpoint(folder, tmp_path / "plain.safetensors")
+    after = save_checkpoint(tuned(folder, tmp_path / "tuned", grown), tmp_path / "inked.safetensors")
+    parent = index_file(registry, after)
+    library.set_facts(
+        registry,
+        library.version(registry, parent).model_id,
+        "civitai",
+        {"permissions": {**OPEN, "allowNoCredit": False}},
+    )
+    rules = {"rank": 3, "conv_rank": 0, "text": False, "dtype": "fp16"}
+    done = work(registry, "extract", planning.extract(registry, after, before, None, rules))
+    row = library.version(registry, done["version_id"])
+    shown = library.show(registry, row.model_id)
+    assert (shown.origin, shown.permissions["allowNoCredit"]) == ("extracted", False)
+    assert [one.version_id for one in lineage.of(registry, row).parents] == [parent]
+    made = entries(Path(done["path"]))
+    assert made["ss_sd_model_name"] == "plain"
+    assert made["ss_new_sd_model_hash"] == hash_file(before).sha256
+    kinds = {(name.partition("_")[2][:2], tensor.dim()) for name, tensor in load_file(done["path"]).items()}
+    assert kinds == {("un", 0), ("un", 2)}
 
 
 def test_the_commands_refuse_in_one_line_before_any_work(
