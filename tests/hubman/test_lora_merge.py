@@ -20,7 +20,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hubman.lora.blocks import Block
 from hubman.lora.derive.merge import Merged, merge
+from hubman.lora.derive.name_blocks import block_of
 from hubman.lora.derive.request import MergeRequest, Parent
 from hubman.lora.names import Names, names_of
 from hubman.lora.writing import serialise
@@ -404,3 +406,25 @@ def test_numbers_that_are_none_in_a_parent_stop_it(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match="NaN"):
         write(asked(tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 1.0)))
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("lora_te1_text_model_encoder_layers_0_mlp_fc1", Block("BASE")),
+        ("lora_te3_encoder_block_0_layer_0_SelfAttention_q", Block("T5")),
+        ("lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k", Block("IN04", attention=True)),
+        ("lora_unet_down_blocks_1_attentions_0_proj_in", Block("IN04", attention=True)),
+        ("lora_unet_input_blocks_3_0_op", Block("IN03")),
+        ("lora_unet_output_blocks_2_2_conv", Block("OUT02")),
+        ("lora_unet_up_blocks_2_resnets_1_conv2", Block("OUT07")),
+        ("lora_unet_middle_block_1_proj_out", Block("MID", attention=True)),
+        ("lora_unet_middle_block_0_in_layers_2", Block("MID")),
+        ("lora_unet_double_blocks_12_img_mlp_0", Block("D12")),
+        ("lora_unet_single_blocks_30_linear1", Block("S30", attention=True)),
+        ("lora_unet_conv_in", Block("IN00")),
+        ("lora_unet_final_layer_linear", Block("OUT")),
+    ],
+)
+def test_every_name_is_in_the_block_that_lists_count(name: str, block: Block) -> None:
+    assert block_of(name) == block
