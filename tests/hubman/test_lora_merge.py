@@ -293,6 +293,15 @@ def test_values_that_half_precision_has_not_are_refused_and_nothing_is_written(t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors"]
 
 
+def test_what_half_precision_would_spoil_is_refused_and_fp32_has_it(tmp_path: Path) -> None:
+    a = make(tmp_path / "a.safetensors", 2, 1, scale=1e-6, modules=[LINEAR])
+    with pytest.raises(DamagedFileError, match="--dtype fp32"):
+        write(asked(tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 1.0), dtype="fp16"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors"]
+    write(asked(tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 1.0)))
+    assert apart(read(tmp_path / "out.safetensors"), a) <= 1e-6
+
+
 def test_the_header_has_what_readers_and_a_repetition_need(tmp_path: Path) -> None:
     said: dict[str, Any] = {"ss_base_model_version": "sd_v1", "ss_sd_model_name": "paper.safetensors"}
     make(tmp_path / "a.safetensors", 4, 1, ss_clip_skip="2", **said, ss_tag_frequency='{"5_x": {"zvk": 9, "ink": 3}}')
