@@ -269,6 +269,10 @@ def test_a_merge_becomes_a_model_with_its_parents_words_and_the_strictest_permis
     form = form_fill.filled(registry, [done["version_id"]])
     assert form.permissions.commercial_use == ("Image",)
     assert form.sources["commercial_use"] == "parents"
+    # A job that was killed before its file was registered, and is resumed.
+    assert work(registry, "merge", request) == {"path": done["path"], "version_id": done["version_id"]}
+    with pytest.raises(HubError, match="is there already"):
+        work(registry, "merge", msgspec.structs.replace(request, density=0.4, method="prune"))
     again, known = planning.repeated(registry, "both", str(tmp_path / "again.safetensors"), None)
     assert [one.parent.name for one in known] == ["ink", "paper"]
     work(registry, "merge", again)
