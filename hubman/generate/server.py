@@ -107,11 +107,12 @@ class Server:
             self.say(protocol.Picture(id=work.id, key=drawn.key, path=drawn.path, seconds=drawn.seconds))
 
     def _measure(self, work: Measure) -> None:
-        from hubman.generate.clip import ClipScorer
+        from hubman.generate.clip import ClipEmbedder
         from hubman.generate.measure import measure
 
-        clip = ClipScorer(Path(work.clip)).score if work.clip else None
-        curve = measure(work.sweep, Path(work.folder), clip=clip, report=self._report(work.id))
+        clip = ClipEmbedder(Path(work.clip)) if work.clip else None
+        training = [Path(path) for path in work.training]
+        curve = measure(work.sweep, Path(work.folder), clip=clip, training=training, report=self._report(work.id))
         self.say(protocol.Measured(id=work.id, curve=curve))
 
 

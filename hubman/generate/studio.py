@@ -14,9 +14,11 @@ from hubman.generate import export
 from hubman.generate import prompt as prompts
 from hubman.generate import sweep as sweeps
 from hubman.generate.client import Engine
-from hubman.generate.curve import Curve, Suggestion, suggest_strength, write_csv
+from hubman.generate.curve import Curve, write_csv
 from hubman.generate.pictures import public
 from hubman.generate.request import DrawRequest, LoraUse
+from hubman.generate.suggestion import Suggestion, suggest_strength
+from hubman.generate.training_images import training_images
 from hubman.images import dialects
 from hubman.images.found import merged
 from hubman.progress import Report
@@ -131,7 +133,8 @@ def sweep_strengths(
     sweeps.save_grid(grid, folder)
     for _ in sweeps.draw_requests(plan.requests(), folder, engine, batch=8, report=report, cancelled=should_stop):
         pass
-    curve = engine.measure(plan, folder, clip=clip, report=report)
+    training = training_images(registry, version_id)
+    curve = engine.measure(plan, folder, clip=clip, training=training, report=report)
     write_csv(curve, folder / "curve.csv")
     suggestion = suggest_strength(curve)
     done = Sweep(

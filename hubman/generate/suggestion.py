@@ -1,0 +1,98 @@
+"""The strengths that a curve supports: from where to where a LoRA works, which to recommend, and why. No numpy, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from hubman.generate.curve import SEEDS, Curve, CurvePoint
+from hubman.generate.prompt_tags import format_number
+
+RESPONSIVE = 0.8
+"""Response from which on a prompt counts as followed: a starting value of practice."""
+USUAL = 1.0
+"""Strengths above it are told as possible, and not recommended: that is how people use LoRAs, and what they are stacked at."""
+NOTHING = 1e-4
+"""A change below this is the noise floor of batching, not a LoRA at work."""
+_HALF = 0.5
+
+
+class Suggestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``strength`` is None where the curve supports none, and so is the range; ``reason`` says why in one line."""
+
+    strength: float | None
+    reason: str
+    minimum: float | None = None
+    """The weakest strength drawn that does half of what the recommended one does."""
+    maximum: float | None = None
+    """The strongest one drawn that nothing speaks against."""
+
+
+def suggest_strength(curve: Curve) -> Suggestion:
+    """The largest strength up to 1 that is not burnt and still follows the prompt, and the range around it.
+
+    What is beyond the first strength that is burnt or no longer follows the prompt does not count: where burning has reached
+    its ceiling it rises no more, and noise answers to nothing. CLIP never decides alone: it may vouch for pictures whose
+    pixels answer less to the prompt because the style paints over them, and speaks against none.
+    """
+    candidates = [(i, point) for i, point in enumerate(curve.points) if point.strength > 0]
+    if not candidates:
+        return Suggestion(strength=None, reason="no strength above 0 was drawn")
+    if all(point.change < NOTHING for _, point in candidates):
+        return Suggestion(strength=None, reason="the pictures do not change: this LoRA does nothing with this prompt")
+    sound: list[CurvePoint] = []
+    limit = ""
+    for number, point in candidates:
+        limit = _limit(curve, number, point)
+        if limit:
+            break
+        sound.append(point)
+    said = [*([limit] if limit else []), *_remarks(curve, [point for _, point in candidates])]
+    if not sound:
+        return Suggestion(strength=None, reason=f"no strength is sound: {'; '.join(said)}")
+    usual = [point for point in sound if point.strength <= USUAL]
+    if not usual:
+        least = format_number(sound[0].strength)
+        return Suggestion(strength=None, reason=f"nothing up to 1 was drawn; from {least} on it works")
+    best = usual[-1]
+    return Suggestion(
+        strength=best.strength,
+        minimum=_weakest(usual, best).strength,
+        maximum=sound[-1].strength,
+        reason="; ".join(said) or "nothing speaks against it up to here",
+    )
+
+
+def _limit(curve: Curve, number: int, point: CurvePoint) -> str:
+    """Why a strength is too much, if it is."""
+    here = format_number(point.strength)
+    if curve.is_burnt(number):
+        return f"pictures burn from {here} on ({point.burn:.2f})"
+    if is_deaf(point):
+        return f"the prompt is followed less from {here} on ({point.response:.2f})"
+    return ""
+
+
+def is_deaf(point: CurvePoint) -> bool:
+    """Whether two prompts differ too little at this strength, and CLIP, if it was asked, does not see them otherwise."""
+    if point.response is None or point.response >= RESPONSIVE:
+        return False
+    return point.clip_response is None or point.clip_response < RESPONSIVE
+
+
+def _weakest(usual: Sequence[CurvePoint], best: CurvePoint) -> CurvePoint:
+    """The first that comes half the way of the recommended one: towards the training images if known, else away from 0."""
+    if best.style is not None and best.style > 0:
+        wanted = _HALF * best.style
+        return next(point for point in usual if point.style is not None and point.style >= wanted)
+    return next(point for point in usual if point.change >= _HALF * best.change)
+
+
+def _remarks(curve: Curve, points: Sequence[CurvePoint]) -> list[str]:
+    said = []
+    if all(point.response is None for point in points):
+        said.append("without a contrast prompt, obedience to the prompt was not measured")
+    if curve.seeds < SEEDS:
+        said.append(f"{curve.seeds} seed{'s' if curve.seeds > 1 else ''} cannot tell what burns: sweep {SEEDS} or more")
+    return said
