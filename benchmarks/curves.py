@@ -24,9 +24,10 @@ from benchmarks.held_out_styles import STYLES, Style
 from hubman import tinybase
 from hubman.generate.client import Engine
 from hubman.generate.curve import Curve
+from hubman.generate.grids.cells import cell_path, draw_requests
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.generate.suggestion import Suggestion, suggest_strength
-from hubman.generate.sweep import cell_path, draw_requests, strength_sweep
+from hubman.generate.sweep import strength_sweep
 from hubman.tinybase.drawing import Scene
 from hubman.tinybase.score import held_out_scenes
 from registry.hashing import hash_file

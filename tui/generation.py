@@ -16,6 +16,7 @@ from hubman.generate.samplers import SAMPLERS
 from registry.errors import HubError, UsageError
 
 if TYPE_CHECKING:
+    from hubman.generate.grids.view import GridReader
     from hubman.generate.guards import Guard
     from hubman.jobs.records import Job
     from registry.database import Registry
@@ -254,22 +255,16 @@ def cells_of(job: Job, pictures: Sequence[Picture]) -> dict[At, Path]:
         return {divmod(number, width): Path(path) for number, path in enumerate(job.result["images"])}
     if job.kind == "generate":
         return {(0, number): Path(picture.path) for number, picture in enumerate(pictures)}
-    found: dict[At, Path] = {}
-    for picture in pictures:
-        path = Path(picture.path)
-        found.update((at, path) for at in _places(path.parent.parent).get(picture.key, ()))
-    return found
+    reader = _reader(Path(job.folder).parent.parent / "generations" / job.id) if pictures else None
+    return {at: Path(cell.path) for at, cell in reader.look().page(0).items() if cell.path} if reader else {}
 
 
 @lru_cache(maxsize=8)
-def _places(folder: Path) -> dict[str, list[At]]:
-    """Which cells of a grid show the picture of a request. The plan is written before the first picture."""
-    from hubman.generate.sweep import load_grid
+def _reader(folder: Path) -> GridReader:
+    """The plan is written before the first picture."""
+    from hubman.generate.grids.view import GridReader
 
-    places: dict[str, list[At]] = {}
-    for cell in load_grid(folder).cells:
-        places.setdefault(cell.request.key(), []).append((cell.row, cell.column))
-    return places
+    return GridReader(folder)
 
 
 def shape_of(job: Job) -> GridShape:

@@ -21,7 +21,7 @@ from hubman.demo.datasets import IMAGES, draw_dataset
 from hubman.demo.records import DemoReport, Trained
 from hubman.demo.stage import Stage
 from hubman.generate.curve import told
-from hubman.generate.studio import Sweep
+from hubman.generate.record import Sweep
 from hubman.jobs import store
 from hubman.jobs.records import Job
 from hubman.progress import Report
@@ -179,8 +179,8 @@ def _train(loop: Loop) -> Outcome:
         )  # fmt: skip
         path = loop.stage.folder / f"{style}.toml"
         write_recipe(path, msgspec.structs.replace(recipe, trigger=TRIGGERS[style], seed=7))
-        # Two trainings run side by side: on small models one thread each is faster than two threads in turn.
-        with staging.environment(OMP_NUM_THREADS=str(max(1, (os.cpu_count() or 2) // 2)), HUBMAN_TRAININGS="2"):
+        # The preset computes with one thread, so there is room for two.
+        with staging.environment(HUBMAN_TRAININGS="2"):
             loop.jobs[style] = store.start(loop.registry, "train", f"train {style}", {"recipe": str(path)})
     results = _follow(loop, [STYLE, MOTIF])
     for style, result in results.items():

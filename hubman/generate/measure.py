@@ -9,13 +9,14 @@ from itertools import chain
 from pathlib import Path
 
 from hubman.generate.curve import Curve, CurvePoint
+from hubman.generate.grids.cells import cell_path
 from hubman.generate.measure_clip import ClipLook, Embedder
 from hubman.generate.metrics.burn import burn_features, burn_ratio
 from hubman.generate.metrics.distance import distance, distances
 from hubman.generate.metrics.pixels import Array, load_pixels
 from hubman.generate.metrics.spread import spread
 from hubman.generate.metrics.style import StyleWay, style_features
-from hubman.generate.sweep import StrengthSweep, cell_path
+from hubman.generate.sweep import StrengthSweep
 from hubman.progress import Progress, Report, silent
 from registry.errors import DamagedFileError, NotFoundError
 

@@ -38,7 +38,8 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
 def public(request: DrawRequest) -> DrawRequest:
     """The request without the folders of this machine."""
     loras = tuple(msgspec.structs.replace(use, path=Path(use.path).name) for use in request.loras)
-    return msgspec.structs.replace(request, base=Path(request.base).name, loras=loras)
+    names = {field: Path(getattr(request, field)).name for field in ("base", "init", "vae") if getattr(request, field)}
+    return msgspec.structs.replace(request, loras=loras, **names)
 
 
 def save_png(image: Image.Image, path: Path, info: Infotext, chunk: Chunk) -> None:
@@ -70,12 +71,12 @@ def read_info(path: Path) -> tuple[Infotext | None, Chunk | None]:
     return (read(parameters) if isinstance(parameters, str) else None), chunk
 
 
-def is_finished(path: Path, key: str) -> bool:
-    """Whether ``path`` holds the finished picture of the request with this key."""
+def finished(path: Path, key: str) -> Chunk | None:
+    """What the finished picture of the request with this key carries; None if ``path`` does not hold it whole."""
     if not path.is_file():
-        return False
+        return None
     try:
         chunk = read_info(path)[1]
     except DamagedFileError:
-        return False
-    return chunk is not None and chunk.key == key
+        return None
+    return chunk if chunk is not None and chunk.key == key else None

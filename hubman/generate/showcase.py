@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from hubman import bases
-from hubman.generate import studio, sweep
+from hubman.generate import record
 from hubman.generate.client import Engine
+from hubman.generate.grids import cells
+from hubman.generate.naming import lora_use
 from hubman.generate.request import DrawRequest
 from hubman.generate.told import as_generation
 from hubman.progress import Report
@@ -70,14 +72,14 @@ def base_for(architecture: str, base_path: str) -> str:
 
 
 def draw(
-    registry: Registry, engine: Engine, request: dict[str, Any], *, report: Report, should_stop: studio.Stop
+    registry: Registry, engine: Engine, request: dict[str, Any], *, report: Report, should_stop: record.Stop
 ) -> list[str]:
     """Draw what a ``showcase`` job asks for and show it with the version; returns the pictures' SHA-256.
 
     ``request``: ``version_id``, ``prompts``, optional ``base``, ``negative``, ``strength``, ``steps``, ``cfg``, ``sampler``.
     """
     version_id = request["version_id"]
-    use = studio.lora_use(registry, version_id, request.get("strength"))
+    use = lora_use(registry, version_id, request.get("strength"))
     base = bases.find(str(request.get("base", bases.EMBEDDED)))
     names = ("negative", "steps", "cfg", "sampler", "width", "height")
     chosen = {name: request[name] for name in names if request.get(name) is not None}
@@ -86,10 +88,10 @@ def draw(
         DrawRequest(base=str(base), prompt=prompt, loras=(use,), seed=seed, **chosen)
         for seed, prompt in enumerate(request["prompts"])
     ]
-    folder = studio.generations_folder(registry) / f"showcase-{library.version(registry, version_id).id[:12]}"
-    for _ in sweep.draw_requests(requests, folder, engine, report=report, cancelled=should_stop):
+    folder = record.generations_folder(registry) / f"showcase-{library.version(registry, version_id).id[:12]}"
+    for _ in cells.draw_requests(requests, folder, engine, report=report, cancelled=should_stop):
         pass
-    paths = [sweep.cell_path(folder, one) for one in requests]
+    paths = [cells.cell_path(folder, one) for one in requests]
     return [
         previews.add_preview(registry, version_id, path, generation=as_generation(one), source="user", name=path.name)
         for one, path in zip(requests, paths, strict=True)

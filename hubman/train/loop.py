@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hubman.progress import Progress, Report, never, silent, stoppable
 from hubman.train.capacity.team import Team
+from hubman.train.capacity.threads import threads
 from hubman.train.clashes import refuse_clashes
 from hubman.train.data.dataset import Dataset
 from hubman.train.metrics import Metrics
@@ -53,7 +54,7 @@ def train(
     team = Team()
     report = report if team.leads else silent
     dataset = dataset or read_data(recipe, run_dir, stoppable(report, should_stop))
-    with team.folder(run_dir) as own:
+    with team.folder(run_dir) as own, threads(recipe.machine.threads):
         folder = RunFolder(own, recipe)
         checkpoints = RunFolder(run_dir, recipe).checkpoints
         training = Training(

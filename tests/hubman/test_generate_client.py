@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from hubman.generate.client import Engine, EngineDiedError
+from hubman.generate.grids.cells import draw_requests
 from hubman.generate.request import DrawRequest, LoraUse
-from hubman.generate.sweep import draw_requests, strength_sweep
+from hubman.generate.sweep import strength_sweep
 from hubman.progress import Progress
 from registry.errors import CancelledError, NotFoundError, UsageError
 from tests.support.tiny_pipeline import make_tiny_clip, make_tiny_pipeline
@@ -41,7 +42,7 @@ def test_the_client_imports_neither_torch_nor_numpy() -> None:
         "prompt",
         "infotext",
         "curve",
-        "export",
+        "suggestion",
         "request",
         "samplers",
         "protocol",

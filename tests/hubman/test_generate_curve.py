@@ -15,11 +15,12 @@ from PIL import Image
 from hubman.civitai import form_edit, form_fill, form_plan
 from hubman.generate import recommend
 from hubman.generate.curve import Curve, CurvePoint, told, write_csv
+from hubman.generate.grids.cells import cell_path
 from hubman.generate.measure import measure
 from hubman.generate.metrics.pixels import Array
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.generate.suggestion import suggest_strength
-from hubman.generate.sweep import StrengthSweep, cell_path, strength_sweep
+from hubman.generate.sweep import StrengthSweep, strength_sweep
 from hubman.generate.training_images import training_images
 from registry import edits, ids, library, timestamps
 from registry.database import Registry

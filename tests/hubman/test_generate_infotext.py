@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hubman.generate.infotext import Infotext, infotext_of, read, write
-from hubman.generate.pictures import Chunk, EngineNote, is_finished, public, read_info, save_png
+from hubman.generate.pictures import Chunk, EngineNote, finished, public, read_info, save_png
 from hubman.generate.request import DrawRequest, LoraUse
 from registry.errors import DamagedFileError
 from tests.support.patient import PATIENT
@@ -123,10 +123,10 @@ def test_a_picture_carries_the_exact_request_but_no_folder_of_this_machine(tmp_p
 
 def test_a_picture_is_finished_only_under_its_own_key(tmp_path: Path) -> None:
     path = _saved(tmp_path / "x.png")
-    assert is_finished(path, REQUEST.key())
-    assert not is_finished(path, "other")
+    assert finished(path, REQUEST.key())
+    assert not finished(path, "other")
     path.write_bytes(path.read_bytes()[:60])
-    assert not is_finished(path, REQUEST.key())
+    assert not finished(path, REQUEST.key())
     with pytest.raises(DamagedFileError, match="not a picture"):
         read_info(path)
 

@@ -13,38 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hubman.generate.axes import (
-    combination_axis,
-    lora_axis,
-    parse_decimals,
-    parse_floats,
-    parse_integers,
-    parse_values,
-    prompt_axis,
-    ratio_axis,
-    sampler_axis,
-    seed_axis,
-    steps_axis,
-    strength_axis,
-)
-from hubman.generate.export import grid_png
+from hubman.generate.axes import Cost, parse_decimals, parse_floats, parse_integers, parse_values
+from hubman.generate.grids.cells import cell_path, draw_grid, draw_requests
+from hubman.generate.grids.grid import Grid, load_grid, make_grid
+from hubman.generate.grids.lora_axes import combination_axis, lora_axis, ratio_axis, strength_axis
+from hubman.generate.grids.order import coarse_to_fine
+from hubman.generate.grids.prompt_axes import replace_axis
+from hubman.generate.grids.setting_axes import field_axis, seed_axis
+from hubman.generate.grids.sheet import write_sheets
 from hubman.generate.guards import grid_guards, guards
 from hubman.generate.infotext import infotext_of
 from hubman.generate.pictures import Chunk, EngineNote, public, save_png
 from hubman.generate.protocol import Picture
 from hubman.generate.request import DrawRequest, LoraUse
-from hubman.generate.sweep import (
-    Grid,
-    cell_path,
-    coarse_to_fine,
-    draw_grid,
-    draw_requests,
-    load_grid,
-    make_grid,
-    seed_grid,
-    strength_sweep,
-    two_lora_grid,
-)
+from hubman.generate.sweep import seed_grid, strength_sweep, two_lora_grid
 from hubman.progress import Progress, Report, silent
 from registry.errors import DamagedFileError, NotFoundError, UsageError
 from tests.support.patient import PATIENT
@@ -133,12 +115,12 @@ def test_seeds_count_by_one_and_quotes_keep_commas() -> None:
 
 def test_two_axes_may_change_the_same_lora() -> None:
     other = msgspec.structs.replace(INK, name="ink-2", sha256="c" * 64)
-    x, y = lora_axis(REQUEST, "ink", [INK, other]), steps_axis([4, 8])
-    grid = make_grid(REQUEST, x, y, title="t")
+    x, y = lora_axis(REQUEST, "ink", [INK, other]), field_axis(REQUEST, "Steps", "steps", [4, 8], Cost.SAMPLING)
+    grid = make_grid(REQUEST, [x, y], title="t")
     assert [(c.request.loras[0].name, c.request.steps) for c in grid.cells] == [
         ("ink", 4),
-        ("ink-2", 4),
         ("ink", 8),
+        ("ink-2", 4),
         ("ink-2", 8),
     ]
 
@@ -153,12 +135,12 @@ def test_axes_change_what_they_say() -> None:
     sets = combination_axis(REQUEST)
     assert [point.text for point in sets.points] == ["none", "ink", "neon", "ink + neon"]
     assert [use.strength for use in sets.points[1].apply(REQUEST).loras] == [1.0, 0.0]
-    replaced = prompt_axis(REQUEST, ["circle", "square"]).points[1].apply(REQUEST)
+    replaced = replace_axis(REQUEST, ["circle", "square"]).points[1].apply(REQUEST)
     assert replaced.prompt == "inkwash square"
     with pytest.raises(UsageError, match="does not hold"):
-        prompt_axis(REQUEST, ["triangle", "square"])
+        replace_axis(REQUEST, ["triangle", "square"])
     with pytest.raises(UsageError, match="unknown"):
-        sampler_axis(["Magic"])
+        field_axis(REQUEST, "Sampler", "sampler", ["Magic"], Cost.SAMPLING)
     with pytest.raises(UsageError, match="not in the prompt"):
         strength_axis(REQUEST, "clay", [1.0])
 
@@ -175,10 +157,10 @@ def test_a_grid_is_drawn_once_and_resumes_where_it_stopped(tmp_path: Path) -> No
     grid = two_lora_grid(REQUEST, "ink", "neon", strengths=[0, 0.5, 1], other_strengths=[0, 1])
     first = Painter(stop_after=2)
     with pytest.raises(KeyboardInterrupt):
-        list(draw_grid(grid, tmp_path, first))
+        list(draw_grid(grid, tmp_path / "g", first))
     told: list[Progress] = []
     second = Painter()
-    paths = list(draw_grid(grid, tmp_path, second, report=told.append))
+    paths = list(draw_grid(grid, tmp_path / "g", second, report=told.append))
     assert len(first.drawn) == 2
     assert len(second.drawn) == 4
     assert len(set(paths)) == 6
@@ -186,9 +168,9 @@ def test_a_grid_is_drawn_once_and_resumes_where_it_stopped(tmp_path: Path) -> No
     assert told[-1].done == 6
     assert Path(told[-1].data["image"]).is_file()
     third = Painter()
-    assert len(list(draw_grid(grid, tmp_path, third))) == 6
+    assert len(list(draw_grid(grid, tmp_path / "g", third))) == 6
     assert third.drawn == []
-    assert load_grid(tmp_path) == grid
+    assert load_grid(tmp_path / "g") == grid
 
 
 def test_a_damaged_cell_is_drawn_again(tmp_path: Path) -> None:
@@ -200,9 +182,9 @@ def test_a_damaged_cell_is_drawn_again(tmp_path: Path) -> None:
 
 
 def test_cells_of_one_request_share_one_picture(tmp_path: Path) -> None:
-    grid = make_grid(REQUEST, seed_axis([1, 1, 2]), steps_axis([4]), title="t")
+    grid = make_grid(REQUEST, [seed_axis(REQUEST, [1, 1, 2])], title="t")
     painter = Painter()
-    list(draw_grid(grid, tmp_path, painter))
+    list(draw_grid(grid, tmp_path / "g", painter))
     assert len(painter.drawn) == 2
 
 
@@ -210,7 +192,7 @@ def test_a_sweep_always_has_strength_zero_and_its_contrast_cells() -> None:
     sweep = strength_sweep(REQUEST, "ink", strengths=[0.8, 0.4], seeds=[1, 2], contrast="a square")
     assert sweep.strengths == (0.0, 0.4, 0.8)
     assert len({request.key() for request in sweep.requests()}) == 12
-    assert sweep.grid().x == ("0", "0.4", "0.8")
+    assert sweep.grid().axes[0].values == ("0", "0.4", "0.8")
     with pytest.raises(UsageError, match="not in the prompt"):
         strength_sweep(REQUEST, "clay")
     with pytest.raises(UsageError, match="contrast"):
@@ -228,22 +210,22 @@ def test_grid_files_that_are_missing_or_damaged_say_so(tmp_path: Path) -> None:
 def test_the_sheet_shows_every_cell_and_leaves_boxes_for_missing_ones(tmp_path: Path) -> None:
     grid = strength_sweep(REQUEST, "ink", strengths=[0, 1], seeds=[1, 2]).grid()
     with pytest.raises(UsageError, match="no cell"):
-        grid_png(grid, tmp_path, tmp_path / "grid.png")
+        write_sheets(grid, tmp_path, tmp_path / "grid.png")[0]
     list(draw_requests([cell.request for cell in grid.cells][:3], tmp_path, Painter()))
-    sheet = Image.open(grid_png(grid, tmp_path, tmp_path / "grid.png"))
+    sheet = Image.open(write_sheets(grid, tmp_path, tmp_path / "grid.png")[0])
     assert sheet.width > 2 * 128
     assert sheet.height > 2 * 128
     colours = sheet.getcolors(1 << 20)
     assert colours is not None
     assert {(76, 127, 153)} <= {colour for _, colour in colours}
-    small = Image.open(grid_png(grid, tmp_path, tmp_path / "small.png", cell_side=32))
+    small = Image.open(write_sheets(grid, tmp_path, tmp_path / "small.png", cell_side=32)[0])
     assert small.width < sheet.width
 
 
 def test_the_title_of_a_grid_is_cut_to_its_width(tmp_path: Path) -> None:
     grid: Grid = seed_grid(msgspec.structs.replace(REQUEST, prompt="very " * 200), [1])
-    list(draw_grid(grid, tmp_path, Painter()))
-    assert Image.open(grid_png(grid, tmp_path, tmp_path / "grid.png")).width < 300
+    list(draw_grid(grid, tmp_path / "g", Painter()))
+    assert Image.open(write_sheets(grid, tmp_path, tmp_path / "grid.png")[0]).width < 300
 
 
 def _codes(**changes: object) -> set[str]:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from hubman.cli.main import run
-from hubman.generate import studio
+from hubman.generate import naming, record, studio
 from hubman.generate.client import Engine
 from hubman.generate.infotext import infotext_of
 from hubman.generate.pictures import Chunk, EngineNote, public, save_png
@@ -294,14 +294,14 @@ class Painter(Engine):
 def test_what_hubman_drew_counts_once_wherever_it_is_found(registry: Registry, folder: Path, tmp_path: Path) -> None:
     path = write_model(tmp_path / "loras" / "ink.safetensors", small_lora())
     version = model_scan.index_file(registry, path)
-    use = studio.lora_use(registry, version, 0.6)
+    use = naming.lora_use(registry, version, 0.6)
     request = DrawRequest(base="/models/base.safetensors", prompt="a lighthouse", loras=(use,))
     painter = Painter()
     drawn = studio.draw(registry, painter, request, [1, 2], report=silent, should_stop=lambda: False)
     model = library.version(registry, version).model_id
     assert _uses(registry, model) == 2
     shutil.copy(drawn[0], folder / "kept.png")
-    found = _scan(registry, folder, studio.generations_folder(registry))
+    found = _scan(registry, folder, record.generations_folder(registry))
     assert (found.told, found.new) == (3, 0)
     assert _uses(registry, model) == 2
     studio.draw(registry, painter, request, [1], report=silent, should_stop=lambda: False)

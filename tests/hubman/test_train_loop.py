@@ -160,6 +160,19 @@ def test_the_same_recipe_gives_the_same_weights(
     assert not same(train(other, tmp_path / "other").path, finished[0].path)
 
 
+def test_it_computes_with_the_threads_of_its_recipe_and_gives_them_back(recipe: Recipe, tmp_path: Path) -> None:
+    seen = set()
+
+    def see(progress: Progress) -> None:
+        if progress.stage == "train":
+            seen.add(torch.get_num_threads())
+
+    short = changed(recipe, {"machine.threads": 2, "length.steps": 2, "length.epochs": 1, "watch.samples": 0})
+    train(short, tmp_path, see)
+    assert seen == {2}
+    assert torch.get_num_threads() == 1
+
+
 def test_a_stopped_training_keeps_a_checkpoint_and_goes_on(
     recipe: Recipe, finished: tuple[TrainResult, Path, list[Progress]], tmp_path: Path
 ) -> None:

@@ -7,6 +7,8 @@ import pytest
 from textual.widgets import TextArea
 
 from hubman.generate import sweep as sweeps
+from hubman.generate.grids import cells
+from hubman.generate.grids.grid import save_grid
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.jobs.records import Job
 from hubman.progress import Progress
@@ -171,10 +173,9 @@ async def test_a_running_sweep_fills_its_grid_as_pictures_arrive(open_app: OpenA
     plan = sweeps.strength_sweep(
         DrawRequest(base="tiny", prompt="a", loras=(use,)), "ink", strengths=[0.5, 1], seeds=[1, 2]
     )
-    grid, folder = plan.grid(), home / "generations" / "one"
-    sweeps.save_grid(grid, folder)
-    cell = next(cell for cell in grid.cells if (cell.row, cell.column) == (1, 2))
-    path = sweeps.cell_path(folder, cell.request)
+    grid = plan.grid()
+    cell = next(cell for cell in grid.cells if cell.at == (2, 1))
+    path = cells.cell_path(home / "generations", cell.request)
     path.parent.mkdir(parents=True)
     path.write_bytes(library_factory.picture(3))
     event = Progress(
@@ -182,7 +183,8 @@ async def test_a_running_sweep_fills_its_grid_as_pictures_arrive(open_app: OpenA
     )
     with Registry(home) as registry:
         request = {"version_ids": ["i1"], "strengths": [0.5, 1], "seeds": [1, 2], "prompt": "a"}
-        fake_job(registry, "sweep", "sweep ink", request, events=[event])
+        job = fake_job(registry, "sweep", "sweep ink", request, events=[event])
+    save_grid(grid, home / "generations" / job.id)
     app = open_app()
     async with app.run_test(size=(140, 40)) as pilot:
         app.poll_soon()

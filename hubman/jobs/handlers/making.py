@@ -61,10 +61,10 @@ def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
 
 def generate(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``prompt`` with tags, ``negative``, ``seeds`` and the settings of a picture."""
-    from hubman.generate import studio
+    from hubman.generate import naming, studio
     from hubman.generate.client import Engine
 
-    request = studio.read_prompt(
+    request = naming.read_prompt(
         registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request)
     )
     with Engine() as engine:
@@ -77,12 +77,12 @@ def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
 
     With ``set`` the strength that is found becomes the recommended one (:func:`hubman.generate.recommend.keep`).
     """
-    from hubman.generate import studio
+    from hubman.generate import naming, studio
     from hubman.generate.client import Engine
     from hubman.generate.curve import told
 
     versions, strengths = list(job.request["version_ids"]), list(job.request["strengths"])
-    request = studio.read_prompt(
+    request = naming.read_prompt(
         registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request)
     )
     with Engine() as engine:

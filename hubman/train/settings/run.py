@@ -47,6 +47,10 @@ class MachineSettings(Section, frozen=True, kw_only=True):
     offload: Annotated[Auto, Meta(description="frozen layers wait in main memory: when memory is very short")] = "auto"
     quantize: Annotated[Quantize, Meta(description="frozen weights in 8 bits: when nothing else fits")] = "auto"
     compile: Annotated[Auto, Meta(description="compiles the blocks first: pays in long runs on a GPU")] = "auto"
+    threads: Annotated[
+        int,
+        Meta(ge=0, le=256, description="of the CPU; 0: as torch finds best; small models are fastest with 1"),
+    ] = 0
 
 
 class FileSettings(Section, frozen=True, kw_only=True):

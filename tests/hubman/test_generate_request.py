@@ -1,0 +1,87 @@
+"""What decides the key of a picture, and which requests nobody could draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from hubman.generate.pictures import public
+from hubman.generate.request import DrawRequest, Hires, LoraUse, check
+from registry.errors import UsageError
+
+USE = LoraUse(path="/a", name="a", sha256="a" * 64, strength=0.7, te_strength=0.2, start=2, stop=5)
+PLAIN = DrawRequest(base="/x", prompt="p")
+
+
+def _with(**fields: Any) -> DrawRequest:
+    return msgspec.structs.replace(PLAIN, **fields)
+
+
+def _use(**fields: Any) -> DrawRequest:
+    return _with(loras=(msgspec.structs.replace(USE, **fields),))
+
+
+def test_the_keys_of_pictures_drawn_by_the_first_release_stay() -> None:
+    other = LoraUse(path="/b", name="b", sha256="b" * 64)
+    full = _with(
+        base_sha256="c" * 64, loras=(USE, other), cfg=3, seed=4, width=64, height=64, sampler="DPM++ 2M Karras"
+    )
+    assert PLAIN.key() == "da430426d32e5264baa6ac49d3c50e851e866eb8ae4ab4badf31c08b66ecf6a3"
+    assert full.key() == "fce97fa477c8fcf6d4e8dac863acc7f4d92b75b7e8ef9d908b1933d6e16b8a4c"
+    assert set(msgspec.to_builtins(PLAIN)) == {"base", "prompt"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        _with(schedule="Karras"),
+        _with(init="/p.png"),
+        _with(hires=Hires()),
+        _with(vae="/v"),
+        _with(mode="fused"),
+        _with(mode="switch"),
+        _use(),
+        _use(blocks="0,1"),
+        _use(rank=4),
+    ],
+)
+def test_what_changes_pixels_changes_the_key(other: DrawRequest) -> None:
+    assert other.key() != PLAIN.key()
+    assert other == _use() or other.key() != _use().key()
+    assert msgspec.json.decode(msgspec.json.encode(other), type=DrawRequest) == other
+
+
+def test_content_decides_and_not_where_it_lies() -> None:
+    one = _with(init="/a.png", init_sha256="d" * 64, vae="/v", vae_sha256="e" * 64)
+    moved = msgspec.structs.replace(one, init="/b.png", vae="/w")
+    assert one.key() == moved.key() != msgspec.structs.replace(one, init_sha256="f" * 64).key()
+    assert one.key() != msgspec.structs.replace(one, denoise=0.5).key()
+    assert public(one).init == "a.png"
+    assert public(one).vae == "v"
+
+
+def test_what_has_no_effect_is_not_in_the_key() -> None:
+    assert _with(denoise=0.3, switch_every=4).key() == PLAIN.key()
+
+
+@pytest.mark.parametrize(
+    ("request_", "problem"),
+    [
+        (_with(steps=0), "steps is 0"),
+        (_with(cfg=float("nan")), "cfg is nan"),
+        (_with(denoise=1.5), "denoise is 1.5"),
+        (_with(hires=Hires(scale=1)), "hires.scale is 1"),
+        (_with(hires=Hires(width=64)), "one side"),
+        (_with(hires=Hires(denoise=2)), "hires.denoise is 2"),
+        (_with(hires=Hires(width=65, height=64)), "hires.width is 65"),
+        (_with(hires=Hires(), init="/p.png"), "init and hires"),
+        (_with(switch_every=0), "switch_every is 0"),
+        (_use(rank=0), "rank of LoRA a is 0"),
+        (_use(strength=float("inf")), "strength of LoRA a"),
+    ],
+)
+def test_what_nobody_could_draw_is_refused_by_its_field(request_: DrawRequest, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        check(request_)
