@@ -62,6 +62,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "generate": ("making", "draw pictures"),
     "sweep": ("making", "draw a LoRA at several strengths"),
     "combine": ("making", "draw two LoRAs at several strengths of each"),
+    "recommend": ("recommending", "the strength that a sweep suggests, and why; --set keeps it"),
     "convert": ("converting", "write a LoRA in another format"),
     "sync": ("sync", "bring the collection in step with a remote"),
     "remote": ("sync", "where collections are synced through"),

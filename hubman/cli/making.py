@@ -79,17 +79,11 @@ def _sides(size: str | None) -> dict[str, int]:
     show_default=True,
     help="Values such as 0,0.5,1 or a range such as 0-1 (+0.1).",
 )
-@click.option(
-    "--contrast", default="", help="A second prompt: then the curve tells how far the pictures still follow the first."
-)
-@click.option(
-    "--set", "is_set", is_flag=True, help="Keep the suggested strength, its range and pictures as recommended."
-)
 @_drawing_options
 @output.json_option
-def sweep(ref: str, prompt: str, strengths: str, contrast: str, is_set: bool, as_json: bool, **choices: Any) -> None:
+def sweep(ref: str, prompt: str, strengths: str, as_json: bool, **choices: Any) -> None:
     """Draw PROMPT with the LoRA REF at several strengths: a labelled grid, a curve, and a suggested strength."""
-    _sweep([ref], prompt, strengths, as_json, {**choices, "contrast": contrast, "set": is_set})
+    _sweep([ref], prompt, strengths, as_json, choices)
 
 
 @click.command()
@@ -122,23 +116,8 @@ def _sweep(refs: list[str], prompt: str, strengths: str, as_json: bool, choices:
         return
     for point in result.get("curve", []):
         output.say("  ".join(f"{name} {value:.3f}" for name, value in point.items() if isinstance(value, int | float)))
-    for line in _said(refs[0], result):
-        output.say(line)
+    if result.get("suggested") is not None:
+        output.say(
+            f"suggested strength {result['suggested']:g}; hubman edit {refs[0]} strength={result['suggested']:g} keeps it"
+        )
     output.say(f"grid {result.get('grid_path')}")
-
-
-def _said(ref: str, result: dict[str, Any]) -> list[str]:
-    """What a strength sweep found, and what became of it."""
-    if "reason" not in result or not result.get("curve"):
-        return []
-    strength, (low, high) = result.get("suggested"), result.get("range", [None, None])
-    if strength is None:
-        return [result["reason"]]
-    span = f" (works from {low:g} to {high:g})" if low is not None and high is not None and low < high else ""
-    said = [f"suggested strength {strength:g}{span}: {result['reason']}"]
-    if "not_kept" in result:
-        return [*said, f"not kept: {result['not_kept']}"]
-    if kept := result.get("kept"):
-        own = f", but what you said stays: {', '.join(kept['own'])}" if kept["own"] else ""
-        return [*said, f"kept as the recommended strength, with {len(kept['pictures'])} pictures{own}"]
-    return [*said, f"hubman edit {ref} strength={strength:g} keeps it"]

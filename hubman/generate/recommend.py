@@ -39,23 +39,43 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     own: tuple[str, ...] = ()
 
 
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished strength sweep, and what it suggests."""
+
+    sweep_id: str
+    version_id: str
+    plan: StrengthSweep
+    curve: Curve
+    suggestion: Suggestion
+
+
+def newest(registry: Registry, version_id: str) -> str:
+    """The id of the newest strength sweep of a version. Raises ``NotFoundError`` where there is none."""
+    sql = "SELECT id FROM sweeps WHERE version_id = ? AND curve <> 'null' ORDER BY created_at DESC, id DESC"
+    row = registry.db.execute(sql, (version_id,)).fetchone()
+    if row is None:
+        raise NotFoundError("no strength of it was swept on this machine", "hubman sweep REF PROMPT draws such a curve")
+    return str(row["id"])
+
+
 def keep(registry: Registry, sweep_id: str) -> Kept:
     """Store the strength that a finished strength sweep suggests, with its range and pictures.
 
     Raises ``NotFoundError`` for an unknown sweep, and ``UsageError`` where it suggests nothing, has fewer than four seeds, or
     contradicts what a person said; then nothing is stored.
     """
-    version_id, plan, curve = _sweep(registry, sweep_id)
-    found = suggest_strength(curve)
-    if found.strength is None:
-        raise UsageError(f"the sweep suggests no strength: {found.reason}", "sweep other strengths, or set one by hand")
-    if curve.seeds < SEEDS:
+    sweep = found(registry, sweep_id)
+    version_id, suggestion, seeds = sweep.version_id, sweep.suggestion, sweep.curve.seeds
+    if suggestion.strength is None:
+        hint = "sweep other strengths, or set one by hand"
+        raise UsageError(f"the sweep suggests no strength: {suggestion.reason}", hint)
+    if seeds < SEEDS:
         raise UsageError(
-            f"a sweep of {curve.seeds} seed{'s' if curve.seeds > 1 else ''} is too little to recommend a strength",
+            f"a sweep of {seeds} seed{'s' if seeds > 1 else ''} is too little to recommend a strength",
             f"sweep {SEEDS} seeds or more",
         )
     version = library.version(registry, version_id)
-    values = _values(found)
+    values = _values(suggestion)
     own = _own(version)
     _check(version, values, own)
     facts = {name: value for name, value in values.items() if name not in own}
@@ -66,13 +86,14 @@ def keep(registry: Registry, sweep_id: str) -> Kept:
         strength=shown.strength,
         minimum=shown.strength_min,
         maximum=shown.strength_max,
-        reason=found.reason,
-        pictures=_show(registry, version_id, plan, found.strength),
+        reason=suggestion.reason,
+        pictures=_show(registry, version_id, sweep.plan, suggestion.strength),
         own=own,
     )
 
 
-def _sweep(registry: Registry, sweep_id: str) -> tuple[str, StrengthSweep, Curve]:
+def found(registry: Registry, sweep_id: str) -> Found:
+    """What a finished strength sweep says. Raises ``NotFoundError``, and ``UsageError`` for a grid that is none."""
     row = registry.db.execute("SELECT version_id, plan, curve FROM sweeps WHERE id = ?", (sweep_id,)).fetchone()
     if row is None:
         raise NotFoundError(f"no sweep has the id {sweep_id}", "a finished hubman sweep tells its id with --json")
@@ -83,16 +104,22 @@ def _sweep(registry: Registry, sweep_id: str) -> tuple[str, StrengthSweep, Curve
         raise UsageError(f"{sweep_id} is not a sweep of one LoRA's strength", "only such a one suggests any") from error
     except msgspec.DecodeError as error:
         raise DamagedFileError(f"what was kept of sweep {sweep_id} cannot be read ({error})", "sweep again") from error
-    return str(row["version_id"]), plan, curve
+    return Found(
+        sweep_id=sweep_id,
+        version_id=str(row["version_id"]),
+        plan=plan,
+        curve=curve,
+        suggestion=suggest_strength(curve),
+    )
 
 
-def _values(found: Suggestion) -> dict[str, float | None]:
+def _values(suggestion: Suggestion) -> dict[str, float | None]:
     """A range of one point is none."""
-    low, high = found.minimum, found.maximum
+    low, high = suggestion.minimum, suggestion.maximum
     has_range = low is not None and high is not None and low < high
     return {
         "strength_min": low if has_range else None,
-        "strength": found.strength,
+        "strength": suggestion.strength,
         "strength_max": high if has_range else None,
     }
 

@@ -28,6 +28,14 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     maximum: float | None = None
     """The strongest one drawn that nothing speaks against."""
 
+    def words(self) -> str:
+        """All of it in one line."""
+        if self.strength is None:
+            return f"no strength is suggested: {self.reason}"
+        low, high = self.minimum, self.maximum
+        span = f" (works from {low:g} to {high:g})" if low is not None and high is not None and low < high else ""
+        return f"suggested strength {self.strength:g}{span}: {self.reason}"
+
 
 def suggest_strength(curve: Curve) -> Suggestion:
     """The largest strength up to 1 that is not burnt and still follows the prompt, and the range around it.
@@ -50,7 +58,7 @@ def suggest_strength(curve: Curve) -> Suggestion:
         sound.append(point)
     said = [*([limit] if limit else []), *_remarks(curve, [point for _, point in candidates])]
     if not sound:
-        return Suggestion(strength=None, reason=f"no strength is sound: {'; '.join(said)}")
+        return Suggestion(strength=None, reason="; ".join(said))
     usual = [point for point in sound if point.strength <= USUAL]
     if not usual:
         least = format_number(sound[0].strength)

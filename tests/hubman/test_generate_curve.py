@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from hubman.civitai import form_edit, form_fill, form_plan
+from hubman.cli.main import run
 from hubman.generate import recommend
 from hubman.generate.curve import Curve, CurvePoint, told, write_csv
 from hubman.generate.grids.cells import cell_path
@@ -350,6 +351,27 @@ def test_too_few_seeds_or_no_suggestion_keep_nothing(registry: Registry, tmp_pat
     with pytest.raises(NotFoundError, match="no sweep"):
         recommend.keep(registry, "none")
     assert library.version(registry, version).strength is None
+
+
+def test_the_command_tells_and_keeps_the_newest_sweep(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, sweep = _finished(registry, tmp_path)
+    monkeypatch.setenv("HUBMAN_HOME", str(registry.home))
+    assert run(["recommend", "ink"]) == 0
+    said = capsys.readouterr().out
+    assert "suggested strength 0.6 (works from 0.4 to 0.6): pictures burn from 0.8 on" in said
+    assert library.version(registry, version).strength is None
+    assert run(["recommend", "ink", "--set", "--json"]) == 0
+    told_now = json.loads(capsys.readouterr().out)
+    assert (told_now["sweep_id"], told_now["kept"]["strength"]) == (sweep, 0.6)
+    assert told_now["burnt"] == [False, False, False, False, True, True]
+    assert library.version(registry, version).strength == 0.6
+    edits.say(registry, version, {"strength": 0.9})
+    assert run(["recommend", "ink", "--set"]) == 2
+    index_file(registry, write_lora(tmp_path / "models" / "other.safetensors", seed=2))
+    assert run(["recommend", "other"]) == 1
+    assert "no strength of it was swept" in capsys.readouterr().err
 
 
 def test_pictures_that_are_gone_are_left_out(registry: Registry, tmp_path: Path) -> None:

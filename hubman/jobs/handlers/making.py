@@ -14,7 +14,6 @@ from hubman.jobs.records import Job
 from hubman.progress import Report
 from registry import library, timestamps
 from registry.database import Registry
-from registry.errors import HubError
 
 Stop = Callable[[], bool]
 
@@ -75,7 +74,7 @@ def generate(registry: Registry, job: Job, report: Report, should_stop: Stop) ->
 def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``version_ids`` (one: a strength sweep, two: a grid), ``prompt``, ``strengths``, ``seeds``, settings.
 
-    With ``set`` the strength that is found becomes the recommended one (:func:`hubman.generate.recommend.keep`).
+    :func:`hubman.generate.recommend.keep` makes what it finds the recommended strength.
     """
     from hubman.generate import naming, studio
     from hubman.generate.client import Engine
@@ -105,18 +104,7 @@ def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
         "suggested": done.suggestion.strength if done.suggestion else None,
         "range": [done.suggestion.minimum, done.suggestion.maximum] if done.suggestion else [None, None],
         "reason": done.suggestion.reason if done.suggestion else "",
-        **(_kept(registry, done.id) if job.request.get("set") else {}),
     }
-
-
-def _kept(registry: Registry, sweep_id: str) -> dict[str, Any]:
-    """What was stored of a sweep's finding: ``kept``, or ``not_kept`` with the reason."""
-    from hubman.generate import recommend
-
-    try:
-        return {"kept": msgspec.to_builtins(recommend.keep(registry, sweep_id))}
-    except HubError as error:
-        return {"not_kept": str(error)}
 
 
 def showcase(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
