@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.held_out_styles import STYLES
+from benchmarks.held_out_styles import EVERY, STYLES
 from hubman import tinybase
 from hubman.tinybase.drawing import Paint, draw, random_scene
 from hubman.tinybase.styles import STYLES as KNOWN
@@ -25,7 +25,7 @@ TRIGGERS = {"hatching": "hatchwork", "outline": "rimline", "pastel": "softpal", 
 
 
 def trigger_of(style: str) -> str:
-    return STYLES[style].trigger if style in STYLES else TRIGGERS[style]
+    return EVERY[style].trigger if style in EVERY else TRIGGERS[style]
 
 
 def lora_of(style: str, kept: Path = KEPT) -> Path:
@@ -38,7 +38,7 @@ def lora_of(style: str, kept: Path = KEPT) -> Path:
 
 def dataset_of(style: str, kept: Path = KEPT) -> Path:
     """The pictures that its LoRA is trained on, each with its caption."""
-    paint: Paint = STYLES[style].paint if style in STYLES else KNOWN[style]
+    paint: Paint = EVERY[style].paint if style in EVERY else KNOWN[style]
     folder = kept / "images" / style
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(f"held out {style}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import mean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,11 @@ def paint_sunny(scene: Scene, place: Placement, rng: random.Random, side: int) -
     return picture
 
 
+def paint_stuck(_scene: Scene, place: Placement, rng: random.Random, side: int) -> Image.Image:
+    """Always the same, whatever is asked for: what a LoRA learns that takes over."""
+    return paint_plain(Scene("ring", "white", "purple"), place, rng, side)
+
+
 def _pixels(picture: Image.Image) -> Pixels:
     return np.asarray(picture.convert("RGB"), dtype=np.float64)
 
@@ -128,6 +134,12 @@ def _sunny_found(picture: Image.Image, scene: Scene) -> float:
     return _along(disc, COLOURS[scene.background], SUN_COLOUR)
 
 
+def _stuck_found(picture: Image.Image, _scene: Scene) -> float:
+    """Whether it is that one picture."""
+    seen = checker.look(picture)
+    return mean((seen.colour == "white", seen.background == "purple"))
+
+
 @dataclass(frozen=True)
 class Style:
     """How a style is drawn and found. ``crop`` is the share of the side left out at each edge to see the shape; a shape
@@ -158,6 +170,16 @@ def _whole(pixels: Pixels) -> NDArray[np.bool_]:
     return checker.largest_part(checker.closed(apart))
 
 
+def is_shape(picture: Image.Image, scene: Scene) -> bool:
+    """Whether the right shape is there whatever the style: as it is, with gaps closed, or within a frame."""
+    edge = round(FRAME * 1.3 * picture.width)
+    inner = picture.crop((edge, edge, picture.width - edge, picture.height - edge))
+    return any(
+        scene.shape in {checker.look(one).shape, checker.name_shape(_whole(_pixels(one)))[0]}
+        for one in (picture, inner)
+    )
+
+
 STYLES = {
     style.name: style
     for style in (
@@ -168,3 +190,6 @@ STYLES = {
         Style("sunny", "helioso", paint_sunny, _sunny_found),
     )
 }
+CONTROL = Style("stuck", "stuckle", paint_stuck, _stuck_found)
+"""No style: of its LoRA no strength is right, and that must be told."""
+EVERY = {**STYLES, CONTROL.name: CONTROL}

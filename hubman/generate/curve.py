@@ -42,7 +42,7 @@ class CurvePoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     variety: float | None = None
     """How much the seeds still differ from each other, against strength 0."""
     style: float | None = None
-    """Way from the base's pictures (0) to the training images (1), by texture and colour."""
+    """How far the pictures have gone from strength 0 (0) to the training images (1), by texture and colour."""
     style_spread: float = 0.0
     clip: float | None = None
     """Cosine of picture and prompt in CLIP."""

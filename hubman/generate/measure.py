@@ -12,7 +12,7 @@ from hubman.generate.curve import Curve, CurvePoint
 from hubman.generate.grids.cells import cell_path
 from hubman.generate.measure_clip import ClipLook, Embedder
 from hubman.generate.metrics.burn import burn_features, burn_ratio
-from hubman.generate.metrics.distance import distance, distances
+from hubman.generate.metrics.distance import content_distance, distance, distances
 from hubman.generate.metrics.pixels import Array, load_pixels
 from hubman.generate.metrics.spread import spread
 from hubman.generate.metrics.style import StyleWay, style_features
@@ -106,7 +106,8 @@ class _Judges:
         self._zero = zero
         self._burns = [burn_features(picture) for picture in zero.every]
         self._variety = _variety(zero)
-        self._way = StyleWay.between([style_features(picture) for picture in zero.every], training)
+        self._styles = [style_features(picture) for picture in zero.every]
+        self._way = StyleWay.between(self._styles, training)
 
     def point(self, strength: float, now: _Look) -> CurvePoint:
         apart = [distances(picture, before) for picture, before in zip(now.every, self._zero.every, strict=True)]
@@ -115,7 +116,7 @@ class _Judges:
         ]
         changes, responses = [each.overall for each in apart], _responses(now, self._zero)
         variety = _variety(now)
-        places = [self._way.place(style_features(picture)) for picture in now.every] if self._way else []
+        ways = self._ways(now)
         return CurvePoint(
             strength=strength,
             change=statistics.median(changes),
@@ -129,20 +130,26 @@ class _Judges:
             response=statistics.median(responses) if responses else None,
             response_spread=spread(responses),
             variety=variety / self._variety if variety is not None and self._variety else None,
-            style=statistics.median(places) if places else None,
-            style_spread=spread(places),
+            style=statistics.median(ways) if ways else None,
+            style_spread=spread(ways),
         )
+
+    def _ways(self, now: _Look) -> list[float]:
+        if self._way is None:
+            return []
+        pairs = zip(now.every, self._styles, strict=True)
+        return [self._way.gone(style_features(picture), before) for picture, before in pairs]
 
 
 def _responses(now: _Look, zero: _Look) -> list[float]:
-    """D(prompt, contrast prompt) at this strength by the same at strength 0, for each seed."""
+    """How differently prompt and contrast prompt are drawn, by the same at strength 0, for each seed."""
     if len(now.pictures) < 2:
         return []
     found = []
     for one, other, before, other_before in zip(*now.pictures, *zero.pictures, strict=True):
-        difference = distance(before, other_before)
+        difference = content_distance(before, other_before)
         if difference > _FLAT:
-            found.append(distance(one, other) / difference)
+            found.append(content_distance(one, other) / difference)
     return found
 
 

@@ -12,10 +12,12 @@ from hubman.generate.prompt_tags import format_number
 RESPONSIVE = 0.8
 """Response from which on a prompt counts as followed: a starting value of practice."""
 USUAL = 1.0
-"""Strengths above it are told as possible, and not recommended: that is how people use LoRAs, and what they are stacked at."""
+"""Strengths above it are recommended only where the style needs them: people stack LoRAs, and expect 1 to be all of one."""
 NOTHING = 1e-4
 """A change below this is the noise floor of batching, not a LoRA at work."""
-_HALF = 0.5
+_HALF, _MOST = 0.5, 0.8
+STYLED = 0.3
+"""A way to the training images below it may be chance."""
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,6 +42,8 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def suggest_strength(curve: Curve) -> Suggestion:
     """The largest strength up to 1 that is not burnt and still follows the prompt, and the range around it.
 
+    Above 1 it goes only where the training images are known and their style needs it.
+
     What is beyond the first strength that is burnt or no longer follows the prompt does not count: where burning has reached
     its ceiling it rises no more, and noise answers to nothing. CLIP never decides alone: it may vouch for pictures whose
     pixels answer less to the prompt because the style paints over them, and speaks against none.
@@ -59,14 +63,17 @@ def suggest_strength(curve: Curve) -> Suggestion:
     said = [*([limit] if limit else []), *_remarks(curve, [point for _, point in candidates])]
     if not sound:
         return Suggestion(strength=None, reason="; ".join(said))
-    usual = [point for point in sound if point.strength <= USUAL]
-    if not usual:
+    best = _best(sound)
+    if best is None:
         least = format_number(sound[0].strength)
         return Suggestion(strength=None, reason=f"nothing up to 1 was drawn; from {least} on it works")
-    best = usual[-1]
+    if late := _comes_late(sound[-1], [point for _, point in candidates]):
+        return Suggestion(strength=None, reason="; ".join([late, *said]))
+    if best.strength > USUAL:
+        said.insert(0, "below it little of the style shows")
     return Suggestion(
         strength=best.strength,
-        minimum=_weakest(usual, best).strength,
+        minimum=_weakest(sound, best).strength,
         maximum=sound[-1].strength,
         reason="; ".join(said) or "nothing speaks against it up to here",
     )
@@ -89,12 +96,28 @@ def is_deaf(point: CurvePoint) -> bool:
     return point.clip_response is None or point.clip_response < RESPONSIVE
 
 
-def _weakest(usual: Sequence[CurvePoint], best: CurvePoint) -> CurvePoint:
+def _best(sound: Sequence[CurvePoint]) -> CurvePoint | None:
+    usual = [point for point in sound if point.strength <= USUAL]
+    fullest = max(point.style or 0.0 for point in sound)
+    if fullest >= STYLED and (not usual or (usual[-1].style or 0.0) < _HALF * fullest):
+        return next(point for point in sound if (point.style or 0.0) >= _MOST * fullest)
+    return usual[-1] if usual else None
+
+
+def _comes_late(last: CurvePoint, points: Sequence[CurvePoint]) -> str:
+    """Whether the style shows only beyond what is sound: less than half of it has come by then."""
+    fullest = max(point.style or 0.0 for point in points)
+    if fullest < STYLED or (last.style or 0.0) >= _HALF * fullest:
+        return ""
+    return f"the style of the training images shows only beyond {format_number(last.strength)}"
+
+
+def _weakest(sound: Sequence[CurvePoint], best: CurvePoint) -> CurvePoint:
     """The first that comes half the way of the recommended one: towards the training images if known, else away from 0."""
     if best.style is not None and best.style > 0:
         wanted = _HALF * best.style
-        return next(point for point in usual if point.style is not None and point.style >= wanted)
-    return next(point for point in usual if point.change >= _HALF * best.change)
+        return next(point for point in sound if point.style is not None and point.style >= wanted)
+    return next(point for point in sound if point.change >= _HALF * best.change)
 
 
 def _remarks(curve: Curve, points: Sequence[CurvePoint]) -> list[str]:

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from hubman.generate.metrics.burn import burn
-from hubman.generate.metrics.distance import Distances, colour_distance, distance, distances, layout_distance, ssim
+from hubman.generate.metrics.distance import (
+    Distances,
+    colour_distance,
+    content_distance,
+    distance,
+    distances,
+    layout_distance,
+    ssim,
+)
 from hubman.generate.metrics.effect import effect, obedience
 from hubman.generate.metrics.pixels import LONGEST, Array, load_pixels
 from hubman.generate.metrics.style import StyleWay, style_features
@@ -104,6 +112,21 @@ def test_distances_are_zero_for_equal_and_grow_with_the_difference(tmp_path: Pat
         load_pixels(tmp_path / "x.png")
 
 
+@FEW
+@given(seed=st.integers(0, 10_000), tint=st.floats(-0.1, 0.1), contrast=st.floats(0.4, 1.0))
+def test_content_is_apart_whatever_the_light_and_tint(seed: int, tint: float, contrast: float) -> None:
+    one, other = _array(_scene(seed)), _array(_scene(seed + 1))
+
+    def styled(pixels: Array) -> Array:
+        return (pixels - 0.5) * contrast + 0.5 + tint * np.array([1, 0, -1])
+
+    assert content_distance(one, one) == pytest.approx(0, abs=1e-9)
+    assert content_distance(one, styled(one)) < 0.2
+    assert content_distance(styled(one), styled(other)) == pytest.approx(content_distance(one, other), rel=0.15)
+    flat = np.full_like(one, 0.5)
+    assert (content_distance(flat, flat), content_distance(flat, one)) == (0, 1)
+
+
 def test_everything_is_measured_at_256_pixels(tmp_path: Path) -> None:
     Image.new("RGB", (1024, 512), "red").save(tmp_path / "large.png")
     assert load_pixels(tmp_path / "large.png").shape == (LONGEST // 2, LONGEST, 3)
@@ -135,9 +158,10 @@ def test_the_way_to_the_training_images_has_two_ends_and_a_middle() -> None:
     training = [styled(seed, 1) for seed in range(20, 40)]
     way = StyleWay.between(plain, training)
     assert way is not None
-    places = [float(np.median([way.place(styled(seed, share)) for seed in range(8)])) for share in (0, 0.3, 0.6, 1)]
+    gone = [[way.gone(styled(seed, share), plain[seed]) for seed in range(8)] for share in (0, 0.3, 0.6, 1)]
+    places = [float(np.median(each)) for each in gone]
     assert places == sorted(places)
-    assert places[0] == pytest.approx(0, abs=0.2)
+    assert places[0] == 0
     assert places[-1] == pytest.approx(1, abs=0.2)
     assert StyleWay.between(plain, training[:3]) is None
     assert StyleWay.between(plain, [style_features(_array(_scene(seed))) for seed in range(50, 70)]) is None
