@@ -10,6 +10,8 @@ import msgspec
 
 from hubman import bases
 from hubman.generate import prompt as prompts
+from hubman.generate.prompt_slots import fill_slots
+from hubman.generate.prompt_tags import tag_name
 from hubman.generate.request import DrawRequest, LoraUse
 from registry import library, lineage, prompt_name, scan
 from registry.database import Registry
@@ -31,16 +33,12 @@ def lora_use(registry: Registry, version_id: str, strength: float | None = None)
                 chosen = version.strength if version.strength is not None else DEFAULT_STRENGTH
                 return LoraUse(
                     path=place.path,
-                    name=_tag_name(prompt_name.of(model, version)),
+                    name=tag_name(prompt_name.of(model, version)),
                     sha256=file.sha256,
                     strength=chosen if strength is None else strength,
                     trigger_words=version.trigger_words,
                 )
     raise HubError(f"the file of {model.name} is not on this machine", "hubman sync or hubman pull brings it here")
-
-
-def _tag_name(text: str) -> str:
-    return "".join("_" if sign in "<>:," else sign for sign in text).strip()
 
 
 def find_lora(registry: Registry, name: str) -> LoraUse:
@@ -56,11 +54,10 @@ def find_lora(registry: Registry, name: str) -> LoraUse:
 def read_prompt(
     registry: Registry, text: str, negative: str, settings: DrawRequest, slots: Mapping[str, str] | None = None
 ) -> DrawRequest:
-    """``settings`` with the words and LoRAs of a typed prompt, its template slots filled in where ``slots`` has any."""
-    if slots:
-        text, negative = prompts.fill_slots(text, slots), prompts.fill_slots(negative, slots)
+    """``settings`` with the words and LoRAs of a typed prompt, whose slots ``{name}`` are filled in first."""
+    negative = fill_slots(negative, slots or {})
     prompts.refuse_tags(negative)
-    parsed = prompts.parse(text)
+    parsed = prompts.parse(fill_slots(text, slots or {}))
     uses = prompts.loras_of(parsed, lambda name: find_lora(registry, name))
     return msgspec.structs.replace(settings, prompt=parsed.text, negative=negative, loras=uses)
 

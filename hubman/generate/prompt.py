@@ -1,24 +1,23 @@
-"""A prompt as typed, read into text and LoRAs, with remarks on what will not do what it seems to."""
+"""A prompt as typed, read into text, parts and LoRAs, with remarks on what will not do what it seems to."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
-from hubman.generate.lint import Lint
-from hubman.generate.prompt_emphasis import lint_emphasis
-from hubman.generate.prompt_schedule import is_literal
-from hubman.generate.prompt_tags import LoraTag, cut_tags
+from hubman.generate import prompt_slots
+from hubman.generate.lint import Edit, Lint
+from hubman.generate.prompt_lints import lint_negative, lint_words
+from hubman.generate.prompt_parts import Part, parts
+from hubman.generate.prompt_tag_lints import lint_tags
+from hubman.generate.prompt_tags import Cut, LoraTag, cut_tags, tag_name
 from hubman.generate.request import LoraUse
-from registry.errors import HubError, UsageError
+from registry.errors import UsageError
 
 Lookup = Callable[[str], LoraUse]
 """Finds the LoRA that a tag names; raises ``NotFoundError``."""
-
-_SLOT = re.compile(r"\\([{}])|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True)
@@ -29,51 +28,72 @@ class Prompt:
     tags: tuple[LoraTag, ...] = ()
     lints: tuple[Lint, ...] = ()
 
-
-def parse(typed: str) -> Prompt:
-    """Read a prompt. Any text gives a result; what is odd about it stands in ``lints``."""
-    cut = cut_tags(typed)
-    lints = list(cut.lints)
-    lints += [replace(lint, at=cut.typed_position(lint.at)) for lint in lint_emphasis(cut.text)]
-    if is_literal(cut.text):
-        at = cut.text.find("|")
-        message = "the prompt is taken literally: its schedules do not fit the grammar"
-        lints.append(Lint(cut.typed_position(max(at, 0)), "literal", message, fix="use | only inside [a|b]"))
-    return Prompt(cut.text.strip(), cut.tags, tuple(sorted(lints, key=lambda lint: lint.at)))
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What is composed with AND, each with its weight; one part of weight 1 without AND."""
+        return parts(self.text)
 
 
-def fill_slots(template: str, values: Mapping[str, str]) -> str:
-    r"""Replace ``{subject}`` and the like; ``\{`` and ``\}`` are literal braces.
+def parse(
+    typed: str, *, slots: Mapping[str, str] | None = None, steps: int | None = None, is_negative: bool = False
+) -> Prompt:
+    """Read a prompt. Any text gives a result; what is odd about it stands in ``lints``.
 
-    Raises ``UsageError`` naming the slot that has no value.
+    ``slots`` are values of ``{subject}`` and the like; without them braces are text. ``steps`` of the picture let
+    remarks on schedules offer step numbers.
     """
+    filled = prompt_slots.Filled(typed) if slots is None else prompt_slots.fill(typed, slots)
+    cut = cut_tags(filled.text)
+    if is_negative:
+        lints = [*_tags_in_negative(cut), *(_as_typed(cut, lint) for lint in lint_negative(cut.text))]
+    else:
+        words = (_as_typed(cut, lint) for lint in lint_words(cut.text))
+        lints = [*lint_tags(filled.text, cut, steps), *words]
+    placed = [*filled.lints, *map(filled.in_template, lints)]
+    return Prompt(cut.text.strip(), cut.tags, tuple(sorted(placed, key=lambda lint: lint.start)))
 
-    def value(match: re.Match[str]) -> str:
-        if match[1]:
-            return match[1]
-        if match[2] not in values:
-            raise UsageError(f"the prompt's slot {{{match[2]}}} is empty", "fill it in, or write \\{ for a brace")
-        return values[match[2]]
 
-    return _SLOT.sub(value, template)
+def lint(
+    typed: str, *, slots: Mapping[str, str] | None = None, steps: int | None = None, is_negative: bool = False
+) -> tuple[Lint, ...]:
+    """Only the remarks of :func:`parse`: for any text, at any time, without a library or a model."""
+    return parse(typed, slots=slots, steps=steps, is_negative=is_negative).lints
+
+
+def _as_typed(cut: Cut, lint: Lint) -> Lint:
+    """A remark on the text without tags as one on the text with them."""
+    start, end = cut.typed_position(lint.start), cut.typed_end(lint.end)
+    edit = lint.edit
+    if edit is not None and edit.start == edit.end:
+        at = cut.typed_end(edit.start) if edit.text == "," else cut.typed_position(edit.start)
+        edit = Edit(at, at, edit.text)
+    elif edit is not None:
+        edit = Edit(cut.typed_position(edit.start), cut.typed_end(edit.end), edit.text)
+    return Lint(start, max(start, end), lint.code, lint.message, edit, lint.is_error)
+
+
+def _tags_in_negative(cut: Cut) -> list[Lint]:
+    return [
+        Lint(*span, "tag-in-negative", f"{tag} does nothing in a negative prompt", Edit(*span, ""), is_error=True)
+        for tag, span in zip(cut.tags, cut.spans, strict=True)
+    ]
 
 
 def loras_of(prompt: Prompt, lookup: Lookup) -> tuple[LoraUse, ...]:
-    """The LoRAs that the tags name, with the strengths of the tags.
+    """The LoRAs that the tags name, with the strengths and arguments of the tags.
 
-    Raises ``UsageError`` if one is named twice, and ``HubError`` for arguments that cannot be drawn yet.
+    Raises ``UsageError`` if one file is named twice, by whatever names.
     """
     uses: list[LoraUse] = []
     for tag in prompt.tags:
-        if tag.rank is not None or tag.block_weights:
-            argument = "dyn=" if tag.rank is not None else "lbw="
-            raise HubError(f"{tag} has {argument}, which cannot be drawn yet", "take it out, or resize the LoRA first")
         found = lookup(tag.name)
-        if any(found.sha256 == use.sha256 for use in uses):
-            total = sum(other.unet for other in prompt.tags if other.name == tag.name)
-            raise UsageError(f"LoRA {tag.name} is in the prompt twice", f"write it once, for instance at {total:g}")
         te = None if tag.te == tag.unet else tag.te
-        uses.append(msgspec.structs.replace(found, strength=tag.unet, te_strength=te, start=tag.start, stop=tag.stop))
+        changes = {"start": tag.start, "stop": tag.stop, "blocks": tag.block_weights, "rank": tag.rank}
+        uses.append(msgspec.structs.replace(found, strength=tag.unet, te_strength=te, **changes))
+        same = [use.strength for use in uses if use.sha256 == found.sha256]
+        if len(same) > 1:
+            hint = f"write it once, for instance at {sum(same):g}"
+            raise UsageError(f"LoRA {tag.name} is in the prompt twice", hint)
     return tuple(uses)
 
 
@@ -86,7 +106,7 @@ def refuse_tags(negative: str) -> None:
 
 def tag_of(use: LoraUse) -> LoraTag:
     """The tag that says in a prompt what ``use`` says in a request."""
-    return LoraTag(use.name, te=use.text_strength, unet=use.strength, start=use.start, stop=use.stop)
+    return LoraTag(tag_name(use.name), use.text_strength, use.strength, use.start, use.stop, use.rank, use.blocks)
 
 
 def with_tags(text: str, loras: tuple[LoraUse, ...]) -> str:

@@ -3,16 +3,18 @@ r"""A1111 emphasis: ``(more) [less] (exactly:1.3) \(literal\)`` and BREAK, as ru
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hubman.generate.lint import Lint
+from hubman.generate.prompt_tag_args import NUMBER
 
 UP = 1.1
-_PART = re.compile(r"\\[()\[\]\\]|\\|\(|\[|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|\)|\]|[^\\()\[\]:]+|:")
-_BREAK = re.compile(r"\s*\bBREAK\b\s*")
-_UNCLOSED_WEIGHT = re.compile(r".*:\s*[+-]?[\d.]+\s*", re.DOTALL)
-_OPENING = {")": "(", "]": "["}
-_CLOSING = {"(": ")", "[": "]"}
+MAX_DEPTH = 100
+"""Brackets that are open at once; deeper ones are text. 1.1 to that power is 13,780 already."""
+_PART = re.compile(rf"\\[()\[\]\\]|\\|\(|\[|:\s*({NUMBER})\s*\)|\)|\]|[^\\()\[\]:]+|:")
+_BREAK = re.compile(r"\bBREAK\b")
+OPENING = {")": "(", "]": "["}
+CLOSING = {"(": ")", "[": "]"}
 
 
 @dataclass(frozen=True)
@@ -24,75 +26,97 @@ class Run:
     is_break: bool = False
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Brackets that belong together, ``start`` to ``end`` with both; their text ends at ``inner_end``."""
+
+    start: int
+    inner_end: int
+    end: int
+    factor: float
+
+
+@dataclass(frozen=True)
+class Brackets:
+    """How the brackets of a text pair up: ``unclosed`` and ``unopened`` are positions of single ones."""
+
+    pairs: tuple[Pair, ...]
+    unclosed: tuple[int, ...]
+    unopened: tuple[int, ...]
+
+
+def brackets(text: str) -> Brackets:
+    """Pair the brackets as A1111 does, which keeps two stacks: ``([a)]`` closes both."""
+    opened: dict[str, list[int]] = {"(": [], "[": []}
+    pairs: list[Pair] = []
+    unopened: list[int] = []
+    for match in _PART.finditer(text):
+        part, end = match[0], match.end()
+        if part in CLOSING:
+            if len(opened[part]) < MAX_DEPTH:
+                opened[part].append(match.start())
+        elif part[-1] in OPENING and part[0] != "\\":
+            stack = opened[OPENING[part[-1]]]
+            if stack:
+                pairs.append(Pair(stack.pop(), match.start(), end, _factor(part, match[1])))
+            else:
+                unopened.append(end - 1)
+    return Brackets(tuple(pairs), tuple(sorted(opened["("] + opened["["])), tuple(unopened))
+
+
+def _factor(closing: str, weight: str | None) -> float:
+    return float(weight) if weight is not None else UP if closing == ")" else 1 / UP
+
+
 def runs(text: str) -> tuple[Run, ...]:
     """Read emphasis; any text gives a result. Neighbours of equal weight are joined; no text gives one empty run."""
-    pieces: list[Run] = []
-    # A1111 keeps two stacks, so "([a)]" closes both.
+    pieces: list[tuple[str, bool]] = []
+    weights: list[float] = []
     opened: dict[str, list[int]] = {"(": [], "[": []}
 
+    def add(found: Iterable[tuple[str, bool]]) -> None:
+        pieces.extend(found)
+        weights.extend([1.0] * (len(pieces) - len(weights)))
+
     def multiply(since: int, factor: float) -> None:
-        pieces[since:] = [Run(run.text, run.weight * factor, run.is_break) for run in pieces[since:]]
+        weights[since:] = [weight * factor for weight in weights[since:]]
 
     for match in _PART.finditer(text):
-        part, weight = match[0], match[1]
-        if part.startswith("\\"):
-            pieces.append(Run(part[1:]))
-        elif part in _CLOSING:
+        part = match[0]
+        if part[0] == "\\":
+            add([(part[1:], False)])
+        elif part in CLOSING and len(opened[part]) < MAX_DEPTH:
             opened[part].append(len(pieces))
-        elif part[-1] in _OPENING and opened[_OPENING[part[-1]]]:
-            factor = float(weight) if weight is not None else UP if part == ")" else 1 / UP
-            multiply(opened[_OPENING[part[-1]]].pop(), factor)
+        elif part[-1] in OPENING and opened[OPENING[part[-1]]]:
+            multiply(opened[OPENING[part[-1]]].pop(), _factor(part, match[1]))
         else:
-            pieces += _split_breaks(part)
+            add(_split_breaks(part))
     for bracket, factor in (("(", UP), ("[", 1 / UP)):
         for since in opened[bracket]:
             multiply(since, factor)
-    return _joined(pieces)
+    return _joined(pieces, weights)
 
 
-def _split_breaks(text: str) -> list[Run]:
-    found: list[Run] = []
-    for number, part in enumerate(_BREAK.split(text)):
-        found += [Run("", is_break=True), Run(part)] if number else [Run(part)]
-    return found
+def _split_breaks(text: str) -> list[tuple[str, bool]]:
+    """White space around BREAK belongs to it."""
+    texts = _BREAK.split(text)
+    for number in range(len(texts) - 1):
+        texts[number] = texts[number].rstrip()
+        texts[number + 1] = texts[number + 1].lstrip()
+    first, *others = texts
+    return [(first, False), *(piece for part in others for piece in (("", True), (part, False)))]
 
 
-def _joined(pieces: list[Run]) -> tuple[Run, ...]:
-    found: list[Run] = []
-    for run in pieces:
-        if run.is_break:
-            found.append(Run("", is_break=True))
-        elif run.text and found and not found[-1].is_break and found[-1].weight == run.weight:
-            found[-1] = Run(found[-1].text + run.text, run.weight)
-        elif run.text:
-            found.append(run)
-    return tuple(found) or (Run(""),)
-
-
-def lint_emphasis(text: str) -> tuple[Lint, ...]:
-    """Brackets that do not mean what they seem to."""
-    lints: list[Lint] = []
-    opened: dict[str, list[int]] = {"(": [], "[": []}
-    for match in _PART.finditer(text):
-        part = match[0]
-        if part in _CLOSING:
-            opened[part].append(match.start())
-        elif part[-1] in _OPENING and not part.startswith("\\"):
-            if opened[_OPENING[part[-1]]]:
-                opened[_OPENING[part[-1]]].pop()
-            else:
-                message = f"{part[-1]!r} closes nothing and is drawn as text"
-                lints.append(Lint(match.end() - 1, "unopened", message, fix=f"\\{part[-1]}"))
-    for bracket, places in opened.items():
-        lints += [_unclosed(text, bracket, at) for at in places]
-    return tuple(lints)
-
-
-def _unclosed(text: str, bracket: str, at: int) -> Lint:
-    message = f"{bracket!r} is never closed: it counts to the end of the prompt"
-    if bracket == "(" and _UNCLOSED_WEIGHT.fullmatch(text, at + 1):
-        message += f", with weight {UP}, and the number is drawn as text"
-    return Lint(at, "unclosed", message, fix=_CLOSING[bracket])
+def _joined(pieces: Sequence[tuple[str, bool]], weights: Sequence[float]) -> tuple[Run, ...]:
+    found: list[tuple[list[str], float, bool]] = []
+    for (text, is_break), weight in zip(pieces, weights, strict=True):
+        if is_break:
+            found.append(([], 1.0, True))
+        elif text and found and not found[-1][2] and found[-1][1] == weight:
+            found[-1][0].append(text)
+        elif text:
+            found.append(([text], weight, False))
+    return tuple(Run("".join(texts), weight, is_break) for texts, weight, is_break in found) or (Run(""),)
 
 
 def escape(text: str) -> str:

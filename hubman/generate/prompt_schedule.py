@@ -1,4 +1,4 @@
-"""A1111 prompt editing and alternation, ``[from:to:when]`` and ``[a|b|c]``, and composition with ``AND``."""
+"""A1111 prompt editing and alternation, ``[from:to:when]`` and ``[a|b|c]``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*")
-_AND = re.compile(r"\bAND\b")
-_PART = re.compile(r"(.*?)(?::\s*([-+]?(?:\d+\.?\d*|\.\d+)))?\s*", re.DOTALL)
+_NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*")
 _MAX_DEPTH = 50
 
 TextAt = Callable[[int, int], str]
@@ -24,15 +22,39 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One side of AND with its weight."""
+class Construct:
+    """A schedule (with ``when``) or an alternation (without): ``start`` to ``end`` with its brackets.
 
-    text: str
-    weight: float = 1.0
+    ``fields`` are the (start, end) of its texts; one field of a schedule is what comes, two are what goes and comes.
+    """
+
+    start: int
+    end: int
+    fields: tuple[tuple[int, int], ...]
+    when: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """``literal_at`` is where the text leaves the grammar: then, as in A1111, all of it is meant literally."""
+
+    pieces: tuple[TextAt, ...]
+    constructs: tuple[Construct, ...]
+    literal_at: int | None = None
 
 
 class _LiteralError(Exception):
     """The grammar does not fit: the whole prompt is meant literally."""
+
+
+def read(text: str) -> Reading:
+    """Any text gives a reading. Linear in the text."""
+    reader = _Reader(text)
+    try:
+        pieces = reader.sequence(closing="", depth=0)[0]
+    except _LiteralError:
+        return Reading((_constant(text),), (), reader.at)
+    return Reading(tuple(pieces), tuple(reader.constructs))
 
 
 def schedule(text: str, steps: int) -> tuple[Stretch, ...]:
@@ -40,13 +62,12 @@ def schedule(text: str, steps: int) -> tuple[Stretch, ...]:
 
     A text that does not fit the grammar (a ``|`` outside of ``[a|b]``) is one stretch of itself, as in A1111.
     """
-    try:
-        pieces, _ = _Reader(text).sequence(closing="", depth=0)
-    except _LiteralError:
+    reading = read(text)
+    if not reading.constructs:
         return (Stretch(steps, text),)
     stretches: list[Stretch] = []
     for step in range(1, steps + 1):
-        now = "".join(piece(step, steps) for piece in pieces)
+        now = "".join(piece(step, steps) for piece in reading.pieces)
         if stretches and stretches[-1].text == now:
             stretches[-1] = Stretch(step, now)
         else:
@@ -54,22 +75,10 @@ def schedule(text: str, steps: int) -> tuple[Stretch, ...]:
     return tuple(stretches)
 
 
-def is_literal(text: str) -> bool:
-    """Whether ``text`` holds scheduling characters that do not fit the grammar."""
-    try:
-        _Reader(text).sequence(closing="", depth=0)
-    except _LiteralError:
-        return True
-    return False
-
-
-def parts(text: str) -> tuple[Part, ...]:
-    """Split at AND; a trailing ``:number`` of a part is its weight."""
-    found = []
-    for piece in _AND.split(text):
-        match = _PART.fullmatch(piece) if _AND.search(text) else None
-        found.append(Part(match[1], float(match[2] or 1)) if match else Part(piece))
-    return tuple(found)
+def step_of(when: str, steps: int) -> int:
+    """The last step that still has the first text: with a decimal point ``when`` is a share of all steps."""
+    asked = float(when) * steps if "." in when else float(when)
+    return int(max(0, min(steps, asked)))
 
 
 def _constant(text: str) -> TextAt:
@@ -82,6 +91,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.constructs: list[Construct] = []
 
     def sequence(self, *, closing: str, depth: int) -> tuple[list[TextAt], bool]:
         """Read to ``closing`` or the end; (pieces, whether closed). Colons stay in the text."""
@@ -99,40 +109,42 @@ class _Reader:
             raise _LiteralError
         if char == "[":
             return self._bracket(depth)
+        if char == "\\":
+            return self._escaped()
+        start = self.at
         self.at += 1
         if char == "(":
             inner, closed = self.sequence(closing=")", depth=depth + 1)
             return _wrapped("(", inner, ")" if closed else "")
-        if char == "\\" and self.at < len(self.text):
-            self.at += 1
-            return _constant(self.text[self.at - 2 : self.at])
-        start = self.at - 1
         while self.at < len(self.text) and self.text[self.at] not in "[]()|\\":
             self.at += 1
         return _constant(self.text[start : self.at])
+
+    def _escaped(self) -> TextAt:
+        if self.text[self.at + 1 : self.at + 2] in {"", "\n"}:
+            raise _LiteralError
+        self.at += 2
+        return _constant(self.text[self.at - 2 : self.at])
 
     def _bracket(self, depth: int) -> TextAt:
         start = self.at
         self.at += 1
         fields: list[list[TextAt]] = [[]]
-        marks: list[str] = []
-        last_text = self.at
+        marks: list[int] = []
         while self.at < len(self.text):
             char = self.text[self.at]
             if char == "]":
                 self.at += 1
-                return self._closed(fields, marks, self.text[last_text : self.at - 1], start)
+                return self._closed(fields, marks, start)
             if char in "|:":
-                marks.append(char)
+                marks.append(self.at)
                 fields.append([])
                 self.at += 1
-                last_text = self.at
             else:
                 fields[-1].append(self._run(depth))
-        inner = [piece for field in _interleaved(fields, marks) for piece in field]
-        if "|" in marks:
+        if any(self.text[mark] == "|" for mark in marks):
             raise _LiteralError
-        return _wrapped("[", inner, "")
+        return _wrapped("[", self._joined(fields, marks), "")
 
     def _run(self, depth: int) -> TextAt:
         char = self.text[self.at]
@@ -144,24 +156,26 @@ class _Reader:
             self.at += 1
         return _constant(self.text[start : self.at])
 
-    def _closed(self, fields: list[list[TextAt]], marks: list[str], last: str, start: int) -> TextAt:
-        if marks and set(marks) == {"|"}:
+    def _closed(self, fields: list[list[TextAt]], marks: list[int], start: int) -> TextAt:
+        kinds = {self.text[mark] for mark in marks}
+        bounds = [start + 1, *(edge for mark in marks for edge in (mark, mark + 1)), self.at - 1]
+        spans = tuple(zip(bounds[::2], bounds[1::2], strict=True))
+        if kinds == {"|"}:
+            self.constructs.append(Construct(start, self.at, spans))
             return _alternating(fields)
-        number = _NUMBER.fullmatch(last)
-        if marks in ([":"], [":", ":"]) and number:
-            before = fields[0] if len(marks) == 2 else []
-            return _switching(before, fields[-2], number[1])
-        if "|" in marks:
+        number = _NUMBER.fullmatch(self.text, *spans[-1])
+        if kinds == {":"} and len(marks) <= 2 and number:
+            self.constructs.append(Construct(start, self.at, spans[:-1], number[1]))
+            return _switching(fields[0] if len(marks) == 2 else [], fields[-2], number[1])
+        if "|" in kinds:
             raise _LiteralError
-        inner = [piece for field in _interleaved(fields, marks) for piece in field]
-        return _wrapped("[", inner, "]") if inner or marks else _constant(self.text[start : self.at])
+        return _wrapped("[", self._joined(fields, marks), "]")
 
-
-def _interleaved(fields: list[list[TextAt]], marks: list[str]) -> list[list[TextAt]]:
-    found = [fields[0]]
-    for mark, field in zip(marks, fields[1:], strict=True):
-        found += [[_constant(mark)], field]
-    return found
+    def _joined(self, fields: list[list[TextAt]], marks: list[int]) -> list[TextAt]:
+        found = list(fields[0])
+        for mark, field in zip(marks, fields[1:], strict=True):
+            found += [_constant(self.text[mark]), *field]
+        return found
 
 
 def _wrapped(opening: str, inner: list[TextAt], closing: str) -> TextAt:
@@ -173,11 +187,7 @@ def _alternating(options: list[list[TextAt]]) -> TextAt:
 
 
 def _switching(before: list[TextAt], after: list[TextAt], when: str) -> TextAt:
-    """Until and including step ``when`` the first text; with a decimal point ``when`` is a share of all steps."""
-
-    def at(step: int, steps: int) -> str:
-        asked = float(when) * steps if "." in when else float(when)
-        last = int(max(0, min(steps, asked)))
-        return "".join(piece(step, steps) for piece in (before if step <= last else after))
-
-    return at
+    """Until and including step ``when`` the first text."""
+    return lambda step, steps: "".join(
+        piece(step, steps) for piece in (before if step <= step_of(when, steps) else after)
+    )

@@ -12,7 +12,8 @@ from PIL import Image
 
 from hubman.generate.bank import Bank
 from hubman.generate.encode import Encoder, chunks_of
-from hubman.generate.prompt_schedule import Stretch, parts, schedule
+from hubman.generate.prompt_parts import parts
+from hubman.generate.prompt_schedule import Stretch, schedule
 from hubman.generate.request import DrawRequest
 from hubman.train.architectures.base import Conditioning, Framing, stack
 from hubman.train.architectures.model import Model

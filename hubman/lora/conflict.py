@@ -15,7 +15,7 @@ class Reading:
     name: str
     """Empty for the whole, else the block: ``TE1``, ``IN04``, ``MID``, ``OUT07``, ``D03`` …"""
     budget: float
-    """ρ = ‖Σ sᵢΔWᵢ‖, in the unit of the weights: how far the stack moves them."""
+    """rho = ‖Σ sᵢΔWᵢ‖, in the unit of the weights: how far the stack moves them."""
     percentile: float | None
     """0..100: the share of the library's LoRAs of the same architecture that move them less at strength 1; None
     where there are too few to compare with."""

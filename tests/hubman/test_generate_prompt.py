@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubman.generate.prompt import fill_slots, loras_of, parse, refuse_tags, tag_of, with_tags
+from hubman.generate.prompt import loras_of, parse, refuse_tags, tag_of, with_tags
 from hubman.generate.prompt_emphasis import Run, escape, runs
-from hubman.generate.prompt_schedule import Part, Stretch, parts, schedule
+from hubman.generate.prompt_parts import Part, parts
+from hubman.generate.prompt_schedule import Stretch, schedule
+from hubman.generate.prompt_slots import fill_slots
 from hubman.generate.prompt_tags import LoraTag, cut_tags
 from hubman.generate.request import LoraUse
-from registry.errors import HubError, NotFoundError, UsageError
+from registry.errors import NotFoundError, UsageError
 from tests.support.patient import PATIENT
 
 PROMPTS = st.text(st.sampled_from("ab ,.:|()[]\\<>{}=-+0123456789loraANDBREK\n\té漢"), max_size=60) | st.text(
@@ -31,7 +33,7 @@ def _codes(text: str) -> list[str]:
 @given(PROMPTS, st.integers(1, 30))
 def test_any_text_has_a_reading(text: str, steps: int) -> None:
     prompt = parse(text)
-    assert all(0 <= lint.at <= len(text) for lint in prompt.lints)
+    assert all(0 <= lint.start <= lint.end <= len(text) for lint in prompt.lints)
     for part in parts(prompt.text):
         stretches = schedule(part.text, steps)
         assert stretches[-1].until == steps
@@ -86,13 +88,13 @@ def test_near_misses_are_text_and_remarked(typed: str) -> None:
     prompt = parse(f"a {typed}")
     assert prompt.tags == ()
     assert prompt.lints[0].code == "near-miss"
-    assert prompt.lints[0].at == 2
+    assert prompt.lints[0].start == 2
 
 
 def test_lints_after_a_tag_point_into_the_text_as_typed() -> None:
     typed = "a <lora:x:1> b) c"
     (lint,) = parse(typed).lints
-    assert typed[lint.at] == ")"
+    assert typed[lint.start] == ")"
 
 
 @pytest.mark.parametrize(
@@ -181,10 +183,11 @@ def test_the_same_lora_twice_is_refused_with_the_sum() -> None:
     assert "0.75" in caught.value.hint
 
 
-def test_block_weights_and_ranks_are_not_silently_dropped() -> None:
-    for argument in ("lbw=MIDD", "dyn=4"):
-        with pytest.raises(HubError, match="cannot be drawn yet"):
-            loras_of(parse(f"<lora:ink:1:{argument}>"), _library)
+def test_block_weights_and_ranks_of_tags_are_part_of_the_request_and_back() -> None:
+    text = "a <lora:ink:0.8:dyn=4:lbw=MIDD:start=2:stop=9>"
+    (use,) = loras_of(parse(text), _library)
+    assert (use.blocks, use.rank, use.start, use.stop) == ("MIDD", 4, 2, 9)
+    assert with_tags("a", (use,)) == text
 
 
 def test_tags_in_the_negative_prompt_are_refused() -> None:

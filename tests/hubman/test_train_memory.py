@@ -16,8 +16,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from hubman.progress import Progress
 from hubman.train import architectures
+from hubman.train.adapters.forms import Form
 from hubman.train.adapters.network import Network, Target
-from hubman.train.adapters.network_layers import Form
 from hubman.train.architectures.model import Model
 from hubman.train.capacity import ladder
 from hubman.train.capacity.compiling import pays

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hubman.train.adapters.forms import Form
 from hubman.train.adapters.network import Network, Target
-from hubman.train.adapters.network_layers import Form
 from hubman.train.adapters.network_plan import form_of
 from hubman.train.adapters.network_start import start_from
 from hubman.train.architectures.fused import fuse

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hubman.train.adapters.network_layers import NAME, Form, input_norm, make_layer
+from hubman.train.adapters.dora import input_norm
+from hubman.train.adapters.forms import NAME, Form
+from hubman.train.adapters.network_layers import make_layer
 from hubman.train.learning.batches import keyed_seed
 from hubman.train.settings.learning import Part
 

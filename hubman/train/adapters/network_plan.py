@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hubman.train.adapters.forms import Form
 from hubman.train.adapters.network import FormOf, Network, Target
-from hubman.train.adapters.network_layers import Form
 from hubman.train.adapters.network_start import start_from
 from hubman.train.learning.batches import keyed_seed
 from hubman.train.recipe import Recipe
