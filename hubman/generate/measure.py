@@ -12,7 +12,7 @@ from hubman.generate.curve import Curve, CurvePoint
 from hubman.generate.grids.cells import cell_path
 from hubman.generate.measure_clip import ClipLook, Embedder
 from hubman.generate.metrics.burn import burn_features, burn_ratio
-from hubman.generate.metrics.distance import content_distance, distance, distances
+from hubman.generate.metrics.distance import content_distance, distances
 from hubman.generate.metrics.pixels import Array, load_pixels
 from hubman.generate.metrics.spread import spread
 from hubman.generate.metrics.style import StyleWay, style_features
@@ -156,7 +156,7 @@ def _responses(now: _Look, zero: _Look) -> list[float]:
 def _variety(look: _Look) -> float | None:
     """How different seeds are, each against the next of the same prompt: the median."""
     found = [
-        distance(one, other)
+        content_distance(one, other)
         for row in look.pictures
         if len(row) > 1
         for one, other in zip(row, (*row[1:], row[0]), strict=True)

@@ -11,6 +11,8 @@ from hubman.generate.prompt_tags import format_number
 
 RESPONSIVE = 0.8
 """Response from which on a prompt counts as followed: a starting value of practice."""
+VARIED = 0.5
+"""Variety of seeds below which a LoRA has taken over, where no contrast prompt tells it better."""
 USUAL = 1.0
 """Strengths above it are recommended only where the style needs them: people stack LoRAs, and expect 1 to be all of one."""
 NOTHING = 1e-4
@@ -86,6 +88,8 @@ def _limit(curve: Curve, number: int, point: CurvePoint) -> str:
         return f"pictures burn from {here} on ({point.burn:.2f})"
     if is_deaf(point):
         return f"the prompt is followed less from {here} on ({point.response:.2f})"
+    if point.response is None and point.variety is not None and point.variety < VARIED:
+        return f"seeds look alike from {here} on ({point.variety:.2f})"
     return ""
 
 

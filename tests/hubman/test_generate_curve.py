@@ -166,6 +166,7 @@ def _curve(
     change: float = 0.2,
     clip_responses: Sequence[float | None] = (),
     styles: Sequence[float | None] = (),
+    varieties: Sequence[float | None] = (),
     floor: float = 0.1,
     seeds: int = 4,
     start: float = 0.0,
@@ -183,6 +184,7 @@ def _curve(
             response=at(responses, i),
             clip_response=at(clip_responses, i),
             style=at(styles, i),
+            variety=at(varieties, i),
         )
         for i, value in enumerate(burns)
     ]
@@ -208,6 +210,14 @@ def test_a_response_of_four_fifths_is_enough() -> None:
 
 def test_noise_that_answers_again_beyond_a_deaf_strength_does_not_count() -> None:
     assert suggest_strength(_curve([0] * 6, [1, 1, 0.9, 0.5, 0.9, 1.2])).strength == 0.4
+
+
+def test_without_a_contrast_prompt_seeds_that_look_alike_say_enough() -> None:
+    varied = [1, 1, 0.9, 0.6, 0.4, 0.2]
+    suggestion = suggest_strength(_curve([0] * 6, varieties=varied))
+    assert suggestion.strength == 0.6
+    assert suggestion.reason.startswith("seeds look alike from 0.8 on (0.40); without a contrast prompt")
+    assert suggest_strength(_curve([0] * 6, [1] * 6, varieties=varied)).strength == 1.0
 
 
 def test_one_loud_point_without_a_rise_before_it_is_not_called_burnt() -> None:
