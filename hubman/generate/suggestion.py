@@ -12,14 +12,16 @@ from hubman.generate.prompt_tags import format_number
 RESPONSIVE = 0.8
 """Response from which on a prompt counts as followed: a starting value of practice."""
 VARIED = 0.5
-"""Variety of seeds below which a LoRA has taken over, where no contrast prompt tells it better."""
+"""Variety of seeds below which a LoRA has taken over."""
 USUAL = 1.0
 """Strengths above it are recommended only where the style needs them: people stack LoRAs, and expect 1 to be all of one."""
 NOTHING = 1e-4
 """A change below this is the noise floor of batching, not a LoRA at work."""
-_HALF, _MOST = 0.5, 0.8
+SHOWN = 0.7
+"""Share of the most of a style, at any strength drawn, from which on it shows: where rules find it in most pictures."""
 STYLED = 0.3
 """A way to the training images below it may be chance."""
+_HALF = 0.5
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,12 +67,15 @@ def suggest_strength(curve: Curve) -> Suggestion:
     said = [*([limit] if limit else []), *_remarks(curve, [point for _, point in candidates])]
     if not sound:
         return Suggestion(strength=None, reason="; ".join(said))
-    best = _best(sound)
-    if best is None:
+    shown = _where_it_shows(sound, [point for _, point in candidates])
+    if not shown:
+        late = f"the style of the training images shows only beyond {format_number(sound[-1].strength)}"
+        return Suggestion(strength=None, reason="; ".join([late, *said]))
+    usual = [point for point in shown if point.strength <= USUAL]
+    if not usual and shown == sound:
         least = format_number(sound[0].strength)
         return Suggestion(strength=None, reason=f"nothing up to 1 was drawn; from {least} on it works")
-    if late := _comes_late(sound[-1], [point for _, point in candidates]):
-        return Suggestion(strength=None, reason="; ".join([late, *said]))
+    best = usual[-1] if usual else shown[0]
     if best.strength > USUAL:
         said.insert(0, "below it little of the style shows")
     return Suggestion(
@@ -88,7 +93,7 @@ def _limit(curve: Curve, number: int, point: CurvePoint) -> str:
         return f"pictures burn from {here} on ({point.burn:.2f})"
     if is_deaf(point):
         return f"the prompt is followed less from {here} on ({point.response:.2f})"
-    if point.response is None and point.variety is not None and point.variety < VARIED:
+    if point.variety is not None and point.variety < VARIED:
         return f"seeds look alike from {here} on ({point.variety:.2f})"
     return ""
 
@@ -100,20 +105,12 @@ def is_deaf(point: CurvePoint) -> bool:
     return point.clip_response is None or point.clip_response < RESPONSIVE
 
 
-def _best(sound: Sequence[CurvePoint]) -> CurvePoint | None:
-    usual = [point for point in sound if point.strength <= USUAL]
-    fullest = max(point.style or 0.0 for point in sound)
-    if fullest >= STYLED and (not usual or (usual[-1].style or 0.0) < _HALF * fullest):
-        return next(point for point in sound if (point.style or 0.0) >= _MOST * fullest)
-    return usual[-1] if usual else None
-
-
-def _comes_late(last: CurvePoint, points: Sequence[CurvePoint]) -> str:
-    """Whether the style shows only beyond what is sound: less than half of it has come by then."""
+def _where_it_shows(sound: Sequence[CurvePoint], points: Sequence[CurvePoint]) -> Sequence[CurvePoint]:
+    """Those of ``sound`` at which the style shows; all of them where nothing is known of it."""
     fullest = max(point.style or 0.0 for point in points)
-    if fullest < STYLED or (last.style or 0.0) >= _HALF * fullest:
-        return ""
-    return f"the style of the training images shows only beyond {format_number(last.strength)}"
+    if fullest < STYLED:
+        return sound
+    return [point for point in sound if (point.style or 0.0) >= SHOWN * fullest]
 
 
 def _weakest(sound: Sequence[CurvePoint], best: CurvePoint) -> CurvePoint:

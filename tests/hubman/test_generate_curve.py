@@ -212,12 +212,13 @@ def test_noise_that_answers_again_beyond_a_deaf_strength_does_not_count() -> Non
     assert suggest_strength(_curve([0] * 6, [1, 1, 0.9, 0.5, 0.9, 1.2])).strength == 0.4
 
 
-def test_without_a_contrast_prompt_seeds_that_look_alike_say_enough() -> None:
+def test_seeds_that_look_alike_say_that_the_lora_has_taken_over() -> None:
     varied = [1, 1, 0.9, 0.6, 0.4, 0.2]
-    suggestion = suggest_strength(_curve([0] * 6, varieties=varied))
-    assert suggestion.strength == 0.6
-    assert suggestion.reason.startswith("seeds look alike from 0.8 on (0.40); without a contrast prompt")
-    assert suggest_strength(_curve([0] * 6, [1] * 6, varieties=varied)).strength == 1.0
+    for responses in ([1] * 6, []):
+        suggestion = suggest_strength(_curve([0] * 6, responses, varieties=varied))
+        assert suggestion.strength == 0.6
+        assert suggestion.reason.startswith("seeds look alike from 0.8 on (0.40)")
+    assert "without a contrast prompt" in suggestion.reason
 
 
 def test_one_loud_point_without_a_rise_before_it_is_not_called_burnt() -> None:
@@ -272,7 +273,8 @@ def test_a_style_that_comes_only_where_the_prompt_is_lost_has_no_strength() -> N
     assert suggestion.reason.startswith(
         "the style of the training images shows only beyond 0.4; the prompt is followed less"
     )
-    assert suggest_strength(_curve([0] * 6, responses, styles=[0, 0.3, 0.6, 0.7, 0.8, 0.9])).strength == 0.4
+    assert suggest_strength(_curve([0] * 6, responses, styles=[0, 0.3, 0.65, 0.7, 0.8, 0.9])).strength == 0.4
+    assert suggest_strength(_curve([0] * 6, responses, styles=[0, 0.3, 0.6, 0.7, 0.8, 0.9])).strength is None
     assert suggest_strength(_curve([0] * 6, responses, styles=[0, 0.02, 0.02, 0.1, 0.1, 0.1])).strength == 0.4
 
 
@@ -285,7 +287,7 @@ def test_above_1_only_what_the_style_needs_is_recommended() -> None:
     weak = suggest_strength(_curve([0] * 9, styles=[0, 0, 0, 0, 0.1, 0.2, 0.5, 0.7, 0.8]))
     assert (weak.minimum, weak.strength, weak.maximum) == (1.2, 1.4, 1.6)
     assert "below it little of the style shows" in weak.reason
-    assert suggest_strength(_curve([0] * 9, styles=[0, 0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8])).strength == 1.0
+    assert suggest_strength(_curve([0] * 9, styles=[0, 0, 0.1, 0.2, 0.3, 0.6, 0.6, 0.7, 0.8])).strength == 1.0
     assert suggest_strength(_curve([0] * 9, styles=[0, 0, 0, 0, 0.01, 0.02, 0.1, 0.2, 0.2])).strength == 1.0
     assert suggest_strength(_curve([0] * 3, start=1.2)).reason == "nothing up to 1 was drawn; from 1.2 on it works"
 
