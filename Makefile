@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint bench bench-query bench-library bench-civitai bench-publish bench-train clean
+.PHONY: demo test lint bench bench-query bench-library bench-civitai bench-publish bench-train bench-generate clean
 
 demo: $(STAMP)
 	$(BIN)/hubman demo
@@ -37,6 +37,10 @@ bench-publish: $(STAMP)
 bench-train: $(STAMP)
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/train_kills.py
+
+bench-generate: $(STAMP)
+	$(BIN)/python benchmarks/generate.py
+	$(BIN)/python benchmarks/fingerprints.py
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6)
     args = parser.parse_args()
     verdicts = {}
-    with Engine() as engine:
+    with Engine(args.keep / "home") as engine:
         for name in args.styles:
             curve, seen = (
                 curve_of(engine, name, args.keep, args.seeds),

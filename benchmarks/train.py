@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -70,22 +71,29 @@ def bare_of(folder: Path, dtype: str) -> Any:
     return BareLoop(folder / "base", kind, rank=RANK, rate=1e-4, latents=latents, states=states)
 
 
-def child_step(folder: Path, dtype: str, steps: int) -> dict[str, Any]:
-    """Both loops in one process, a step of each in turn, which of them first changing each time."""
-    ours, bare = training_of(folder, dtype), bare_of(folder, dtype)
-    if not len(ours.network.layers) == bare.modules == MODULES:
-        sys.exit(f"{len(ours.network.layers)} and {bare.modules} modules instead of {MODULES}")
-    taken: dict[str, list[float]] = {"ours": [], "bare": []}
-    loops = [("ours", lambda number: float(ours.step(number))), ("bare", bare.step)]
+def child_step(folder: Path, steps: int) -> dict[str, Any]:
+    """All loops in one process, a step of each in turn, in an order that turns round each time."""
+    loops: dict[str, Callable[[int], Any]] = {}
+    for dtype in _DTYPES:
+        ours, bare = training_of(folder, dtype), bare_of(folder, dtype)
+        if not len(ours.network.layers) == bare.modules == MODULES:
+            sys.exit(f"{len(ours.network.layers)} and {bare.modules} modules instead of {MODULES}")
+        loops[f"ours {dtype}"] = ours.step
+        loops[f"bare {dtype}"] = bare.step
+    taken: dict[str, list[float]] = {name: [] for name in loops}
     for number in range(steps + 1):
-        for name, step in loops if number % 2 else loops[::-1]:
+        for name in list(loops)[:: 1 if number % 2 else -1]:
             began = time.perf_counter()
-            step(number)
+            float(loops[name](number))
             if number:  # the first one makes the optimizer's state
                 taken[name].append(time.perf_counter() - began)
-    # A disturbance that hits one step of a pair spoils that pair only.
-    ratio = median(mine / floor for mine, floor in zip(taken["ours"], taken["bare"], strict=True))
-    return {"ours": min(taken["ours"]), "bare": min(taken["bare"]), "ratio": ratio, "all": taken}
+    return taken
+
+
+def _beside(taken: Mapping[str, Sequence[float]], ours: str, reference: str) -> tuple[float, str]:
+    """The median ratio of steps taken one beside the other: what disturbs one step spoils one ratio only."""
+    ratio = median(mine / floor for mine, floor in zip(taken[ours], taken[reference], strict=True))
+    return ratio, f"median of pairs; fastest {min(taken[ours]):.2f} s beside {min(taken[reference]):.2f} s"
 
 
 def child_memory(folder: Path, dtype: str, which: str) -> dict[str, Any]:
@@ -198,11 +206,12 @@ def measure(parts: tuple[str, ...], folder: Path, steps: int) -> list[Measure]:
         return found
     child("make", folder)
     if "step" in parts:
-        timed = {dtype: child("step", folder, dtype, str(steps)) for dtype in _DTYPES}
-        for dtype, each in timed.items():
-            note = f"median of pairs; fastest {each['ours']:.2f} s beside {each['bare']:.2f} s"
-            found.append(Measure(f"step, {dtype}", each["ratio"] * each["bare"], each["bare"], "s", TIMES, 1.03, note))
-        found.append(Measure("step, bf16 beside fp32", timed["bf16"]["ours"], timed["fp32"]["ours"], "s", TIMES, 0.55))
+        taken = child("step", folder, str(steps))
+        bars = [(f"step, {dtype}", f"ours {dtype}", f"bare {dtype}", 1.03) for dtype in _DTYPES]
+        for name, ours, reference, bar in [*bars, ("step, bf16 beside fp32", "ours bf16", "ours fp32", 0.55)]:
+            ratio, note = _beside(taken, ours, reference)
+            floor = min(taken[reference])
+            found.append(Measure(name, ratio * floor, floor, "s", TIMES, bar, note))
     if "memory" in parts:
         for dtype, said in zip(_DTYPES, (4.7, 2.65), strict=True):
             ours, bare = (child("memory", folder, dtype, which)["peak"] for which in ("ours", "bare"))
@@ -243,7 +252,7 @@ def run_child(part: str, folder: Path, arguments: list[str]) -> dict[str, Any]:
             make_pictures(folder / "pictures")
             return {}
         case "step":
-            return child_step(folder, arguments[0], int(arguments[1]))
+            return child_step(folder, int(arguments[0]))
         case "memory":
             return child_memory(folder, *arguments)
         case "start":

@@ -12,6 +12,7 @@ from typing import Any
 
 PICTURES = ("auto", "blocks", "kitty", "sixel", "iterm", "off")
 NSFW = ("pg", "pg13", "r", "x", "xxx")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 FILE = "config.toml"
 
 
@@ -50,16 +51,23 @@ class Settings:
     """Connections that one download opens at most."""
     trainings: str = "1"
     """How many trainings run at once; the others wait for their turn."""
+    grid_seconds: str = "0"
+    """How long a grid may take before hubman asks whether to draw it; 0 for no limit."""
+    engine_idle: str = "600"
+    """Seconds that the engine stays without work before it ends; 0 for ever."""
+    device: str = "auto"
+    """What the engine draws with: one of :data:`DEVICES`."""
     archive_images: bool = False
     """Whether ``enrich`` keeps the example pictures of every version, also where there are pictures already."""
 
 
 _CHOICES = {
-    "pictures": PICTURES, "nsfw": NSFW, "pull_size": ("pruned", "full"),
+    "pictures": PICTURES, "nsfw": NSFW, "device": DEVICES, "pull_size": ("pruned", "full"),
     "pull_connections": tuple(str(number) for number in range(1, 9)),
     "trainings": tuple(str(number) for number in range(1, 17)),
 }  # fmt: skip
 _TEXTS = frozenset({"pull_into", "pull_path", "pull_format", "pull_fp", "pull_quant", "pull_rate"})
+_SECONDS = frozenset({"engine_idle", "grid_seconds"})
 _TRUTH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 
 
@@ -84,6 +92,7 @@ def settings(folder: Path, environ: Mapping[str, str] | None = None) -> tuple[Se
         parsed = _parsed(name, value)
         if parsed is None:
             choices = ("a text",) if name in _TEXTS else _CHOICES.get(name, ("true", "false"))
+            choices = ("a number of seconds",) if name in _SECONDS else choices
             problems.append(f"{where}: {name} can't be {value!r}: use one of {', '.join(choices)}")
         else:
             values_of[name] = parsed
@@ -108,6 +117,9 @@ def _parsed(name: str, value: object) -> str | bool | None:
     if name in _CHOICES:
         text = str(value).lower()
         return text if text in _CHOICES[name] else None
+    if name in _SECONDS:
+        text = str(value)
+        return text if text.isascii() and text.isdigit() else None
     if name in _TEXTS:
         return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
     return value if isinstance(value, bool) else _TRUTH.get(str(value).lower())

@@ -25,6 +25,7 @@ MIGRATIONS = (
     "m004_journal",
     "m010_copies",
     "m008_exchange",
+    "m023_fingerprints",
     "m014_follow",
     "m021_hub",
     "m012_made",
@@ -54,7 +55,7 @@ class Registry:
     """An open registry. One per thread: a connection is cheap (under a millisecond) and not shared.
 
     ``home`` holds ``registry.db`` and the folders ``blobs`` (previews by content), ``thumbs`` (a cache),
-    ``jobs``, ``models`` (where pulled and trained files go unless told otherwise) and ``logs``.
+    ``fingerprints`` (another), ``jobs``, ``models`` (where pulled and trained files go unless told otherwise) and ``logs``.
     """
 
     def __init__(self, home: Path) -> None:
@@ -164,6 +165,7 @@ def load_migrations() -> Migrations:
     from registry.schema import migrations
     from registry.schema_copies import m010_copies  # noqa: F401 - registers itself
     from registry.schema_exchange import m008_exchange  # noqa: F401 - registers itself
+    from registry.schema_fingerprints import m023_fingerprints  # noqa: F401 - registers itself
     from registry.schema_follow import m014_follow  # noqa: F401 - registers itself
     from registry.schema_hub import m021_hub  # noqa: F401 - registers itself
     from registry.schema_made import m012_made  # noqa: F401 - registers itself

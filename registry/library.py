@@ -203,6 +203,15 @@ _LOOKUPS = (
 )  # fmt: skip
 
 
+def word_for(registry: Registry, model: str) -> str:
+    """The model's name if :func:`resolve` takes it for this model, else its id."""
+    name = show(registry, model).name
+    try:
+        return name if resolve(registry, name)[0] == model else model
+    except (NotFoundError, UsageError):
+        return model
+
+
 # writing ----------------------------------------------------------------------------------------------------------
 
 

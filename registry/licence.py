@@ -7,7 +7,7 @@ text such as ``{Image,Rent}``). What is not told is unknown, which is neither ye
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Answer = bool | None
@@ -75,3 +75,36 @@ def words(permissions: Mapping[str, Any]) -> str:
         if names:
             said.append(f"{verb}: {', '.join(names)}")
     return " · ".join(said) if is_known(permissions) else "nothing is known of it"
+
+
+_FLAGS = ("allowNoCredit", "allowDerivatives", "allowDifferentLicense")
+_IMPLIED = {"sell": ("Image", "RentCivit", "Rent", "Sell"), "rent": ("RentCivit", "Rent")}
+_USES_OF = ("Image", "RentCivit", "Rent", "Sell")
+
+
+def strictest(all_permissions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What may be done with a model that is made of several, in Civitai's fields: what each of them allows.
+
+    A flag that one forbids is forbidden; what one does not tell is unknown unless another forbids it. Commercial uses are
+    those that all who tell of them allow.
+    """
+    found: dict[str, Any] = {}
+    for name in _FLAGS:
+        said = [_flag(one, name) for one in all_permissions]
+        if said and (False in said or None not in said):
+            found[name] = False not in said
+    uses = [
+        _widened(one["allowCommercialUse"])
+        for one in all_permissions
+        if _commercial(one.get("allowCommercialUse")) is not None
+    ]
+    if uses:
+        found["allowCommercialUse"] = [use for use in _USES_OF if all(use in one for one in uses)]
+    return found
+
+
+def _widened(said: object) -> set[str]:
+    """Commercial uses with those that they imply, as the site's form has it."""
+    words = re.findall(r"\w+", said) if isinstance(said, str) else [word for word in said if isinstance(word, str)]  # type: ignore[attr-defined]
+    exact = {use.lower(): use for use in _USES_OF}
+    return {implied for word in words for implied in _IMPLIED.get(word.lower(), (exact.get(word.lower(), word),))}

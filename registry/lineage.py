@@ -18,6 +18,7 @@ import msgspec
 
 from registry import library
 from registry.database import Registry
+from registry.decodable import decodable
 from registry.records import FileRow, RunRow, VersionRow
 
 
@@ -28,6 +29,16 @@ class Relative(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str
     name: str
     epoch: int | None = None
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that this one was made of by hubman. The ids are empty where the library does not know it."""
+
+    sha256: str
+    name: str
+    ratio: float = 1.0
+    version_id: str = ""
+    model_id: str = ""
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,9 +56,19 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     base: str = ""
     """The checkpoint that it was trained on, as the trainer called it."""
     merged_from: tuple[str, ...] = ()
+    parents: tuple[Parent, ...] = ()
+    """The same as hubman's own header has it, by content."""
     epochs: tuple[Relative, ...] = ()
     """All versions of its training that are here, itself among them, by epoch; empty if it is the only one."""
     replaced_by: Relative | None = None
+
+    @property
+    def merged_words(self) -> tuple[str, ...]:
+        """``merged_from`` with the ratios where they are known."""
+        return (
+            tuple(one.name if one.ratio == 1 else f"{one.name} x {one.ratio:g}" for one in self.parents)
+            or self.merged_from
+        )
 
 
 def of(registry: Registry, version: VersionRow) -> Lineage:
@@ -60,6 +81,7 @@ def of(registry: Registry, version: VersionRow) -> Lineage:
         epoch=_whole(metadata.get("ss_epoch")),
         base=_base(metadata),
         merged_from=_merged_from(metadata),
+        parents=_parents(registry, metadata),
         epochs=_epochs(registry, version, file) if file else (),
         replaced_by=_successor(registry, version.id),
     )
@@ -119,6 +141,47 @@ def _base(metadata: Mapping[str, str]) -> str:
 def _merged_from(metadata: Mapping[str, str]) -> tuple[str, ...]:
     stated = [name.strip() for name in metadata.get("modelspec.merged_from", "").split(",")]
     return tuple(name for name in stated if name) or tuple(_names(metadata.get("sd_merge_models", ""), "name"))
+
+
+_MADE = ("hubman.merge", "hubman.resize", "hubman.extract", "hubman.converted")
+"""JSON objects whose ``parents`` are objects with a ``sha256``, for a merge also a ``ratio``."""
+_BY_HASH = """
+SELECT v.id, v.model_id, m.name FROM files f JOIN versions v ON v.id = f.version_id JOIN models m ON m.id = v.model_id
+WHERE f.sha256 = ?
+"""
+
+
+class _Stated(msgspec.Struct, frozen=True):
+    sha256: str
+    ratio: float = 1.0
+
+
+class _Recipe(msgspec.Struct, frozen=True):
+    parents: tuple[_Stated, ...] = ()
+
+
+def _parents(registry: Registry, metadata: Mapping[str, str]) -> tuple[Parent, ...]:
+    # A conversion copies its parent's header, so its own entry, the last one, tells the nearest parents.
+    text = next((metadata[name] for name in reversed(_MADE) if name in metadata), "")
+    try:
+        stated = msgspec.json.decode(text, type=decodable(_Recipe)).parents if text else ()
+    except (msgspec.MsgspecError, RecursionError):
+        return ()
+    names = _merged_from(metadata)
+    found = []
+    for number, one in enumerate(stated):
+        row = registry.db.execute(_BY_HASH, (one.sha256,)).fetchone()
+        said = names[number] if len(names) == len(stated) and _MADE[-1] not in metadata else one.sha256[:12]
+        found.append(
+            Parent(
+                sha256=one.sha256,
+                name=row["name"] if row else said,
+                ratio=one.ratio,
+                version_id=row["id"] if row else "",
+                model_id=row["model_id"] if row else "",
+            )
+        )
+    return tuple(found)
 
 
 def _names(text: str, key: str = "") -> list[str]:

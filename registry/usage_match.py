@@ -25,6 +25,17 @@ class Match(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+class Named(msgspec.Struct, frozen=True):
+    """The file that a picture's name and hash mean for someone who draws: its SHA-256, or none and the ``problem``.
+
+    ``elsewhere`` says that the hash is of another file than the name.
+    """
+
+    sha256: str | None = None
+    problem: str = ""
+    elsewhere: bool = False
+
+
 class Unmatched(msgspec.Struct, frozen=True, kw_only=True):
     """A name that fits no file or several, with the number of pictures that have it."""
 
@@ -85,6 +96,20 @@ def unmatched(registry: Registry) -> list[Unmatched]:
         "WHERE sha256 IS NULL GROUP BY r.id ORDER BY times DESC, kind, name, hash"
     )
     return [Unmatched(**dict(row)) for row in rows]
+
+
+def named(registry: Registry, used: Used, *, trust_hash: bool = False) -> Named:
+    """The file to draw with: a name of this machine beats a hash that points elsewhere, unless ``trust_hash``.
+
+    A hash anyone can write, also that of a stranger's file; where name and hash agree there is no doubt.
+    """
+    index = usage_index.of_all(registry.db, [used])
+    by_hash, by_name = _by_hash(index, used.hash), _by_name(index, used)
+    is_told = len(used.hash) >= SHORTEST and not EMPTY_HASH.startswith(used.hash)
+    elsewhere = bool(by_name) and is_told and not by_hash & by_name
+    found = by_hash & by_name or ((by_hash or by_name) if trust_hash else (by_name or by_hash))
+    one = _single(index, found, used)
+    return Named(one, "" if one or not found else _several(index, found), elsewhere)
 
 
 # matching ---------------------------------------------------------------------------------------------------------

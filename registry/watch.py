@@ -47,7 +47,8 @@ class Watcher:
     """Watches all roots from :meth:`run` until :meth:`stop`, which any thread may call.
 
     ``told`` hears of each look at the disk, ``progress`` of work under way, both in the thread of :meth:`run`, to which
-    the connection ``registry`` belongs.
+    the connection ``registry`` belongs. ``idle_work`` is called there when all is hashed, again and again while it says
+    that it did something, and waits as hashing does.
     """
 
     def __init__(
@@ -56,11 +57,14 @@ class Watcher:
         told: Callable[[Checked], None],
         progress: Watch,
         may_hash: Callable[[], bool] | None = None,
+        idle_work: Callable[[], bool] = lambda: False,
     ) -> None:
         self._registry = registry
         self._told = told
         self._progress = progress
         self._may_hash = may_hash or (lambda: True)
+        self._idle_work = idle_work
+        self._has_idle_work = True
         self._stopped = threading.Event()
         self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
         self._looked_at = float("-inf")
@@ -98,13 +102,18 @@ class Watcher:
             self._looked_at = float("-inf")
             self._look(None)
             self._looked_at = time.monotonic()
+            self._has_idle_work = True
         self._changed |= self._next_changes()
         if self._changed:
             self._look(folders_of(self._changed, self._notifier.folders))
             self._reread(path for path in self._changed if is_sidecar(path))
             self._changed = set()
+            self._has_idle_work = True
         elif self._hashed or (self._waiting and self._may_hash()):
             self._hash_some()
+            self._has_idle_work = True
+        elif self._is_free_for_idle_work():
+            self._has_idle_work = self._idle_work()
 
     def _follow_roots(self) -> bool:
         """Watch the roots that are there; returns whether they are others than before."""
@@ -119,11 +128,14 @@ class Watcher:
 
     def _next_changes(self) -> set[str]:
         try:
-            if self._changed or self._hashed or (self._waiting and self._may_hash()):
+            if self._changed or self._hashed or (self._waiting and self._may_hash()) or self._is_free_for_idle_work():
                 return self._changes.get_nowait()
             return self._changes.get(timeout=_IDLE_S)
         except queue.Empty:
             return set()
+
+    def _is_free_for_idle_work(self) -> bool:
+        return self._has_idle_work and not self._waiting and self._may_hash()
 
     def _look(self, folders: list[Path] | None) -> None:
         if folders == []:

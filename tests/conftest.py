@@ -14,6 +14,8 @@ from registry.database import Registry
 # Several test processes share the cores. Threads of one that wait for one another by spinning keep the others from work:
 # with two threads each, drawing took seven times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Each home has an engine of its own, which would stay long after the test that drew with it.
+os.environ.setdefault("HUBMAN_ENGINE_IDLE", "5")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

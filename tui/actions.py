@@ -61,6 +61,7 @@ _ACTIONS = (
     ),
     Action("library.test", "T", "test", "Test it in Generate, with a strength sweep prepared", "lora"),
     Action("library.combo", "x", "combo", "Put it into the combo for Generate, or take it out", "lora", footer=False),
+    Action("library.merge", "M", "merge", "Make one LoRA of the marked, each at its ratio", "lora", footer=False),
     Action("library.publish", "p", "publish", "Publish the marked, this, or the collection as one model", "model"),
     Action("library.edit", "e", "edit", "Edit a field", "model"),
     Action("library.tags", "t", "tags", "Edit the tags", "model"),

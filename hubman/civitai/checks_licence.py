@@ -46,8 +46,9 @@ def _parent(form: PublishForm, part: VersionPart, model: ModelDetail) -> Iterato
         yield error("parent-forbids", f"{model.name}, which it was merged from, allows no merges",
                     f"ask {model.creator or 'its creator'}, or merge without it", part=part)  # fmt: skip
         return
-    if allowed["relicense"] is False and _differs(form, allowed):
-        yield warning("parent-terms", f"{model.name} allows merges under its own permissions only",
+    if allowed["relicense"] is not True and _differs(form, allowed):
+        told = "allows merges" if allowed["relicense"] is False else "may allow merges"
+        yield warning("parent-terms", f"{model.name} {told} under its own permissions only",
                       f"give yours the same: {licence.words(model.permissions)}", field="commercial_use", part=part,
                       is_harmless=False)  # fmt: skip
     if allowed["nocredit"] is False and not _is_credited(form, model):
@@ -74,13 +75,20 @@ def _is_credited(form: PublishForm, model: ModelDetail) -> bool:
 def parents(registry: Registry, part: VersionPart) -> list[tuple[str, ModelDetail | None]]:
     """(name, the library's model or None) of what the header says the file was merged from."""
     version = library.version(registry, part.version_id)
+    past = lineage.of(registry, version)
+    if past.parents:
+        return [
+            (one.name, library.show(registry, one.model_id) if one.model_id else None)
+            for one in past.parents
+            if one.model_id != version.model_id
+        ]
     file = library.file_by_hash(registry, part.file.library_sha256)
     found: dict[str, tuple[str, ModelDetail | None]] = {}
     for digest, name in _merged(file.metadata.get("sd_merge_models", "") if file else ""):
         known = library.file_by_hash(registry, digest)
         model = library.show(registry, library.version(registry, known.version_id).model_id) if known else None
         found[name] = (name, model or _by_name(registry, name))
-    for name in lineage.of(registry, version).merged_from:
+    for name in past.merged_from:
         if name not in found:
             found[name] = (name, _by_name(registry, name))
     return [one for one in found.values() if one[1] is None or one[1].id != version.model_id]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +39,36 @@ FOR_NOTHING = re.compile(r"(?i)non.?commercial|\bNC\b|research")
 def permissions(home: Path, model: ModelDetail, bases: Iterable[str]) -> tuple[Permissions, str]:
     """(permissions, source): what the page has already, else the saved ones, else those of Civitai's own form.
 
-    The latter within what the licence of the base models allows. Raises :class:`UsageError` for a ``publish.toml`` that
-    can't be read.
+    A model that was made of others here has these within what its parents allow; Civitai's own are within what the
+    licence of the base models allows. Raises :class:`UsageError` for a ``publish.toml`` that can't be read.
     """
+    if model.permissions and model.sources.get("permissions") == "training":
+        return _within(_chosen(home, bases)[0], model.permissions), "parents"
     if known := _known(model):
         return known, "civitai"
+    return _chosen(home, bases)
+
+
+def _chosen(home: Path, bases: Iterable[str]) -> tuple[Permissions, str]:
     saved = read(home)
     if saved is not None:
         return saved, "saved"
     if any(is_for_nothing(base) for base in bases):
         return Permissions(commercial_use=("Image",)), "base model"
     return Permissions(), "default"
+
+
+def _within(chosen: Permissions, allowed: Mapping[str, Any]) -> Permissions:
+    """``chosen`` without what ``allowed``, in Civitai's fields, does not; what it does not tell forbids nothing."""
+    told: dict[str, Any] = {
+        ours: bool(getattr(chosen, ours)) and allowed.get(theirs) is not False
+        for ours, theirs in _ON_SITE.items()
+        if ours != "commercial_use"
+    }
+    uses = allowed.get("allowCommercialUse")
+    if isinstance(uses, list):
+        told["commercial_use"] = tuple(use for use in chosen.commercial_use if use in uses)
+    return msgspec.structs.replace(chosen, **told)
 
 
 def is_for_nothing(base: str) -> bool:

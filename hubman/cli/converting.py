@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,11 @@ import click
 
 from hubman.cli import output
 from hubman.cli.arguments import GivenPath
-from registry.errors import UsageError
+from hubman.cli.library import open_registry
+from registry import library, scan
+from registry.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from hubman.lora.convert import Names
     from hubman.lora.forms import Format
 
 _ENDINGS = {"kohya": ".kohya.safetensors", "diffusers": ".diffusers.safetensors", "peft": ".peft"}
@@ -32,13 +34,15 @@ def convert(file: Path, to: Format, out: Path | None, base: Path | None, bake: i
     be baked into a plain LoRA, as near as RANK allows. Nothing is written before it was read back and compared.
     """
     from hubman.lora.convert import convert as write
+    from hubman.lora.names import files_of, names_for
 
     if bake and not base:
         raise UsageError("--bake needs the weights of the base", "add --base BASE")
     if not file.exists():
         raise UsageError(f"{file} is not there", "give the path of a LoRA file, or of a folder that PEFT wrote")
     target = out or file.with_name(file.name.removesuffix(".safetensors") + _ENDINGS[to])
-    done = write(file, to, target, _names(file, base), bake=bake or 0)
+    done = write(file, to, target, names_for(files_of(file), base), bake=bake or 0)
+    _register(file, done.files)
     if as_json:
         output.print_json(done)
         return
@@ -48,38 +52,15 @@ def convert(file: Path, to: Format, out: Path | None, base: Path | None, bake: i
     output.say(f"{done.modules} modules, largest error {done.error:.1e}{kept}")
 
 
-def _names(file: Path, base: Path | None) -> Names:
-    from hubman.lora.convert import ADAPTER, Names
+def _register(source: Path, made: Sequence[Path]) -> None:
+    """Where the library knows the source, it knows the file that was made of it, with its words and permissions."""
+    from hubman.lora.derive.register import register
 
-    if base:
-        from hubman.generate.pipeline import load_base
-        from hubman.train.architectures.fused import reordered
-
-        loaded = load_base(base)
-        identity = loaded.model.identity
-        return Names(
-            base=loaded.name,
-            sites=tuple(loaded.modules),
-            weight_of=loaded.weight_of,
-            parts=tuple({site: None for site in loaded.table.values() if site.of}),
-            originals=loaded.model.original_names,
-            reordered=frozenset(reordered(loaded.model.denoiser)),
-            header={
-                "ss_base_model_version": identity.base_model_version,
-                "ss_v2": str(identity.v2),
-                "modelspec.sai_model_spec": "1.0.1",
-                "modelspec.architecture": identity.modelspec,
-                "modelspec.implementation": identity.implementation,
-            },
-        )
-    from hubman.lora.trees import sites_of_architecture
-    from registry.headers import read_header
-    from registry.identify import identify
-
-    files = sorted(file.rglob(ADAPTER)) if file.is_dir() else [file]
-    if not files:
-        raise UsageError(f"{file} holds no {ADAPTER}", "give a LoRA file, or a folder that PEFT wrote")
-    # Of a folder with one file a component, the text encoder's alone does not tell.
-    found = (identify(read_header(each)).architecture for each in files)
-    architecture = next(filter(None, found), "")
-    return Names(architecture, sites_of_architecture(architecture))
+    if source.is_dir() or len(made) != 1:
+        return
+    with open_registry() as registry:
+        try:
+            parent = scan.hashed(registry, library.resolve(registry, str(source.absolute()))[1])
+        except NotFoundError:
+            return
+        register(registry, made[0], "converted", [parent])

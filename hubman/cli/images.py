@@ -166,6 +166,57 @@ def images_unmatched(as_json: bool) -> None:
         )
 
 
+@images.command("show")
+@click.argument("picture", type=GivenPath())
+@click.option("--by-hash", is_flag=True, help="Where a LoRA's name and hash mean different files, take the hash.")
+@output.json_option
+def images_show(picture: Path, by_hash: bool, as_json: bool) -> None:
+    """What PICTURE was drawn with, in A1111's words whoever drew it, and which files here its LoRAs mean.
+
+    A name of this machine beats a hash that points elsewhere: anyone can write a hash into a picture.
+    """
+    from hubman.generate.importing import find_lora, tell_of
+
+    told = tell_of(picture)
+    with open_registry() as registry:
+        found = [find_lora(registry, lora, trust_hash=by_hash) for lora in told.loras]
+    if as_json:
+        files = [
+            {"name": lora.name, **msgspec.structs.asdict(one)} for lora, one in zip(told.loras, found, strict=True)
+        ]
+        output.print_json({"told": told, "files": files})
+        return
+    fields = msgspec.structs.asdict(told)
+    for name, value in fields.items():
+        if value not in ("", None, ()) and name not in {"loras", "remarks"}:
+            output.say(f"{name:<11} {value}")
+    for lora, one in zip(told.loras, found, strict=True):
+        where = (one.sha256 or "")[:12] or one.problem or "not on this machine"
+        doubt = ", its hash is of another file" if one.elsewhere else ""
+        te = "" if lora.te_strength is None else f", text encoder {lora.te_strength:g}"
+        output.say(f"lora        {lora.name} {lora.strength:g}{te}: {where}{doubt}")
+    for remark in told.remarks:
+        output.say(f"! {remark}")
+
+
+@images.command("copy")
+@click.argument("picture", type=GivenPath())
+@click.argument("out", type=GivenPath())
+@output.json_option
+def images_copy(picture: Path, out: Path, as_json: bool) -> None:
+    """Write PICTURE to OUT, a PNG, JPEG or WebP by its ending, with its infotext as other programs read it."""
+    from hubman.generate.pictures import save_copy
+    from registry.errors import UsageError
+
+    if out.exists():
+        raise UsageError(f"{out} is there already", "choose another name")
+    save_copy(picture, out)
+    if as_json:
+        output.print_json({"path": out})
+    else:
+        output.say(str(out))
+
+
 @images.command("uses")
 @click.argument("ref")
 @click.option("--most", type=click.IntRange(min=1), help="Only so many, the latest.")

@@ -1,4 +1,4 @@
-"""The commands that draw: generate, sweep, combine."""
+"""The commands that draw grids: sweep, combine."""
 
 from __future__ import annotations
 
@@ -6,68 +6,27 @@ from typing import Any
 
 import click
 
-from hubman import bases
 from hubman.cli import output
+from hubman.cli.drawing_options import asked, drawing_options
+from hubman.cli.drawing_plan import agreed, plan_of, warn_of_grid
 from hubman.cli.library import open_registry
 from hubman.cli.work import run
 from registry import library, scan
 from registry.errors import UsageError
 
+_AXIS_HELP = "What varies, such as 'seed=1-4' or 'unet:ink=0-1 [5]'; may be repeated. `hubman grid axes` lists them."
 
-def _drawing_options(command: Any) -> Any:
+
+def _grid_options(command: Any) -> Any:
     for option in reversed(
         (
-            click.option(
-                "--base",
-                default=bases.EMBEDDED,
-                show_default=True,
-                help="The base model: a path, or tiny for the embedded one.",
-            ),
-            click.option("--negative", default="", help="What the picture should not show."),
-            click.option(
-                "--seed", "seeds", multiple=True, type=click.IntRange(0), help="May be repeated; by default 0."
-            ),
-            click.option("--steps", default=16, show_default=True, type=click.IntRange(1, 1000)),
-            click.option("--cfg", default=None, type=click.FloatRange(0), help="How strictly to follow the prompt."),
-            click.option("--sampler", help="A1111's name of a sampler; by default DDIM, for flow models Euler."),
+            click.option("--axis", "axes", multiple=True, metavar="AXIS", help=_AXIS_HELP),
+            click.option("--dry-run", is_flag=True, help="Only say how many cells it has and how long they take."),
+            click.option("--yes", "-y", is_flag=True, help="Draw it, however long it takes."),
         )
     ):
         command = option(command)
     return command
-
-
-def _request(choices: dict[str, Any]) -> dict[str, Any]:
-    """What the drawing options say, for a job; a seed of 0 and the base's own guidance when nothing was said."""
-    base = bases.find(choices.pop("base"))
-    chosen = {name: value for name in ("cfg", "sampler") if (value := choices.pop(name)) is not None}
-    suited = {"cfg": 7.0, "sampler": "DDIM", **bases.drawing(base)}
-    return {**choices, "base": str(base), "seeds": list(choices.pop("seeds")) or [0], **suited, **chosen}
-
-
-@click.command()
-@click.argument("prompt")
-@_drawing_options
-@click.option("--size", help="WIDTHxHEIGHT in pixels; by default the base's own.")
-@output.json_option
-def generate(prompt: str, size: str | None, as_json: bool, **choices: Any) -> None:
-    """Draw PROMPT, which may hold ``<lora:name:0.8>`` tags. Each picture carries its settings, as A1111 writes them."""
-    request = {"prompt": prompt, **_request(choices), **_sides(size)}
-    ended = run("generate", f"draw {prompt[:40]}", request)
-    images = (ended.result or {}).get("images", [])
-    if as_json:
-        output.print_json(images)
-    else:
-        for image in images:
-            output.say(image)
-
-
-def _sides(size: str | None) -> dict[str, int]:
-    if size is None:
-        return {}
-    width, x, height = size.lower().partition("x")
-    if not (x and width.isdigit() and height.isdigit()):
-        raise UsageError(f"size {size!r} is not WIDTHxHEIGHT", "write for example 512x768")
-    return {"width": int(width), "height": int(height)}
 
 
 @click.command()
@@ -79,40 +38,96 @@ def _sides(size: str | None) -> dict[str, int]:
     show_default=True,
     help="Values such as 0,0.5,1 or a range such as 0-1 (+0.1).",
 )
-@_drawing_options
+@drawing_options
+@_grid_options
 @output.json_option
-def sweep(ref: str, prompt: str, strengths: str, as_json: bool, **choices: Any) -> None:
-    """Draw PROMPT with the LoRA REF at several strengths: a labelled grid, a curve, and a suggested strength."""
-    _sweep([ref], prompt, strengths, as_json, choices)
+@click.pass_context
+def sweep(
+    ctx: click.Context, /, ref: str, prompt: str, strengths: str, axes: tuple[str, ...], as_json: bool, **choices: Any
+) -> None:
+    """Draw PROMPT with the LoRA REF at several strengths: a labelled grid, a curve, and a suggested strength.
+
+    With --axis a grid of whatever varies: the first axis across, the second down, others as pages.
+    """
+    from hubman.generate.axes import parse_floats
+
+    request = {"version_ids": _versions([ref]), "prompt": prompt, "contrast": choices.pop("contrast", "")}
+    if axes:
+        given = ctx.get_parameter_source("strengths") is click.core.ParameterSource.COMMANDLINE
+        first = [f"strength:#1={strengths}"] if given else []
+        request |= {"axes": [*first, *axes]}
+    else:
+        request |= {"strengths": list(parse_floats(strengths))}
+    _draw([ref], request, as_json, choices)
 
 
 @click.command()
-@click.argument("first")
-@click.argument("second")
-@click.argument("prompt")
-@click.option("--strengths", default="0,0.4,0.8", show_default=True, help="Values for each of the two.")
-@_drawing_options
+@click.argument("refs", nargs=-1, required=True, metavar="A B [C…] PROMPT")
+@click.option(
+    "--as", "how", default="matrix", show_default=True,
+    type=click.Choice(("matrix", "ratio", "pairs", "all-but-one", "subsets", "alone")),
+    help="Every strength of each; shares of one total; or which of them are on.",
+)  # fmt: skip
+@click.option("--strengths", default="0,0.4,0.8", show_default=True, help="Of each of them, in a matrix.")
+@click.option("--shares", default="0-1 [5]", show_default=True, help="The first one's parts of the total, in a ratio.")
+@click.option("--total", type=float, help="Of both strengths in a ratio; by default the sum of those recommended.")
+@drawing_options
+@_grid_options
 @output.json_option
-def combine(first: str, second: str, prompt: str, strengths: str, as_json: bool, **choices: Any) -> None:
-    """Draw PROMPT with the LoRAs FIRST and SECOND at every pair of strengths, as one labelled grid."""
-    _sweep([first, second], prompt, strengths, as_json, choices)
+def combine(
+    refs: tuple[str, ...],
+    how: str,
+    strengths: str,
+    shares: str,
+    total: float | None,
+    axes: tuple[str, ...],
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Draw PROMPT with the LoRAs A and B, or more, together, as one labelled grid.
+
+    A matrix of two has one across and the other down, a third has pages.
+    """
+    *loras, prompt = refs
+    if len(loras) < 2:
+        raise UsageError("a combination is of two LoRAs or more", "write hubman combine A B PROMPT")
+    if how == "ratio" and len(loras) != 2:
+        raise UsageError("a ratio is of two LoRAs", "leave the others to the prompt's tags")
+    if how == "matrix":
+        chosen = [f"strength:#{number + 1}={strengths}" for number in range(len(loras))]
+    elif how == "ratio":
+        chosen = [f"ratio:#1:#2{'' if total is None else f':{total}'}={shares}"]
+    else:
+        chosen = [f"combine={how if how == 'alone' else f'alone, {how}, all'}"]
+    request = {"version_ids": _versions(loras), "prompt": prompt, "axes": [*chosen, *axes]}
+    _draw(loras, request, as_json, choices)
 
 
-def _sweep(refs: list[str], prompt: str, strengths: str, as_json: bool, choices: dict[str, Any]) -> None:
-    from hubman.generate.axes import parse_floats
-
+def _versions(refs: list[str]) -> list[str]:
     with open_registry() as registry:
-        versions = [scan.hashed(registry, library.resolve(registry, ref)[1]) for ref in refs]
-    request = {
-        "version_ids": versions,
-        "prompt": prompt,
-        "strengths": list(parse_floats(strengths)),
-        **_request(choices),
-    }
-    ended = run("sweep", f"sweep {' x '.join(refs)}", request)
-    result = ended.result or {}
+        return [scan.hashed(registry, library.resolve(registry, ref)[1]) for ref in refs]
+
+
+def _draw(refs: list[str], request: dict[str, Any], as_json: bool, choices: dict[str, Any]) -> None:
+    dry_run, yes = choices.pop("dry_run"), choices.pop("yes")
+    request |= asked(choices)
+    with open_registry() as registry:
+        grid, planned = plan_of(registry, request)
+        warnings = warn_of_grid(grid, planned)
+        if dry_run:
+            told = {"axes": [{"label": axis.label, "values": axis.values} for axis in grid.axes], "plan": planned}
+            output.print_json({**told, "warnings": warnings}) if as_json else output.say(str(planned))
+            return
+        if planned.missing:
+            click.echo(output.clean(str(planned)), err=True)
+        if not agreed(registry, planned, yes=yes):
+            return
+    _show(refs, run("sweep", f"sweep {' x '.join(refs)}", request).result or {}, warnings, as_json)
+
+
+def _show(refs: list[str], result: dict[str, Any], warnings: list[str], as_json: bool) -> None:
     if as_json:
-        output.print_json(result)
+        output.print_json({**result, "warnings": warnings})
         return
     for point in result.get("curve", []):
         output.say("  ".join(f"{name} {value:.3f}" for name, value in point.items() if isinstance(value, int | float)))

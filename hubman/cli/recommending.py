@@ -23,13 +23,13 @@ def recommend(ref: str, sweep_id: str | None, is_set: bool, as_json: bool) -> No
     What you said of a strength yourself stays.
     """
     from hubman.generate import recommend as recommending
-    from hubman.generate.curve import told
+    from hubman.generate.curve import as_rows
 
     with open_registry() as registry:
         version = scan.hashed(registry, library.resolve(registry, ref)[1])
         found = recommending.found(registry, sweep_id or recommending.newest(registry, version))
         kept = recommending.keep(registry, found.sweep_id) if is_set else None
-    points, suggestion = told(found.curve), found.suggestion
+    points, suggestion = as_rows(found.curve), found.suggestion
     if as_json:
         output.print_json(
             {

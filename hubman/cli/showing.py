@@ -157,7 +157,7 @@ def _print_lineage(found: Lineage) -> None:
     if found.base:
         output.say(f"  on       {found.base}")
     if found.merged_from:
-        output.say(f"  merged   from {', '.join(found.merged_from)}")
+        output.say(f"  merged   from {', '.join(found.merged_words)}")
     if found.epochs:
         names = [f"{one.name} ({one.version_id[:8]})" for one in found.epochs]
         output.say(f"  epochs   {', '.join(names)}")

@@ -28,15 +28,19 @@ _BUSY = HubError(locks.WATCHED, "such as an open TUI; nothing is left to do")
 def watch(until_eof: bool, as_json: bool) -> None:
     """Keep the index live until it is stopped: what changes in the indexed folders is listed at once, then hashed.
 
-    The TUI does the same while it is open. Hashing waits while a job trains or draws. With --json it prints one object
+    The TUI does the same while it is open. When all is hashed it makes fingerprints of LoRAs, for ``hubman analyze``.
+    Both wait while a job trains or draws. With --json it prints one object
     a line: a look at the disk has ``models``, work under way has ``stage``.
     """
     from hubman.jobs.busy import may_hash
+    from hubman.lora.background import Background
     from registry.watch import Watcher
 
     with open_registry() as registry, locks.only_one(registry, "watch", _BUSY):
         tell = _as_json if as_json else _as_text
-        watcher = Watcher(registry, tell, _progress_as_json if as_json else _silent, may_hash(registry))
+        watcher = Watcher(
+            registry, tell, _progress_as_json if as_json else _silent, may_hash(registry), Background(registry)
+        )
         signal.signal(signal.SIGTERM, lambda *_: watcher.stop())
         signal.signal(signal.SIGINT, lambda *_: watcher.stop())
         if until_eof:

@@ -20,7 +20,7 @@ from hubman.demo import stage as staging
 from hubman.demo.datasets import IMAGES, draw_dataset
 from hubman.demo.records import DemoReport, Trained
 from hubman.demo.stage import Stage
-from hubman.generate.curve import told
+from hubman.generate.curve import as_rows
 from hubman.generate.record import Sweep
 from hubman.jobs import store
 from hubman.jobs.records import Job
@@ -220,6 +220,7 @@ def _follow(loop: Loop, names: list[str]) -> dict[str, dict[str, Any]]:
 def _sweep(loop: Loop) -> Outcome:
     """Each LoRA at five strengths and every seed; then both together."""
     from hubman.generate import studio
+    from hubman.generate.asked import Asked
     from hubman.generate.client import Engine
     from hubman.generate.request import DrawRequest
 
@@ -236,12 +237,11 @@ def _sweep(loop: Loop) -> Outcome:
                 report=_named(loop, f"sweep {style}"), should_stop=never,
             )  # fmt: skip
             loop.trained[style] = _measured(lora, done)
-        request = msgspec.structs.replace(base, prompt=f"{TRIGGERS[STYLE]}, {TRIGGERS[MOTIF]}, {PROMPT}", seed=1)
-        versions = (loop.trained[STYLE].version_id, loop.trained[MOTIF].version_id)
-        grid = studio.combine(
-            loop.registry, engine, versions, request,
-            strengths=(0.0, 0.5, 1.0), report=_named(loop, "combine"), should_stop=never,
+        told = Asked(
+            prompt=f"{TRIGGERS[STYLE]}, {TRIGGERS[MOTIF]}, {PROMPT}", seeds=(1,), steps=base.steps, cfg=base.cfg, sampler=base.sampler,
+            version_ids=(loop.trained[STYLE].version_id, loop.trained[MOTIF].version_id), strengths=(0.0, 0.5, 1.0),
         )  # fmt: skip
+        grid = studio.draw_axes(loop.registry, engine, told, report=_named(loop, "combine"), should_stop=never)
     loop.combination = grid.grid_path
     rising = {style: _rises(lora.detected) for style, lora in loop.trained.items()}
     summary = "; ".join(
@@ -276,7 +276,7 @@ def _measured(lora: Trained, sweep: Sweep) -> Trained:
     return msgspec.structs.replace(
         lora,
         grid_path=sweep.grid_path,
-        curve=told(sweep.curve) if sweep.curve else [],
+        curve=as_rows(sweep.curve) if sweep.curve else [],
         sweep_id=sweep.id,
         detected=detected,
         shapes=shapes,

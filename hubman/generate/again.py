@@ -1,14 +1,19 @@
-"""A picture that hubman drew, drawn again from the request that it carries, and compared with what it was."""
+"""A picture drawn again: one of hubman's from the exact request that it carries, in a batch of the same size, and
+compared with what it was; one of another program's as near as its settings can be read.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
 
 from hubman import bases, tinybase
+from hubman.generate.importing import import_picture
 from hubman.generate.naming import located
-from hubman.generate.pictures import Chunk, read_info
+from hubman.generate.pictures import Chunk, EngineNote, read_info
 from hubman.generate.request import DrawRequest, check
 from registry import library
 from registry.database import Registry
@@ -22,23 +27,51 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
     largest: int
 
 
-def request_of_picture(registry: Registry, picture: Path, base: str = "") -> tuple[DrawRequest, Chunk]:
-    """The request in the ``hubman`` chunk of ``picture``, with the files of this machine, and the chunk itself.
+class Again(msgspec.Struct, frozen=True, kw_only=True):
+    """``chunk`` is None for a picture of another program; ``remarks`` say why the new one may differ."""
+
+    request: DrawRequest
+    chunk: Chunk | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def request_of_picture(registry: Registry, picture: Path, base: str = "") -> Again:
+    """The request in the ``hubman`` chunk of ``picture``, or nearest to what another program wrote, with files of here.
 
     LoRAs are found by their SHA-256, the base by its hash or name unless ``base`` names one. Raises ``HubError`` where
     something is not here.
     """
     chunk = read_info(picture)[1]
     if chunk is None:
-        raise NotFoundError(
-            f"{picture.name} does not carry what hubman drew it with", "hubman images show tells what it does carry"
-        )
+        imported = import_picture(registry, picture, base)
+        return Again(request=imported.request, remarks=imported.remarks)
     request = located(registry, msgspec.structs.replace(chunk.request, base=_base(registry, chunk.request, base)))
     for field, path in (("init", request.init), ("vae", request.vae)):
         if path and not Path(path).exists():
             raise NotFoundError(f"its {field} {path} is not known here", "draw it again from that folder")
     check(request)
-    return request, chunk
+    return Again(request=request, chunk=chunk, remarks=tuple(_changes(chunk.engine)))
+
+
+def _changes(engine: EngineNote) -> Iterator[str]:
+    """Libraries that have changed since the picture was drawn: they decide the last bits."""
+    for name, before in engine.versions.items():
+        try:
+            now = version(name)
+        except PackageNotFoundError:
+            continue
+        if now != before:
+            yield f"it was drawn with {name} {before}, here is {now}"
+
+
+def with_neighbours(again: Again) -> list[DrawRequest]:
+    """The request first, then as many others of its kind as were drawn with it.
+
+    A picture is the same whatever its neighbours are, but only in a batch of the same size bit for bit.
+    """
+    request = again.request
+    others = again.chunk.engine.batch - 1 if again.chunk else 0
+    return [msgspec.structs.replace(request, seed=(request.seed + number) % 2**63) for number in range(others + 1)]
 
 
 def _base(registry: Registry, request: DrawRequest, given: str) -> str:
@@ -60,11 +93,12 @@ def _base(registry: Registry, request: DrawRequest, given: str) -> str:
 
 def compare(one: Path, other: Path) -> Likeness:
     """Compare the pixels of two pictures; different sizes differ by 255."""
-    from PIL import Image, ImageChops
+    import numpy as np
+    from PIL import Image
 
     with Image.open(one) as first, Image.open(other) as second:
         if first.size != second.size:
             return Likeness(same=False, largest=255)
-        difference = ImageChops.difference(first.convert("RGB"), second.convert("RGB"))
-    largest = max(high for _, high in difference.getextrema())
-    return Likeness(same=largest == 0, largest=int(largest))
+        before, after = (np.asarray(image.convert("RGB"), dtype=np.int16) for image in (first, second))
+    largest = int(np.abs(before - after).max())
+    return Likeness(same=largest == 0, largest=largest)

@@ -54,6 +54,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     axes: tuple[str, ...] = ()
     """As :func:`~hubman.generate.grids.spec.parse_axis` reads them; without any, ``strengths`` of each version."""
     contrast: str = ""
+    grid_id: str = ""
+    """A grid that was begun before, to go on with."""
+    batch: int = 0
+    """Pictures that are drawn together; 0 = as many as suit the machine."""
 
 
 def asked(request: Mapping[str, Any]) -> Asked:

@@ -1,11 +1,8 @@
-"""The engine process from outside: start it, tell it what to draw, see pictures arrive. Imports no torch."""
+"""The machine's engine from outside: tell it what to draw, see pictures arrive. Imports no torch."""
 
 from __future__ import annotations
 
-import queue
-import subprocess
-import sys
-import threading
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,38 +12,38 @@ from typing import Self
 import msgspec
 
 import registry.errors
+from hubman import config
 from hubman.generate import protocol
 from hubman.generate.curve import Curve
-from hubman.generate.protocol import Command, Draw, Event, Failed, Load, Measure, Measured, Picture
+from hubman.generate.protocol import Draw, Failed, Load, Measure, Measured, Picture, Preview, Unload, Work
 from hubman.generate.request import DrawRequest
+from hubman.generate.service import reaching
+from hubman.generate.service.endpoint import Endpoint
+from hubman.generate.service.reaching import POLL_S, EngineDiedError
+from hubman.generate.service.wire import Wire, WireClosedError
 from hubman.generate.sweep import StrengthSweep
-from hubman.progress import Report, silent
+from hubman.progress import Progress, Report, never, silent
 from registry.errors import CancelledError, HubError
 
-LAST_WORDS = 20
-"""Lines of the engine's stderr that are kept for its obituary."""
-_POLL_SECONDS = 0.1
-_Answer = protocol.Told | Picture | Measured | protocol.Done | Failed
-_FAREWELL_SECONDS = 10
+__all__ = ["Engine", "EngineDiedError"]
 
-
-def _never() -> bool:
-    return False
+OnPreview = Callable[[Preview], None]
+_Answer = Picture | Preview | Measured
 
 
 class Engine:
-    """A running engine process. Not to be shared by threads, but for ``cancel``, which any thread may call.
+    """A client of the engine of a home. Not to be shared by threads, but for ``cancel``, which any thread may call.
 
-    Use as a context manager, or call ``close``. A process that dies is started again by the next command.
+    Nothing happens before the first command, which starts the engine's process if there is none. Closing it leaves the
+    engine to others. What it had asked for is given up then; pictures that are finished stay.
     """
 
-    def __init__(self, command: Sequence[str] = (sys.executable, "-m", "hubman.generate.server")) -> None:
-        self._command = tuple(command)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._events: queue.Queue[Event | None] = queue.Queue()
-        self._stderr: deque[str] = deque(maxlen=LAST_WORDS)
-        self._readers: list[threading.Thread] = []
-        self._writing = threading.Lock()
+    def __init__(self, home: Path | None = None, *, name: str = "hubman", command: Sequence[str] = ()) -> None:
+        """``home`` is hubman's, by default this process's own; ``name`` is what ``hubman engine`` calls this client."""
+        self._endpoint = Endpoint(home or config.home())
+        self._name, self._command = name, tuple(command) or reaching.COMMAND
+        self._wire: Wire | None = None
+        self._pid = 0
         self._number = 0
         self._running: int | None = None
 
@@ -59,51 +56,62 @@ class Engine:
         self.close()
 
     @property
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+    def is_connected(self) -> bool:
+        return self._wire is not None and self._wire.is_open
 
-    def start(self) -> None:
-        """Start the process if it does not run. Does not wait for it to be up."""
-        if self.is_running:
-            return
-        self._reap()
-        self._events = queue.Queue()
-        self._stderr.clear()
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
-        self._readers = [
-            threading.Thread(target=self._read_events, args=(self._process, self._events), daemon=True),
-            threading.Thread(target=self._read_stderr, args=(self._process, self._stderr), daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    def load(self, base: str, *, report: Report = silent, cancelled: Callable[[], bool] = _never) -> None:
+    def load(self, base: str, *, report: Report = silent, cancelled: Callable[[], bool] = never) -> None:
         """Load a base model; returns when it is loaded."""
-        deque(self._ask(lambda number: Load(id=number, base=base), report, cancelled), maxlen=0)
+
+        def once() -> None:
+            deque(self._ask(lambda number: Load(id=number, base=base), report, cancelled), maxlen=0)
+
+        _twice(once, report)
 
     def draw(
         self,
         requests: Sequence[DrawRequest],
         out: Path,
         *,
-        batch: int = 4,
+        batch: int = 0,
         report: Report = silent,
-        cancelled: Callable[[], bool] = _never,
+        cancelled: Callable[[], bool] = never,
+        preview: OnPreview | None = None,
     ) -> Iterator[Picture]:
         """Draw each distinct request to ``out/<key>.png``, yielding each picture when it is on disk.
 
-        Raises what ``LocalEngine.draw`` raises, and ``HubError`` with the process's last words if it dies. Leaving the
-        iteration early cancels the rest.
+        ``batch`` is how many go together at most, 0 as many as the memory takes. ``preview`` is shown what is being
+        drawn, a few times a second. An engine that dies is started again once, for what is missing. Raises what
+        ``LocalEngine.draw`` raises, and :class:`EngineDiedError`. Leaving the iteration early cancels the rest.
         """
+        left = {request.key(): request for request in requests}
+        total, deaths = len(left), 0
+        while left:
 
-        def command(number: int) -> Draw:
-            return Draw(id=number, requests=tuple(requests), out=str(out), batch=batch)
+            def command(number: int) -> Draw:
+                return Draw(
+                    id=number, requests=tuple(left.values()), out=str(out), batch=batch, previews=preview is not None
+                )
 
-        for event in self._ask(command, report, cancelled):
-            if isinstance(event, Picture):
-                yield event
+            before = total - len(left)
+
+            def shifted(told: Progress, before: int = before) -> None:
+                report(msgspec.structs.replace(told, done=before + told.done, total=total) if told.total else told)
+
+            try:
+                for event in self._ask(command, shifted, cancelled):
+                    if isinstance(event, Picture):
+                        left.pop(event.key, None)
+                        yield event
+                    elif isinstance(event, Preview) and preview is not None:
+                        preview(event)
+                return
+            except EngineDiedError as error:
+                deaths += 1
+                if deaths > 1:
+                    raise
+                report(
+                    Progress(stage="draw", done=total - len(left), total=total, unit="picture", message=_again(error))
+                )
 
     def measure(
         self,
@@ -122,121 +130,86 @@ class Engine:
             images = tuple(map(str, training))
             return Measure(id=number, sweep=sweep, folder=str(folder), clip=str(clip or ""), training=images)
 
-        curves = [event.curve for event in self._ask(command, report, _never) if isinstance(event, Measured)]
+        curves: list[Curve] = []
+
+        def once() -> None:
+            curves.extend(e.curve for e in self._ask(command, report, never) if isinstance(e, Measured))
+
+        _twice(once, report)
         return curves[0]
+
+    def unload(self) -> None:
+        """Give all memory back; returns when that is done. What is drawn later is loaded anew."""
+        deque(self._ask(lambda number: Unload(id=number), silent, never), maxlen=0)
 
     def cancel(self) -> None:
         """Stop what is being drawn, between two steps; the iteration raises ``CancelledError``."""
-        if (number := self._running) is not None:
-            self._send(protocol.Cancel(id=number))
+        if (number := self._running) is not None and (wire := self._wire) is not None:
+            with contextlib.suppress(WireClosedError):
+                wire.send(protocol.Cancel(id=number))
 
     def close(self) -> None:
-        """End the process: politely, then not."""
-        if self.is_running and self._process is not None:
-            self._send(protocol.Quit())
-            try:
-                self._process.wait(_FAREWELL_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._reap()
+        """Leave the engine."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
 
-    def _ask(
-        self, command: Callable[[int], Command], report: Report, cancelled: Callable[[], bool]
-    ) -> Iterator[Picture | Measured]:
+    def _ask(self, command: Callable[[int], Work], report: Report, cancelled: Callable[[], bool]) -> Iterator[_Answer]:
         """Send a command and yield its results; raise what it failed with."""
-        self.start()
+        wire = self._connected(cancelled)
         self._number += 1
         number = self._running = self._number
-        self._send(command(number))
         answered = False
         try:
-            for event in self._events_of(number, cancelled):
+            wire.send(command(number))
+            for event in self._events_of(wire, number, cancelled):
                 if isinstance(event, protocol.Told):
                     report(event.progress)
-                elif isinstance(event, Picture | Measured):
+                elif isinstance(event, Picture | Preview | Measured):
                     yield event
-                else:
+                elif isinstance(event, protocol.Done | Failed):
                     answered = True
                     if isinstance(event, Failed):
                         raise _error(event)
                     return
+        except WireClosedError as error:
+            self.close()
+            raise reaching.died(self._endpoint, self._pid, "the engine process ended while it worked") from error
         finally:
-            if not answered and self.is_running:
+            if not answered:
                 self.cancel()
             self._running = None
 
-    def _events_of(self, number: int, cancelled: Callable[[], bool]) -> Iterator[_Answer]:
+    def _connected(self, cancelled: Callable[[], bool]) -> Wire:
+        if self._wire is None or not self._wire.is_open:
+            self.close()
+            self._wire, self._pid = reaching.reach(self._endpoint, self._name, cancelled, self._command)
+        return self._wire
+
+    def _events_of(self, wire: Wire, number: int, cancelled: Callable[[], bool]) -> Iterator[protocol.Result]:
         """What the engine says of command ``number``; what it still says of earlier ones is dropped."""
         told_to_stop = False
         while True:
             if not told_to_stop and cancelled():
                 told_to_stop = True
                 self.cancel()
-            try:
-                event = self._events.get(timeout=_POLL_SECONDS)
-            except queue.Empty:
-                continue
-            if event is None:
-                raise self._death()
-            if not isinstance(event, protocol.Ready) and event.id == number:
+            line = wire.receive(POLL_S)
+            event = protocol.EVENT.decode(line) if line is not None else None
+            if event is not None and not isinstance(event, protocol.Ready) and event.id == number:
                 yield event
 
-    def _send(self, command: Command) -> None:
-        process = self._process
-        if process is None or process.stdin is None:
-            return
-        try:
-            with self._writing:
-                process.stdin.write(protocol.ENCODER.encode(command) + b"\n")
-                process.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            # It died; the reader of its events says so with its last words.
-            return
 
-    def _death(self) -> HubError:
-        code = self._process.wait() if self._process else None
-        self._reap()
-        words = [line for line in self._stderr if line.strip()]
-        said = f": {words[-1]}" if words else ""
-        return EngineDiedError(f"the engine process ended with status {code}{said}", last_words="\n".join(words))
-
-    def _reap(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.wait()
-        for reader in self._readers:
-            reader.join()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    continue
-
-    @staticmethod
-    def _read_events(process: subprocess.Popen[bytes], events: queue.Queue[Event | None]) -> None:
-        assert process.stdout is not None  # noqa: S101 - it was opened as a pipe
-        for line in process.stdout:
-            try:
-                events.put(protocol.EVENT.decode(line))
-            except msgspec.MsgspecError:
-                continue
-        events.put(None)
-
-    @staticmethod
-    def _read_stderr(process: subprocess.Popen[bytes], lines: deque[str]) -> None:
-        assert process.stderr is not None  # noqa: S101 - it was opened as a pipe
-        for line in process.stderr:
-            lines.append(line.decode("utf-8", "replace").rstrip())
+def _twice(work: Callable[[], None], report: Report) -> None:
+    """Do ``work``, once more if the engine dies."""
+    try:
+        work()
+    except EngineDiedError as error:
+        report(Progress(stage="load", message=_again(error)))
+        work()
 
 
-class EngineDiedError(HubError):
-    """The engine process ended by itself. ``last_words`` is the end of what it wrote to stderr."""
-
-    def __init__(self, message: str, last_words: str) -> None:
-        super().__init__(message, "run it again; if it dies again, try a smaller batch or picture")
-        self.last_words = last_words
+def _again(error: EngineDiedError) -> str:
+    return f"{error.message}; it is started again"
 
 
 def _error(event: Failed) -> HubError:

@@ -85,7 +85,7 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return burns[0] < burns[1] < burns[2] and burns[2] > max(BURNT, self.burn_floor)
 
 
-def told(curve: Curve) -> list[dict[str, float | None]]:
+def as_rows(curve: Curve) -> list[dict[str, float | None]]:
     """Each point as a mapping, by the names that jobs and reports use: the medians, None where nothing was measured."""
     return [{_NAMES.get(name, name): getattr(point, name) for name in _MEDIANS} for point in curve.points]
 

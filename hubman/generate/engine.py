@@ -1,178 +1,202 @@
-"""Draw requests in batches with a loaded base: which go together, which LoRAs are in the bank, pictures to disk."""
+"""Draw requests in batches with loaded bases: what may go together, which LoRAs are in the bank, pictures to disk."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import torch
+from PIL import Image
 
 from hubman import __version__
-from hubman.generate.bank import Bank
-from hubman.generate.encode import Encoder
+from hubman.generate import device as devices
+from hubman.generate.batching import Case, Figures
+from hubman.generate.drawing import Drawing, Drawn, OnPreview, Told
+from hubman.generate.hanging import plan_of_loras
 from hubman.generate.infotext import infotext_of
+from hubman.generate.kept import Bases, Kept, Shelf
+from hubman.generate.passes import passes_of
 from hubman.generate.pictures import Chunk, EngineNote, public, save_png
-from hubman.generate.pipeline import Base, load_base
-from hubman.generate.request import DrawRequest, LoraUse, check
-from hubman.generate.sampling import chunk_count, is_guided, picture_size, sample
-from hubman.lora.load import LoraWeights, load_lora
-from hubman.progress import Progress, Report, silent
-from registry.errors import CancelledError, UsageError
-
-KEPT_LORAS = 12
-"""Loaded LoRA files kept in memory; a rank-32 SDXL LoRA is 0.35 GB in fp32."""
+from hubman.generate.pipeline import Base
+from hubman.generate.request import DrawRequest, LoraUse
+from hubman.generate.sampling import plan_of, row_count, sample
+from hubman.lora.load import LoraWeights
+from hubman.progress import Progress, Report, never, silent
+from hubman.train.capacity.ladder import is_out_of_memory
+from hubman.train.capacity.memory import Memory
+from registry.errors import HubError
 
 Cancelled = Callable[[], bool]
 
 
-class Drawn(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished picture on disk. ``seconds`` is its share of its batch's time."""
-
-    key: str
-    path: str
-    seconds: float
-
-
-def never() -> bool:
-    """Nobody stops it."""
-    return False
-
-
 class LocalEngine:
-    """A base model and its LoRA bank in this process. Draws whatever base a request names, keeping the last one."""
+    """Bases with their LoRA banks in this process, kept as far as memory goes. Draws whatever base a request names."""
 
-    def __init__(self, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> None:
-        self._device, self._dtype = device, dtype
-        self._base: Base | None = None
-        self._bank: Bank | None = None
-        self._encoder: Encoder | None = None
-        self._installed: tuple[str, ...] = ()
-        self._shelf: OrderedDict[tuple[str, int, int], LoraWeights] = OrderedDict()
+    def __init__(
+        self,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        figures: Path | None = None,
+        memory: Memory | None = None,
+    ) -> None:
+        """By default the best device, the dtype that suits it and the device's memory.
+
+        ``figures`` is the file in which it is remembered what pictures took of that.
+        """
+        self._device = device or devices.choose()
+        self._bases = Bases(memory or Memory(self._device), self._device, dtype)
+        self._shelf = Shelf()
+        self._figures = Figures(figures)
 
     def load(self, path: str) -> Base:
-        """Load the base at ``path`` unless it is the one already loaded."""
-        if self._base is None or self._base.path != Path(path):
-            self._base = self._bank = self._encoder = None
-            self._shelf.clear()
-            base = load_base(Path(path), device=self._device, dtype=self._dtype)
-            self._bank = Bank(base.model.roots, base.modules)
-            self._encoder = Encoder(base.model, self._bank)
-            self._installed = ()
-            self._base = base
-        return self._base
+        """Load the base at ``path`` unless it is there already."""
+        return self._bases.get(path).base
+
+    def has(self, path: str) -> bool:
+        """Whether the base at ``path`` is loaded."""
+        return path in self._bases
+
+    def unload(self) -> None:
+        """Give all memory back."""
+        self._shelf.clear()
+        self._bases.clear()
+
+    def told(self) -> dict[str, Any]:
+        """Fields of :class:`protocol.State`: the device and what it holds. Any thread may ask."""
+        return {
+            "device": self._device.type,
+            "device_name": devices.name_of(self._device),
+            "note": devices.note_on(self._device),
+            "threads": torch.get_num_threads(),
+            "bases": self._bases.told(),
+            "loras": len(self._shelf),
+            "lora_bytes": self._shelf.bytes,
+            "memory_used": self._bases.memory.used,
+            "memory_free": self._bases.available,
+        }
 
     def draw(
         self,
         requests: Sequence[DrawRequest],
         out: Path,
         *,
-        batch: int = 4,
+        batch: int = 0,
         report: Report = silent,
         cancelled: Cancelled = never,
+        preview: OnPreview | None = None,
     ) -> Iterator[Drawn]:
         """Draw each distinct request once to ``out/<key>.png``, yielding each picture when it is on disk.
 
-        At most ``batch`` cells go through the UNet together (halved when the GPU's memory does not hold them); only
+        As many cells go through the denoiser together as the memory takes, at most ``batch`` unless that is 0; only
         cells that share base, LoRAs, steps, sampler, size and number of text chunks do. Raises ``UsageError`` for a
         request that cannot be drawn before drawing any, and ``CancelledError`` between two steps once ``cancelled()``
         is true; pictures already yielded stay.
         """
-        distinct = list({request.key(): request for request in requests}.values())
-        for request in distinct:
-            check(request)
-        done = 0
-        for group in _groups(distinct, self._plan):
-            pending = list(group)
-            while pending:
-                cells, pending = pending[:batch], pending[batch:]
-                told = _Told(report, cancelled, done, len(distinct), len(cells))
-                try:
-                    yield from self._draw_batch(cells, out, told)
-                except torch.cuda.OutOfMemoryError:
-                    if len(cells) == 1:
-                        raise
-                    torch.cuda.empty_cache()
-                    batch = len(cells) // 2
-                    pending = cells + pending
-                    continue
-                done += len(cells)
-        report(Progress(stage="draw", done=done, total=len(distinct), unit="picture"))
+        drawing = self.drawing(requests, out, batch=batch, report=report, cancelled=cancelled, preview=preview)
+        while not drawing.is_finished:
+            yield from drawing.turn()
 
-    def _plan(self, request: DrawRequest) -> tuple[object, ...]:
-        base = self.load(request.base)
-        model = base.model
-        size = picture_size(request, model)
-        if any(side % model.step for side in size):
-            raise UsageError(f"size is {size[0]}x{size[1]}", f"{base.name} needs multiples of {model.step}")
-        hashes = tuple(use.sha256 for use in _in_order(request))
-        return hashes, size, request.steps, request.sampler, is_guided(request, model), chunk_count(request, model)
+    def drawing(
+        self,
+        requests: Sequence[DrawRequest],
+        out: Path,
+        *,
+        batch: int = 0,
+        report: Report = silent,
+        cancelled: Cancelled = never,
+        preview: OnPreview | None = None,
+    ) -> Drawing:
+        """As :meth:`draw`, a batch at a turn."""
+        return Drawing(self, requests, out, batch=batch, report=report, cancelled=cancelled, preview=preview)
 
-    def _draw_batch(self, cells: Sequence[DrawRequest], out: Path, told: _Told) -> Iterator[Drawn]:
-        base = self.load(cells[0].base)
-        bank, encoder = self._bank, self._encoder
-        assert bank is not None  # noqa: S101 - load() made both
-        assert encoder is not None  # noqa: S101
-        uses = _in_order(cells[0])
-        self._install(base, bank, encoder, uses, told.report)
+    def plan(self, request: DrawRequest) -> tuple[object, ...]:
+        """Requests of one base with equal plans may share a batch. Raises ``UsageError`` for what it cannot draw."""
+        return *plan_of_loras(request), *plan_of(request, self.load(request.base).model)
+
+    def most_at_once(self, request: DrawRequest) -> int:
+        """How many pictures like this one the memory takes together."""
+        kept = self._bases.get(request.base)
+        return self._figures.plan(_case(kept, request), self._bases.available, self._device.type)
+
+    def draw_batch(self, cells: Sequence[DrawRequest], out: Path, told: Told) -> Iterator[Drawn]:
+        """Draw cells with equal plans together, yielding each once it is on disk.
+
+        Where the memory does not suffice it ends early, with a smaller plan for the next; ``HubError`` for a picture
+        that does not fit alone.
+        """
+        kept = self._bases.get(cells[0].base)
+        case, free = _case(kept, cells[0]), self._bases.available
+        try:
+            yield from self._draw_batch(kept, cells, out, told, case)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._make_room(cells, case, free, error)
+
+    def _draw_batch(
+        self, kept: Kept, cells: Sequence[DrawRequest], out: Path, told: Told, case: Case
+    ) -> Iterator[Drawn]:
+        hanging = kept.hanging
+        hashes = hanging.hang(cells[0], lambda use: self._weights(kept.base, use, told.report))
+        told.picture = kept.previewer.png
+        memory, before = self._bases.memory, self._bases.memory.used
+        memory.forget_peak()
         started = time.monotonic()
-        hashes = [use.sha256 for use in uses]
-        images = sample(cells, model=base.model, bank=bank, encoder=encoder, hashes=hashes, on_step=told.step)
-        seconds = (time.monotonic() - started) / len(cells)
+        images = sample(
+            cells, model=kept.base.model, bank=hanging.bank, encoder=hanging.encoder, hashes=hashes, on_step=told.step
+        )
+        for number, (request, image) in enumerate(zip(cells, images, strict=True)):
+            if number == 0 and self._device.type == "cuda":
+                self._figures.measured(case, memory.peak - before, len(cells))
+            seconds = (time.monotonic() - started) / (len(cells) if number == 0 else 1)
+            yield self._save(request, image, kept, len(cells), out, seconds)
+            started = time.monotonic()
+
+    def _save(
+        self, request: DrawRequest, image: Image.Image, kept: Kept, batch: int, out: Path, seconds: float
+    ) -> Drawn:
+        base = kept.base
         note = EngineNote(
+            path=kept.hanging.path,
             dtype=str(base.model.dtype).removeprefix("torch."),
             device=base.model.device.type,
-            batch=len(cells),
+            batch=batch,
             versions={name: version(name) for name in ("torch", "diffusers", "transformers")},
         )
-        for request, image in zip(cells, images, strict=True):
-            key = request.key()
-            info = infotext_of(
-                request, size=image.size, model=base.name, model_hash=request.base_sha256, version=__version__
-            )
-            path = out / f"{key}.png"
-            save_png(image, path, info, Chunk(key=key, request=public(request), engine=note))
-            yield Drawn(key=key, path=str(path), seconds=seconds)
+        key = request.key()
+        info = infotext_of(
+            request, size=image.size, model=base.name, model_hash=request.base_sha256, version=__version__
+        )
+        path = out / f"{key}.png"
+        save_png(image, path, info, Chunk(key=key, request=public(request), engine=note))
+        return Drawn(key=key, path=str(path), seconds=seconds)
 
-    def _install(self, base: Base, bank: Bank, encoder: Encoder, uses: Sequence[LoraUse], report: Report) -> None:
-        wanted = tuple(use.sha256 for use in uses)
-        if wanted != self._installed:
-            self._installed = ()
-            weights = [self._weights(base, use) for use in uses]
-            for use, lora in zip(uses, weights, strict=True):
-                _remark(use, lora, report)
-            bank.install(weights)
-            encoder.forget()
-            self._installed = wanted
+    def _make_room(self, cells: Sequence[DrawRequest], case: Case, free: int, error: Exception) -> None:
+        """After memory ran out: plan with less, and drop what is not needed now."""
+        self._bases.keep_only(cells[0].base)
+        if len(cells) == 1:
+            size = f"{case.size[0]}x{case.size[1]}"
+            raise HubError(
+                f"a picture of {size} does not fit into the memory", "draw a smaller one, or close what else uses it"
+            ) from error
+        self._figures.failed(case, free, len(cells))
 
-    def _weights(self, base: Base, use: LoraUse) -> LoraWeights:
-        file = Path(use.path)
-        stat = file.stat() if file.is_file() else None
-        place = (use.path, stat.st_size if stat else 0, stat.st_mtime_ns if stat else 0)
-        if place not in self._shelf:
-            self._shelf[place] = load_lora(file, base.table, base=base.name, weight_of=base.weight_of)
-        self._shelf.move_to_end(place)
-        while len(self._shelf) > KEPT_LORAS:
-            self._shelf.popitem(last=False)
-        return self._shelf[place]
+    def _weights(self, base: Base, use: LoraUse, report: Report) -> LoraWeights:
+        lora = self._shelf.get(base, use)
+        _remark(use, lora, report)
+        return lora
 
 
-class _Told:
-    """Tells of each step and stops between two."""
-
-    def __init__(self, report: Report, cancelled: Cancelled, done: int, total: int, cells: int) -> None:
-        self.report, self._cancelled = report, cancelled
-        self._done, self._total, self._cells = done, total, cells
-
-    def step(self, step: int, steps: int) -> None:
-        if self._cancelled():
-            raise CancelledError(f"drawing was stopped after {self._done} of {self._total} pictures")
-        done = self._done + self._cells * step / steps
-        data = {"step": step, "steps": steps, "cells": self._cells}
-        self.report(Progress(stage="draw", done=round(done, 3), total=self._total, unit="picture", data=data))
+def _case(kept: Kept, request: DrawRequest) -> Case:
+    model = kept.base.model
+    return Case(
+        kind=kept.detected.kind, family=kept.detected.family, dtype_bytes=model.dtype.itemsize,
+        size=max(each.size for each in passes_of(request, model)), rows=row_count(request, model),
+    )  # fmt: skip
 
 
 def _remark(use: LoraUse, lora: LoraWeights, report: Report) -> None:
@@ -183,22 +207,3 @@ def _remark(use: LoraUse, lora: LoraWeights, report: Report) -> None:
         report(
             Progress(stage="load", message=f"{use.name} has no text-encoder part: te={use.te_strength:g} does nothing")
         )
-
-
-def _in_order(request: DrawRequest) -> list[LoraUse]:
-    """LoRAs by hash: floating-point sums depend on the order, and one grid must have one."""
-    return sorted(request.loras, key=lambda use: use.sha256)
-
-
-def _groups(
-    requests: Sequence[DrawRequest], plan: Callable[[DrawRequest], tuple[object, ...]]
-) -> Iterator[list[DrawRequest]]:
-    """Requests that may share a batch, base by base so that each base is loaded once; the given order otherwise."""
-    by_base: dict[str, list[DrawRequest]] = {}
-    for request in requests:
-        by_base.setdefault(request.base, []).append(request)
-    for mine in by_base.values():
-        groups: dict[tuple[object, ...], list[DrawRequest]] = {}
-        for request in mine:
-            groups.setdefault(plan(request), []).append(request)
-        yield from groups.values()

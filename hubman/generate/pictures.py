@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from hubman.generate.files import replace_file
-from hubman.generate.infotext import Infotext, read, write
+from hubman.generate.infotext import Infotext, write
+from hubman.generate.infotext_reading import read
 from hubman.generate.request import DrawRequest
-from registry import exif
-from registry.errors import DamagedFileError
+from registry import picture_text
+from registry.errors import DamagedFileError, UsageError
 
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_QUALITY = 92
+_MAX_JPEG_EXIF = 65_533 - 6
+"""Bytes that one segment of a JPEG holds behind its length and the word Exif."""
 
 
 class EngineNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,25 +54,49 @@ def save_png(image: Image.Image, path: Path, info: Infotext, chunk: Chunk) -> No
     replace_file(path, lambda file: image.save(file, format="PNG", pnginfo=notes))
 
 
+def save_copy(picture: Path, out: Path) -> None:
+    """Write ``picture`` with its infotext to ``out``, a PNG, JPEG or WebP by its suffix.
+
+    JPEG and WebP have it as EXIF's UserComment in big-endian UTF-16, as A1111 writes it; the ``hubman`` chunk stays
+    behind, since other pixels cannot be drawn again bit for bit. Raises ``UsageError`` for another suffix.
+    """
+    kind = _FORMATS.get(out.suffix.lower())
+    if kind is None:
+        raise UsageError(f"{out.name} is neither PNG, JPEG nor WebP", f"end its name in one of {', '.join(_FORMATS)}")
+    info, _ = read_info(picture)
+    text = "" if info is None else write(info)
+    with Image.open(picture) as image:
+        if kind == "PNG":
+            notes = PngImagePlugin.PngInfo()
+            notes.add_text("parameters", text)
+            replace_file(out, lambda file: image.save(file, format=kind, pnginfo=notes))
+            return
+        told = Image.Exif()
+        told.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be", "replace")
+        if kind == "JPEG" and len(told.tobytes()) > _MAX_JPEG_EXIF:
+            raise UsageError(f"the infotext of {picture.name} is too long for a JPEG", "write a WebP or PNG")
+        plain = image.convert("RGB") if kind == "JPEG" else image
+        replace_file(out, lambda file: plain.save(file, format=kind, exif=told, quality=_QUALITY))
+
+
 def read_info(path: Path) -> tuple[Infotext | None, Chunk | None]:
     """The generation data of any PNG, JPEG or WebP; None for what it does not hold.
 
     Raises ``DamagedFileError`` if it is no picture.
     """
     try:
-        with Image.open(path) as image:
-            texts: dict[Any, Any] = dict(image.info)
-            comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+        with Image.open(path):  # whether it is one
+            pass
+        with path.open("rb") as file:
+            texts = picture_text.read(file).texts
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise DamagedFileError(f"{path} is not a picture that can be read ({error})") from error
-    parameters = texts.get("parameters")
-    if not isinstance(parameters, str) and isinstance(comment, bytes):
-        parameters = exif.user_comment(comment)
+    parameters = texts.get("parameters") or texts.get("UserComment")
     try:
         chunk = msgspec.json.decode(texts.get("hubman", ""), type=Chunk)
-    except (msgspec.MsgspecError, UnicodeEncodeError, TypeError):
+    except (msgspec.MsgspecError, UnicodeEncodeError):
         chunk = None
-    return (read(parameters) if isinstance(parameters, str) else None), chunk
+    return (read(parameters) if parameters else None), chunk
 
 
 def finished(path: Path, key: str) -> Chunk | None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from hubman.generate.device import choose, dtype_for, has_bf16
 from hubman.lora.keys import Site, alias_table
 from hubman.train.architectures import load_model
-from hubman.train.architectures.detect import FLOW, detect
+from hubman.train.architectures.detect import detect
 from hubman.train.architectures.fused import parts_of
 from hubman.train.architectures.model import Model
 
@@ -37,30 +38,19 @@ class Base:
         return weight[site.first_row : site.first_row + site.shape[0]].detach().cpu()
 
 
-def best_device() -> torch.device:
-    """CUDA if there is any, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def best_dtype(path: Path, device: torch.device) -> torch.dtype:
-    """fp32 on the CPU. On CUDA fp16, whose small steps of strength show; bf16 for flow models, which overflow in fp16."""
-    if device.type != "cuda":
-        return torch.float32
-    return torch.bfloat16 if detect(path).kind in FLOW else torch.float16
-
-
 def load_base(
     path: Path, *, device: torch.device | None = None, dtype: torch.dtype | None = None, layout: Path | None = None
 ) -> Base:
-    """Load a base model; nothing is downloaded. The dtype is by default :func:`best_dtype`.
+    """Load a base model; nothing is downloaded. The device is by default the best, the dtype what suits both.
 
     ``layout`` is a diffusers folder that says what a single file holds, where its size is not its family's.
 
     Raises ``NotFoundError`` if nothing is there, ``HubError`` if it is of a kind that cannot be drawn, and
     ``DamagedFileError`` if it cannot be read.
     """
-    device = device or best_device()
-    dtype = dtype or best_dtype(path if layout is None else layout, device)
+    device = device or choose()
+    if dtype is None:
+        dtype = dtype_for(device.type, detect(layout or path).kind, has_bf16=has_bf16(device))
     model = load_model(path, device, dtype, mixed=False, layout=layout)
     modules = {site: module for name, root in model.roots.items() for site, module in sites_of(name, root).items()}
     wholes = {(site.component, site.path): site for site in modules}

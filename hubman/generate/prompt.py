@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from hubman.generate import prompt_slots
-from hubman.generate.lint import Edit, Lint
+from hubman.generate.lint import Edit, Lint, mended
 from hubman.generate.prompt_lints import lint_negative, lint_words
 from hubman.generate.prompt_parts import Part, parts
 from hubman.generate.prompt_tag_lints import lint_tags
@@ -18,6 +18,7 @@ from registry.errors import UsageError
 
 Lookup = Callable[[str], LoraUse]
 """Finds the LoRA that a tag names; raises ``NotFoundError``."""
+_MOST_EDITS = 1000
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,19 @@ def lint(
 ) -> tuple[Lint, ...]:
     """Only the remarks of :func:`parse`: for any text, at any time, without a library or a model."""
     return parse(typed, slots=slots, steps=steps, is_negative=is_negative).lints
+
+
+def mend(
+    typed: str, *, slots: Mapping[str, str] | None = None, steps: int | None = None, is_negative: bool = False
+) -> str:
+    """The prompt with every remark's edit applied, one after the other, until none is left that has one."""
+    for _ in range(_MOST_EDITS):
+        found = lint(typed, slots=slots, steps=steps, is_negative=is_negative)
+        first = next((one for one in found if one.edit is not None), None)
+        if first is None:
+            break
+        typed = mended(typed, first)
+    return typed
 
 
 def _as_typed(cut: Cut, lint: Lint) -> Lint:

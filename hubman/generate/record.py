@@ -37,7 +37,7 @@ def generations_folder(registry: Registry) -> Path:
     return registry.home / "generations"
 
 
-def keep_sweep(registry: Registry, sweep: Sweep, version_id: str, name: str, plan: object) -> None:
+def keep_sweep(registry: Registry, sweep: Sweep, version_id: str | None, name: str, plan: object) -> None:
     """A row for a sweep or grid that is drawn. ``plan`` is the sweep, or the grid's axes."""
     with registry.transaction() as db:
         db.execute(

@@ -9,11 +9,15 @@ from typing import Any, Literal
 
 import msgspec
 
+from hubman.generate.samplers import key_name, split_name
+from hubman.generate.upscaling import upscaler
+from hubman.lora.blocks import read_blocks
 from registry.errors import UsageError
 
 MAX_SIDE = 4096
 MAX_STEPS = 1000
 MAX_RANK = 4096
+_DEFAULT_SAMPLER = "Euler a"
 
 Mode = Literal["bank", "fused", "switch", "composite"]
 """How several LoRAs act: all at once (``bank``), all at once in a copy of the base (``fused``, "turbo"), one at a time in turn
@@ -37,7 +41,7 @@ class LoraUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop: int | None = None
     """Active until this sampling step, which no longer has it; None = to the end."""
     blocks: str = ""
-    """Block weights: a preset's name or a list of numbers; empty = 1 everywhere."""
+    """Block weights: a preset's name or a list of numbers; see ``hubman.lora.blocks``; empty = 1 everywhere."""
     rank: int | None = None
     """Cut down to this rank, the largest singular values first; None = as it is."""
     trigger_words: tuple[str, ...] = ()
@@ -66,7 +70,7 @@ class Hires(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     denoise: float = 0.7
     """0 … 1: how far back towards noise the second pass starts."""
     upscaler: str = "Latent"
-    """``Latent`` or ``Lanczos``."""
+    """A name of ``upscaling.UPSCALERS``."""
 
 
 class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,10 +86,10 @@ class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     steps: int = 16
     cfg: float = 7.0
     """Classifier-free guidance scale; at 1 the negative prompt is not used."""
-    sampler: str = "Euler a"
+    sampler: str = _DEFAULT_SAMPLER
     """An A1111 name, see ``samplers.SAMPLERS``; an old one may end in its schedule type ("DPM++ 2M Karras")."""
     schedule: str = "Automatic"
-    """What A1111 calls the schedule type."""
+    """What A1111 calls the schedule type, see ``schedules.SCHEDULES``."""
     width: int | None = None
     """Pixels, a multiple of the VAE's scale (8); None = what the base was trained on."""
     height: int | None = None
@@ -119,6 +123,12 @@ class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         for path, sha256 in (("base", self.base_sha256), ("init", self.init_sha256), ("vae", self.vae_sha256)):
             if sha256:
                 fields.pop(path, None)
+        for name in ("sampler", "schedule"):
+            fields.pop(name, None)
+        if (sampler := key_name(self.sampler, self.schedule)) != _DEFAULT_SAMPLER:
+            fields["sampler"] = sampler
+        if self.mode == "switch":
+            fields["loras"] = [_pixels_of(use) for use in self.loras]  # in the order of their turns
         for name, acts in (("denoise", self.init), ("switch_every", self.mode == "switch")):
             if not acts:
                 fields.pop(name, None)
@@ -133,10 +143,7 @@ def _pixels_of(use: LoraUse) -> list[Any]:
 
 def check(request: DrawRequest) -> None:
     """Raise ``UsageError`` naming the field that no engine could draw."""
-    from hubman.generate.samplers import SAMPLERS
-
-    if request.sampler not in SAMPLERS:
-        raise UsageError(f"sampler {request.sampler!r} is unknown", f"choose one of {', '.join(SAMPLERS)}")
+    split_name(request.sampler, request.schedule)
     if request.emphasis not in {"Original", "No norm", "Interpolate"}:
         raise UsageError(f"emphasis {request.emphasis!r} is unknown", "choose Original, No norm or Interpolate")
     for field, value, low, high in _ranges(request):
@@ -171,6 +178,7 @@ def _ranges(request: DrawRequest) -> Iterator[tuple[str, float, float, float]]:
 
 
 def _check_hires(hires: Hires) -> None:
+    upscaler(hires.upscaler)
     if (hires.width is None) != (hires.height is None):
         raise UsageError("hires has one side only", "give width and height, or scale")
     if hires.width is None and hires.scale <= 1:
@@ -185,5 +193,8 @@ def _check_loras(request: DrawRequest) -> None:
             raise UsageError(f"LoRA {use.name} is used twice", f"use it once, for instance at {total:g}")
         if not all(math.isfinite(strength) for strength in (use.strength, use.text_strength)):
             raise UsageError(f"the strength of LoRA {use.name} is not a number", "choose a finite one")
+        read_blocks(use.blocks)
+        if request.mode == "fused" and (use.start or use.stop is not None):
+            raise UsageError(f"LoRA {use.name} starts or stops within the run", "draw it with mode bank, not fused")
         if use.rank is not None and not 1 <= use.rank <= MAX_RANK:
             raise UsageError(f"the rank of LoRA {use.name} is {use.rank}", f"choose 1 to {MAX_RANK}")

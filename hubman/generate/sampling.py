@@ -2,78 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import torch
 from PIL import Image
 
 from hubman.generate.bank import Bank
+from hubman.generate.cell_rows import Row, Rows, block_weights, strengths_at, text_strengths_at, view_count
 from hubman.generate.encode import Encoder, chunks_of
+from hubman.generate.passes import Walk, passes_of, picture_size, read_init
 from hubman.generate.prompt_parts import parts
 from hubman.generate.prompt_schedule import Stretch, schedule
 from hubman.generate.request import DrawRequest
+from hubman.generate.upscaling import upscale
+from hubman.lora.blocks import read_blocks
 from hubman.train.architectures.base import Conditioning, Framing, stack
 from hubman.train.architectures.model import Model
+from registry.errors import UsageError
 
-OnStep = Callable[[int, int], None]
-"""(steps done, steps in all); raises to stop."""
+OnStep = Callable[[int, int, torch.Tensor], None]
+"""(steps done, steps in all, the latents of all cells now); raises to stop."""
 
-
-@dataclass(frozen=True)
-class _Row:
-    """One row of the UNet's batch: a prompt over time, for which cell, with which guidance weight."""
-
-    cell: int
-    stretches: tuple[Stretch, ...]
-    weight: float
+__all__ = ["chunk_count", "draw_adapted", "is_guided", "picture_size", "plan_of", "row_count", "sample"]
 
 
 def chunk_count(request: DrawRequest, model: Model) -> int:
     """How many chunks of 75 tokens the longest text of a request needs."""
     if not model.clips:
         return 1
-    texts = [stretch.text for part in parts(request.prompt) for stretch in schedule(part.text, request.steps)]
-    texts += [stretch.text for stretch in schedule(request.negative, request.steps)]
+    counts = {each.steps for each in passes_of(request, model)}
+    prompts = [request.negative, *(part.text for part in parts(request.prompt))]
+    texts = {stretch.text for text in prompts for steps in counts for stretch in schedule(text, steps)}
     return max(len(chunks_of(text, model.clips[0])) for text in texts)
-
-
-def picture_size(request: DrawRequest, model: Model) -> tuple[int, int]:
-    """(width, height) in pixels: the request's, where it says nothing the base's."""
-    width, height = model.default_size
-    return request.width or width, request.height or height
-
-
-@torch.inference_mode()
-def sample(
-    cells: Sequence[DrawRequest], *, model: Model, bank: Bank, encoder: Encoder, hashes: Sequence[str], on_step: OnStep
-) -> list[Image.Image]:
-    """Draw ``cells``, which must share steps, sampler, size, number of chunks, and whether there is guidance.
-
-    ``hashes`` are the SHA-256 of the LoRAs in ``bank``, in its order.
-    """
-    first = cells[0]
-    size = picture_size(first, model)
-    scheduler = model.scheduler(first.sampler, first.steps, size)
-    generators = [torch.Generator("cpu").manual_seed(cell.seed) for cell in cells]
-    latents = _noise(model, size, generators) * getattr(scheduler, "init_noise_sigma", 1.0)
-    guided = is_guided(first, model)
-    rows = _rows(cells, guided)
-    framings = [Framing.whole(size)] * len(rows)
-    extra: dict[str, Any] = {"generator": generators} if _takes_generator(scheduler) else {}
-    texts = _Texts(model, encoder, cells, rows, hashes)
-    for step, t in enumerate(scheduler.timesteps):
-        told = texts.at(step)
-        bank.set_strengths(model.denoiser_name, [_strengths(cells[row.cell], hashes, step) for row in rows])
-        inputs = latents[[row.cell for row in rows]]
-        if hasattr(scheduler, "scale_model_input"):
-            inputs = scheduler.scale_model_input(inputs, t)
-        answer = model.predict(inputs, model.time(t, len(rows)), told, framings)
-        latents = scheduler.step(_guide(answer, cells, rows, guided), t, latents, **extra, return_dict=False)[0]
-        on_step(step + 1, len(scheduler.timesteps))
-    return [model.decode(latent) for latent in latents]
 
 
 def is_guided(request: DrawRequest, model: Model) -> bool:
@@ -81,13 +42,71 @@ def is_guided(request: DrawRequest, model: Model) -> bool:
     return request.cfg != 1 and not model.guidance_is_input
 
 
+def row_count(request: DrawRequest, model: Model) -> int:
+    """Rows of the denoiser's batch that a picture takes: one for each AND part, and one for the negative prompt."""
+    return (len(parts(request.prompt)) + is_guided(request, model)) * view_count(request)
+
+
+def plan_of(request: DrawRequest, model: Model) -> tuple[object, ...]:
+    """What cells of a batch must have in common, their LoRAs aside.
+
+    Raises ``UsageError`` for what this base cannot draw: a size, a sampler, block weights of another kind of base.
+    """
+    passes = passes_of(request, model)
+    for each in passes:
+        if any(side % model.step for side in each.size):
+            raise UsageError(f"size is {each.size[0]}x{each.size[1]}", f"this base needs multiples of {model.step}")
+        model.scheduler(request.sampler, 1, each.size, request.schedule)
+    for use in request.loras:
+        weights = read_blocks(use.blocks)
+        if weights and not weights.fits(model.denoiser_name):
+            raise UsageError(f"the block weights of {use.name} are not of this kind of base", "leave them out, or ALL")
+    hires = request.hires.upscaler if request.hires else ""
+    sampler, guided, chunks = (
+        (request.sampler, request.schedule),
+        is_guided(request, model),
+        chunk_count(request, model),
+    )
+    return tuple(passes), bool(request.init), hires, request.vae, sampler, guided, chunks
+
+
+@torch.inference_mode()
+def sample(
+    cells: Sequence[DrawRequest], *, model: Model, bank: Bank, encoder: Encoder, hashes: Sequence[str], on_step: OnStep
+) -> Iterator[Image.Image]:
+    """Draw ``cells``, whose :func:`plan_of` must be the same.
+
+    They are decoded one by one, as they are taken. ``hashes`` are the SHA-256 of the LoRAs in ``bank``, in its order.
+    """
+    first = cells[0]
+    model.choose_vae(first.vae)
+    walks = [Walk(each, model, first.sampler, first.schedule) for each in passes_of(first, model)]
+    generators = [torch.Generator("cpu").manual_seed(cell.seed) for cell in cells]
+    chunks = max(chunk_count(cell, model) for cell in cells)
+    total, done = sum(len(walk) for walk in walks), 0
+
+    def tell(latents: torch.Tensor) -> None:
+        nonlocal done
+        done += 1
+        on_step(done, total, latents)
+
+    latents = torch.stack([read_init(cell, model) for cell in cells]).to(model.device) if first.init else None
+    for number, walk in enumerate(walks):
+        if number and first.hires and latents is not None:
+            latents = upscale(latents, first.hires.upscaler, walk.each.size, model)
+        noisy = walk.begin(latents, _noise(model, walk.each.size, generators))
+        told = _Told(model, bank, encoder, cells, hashes, walk, chunks)
+        latents = walk.run(noisy, generators, told.predict, tell)
+    for latent in latents if latents is not None else ():
+        yield model.decode(latent)
+
+
 def draw_adapted(model: Model, request: DrawRequest) -> Image.Image:
     """One picture by ``model`` with whatever hangs in its modules; the request's base and LoRAs are ignored."""
     bank = Bank({}, {})
     alone = msgspec.structs.replace(request, loras=())
-    return sample(
-        [alone], model=model, bank=bank, encoder=Encoder(model, bank), hashes=(), on_step=lambda _step, _steps: None
-    )[0]
+    encoder = Encoder(model, bank)
+    return next(sample([alone], model=model, bank=bank, encoder=encoder, hashes=(), on_step=lambda *_: None))
 
 
 def _noise(model: Model, size: tuple[int, int], generators: Sequence[torch.Generator]) -> torch.Tensor:
@@ -97,67 +116,56 @@ def _noise(model: Model, size: tuple[int, int], generators: Sequence[torch.Gener
     return torch.cat([torch.randn(shape, generator=generator) for generator in generators]).to(model.device)
 
 
-def _takes_generator(scheduler: Any) -> bool:
-    import inspect
-
-    return "generator" in inspect.signature(scheduler.step).parameters
-
-
-def _rows(cells: Sequence[DrawRequest], guided: bool) -> list[_Row]:
-    negatives = [_Row(number, schedule(cell.negative, cell.steps), 0.0) for number, cell in enumerate(cells)]
-    positives = [
-        _Row(number, schedule(part.text, cell.steps), part.weight)
-        for number, cell in enumerate(cells)
-        for part in parts(cell.prompt)
-    ]
-    return [*negatives, *positives] if guided else positives
-
-
-def _strengths(cell: DrawRequest, hashes: Sequence[str], step: int) -> list[float]:
-    own = {use.sha256: use.strength_at(step) for use in cell.loras}
-    return [own.get(sha256, 0.0) for sha256 in hashes]
-
-
-def _guide(noise: torch.Tensor, cells: Sequence[DrawRequest], rows: Sequence[_Row], guided: bool) -> torch.Tensor:
-    """Classifier-free guidance over any number of AND parts: u + cfg · Σ wᵢ (cᵢ - u)."""
-    positives = rows[len(cells) :] if guided else rows
-    owners = torch.tensor([row.cell for row in positives], device=noise.device)
-    weights = [row.weight * (cells[row.cell].cfg if guided else 1.0) for row in positives]
-    scale = torch.tensor(weights, device=noise.device, dtype=noise.dtype)[:, None, None, None]
-    if not guided:
-        return torch.zeros_like(noise[: len(cells)]).index_add(0, owners, noise * scale)
-    away = noise[: len(cells)]
-    return away.index_add(0, owners, (noise[len(cells) :] - away[owners]) * scale)
-
-
-class _Texts:
-    """What the batch's rows are told at each step; stacked anew only when a prompt changes."""
+class _Told:
+    """What the rows of a batch are told at each step of a pass; stacked anew only when a prompt or its LoRAs change."""
 
     def __init__(
-        self, model: Model, encoder: Encoder, cells: Sequence[DrawRequest], rows: Sequence[_Row], hashes: Sequence[str]
+        self,
+        model: Model,
+        bank: Bank,
+        encoder: Encoder,
+        cells: Sequence[DrawRequest],
+        hashes: Sequence[str],
+        walk: Walk,
+        chunks: int,
     ) -> None:
-        self._encoder, self._cells, self._rows = encoder, cells, rows
-        self._device, self._guidance_is_input = model.device, model.guidance_is_input
-        self._chunks = max(chunk_count(cell, model) for cell in cells)
-        own = [{use.sha256: use.text_strength for use in cell.loras} for cell in cells]
-        self._strengths = [[mine.get(sha256, 0.0) for sha256 in hashes] for mine in own]
-        self._now: list[str] = []
+        self._model, self._bank, self._encoder = model, bank, encoder
+        self._cells, self._hashes, self._chunks = cells, hashes, chunks
+        self._batch = Rows.of(cells, walk.each.steps, guided=is_guided(cells[0], model))
+        self._framings = [Framing.whole(walk.each.size)] * len(self._batch.rows)
+        self._weights = [block_weights(cells[row.cell], hashes) for row in self._batch.rows]
+        self._cell_of = [row.cell for row in self._batch.rows]
+        self._now: list[tuple[str, tuple[float, ...]]] = []
         self._stacked: Conditioning = {}
 
-    def at(self, step: int) -> Conditioning:
-        """The conditioning of the rows for sampling step ``step`` (from 0)."""
-        now = [_text_at(row.stretches, step) for row in self._rows]
+    def predict(self, latents: torch.Tensor, t: torch.Tensor, step: int) -> torch.Tensor:
+        """One guided prediction for each cell."""
+        rows, model = self._batch.rows, self._model
+        told = self._texts_at(step)
+        strengths = [strengths_at(self._cells[row.cell], row, self._hashes, step) for row in rows]
+        self._bank.set_strengths(model.denoiser_name, strengths, self._weights)
+        answer = model.predict(latents[self._cell_of], model.time(t, len(rows)), told, self._framings)
+        return self._batch.predict(answer, self._cells)
+
+    def _texts_at(self, step: int) -> Conditioning:
+        now = [(_text_at(row.stretches, step), self._text_strengths(row, step)) for row in self._batch.rows]
         if now != self._now:
             self._now = now
-            self._stacked = stack([self._one(row, text) for row, text in zip(self._rows, now, strict=True)])
+            rows = zip(self._batch.rows, now, strict=True)
+            self._stacked = stack([self._one(row, text, strengths) for row, (text, strengths) in rows])
         return self._stacked
 
-    def _one(self, row: _Row, text: str) -> Conditioning:
+    def _text_strengths(self, row: Row, step: int) -> tuple[float, ...]:
+        return tuple(text_strengths_at(self._cells[row.cell], row, self._hashes, step))
+
+    def _one(self, row: Row, text: str, strengths: Sequence[float]) -> Conditioning:
         cell = self._cells[row.cell]
         told = self._encoder.encode(
-            text, self._strengths[row.cell], clip_skip=cell.clip_skip, emphasis=cell.emphasis, chunks=self._chunks
+            text, strengths, clip_skip=cell.clip_skip, emphasis=cell.emphasis, chunks=self._chunks
         )
-        return {**told, "guidance": torch.tensor(cell.cfg, device=self._device)} if self._guidance_is_input else told
+        if not self._model.guidance_is_input:
+            return told
+        return {**told, "guidance": torch.tensor(cell.cfg, device=self._model.device)}
 
 
 def _text_at(stretches: Sequence[Stretch], step: int) -> str:

@@ -1,154 +1,241 @@
-"""The engine process, ``python -m hubman.generate.server``: commands as JSON lines on stdin, events on stdout.
+"""The engine process, ``python -m hubman.generate.server``: one for each home, which all that draw connect to.
 
-It keeps the base model loaded between commands and ends when its stdin does.
+It keeps bases and LoRAs loaded between commands, shares itself among its clients batch by batch, and ends when nobody
+wanted anything for a while, when it is told to, or when its socket is gone.
 """
 
 from __future__ import annotations
 
 import os
-import queue
+import signal
+import socket
 import sys
 import threading
+import time
 import traceback
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from hubman import config
 from hubman.generate import protocol
-from hubman.generate.protocol import Command, Draw, Event, Failed, Load, Measure, Work
-from hubman.progress import Progress, Report
-from registry.errors import HubError, MissingExtraError
+from hubman.generate.protocol import Cancel, Command, Finish, Hello, Look, State, Unload
+from hubman.generate.service import identity, last_words
+from hubman.generate.service.endpoint import Endpoint
+from hubman.generate.service.identity import Identity
+from hubman.generate.service.peer import Peer
+from hubman.generate.service.tasks import Task
+from hubman.generate.service.turns import Turns
+from hubman.generate.service.wire import Wire
+from registry.errors import CancelledError, HubError, MissingExtraError
 
 if TYPE_CHECKING:
     from hubman.generate.engine import LocalEngine
 
-
-class Inbox:
-    """Commands as they come in: work queues up, a cancel acts at once, the end of stdin stops everything."""
-
-    def __init__(self, lines: BinaryIO) -> None:
-        self._lines = lines
-        self._work: queue.Queue[Work | None] = queue.Queue()
-        self._cancelled: set[int] = set()
-        self._closed = threading.Event()
-
-    def start(self) -> None:
-        threading.Thread(target=self._read, name="commands", daemon=True).start()
-
-    def next(self) -> Work | None:
-        """The next work; None when there will be none."""
-        return self._work.get()
-
-    def is_cancelled(self, number: int) -> bool:
-        return self._closed.is_set() or number in self._cancelled
-
-    def _read(self) -> None:
-        for line in self._lines:
-            try:
-                command: Command = protocol.COMMAND.decode(line)
-            except msgspec.MsgspecError as error:
-                print(f"not a command: {error}", file=sys.stderr)  # noqa: T201 - stderr is the engine's log
-                continue
-            if isinstance(command, protocol.Quit):
-                break
-            if isinstance(command, protocol.Cancel):
-                self._cancelled.add(command.id)
-            else:
-                self._work.put(command)
-        self._closed.set()
-        self._work.put(None)
+_LOOK_S = 1.0
+"""How often it is looked whether the socket still lies where clients look for it."""
+_FAREWELL_S = 2.0
+_STOPPED = "the engine was stopped"
 
 
 class Server:
-    """Answers commands with a ``LocalEngine``, one after the other."""
+    """Answers clients with a ``LocalEngine``, which ``make`` makes at the first work: that loads torch."""
 
-    def __init__(self, inbox: Inbox, events: BinaryIO, engine: LocalEngine) -> None:
-        self._inbox, self._events, self._engine = inbox, events, engine
-
-    def say(self, event: Event) -> None:
-        self._events.write(protocol.ENCODER.encode(event) + b"\n")
-        self._events.flush()
+    def __init__(
+        self, endpoint: Endpoint, make: Callable[[], LocalEngine], *, idle: float, me: Identity | None = None
+    ) -> None:
+        """``idle`` is the time in seconds without work after which it ends, 0 for never."""
+        self._endpoint, self._make, self._idle = endpoint, make, idle
+        self._me = me or identity.own()
+        self._engine: LocalEngine | None = None
+        self._changed = threading.Condition()
+        self._turns: Turns[Task] = Turns()
+        self._running: Task | None = None
+        self._peers: set[Peer] = set()
+        self._finishing = False
+        self._last_work = time.monotonic()
 
     def serve(self) -> None:
-        """Work until there is no more. What fails is answered by ``Failed``, and the next command is taken."""
-        while (work := self._inbox.next()) is not None:
+        """Work until it is time to end."""
+        self._endpoint.prepare()
+        lock = self._endpoint.hold()
+        try:
+            with self._endpoint.listen() as listener:
+                place = Path(listener.getsockname())
+                threading.Thread(target=self._accept, args=(listener,), name="accept", daemon=True).start()
+                while (task := self._next(place)) is not None:
+                    self._work(task)
+                place.unlink(missing_ok=True)
+            self._leave()
+        finally:
+            os.close(lock)
+
+    def finish(self, *, now: bool) -> None:
+        """End once everything is done, or between two steps. Any thread may call it."""
+        with self._changed:
+            self._finishing = True
+            if now:
+                for task in self._turns:
+                    task.cancel(_STOPPED)
+            self._changed.notify_all()
+
+    # Clients, in threads of their own ----------------------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
             try:
-                self._answer(work)
-                self.say(protocol.Done(id=work.id))
-            except HubError as error:
-                self.say(Failed(id=work.id, kind=type(error).__name__, message=error.message, hint=error.hint))
-            except Exception as error:
-                traceback.print_exc()
-                message = f"the engine failed ({type(error).__name__}: {error})"
-                self.say(Failed(id=work.id, kind="HubError", message=message))
+                opened, _ = listener.accept()
+            except OSError:
+                return
+            peer = Peer(Wire(opened), self._hear)
+            with self._changed:
+                self._peers.add(peer)
+            peer.start()
 
-    def _answer(self, work: Work) -> None:
-        if isinstance(work, Load):
-            self._engine.load(work.base)
-        elif isinstance(work, Draw):
-            self._draw(work)
+    def _hear(self, peer: Peer, command: Command | None) -> None:
+        if isinstance(command, Hello):
+            me, ending = self._me, self._finishing
+            peer.say(protocol.Ready(version=me.version, build=me.build, pid=os.getpid(), finishing=ending))
+        elif isinstance(command, Look):
+            peer.say(self.state(command.id))
+        elif isinstance(command, Finish):
+            self.finish(now=command.now)
+        elif isinstance(command, Cancel):
+            self._cancel(peer, command.id)
+        elif command is None:
+            self._cancel(peer, None)
+            with self._changed:
+                self._peers.discard(peer)
         else:
-            self._measure(work)
+            self._add(Task(peer, command))
 
-    def _report(self, number: int) -> Report:
-        def tell(progress: Progress) -> None:
-            self.say(protocol.Told(id=number, progress=progress))
+    def _add(self, task: Task) -> None:
+        with self._changed:
+            if not self._finishing:
+                self._turns.add(task.peer, task)
+                self._changed.notify_all()
+                return
+        # As if it had ended already: the client starts the next one.
+        task.peer.leave()
 
-        return tell
+    def _cancel(self, peer: Peer, number: int | None) -> None:
+        with self._changed:
+            for task in self._turns:
+                if task.peer is peer and number in {None, task.work.id}:
+                    task.cancel()
 
-    def _draw(self, work: Draw) -> None:
-        def cancelled() -> bool:
-            return self._inbox.is_cancelled(work.id)
+    def state(self, number: int = 0) -> State:
+        """What it does and has."""
+        with self._changed:
+            told = State(
+                id=number, version=self._me.version, pid=os.getpid(), clients=sum(bool(each.pid) for each in self._peers),
+                waiting=tuple(task.waiting(running=task is self._running) for task in self._turns),
+                idle_seconds=0 if self._turns else round(time.monotonic() - self._last_work, 1),
+                ends_after=self._idle, finishing=self._finishing,
+            )  # fmt: skip
+            engine = self._engine
+        return msgspec.structs.replace(told, **engine.told()) if engine else told
 
-        out, report = Path(work.out), self._report(work.id)
-        for drawn in self._engine.draw(work.requests, out, batch=work.batch, report=report, cancelled=cancelled):
-            self.say(protocol.Picture(id=work.id, key=drawn.key, path=drawn.path, seconds=drawn.seconds))
+    # Work, in the main thread ------------------------------------------------------------------------------------------
 
-    def _measure(self, work: Measure) -> None:
-        from hubman.generate.clip import ClipEmbedder
-        from hubman.generate.measure import measure
+    def _next(self, place: Path) -> Task | None:
+        """The work whose turn it is, waited for; None when it is time to end."""
+        while True:
+            with self._changed:
+                found = self._turns.take(self._is_at_hand)
+                if found is not None:
+                    self._running = found[1]
+                    return found[1]
+                idle = time.monotonic() - self._last_work
+                if self._finishing or (self._idle and idle >= self._idle) or not place.exists():
+                    # Nobody's work is taken from here on, so that none is lost.
+                    self._finishing = True
+                    return None
+                left = self._idle - idle if self._idle else _LOOK_S
+                self._changed.wait(min(_LOOK_S, max(left, 0.01)))
 
-        clip = ClipEmbedder(Path(work.clip)) if work.clip else None
-        training = [Path(path) for path in work.training]
-        curve = measure(work.sweep, Path(work.folder), clip=clip, training=training, report=self._report(work.id))
-        self.say(protocol.Measured(id=work.id, curve=curve))
+    def _is_at_hand(self, task: Task) -> bool:
+        return not task.base or (self._engine is not None and self._engine.has(task.base))
+
+    def _work(self, task: Task) -> None:
+        try:
+            # What has not loaded anything has nothing to give back.
+            idle = self._engine is None and isinstance(task.work, Unload)
+            ended = idle or task.turn(self._local())
+            if ended:
+                task.peer.say(protocol.Done(id=task.work.id))
+        except HubError as error:
+            ended = True
+            self._fail(task, error)
+        except Exception as error:
+            ended = True
+            traceback.print_exc()
+            self._fail(
+                task, HubError(f"the engine failed ({type(error).__name__}: {error})", "logs/engine.log tells more")
+            )
+        with self._changed:
+            self._running = None
+            self._last_work = time.monotonic()
+            if ended:
+                self._turns.remove(task.peer, task)
+
+    def _local(self) -> LocalEngine:
+        if self._engine is None:
+            try:
+                made = self._make()
+            except ImportError as error:
+                if (error.name or "").startswith("hubman"):
+                    raise
+                raise MissingExtraError(f"the engine lacks {error.name}", "pip install 'hubman[ml]'") from error
+            with self._changed:
+                self._engine = made
+        return self._engine
+
+    def _fail(self, task: Task, error: HubError) -> None:
+        if isinstance(error, CancelledError) and task.why:
+            error = HubError(f"{task.why} ({error.message})", "what was finished stays: run it again to go on")
+        kind = type(error).__name__
+        task.peer.say(protocol.Failed(id=task.work.id, kind=kind, message=error.message, hint=error.hint))
+
+    def _leave(self) -> None:
+        """Let clients have the rest of what was said to them."""
+        with self._changed:
+            peers = list(self._peers)
+        for peer in peers:
+            peer.leave()
+        until = time.monotonic() + _FAREWELL_S
+        for peer in peers:
+            peer.wait(max(0.0, until - time.monotonic()))
 
 
-def _use_few_threads() -> None:
-    """One thread per two CPUs, unless ``OMP_NUM_THREADS`` says how many: with more threads than free cores, steps were
-    5 to 15 times slower.
-    """
-    import torch
+def _local_engine(endpoint: Endpoint, device: str) -> LocalEngine:
+    from hubman.generate.device import choose
+    from hubman.generate.engine import LocalEngine
+    from hubman.generate.threads import use_free_cores
 
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    use_free_cores()
+    return LocalEngine(device=choose(device), figures=endpoint.figures)
 
 
 def main() -> None:
-    """Serve on this process's stdin and stdout; whatever a library prints goes to stderr instead."""
-    events = os.fdopen(os.dup(1), "wb")
+    """Serve ``$HUBMAN_HOME`` until it is time to end; everything that is printed goes to the log."""
     os.dup2(2, 1)
-    inbox = Inbox(sys.stdin.buffer)
-    inbox.start()
+    # What Apple's chips cannot compute themselves is left to the CPU rather than refused; torch reads it when it loads.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+    endpoint = Endpoint(config.home())
+    settings, problems = config.settings(endpoint.home)
+    last_words.begin(identity.own().version)
+    for problem in problems:
+        print(problem, file=sys.stderr)  # noqa: T201 - stderr is the log
+    server = Server(endpoint, lambda: _local_engine(endpoint, settings.device), idle=float(settings.engine_idle))
+    # A signal's handler runs in the main thread, between two of its instructions: it must not wait for a lock of that.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=lambda: server.finish(now=True)).start())
     try:
-        try:
-            from hubman.generate.engine import LocalEngine
-            from hubman.generate.pipeline import best_device
-        except ImportError as error:
-            raise MissingExtraError(f"the engine lacks {error.name}", "pip install 'hubman[ml]'") from error
-        device = best_device().type
-        if device == "cpu":
-            _use_few_threads()
-        server = Server(inbox, events, LocalEngine())
-        versions = {name: version(name) for name in ("torch", "diffusers", "transformers")}
-        server.say(protocol.Ready(device=device, versions=versions))
         server.serve()
     except HubError as error:
         print(error, file=sys.stderr)  # noqa: T201 - last words
-        sys.exit(1)
-    except BrokenPipeError:
         sys.exit(1)
 
 

@@ -10,13 +10,15 @@ import msgspec
 
 from hubman import tinybase
 from hubman.generate import sweep as sweeps
+from hubman.generate.again import Likeness, compare, request_of_picture, with_neighbours
+from hubman.generate.asked import Asked, grid_of
 from hubman.generate.client import Engine
 from hubman.generate.curve import write_csv
-from hubman.generate.grids.cells import cell_path, draw_grid, draw_requests
-from hubman.generate.grids.grid import save_grid
+from hubman.generate.grids.cells import cell_path, draw_grid, draw_requests, store_of
+from hubman.generate.grids.grid import GRID_FILE, load_grid, moved, save_grid
 from hubman.generate.grids.layout import in_reading_order
 from hubman.generate.grids.sheet import write_sheets
-from hubman.generate.naming import lora_use
+from hubman.generate.naming import located, lora_use
 from hubman.generate.record import Stop, Sweep, generations_folder, keep_sweep, write_down
 from hubman.generate.request import DrawRequest
 from hubman.generate.suggestion import suggest_strength
@@ -27,15 +29,45 @@ from registry.database import Registry
 
 
 def draw(
-    registry: Registry, engine: Engine, request: DrawRequest, seeds: Sequence[int], *, report: Report, should_stop: Stop
+    registry: Registry,
+    engine: Engine,
+    request: DrawRequest,
+    seeds: Sequence[int],
+    *,
+    batch: int = 0,
+    report: Report,
+    should_stop: Stop,
 ) -> list[str]:
-    """Draw one request with each seed; returns the pictures' paths."""
+    """Draw one request with each seed, at most ``batch`` at a time (0: as the engine finds room); returns the pictures' paths."""
     folder = generations_folder(registry) / datetime.now(UTC).strftime("%Y-%m-%d")
     requests = [msgspec.structs.replace(request, seed=seed) for seed in seeds]
-    for _ in draw_requests(requests, folder, engine, report=report, cancelled=should_stop):
+    for _ in draw_requests(requests, folder, engine, batch=batch, report=report, cancelled=should_stop):
         pass
     write_down(registry, requests, folder, None)
     return [str(cell_path(folder, each)) for each in requests]
+
+
+def draw_again(
+    registry: Registry,
+    engine: Engine,
+    picture: Path,
+    base: str = "",
+    *,
+    folder: Path,
+    report: Report,
+    should_stop: Stop,
+) -> tuple[str, Likeness | None, tuple[str, ...]]:
+    """Draw a picture once more into ``folder``: the new one's path, how it compares, and why it may differ.
+
+    Only one of hubman's is compared: another program's is drawn anew, as near as its settings can be read.
+    """
+    again = request_of_picture(registry, picture, base)
+    requests = with_neighbours(again)
+    drawn = draw_requests(requests, folder, engine, batch=len(requests), report=report, cancelled=should_stop)
+    for _ in drawn:
+        pass
+    path = cell_path(folder, again.request)
+    return str(path), compare(picture, path) if again.chunk else None, again.remarks
 
 
 def sweep_strengths(
@@ -69,7 +101,7 @@ def sweep_strengths(
     folder = store / sweep_id
     grid = plan.grid()
     save_grid(grid, folder)
-    for _ in draw_requests(plan.requests(), store, engine, batch=8, report=report, cancelled=should_stop):
+    for _ in draw_requests(plan.requests(), store, engine, report=report, cancelled=should_stop):
         pass
     training = training_images(registry, version_id)
     curve = engine.measure(plan, store, clip=clip, training=training, report=report)
@@ -88,39 +120,29 @@ def sweep_strengths(
     return done
 
 
-def combine(
-    registry: Registry,
-    engine: Engine,
-    versions: tuple[str, str],
-    request: DrawRequest,
-    *,
-    strengths: Sequence[float],
-    report: Report,
-    should_stop: Stop,
-    sweep_id: str = "",
+def draw_axes(
+    registry: Registry, engine: Engine, told: Asked, *, report: Report, should_stop: Stop, grid_id: str = ""
 ) -> Sweep:
-    """Draw two LoRAs at every pair of strengths."""
-    across, down = (lora_use(registry, version) for version in versions)
-    plan = sweeps.two_lora_grid(
-        msgspec.structs.replace(request, loras=(across, down)),
-        across.name,
-        down.name,
-        strengths=strengths,
-        other_strengths=strengths,
+    """Draw a grid over any axes. With the ``grid_id`` of one that was begun before, what its plan lacks is drawn."""
+    grid_id = grid_id or ids.new_id()
+    folder = generations_folder(registry) / grid_id
+    # What was begun goes on by its plan, whatever the library calls its files by now.
+    grid = (
+        moved(load_grid(folder), lambda request: located(registry, request))
+        if (folder / GRID_FILE).is_file()
+        else grid_of(registry, told)
     )
-    sweep_id = sweep_id or ids.new_id()
-    store = generations_folder(registry)
-    folder = store / sweep_id
-    for _ in draw_grid(plan, folder, engine, batch=8, report=report, cancelled=should_stop):
+    for _ in draw_grid(grid, folder, engine, batch=told.batch, report=report, cancelled=should_stop):
         pass
+    store = store_of(folder)
     done = Sweep(
-        id=sweep_id,
+        id=grid_id,
         folder=str(folder),
-        grid_path=str(write_sheets(plan, store, folder / "grid.png")[0]),
-        images=tuple(str(cell_path(store, cell.request)) for cell in in_reading_order(plan)),
+        grid_path=str(write_sheets(grid, store, folder / "grid.png")[0]),
+        images=tuple(str(cell_path(store, cell.request)) for cell in in_reading_order(grid)),
     )
-    keep_sweep(registry, done, versions[0], plan.title, plan.axes)
-    write_down(registry, [cell.request for cell in plan.cells], store, sweep_id)
+    keep_sweep(registry, done, next(iter(told.version_ids), None), grid.title, grid.axes)
+    write_down(registry, grid.requests().values(), store, grid_id)
     return done
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hubman.generate.infotext import Infotext
-from hubman.generate.infotext import read as read_infotext
+from hubman.generate.infotext_reading import read as read_infotext
 from hubman.images import tags
 from hubman.images.found import Found, items, mapping, used
 from registry.usage import Kind, Used
@@ -26,10 +26,11 @@ def read(text: str) -> Found | None:
     info = read_infotext(text[:_MAX_LENGTH])
     if not info.fields and not info.json_fields:
         return None
-    return Found(tool=_tool(info), prompt=info.prompt, uses=tuple(_uses(info)))
+    return Found(tool=tool_of(info), prompt=info.prompt, uses=tuple(_uses(info)))
 
 
-def _tool(info: Infotext) -> str:
+def tool_of(info: Infotext) -> str:
+    """The program that wrote it, by the field ``Version``."""
     version = info.fields.get("Version", "").lower()
     for name in ("hubman", "comfyui"):
         if version.startswith(name):

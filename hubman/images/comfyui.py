@@ -32,13 +32,18 @@ _BYPASSED = frozenset({2, 4})
 
 def read_prompt(graph: object) -> Found | None:
     """The API form: node id to ``{"class_type", "inputs"}``, inputs that come from nodes being ``[id, output]``."""
-    nodes = dict(_nodes(graph))
+    nodes = nodes_of(graph)
     if not nodes:
         return None
     inputs = Inputs(nodes)
-    live = _live(nodes)
+    live = live_nodes(nodes)
     uses = tuple(use for node in live for use in uses_of(inputs, node))
     return Found(tool="comfyui", prompt=_prompt(inputs, live), uses=uses)
+
+
+def nodes_of(graph: object) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Id to (kind, inputs) of the nodes of a graph in the API form."""
+    return dict(_nodes(graph))
 
 
 def _nodes(graph: object) -> Iterator[tuple[str, tuple[str, Mapping[str, Any]]]]:
@@ -50,7 +55,7 @@ def _nodes(graph: object) -> Iterator[tuple[str, tuple[str, Mapping[str, Any]]]]
             yield key, (told["class_type"], mapping(told.get("inputs")))
 
 
-def _live(nodes: Mapping[str, tuple[str, Mapping[str, Any]]]) -> list[str]:
+def live_nodes(nodes: Mapping[str, tuple[str, Mapping[str, Any]]]) -> list[str]:
     """The nodes that some node which keeps or shows a picture comes from; all if there is no such node."""
     pending = [key for key, (kind, inputs) in nodes.items() if _keeps_picture(kind, inputs)] or list(nodes)
     seen: dict[str, None] = {}
@@ -73,14 +78,15 @@ def _prompt(inputs: Inputs, live: list[str]) -> str:
     for name in _CONDITIONS:
         for key in live:
             source = Inputs.source(inputs.of(key).get(name))
-            found = _text_behind(inputs, source) if source is not None else ""
+            found = text_behind(inputs, source) if source is not None else ""
             if found:
                 return found
-    encoded = [_text_behind(inputs, key) for key in live if "encode" in inputs.kind(key).lower()]
+    encoded = [text_behind(inputs, key) for key in live if "encode" in inputs.kind(key).lower()]
     return max(encoded, key=len, default="")
 
 
-def _text_behind(inputs: Inputs, key: str) -> str:
+def text_behind(inputs: Inputs, key: str) -> str:
+    """The first text on the way that leads to the node ``key``; empty if there is none."""
     pending, seen = [key], set[str]()
     while pending and len(seen) < _DEPTH:
         key = pending.pop()

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from hubman.images import tags
 from hubman.images.found import items, mapping, text, used
 from registry.usage import Kind, Used
@@ -72,9 +74,39 @@ class Inputs:
         return None
 
 
+class LoraLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """A LoRA that a node loads: its strengths for the diffusion model and the text encoder, as they stand there."""
+
+    name: str
+    model: object
+    clip: object = None
+
+    @property
+    def strength(self) -> object:
+        """Off for the diffusion model is not off where the text encoder has it."""
+        return self.model or self.clip or self.model
+
+
 def uses_of(inputs: Inputs, key: str) -> Iterator[Used]:
     """What the node ``key`` loads."""
     kind, told = inputs.kind(key).lower(), inputs.of(key)
+    if not _is_on(told, ""):
+        return
+    for lora in loras_of(inputs, key):
+        yield from used("lora", lora.name, strength=lora.strength)
+    for name, value in told.items():
+        if name in _OTHERS:
+            yield from used(_OTHERS[name], _file_name(inputs.value(value)))
+    for value in tagged_texts(inputs, key):
+        yield from tags.loras(value, model_first="lora" in kind)
+    for name, value in told.items():
+        if isinstance(value, str) and ("text" in name or "prompt" in name):
+            yield from tags.embeddings(value)
+
+
+def loras_of(inputs: Inputs, key: str) -> Iterator[LoraLoad]:
+    """The LoRAs that the inputs of the node ``key`` name, without those that a text of it names in tags."""
+    told = inputs.of(key)
     if not _is_on(told, ""):
         return
     most = next((told[name] for name in _COUNTS if isinstance(told.get(name), int)), None)
@@ -82,36 +114,38 @@ def uses_of(inputs: Inputs, key: str) -> Iterator[Used]:
         match = _LORA.fullmatch(name)
         if match and not (most is not None and match[1] and int(match[1]) > most):
             yield from _lora(inputs, told, match[1], value)
-        elif name in _OTHERS:
-            yield from used(_OTHERS[name], _file_name(inputs.value(value)))
-    listed = told.get("loras")
-    chosen = items(listed if isinstance(listed, list) else mapping(listed).get("__value__"))
-    for one in map(mapping, chosen):
+    for one in map(mapping, _listed(told)):
         if one.get("active", True):
-            yield from used("lora", one.get("name"), strength=one.get("strength"))
-    for name, value in told.items():
-        if not isinstance(value, str):
-            continue
-        if not chosen and any(part in kind for part in _TAGGED):
-            yield from tags.loras(value, model_first="lora" in kind)
-        if "text" in name or "prompt" in name:
-            yield from tags.embeddings(value)
+            clip = one.get("clipStrength", one.get("strength_clip"))
+            yield LoraLoad(name=text(one.get("name")), model=one.get("strength"), clip=clip)
 
 
-def _lora(inputs: Inputs, told: Mapping[str, Any], number: str, value: object) -> Iterator[Used]:
+def _listed(told: Mapping[str, Any]) -> list[Any]:
+    listed = told.get("loras")
+    return items(listed if isinstance(listed, list) else mapping(listed).get("__value__"))
+
+
+def tagged_texts(inputs: Inputs, key: str) -> list[str]:
+    """The texts of a node that reads LoRA tags, unless a list says the same."""
+    told = inputs.of(key)
+    if not _is_on(told, "") or _listed(told) or not any(part in inputs.kind(key).lower() for part in _TAGGED):
+        return []
+    return [value for value in told.values() if isinstance(value, str)]
+
+
+def _lora(inputs: Inputs, told: Mapping[str, Any], number: str, value: object) -> Iterator[LoraLoad]:
     if isinstance(value, dict) and "lora" in value:
-        # Power Lora Loader (rgthree): {"on": true, "lora": "x.safetensors", "strength": 0.8}
+        # Power Lora Loader (rgthree): {"on": true, "lora": "x.safetensors", "strength": 0.8, "strengthTwo": null}
         if value.get("on", True):
-            yield from used("lora", value.get("lora"), strength=value.get("strength"))
+            yield LoraLoad(name=text(value.get("lora")), model=value.get("strength"), clip=value.get("strengthTwo"))
         return
     name = _file_name(inputs.value(value))
     if not name or not _is_on(told, number):
         return
     tail = f"_{number}" if number else ""
     names = _SIMPLE + _STRENGTHS if told.get("input_mode", told.get("mode")) == "simple" else _STRENGTHS
-    strength = _first(inputs, told, names, tail)
-    # Off for the diffusion model is not off where the text encoder has it.
-    yield from used("lora", name, strength=strength or _first(inputs, told, _CLIP_STRENGTHS, tail) or strength)
+    clip = _first(inputs, told, _CLIP_STRENGTHS, tail)
+    yield LoraLoad(name=name, model=_first(inputs, told, names, tail), clip=clip)
 
 
 def _first(inputs: Inputs, told: Mapping[str, Any], patterns: tuple[str, ...], tail: str) -> Any:

@@ -45,6 +45,16 @@ def _findings(texts: Mapping[str, str]) -> Iterator[Found]:
 
 
 def _graph(texts: Mapping[str, str]) -> Iterator[Found]:
+    prompt, workflow = graphs(texts)
+    found = comfyui.read_prompt(decoded(prompt)) if prompt else None
+    if found is None and workflow:
+        found = comfyui.read_workflow(decoded(workflow))
+    if found:
+        yield found
+
+
+def graphs(texts: Mapping[str, str]) -> tuple[str, str]:
+    """(what ComfyUI ran, the drawing of it), as JSON; empty where there is none."""
     prompt, workflow = texts.get("prompt", ""), texts.get("workflow", "")
     for tag in ("Model", "Make", "ImageDescription"):
         # ComfyUI has no keywords in WebP: it writes them into the texts of EXIF.
@@ -53,11 +63,7 @@ def _graph(texts: Mapping[str, str]) -> Iterator[Found]:
             prompt = prompt or body
         elif colon and kind.lower() == "workflow":
             workflow = workflow or body
-    found = comfyui.read_prompt(decoded(prompt)) if prompt else None
-    if found is None and workflow:
-        found = comfyui.read_workflow(decoded(workflow))
-    if found:
-        yield found
+    return prompt, workflow
 
 
 # InvokeAI's record has no mark of its own, so it is the last.
@@ -72,12 +78,13 @@ def _one(told: str) -> Iterator[Found]:
         if recipe:
             yield recipe
     head = head.strip()
-    if not head.startswith("{"):
+    # A prompt may begin with a brace: infotext is whatever is no JSON object.
+    told_json = mapping(decoded(head)) if head.startswith("{") else {}
+    if not told_json:
         found = a1111.read(head) if head else None
         if found:
             yield found
         return
-    told_json = mapping(decoded(head))
     if isinstance(told_json.get("prompt"), dict):
         graph = comfyui.read_prompt(told_json["prompt"])
         if graph:

@@ -26,6 +26,9 @@ _HANDLERS = {
     "generate": "hubman.jobs.handlers.making:generate",
     "sweep": "hubman.jobs.handlers.making:sweep",
     "showcase": "hubman.jobs.handlers.making:showcase",
+    "merge": "hubman.jobs.handlers.deriving:merge",
+    "resize": "hubman.jobs.handlers.deriving:resize",
+    "extract": "hubman.jobs.handlers.deriving:extract",
 }
 
 KINDS = tuple(_HANDLERS)

@@ -1,11 +1,24 @@
-"""What several LoRAs do together at chosen strengths, told from their stored fingerprints: the conflict meter."""
+"""What several LoRAs do together at chosen strengths, told from their stored fingerprints: the conflict meter.
+
+No file is opened and no torch is loaded: it is quick enough to follow a slider.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
 
-SAME, EPOCH, CUT, MERGED = "same", "epoch", "cut", "merged"
-"""Kinds of :class:`Kinship`: the same LoRA, another epoch of one training, cut down from it, merged of it."""
+from registry.database import Registry
+
+if TYPE_CHECKING:
+    from hubman.lora.fingerprints import Fingerprint
+    from hubman.lora.library_norms import LibraryNorms
+    from hubman.lora.stack import Matrix, Products, Together
+
+FEWEST = 10
+"""LoRAs of one architecture that a library must have before percentiles mean something."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +40,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class Kinship:
-    """Two of the stack have a common origin; ``one`` and ``other`` are SHA-256s, ``words`` say it without names."""
+    """Two of the stack have a common origin; ``one`` and ``other`` are SHA-256s."""
 
     one: str
     other: str
     kind: str
+    """``same``, ``cut`` (``one`` is cut down from ``other``), ``epoch`` or ``related``."""
     ratio: float
-    """Strength of ``one`` in units of ``other`` (the least-squares share of it)."""
+    """The least-squares share of ``other`` in ``one``."""
     words: str
+    """Ends a sentence that begins with the name of ``one``; ``{}`` stands for that of ``other``."""
 
 
 @dataclass(frozen=True)
@@ -49,3 +64,75 @@ class Meter:
     """SHA-256s of which some modules need the base to be told, such as DoRA's: the readings are too low there."""
     words: tuple[str, ...] = ()
     """What to tell a person, most important first; "may", never "will"."""
+
+
+NOTHING = Meter(Reading("", 0.0, None, 0.0, 0.0))
+"""Of a stack of which no fingerprint is stored."""
+
+
+def is_available() -> bool:
+    """Whether NumPy is here, which comes with ``hubman[ml]``."""
+    from importlib.util import find_spec
+
+    return find_spec("numpy") is not None
+
+
+def meter(registry: Registry, uses: Sequence[tuple[str, float]]) -> Meter:
+    """Read the stack of ``uses``: SHA-256 of a LoRA's file and its strength each. Opens no file and needs no torch.
+
+    Without NumPy all are ``missing``.
+    """
+    hashes = tuple(dict.fromkeys(sha256 for sha256, _ in uses))
+    if not is_available():
+        return Meter(NOTHING.total, missing=hashes)
+    from hubman.lora import fingerprint_store, library_norms
+    from hubman.lora.inner import inner_products
+
+    found = {sha256: fingerprint_store.stored(registry, sha256) for sha256 in hashes}
+    known = {sha256: one for sha256, one in found.items() if one is not None}
+    missing = tuple(sha256 for sha256 in hashes if sha256 not in known)
+    if not known:
+        return Meter(NOTHING.total, missing=missing)
+    strengths = [sum(strength for sha256, strength in uses if sha256 == one) for one in known]
+    products = inner_products(list(known.values()))
+    total, blocks, words = read_stack(products, strengths, library_norms.of_architecture(registry, next(iter(known))))
+    return Meter(
+        total=total,
+        blocks=blocks,
+        relations=_relations(list(known.items()), products.total),
+        missing=missing,
+        partial=tuple(sha256 for sha256, one in known.items() if one.untold),
+        words=words,
+    )
+
+
+def read_stack(
+    products: Products, strengths: Sequence[float], others: LibraryNorms
+) -> tuple[Reading, tuple[Reading, ...], tuple[str, ...]]:
+    """The readings of the whole and of each block, and what to tell, of inner products by module."""
+    from hubman.lora import stack
+
+    whole = stack.together(products, strengths)
+    blocks = {name: stack.together(block, strengths) for name, block in products.by_block().items()}
+    total = _reading("", whole, others.total)
+    each = tuple(_reading(name, block, others.blocks.get(name, ())) for name, block in blocks.items())
+    return total, each, tuple(stack.said(whole, blocks, total.percentile))
+
+
+def _reading(name: str, found: Together, others: Sequence[float]) -> Reading:
+    from hubman.lora.stack import percentile
+
+    share = percentile(found.budget, others) if len(others) >= FEWEST else None
+    return Reading(name, found.budget, share, found.interaction, found.overlap)
+
+
+def _relations(known: Sequence[tuple[str, Fingerprint]], inner: Matrix) -> tuple[Kinship, ...]:
+    from hubman.lora.kinship import kin_of_two
+
+    relations = []
+    for (i, (one, first)), (j, (other, second)) in combinations(enumerate(known), 2):
+        is_turned, kin = kin_of_two(float(inner[i, j]), first.size, second.size)
+        if kin:
+            ends = (other, one) if is_turned else (one, other)
+            relations.append(Kinship(*ends, kin.kind, kin.ratio, kin.words))
+    return tuple(relations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,40 +14,19 @@ from hubman.lora import forms
 from hubman.lora.forms import Converted, Format, Module
 from hubman.lora.fusing import fused, split
 from hubman.lora.headers import entries_for
-from hubman.lora.keys import Site, alias_table
-from hubman.lora.load import OpenLora, WeightOf, open_lora
+from hubman.lora.keys import Site
+from hubman.lora.load import OpenLora, open_lora
+from hubman.lora.names import ADAPTER, Names
 from hubman.lora.peft_header import CONFIG
 from hubman.lora.reduce import low_rank
 from hubman.lora.same import largest_difference
 from hubman.lora.writing import serialise
 from hubman.train.files import write_atomically
 from registry.errors import DamagedFileError, HubError, UsageError
+from registry.hashing import hash_file
 
 TOLERANCE = 1e-6
 """Largest error of a module's change, relative to its Frobenius norm."""
-ADAPTER = "adapter_model.safetensors"
-
-
-@dataclass(frozen=True)
-class Names:
-    """The base that a file is for, as far as names and shapes go; with ``weight_of`` also its frozen weights."""
-
-    base: str
-    sites: Sequence[Site]
-    weight_of: WeightOf | None = None
-    parts: Sequence[Site] = ()
-    """Parts of fused layers, which diffusers' files change one by one."""
-    originals: Mapping[str, str] = field(default_factory=dict)
-    """Original names of a transformer's modules by their paths."""
-    reordered: frozenset[str] = frozenset()
-    """Paths of layers whose rows diffusers has in another order."""
-    header: Mapping[str, str] = field(default_factory=dict)
-    """What kohya's header says of the base, for files that do not."""
-
-    @property
-    def table(self) -> Mapping[str, Site]:
-        """Every name that files give the modules."""
-        return alias_table([*self.sites, *self.parts], self.originals)
 
 
 @dataclass(frozen=True)
@@ -81,9 +60,9 @@ def convert(source: Path, to: Format, out: Path, names: Names, *, bake: int = 0)
     else:
         pieces = split(modules, names.parts, names.reordered)
         made = forms.diffusers(pieces) if to == "diffusers" else forms.peft(pieces)
-    content = _files(
-        made, entries_for({**(names.header if to == "kohya" else {}), **metadata}, to, modules, baked=bake)
-    )
+    parents = [hash_file(file.file).sha256 for file in opened]
+    known = {**(names.header if to == "kohya" else {}), **metadata}
+    content = _files(made, entries_for(known, to, modules, baked=bake, parents=parents))
     with tempfile.TemporaryDirectory() as folder:
         error = _verify(content, Path(folder), modules, names)
     written = tuple(_place(out, name) for name in content)

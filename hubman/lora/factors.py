@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -25,6 +25,13 @@ class Factors:
     up: torch.Tensor
     full: torch.Tensor | None = None
     """ΔW itself, where one of the factors is the identity."""
+    kron: tuple[torch.Tensor, torch.Tensor] | None = None
+    """Two factors w1 [a, b] and w2 [c, d(, kh, kw)] with ΔW = kron(w1, w2), where there is no lower rank."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no lower rank than the layer's own."""
+        return self.full is not None
 
     @property
     def rank(self) -> int:
@@ -100,7 +107,8 @@ def lokr(parts: Parts, site: Site, alpha: float | None) -> Factors:
     else:
         w2 = parts["lokr_w2_a"] @ parts["lokr_w2_b"].flatten(1)
     # Flattened kernels stay innermost in the Kronecker product, so the columns come out as (in, kh, kw).
-    return dense(torch.kron(w1, w2.flatten(1).contiguous()) * scale, site)
+    whole = dense(torch.kron(w1, w2.flatten(1).contiguous()) * scale, site)
+    return replace(whole, kron=(w1 * scale, w2.reshape(*w2.shape[:2], *site.shape[2:]).contiguous()))
 
 
 def _pair(up: torch.Tensor, down: torch.Tensor, site: Site, scale: float) -> Factors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -52,12 +52,10 @@ def kohya(modules: Iterable[Module], sites: Sequence[Site], originals: Mapping[s
     SDXL has LDM blocks and two text encoders, transformers have the names of their ``originals``; diffusers' paths
     else. Raises ``HubError`` for a module without a name there.
     """
-    layout = UNetLayout.of(site.path for site in sites if site.component == "unet")
-    # SD 1.x and 2.x alone have one text encoder and call it by no number.
-    numbered = any(site.component in ("text_encoder_2", "transformer") for site in sites)
+    named = kohya_namer(sites, originals)
     made = Converted()
     for module in modules:
-        name = _kohya_name(module.site, layout, originals, numbered=numbered)
+        name = named(module.site)
         for part, tensor in module.parts.items():
             if part == "ia3_l":
                 raise HubError(f"{name} is PEFT's (IA)3, which kohya's format has no place for", "fuse it instead")
@@ -102,6 +100,15 @@ def peft(modules: Iterable[Module]) -> Converted:
         for component, mine in ranks.items()
     }
     return made
+
+
+def kohya_namer(sites: Iterable[Site], originals: Mapping[str, str]) -> Callable[[Site], str]:
+    """What kohya's files call a module of a base that has ``sites``; it raises ``HubError`` for one without a name."""
+    sites = tuple(sites)
+    layout = UNetLayout.of(site.path for site in sites if site.component == "unet")
+    # SD 1.x and 2.x alone have one text encoder and call it by no number.
+    numbered = any(site.component in ("text_encoder_2", "transformer") for site in sites)
+    return lambda site: _kohya_name(site, layout, originals, numbered=numbered)
 
 
 def _kohya_name(site: Site, layout: UNetLayout, originals: Mapping[str, str], *, numbered: bool) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hubman.lora.forms import Format, Module
 from hubman.lora.keys import Site
 from hubman.lora.kinds import kind_of, rank_of
 from hubman.lora.peft_header import ENTRY
 
-_CROSS = "attn2.to_k"
+_CROSS = ("attn2.to_k", "attn2_to_k")
 _BASES = {
     768: ("sd_v1", "False", "stable-diffusion-v1/lora", "diffusers"),
     1024: ("sd_v2", "True", "stable-diffusion-v2-512/lora", "diffusers"),
@@ -26,23 +26,25 @@ _BASES = {
 
 
 def entries_for(
-    metadata: Mapping[str, str], to: Format, modules: Sequence[Module], *, baked: int = 0
+    metadata: Mapping[str, str], to: Format, modules: Sequence[Module], *, baked: int = 0, parents: Sequence[str] = ()
 ) -> dict[str, str]:
     """``metadata`` copied through, a note of the conversion, and for kohya what A1111 and Forge sort files by.
 
+    ``parents`` are the SHA-256 of the files that were converted.
     PEFT's alphas are left out: they are in the new file's own form.
     """
     entries = {name: value for name, value in metadata.items() if name != ENTRY}
-    done = {"to": to, **({"bake": baked} if baked else {})}
+    done = {"to": to, **({"bake": baked} if baked else {}), "parents": [{"sha256": one} for one in parents]}
     entries["hubman.converted"] = json.dumps(done)
     if to != "kohya":
         return {**entries, "format": "pt"}
     network = _network(modules)
-    return {**_base(modules), **network, **entries, **(network if baked else {})}
+    return {**base_entries(module.site for module in modules), **network, **entries, **(network if baked else {})}
 
 
-def _base(modules: Sequence[Module]) -> dict[str, str]:
-    site = next((module.site for module in modules if _reads_text(module.site)), None)
+def base_entries(sites: Iterable[Site]) -> dict[str, str]:
+    """What A1111 and Forge sort a file by, as far as the width of cross attention tells it."""
+    site = next((site for site in sites if _reads_text(site)), None)
     known = _BASES.get(site.shape[1]) if site else None
     if known is None:
         return {}

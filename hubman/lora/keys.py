@@ -21,7 +21,7 @@ _KOHYA_TEXT_PREFIXES = {
     "text_encoder_2": ("lora_te2_",),
     "text_encoder_3": ("lora_te3_",),
 }
-_RESNET_LDM = {
+RESNET_LDM = {
     "conv1": "in_layers.2",
     "conv2": "out_layers.3",
     "time_emb_proj": "emb_layers.1",
@@ -29,7 +29,7 @@ _RESNET_LDM = {
     "norm1": "in_layers.0",
     "norm2": "out_layers.0",
 }
-_TOP_LDM = {
+TOP_LDM = {
     "conv_in": "input_blocks.0.0",
     "conv_out": "out.2",
     "conv_norm_out": "out.0",
@@ -86,12 +86,12 @@ class UNetLayout:
 
 def ldm_path(path: str, layout: UNetLayout) -> str | None:
     """The original (LDM) name of a diffusers UNet module path, or None if it has none."""
-    if path in _TOP_LDM:
-        return _TOP_LDM[path]
+    if path in TOP_LDM:
+        return TOP_LDM[path]
     if match := _MID.fullmatch(path):
         part, number, rest = match[1], int(match[2]), match[3]
         place = 2 * number if part == "resnets" else 2 * number + 1
-        return f"middle_block.{place}.{_RESNET_LDM.get(rest, rest) if part == 'resnets' else rest}"
+        return f"middle_block.{place}.{RESNET_LDM.get(rest, rest) if part == 'resnets' else rest}"
     match = _BLOCK.fullmatch(path)
     if not match:
         return None
@@ -104,7 +104,7 @@ def ldm_path(path: str, layout: UNetLayout) -> str | None:
         return f"output_blocks.{stride * block + stride - 1}.{place}.{rest}"
     first = f"input_blocks.{1 + stride * block + number}" if side == "down_blocks" else ""
     first = first or f"output_blocks.{stride * block + number}"
-    return f"{first}.0.{_RESNET_LDM.get(rest, rest)}" if part == "resnets" else f"{first}.1.{rest}"
+    return f"{first}.0.{RESNET_LDM.get(rest, rest)}" if part == "resnets" else f"{first}.1.{rest}"
 
 
 def flat(path: str) -> str:

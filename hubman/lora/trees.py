@@ -13,6 +13,7 @@ from hubman.train.architectures.layouts import LAYOUTS
 from registry.errors import HubError
 
 _LAYOUTS = {"sd1": "sd15", "sd2": "sd2", "sdxl": "sdxl"}
+ARCHITECTURES = frozenset(_LAYOUTS)
 
 
 @cache

@@ -39,14 +39,18 @@ def serialise(tensors: Mapping[str, Tensor], entries: Mapping[str, str]) -> byte
     start = 8 + int.from_bytes(plain[:8], "little")
     data = memoryview(plain)[start:]
     digest = hashlib.sha256(data).hexdigest()
-    hashes = {
-        "sshs_model_hash": digest,
-        "sshs_legacy_hash": hashlib.sha256(plain[LEGACY_WINDOW]).hexdigest()[:8],
-        "modelspec.hash_sha256": f"0x{digest}",
-    }
     header = json.loads(plain[8:start])
-    header["__metadata__"] = {**entries, **hashes}
+    header["__metadata__"] = {**entries, **hashes(digest, plain[LEGACY_WINDOW])}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     # The data starts at a multiple of 8, as safetensors itself writes it.
     text += b" " * (-len(text) % 8)
     return b"".join((len(text).to_bytes(8, "little"), text, data))
+
+
+def hashes(digest: str, window: bytes) -> dict[str, str]:
+    """The header's entries by the SHA-256 of the tensors' bytes and the bytes of :data:`LEGACY_WINDOW`."""
+    return {
+        "sshs_model_hash": digest,
+        "sshs_legacy_hash": hashlib.sha256(window).hexdigest()[:8],
+        "modelspec.hash_sha256": f"0x{digest}",
+    }

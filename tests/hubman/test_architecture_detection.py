@@ -14,7 +14,7 @@ from diffusers import FluxTransformer2DModel, SD3Transformer2DModel, UNet2DCondi
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from hubman import bases
-from hubman.generate.pipeline import best_dtype
+from hubman.generate.device import dtype_for
 from hubman.train.architectures import KINDS
 from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.detect import Detected, detect
@@ -132,12 +132,12 @@ def test_a_folder_tells_its_family(
     assert detect(folder(tmp_path / name, pipeline, **configs)) == expected
 
 
-def test_flow_models_are_drawn_in_bf16_where_fp16_overflows(tmp_path: Path) -> None:
-    flux = folder(tmp_path / "flux", "FluxPipeline", transformer={})
-    sdxl = folder(tmp_path / "sdxl", "StableDiffusionXLPipeline", unet={})
-    cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    assert [best_dtype(base, cuda) for base in (flux, sdxl)] == [torch.bfloat16, torch.float16]
-    assert {best_dtype(base, cpu) for base in (flux, sdxl)} == {torch.float32}
+def test_flow_models_are_drawn_in_bf16_where_fp16_overflows() -> None:
+    for device in ("cuda", "mps"):
+        dtypes = [dtype_for(device, kind, has_bf16=True) for kind in ("flux", "sd3", "sdxl", "sd")]
+        assert dtypes == [torch.bfloat16, torch.bfloat16, torch.float16, torch.float16]
+        assert dtype_for(device, "flux", has_bf16=False) == torch.float32
+    assert {dtype_for("cpu", kind, has_bf16=True) for kind in ("flux", "sdxl")} == {torch.float32}
 
 
 def test_pictures_are_drawn_with_what_suits_the_base(tmp_path: Path) -> None:

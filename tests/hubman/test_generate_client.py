@@ -1,20 +1,32 @@
-"""The engine process seen from its client: pictures, progress, cancelling, errors, and death with last words."""
+"""The engine seen from its clients: pictures, progress, previews, fair turns, cancelling, errors, and who is there."""
 
 from __future__ import annotations
 
+import io
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from hubman.generate.client import Engine, EngineDiedError
+from hubman import tinybase
+from hubman.generate.client import Engine
 from hubman.generate.grids.cells import draw_requests
+from hubman.generate.protocol import Preview
 from hubman.generate.request import DrawRequest, LoraUse
+from hubman.generate.service import asking
+from hubman.generate.service.endpoint import Endpoint
 from hubman.generate.sweep import strength_sweep
-from hubman.progress import Progress
-from registry.errors import CancelledError, NotFoundError, UsageError
+from hubman.jobs.handlers import making
+from hubman.progress import Progress, silent
+from registry.database import Registry
+from registry.errors import CancelledError, HubError, NotFoundError, UsageError
+from tests.support.engines import serving
+from tests.support.jobs import fake_job
 from tests.support.tiny_pipeline import make_tiny_clip, make_tiny_pipeline
 
 
@@ -24,9 +36,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine() as running:
-        yield running
+def engine_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("home")
+    with serving(home):
+        yield home
+
+
+@pytest.fixture
+def engine(engine_home: Path) -> Iterator[Engine]:
+    with Engine(engine_home, name="test") as connected:
+        yield connected
 
 
 def _request(tiny: Path, seed: int = 0, steps: int = 2) -> DrawRequest:
@@ -43,9 +62,13 @@ def test_the_client_imports_neither_torch_nor_numpy() -> None:
         "infotext",
         "curve",
         "suggestion",
+        "grids.sheet",
+        "grids.cells",
         "request",
         "samplers",
         "protocol",
+        "service.asking",
+        "server",
     ]
     lines = [f"import hubman.generate.{module}" for module in modules]
     check = "import sys; print(sorted({'torch', 'numpy', 'diffusers', 'transformers'} & sys.modules.keys()))"
@@ -55,7 +78,7 @@ def test_the_client_imports_neither_torch_nor_numpy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_pictures_and_progress_arrive_from_the_process(engine: Engine, tiny: Path, tmp_path: Path) -> None:
+def test_pictures_and_progress_arrive(engine: Engine, tiny: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
     engine.load(str(tiny))
     requests = [_request(tiny, seed) for seed in (1, 2)]
@@ -65,11 +88,29 @@ def test_pictures_and_progress_arrive_from_the_process(engine: Engine, tiny: Pat
     assert [progress.done for progress in told] == [1, 2, 2]
 
 
+def test_previews_become_the_picture(engine: Engine, tmp_path: Path) -> None:
+    seen: dict[str, Preview] = {}
+    requests = [
+        DrawRequest(base=str(tinybase.MODEL), prompt=f"a large {colour} circle on a black background", steps=8,
+                    cfg=tinybase.GUIDANCE, sampler="DDIM")
+        for colour in ("red", "blue")
+    ]  # fmt: skip
+    pictures = list(engine.draw(requests, tmp_path, preview=lambda preview: seen.update({preview.key: preview})))
+    for picture in pictures:
+        last = seen[picture.key]
+        assert last.step == last.steps == 8
+        small = Image.open(io.BytesIO(last.png))
+        drawn = Image.open(picture.path).resize(small.size, Image.Resampling.BOX)
+        pixels = [np.asarray(each.convert("RGB"), np.float64).ravel() for each in (small, drawn)]
+        assert np.corrcoef(pixels)[0, 1] > 0.8
+        assert len(last.png) < 20_000
+
+
 def test_cancelling_stops_the_drawing_and_leaves_the_engine_alive(engine: Engine, tiny: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
     with pytest.raises(CancelledError):
         list(engine.draw([_request(tiny, steps=900)], tmp_path, report=told.append, cancelled=lambda: bool(told)))
-    assert engine.is_running
+    assert engine.is_connected
     assert len(list(engine.draw([_request(tiny)], tmp_path))) == 1
 
 
@@ -82,6 +123,33 @@ def test_leaving_the_iteration_early_cancels_the_rest(engine: Engine, tiny: Path
     assert not (tmp_path / f"{requests[1].key()}.png").exists()
 
 
+def test_a_client_that_leaves_gives_up_its_work_but_not_its_pictures(
+    engine: Engine, engine_home: Path, tiny: Path, tmp_path: Path
+) -> None:
+    requests = [_request(tiny, 1), _request(tiny, 2, steps=900)]
+    with Engine(engine_home) as gone:
+        next(gone.draw(requests, tmp_path, batch=1))
+    assert len(list(engine.draw([_request(tiny, 3)], tmp_path))) == 1
+    assert (tmp_path / f"{requests[0].key()}.png").exists()
+    assert not (tmp_path / f"{requests[1].key()}.png").exists()
+
+
+def test_clients_take_turns_and_can_be_seen(engine: Engine, engine_home: Path, tiny: Path, tmp_path: Path) -> None:
+    long = [_request(tiny, seed, steps=12) for seed in range(4)]
+    drawing = engine.draw(long, tmp_path, batch=1)
+    next(drawing)
+    with Engine(engine_home, name="other") as other:
+        assert len(list(other.draw([_request(tiny)], tmp_path))) == 1
+    state = asking.state(engine_home)
+    assert state is not None
+    (left,) = state.waiting
+    assert (left.client, left.work, left.total) == ("test", "draw", len(long))
+    assert left.done < len(long)
+    assert state.device == "cpu"
+    assert str(tiny) in {base.path for base in state.bases}
+    assert len(list(drawing)) == len(long) - 1
+
+
 def test_errors_keep_their_class_and_hint(engine: Engine, tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError) as caught:
         list(engine.draw([_request(tmp_path / "none")], tmp_path))
@@ -90,7 +158,7 @@ def test_errors_keep_their_class_and_hint(engine: Engine, tiny: Path, tmp_path: 
         list(engine.draw([_request(tiny, steps=0)], tmp_path))
 
 
-def test_a_sweep_is_measured_in_the_process(engine: Engine, tiny: Path, tmp_path: Path) -> None:
+def test_a_sweep_is_measured_in_the_engine(engine: Engine, tiny: Path, tmp_path: Path) -> None:
     from safetensors.torch import save_file
     from torch import ones
 
@@ -108,18 +176,51 @@ def test_a_sweep_is_measured_in_the_process(engine: Engine, tiny: Path, tmp_path
     assert all(point.clip is not None and -1 <= point.clip <= 1 for point in curve.points)
 
 
-def test_a_dying_engine_leaves_its_last_words(tiny: Path, tmp_path: Path) -> None:
-    script = "import sys; sys.stdin.readline(); print('out of something', file=sys.stderr); sys.exit(3)"
-    with Engine([sys.executable, "-c", script]) as engine:
-        with pytest.raises(EngineDiedError, match="ended with status 3: out of something") as caught:
-            list(engine.draw([_request(tiny)], tmp_path))
-        assert caught.value.last_words == "out of something"
-        assert not engine.is_running
-        with pytest.raises(EngineDiedError):
-            engine.load(str(tiny))
-
-
-def test_noise_on_stdout_is_skipped(tiny: Path) -> None:
-    script = 'import sys; sys.stdin.readline(); print(\'hello\'); print(\'{"event":"done","id":1}\')'
-    with Engine([sys.executable, "-c", script]) as engine:
+def test_a_training_that_begins_has_the_memory_to_itself(tmp_path: Path, tiny: Path) -> None:
+    with Registry(tmp_path / "home") as registry, serving(registry.home), Engine(registry.home) as engine:
         engine.load(str(tiny))
+        job = fake_job(registry, "train", "t", {"recipe": str(tmp_path / "none.toml")})
+        with pytest.raises(HubError):
+            making.train(registry, job, silent, lambda: False)
+        state = asking.state(registry.home)
+        assert state is not None
+        assert state.bases == ()
+
+
+def test_a_stopped_engine_says_so_to_those_who_wait(tmp_path: Path, tiny: Path) -> None:
+    with serving(tmp_path / "home") as thread, Engine(tmp_path / "home") as engine:
+        drawing = engine.draw([_request(tiny, 1), _request(tiny, 2, steps=900)], tmp_path, batch=1)
+        drawn = Path(next(drawing).path)
+        asking.stop(tmp_path / "home")
+        with pytest.raises(HubError, match="the engine was stopped"):
+            next(drawing)
+        thread.join()
+        assert drawn.is_file()
+        assert asking.state(tmp_path / "home") is None
+
+
+def test_an_engine_that_nobody_wants_or_finds_ends(tmp_path: Path) -> None:
+    with serving(tmp_path / "idle", idle=0.01) as thread:
+        thread.join()
+    with serving(tmp_path / "gone") as thread:
+        (tmp_path / "gone" / "engine" / "socket").unlink()
+        thread.join()
+
+
+def test_only_the_owner_can_connect_also_where_the_home_has_a_long_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    for home in (Path("x"), Path(*["long" * 20] * 3)):
+        endpoint = Endpoint(tmp_path / home)
+        with serving(endpoint.home):
+            place = Path(endpoint.address.read_text())
+            assert stat.S_IMODE(place.stat().st_mode) == 0o600
+            assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
+            assert asking.state(endpoint.home) is not None
+        assert not place.exists()
+    (folder,) = (tmp_path / "run").iterdir()
+    folder.chmod(0o755)
+    with pytest.raises(HubError, match="can be used by others"):
+        Endpoint(tmp_path / Path(*["other" * 20] * 3)).listen()

@@ -15,7 +15,7 @@ from PIL import Image
 from hubman.civitai import form_edit, form_fill, form_plan
 from hubman.cli.main import run
 from hubman.generate import recommend
-from hubman.generate.curve import Curve, CurvePoint, told, write_csv
+from hubman.generate.curve import Curve, CurvePoint, as_rows, write_csv
 from hubman.generate.grids.cells import cell_path
 from hubman.generate.measure import measure
 from hubman.generate.metrics.pixels import Array
@@ -153,7 +153,7 @@ def test_a_curve_is_written_and_told_by_the_same_numbers(tmp_path: Path) -> None
     assert [row["strength"] for row in rows] == ["0", "0.2", "0.4", "0.6"]
     assert [row["burnt"] for row in rows] == ["no", "no", "yes", "yes"]
     assert rows[0]["clip"] == ""
-    assert {"strength", "distance", "burn", "response", "clip", "style"} <= told(curve)[1].keys()
+    assert {"strength", "distance", "burn", "response", "clip", "style"} <= as_rows(curve)[1].keys()
 
 
 # the rules ----------------------------------------------------------------------------------------------------------

@@ -85,3 +85,30 @@ def test_what_has_no_effect_is_not_in_the_key() -> None:
 def test_what_nobody_could_draw_is_refused_by_its_field(request_: DrawRequest, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         check(request_)
+
+
+def test_one_way_to_sample_has_one_key_however_it_is_spelled() -> None:
+    old, new = _with(sampler="DPM++ 2M Karras"), _with(sampler="DPM++ 2M", schedule="Karras")
+    assert old.key() == new.key() == _with(sampler="DPM++ 2M").key()
+    assert _with(schedule="Karras").key() != PLAIN.key()
+    assert _with(schedule="Exponential").key() == _with(sampler="Euler a Exponential").key()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "schedule", "hint"),
+    [
+        ("DPM adaptive", "Automatic", "DPM fast"),
+        ("Restart Karras", "Automatic", "Heun"),
+        ("DDIM CFG++", "Automatic", "choose DDIM"),
+        ("DDIM", "Karras", "Automatic"),
+        ("Euler", "Steep", "Karras"),
+        ("Oiler", "Automatic", "Euler a"),
+    ],
+)
+def test_a_sampler_that_cannot_be_drawn_is_refused_and_the_nearest_named(
+    sampler: str, schedule: str, hint: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        check(_with(sampler=sampler, schedule=schedule))
+    assert hint in caught.value.hint
+    assert "\n" not in str(caught.value)

@@ -19,8 +19,9 @@ from torch import Tensor
 from hubman.cli.main import run
 from hubman.generate.pipeline import Base, load_base
 from hubman.lora.change import Change
-from hubman.lora.convert import Names, convert
+from hubman.lora.convert import convert
 from hubman.lora.load import load_lora
+from hubman.lora.names import Names
 from hubman.lora.trees import sites_of_architecture
 from registry.errors import HubError, UsageError
 from tests.support import adapter_formulas as formulas

@@ -22,7 +22,7 @@ from hubman.civitai.image_clean import cleaned, mime_type
 from hubman.civitai.image_meta import Own
 from hubman.generate import pictures
 from hubman.generate import showcase as drawing
-from hubman.generate.infotext import read
+from hubman.generate.infotext_reading import read
 from hubman.sandbox.images import made_on_site
 from registry import picture_text, previews
 from registry.database import Registry

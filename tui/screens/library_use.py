@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LibraryUse(LibraryTrash):
-    """The screens and jobs that ``y Y T x p o i m r D + u U R A`` begin."""
+    """The screens and jobs that ``y Y T x M p o i m r D + u U R A`` begin."""
 
     moving: str = ""
     """How far the files are that are being moved; empty when none are."""
@@ -85,6 +85,11 @@ class LibraryUse(LibraryTrash):
             words = self.hub.combo.words
             self.say(f"combo: {words}  (4 draws it)" if words else "the combo is empty")
         self.show_status()
+
+    def do_merge(self) -> None:
+        from tui.screens import library_merge
+
+        library_merge.offer(self, self.targets() if self.order.marks else [])
 
     # looking ------------------------------------------------------------------------------------------------------
 

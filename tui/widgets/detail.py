@@ -102,7 +102,9 @@ def _head(model: ModelDetail) -> Iterable[Content]:
     by = (
         f"by {formats.one_line(model.creator)}"
         if model.creator
-        else {"trained": "trained here", "merged": "merged here"}.get(model.origin, "creator unknown")
+        else {one: f"{one} here" for one in ("trained", "merged", "resized", "extracted", "converted")}.get(
+            model.origin, "creator unknown"
+        )
     )
     said = _letter(model.sources.get("creator")).strip()
     by += f" {said}" if said else ""
@@ -182,7 +184,7 @@ def _lineage(version: VersionRow, lineage: Lineage) -> Iterable[Row]:
     if lineage.base:
         yield Row("on", formats.one_line(lineage.base))
     if lineage.merged_from:
-        yield Row("merged", formats.one_line("from " + ", ".join(lineage.merged_from)))
+        yield Row("merged", formats.one_line("from " + ", ".join(lineage.merged_words)))
     if lineage.epochs:
         names = [
             ("▸" if one.version_id == version.id else "")

@@ -40,7 +40,7 @@ class Drawer(Protocol):
         requests: Sequence[DrawRequest],
         out: Path,
         *,
-        batch: int = 4,
+        batch: int = 0,
         report: Report = silent,
         cancelled: Callable[[], bool] = ...,
     ) -> Iterable[Drawn]: ...
@@ -67,7 +67,7 @@ def draw_requests(
     store: Path,
     drawer: Drawer,
     *,
-    batch: int = 4,
+    batch: int = 0,
     report: Report = silent,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Path]:
@@ -148,7 +148,7 @@ def draw_grid(
     folder: Path,
     drawer: Drawer,
     *,
-    batch: int = 4,
+    batch: int = 0,
     report: Report = silent,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -33,7 +34,7 @@ def write_contact(view: GridView, path: Path, *, side: int = THUMBNAIL, columns:
     places = numbered(path, len(sheets))
     for part, place in zip(sheets, places, strict=True):
         image = _sheet(view, part, side, columns)
-        replace_file(place, lambda file, image=image: image.save(file, format="JPEG", quality=90))
+        replace_file(place, partial(image.save, format="JPEG", quality=90))
     return places
 
 

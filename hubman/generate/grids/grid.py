@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -112,6 +112,12 @@ def settled(template: DrawRequest, request: DrawRequest) -> DrawRequest:
         for use, before, is_off in zip(request.loras, template.loras, off, strict=True)
     )
     return msgspec.structs.replace(request, loras=loras)
+
+
+def moved(grid: Grid, locate: Callable[[DrawRequest], DrawRequest]) -> Grid:
+    """``grid`` with each request as ``locate`` gives it, which changes where files lie and no picture."""
+    cells = [msgspec.structs.replace(cell, request=locate(cell.request)) for cell in grid.cells]
+    return msgspec.structs.replace(grid, cells=tuple(cells))
 
 
 def save_grid(grid: Grid, folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
@@ -66,7 +67,7 @@ def write_sheets(
         sheet = _draw(grid.title, layout, cells, tile)
         notes = PngImagePlugin.PngInfo()
         notes.add_itxt("Title", _title(grid.title, layout, tile))
-        replace_file(place, lambda file, sheet=sheet, notes=notes: sheet.save(file, format="PNG", pnginfo=notes))
+        replace_file(place, partial(sheet.save, format="PNG", pnginfo=notes))
     return places
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+from hubman import bases
 from hubman.generate.files import replace_file
 from hubman.generate.grids.view import GridView
 from hubman.generate.prompt import with_tags
@@ -36,7 +37,7 @@ def write_table(view: GridView, path: Path) -> Path:
 
 def _settings(request: DrawRequest) -> list[str]:
     values = {name: getattr(request, name) for name in _SETTINGS}
-    values["base"] = Path(request.base).name
+    values["base"] = bases.display_name(Path(request.base))
     return [
         "" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in values.values()
     ]

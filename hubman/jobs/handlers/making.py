@@ -8,8 +8,6 @@ from typing import Any
 
 import msgspec
 
-from hubman import bases
-from hubman.generate.request import DrawRequest
 from hubman.jobs.records import Job
 from hubman.progress import Report
 from registry import library, timestamps
@@ -34,9 +32,12 @@ def caption(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
 
 def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: ``recipe`` (a TOML file), optional ``force``. A resumed job goes on from its last checkpoint."""
+    from hubman.generate.service import asking
     from hubman.train.output.register import register
     from hubman.train.run import run_training
 
+    # What the engine keeps loaded is memory that the training needs.
+    asking.unload(registry.home, seconds=120)
     result = run_training(
         Path(job.request["recipe"]), Path(job.folder) / "run", True, report, should_stop,
         force=bool(job.request.get("force", False)), cache=registry.home / "cache" / "encoded",
@@ -59,48 +60,59 @@ def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
 
 
 def generate(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: ``prompt`` with tags, ``negative``, ``seeds`` and the settings of a picture."""
-    from hubman.generate import naming, studio
+    """Request: the fields of :class:`hubman.generate.asked.Asked`, or ``picture`` (a path) to draw once more."""
+    from hubman.generate import studio
+    from hubman.generate.asked import asked, request_of
     from hubman.generate.client import Engine
 
-    request = naming.read_prompt(
-        registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request)
-    )
-    with Engine() as engine:
-        seeds = job.request.get("seeds") or [0]
-        return {"images": studio.draw(registry, engine, request, seeds, report=report, should_stop=should_stop)}
+    if picture := job.request.get("picture"):
+        folder = registry.home / "generations" / f"again-{job.id}"
+        with Engine(registry.home, name=client_name(job)) as engine:
+            path, likeness, remarks = studio.draw_again(
+                registry, engine, Path(picture), job.request.get("base", ""),
+                folder=folder, report=report, should_stop=should_stop,
+            )  # fmt: skip
+        compared = msgspec.to_builtins(likeness) if likeness else {}
+        return {"images": [path], "remarks": list(remarks), **compared}
+    told = asked(job.request)
+    request = request_of(registry, told)
+    with Engine(registry.home, name=client_name(job)) as engine:
+        images = studio.draw(
+            registry, engine, request, told.seeds or (0,), batch=told.batch,
+            report=report, should_stop=should_stop,
+        )  # fmt: skip
+    return {"images": images}
 
 
 def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: ``version_ids`` (one: a strength sweep, two: a grid), ``prompt``, ``strengths``, ``seeds``, settings.
+    """Request: the fields of :class:`hubman.generate.asked.Asked`.
 
-    :func:`hubman.generate.recommend.keep` makes what it finds the recommended strength.
+    One version without axes is a strength sweep with its curve, of which :func:`hubman.generate.recommend.keep` makes the
+    recommended strength; anything else is a grid.
     """
-    from hubman.generate import naming, studio
+    from hubman.generate import studio
+    from hubman.generate.asked import asked, request_of
     from hubman.generate.client import Engine
-    from hubman.generate.curve import told
+    from hubman.generate.curve import as_rows
 
-    versions, strengths = list(job.request["version_ids"]), list(job.request["strengths"])
-    request = naming.read_prompt(
-        registry, job.request["prompt"], job.request.get("negative", ""), settings(job.request)
-    )
-    with Engine() as engine:
-        if len(versions) == 2:
-            done = studio.combine(
-                registry, engine, (versions[0], versions[1]), request,
-                strengths=strengths, report=report, should_stop=should_stop, sweep_id=job.id,
-            )  # fmt: skip
+    told = asked(job.request)
+    with Engine(registry.home, name=client_name(job)) as engine:
+        if told.axes or len(told.version_ids) != 1:
+            done = studio.draw_axes(
+                registry, engine, told, report=report, should_stop=should_stop, grid_id=told.grid_id or job.id
+            )
         else:
+            request = request_of(registry, msgspec.structs.replace(told, version_ids=()))
             done = studio.sweep_strengths(
-                registry, engine, versions[0], request, strengths=strengths, seeds=job.request.get("seeds") or [0],
-                contrast=job.request.get("contrast", ""), clip=studio.clip_for(Path(request.base)),
+                registry, engine, told.version_ids[0], request, strengths=told.strengths, seeds=told.seeds or (0,),
+                contrast=told.contrast, clip=studio.clip_for(Path(request.base)),
                 report=report, should_stop=should_stop, sweep_id=job.id,
             )  # fmt: skip
     return {
         "sweep_id": done.id,
         "grid_path": done.grid_path,
         "images": list(done.images),
-        "curve": told(done.curve) if done.curve else [],
+        "curve": as_rows(done.curve) if done.curve else [],
         "suggested": done.suggestion.strength if done.suggestion else None,
         "range": [done.suggestion.minimum, done.suggestion.maximum] if done.suggestion else [None, None],
         "reason": done.suggestion.reason if done.suggestion else "",
@@ -112,14 +124,11 @@ def showcase(registry: Registry, job: Job, report: Report, should_stop: Stop) ->
     from hubman.generate import showcase as pictures
     from hubman.generate.client import Engine
 
-    with Engine() as engine:
+    with Engine(registry.home, name=client_name(job)) as engine:
         drawn = pictures.draw(registry, engine, job.request, report=report, should_stop=should_stop)
     return {"version_id": job.request["version_id"], "previews": drawn}
 
 
-def settings(request: dict[str, Any]) -> DrawRequest:
-    """A job's picture settings as a request without words; unnamed ones keep their defaults."""
-    base = bases.find(str(request.get("base", bases.EMBEDDED)))
-    names = ("steps", "cfg", "sampler", "width", "height", "clip_skip")
-    chosen = {name: request[name] for name in names if request.get(name) is not None}
-    return DrawRequest(base=str(base), prompt="", **{**bases.drawing(base), **chosen})
+def client_name(job: Job) -> str:
+    """What ``hubman engine`` calls a job that draws."""
+    return f"job {job.id[-6:]}"

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hubman.generate.samplers import make_flow_scheduler
+from hubman.generate.schedules import AUTOMATIC
 from hubman.lora.keys import kohya_unet
 from hubman.train.adapters.network import Target
 from hubman.train.architectures.model import Model
@@ -18,7 +20,6 @@ from hubman.train.architectures.opening import Parts
 from hubman.train.architectures.unet import text_targets
 from hubman.train.loss.flow import FlowMatching
 from hubman.train.loss.timesteps import PATCH, shift_exponent
-from registry.errors import UsageError
 
 
 class FlowModel(Model):
@@ -66,25 +67,21 @@ class FlowModel(Model):
         """Schedulers count to 1000, flow matching to 1."""
         return (t.float() / 1000).expand(rows)
 
-    def scheduler(self, sampler: str, steps: int, size: tuple[int, int]) -> Any:
-        """See :class:`~hubman.train.architectures.model.Model`. Raises UsageError for a sampler without a flow form."""
-        from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
-
+    def scheduler(self, sampler: str, steps: int, size: tuple[int, int], schedule: str = AUTOMATIC) -> Any:
+        """See :class:`~hubman.train.architectures.model.Model`. Raises UsageError too for a sampler without a flow form."""
         config = dict(self.scheduler_config)
         dynamic = bool(config.get("use_dynamic_shifting"))
         mu = _shift_of(config, size, self.step)
-        if sampler == "Euler":
-            scheduler = FlowMatchEulerDiscreteScheduler.from_config(config)
-            shift_by = mu if dynamic else None
-            scheduler.set_timesteps(steps, sigmas=self._sigmas(steps), device=self.device, mu=shift_by)
-            return scheduler
-        solver = {"DPM++ 2M": DPMSolverMultistepScheduler, "UniPC": UniPCMultistepScheduler}.get(sampler)
-        if solver is None:
-            raise UsageError(f"sampler {sampler!r} cannot undo flow matching", "choose Euler, DPM++ 2M or UniPC")
-        shift = math.exp(mu) if dynamic else float(config.get("shift", 1.0))
-        scheduler = solver(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift)
-        scheduler.set_timesteps(steps, device=self.device)
-        return scheduler
+        return make_flow_scheduler(
+            sampler,
+            config,
+            steps,
+            sigmas=self._sigmas(steps),
+            shift=math.exp(mu) if dynamic else float(config.get("shift", 1.0)),
+            mu=mu if dynamic else None,
+            schedule=schedule,
+            device=self.device,
+        )
 
 
 _SHIFT = {

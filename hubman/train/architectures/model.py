@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from hubman.generate.request import DrawRequest
 from hubman.generate.samplers import make_scheduler
+from hubman.generate.schedules import AUTOMATIC
 from hubman.train.adapters.network import Target
 from hubman.train.architectures.base import Conditioning, Encoder, Framing, Identity, Latent, Reader
 from hubman.train.architectures.clip import Clip
 from hubman.train.architectures.opening import Parts
 from hubman.train.architectures.parts import Part
+from hubman.train.architectures.small_maps import multiply_small_maps
 from hubman.train.encoding.weights_digest import Source
 from hubman.train.loss.process import Process
 from hubman.train.settings.learning import Part as TrainedPart
@@ -38,6 +40,9 @@ class Model(ABC):
     guidance_is_input: ClassVar[bool] = False
     """The guidance is an input (FLUX.1 dev) or fixed (schnell): there is no second, negative prediction."""
 
+    align_your_steps: ClassVar[str] = "StableDiffusionSigmas"
+    """The table in diffusers of the noise levels that suit it."""
+
     long_tokens = 0
     """Tokens that the encoder of whole texts reads; 0 where there is none."""
 
@@ -54,7 +59,10 @@ class Model(ABC):
         self._mixed = mixed and dtype is not torch.float32
         self._keeps_fp32 = mixed
         self.denoiser = freeze(parts.denoiser, torch.device("cpu"), dtype)
-        self._vae = Part(self._load_vae, parts.sources("vae"))
+        if device.type == "cpu":
+            multiply_small_maps(self.denoiser)
+        self._vae = self._own_vae = Part(self._load_vae, parts.sources("vae"))
+        self._chosen_vae = ""
         self.scheduler_config: Mapping[str, Any] = dict(parts["scheduler"].config)
         self._texts: list[Part] = []
         self.clips = tuple(self._clips())
@@ -86,6 +94,23 @@ class Model(ABC):
         vae = self.parts.load("vae")
         fp32 = self._keeps_fp32 or vae.config.get("force_upcast", False)
         return freeze(vae, self.device, torch.float32 if fp32 else self.dtype)
+
+    def choose_vae(self, path: str) -> None:
+        """Decode and encode with the VAE at ``path``, a diffusers folder or a file, from now on; empty = the base's own.
+
+        Raises HubError for one that cannot be read or does not have this base's latents; then the old one stays.
+        """
+        if path == self._chosen_vae:
+            return
+        if not path:
+            self._vae, self._chosen_vae = self._own_vae, ""
+            return
+        from hubman.train.architectures.other_vae import load_vae
+
+        vae = load_vae(path, dict(self._own_vae.get().config))
+        fp32 = self._keeps_fp32 or vae.config.get("force_upcast", False)
+        frozen = freeze(vae, self.device, torch.float32 if fp32 else self.dtype)
+        self._vae, self._chosen_vae = Part(lambda: frozen, ()), path
 
     @property
     def vae(self) -> Any:
@@ -159,11 +184,14 @@ class Model(ABC):
         height, width = side if isinstance(side, list | tuple) else (side, side)
         return width * self.vae_scale, height * self.vae_scale
 
-    def scheduler(self, sampler: str, steps: int, size: tuple[int, int]) -> Any:  # noqa: ARG002 - some shift by size
-        """A diffusers scheduler with its timesteps set, for a picture of ``size`` (width, height) pixels."""
-        scheduler = make_scheduler(sampler, self.scheduler_config)
-        scheduler.set_timesteps(steps, device=self.device)
-        return scheduler
+    def scheduler(self, sampler: str, steps: int, size: tuple[int, int], schedule: str = AUTOMATIC) -> Any:  # noqa: ARG002 - some shift by size
+        """A diffusers scheduler with its timesteps set, for a picture of ``size`` (width, height) pixels.
+
+        Raises UsageError for a sampler that has no such schedule type.
+        """
+        return make_scheduler(
+            sampler, self.scheduler_config, steps, schedule=schedule, device=self.device, ays=self.align_your_steps
+        )
 
     def time(self, t: Tensor, rows: int) -> Tensor:
         """A scheduler's ``t`` in the unit of :attr:`process`, once for each row of a batch."""

@@ -21,6 +21,7 @@ class StableDiffusionXL(Model):
     """One UNet, CLIP-L and OpenCLIP's bigG; it is told how each picture was cut (Podell et al. 2023, section 2.2)."""
 
     denoiser_name = "unet"
+    align_your_steps = "StableDiffusionXLSigmas"
 
     def __init__(self, parts: Parts, device: torch.device, dtype: torch.dtype, *, mixed: bool) -> None:
         super().__init__(parts, device, dtype, mixed=mixed)

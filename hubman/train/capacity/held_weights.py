@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_input
 
+from hubman.train.architectures.small_maps import SmallMapConv2d
+
 WORTH_HOLDING = 1 << 16
 """Elements of a weight; smaller ones cost more to make than they take."""
 
@@ -106,6 +108,7 @@ class _HeldConv2d(_Held, nn.Conv2d):  # type: ignore[override]
 _HELD: dict[type[nn.Module], type[_Held]] = {
     nn.Linear: _HeldLinear,
     nn.Conv2d: _HeldConv2d,
+    SmallMapConv2d: _HeldConv2d,
     _HeldLinear: _HeldLinear,
     _HeldConv2d: _HeldConv2d,
 }
