@@ -137,7 +137,7 @@ def child_demo(folder: Path) -> dict[str, Any]:
             sys.exit(f"the training {ended.state}: {ended.error}")
         prompt = "softpal, a large red heart on a yellow background"
         request = DrawRequest(base=base, prompt=prompt, steps=16, cfg=tinybase.GUIDANCE, sampler="DDIM")
-        with Engine() as engine:
+        with Engine(registry.home) as engine:
             sweep = studio.sweep_strengths(
                 registry, engine, ended.result["version_id"], request, strengths=_DEMO_STRENGTHS, seeds=tuple(range(1, 9)),
                 report=lambda _: None, should_stop=lambda: False,

@@ -22,6 +22,7 @@ from hubman.demo.records import DemoReport, Trained
 from hubman.demo.stage import Stage
 from hubman.generate.curve import as_rows
 from hubman.generate.record import Sweep
+from hubman.generate.service import asking
 from hubman.jobs import store
 from hubman.jobs.records import Job
 from hubman.progress import Report
@@ -110,17 +111,18 @@ def _play(stage: Stage, registry: Registry, seeds: tuple[int, ...]) -> Loop | No
             if not stage.step(name, partial(work, loop)):
                 break
     finally:
-        _stop_jobs(loop)
+        _stop_processes(loop)
         loop.client.close()
         loop.sandbox.stop()
     return loop
 
 
-def _stop_jobs(loop: Loop) -> None:
-    """What a failed step or Ctrl-C left running must not write into the folder of the next demo."""
+def _stop_processes(loop: Loop) -> None:
+    """What a failed step or Ctrl-C left running must not write into the folder of the next demo, nor the engine stay."""
     for job in loop.jobs.values():
         if not (now := store.look(loop.registry, job.id)).ended:
             store.kill(now)
+    asking.stop(loop.stage.home, kill=True)
 
 
 def _pull(loop: Loop) -> Outcome:
@@ -228,7 +230,7 @@ def _sweep(loop: Loop) -> Outcome:
     never: Callable[[], bool] = lambda: False  # noqa: E731
     # Nothing else of the demo runs meanwhile, so the engine may have every core that it was not refused.
     threads = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count() or 1)
-    with staging.environment(OMP_NUM_THREADS=threads), Engine() as engine:
+    with staging.environment(OMP_NUM_THREADS=threads), Engine(loop.registry.home, name="demo") as engine:
         for style, lora in loop.trained.items():
             request = msgspec.structs.replace(base, prompt=f"{TRIGGERS[style]}, {PROMPT}")
             done = studio.sweep_strengths(

@@ -14,7 +14,7 @@ from hubman.generate.grids.grid import Grid, make_grid
 from hubman.generate.grids.spec import AxisSpec, build_axis, parse_axis
 from hubman.generate.naming import LibrarySources, lora_use, read_prompt
 from hubman.generate.prompt_tags import format_number
-from hubman.generate.request import DrawRequest, Hires, LoraUse, check
+from hubman.generate.request import DrawRequest, Hires, LoraUse, Mode, check
 from registry.database import Registry
 from registry.decodable import decodable
 from registry.errors import NotFoundError, UsageError
@@ -46,7 +46,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     denoise: float | None = None
     hires: Hires | None = None
     vae: str = ""
-    mode: str | None = None
+    mode: Mode | None = None
     switch_every: int | None = None
     version_ids: tuple[str, ...] = ()
     """LoRAs that come before those of the prompt, at their recommended strengths."""

@@ -21,8 +21,8 @@ def choose(wanted: str = "auto") -> torch.device:
     """
     if wanted == "auto":
         return pick_device()
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if wanted in there and not there[wanted]():
+    there = {"cuda": torch.cuda.is_available(), "mps": bool(torch.backends.mps.is_available())}
+    if not there.get(wanted, True):
         raise UsageError(f"torch finds no device {wanted}", "set device to auto, or install the build of torch for it")
     return torch.device(wanted)
 
@@ -42,8 +42,8 @@ def dtype_for(device: str, kind: Kind, *, has_bf16: bool) -> torch.dtype:
 def has_bf16(device: torch.device) -> bool:
     """Whether ``device`` computes in bf16 by itself: NVIDIA's since Ampere, Apple's since macOS 14."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "mps" and torch.backends.mps.is_macos_or_newer(14, 0)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "mps" and bool(torch.backends.mps.is_macos_or_newer(14, 0))
 
 
 def name_of(device: torch.device) -> str:

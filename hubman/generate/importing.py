@@ -78,11 +78,11 @@ def _sampler(told: Told, remarks: list[str]) -> dict[str, Any]:
     """Sampler and schedule type as far as they can be drawn."""
     for schedule in dict.fromkeys((told.schedule or AUTOMATIC, AUTOMATIC)):
         try:
-            sampler, schedule = split_name(told.sampler, schedule)
+            sampler, kind = split_name(told.sampler, schedule)
         except UsageError as error:
             remarks.append(f"its sampler is not kept: {error}")
         else:
-            return {"sampler": sampler, "schedule": schedule}
+            return {"sampler": sampler, "schedule": kind}
     return {}
 
 

@@ -54,7 +54,8 @@ def _fitted(model: Model) -> Tensor:
     told = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).float()
     pixels = told.view(picture.height, picture.width, 3).permute(2, 0, 1)
     means = F.adaptive_avg_pool2d(pixels, (_BLOCKS, _BLOCKS)).flatten(1).t()
-    return torch.linalg.lstsq(_with_one(patches[0].flatten(1).t()), means).solution
+    solution: Tensor = torch.linalg.lstsq(_with_one(patches[0].flatten(1).t()), means).solution
+    return solution
 
 
 def _with_one(rows: Tensor) -> Tensor:

@@ -45,9 +45,7 @@ class StrengthSweep(msgspec.Struct, frozen=True, kw_only=True):
     def grid(self) -> Grid:
         """Strengths across, seeds down."""
         x = strength_axis(self.request, self.lora, self.strengths)
-        return make_grid(
-            self.request, [x, seed_axis(self.request, self.seeds)], title=f"{self.lora}: {self.request.prompt}"
-        )
+        return make_grid(self.request, [x, seed_axis(self.seeds)], title=f"{self.lora}: {self.request.prompt}")
 
 
 def strength_sweep(
@@ -81,4 +79,4 @@ def two_lora_grid(
 
 def seed_grid(request: DrawRequest, seeds: Sequence[int]) -> Grid:
     """The same request with several seeds, in one row."""
-    return make_grid(request, [seed_axis(request, seeds)], title=request.prompt)
+    return make_grid(request, [seed_axis(seeds)], title=request.prompt)

@@ -159,7 +159,10 @@ def test_every_kind_of_axis_changes_what_it_says() -> None:
     assert values("steps=4, 8", "steps") == [4, 8]
     assert values("cfg=3-5 [3]", "cfg") == [3, 4, 5]
     assert values("sampler=Euler a, DDIM", "sampler") == ["Euler a", "DDIM"]
-    assert values("schedule=Automatic", "schedule") == ["Automatic"]
+    assert values("schedule=Automatic, Karras", "schedule") == ["Automatic", "Karras"]
+    assert uses('blocks:ink=none, "1,0,0,0,0,0,0,0,0,0,0,0"', "blocks") == ["", "1,0,0,0,0,0,0,0,0,0,0,0"]
+    assert values("clip-skip=1, 2", "clip_skip") == [1, 2]
+    assert values("mode=bank, composite", "mode") == ["bank", "composite"]
     assert values("emphasis=Original, Interpolate", "emphasis") == ["Original", "Interpolate"]
     assert values("checkpoint=a, b", "base") == ["/models/a", "/models/b"]
     assert [(c.request.width, c.request.height) for c in _grid("size=512x768, 64x64").cells] == [(512, 768), (64, 64)]
@@ -185,12 +188,19 @@ def test_words_that_change_places_are_not_replaced_twice() -> None:
         "order=triangle, circle", "order=circle", "order=circle, inkwash circle", "slot:subject=cat", "slot=cat", "size=big",
         "size=13x13", "steps=0", "lora:ink=nothing", "lora:ink=neon", "epochs:ink=7", "combine=some", "ratio:ink=1:1",
         "ratio:ink:ink=1:1", "ratio=2", "ratio=0:0", "prompt=circle, <lora:clay:1>", "start:ink=-1", "emphasis=Loud",
+        "blocks:ink=everything", "schedule=Never", "mode=magic",
     ],
 )  # fmt: skip
 def test_what_no_axis_can_be_is_one_clear_line(bad: str) -> None:
     with pytest.raises((UsageError, NotFoundError)) as caught:
         _grid(bad)
     assert "\n" not in str(caught.value)
+
+
+def test_values_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(UsageError, match="DDIM has no schedule type Karras"):
+        _grid("sampler=Euler, DDIM", "schedule=Automatic, Karras")
+    assert len(_grid("sampler=Euler, DPM++ 2M", "schedule=Automatic, Karras").cells) == 4
 
 
 def test_every_axis_that_is_offered_has_an_example_that_is_read() -> None:

@@ -17,6 +17,7 @@ from hubman.cli.main import run
 from hubman.generate.client import Engine, EngineDiedError
 from hubman.generate.request import DrawRequest
 from hubman.generate.service import asking
+from hubman.generate.service.endpoint import Endpoint
 from hubman.generate.service.identity import Identity
 from hubman.progress import Progress
 from tests.support.engines import serving
@@ -34,7 +35,7 @@ def _killing(home: Path, times: int) -> Callable[[], bool]:
     killed: list[int] = []
 
     def kill() -> bool:
-        pid = asking.Endpoint(home).holder()
+        pid = Endpoint(home).holder()
         if len(killed) < times and pid and pid not in killed:
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)

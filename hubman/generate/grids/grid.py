@@ -10,7 +10,7 @@ import msgspec
 
 from hubman.generate.axes import Axis, Point
 from hubman.generate.files import replace_file
-from hubman.generate.request import DrawRequest
+from hubman.generate.request import DrawRequest, check
 from registry.decodable import decodable
 from registry.errors import DamagedFileError, NotFoundError, UsageError
 
@@ -52,15 +52,15 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 def make_grid(request: DrawRequest, axes: Sequence[Axis], *, title: str) -> Grid:
     """Apply every combination of the axes' points to ``request``; the last axis varies fastest.
 
-    Raises ``UsageError`` if an axis is empty, two of them set the same thing, or there are over 100,000 cells.
+    Raises ``UsageError`` if an axis is empty, two of them set the same thing, there are over 100,000 cells, or values do
+    not go together, such as a sampler and a schedule type.
     """
     _check(axes)
-    cells = [
-        Cell(
-            at=at, request=settled(request, _apply(request, [(a, a.points[i]) for a, i in zip(axes, at, strict=True)]))
-        )
-        for at in product(*(range(len(axis.points)) for axis in axes))
-    ]
+    cells = []
+    for at in product(*(range(len(axis.points)) for axis in axes)):
+        drawn = _apply(request, [(axis, axis.points[i]) for axis, i in zip(axes, at, strict=True)])
+        cells.append(Cell(at=at, request=settled(request, drawn)))
+        check(drawn)
     shown = [
         GridAxis(
             label=axis.label,

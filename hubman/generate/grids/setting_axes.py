@@ -11,30 +11,32 @@ from hubman.generate.axes import Axis, Cost, Point
 from hubman.generate.prompt_tags import format_number
 from hubman.generate.request import DrawRequest, check
 
+_PLAIN = DrawRequest(base="", prompt="")
+"""What values are checked in: whether they go with the others of a cell is known when all axes are."""
+
 
 def field_axis(
-    request: DrawRequest,
     label: str,
     field: str,
     values: Sequence[int] | Sequence[float] | Sequence[str],
     cost: Cost,
     kind: str = "",
 ) -> Axis:
-    """A field of the request by its values. Raises ``UsageError`` for a value that no engine could draw."""
+    """A field of a request by its values. Raises ``UsageError`` for a value that no engine could draw."""
 
     def put(r: DrawRequest, value: float | str) -> DrawRequest:
         return msgspec.structs.replace(r, **{field: value})
 
     for value in values:
-        check(put(request, value))
+        check(put(_PLAIN, value))
     points = [
         Point(value if isinstance(value, str) else format_number(value), partial(put, value=value)) for value in values
     ]
     return Axis(label, tuple(points), kind=kind or field, cost=cost, sets=frozenset({f"the {label}"}))
 
 
-def seed_axis(request: DrawRequest, seeds: Sequence[int]) -> Axis:
-    return field_axis(request, "Seed", "seed", seeds, Cost.SEED)
+def seed_axis(seeds: Sequence[int]) -> Axis:
+    return field_axis("Seed", "seed", seeds, Cost.SEED)
 
 
 def size_axis(sizes: Sequence[tuple[int, int]]) -> Axis:
@@ -44,7 +46,7 @@ def size_axis(sizes: Sequence[tuple[int, int]]) -> Axis:
         return msgspec.structs.replace(r, width=size[0], height=size[1])
 
     for size in sizes:
-        check(put(DrawRequest(base="", prompt=""), size))
+        check(put(_PLAIN, size))
     points = [Point(f"{size[0]}x{size[1]}", partial(put, size=size)) for size in sizes]
     return Axis("Size", tuple(points), kind="size", cost=Cost.SAMPLING, sets=frozenset({"the Size"}))
 

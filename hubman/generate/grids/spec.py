@@ -12,7 +12,7 @@ import msgspec
 from hubman.generate.axes import Axis, Cost, parse_decimals, parse_floats, parse_integers, parse_values
 from hubman.generate.grids import lora_axes, prompt_axes, setting_axes
 from hubman.generate.grids.lora_axes import Part, Sets
-from hubman.generate.request import DrawRequest, LoraUse
+from hubman.generate.request import DrawRequest, LoraUse, Mode
 from registry.errors import UsageError
 
 _SPEC = re.compile(r'\s*([A-Za-z-]+)\s*(?::\s*("[^"]*"|[^=]*?)\s*)?=(.*)', re.DOTALL)
@@ -179,10 +179,18 @@ def _base(spec: AxisSpec, _request: DrawRequest, sources: Sources) -> Axis:
 def _field(
     label: str, field: str, read: Callable[[str], Sequence[int] | Sequence[float] | Sequence[str]], cost: Cost
 ) -> Build:
-    def build(spec: AxisSpec, request: DrawRequest, _: Sources) -> Axis:
-        return setting_axes.field_axis(request, label, field, read(spec.values), cost, spec.kind)
+    def build(spec: AxisSpec, _request: DrawRequest, _: Sources) -> Axis:
+        return setting_axes.field_axis(label, field, read(spec.values), cost, spec.kind)
 
     return build
+
+
+def _modes(text: str) -> Sequence[str]:
+    values = parse_values(text)
+    for value in values:
+        if value not in get_args(Mode):
+            raise UsageError(f"mode {value!r} is unknown", f"choose one of {', '.join(get_args(Mode))}")
+    return values
 
 
 def _integers(label: str, field: str, cost: Cost) -> Build:
@@ -220,7 +228,7 @@ KINDS: Mapping[str, Kind] = {
                      _words("Emphasis", "emphasis", Cost.PROMPT)),
     "clip-skip": Kind("layers of the text encoder left out", "clip-skip=1, 2", "",
                       _integers("Clip skip", "clip_skip", Cost.PROMPT)),
-    "mode": Kind("how several LoRAs act", "mode=bank, switch, composite", "", _words("Mode", "mode", Cost.SAMPLING)),
+    "mode": Kind("how several LoRAs act", "mode=bank, switch, composite", "", _field("Mode", "mode", _modes, Cost.SAMPLING)),
     "denoise": Kind("how far img2img goes", "denoise=0.2-0.8 (+0.2)", "",
                     _field("Denoise", "denoise", parse_floats, Cost.SAMPLING)),
 }  # fmt: skip
