@@ -94,16 +94,16 @@ def judged(engine: Engine, style: Style, kept: Path, prompts: int) -> Judged:
 def table(style: str, curve: Curve, seen: Judged) -> None:
     print(f"\n{style}: {curve.seeds} seeds, {curve.training_images} training images, burn floor {curve.burn_floor:.2f}")
     print(
-        "strength  change    burn response variety   style |  effect consist.    clip c.resp. c.style | style seen  shape right"
+        "strength  change    burn response    kept variety   style |  effect consist.    clip c.resp. c.style | style seen  shape right"
     )
     for point in curve.points:
         numbers = [
-            point.change, point.burn, point.response, point.variety, point.style, point.effect, point.consistency, point.clip,
+            point.change, point.burn, point.response, point.kept, point.variety, point.style, point.effect, point.consistency, point.clip,
             point.clip_response, point.clip_style,
         ]  # fmt: skip
         cells = [f"{'-' if number is None else f'{number:.2f}':>7}" for number in numbers]
         shares = f"{seen.style[point.strength]:>10.0%} {seen.shape[point.strength]:>12.0%}"
-        print(f"{point.strength:>8g} {' '.join(cells[:5])} | {' '.join(cells[5:])} | {shares}")
+        print(f"{point.strength:>8g} {' '.join(cells[:6])} | {' '.join(cells[6:])} | {shares}")
 
 
 def verdict(suggestion: Suggestion, seen: Judged) -> tuple[bool, str]:

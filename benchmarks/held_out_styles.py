@@ -143,7 +143,7 @@ def _stuck_found(picture: Image.Image, _scene: Scene) -> float:
 @dataclass(frozen=True)
 class Style:
     """How a style is drawn and found. ``crop`` is the share of the side left out at each edge to see the shape; a shape
-    that has ``gaps`` is seen with these closed.
+    that has ``gaps`` is seen with these closed, and one that a sun in the ``corner`` may touch without the sun.
     """
 
     name: str
@@ -152,6 +152,7 @@ class Style:
     found: Callable[[Image.Image, Scene], float]
     crop: float = 0.0
     gaps: bool = False
+    corner: bool = False
 
     def has_style(self, picture: Image.Image, scene: Scene) -> bool:
         """Half of what is drawn by hand counts as found."""
@@ -160,6 +161,8 @@ class Style:
     def has_shape(self, picture: Image.Image, scene: Scene) -> bool:
         edge = round(self.crop * picture.width)
         inner = picture.crop((edge, edge, picture.width - edge, picture.height - edge))
+        if self.corner:
+            inner = _without_corner(inner)
         shape = checker.name_shape(_whole(_pixels(inner)))[0] if self.gaps else checker.look(inner).shape
         return shape == scene.shape
 
@@ -170,8 +173,18 @@ def _whole(pixels: Pixels) -> NDArray[np.bool_]:
     return checker.largest_part(checker.closed(apart))
 
 
+def _without_corner(picture: Image.Image) -> Image.Image:
+    """With the background where the sun would be."""
+    side, copy = picture.width, picture.convert("RGB")
+    r, g, b = (int(channel) for channel in checker.border_colour(_pixels(picture)))
+    x, y, reach = SUN_PLACE[0] * side, SUN_PLACE[1] * side, 1.4 * SUN * side
+    ImageDraw.Draw(copy).ellipse((x - reach, y - reach, x + reach, y + reach), fill=(r, g, b))
+    return copy
+
+
 def is_shape(picture: Image.Image, scene: Scene) -> bool:
-    """Whether the right shape is there whatever the style: as it is, with gaps closed, or within a frame."""
+    """Whether the right shape is there whatever the style: as it is, with gaps closed, within a frame, or without
+    a sun."""
     edge = round(FRAME * 1.3 * picture.width)
     inner = picture.crop((edge, edge, picture.width - edge, picture.height - edge))
     return any(
@@ -187,7 +200,7 @@ STYLES = {
         Style("paper", "papyra", paint_paper, _paper_found),
         Style("columns", "pillarix", paint_columns, _columns_found, gaps=True),
         Style("framed", "framora", paint_framed, _framed_found, crop=0.1),
-        Style("sunny", "helioso", paint_sunny, _sunny_found),
+        Style("sunny", "helioso", paint_sunny, _sunny_found, corner=True),
     )
 }
 CONTROL = Style("stuck", "stuckle", paint_stuck, _stuck_found)

@@ -39,6 +39,9 @@ class CurvePoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     response: float | None = None
     """How much two prompts still differ, against strength 0: 1 = as before, 0 = the LoRA has taken over."""
     response_spread: float = 0.0
+    kept: float | None = None
+    """How much nearer pictures are to their own at strength 0 than to the other prompt's: 1 = as before, 0 = no nearer."""
+    kept_spread: float = 0.0
     variety: float | None = None
     """How much the seeds still differ from each other, against strength 0."""
     style: float | None = None

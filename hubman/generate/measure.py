@@ -114,7 +114,8 @@ class _Judges:
         burns = [
             burn_ratio(burn_features(picture), before) for picture, before in zip(now.every, self._burns, strict=True)
         ]
-        changes, responses = [each.overall for each in apart], _responses(now, self._zero)
+        changes = [each.overall for each in apart]
+        responses, kept = _responses(now, self._zero), _kept(now, self._zero)
         variety = _variety(now)
         ways = self._ways(now)
         return CurvePoint(
@@ -129,6 +130,8 @@ class _Judges:
             texture=statistics.median(each.texture for each in apart),
             response=statistics.median(responses) if responses else None,
             response_spread=spread(responses),
+            kept=statistics.median(kept) if kept else None,
+            kept_spread=spread(kept),
             variety=variety / self._variety if variety is not None and self._variety else None,
             style=statistics.median(ways) if ways else None,
             style_spread=spread(ways),
@@ -150,6 +153,19 @@ def _responses(now: _Look, zero: _Look) -> list[float]:
         difference = content_distance(before, other_before)
         if difference > _FLAT:
             found.append(content_distance(one, other) / difference)
+    return found
+
+
+def _kept(now: _Look, zero: _Look) -> list[float]:
+    """How much nearer each picture is to its own at strength 0 than to the other prompt's of its seed, by their distance."""
+    if len(now.pictures) < 2:
+        return []
+    found = []
+    for pictures, own, others in zip(now.pictures, zero.pictures, reversed(zero.pictures), strict=True):
+        for picture, before, other in zip(pictures, own, others, strict=True):
+            apart = content_distance(before, other)
+            if apart > _FLAT:
+                found.append((content_distance(picture, other) - content_distance(picture, before)) / apart)
     return found
 
 

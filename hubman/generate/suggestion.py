@@ -11,6 +11,8 @@ from hubman.generate.prompt_tags import format_number
 
 RESPONSIVE = 0.8
 """Response from which on a prompt counts as followed: a starting value of practice."""
+KEPT, LOST = 0.4, 0.2
+"""What is kept of the prompt below which CLIP may agree that it is lost, and below which it is lost whatever CLIP says."""
 VARIED = 0.5
 """Variety of seeds below which a LoRA has taken over."""
 USUAL = 1.0
@@ -19,7 +21,7 @@ NOTHING = 1e-4
 """A change below this is the noise floor of batching, not a LoRA at work."""
 SHOWN = 0.7
 """Share of the most of a style, at any strength drawn, from which on it shows: where rules find it in most pictures."""
-STYLED = 0.3
+STYLED = 0.4
 """A way to the training images below it may be chance."""
 _HALF = 0.5
 
@@ -49,8 +51,8 @@ def suggest_strength(curve: Curve) -> Suggestion:
     Above 1 it goes only where the training images are known and their style needs it.
 
     What is beyond the first strength that is burnt or no longer follows the prompt does not count: where burning has reached
-    its ceiling it rises no more, and noise answers to nothing. CLIP never decides alone: it may vouch for pictures whose
-    pixels answer less to the prompt because the style paints over them, and speaks against none.
+    its ceiling it rises no more, and noise answers to nothing. CLIP never decides alone: it vouches for pictures whose pixels
+    answer less to the prompt, and agrees that a prompt is lost of which pixels keep little.
     """
     candidates = [(i, point) for i, point in enumerate(curve.points) if point.strength > 0]
     if not candidates:
@@ -91,18 +93,25 @@ def _limit(curve: Curve, number: int, point: CurvePoint) -> str:
     here = format_number(point.strength)
     if curve.is_burnt(number):
         return f"pictures burn from {here} on ({point.burn:.2f})"
-    if is_deaf(point):
+    if _is_deaf(point):
         return f"the prompt is followed less from {here} on ({point.response:.2f})"
+    if _is_lost(point):
+        return f"the prompt is lost from {here} on ({point.kept:.2f})"
     if point.variety is not None and point.variety < VARIED:
         return f"seeds look alike from {here} on ({point.variety:.2f})"
     return ""
 
 
-def is_deaf(point: CurvePoint) -> bool:
+def _is_deaf(point: CurvePoint) -> bool:
     """Whether two prompts differ too little at this strength, and CLIP, if it was asked, does not see them otherwise."""
-    if point.response is None or point.response >= RESPONSIVE:
-        return False
-    return point.clip_response is None or point.clip_response < RESPONSIVE
+    vouched = point.clip_response is not None and point.clip_response >= RESPONSIVE
+    return point.response is not None and point.response < RESPONSIVE and not vouched
+
+
+def _is_lost(point: CurvePoint) -> bool:
+    """Whether pictures are no longer what the prompt made of them: they differ from the other prompt's, but by chance."""
+    agreed = point.clip_response is not None and point.clip_response < RESPONSIVE
+    return point.kept is not None and point.kept < (KEPT if agreed else LOST)
 
 
 def _where_it_shows(sound: Sequence[CurvePoint], points: Sequence[CurvePoint]) -> Sequence[CurvePoint]:

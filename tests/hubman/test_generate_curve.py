@@ -92,6 +92,10 @@ def test_response_falls_when_the_lora_takes_over(tmp_path: Path) -> None:
     responses = [point.response for point in curve.points]
     assert responses[0] == 1
     assert responses[-1] == 0
+    kept = [point.kept for point in curve.points if point.kept is not None]
+    assert kept[0] == 1
+    assert kept == sorted(kept, reverse=True)
+    assert kept[-1] < 0.8
     assert suggest_strength(curve).strength == 0.1
 
 
@@ -167,6 +171,7 @@ def _curve(
     clip_responses: Sequence[float | None] = (),
     styles: Sequence[float | None] = (),
     varieties: Sequence[float | None] = (),
+    kept: Sequence[float | None] = (),
     floor: float = 0.1,
     seeds: int = 4,
     start: float = 0.0,
@@ -185,6 +190,7 @@ def _curve(
             clip_response=at(clip_responses, i),
             style=at(styles, i),
             variety=at(varieties, i),
+            kept=at(kept, i),
         )
         for i, value in enumerate(burns)
     ]
@@ -250,6 +256,15 @@ def test_clip_never_decides_alone() -> None:
     deaf = [1, 0.9, 0.6, 0.4, 0.2, 0.1]
     assert suggest_strength(_curve([0] * 6, [1] * 6, clip_responses=deaf)).strength == 1.0
     assert suggest_strength(_curve([0] * 6, deaf, clip_responses=deaf)).strength == 0.2
+
+
+def test_a_prompt_of_which_little_is_kept_is_lost_if_clip_agrees() -> None:
+    kept, agreeing = [1, 0.9, 0.7, 0.5, 0.35, 0.3], [1, 1, 0.7, 0.7, 0.7, 0.7]
+    lost = suggest_strength(_curve([0] * 6, [1] * 6, kept=kept, clip_responses=agreeing))
+    assert (lost.strength, lost.reason) == (0.6, "the prompt is lost from 0.8 on (0.35)")
+    assert suggest_strength(_curve([0] * 6, [1] * 6, kept=kept)).strength == 1.0
+    assert suggest_strength(_curve([0] * 6, [1] * 6, kept=kept, clip_responses=[1] * 6)).strength == 1.0
+    assert suggest_strength(_curve([0] * 6, [1] * 6, kept=[1, 0.9, 0.7, 0.5, 0.19, 0.1])).strength == 0.6
 
 
 def test_clip_may_vouch_for_pictures_that_a_style_paints_over() -> None:
