@@ -10,7 +10,10 @@ from hubman.cli import output
 from hubman.cli.drawing_options import asked, drawing_options
 from hubman.cli.drawing_plan import agreed, plan_of, warn_of_grid
 from hubman.cli.library import open_registry
+from hubman.cli.recommending import show_curve
 from hubman.cli.work import run
+from hubman.generate.curve import SEEDS
+from hubman.generate.suggestion import Suggestion
 from registry import library, scan
 from registry.errors import UsageError
 
@@ -38,6 +41,9 @@ def _grid_options(command: Any) -> Any:
     show_default=True,
     help="Values such as 0,0.5,1 or a range such as 0-1 (+0.1).",
 )
+@click.option(
+    "--contrast", default="", help="A second prompt: the curve then tells how far the first is still followed."
+)
 @drawing_options
 @_grid_options
 @output.json_option
@@ -47,7 +53,8 @@ def sweep(
 ) -> None:
     """Draw PROMPT with the LoRA REF at several strengths: a labelled grid, a curve, and a suggested strength.
 
-    With --axis a grid of whatever varies: the first axis across, the second down, others as pages.
+    The curve is of four seeds unless --seed or --count say otherwise; hubman recommend keeps what it suggests. With --axis a
+    grid of whatever varies: the first axis across, the second down, others as pages.
     """
     from hubman.generate.axes import parse_floats
 
@@ -58,6 +65,8 @@ def sweep(
         request |= {"axes": [*first, *axes]}
     else:
         request |= {"strengths": list(parse_floats(strengths))}
+        if ctx.get_parameter_source("count") is not click.core.ParameterSource.COMMANDLINE and not choices["seeds"]:
+            choices["count"] = SEEDS
     _draw([ref], request, as_json, choices)
 
 
@@ -129,10 +138,11 @@ def _show(refs: list[str], result: dict[str, Any], warnings: list[str], as_json:
     if as_json:
         output.print_json({**result, "warnings": warnings})
         return
-    for point in result.get("curve", []):
-        output.say("  ".join(f"{name} {value:.3f}" for name, value in point.items() if isinstance(value, int | float)))
-    if result.get("suggested") is not None:
-        output.say(
-            f"suggested strength {result['suggested']:g}; hubman edit {refs[0]} strength={result['suggested']:g} keeps it"
-        )
+    if result.get("curve"):
+        show_curve(result["curve"])
+        low, high = result["range"]
+        found = Suggestion(strength=result["suggested"], reason=result["reason"], minimum=low, maximum=high)
+        output.say(found.words())
+        if found.strength is not None:
+            output.say(f"hubman recommend {refs[0]} --set keeps it")
     output.say(f"grid {result.get('grid_path')}")

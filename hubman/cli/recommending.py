@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import click
 import msgspec
 
@@ -9,7 +11,7 @@ from hubman.cli import output
 from hubman.cli.library import open_registry
 from registry import library, scan
 
-_COLUMNS = ("strength", "distance", "burn", "response", "variety", "style", "clip", "effect", "consistency")
+_COLUMNS = ("strength", "distance", "burn", "response", "kept", "variety", "style", "clip")
 
 
 @click.command()
@@ -41,8 +43,7 @@ def recommend(ref: str, sweep_id: str | None, is_set: bool, as_json: bool) -> No
             }
         )
         return
-    shown = [name for name in _COLUMNS if any(point[name] is not None for point in points)]
-    output.table([[_number(point[name]) for name in shown] for point in points], shown)
+    show_curve(points)
     output.say(suggestion.words())
     if kept is not None:
         own = f"; what you said stays: {', '.join(kept.own)}" if kept.own else ""
@@ -51,5 +52,12 @@ def recommend(ref: str, sweep_id: str | None, is_set: bool, as_json: bool) -> No
         output.say(f"hubman recommend {ref} --set keeps it")
 
 
+def show_curve(points: Sequence[Mapping[str, float | None]]) -> None:
+    """A line for each strength, of what was measured."""
+    shown = [name for name in _COLUMNS if any(point.get(name) is not None for point in points)]
+    for point in points:
+        output.say("  ".join(f"{name} {_number(point.get(name))}" for name in shown))
+
+
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "-" if value is None else f"{value:.2f}"
