@@ -110,9 +110,8 @@ def main() -> None:
     print(f"{'pair':<22} {'budget':>8} {'interaction':>12} {'overlap':>8} {'lost':>7} {'beyond':>7}")
     for pair in sorted(pairs, key=lambda pair: -pair.read.total.budget):
         total = pair.read.total
-        print(
-            f"{' + '.join(pair.names):<22} {total.budget:>8.2f} {total.interaction:>+12.3f} {total.overlap:>8.0%} {pair.lost:>+7.0%} {pair.beyond:>+7.0%}"
-        )
+        numbers = f"{total.budget:>8.2f} {total.interaction:>+12.3f} {total.overlap:>8.0%}"
+        print(f"{' + '.join(pair.names):<22} {numbers} {pair.lost:>+7.0%} {pair.beyond:>+7.0%}")
     lost = [pair.lost for pair in pairs]
     by = {
         "budget": [pair.read.total.budget for pair in pairs],

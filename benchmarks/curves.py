@@ -53,10 +53,16 @@ class Judged:
 
 def request_of(trigger: str, scene: Scene, uses: Sequence[LoraUse], seed: int = 0) -> DrawRequest:
     """As the base was scored: DDIM, 16 steps, guidance 3."""
+    prompt = f"{trigger}, {scene.caption}" if trigger else scene.caption
     return DrawRequest(
-        base=str(tinybase.MODEL), prompt=f"{trigger}, {scene.caption}" if trigger else scene.caption, loras=tuple(uses), seed=seed, steps=16,
-        cfg=tinybase.GUIDANCE, sampler="DDIM",
-    )  # fmt: skip
+        base=str(tinybase.MODEL),
+        prompt=prompt,
+        loras=tuple(uses),
+        seed=seed,
+        steps=16,
+        cfg=tinybase.GUIDANCE,
+        sampler="DDIM",
+    )
 
 
 def use_of(style: str, kept: Path, strength: float = 1.0) -> LoraUse:
