@@ -21,7 +21,7 @@ import numpy as np
 
 from hubman.lora import fingerprint_store
 from hubman.lora.conflict import meter
-from hubman.lora.fingerprints import SIZE, VERSION, Fingerprint, fingerprint
+from hubman.lora.fingerprints import SIZE, Fingerprint, fingerprint
 from hubman.lora.relatives import origin
 from registry import fingerprints as kept
 from registry.database import Registry
@@ -75,7 +75,12 @@ def fill(registry: Registry, like: Fingerprint) -> None:
         one = Fingerprint(like.layout, rows, 0, like.ranks)
         blocks = dict.fromkeys(like.layout.blocks, one.norm / 4)
         norms = StoredNorms(f"{number:064x}", like.layout.id, one.norm, one.ranks, blocks)
-        kept.put(registry, VERSION, norms, like.layout.names, one.encoded())
+        kept.put(registry, norms, like.layout.names, one.encoded())
+        registry.db.execute(
+            "INSERT INTO files (sha256, version_id, name, size, autov2, format, architecture, added_at) "
+            "VALUES (?, '', '', 0, '', 'safetensors', 'sdxl', '')",
+            (norms.sha256,),
+        )
 
 
 def best(work: Callable[[], object]) -> float:

@@ -57,6 +57,8 @@ class Settings:
     """Seconds that the engine stays without work before it ends; 0 for ever."""
     device: str = "auto"
     """What the engine draws with: one of :data:`DEVICES`."""
+    compile: bool = False
+    """Whether the engine compiles the denoiser: some minutes for the first picture of a size, then faster ones."""
     archive_images: bool = False
     """Whether ``enrich`` keeps the example pictures of every version, also where there are pictures already."""
 

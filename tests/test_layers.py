@@ -60,8 +60,9 @@ told = {
     "recommend": ["ink"], "dataset leave": [images, "a.png"], "dataset take": [images, "--all"], "job attach": ["x"], "runs ls": [],
     "verify": [], "facets": [], "view ls": [], "collection ls": [], "dupes": [], "journal": [], "undo": [], "watch": ["--until-eof"],
     "images ls": [], "images find": [], "images scan": [images], "images unmatched": [], "images uses": ["ink"],
+    "images show": [images + "/a.png"], "prompt": ["a (b:1.2) <lora:ink:0.8:lbw=MIDD>"],
     "organise": ["--template", "{base}/{model}", "--dry-run"], "rename": ["ink", "ink", "--dry-run"],
-    "sweep": ["ink", "a", "--dry-run"], "grid ls": [], "grid axes": [],
+    "sweep": ["ink", "a", "--dry-run"], "grid ls": [], "grid axes": [], "engine": [],
     "sidecar read": [], "export": ["-o", home + "/all.jsonl"], "import": [home + "/all.jsonl", "--yes"],
 }
 heavy = {"torch", "diffusers", "transformers", "peft", "accelerate", "huggingface_hub"}

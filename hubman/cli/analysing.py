@@ -15,6 +15,7 @@ from registry.errors import HubError, UsageError
 if TYPE_CHECKING:
     from hubman.lora.analysis import Tell
     from hubman.lora.conflict import Reading
+    from hubman.lora.delta_files import BaseWeights
     from hubman.lora.reports import OneReport, OriginReport, StackReport
     from registry.database import Registry
 
@@ -25,8 +26,11 @@ _BAR = 24
 @click.argument("refs", nargs=-1)
 @click.option("--relatives", is_flag=True, help="Where it comes from, among all LoRAs of the library.")
 @click.option("--modules", is_flag=True, help="Tell every module, not only blocks.")
+@click.option(
+    "--base", metavar="BASE", help="The base, for what is made of its weights (DoRA, OFT …) and for shares of them."
+)
 @output.json_option
-def analyze(refs: tuple[str, ...], relatives: bool, modules: bool, as_json: bool) -> None:
+def analyze(refs: tuple[str, ...], relatives: bool, modules: bool, base: str | None, as_json: bool) -> None:
     """What the weights of LoRAs say without drawing a picture.
 
     Of one: how far it moves the weights, block by block, and of what rank that is. Of several, with strengths such as
@@ -40,9 +44,11 @@ def analyze(refs: tuple[str, ...], relatives: bool, modules: bool, as_json: bool
         raise HubError("reading weights needs NumPy", "pip install 'hubman[ml]'")
     if relatives and len(refs) != 1:
         raise UsageError("--relatives asks about one LoRA", "name one")
+    if base and (relatives or not refs):
+        raise UsageError("--base is for looking at LoRAs exactly", "leave it out")
     with open_registry() as registry, output.progress(quiet=as_json) as report:
         made = _make_missing(registry, report) if relatives or not refs else None
-        found = _look(registry, refs, relatives, report) if refs else made
+        found = _look(registry, refs, relatives, base, report) if refs else made
     if as_json:
         output.print_json(found)
     elif isinstance(found, dict):
@@ -66,7 +72,7 @@ def _teller(report: Report, stage: str, unit: str) -> Tell:
 
 
 def _look(
-    registry: Registry, refs: Sequence[str], relatives: bool, report: Report
+    registry: Registry, refs: Sequence[str], relatives: bool, base: str | None, report: Report
 ) -> OneReport | StackReport | OriginReport:
     from hubman.lora import reports, subjects
 
@@ -74,10 +80,17 @@ def _look(
     subjects.check_are_different(named)
     if relatives:
         return reports.of_origin(registry, named[0])
-    tell = _teller(report, "reading", "modules")
+    tell, weights = _teller(report, "reading", "modules"), _loaded(base) if base else None
     if len(named) == 1:
-        return reports.of_one(registry, named[0], tell)
-    return reports.of_stack(registry, named, tell)
+        return reports.of_one(registry, named[0], tell, weights)
+    return reports.of_stack(registry, named, tell, weights)
+
+
+def _loaded(base: str) -> BaseWeights:
+    from hubman import bases
+    from hubman.lora.based import LoadedBase
+
+    return LoadedBase(bases.find(base))
 
 
 def _print(found: OneReport | StackReport | OriginReport | None, *, modules: bool) -> None:
@@ -104,7 +117,8 @@ def _print_made(made: dict[str, object]) -> None:
 def _print_one(found: OneReport, *, modules: bool) -> None:
     sizes = found.sizes
     than = f", more than {found.percentile:.0f} % of the library's" if found.percentile is not None else ""
-    output.say(f"{found.name}: moves the weights by {sizes.norm:.4g}{than}")
+    share = f", {sizes.relative:.2%} of the base's" if sizes.relative is not None else ""
+    output.say(f"{found.name}: moves the weights by {sizes.norm:.4g}{share}{than}")
     output.say(
         f"{len(sizes.modules)} modules, effective rank {sizes.effective_rank:.1f}, stable rank {sizes.stable_rank:.1f}"
     )
@@ -122,6 +136,7 @@ def _print_one(found: OneReport, *, modules: bool) -> None:
         output.say(
             f"{block.name:<6} {block.norm:>9.4g}  {_bar(block.norm, largest)} {block.share:>6.1%}  "
             f"{block.effective_rank:>9.1f} {block.stable_rank:>7.1f}"
+            + (f"  {block.relative:.2%} of the base's" if block.relative is not None else "")
         )
     for one in sizes.modules if modules else ():
         values = " ".join(f"{value:.3g}" for value in one.values[:4])

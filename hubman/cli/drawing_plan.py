@@ -20,18 +20,26 @@ def warn_of_picture(registry: Registry, request: Mapping[str, Any]) -> list[str]
     """Say on stderr what may go wrong with the picture that a job would draw; returns the lines."""
     from hubman.generate.asked import asked, request_of
     from hubman.generate.guards import guards
+    from hubman.generate.prompt import lint
 
-    return _say([f"{guard.message}: {guard.reason}" for guard in guards(request_of(registry, asked(request)))])
+    told = asked(request)
+    drawn = request_of(registry, told)
+    found = [*lint(told.prompt, slots=told.slots, steps=drawn.steps)]
+    found += lint(told.negative, slots=told.slots, steps=drawn.steps, is_negative=True)
+    remarks = [f"{one.message}{f' ({one.fix})' if one.edit else ''}" for one in found]
+    return _say([*remarks, *(f"{guard.message}: {guard.reason}" for guard in guards(drawn))])
 
 
 def plan_of(registry: Registry, request: Mapping[str, Any]) -> tuple[Grid, Plan]:
     """The grid that a job would draw, and what it takes. Raises ``HubError`` for one that can't be."""
-    from hubman.generate.asked import asked, grid_of
+    from hubman.generate.asked import asked, curve_of, grid_of
     from hubman.generate.grids.plan import plan
     from hubman.generate.record import generations_folder
 
-    grid = grid_of(registry, asked(request))
-    return grid, plan(grid, generations_folder(registry))
+    told = asked(request)
+    curve = curve_of(registry, told)
+    grid = curve.grid() if curve else grid_of(registry, told)
+    return grid, plan(grid, generations_folder(registry), curve.requests() if curve else ())
 
 
 def warn_of_grid(grid: Grid, planned: Plan) -> list[str]:

@@ -12,7 +12,6 @@ from hubman.cli.drawing_plan import agreed, plan_of, warn_of_grid
 from hubman.cli.library import open_registry
 from hubman.cli.recommending import show_curve
 from hubman.cli.work import run
-from hubman.generate.curve import SEEDS
 from hubman.generate.suggestion import Suggestion
 from registry import library, scan
 from registry.errors import UsageError
@@ -42,31 +41,44 @@ def _grid_options(command: Any) -> Any:
     help="Values such as 0,0.5,1 or a range such as 0-1 (+0.1).",
 )
 @click.option(
-    "--contrast", default="", help="A second prompt: the curve then tells how far the first is still followed."
+    "--contrast", default="", help="A second prompt: then the curve tells how far the pictures still follow the first."
 )
 @drawing_options
 @_grid_options
 @output.json_option
 @click.pass_context
 def sweep(
-    ctx: click.Context, /, ref: str, prompt: str, strengths: str, axes: tuple[str, ...], as_json: bool, **choices: Any
+    ctx: click.Context,
+    /,
+    ref: str,
+    prompt: str,
+    strengths: str,
+    contrast: str,
+    axes: tuple[str, ...],
+    as_json: bool,
+    **choices: Any,
 ) -> None:
     """Draw PROMPT with the LoRA REF at several strengths: a labelled grid, a curve, and a suggested strength.
 
-    The curve is of four seeds unless --seed or --count say otherwise; hubman recommend keeps what it suggests. With --axis a
-    grid of whatever varies: the first axis across, the second down, others as pages.
+    Four seeds unless --seed says which: single pictures tell little. hubman recommend keeps what it suggests. With --axis it is
+    a grid of whatever varies, without a curve: the first axis across, the second down, others as pages.
     """
     from hubman.generate.axes import parse_floats
+    from hubman.generate.sweep import DEFAULT_SEEDS
 
-    request = {"version_ids": _versions([ref]), "prompt": prompt, "contrast": choices.pop("contrast", "")}
+    request: dict[str, Any] = {"version_ids": _versions([ref]), "prompt": prompt}
     if axes:
+        if contrast:
+            raise UsageError(
+                "a contrast prompt is for the curve, which a grid of axes has not", "leave one of them out"
+            )
         given = ctx.get_parameter_source("strengths") is click.core.ParameterSource.COMMANDLINE
         first = [f"strength:#1={strengths}"] if given else []
         request |= {"axes": [*first, *axes]}
     else:
-        request |= {"strengths": list(parse_floats(strengths))}
-        if ctx.get_parameter_source("count") is not click.core.ParameterSource.COMMANDLINE and not choices["seeds"]:
-            choices["count"] = SEEDS
+        request |= {"strengths": list(parse_floats(strengths)), "contrast": contrast}
+        if not choices["seeds"] and choices["count"] == 1:
+            choices["seeds"] = DEFAULT_SEEDS
     _draw([ref], request, as_json, choices)
 
 
@@ -123,9 +135,12 @@ def _draw(refs: list[str], request: dict[str, Any], as_json: bool, choices: dict
     with open_registry() as registry:
         grid, planned = plan_of(registry, request)
         warnings = warn_of_grid(grid, planned)
+        if dry_run and as_json:
+            axes = [{"label": axis.label, "values": axis.values} for axis in grid.axes]
+            output.print_json({"axes": axes, "plan": planned, "warnings": warnings})
+        elif dry_run:
+            output.say(str(planned))
         if dry_run:
-            told = {"axes": [{"label": axis.label, "values": axis.values} for axis in grid.axes], "plan": planned}
-            output.print_json({**told, "warnings": warnings}) if as_json else output.say(str(planned))
             return
         if planned.missing:
             click.echo(output.clean(str(planned)), err=True)

@@ -9,8 +9,10 @@ import msgspec
 
 from hubman.cli import output
 from hubman.cli.library import open_registry
-from registry import civitai_stats, levels, library, licence, lineage, triggers, usage_profile
+from registry import civitai_stats, fingerprints, levels, library, licence, lineage, triggers, usage_profile
 from registry.civitai_stats import Counts
+from registry.database import Registry
+from registry.fingerprints import Standing
 from registry.lineage import Lineage
 from registry.records import FileRow, ModelDetail, Place, VersionRow
 from registry.usage_profile import Profile
@@ -33,20 +35,27 @@ def show(ref: str, archive: bool, as_json: bool) -> None:
             return
         model = library.show(registry, library.resolve(registry, ref)[0])
         found = {version.id: lineage.of(registry, version) for version in model.versions}
+        weights = {version.id: _standing(registry, version) for version in model.versions}
         used = usage_profile.profile(registry, model.id)
         counted = civitai_stats.of_model(registry, model.id)
     if as_json:
         told = msgspec.to_builtins(model)
         for version in told["versions"]:
             version["lineage"] = msgspec.to_builtins(found[version["id"]])
+            version["weights"] = msgspec.to_builtins(weights[version["id"]])
         usage = msgspec.to_builtins(used)
         output.print_json({**told, "licence": licence.answers(model.permissions), "usage": usage, "counts": counted})
         return
     _print_model(model)
     for version in model.versions:
-        _print_version(version, found[version.id])
+        _print_version(version, found[version.id], weights[version.id])
     _print_counts(counted)
     _print_usage(used)
+
+
+def _standing(registry: Registry, version: VersionRow) -> Standing | None:
+    found = (fingerprints.standing(registry, file.sha256) for file in version.files)
+    return next((one for one in found if one is not None), None)
 
 
 def _print_counts(counted: Sequence[Counts]) -> None:
@@ -77,7 +86,7 @@ def _upstream(model: ModelDetail) -> str:
     )
 
 
-def _print_version(version: VersionRow, found: Lineage) -> None:
+def _print_version(version: VersionRow, found: Lineage, weights: Standing | None) -> None:
     output.say(f"version    {version.name or version.id[:8]}: {', '.join(_known(version))}")
     if version.trigger_words:
         output.say(f"  triggers {', '.join(version.trigger_words)}")
@@ -92,6 +101,9 @@ def _print_version(version: VersionRow, found: Lineage) -> None:
     if version.hub_url:
         output.say(f"  hub      {version.hub_url}")
     _print_lineage(found)
+    if weights is not None:
+        than = f", more than {weights.less} of {weights.others} others do" if weights.others else ""
+        output.say(f"  weights  moved by {weights.norm:.3g}{than}")
     for file in version.files:
         output.say(f"  file     {file.name}  {output.size(file.size)}  {_hash(file)}")
         if file.damage:

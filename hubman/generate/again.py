@@ -4,8 +4,6 @@ compared with what it was; one of another program's as near as its settings can 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
@@ -28,7 +26,7 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Again(msgspec.Struct, frozen=True, kw_only=True):
-    """``chunk`` is None for a picture of another program; ``remarks`` say why the new one may differ."""
+    """``chunk`` is None for a picture of another program; ``remarks`` say in what the request differs from it."""
 
     request: DrawRequest
     chunk: Chunk | None = None
@@ -50,18 +48,14 @@ def request_of_picture(registry: Registry, picture: Path, base: str = "") -> Aga
         if path and not Path(path).exists():
             raise NotFoundError(f"its {field} {path} is not known here", "draw it again from that folder")
     check(request)
-    return Again(request=request, chunk=chunk, remarks=tuple(_changes(chunk.engine)))
+    return Again(request=request, chunk=chunk)
 
 
-def _changes(engine: EngineNote) -> Iterator[str]:
-    """Libraries that have changed since the picture was drawn: they decide the last bits."""
-    for name, before in engine.versions.items():
-        try:
-            now = version(name)
-        except PackageNotFoundError:
-            continue
-        if now != before:
-            yield f"it was drawn with {name} {before}, here is {now}"
+def differences(before: EngineNote, now: EngineNote) -> tuple[str, ...]:
+    """What decides the last bits of a picture and is not as it was."""
+    pairs = [(name, getattr(before, name), getattr(now, name)) for name in ("path", "dtype", "device", "batch")]
+    pairs += [(name, old, now.versions.get(name)) for name, old in before.versions.items()]
+    return tuple(f"it was drawn with {name} {old}, now with {new}" for name, old, new in pairs if old != new)
 
 
 def with_neighbours(again: Again) -> list[DrawRequest]:

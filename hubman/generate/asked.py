@@ -15,6 +15,7 @@ from hubman.generate.grids.spec import AxisSpec, build_axis, parse_axis
 from hubman.generate.naming import LibrarySources, lora_use, read_prompt
 from hubman.generate.prompt_tags import format_number
 from hubman.generate.request import DrawRequest, Hires, LoraUse, Mode, check
+from hubman.generate.sweep import StrengthSweep, strength_sweep
 from registry.database import Registry
 from registry.decodable import decodable
 from registry.errors import NotFoundError, UsageError
@@ -95,6 +96,16 @@ def _file(field: str, given: str) -> dict[str, str]:
 def request_of(registry: Registry, told: Asked) -> DrawRequest:
     """The picture that is asked for, with the first seed. Raises ``HubError``."""
     return _with_versions(registry, told, _template(registry, told, ()))
+
+
+def curve_of(registry: Registry, told: Asked) -> StrengthSweep | None:
+    """The strength sweep that is asked for: of one version, along no other axes; None for a grid. Raises ``HubError``."""
+    if told.axes or len(told.version_ids) != 1:
+        return None
+    request = request_of(registry, told)
+    return strength_sweep(
+        request, request.loras[0].name, strengths=told.strengths, seeds=told.seeds, contrast=told.contrast
+    )
 
 
 def grid_of(registry: Registry, told: Asked) -> Grid:

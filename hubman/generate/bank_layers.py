@@ -118,17 +118,17 @@ class _AdaptedLinear(_AdaptedMatrix):
             return y
         ones = [1] * (x.dim() - 2)
         if self.low_rank:
-            hidden = F.linear(x, self.down) * self.slot.scale.view(x.shape[0], *ones, -1)
-            y = torch.addmm(y.flatten(0, -2), hidden.flatten(0, -2), self.up).view(y.shape)
+            hidden = F.linear(x, self.down).mul_(self.slot.scale.view(x.shape[0], *ones, -1))
+            y.view(-1, y.shape[-1]).addmm_(hidden.view(-1, hidden.shape[-1]), self.up)
         for number, tensors in zip(self.whole_numbers, self.wholes, strict=True):
             strength = self.slot.table[:, number].view(-1, *ones, 1)
-            y = torch.addcmul(y, _kron(x, *tensors) if len(tensors) == 2 else F.linear(x, *tensors), strength)
+            y.addcmul_(_kron(x, *tensors) if len(tensors) == 2 else F.linear(x, *tensors), strength)
         return self._add_bias(y, channels_at=-1)
 
 
 def _kron(x: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
     """kron(w1, w2) · x without forming it: two small products instead of a large one."""
-    hidden = F.linear(x.unflatten(-1, (w1.shape[1], w2.shape[1])), w2)
+    hidden = F.linear(torch.unflatten(x, -1, (w1.shape[1], w2.shape[1])), w2)
     return (w1 @ hidden).flatten(-2)
 
 
@@ -143,19 +143,18 @@ class _AdaptedConv(_AdaptedMatrix):
         if not self.slot.active:
             return y
         if self.low_rank:
-            hidden = self._conv(x, self.down) * self.slot.scale[:, :, None, None]
-            y = y + F.conv2d(hidden, self.up)
+            y += F.conv2d(self._conv(x, self.down).mul_(self.slot.scale[:, :, None, None]), self.up)
         for number, tensors in zip(self.whole_numbers, self.wholes, strict=True):
             strength = self.slot.table[:, number].view(-1, 1, 1, 1)
-            y = torch.addcmul(y, self._kron(x, *tensors) if len(tensors) == 2 else self._conv(x, *tensors), strength)
+            y.addcmul_(self._kron(x, *tensors) if len(tensors) == 2 else self._conv(x, *tensors), strength)
         return self._add_bias(y, channels_at=1)
 
     def _conv(self, x: Tensor, kernel: Tensor) -> Tensor:
         return F.conv2d(x, kernel, None, self.base.stride, self.base.padding, self.base.dilation)
 
     def _kron(self, x: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
-        split = x.unflatten(1, (w1.shape[1], w2.shape[1]))
-        hidden = self._conv(split.flatten(0, 1), w2).unflatten(0, split.shape[:2])
+        split = torch.unflatten(x, 1, (w1.shape[1], w2.shape[1]))
+        hidden = torch.unflatten(self._conv(split.flatten(0, 1), w2), 0, split.shape[:2])
         return torch.einsum("ab,nbchw->nachw", w1, hidden).flatten(1, 2)
 
 
@@ -172,7 +171,7 @@ class _AdaptedNorm(Adapted):
             return y
         at = 1 if isinstance(self.base, nn.GroupNorm) else -1
         if self.norm_rows is not None:
-            y = y + self._normalised(x) * _spread(self.slot.table @ self.norm_rows, y, at)
+            y += self._normalised(x) * _spread(self.slot.table @ self.norm_rows, y, at)
         return self._add_bias(y, channels_at=at)
 
     def _normalised(self, x: Tensor) -> Tensor:

@@ -93,10 +93,10 @@ class Drawing:
             self._groups = self._grouped(self._bases.popleft()[1])
         if self._groups:
             group = self._groups[0]
-            most = self._engine.most_at_once(group[0])
-            count = _even(len(group), min(most, self._batch) if self._batch else most)
+            room = self._engine.room_for(group[0])
+            count = _even(len(group), min(room.most, self._batch) if self._batch else room.most)
             self._told.cells = [group[number] for number in range(count)]
-            for drawn in self._engine.draw_batch(self._told.cells, self._out, self._told):
+            for drawn in self._engine.draw_batch(self._told.cells, room, self._out, self._told):
                 group.popleft()
                 self._told.done += 1
                 yield drawn

@@ -79,6 +79,7 @@ class Encoder:
         """What the model is told of the prompt, whose CLIP states are filled up with empty prompts to ``chunks``."""
         key = (text, tuple(strengths), clip_skip, emphasis, chunks)
         if key not in self._cache:
+            self._model.wake()
             with self._model.autocast():
                 read = [self._read(clip, text, strengths, clip_skip, emphasis, chunks) for clip in self._model.clips]
                 plain = "".join(" " if run.is_break else run.text for run in runs(text))

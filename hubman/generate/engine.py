@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 
-from hubman import __version__
+from hubman import __version__, bases
 from hubman.generate import device as devices
-from hubman.generate.batching import Case, Figures
+from hubman.generate.batching import MOST, Case, Figures
 from hubman.generate.drawing import Drawing, Drawn, OnPreview, Told
 from hubman.generate.hanging import plan_of_loras
 from hubman.generate.infotext import infotext_of
@@ -32,6 +32,14 @@ from registry.errors import HubError
 Cancelled = Callable[[], bool]
 
 
+class Room(NamedTuple):
+    """What there is for pictures of a case: ``free`` bytes, and the ``most`` that are planned to go together."""
+
+    case: Case
+    free: int
+    most: int
+
+
 class LocalEngine:
     """Bases with their LoRA banks in this process, kept as far as memory goes. Draws whatever base a request names."""
 
@@ -42,13 +50,14 @@ class LocalEngine:
         dtype: torch.dtype | None = None,
         figures: Path | None = None,
         memory: Memory | None = None,
+        compiled: bool = False,
     ) -> None:
-        """By default the best device, the dtype that suits it and the device's memory.
+        """By default the best device, the dtype that suits it and the device's memory; ``compiled`` compiles denoisers.
 
         ``figures`` is the file in which it is remembered what pictures took of that.
         """
         self._device = device or devices.choose()
-        self._bases = Bases(memory or Memory(self._device), self._device, dtype)
+        self._bases = Bases(memory or Memory(self._device), self._device, dtype, compiled=compiled)
         self._shelf = Shelf()
         self._figures = Figures(figures)
 
@@ -117,40 +126,46 @@ class LocalEngine:
         """Requests of one base with equal plans may share a batch. Raises ``UsageError`` for what it cannot draw."""
         return *plan_of_loras(request), *plan_of(request, self.load(request.base).model)
 
-    def most_at_once(self, request: DrawRequest) -> int:
-        """How many pictures like this one the memory takes together."""
+    def room_for(self, request: DrawRequest) -> Room:
+        """How many pictures like this one the memory takes together now."""
         kept = self._bases.get(request.base)
-        return self._figures.plan(_case(kept, request), self._bases.available, self._device.type)
+        case, free = _case(kept, request), self._bases.available
+        return Room(case, free, self._figures.plan(case, free, self._device.type))
 
-    def draw_batch(self, cells: Sequence[DrawRequest], out: Path, told: Told) -> Iterator[Drawn]:
-        """Draw cells with equal plans together, yielding each once it is on disk.
+    def draw_batch(self, cells: Sequence[DrawRequest], room: Room, out: Path, told: Told) -> Iterator[Drawn]:
+        """Draw cells with equal plans together, yielding each once it is on disk; ``room`` is what there was for them.
 
         Where the memory does not suffice it ends early, with a smaller plan for the next; ``HubError`` for a picture
         that does not fit alone.
         """
         kept = self._bases.get(cells[0].base)
-        case, free = _case(kept, cells[0]), self._bases.available
+        # Whether it is the memory that decides how many pictures go together.
+        short = kept.is_tight or room.most < min(len(cells) + 1, MOST.get(self._device.type, room.most))
         try:
-            yield from self._draw_batch(kept, cells, out, told, case)
+            yield from self._draw_batch(kept, cells, out, told, room.case, short=short)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            self._make_room(cells, case, free, error)
+            self._make_room(kept, room, len(cells), error)
 
     def _draw_batch(
-        self, kept: Kept, cells: Sequence[DrawRequest], out: Path, told: Told, case: Case
+        self, kept: Kept, cells: Sequence[DrawRequest], out: Path, told: Told, case: Case, *, short: bool
     ) -> Iterator[Drawn]:
         hanging = kept.hanging
         hashes = hanging.hang(cells[0], lambda use: self._weights(kept.base, use, told.report))
         told.picture = kept.previewer.png
-        memory, before = self._bases.memory, self._bases.memory.used
-        memory.forget_peak()
+        memory, measures = self._bases.memory, self._device.type == "cuda"
+        before = memory.used if measures else 0
+        if measures:
+            memory.forget_peak()
         started = time.monotonic()
+        model = kept.base.model
         images = sample(
-            cells, model=kept.base.model, bank=hanging.bank, encoder=hanging.encoder, hashes=hashes, on_step=told.step
-        )
+            cells, model=model, bank=hanging.bank, encoder=hanging.encoder, hashes=hashes, on_step=told.step,
+            on_read=model.rest if short else None,
+        )  # fmt: skip
         for number, (request, image) in enumerate(zip(cells, images, strict=True)):
-            if number == 0 and self._device.type == "cuda":
+            if number == 0 and measures:
                 self._figures.measured(case, memory.peak - before, len(cells))
             seconds = (time.monotonic() - started) / (len(cells) if number == 0 else 1)
             yield self._save(request, image, kept, len(cells), out, seconds)
@@ -169,21 +184,27 @@ class LocalEngine:
         )
         key = request.key()
         info = infotext_of(
-            request, size=image.size, model=base.name, model_hash=request.base_sha256, version=__version__
+            request,
+            size=image.size,
+            model=bases.display_name(base.path),
+            model_hash=request.base_sha256,
+            version=__version__,
         )
         path = out / f"{key}.png"
         save_png(image, path, info, Chunk(key=key, request=public(request), engine=note))
         return Drawn(key=key, path=str(path), seconds=seconds)
 
-    def _make_room(self, cells: Sequence[DrawRequest], case: Case, free: int, error: Exception) -> None:
-        """After memory ran out: plan with less, and drop what is not needed now."""
-        self._bases.keep_only(cells[0].base)
-        if len(cells) == 1:
-            size = f"{case.size[0]}x{case.size[1]}"
+    def _make_room(self, kept: Kept, room: Room, cells: int, error: Exception) -> None:
+        """After memory ran out: drop what is not needed now, and plan with less."""
+        self._bases.keep_only(str(kept.base.path))
+        if cells > 1:
+            self._figures.failed(room.case, room.free, cells)
+        elif kept.is_tight:
+            size = f"{room.case.size[0]}x{room.case.size[1]}"
             raise HubError(
                 f"a picture of {size} does not fit into the memory", "draw a smaller one, or close what else uses it"
             ) from error
-        self._figures.failed(case, free, len(cells))
+        kept.is_tight = kept.is_tight or cells == 1
 
     def _weights(self, base: Base, use: LoraUse, report: Report) -> LoraWeights:
         lora = self._shelf.get(base, use)

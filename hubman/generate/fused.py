@@ -34,9 +34,7 @@ class Fused:
         """W + Σ s(W' - W), added up in fp32 and rounded once. What was written before is taken out first."""
         self.restore()
         for site in dict.fromkeys(site for lora, _ in loras for site in lora.changes):
-            weight, bias = self._modules[site].weight, self._modules[site].bias
-            assert isinstance(weight, Tensor)  # noqa: S101 - tells mypy what adapted modules hold
-            assert bias is None or isinstance(bias, Tensor)  # noqa: S101
+            weight, bias = self._parameters(site)
             changed, moved = weight.float(), None if bias is None else bias.float()
             for lora, strength_at in loras:
                 if (change := lora.changes.get(site)) is None or not (strength := strength_at(site)):
@@ -54,13 +52,9 @@ class Fused:
     def restore(self) -> None:
         """The base's own weights, bit for bit."""
         for site, (weight, bias) in self._pristine.items():
-            module = self._modules[site]
-            assert isinstance(module.weight, Tensor)  # noqa: S101
-            module.weight.copy_(weight)
+            self._put(site, weight, bias)
             if bias is None:
-                module.bias = None
-            elif isinstance(module.bias, Tensor):
-                module.bias.copy_(bias)
+                self._modules[site].register_parameter("bias", None)
         self._pristine.clear()
 
     def _keep(self, site: Site, weight: Tensor, bias: Tensor | None) -> None:
@@ -68,12 +62,13 @@ class Fused:
         self._pristine[site] = weight.detach().to("cpu", copy=True), kept
 
     def _put(self, site: Site, weight: Tensor, bias: Tensor | None) -> None:
-        module = self._modules[site]
-        assert isinstance(module.weight, Tensor)  # noqa: S101
-        module.weight.copy_(weight)
-        if bias is None:
-            return
-        if isinstance(module.bias, Tensor):
-            module.bias.copy_(bias)
-        else:
-            module.bias = nn.Parameter(bias.to(module.weight), requires_grad=False)
+        own, own_bias = self._parameters(site)
+        own.copy_(weight)
+        if bias is not None and own_bias is not None:
+            own_bias.copy_(bias)
+        elif bias is not None:
+            self._modules[site].register_parameter("bias", nn.Parameter(bias.to(own), requires_grad=False))
+
+    def _parameters(self, site: Site) -> tuple[Tensor, Tensor | None]:
+        parameters = dict(self._modules[site].named_parameters(recurse=False))
+        return parameters["weight"], parameters.get("bias")

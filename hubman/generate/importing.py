@@ -11,7 +11,8 @@ import msgspec
 from hubman import bases
 from hubman.generate.naming import lora_use
 from hubman.generate.request import DrawRequest, LoraUse, check
-from hubman.generate.samplers import AUTOMATIC, split_name
+from hubman.generate.samplers import split_name
+from hubman.generate.schedules import AUTOMATIC
 from hubman.images.telling import tell
 from hubman.images.told import Told, ToldLora
 from registry import library, picture_text, usage_match
@@ -78,11 +79,11 @@ def _sampler(told: Told, remarks: list[str]) -> dict[str, Any]:
     """Sampler and schedule type as far as they can be drawn."""
     for schedule in dict.fromkeys((told.schedule or AUTOMATIC, AUTOMATIC)):
         try:
-            sampler, kind = split_name(told.sampler, schedule)
+            name, kind = split_name(told.sampler, schedule)
         except UsageError as error:
             remarks.append(f"its sampler is not kept: {error}")
         else:
-            return {"sampler": sampler, "schedule": kind}
+            return {"sampler": name, "schedule": kind}
     return {}
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from hubman.generate.batching import MARGIN
 from hubman.generate.device import dtype_for, has_bf16
@@ -39,12 +38,14 @@ class Kept:
     detected: Detected
     hanging: Hanging
     previewer: Previewer
+    is_tight: bool = False
+    """Not even one picture fitted beside the text encoders."""
 
     def bytes(self) -> int:
         """Of the weights that are in memory now, LoRAs in the bank not counted."""
         model = self.base.model
-        roots: list[nn.Module] = [*model.roots.values()]
-        return sum(each.numel() * each.element_size() for root in roots for each in root.parameters())
+        frozen = sum(each.numel() for each in model.denoiser.parameters())
+        return int(frozen + model.loaded("text") + model.loaded("image")) * model.dtype.itemsize
 
     def told(self) -> KeptBase:
         return KeptBase(
@@ -56,12 +57,14 @@ class Kept:
 class Bases:
     """Loaded bases, the one that was used last at the end."""
 
-    def __init__(self, memory: Memory, device: torch.device, dtype: torch.dtype | None) -> None:
-        self.memory, self.device, self._dtype = memory, device, dtype
+    def __init__(
+        self, memory: Memory, device: torch.device, dtype: torch.dtype | None, *, compiled: bool = False
+    ) -> None:
+        self.memory, self.device, self._dtype, self._compiled = memory, device, dtype, compiled
         self._kept: OrderedDict[str, Kept] = OrderedDict()
 
-    def __contains__(self, path: object) -> bool:
-        return path in self._kept
+    def __contains__(self, path: str) -> bool:
+        return _key(path) in self._kept
 
     @property
     def available(self) -> int:
@@ -70,14 +73,15 @@ class Bases:
 
     def get(self, path: str) -> Kept:
         """The base at ``path``, loaded unless it is there; those that were not used longest make room for it."""
-        if path not in self._kept:
-            self._kept[path] = self._load(path)
-        self._kept.move_to_end(path)
-        return self._kept[path]
+        key = _key(path)
+        if key not in self._kept:
+            self._kept[key] = self._load(key)
+        self._kept.move_to_end(key)
+        return self._kept[key]
 
     def keep_only(self, path: str) -> None:
         """Give up all others, and what their memory was used for."""
-        for other in [each for each in self._kept if each != path]:
+        for other in [each for each in self._kept if each != _key(path)]:
             self._drop(other)
         self._give_back()
 
@@ -86,7 +90,7 @@ class Bases:
         self._give_back()
 
     def told(self) -> tuple[KeptBase, ...]:
-        return tuple(kept.told() for kept in self._kept.values())
+        return tuple(kept.told() for kept in list(self._kept.values()))
 
     def _load(self, path: str) -> Kept:
         place = Path(path)
@@ -102,7 +106,10 @@ class Bases:
                 raise
             self.clear()
             base = self._load_alone(place, dtype)
-        return Kept(base, detected, Hanging(base), Previewer(base.model))
+        hanging = Hanging(base)
+        if self._compiled:
+            hanging.compile()
+        return Kept(base, detected, hanging, Previewer(base.model))
 
     def _load_alone(self, place: Path, dtype: torch.dtype) -> Base:
         try:
@@ -124,6 +131,11 @@ class Bases:
     def _give_back(self) -> None:
         gc.collect()  # modules and their hooks refer to each other
         give_back(self.device)
+
+
+def _key(path: str) -> str:
+    """The same for all ways to write a path."""
+    return str(Path(path))
 
 
 def _weight(place: Path, dtype: torch.dtype) -> int:

@@ -81,7 +81,7 @@ class Walk:
 
     def __init__(self, each: Pass, model: Model, sampler: str, schedule: str) -> None:
         self.each = each
-        self._scheduler = model.scheduler(sampler, each.steps, each.size, schedule)
+        self._scheduler = model.fresh_scheduler(sampler, each.steps, each.size, schedule)
         self._order = getattr(self._scheduler, "order", 1)
         self.times = self._scheduler.timesteps[each.first * self._order :]
 

@@ -49,8 +49,8 @@ def public(request: DrawRequest) -> DrawRequest:
 def save_png(image: Image.Image, path: Path, info: Infotext, chunk: Chunk) -> None:
     """Write ``image`` with its data to ``path``: a temporary file beside it, fsync, replace."""
     notes = PngImagePlugin.PngInfo()
-    notes.add_text("parameters", write(info))
-    notes.add_text("hubman", msgspec.json.encode(chunk).decode())
+    _add(notes, "parameters", write(info))
+    _add(notes, "hubman", msgspec.json.encode(chunk).decode())
     replace_file(path, lambda file: image.save(file, format="PNG", pnginfo=notes))
 
 
@@ -68,7 +68,7 @@ def save_copy(picture: Path, out: Path) -> None:
     with Image.open(picture) as image:
         if kind == "PNG":
             notes = PngImagePlugin.PngInfo()
-            notes.add_text("parameters", text)
+            _add(notes, "parameters", text)
             replace_file(out, lambda file: image.save(file, format=kind, pnginfo=notes))
             return
         told = Image.Exif()
@@ -77,6 +77,14 @@ def save_copy(picture: Path, out: Path) -> None:
             raise UsageError(f"the infotext of {picture.name} is too long for a JPEG", "write a WebP or PNG")
         plain = image.convert("RGB") if kind == "JPEG" else image
         replace_file(out, lambda file: plain.save(file, format=kind, exif=told, quality=_QUALITY))
+
+
+def _add(notes: PngImagePlugin.PngInfo, key: str, text: str) -> None:
+    """What is not ASCII goes where UTF-8 is the rule: other programs put it into a Latin-1 field too, so readers guess."""
+    if text.isascii():
+        notes.add_text(key, text)
+    else:
+        notes.add_itxt(key, text)
 
 
 def read_info(path: Path) -> tuple[Infotext | None, Chunk | None]:

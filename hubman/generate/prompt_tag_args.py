@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hubman.generate.lint import Edit, Lint
+from hubman.lora.blocks import read_blocks
+from registry.errors import UsageError
 
 NUMBER = r"[+-]?(?:\d{1,12}(?:\.\d{0,40})?|\.\d{1,40})"
 """A number of the prompt language; longer ones are text, so that none is infinite."""
-BLOCK_COUNTS = (12, 17, 20, 26, 61)
-"""Lengths of block lists that mean something (SDXL, SD 1.5, both in full, FLUX.1)."""
 _NUMBER = re.compile(NUMBER)
 _STEP = re.compile(r"\d{1,9}")
 _STEPS = re.compile(r"(\d{1,9})-(\d{1,9})")
@@ -101,11 +101,10 @@ def _keyed(found: Arguments, key: str, value: str, at: int, end: int, tag: str) 
 
 def _blocks(found: Arguments, value: str, at: int, end: int, tag: str) -> None:
     found.block_weights = value
-    items = [item.strip() for item in value.split(",")]
-    if len(items) > 1 and len(items) not in BLOCK_COUNTS:
-        counts = ", ".join(map(str, BLOCK_COUNTS))
-        message = f"the block weights of {tag} are {len(items)} numbers: lists have {counts}"
-        found.lints.append(Lint(at, end, "block-count", message))
+    try:
+        read_blocks(value)
+    except UsageError as error:
+        found.lints.append(Lint(at, end, "blocks", f"{error.message} in {tag}: {error.hint}"))
 
 
 def _check_steps(found: Arguments, tag: str, end: int) -> None:

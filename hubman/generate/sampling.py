@@ -56,7 +56,7 @@ def plan_of(request: DrawRequest, model: Model) -> tuple[object, ...]:
     for each in passes:
         if any(side % model.step for side in each.size):
             raise UsageError(f"size is {each.size[0]}x{each.size[1]}", f"this base needs multiples of {model.step}")
-        model.scheduler(request.sampler, 1, each.size, request.schedule)
+        model.check_sampler(request.sampler, each.steps, each.size, request.schedule)
     for use in request.loras:
         weights = read_blocks(use.blocks)
         if weights and not weights.fits(model.denoiser_name):
@@ -72,17 +72,30 @@ def plan_of(request: DrawRequest, model: Model) -> tuple[object, ...]:
 
 @torch.inference_mode()
 def sample(
-    cells: Sequence[DrawRequest], *, model: Model, bank: Bank, encoder: Encoder, hashes: Sequence[str], on_step: OnStep
+    cells: Sequence[DrawRequest],
+    *,
+    model: Model,
+    bank: Bank,
+    encoder: Encoder,
+    hashes: Sequence[str],
+    on_step: OnStep,
+    on_read: Callable[[], None] | None = None,
 ) -> Iterator[Image.Image]:
     """Draw ``cells``, whose :func:`plan_of` must be the same.
 
     They are decoded one by one, as they are taken. ``hashes`` are the SHA-256 of the LoRAs in ``bank``, in its order.
+    Where ``on_read`` is given all texts are encoded first, and it is called then.
     """
     first = cells[0]
     model.choose_vae(first.vae)
     walks = [Walk(each, model, first.sampler, first.schedule) for each in passes_of(first, model)]
     generators = [torch.Generator("cpu").manual_seed(cell.seed) for cell in cells]
     chunks = max(chunk_count(cell, model) for cell in cells)
+    tellers = [_Told(model, bank, encoder, cells, hashes, walk, chunks) for walk in walks]
+    if on_read is not None:
+        for told in tellers:
+            told.read_ahead()
+        on_read()
     total, done = sum(len(walk) for walk in walks), 0
 
     def tell(latents: torch.Tensor) -> None:
@@ -95,8 +108,7 @@ def sample(
         if number and first.hires and latents is not None:
             latents = upscale(latents, first.hires.upscaler, walk.each.size, model)
         noisy = walk.begin(latents, _noise(model, walk.each.size, generators))
-        told = _Told(model, bank, encoder, cells, hashes, walk, chunks)
-        latents = walk.run(noisy, generators, told.predict, tell)
+        latents = walk.run(noisy, generators, tellers[number].predict, tell)
     for latent in latents if latents is not None else ():
         yield model.decode(latent)
 
@@ -135,6 +147,7 @@ class _Told:
         self._framings = [Framing.whole(walk.each.size)] * len(self._batch.rows)
         self._weights = [block_weights(cells[row.cell], hashes) for row in self._batch.rows]
         self._cell_of = [row.cell for row in self._batch.rows]
+        self._steps = walk.each.steps
         self._now: list[tuple[str, tuple[float, ...]]] = []
         self._stacked: Conditioning = {}
 
@@ -146,6 +159,11 @@ class _Told:
         self._bank.set_strengths(model.denoiser_name, strengths, self._weights)
         answer = model.predict(latents[self._cell_of], model.time(t, len(rows)), told, self._framings)
         return self._batch.predict(answer, self._cells)
+
+    def read_ahead(self) -> None:
+        """Let the encoder know the texts of all steps."""
+        for step in range(self._steps):
+            self._texts_at(step)
 
     def _texts_at(self, step: int) -> Conditioning:
         now = [(_text_at(row.stretches, step), self._text_strengths(row, step)) for row in self._batch.rows]

@@ -70,7 +70,7 @@ def levels(schedule: str, trained: NDArray[Any], steps: int, ays: str = "StableD
             at = (np.arange(steps, 0, -1) * (len(trained) / steps) - 1).round().clip(0, last)
         case _:  # Uniform and Normal
             at = np.linspace(last, 0, steps)
-    return np.exp(np.interp(at, np.arange(len(trained)), np.log(trained)))
+    return np.asarray(np.exp(np.interp(at, np.arange(len(trained)), np.log(trained))))
 
 
 def _beta_quantiles(share: NDArray[Any]) -> NDArray[Any]:
@@ -78,7 +78,7 @@ def _beta_quantiles(share: NDArray[Any]) -> NDArray[Any]:
     import numpy as np
 
     edges, below = _beta_integral()
-    return np.sin(np.interp(share, below, edges)) ** 2
+    return np.asarray(np.sin(np.interp(share, below, edges)) ** 2)
 
 
 @lru_cache(maxsize=1)
@@ -104,4 +104,4 @@ def _stretched(few: NDArray[Any], steps: int) -> NDArray[Any]:
     """``few`` levels as ``steps``, straight in their logarithms."""
     import numpy as np
 
-    return np.exp(np.interp(np.linspace(0, 1, steps), np.linspace(0, 1, len(few)), np.log(few)))
+    return np.asarray(np.exp(np.interp(np.linspace(0, 1, steps), np.linspace(0, 1, len(few)), np.log(few))))

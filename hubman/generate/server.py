@@ -210,13 +210,13 @@ class Server:
             peer.wait(max(0.0, until - time.monotonic()))
 
 
-def _local_engine(endpoint: Endpoint, device: str) -> LocalEngine:
+def _local_engine(endpoint: Endpoint, settings: config.Settings) -> LocalEngine:
     from hubman.generate.device import choose
     from hubman.generate.engine import LocalEngine
     from hubman.generate.threads import use_free_cores
 
     use_free_cores()
-    return LocalEngine(device=choose(device), figures=endpoint.figures)
+    return LocalEngine(device=choose(settings.device), figures=endpoint.figures, compiled=settings.compile)
 
 
 def main() -> None:
@@ -229,7 +229,7 @@ def main() -> None:
     last_words.begin(identity.own().version)
     for problem in problems:
         print(problem, file=sys.stderr)  # noqa: T201 - stderr is the log
-    server = Server(endpoint, lambda: _local_engine(endpoint, settings.device), idle=float(settings.engine_idle))
+    server = Server(endpoint, lambda: _local_engine(endpoint, settings), idle=float(settings.engine_idle))
     # A signal's handler runs in the main thread, between two of its instructions: it must not wait for a lock of that.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=lambda: server.finish(now=True)).start())
     try:

@@ -10,7 +10,7 @@ import msgspec
 
 from hubman import tinybase
 from hubman.generate import sweep as sweeps
-from hubman.generate.again import Likeness, compare, request_of_picture, with_neighbours
+from hubman.generate.again import Likeness, compare, differences, request_of_picture, with_neighbours
 from hubman.generate.asked import Asked, grid_of
 from hubman.generate.client import Engine
 from hubman.generate.curve import write_csv
@@ -19,6 +19,7 @@ from hubman.generate.grids.grid import GRID_FILE, load_grid, moved, save_grid
 from hubman.generate.grids.layout import in_reading_order
 from hubman.generate.grids.sheet import write_sheets
 from hubman.generate.naming import located, lora_use
+from hubman.generate.pictures import read_info
 from hubman.generate.record import Stop, Sweep, generations_folder, keep_sweep, write_down
 from hubman.generate.request import DrawRequest
 from hubman.generate.suggestion import suggest_strength
@@ -63,11 +64,14 @@ def draw_again(
     """
     again = request_of_picture(registry, picture, base)
     requests = with_neighbours(again)
-    drawn = draw_requests(requests, folder, engine, batch=len(requests), report=report, cancelled=should_stop)
-    for _ in drawn:
-        pass
     path = cell_path(folder, again.request)
-    return str(path), compare(picture, path) if again.chunk else None, again.remarks
+    for drawn in draw_requests(requests, folder, engine, batch=len(requests), report=report, cancelled=should_stop):
+        if drawn != path:
+            drawn.unlink()
+    now = read_info(path)[1]
+    if again.chunk is None or now is None:
+        return str(path), None, again.remarks
+    return str(path), compare(picture, path), differences(again.chunk.engine, now.engine)
 
 
 def sweep_strengths(

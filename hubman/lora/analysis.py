@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hubman.lora.common_names import block_of, block_order
-from hubman.lora.delta_files import DeltaFile, open_deltas
+from hubman.lora.delta_files import BaseWeights, DeltaFile, open_deltas
 from hubman.lora.deltas import LowRank, rank_bound
-from hubman.lora.inner import inner
+from hubman.lora.inner import Grams, inner
 from hubman.lora.kinship import Size
 from hubman.lora.spectrum import Spectrum, spectrum
 from hubman.lora.stack import Matrix, Products
@@ -32,6 +33,8 @@ class ModuleSize:
     stable_rank: float
     effective_rank: float
     values: tuple[float, ...]
+    weight: float = 0.0
+    """The norm of the base's own weight, 0 if it is not at hand."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class BlockSize:
     share: float
     stable_rank: float
     effective_rank: float
+    relative: float | None = None
+    """Of the norm of the base's own weights in these modules, if it is at hand."""
 
 
 @dataclass(frozen=True)
@@ -58,38 +63,46 @@ class Sizes:
     vectors: float
     untold: int
     strange: int
+    relative: float | None = None
 
 
-def sizes(path: Path, tell: Tell, *, most: int = 16) -> Sizes:
+@np.errstate(over="ignore", invalid="ignore")
+def sizes(path: Path, tell: Tell, base: BaseWeights | None = None, *, most: int = 16) -> Sizes:
     """Exact sizes of a file; ``most`` singular values of each module are kept. Raises what ``open_deltas`` raises."""
-    with open_deltas(path) as file:
+    with open_deltas(path, base) as file:
         found: list[tuple[str, Spectrum]] = []
         total = len(file.names)
         for name, delta in file.deltas():
             found.append((name, _checked(spectrum(delta), file, name)))
             tell(len(found), total)
         vectors = float(np.sqrt(sum(float(np.square(vector, dtype=np.float64).sum()) for _, vector in file.vectors())))
-        untold, strange = file.untold, file.strange
+        untold, strange, weights = file.untold, file.strange, dict(file.weight_norms())
     if not found and untold:
         raise HubError(
             f"{path.name}: the change of all {untold} modules is made of the base's weights",
-            "hubman convert --bake RANK --base BASE makes a plain LoRA of it",
+            "name the base with --base",
         )
-    modules = tuple(
-        ModuleSize(
-            name, block_of(name), one.norm, one.stable_rank, one.effective_rank, tuple(map(float, one.values[:most]))
-        )
-        for name, one in found
-    )
+    modules = tuple(_module_size(name, one, weights.get(name, 0.0), most) for name, one in found)
     whole = _block("", modules, sum(one.norm**2 for one in modules))
     blocks = tuple(_blocks(modules, whole.norm**2))
-    return Sizes(whole.norm, whole.stable_rank, whole.effective_rank, blocks, modules, vectors, untold, strange)
+    return Sizes(
+        whole.norm, whole.stable_rank, whole.effective_rank, blocks, modules, vectors, untold, strange, whole.relative
+    )
+
+
+def _module_size(name: str, found: Spectrum, weight: float, most: int) -> ModuleSize:
+    values = tuple(map(float, found.values[:most]))
+    return ModuleSize(name, block_of(name), found.norm, found.stable_rank, found.effective_rank, values, weight)
 
 
 def _checked(found: Spectrum, file: DeltaFile, name: str) -> Spectrum:
     if not np.isfinite(found.values).all():
-        raise DamagedFileError(f"{file.path.name} holds NaN or infinity in {name}", "that training diverged")
+        raise _broken(file, name)
     return found
+
+
+def _broken(file: DeltaFile, name: str) -> DamagedFileError:
+    return DamagedFileError(f"{file.path.name} holds NaN or infinity in {name}", "that training diverged")
 
 
 def _blocks(modules: Sequence[ModuleSize], energy: float) -> Iterator[BlockSize]:
@@ -100,10 +113,12 @@ def _blocks(modules: Sequence[ModuleSize], energy: float) -> Iterator[BlockSize]
 def _block(name: str, modules: Sequence[ModuleSize], energy: float) -> BlockSize:
     own = sum(one.norm**2 for one in modules)
     stable, effective = (
-        sum(one.norm**2 * rank(one) for one in modules) / own if own else 0.0
-        for rank in (lambda one: one.stable_rank, lambda one: one.effective_rank)
+        sum(one.norm**2 * rank for one, rank in zip(modules, ranks, strict=True)) / own if own else 0.0
+        for ranks in ([one.stable_rank for one in modules], [one.effective_rank for one in modules])
     )
-    return BlockSize(name, len(modules), own**0.5, own / energy if energy else 0.0, stable, effective)
+    weights = sum(one.weight**2 for one in modules)
+    relative = (own / weights) ** 0.5 if weights else None
+    return BlockSize(name, len(modules), own**0.5, own / energy if energy else 0.0, stable, effective, relative)
 
 
 @dataclass(frozen=True)
@@ -129,10 +144,11 @@ class Compared:
     """Modules of each file that need the base to be told."""
 
 
-def compare(paths: Sequence[Path], tell: Tell) -> Compared:
+@np.errstate(over="ignore", invalid="ignore")
+def compare(paths: Sequence[Path], tell: Tell, base: BaseWeights | None = None) -> Compared:
     """Look at several files module by module. Raises what ``open_deltas`` raises."""
     with ExitStack() as stack:
-        files = [stack.enter_context(open_deltas(path)) for path in paths]
+        files = [stack.enter_context(open_deltas(path, base)) for path in paths]
         names = sorted({name for file in files for name in file.names})
         products = np.zeros((len(names), len(files), len(files)))
         overlaps = np.zeros((len(files), len(files)))
@@ -142,8 +158,6 @@ def compare(paths: Sequence[Path], tell: Tell) -> Compared:
             _module(files, name, products[number], overlaps, counts)
         tell(len(names), len(names))
         untold = tuple(file.untold for file in files)
-    if not np.isfinite(products).all():
-        raise DamagedFileError("one of the files holds NaN or infinity", "hubman verify tells which")
     total = products.sum(axis=0)
     found = tuple(
         Size(float(np.sqrt(total[i, i])), int(modules), int(ranks)) for i, (modules, ranks) in enumerate(counts)
@@ -154,40 +168,25 @@ def compare(paths: Sequence[Path], tell: Tell) -> Compared:
 def _module(
     files: Sequence[DeltaFile], name: str, products: Matrix, overlaps: Matrix, counts: NDArray[np.int_]
 ) -> None:
-    deltas = [(i, delta) for i, file in enumerate(files) if (delta := file.delta(name)) is not None]
-    for i, one in deltas:
+    deltas = {i: delta for i, file in enumerate(files) if (delta := file.delta(name)) is not None}
+    if len({(delta.out, delta.columns) for delta in deltas.values()}) > 1:
+        raise HubError(
+            f"{' and '.join(files[i].path.name for i in deltas)} were made for different bases ({name})",
+            "compare LoRAs of one architecture",
+        )
+    low = {i: delta for i, delta in deltas.items() if isinstance(delta, LowRank)}
+    grams, place = Grams.of(list(low.values())), {i: number for number, i in enumerate(low)}
+    for i, one in deltas.items():
         counts[i] += 1, rank_bound(one)
-        for j, other in deltas:
+        for j, other in deltas.items():
             if j >= i:
-                try:
-                    products[i, j] = products[j, i] = inner(one, other)
-                except ValueError as error:
-                    raise HubError(
-                        f"{files[i].path.name} and {files[j].path.name} were made for different bases ({name})",
-                        "compare LoRAs of one architecture",
-                    ) from error
-            if i != j and isinstance(one, LowRank) and isinstance(other, LowRank):
-                overlaps[i, j] += _output_energy(one, other)
-
-
-_WEAK = 1e-6
-"""Of the energy of the strongest direction: what is weaker counts as none that is written to."""
-
-
-def _output_energy(one: LowRank, other: LowRank) -> float:
-    """‖U₂ᵀΔW₁‖² less the chance level (k/out)·‖ΔW₁‖², over 1 - k/out: the energy of the first in the k directions
-    that the second writes to, U₂ their orthonormal basis, taken from B₂ᵀB₂.
-    """
-    values, vectors = np.linalg.eigh((other.up.T @ other.up).astype(np.float64))
-    strong = values > _WEAK * values[-1]
-    k, out = int(strong.sum()), other.out
-    if k == 0 or k >= out:
-        return 0.0
-    gram = (one.down @ one.down.T).astype(np.float64)
-    inside = (one.up.T @ other.up).astype(np.float64) @ (vectors[:, strong] / np.sqrt(values[strong]))
-    energy = float(np.einsum("ij,ij->", gram @ inside, inside)) * one.scale**2
-    whole = float(np.einsum("ij,ij->", gram, one.up.T @ one.up)) * one.scale**2
-    return (energy - whole * k / out) / (1 - k / out)
+                are_low = i in low and j in low
+                value = grams.inner(place[i], place[j]) if are_low else inner(one, other)
+                products[i, j] = products[j, i] = value
+        if not np.isfinite(products[i, i]):
+            raise _broken(files[i], name)
+    for i, j in permutations(low, 2):
+        overlaps[i, j] += grams.output_energy(place[i], place[j], low[i].out)
 
 
 def _pairs(total: Matrix, overlaps: Matrix) -> Iterator[Pair]:

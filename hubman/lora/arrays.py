@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hubman.lora.common_names import CommonName, common_name
+from hubman.lora.halves import Array, is_suspicious, widen, widen_split
 from hubman.lora.keys import Site, split_name
 from hubman.lora.kinds import UNKNOWN, kind_of
 from hubman.lora.peft_header import PeftHeader
 from registry.errors import DamagedFileError, HubError, NotFoundError
 from registry.headers import Header, TensorInfo, read_header
-
-Array = NDArray[np.float32]
 
 _PLAIN = {
     "F16": np.float16,
@@ -60,6 +59,7 @@ class ArrayFile:
         self.header = header
         self._file = file
         self._raw = memoryview(bytearray(8 * _PIECE))
+        self._piece = np.empty(_PIECE, np.float32)
         self._peft = PeftHeader.of(header.metadata, path)
         self._room: dict[str, Array] = {}
         self.modules, self.strange = _modules(path, header)
@@ -71,13 +71,78 @@ class ArrayFile:
         """
         parts = {part: self._array(part, self.header.tensors[name]) for part, name in module.tensors.items()}
         stored = parts.pop("alpha", None)
-        if stored is not None and stored.size != 1:
-            raise DamagedFileError(f"{self.path.name} has an alpha of shape {stored.shape} in {module.name}")
+        alpha = None if stored is None else _number(stored, self.path, module)
         if "dora_vector" in parts:
             parts["dora_scale"] = parts.pop("dora_vector").reshape(-1, 1)
         if {"lokr_w1", "lokr_w2"} <= parts.keys():
             parts["lokr_w1"] = parts["lokr_w1"] * np.float32(self._peft.full_scale(module.site))
-        return parts, float(stored.reshape(())) if stored is not None else self._peft.alpha(module.site, parts)
+        return parts, self._peft.alpha(module.site, parts) if alpha is None else alpha
+
+    def shape(self, module: ArrayModule, part: str) -> tuple[int, int]:
+        """Of a tensor with all axes but the first in one. Raises ``KeyError`` if it is not there."""
+        first, *others = self.header.tensors[module.tensors[part]].shape
+        return first, math.prod(others)
+
+    def alpha(self, module: ArrayModule) -> float | None:
+        """As :meth:`parts` gives it, without its other tensors."""
+        if "alpha" in module.tensors:
+            stored = self._array("alpha", self.header.tensors[module.tensors["alpha"]])
+            return _number(stored, self.path, module)
+        tensors = {part: self.header.tensors[name] for part, name in module.tensors.items()}
+        return self._peft.alpha(module.site, tensors)
+
+    def times(self, module: ArrayModule, part: str, right: Array) -> Array:
+        """Tensor · right, of a tensor that is never in memory as a whole; ``right`` are directions."""
+        if self._can_split(module, part):
+            first, second = np.ascontiguousarray(right[0::2]), np.ascontiguousarray(right[1::2])
+            found = np.concatenate([a @ first + b @ second for _, (a, b) in self._split_rows(module, part)])
+            if not is_suspicious(found):
+                return found
+        return np.concatenate([piece @ right for _, piece in self._rows(module, part)])
+
+    def under(self, module: ArrayModule, part: str, left: Array) -> Array:
+        """leftᵀ · tensor, likewise."""
+        found = np.zeros((left.shape[1], self.shape(module, part)[1]), np.float32)
+        if self._can_split(module, part):
+            for start, (first, second) in self._split_rows(module, part):
+                above = left[start : start + len(first)].T
+                found[:, 0::2] += above @ first
+                found[:, 1::2] += above @ second
+            if not is_suspicious(found):
+                return found
+            found[:] = 0
+        for start, piece in self._rows(module, part):
+            found += left[start : start + len(piece)].T @ piece
+        return found
+
+    def _can_split(self, module: ArrayModule, part: str) -> bool:
+        tensor, columns = self.header.tensors[module.tensors[part]], self.shape(module, part)[1]
+        return tensor.dtype == "F16" and columns % 2 == 0 and 0 < columns <= _PIECE
+
+    def _rows(self, module: ArrayModule, part: str) -> Iterator[tuple[int, Array]]:
+        """Some rows after the other, each until the next: (the first, the rows)."""
+        convert, columns = _converter(self.header.tensors[module.tensors[part]].dtype), self.shape(module, part)[1]
+        for start, count, raw in self._raw_rows(module, part):
+            piece = self._piece[: count * columns] if columns <= _PIECE else np.empty(columns, np.float32)
+            convert(raw, piece)
+            yield start, piece.reshape(count, columns)
+
+    def _split_rows(self, module: ArrayModule, part: str) -> Iterator[tuple[int, Array]]:
+        """As :meth:`_rows`, as [2, rows, columns/2]: the columns with even numbers, then the others."""
+        columns = self.shape(module, part)[1]
+        for start, count, raw in self._raw_rows(module, part):
+            piece = self._piece[: count * columns].reshape(2, -1)
+            widen_split(np.frombuffer(raw, np.int32), piece)
+            yield start, piece.reshape(2, count, columns // 2)
+
+    def _raw_rows(self, module: ArrayModule, part: str) -> Iterator[tuple[int, int, memoryview]]:
+        """(the first row, how many, their bytes)."""
+        tensor, (rows, columns) = self.header.tensors[module.tensors[part]], self.shape(module, part)
+        length = columns * _size(tensor)
+        step = max(1, _PIECE // max(1, columns))
+        for start in range(0, rows, step):
+            count = min(step, rows - start)
+            yield start, count, self._read(tensor.offsets[0] + start * length, count * length)
 
     def _array(self, part: str, tensor: TensorInfo) -> Array:
         """Read and turned into float32 in pieces that stay in the processor's cache."""
@@ -94,6 +159,8 @@ class ArrayFile:
 
     def _read(self, start: int, length: int) -> memoryview:
         """Bytes of the data, until the next are read. Raises ``DamagedFileError`` if the file became shorter."""
+        if len(self._raw) < length:
+            self._raw = memoryview(bytearray(length))
         raw = self._raw[:length]
         place, done = 8 + self.header.size + start, 0
         while done < length:
@@ -102,6 +169,12 @@ class ArrayFile:
                 raise DamagedFileError(f"{self.path.name} ends too early", "download or export it again")
             done += got
         return raw
+
+
+def _number(stored: Array, path: Path, module: ArrayModule) -> float:
+    if stored.size != 1:
+        raise DamagedFileError(f"{path.name} has an alpha of shape {stored.shape} in {module.name}")
+    return float(stored.reshape(()))
 
 
 def _converter(dtype: str) -> Callable[[memoryview, Array], None]:
@@ -123,32 +196,12 @@ def _from_bfloat16(raw: memoryview, into: Array) -> None:
     np.left_shift(bits, np.uint32(16), out=bits)
 
 
-def widen(halves: NDArray[np.int16], into: Array) -> None:
-    """float16, given by its bits, as float32. NumPy converts one number after the other, which takes twice as long.
-
-    The exponent and the fraction move to their places, which leaves a number that is too small by the difference of
-    both biases, 2¹¹²; the sign fills what is above, and is masked out. That is exact, for subnormal numbers too.
-    """
-    bits = into.view(np.int32)
-    bits[:] = halves
-    np.left_shift(bits, np.int32(13), out=bits)
-    np.bitwise_and(bits, _SIGN_AND_NUMBER, out=bits)
-    np.multiply(into, _BIASES, out=into)
-    # Infinity and NaN have no place in that. As integers they are the largest of either sign.
-    if halves.size and (halves.max() >= _INFINITE or halves.view(np.uint16).max() >= _MINUS_INFINITE):
-        into[:] = halves.view(np.float16)
-
-
-_SIGN_AND_NUMBER, _BIASES = np.int32(-0x70002000), np.float32(2.0**112)
-_INFINITE, _MINUS_INFINITE = 0x7C00, 0xFC00
-
-
 @contextmanager
 def open_arrays(path: Path) -> Iterator[ArrayFile]:
     """Open a safetensors file. Raises ``NotFoundError``, ``DamagedFileError``, and ``HubError`` for another format."""
     if not path.is_file():
         raise NotFoundError(f"{path} is not there", "scan again, or give the path of a .safetensors file")
-    if path.suffix != ".safetensors":
+    if path.suffix not in {".safetensors", ".sft"}:
         raise HubError(f"{path.name} is not a safetensors file", "pickled files are never opened; convert it first")
     header = read_header(path)
     with path.open("rb") as file:

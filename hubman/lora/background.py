@@ -33,11 +33,10 @@ class Background:
         if not self._is_available:
             return False
         from hubman.lora import fingerprint_store
-        from hubman.lora.fingerprints import VERSION
         from registry import fingerprints as kept
 
         if not self._waiting:
-            self._waiting.extend(kept.wanted(self._registry, VERSION, _AHEAD, but=self._failed))
+            self._waiting.extend(kept.wanted(self._registry, _AHEAD, but=self._failed))
         if not self._waiting:
             return False
         file = self._waiting.popleft()

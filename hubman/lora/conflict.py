@@ -82,7 +82,7 @@ def meter(registry: Registry, uses: Sequence[tuple[str, float]]) -> Meter:
 
     Without NumPy all are ``missing``.
     """
-    hashes = tuple(dict.fromkeys(sha256 for sha256, _ in uses))
+    hashes = tuple(dict.fromkeys(sha256.lower() for sha256, _ in uses))
     if not is_available():
         return Meter(NOTHING.total, missing=hashes)
     from hubman.lora import fingerprint_store, library_norms
@@ -93,7 +93,7 @@ def meter(registry: Registry, uses: Sequence[tuple[str, float]]) -> Meter:
     missing = tuple(sha256 for sha256 in hashes if sha256 not in known)
     if not known:
         return Meter(NOTHING.total, missing=missing)
-    strengths = [sum(strength for sha256, strength in uses if sha256 == one) for one in known]
+    strengths = [sum(strength for sha256, strength in uses if sha256.lower() == one) for one in known]
     products = inner_products(list(known.values()))
     total, blocks, words = read_stack(products, strengths, library_norms.of_architecture(registry, next(iter(known))))
     return Meter(

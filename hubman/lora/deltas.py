@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from hubman.lora.arrays import Array
+from hubman.lora.halves import Array
 from hubman.lora.kinds import kind_of, needs_weight
 
 Parts = Mapping[str, Array]
@@ -52,11 +52,11 @@ class LowRank:
 
     @property
     def out(self) -> int:
-        return self.up.shape[0]
+        return int(self.up.shape[0])
 
     @property
     def columns(self) -> int:
-        return self.down.shape[1]
+        return int(self.down.shape[1])
 
     def project(self, left: Array, right: Array) -> Array:
         found: Array = ((left.T @ self.up) @ (self.down @ right)) * np.float32(self.scale)
@@ -78,11 +78,11 @@ class Dense:
 
     @property
     def out(self) -> int:
-        return self.matrix.shape[0]
+        return int(self.matrix.shape[0])
 
     @property
     def columns(self) -> int:
-        return self.matrix.shape[1]
+        return int(self.matrix.shape[1])
 
     def project(self, left: Array, right: Array) -> Array:
         found: Array = left.T @ (self.matrix @ right)
@@ -105,11 +105,11 @@ class Kronecker:
 
     @property
     def out(self) -> int:
-        return self.first.shape[0] * self.second.shape[0]
+        return int(self.first.shape[0] * self.second.shape[0])
 
     @property
     def columns(self) -> int:
-        return self.first.shape[1] * self.second.shape[1]
+        return int(self.first.shape[1] * self.second.shape[1])
 
     def project(self, left: Array, right: Array) -> Array:
         right = right.reshape(self.first.shape[1], self.second.shape[1], -1)
@@ -169,7 +169,8 @@ def _flat(array: Array) -> Array:
     return array.reshape(array.shape[0], -1)
 
 
-def _scale(alpha: float | None, rank: int) -> float:
+def scale_of(alpha: float | None, rank: int) -> float:
+    """Alpha / rank; 1 without an alpha."""
     return 1.0 if alpha is None else alpha / rank
 
 
@@ -189,12 +190,12 @@ def _lora(parts: Parts, alpha: float | None) -> Delta:
         down = np.einsum("mnhw,ni->mihw", parts["mid"], _flat(down), optimize=True)
     if up.shape[1] != down.shape[0] or not rank:
         raise ValueError("its ranks differ")
-    return LowRank(up, _flat(down), _scale(alpha, rank))
+    return LowRank(up, _flat(down), scale_of(alpha, rank))
 
 
 def _loha(parts: Parts, alpha: float | None) -> Delta:
     w1a, w1b, w2a, w2b = (parts[f"hada_{name}"] for name in ("w1_a", "w1_b", "w2_a", "w2_b"))
-    scale = _scale(alpha, w1b.shape[0])
+    scale = scale_of(alpha, w1b.shape[0])
     if "hada_t1" in parts:
         _refuse_giant(w1a.shape[1], w1b.shape[1] * math.prod(parts["hada_t1"].shape[2:]))
         whole = _tucker(parts["hada_t1"], w1a, w1b) * _tucker(parts["hada_t2"], w2a, w2b)
@@ -211,7 +212,7 @@ def _loha(parts: Parts, alpha: float | None) -> Delta:
 def _lokr(parts: Parts, alpha: float | None) -> Delta:
     rank = next((parts[name].shape[0] for name in ("lokr_w1_b", "lokr_w2_b") if name in parts), 0)
     # With both factors full the stored alpha is only the nominal rank and does not scale.
-    scale = _scale(alpha, rank) if rank else 1.0
+    scale = scale_of(alpha, rank) if rank else 1.0
     first = parts["lokr_w1"] if "lokr_w1" in parts else parts["lokr_w1_a"] @ parts["lokr_w1_b"]
     if "lokr_w2" in parts:
         second = parts["lokr_w2"]

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hubman.lora.arrays import Array
+from hubman.lora.halves import Array
 
 OUT, IN, VECTOR = 0, 1, 2
 """The side of a weight, or the only one of a bias; fixed for ever, as stored fingerprints depend on them."""

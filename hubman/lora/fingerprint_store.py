@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hubman.lora.fingerprints import VERSION, Fingerprint, Layout, decoded, encoded_size, fingerprint
+from hubman.lora.fingerprints import Fingerprint, Layout, decoded, encoded_size, fingerprint
 from registry import fingerprints as kept
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError
@@ -22,9 +22,9 @@ def make(registry: Registry, sha256: str, path: Path) -> Fingerprint:
     try:
         made = fingerprint(path)
     except DamagedFileError as error:
-        kept.put_problem(registry, VERSION, sha256, error.message)
+        kept.put_problem(registry, sha256, error.message)
         raise
-    kept.put(registry, VERSION, _norms(sha256, made), made.layout.names, made.encoded())
+    kept.put(registry, _norms(sha256, made), made.layout.names, made.encoded())
     return made
 
 
@@ -34,7 +34,7 @@ def make_missing(
     may_go_on: Callable[[], bool] = lambda: True,
 ) -> tuple[int, list[str]]:
     """Make all that the library lacks: (how many were made, what went wrong). Killed, it goes on where it was."""
-    files = kept.wanted(registry, VERSION)
+    files = kept.wanted(registry)
     made, problems = 0, []
     for number, file in enumerate(files):
         report(number, len(files))
@@ -62,24 +62,24 @@ def try_one(registry: Registry, file: Wanted) -> str:
 
 def stored(registry: Registry, sha256: str) -> Fingerprint | None:
     """The kept fingerprint of a content, None if there is none, or if its numbers were lost."""
-    found = kept.norms(registry, VERSION, [sha256]).get(sha256)
+    found = kept.norms(registry, [sha256]).get(sha256)
     return _read(registry, found) if found else None
 
 
 def each_stored(registry: Registry) -> Iterator[tuple[StoredNorms, memoryview, Layout]]:
     """The row, the encoded numbers and the layout of every kept fingerprint. The next overwrites the numbers."""
     room = bytearray()
-    for found in kept.all_norms(registry, VERSION):
+    for found in kept.all_norms(registry):
         layout = _layout(registry, found.layout)
         size = encoded_size(layout)
         if len(room) < size + 1:
             room = bytearray(size + 1)
-        if kept.content_into(registry, VERSION, found.sha256, room) == size:
+        if kept.content_into(registry, found.sha256, room) == size:
             yield found, memoryview(room)[:size], layout
 
 
 def _read(registry: Registry, found: StoredNorms) -> Fingerprint | None:
-    content = kept.content(registry, VERSION, found.sha256)
+    content = kept.content(registry, found.sha256)
     layout = _layout(registry, found.layout)
     if content is None or len(content) != encoded_size(layout):
         kept.forget(registry, found.sha256)

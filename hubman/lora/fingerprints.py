@@ -15,19 +15,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hubman.lora.arrays import Array
 from hubman.lora.common_names import block_of
 from hubman.lora.delta_files import open_deltas
-from hubman.lora.deltas import rank_bound
 from hubman.lora.directions import IN, OUT, VECTOR, directions
+from hubman.lora.halves import Array
 from hubman.lora.kinship import Size
 from registry.errors import DamagedFileError
 
 M = 16
 SIZE = M * M
 """Numbers of a module."""
-VERSION = 1
-"""Of the arithmetic: fingerprints of different versions can't be compared and are made again."""
 
 _LARGEST = 1024.0
 """The largest number of a stored fingerprint, so that small modules too stay in the range of fp16."""
@@ -97,6 +94,15 @@ def decoded(layout: Layout, content: bytes, untold: int = 0, ranks: int = 0) -> 
     return Fingerprint(layout, rows * scale, untold, ranks)
 
 
+def _left(rows: int) -> Array:
+    return directions(rows, M, OUT)
+
+
+def _right(columns: int) -> Array:
+    return directions(columns, M, IN)
+
+
+@np.errstate(over="ignore", invalid="ignore")
 def fingerprint(path: Path) -> Fingerprint:
     """Read a LoRA file. Raises what ``open_deltas`` raises, and ``DamagedFileError`` for values that are not finite or
     tensors that do not fit together, also for a file without any module of an adapter.
@@ -104,10 +110,9 @@ def fingerprint(path: Path) -> Fingerprint:
     found: dict[str, Array] = {}
     ranks = 0
     with open_deltas(path) as file:
-        for name, delta in file.deltas():
-            left, right = directions(delta.out, M, OUT), directions(delta.columns, M, IN)
-            found[name] = delta.project(left, right).reshape(-1) / np.float32(M)
-            ranks += rank_bound(delta)
+        for name, projected, rank in file.projections(_left, _right):
+            found[name] = projected.reshape(-1) / np.float32(M)
+            ranks += rank
         for name, vector in file.vectors():
             found[name] = (vector @ directions(vector.size, SIZE, VECTOR)) / np.float32(M)
         untold = file.untold

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from hubman.lora.arrays import Array
 from hubman.lora.deltas import Delta, LowRank
 from hubman.lora.fingerprints import SIZE, Fingerprint
-from hubman.lora.stack import Products
+from hubman.lora.halves import Array
+from hubman.lora.stack import Matrix, Products
 
 
 def inner_products(fingerprints: Sequence[Fingerprint]) -> Products:
@@ -34,13 +36,57 @@ def laid_out(one: Fingerprint, names: tuple[str, ...]) -> Array:
     return found
 
 
+@dataclass(frozen=True)
+class Grams:
+    """Of changes of low rank of one module: ``outputs`` B·ᵀB· and ``inputs`` A·A·ᵀ of all their factors beside each
+    other, so that each is multiplied once; ``spans`` are the places of each in them, ``scales`` stand before.
+    """
+
+    spans: tuple[slice, ...]
+    scales: tuple[float, ...]
+    outputs: Matrix
+    inputs: Matrix
+
+    @classmethod
+    def of(cls, deltas: Sequence[LowRank]) -> Grams:
+        if not deltas:
+            return cls((), (), np.empty((0, 0)), np.empty((0, 0)))
+        ends = np.cumsum([0, *(delta.up.shape[1] for delta in deltas)])
+        up = np.concatenate([delta.up for delta in deltas], axis=1)
+        down = np.concatenate([delta.down for delta in deltas])
+        return cls(
+            tuple(slice(int(start), int(end)) for start, end in pairwise(ends)),
+            tuple(delta.scale for delta in deltas),
+            (up.T @ up).astype(np.float64),
+            (down @ down.T).astype(np.float64),
+        )
+
+    def inner(self, i: int, j: int) -> float:
+        """⟨ΔWᵢ, ΔWⱼ⟩ = cᵢcⱼ Σ((BᵢᵀBⱼ) ∘ (AᵢAⱼᵀ))."""
+        here = self.spans[i], self.spans[j]
+        return float(np.einsum("ij,ij->", self.outputs[here], self.inputs[here])) * self.scales[i] * self.scales[j]
+
+    def output_energy(self, i: int, j: int, out: int) -> float:
+        """‖UⱼᵀΔWᵢ‖² less the chance level (k/out)·‖ΔWᵢ‖², over 1 - k/out: the energy of the first in the k directions
+        that the second writes to, Uⱼ their orthonormal basis, taken from BⱼᵀBⱼ.
+        """
+        own, other = self.spans[i], self.spans[j]
+        values, vectors = np.linalg.eigh(self.outputs[other, other])
+        strong = values > _WEAK * values[-1]
+        k = int(strong.sum())
+        if k == 0 or k >= out:
+            return 0.0
+        inside = self.outputs[own, other] @ (vectors[:, strong] / np.sqrt(values[strong]))
+        energy = float(np.einsum("ij,ij->", self.inputs[own, own] @ inside, inside)) * self.scales[i] ** 2
+        return (energy - self.inner(i, i) * k / out) / (1 - k / out)
+
+
+_WEAK = 1e-6
+"""Of the energy of the strongest direction: what is weaker counts as none that is written to."""
+
+
 def inner(one: Delta, other: Delta) -> float:
-    """⟨ΔW₁, ΔW₂⟩ of one module; of two of low rank c₁c₂ Σ((B₁ᵀB₂) ∘ (A₁A₂ᵀ)). Raises ``ValueError`` for other shapes."""
-    if (one.out, one.columns) != (other.out, other.columns):
-        raise ValueError("the two do not change the same weight")
-    if isinstance(one, LowRank) and isinstance(other, LowRank):
-        ups, downs = one.up.T @ other.up, one.down @ other.down.T
-        return float(np.einsum("ij,ij->", ups, downs, dtype=np.float64)) * one.scale * other.scale
+    """⟨ΔW₁, ΔW₂⟩ of one module where not both are of low rank."""
     if isinstance(other, LowRank):
         one, other = other, one
     if isinstance(one, LowRank):

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hubman.lora.arrays import Array, widen
 from hubman.lora.fingerprints import Fingerprint, Layout, decoded
+from hubman.lora.halves import Array, widen_split
 from hubman.lora.inner import laid_out
 from hubman.lora.kinship import CUT, EPOCH, SAME, Kin, Size, kin_of_two
 from registry.fingerprints import StoredNorms
@@ -27,8 +27,9 @@ _SMALLEST_SHARE = 0.05
 _NEAR = 0.02
 """Cosine from which on another LoRA may have a part in this one."""
 _KEPT = 128
-_PIECE = 1 << 16
-"""Numbers that stay in the processor's cache."""
+_MOST_LAYOUTS = 64
+_PAIRS = 1 << 15
+"""Of numbers, which stay in the processor's cache."""
 _LIKELY_COSINE = 0.2
 
 Stored = tuple[StoredNorms, bytes | memoryview, Layout]
@@ -113,30 +114,35 @@ def _best(found: list[_Candidate]) -> list[_Candidate]:
 
 
 class _Comparison:
-    """The target in the order of each layout that it meets, and room for one fingerprint at a time."""
+    """The target in the order of each layout that it meets, in pieces whose numbers stand as ``widen_split`` puts them."""
 
     def __init__(self, target: Fingerprint) -> None:
         self._target = target
         self._norm = target.norm
-        self._flat: dict[tuple[str, ...], Array] = {}
-        self._room = np.empty(0, np.float32)
+        self._names = set(target.layout.names)
+        self._pieces: dict[tuple[str, ...], list[Array]] = {}
+        self._room = np.empty((2, _PAIRS), np.float32)
 
     def cosine(self, norms: StoredNorms, content: bytes | memoryview, layout: Layout) -> float:
-        if not norms.norm or not self._norm:
+        if not norms.norm or not self._norm or self._names.isdisjoint(layout.names):
             return 0.0
-        halves = np.frombuffer(content, np.int16, offset=4)
-        if self._room.size < halves.size:
-            self._room = np.empty(halves.size, np.float32)
-        room = self._room[: halves.size]
-        for start in range(0, halves.size, _PIECE):
-            widen(halves[start : start + _PIECE], room[start : start + _PIECE])
+        pairs = np.frombuffer(content, np.int32, offset=4)
+        inner = 0.0
+        for number, piece in enumerate(self._in_order_of(layout)):
+            start, room = number * _PAIRS, self._room[:, : piece.shape[1]]
+            widen_split(pairs[start : start + piece.shape[1]], room)
+            inner += float(np.dot(room[0], piece[0]) + np.dot(room[1], piece[1]))
         scale = float(np.frombuffer(content, np.float32, 1)[0])
-        return float(np.dot(room, self._in_order_of(layout))) * scale / (norms.norm * self._norm)
+        return inner * scale / (norms.norm * self._norm)
 
-    def _in_order_of(self, layout: Layout) -> Array:
-        if layout.names not in self._flat:
-            self._flat[layout.names] = laid_out(self._target, layout.names).reshape(-1)
-        return self._flat[layout.names]
+    def _in_order_of(self, layout: Layout) -> list[Array]:
+        if layout.names not in self._pieces:
+            if len(self._pieces) >= _MOST_LAYOUTS:
+                self._pieces.pop(next(iter(self._pieces)))
+            split = np.ascontiguousarray(laid_out(self._target, layout.names).reshape(-1, 2).T)
+            starts = range(0, split.shape[1], _PAIRS)
+            self._pieces[layout.names] = [split[:, start : start + _PAIRS] for start in starts]
+        return self._pieces[layout.names]
 
 
 def _relatives(target: Fingerprint, found: Sequence[_Candidate]) -> tuple[Relative, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hubman.lora import fingerprint_store, library_norms, stack
 from hubman.lora.analysis import Pair, Sizes, Tell, compare, sizes
 from hubman.lora.conflict import FEWEST, Kinship, Reading, read_stack
+from hubman.lora.delta_files import BaseWeights
 from hubman.lora.fingerprints import Fingerprint, fingerprint
 from hubman.lora.kinship import kin_of_two
 from hubman.lora.relatives import Origin, origin
@@ -51,17 +52,19 @@ class OriginReport:
     words: tuple[str, ...]
 
 
-def of_one(registry: Registry, one: Subject, tell: Tell) -> OneReport:
+def of_one(registry: Registry, one: Subject, tell: Tell, base: BaseWeights | None = None) -> OneReport:
     """Exact sizes. Raises what ``sizes`` raises."""
-    found = sizes(one.path, tell)
+    found = sizes(one.path, tell, base)
     norms = library_norms.of_architecture(registry, one.sha256).total if one.sha256 else ()
     share = stack.percentile(found.norm, norms) if len(norms) >= FEWEST else None
     return OneReport(one.name, str(one.path), found, share)
 
 
-def of_stack(registry: Registry, subjects: Sequence[Subject], tell: Tell) -> StackReport:
+def of_stack(
+    registry: Registry, subjects: Sequence[Subject], tell: Tell, base: BaseWeights | None = None
+) -> StackReport:
     """What several do together. Raises what ``compare`` raises."""
-    found = compare([one.path for one in subjects], tell)
+    found = compare([one.path for one in subjects], tell, base)
     strengths = tuple(one.strength for one in subjects)
     known = next((one.sha256 for one in subjects if one.sha256), "")
     others = library_norms.of_architecture(registry, known) if known else library_norms.LibraryNorms()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class Spectrum:
 
 
 def spectrum(delta: Delta) -> Spectrum:
-    """The singular values of a change."""
+    """The singular values of a change; NaN for one that is not finite."""
     if isinstance(delta, LowRank):
         return Spectrum(_low_rank(delta))
     if isinstance(delta, Kronecker):
@@ -57,9 +58,12 @@ def spectrum(delta: Delta) -> Spectrum:
 
 
 def _low_rank(delta: LowRank) -> Values:
-    kind = np.float64 if delta.down.shape[0] <= _SMALL else np.float32
-    down, up = delta.down.astype(kind, copy=False), delta.up.astype(kind, copy=False)
-    inputs, outputs = (down @ down.T).astype(np.float64), (up.T @ up).astype(np.float64)
+    if delta.down.shape[0] <= _SMALL:
+        inputs, outputs = _products(delta.down.astype(np.float64), delta.up.astype(np.float64))
+    else:
+        inputs, outputs = _products(delta.down, delta.up)
+    if not (np.isfinite(inputs).all() and np.isfinite(outputs).all()):
+        return np.full(1, np.nan)
     try:
         left = np.linalg.cholesky(inputs)
     except np.linalg.LinAlgError:
@@ -69,11 +73,19 @@ def _low_rank(delta: LowRank) -> Values:
     return _roots(np.linalg.eigvalsh(left.T @ outputs @ left)) * abs(delta.scale)
 
 
+def _products(down: NDArray[Any], up: NDArray[Any]) -> tuple[Values, Values]:
+    return (down @ down.T).astype(np.float64), (up.T @ up).astype(np.float64)
+
+
 def _dense(matrix: NDArray[np.float32]) -> Values:
-    wide = matrix.astype(np.float64)
+    wide: Values = matrix.astype(np.float64)
+    if not np.isfinite(wide).all():
+        return np.full(1, np.nan)
     if min(wide.shape) <= 512:
-        return np.linalg.svd(wide, compute_uv=False)
-    return _roots(np.linalg.eigvalsh(wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide))
+        values: Values = np.linalg.svd(wide, compute_uv=False)
+        return values
+    gram: Values = wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide
+    return _roots(np.linalg.eigvalsh(gram))
 
 
 def _roots(values: Values) -> Values:

@@ -28,7 +28,8 @@ class Products:
     @property
     def total(self) -> Matrix:
         """[files, files] of the whole."""
-        return self.inner.sum(axis=0)
+        found: Matrix = self.inner.sum(axis=0)
+        return found
 
     def by_block(self) -> dict[str, Products]:
         """Those of each block, in the order in which the model runs through them."""

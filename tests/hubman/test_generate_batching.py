@@ -162,10 +162,20 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_is_remembered(tiny: Path, 
         engine = LocalEngine(device=CPU, figures=figures, memory=Room(44 << 20))
         engine.load(str(tiny)).model.denoiser.register_forward_pre_hook(full)
         requests = [DrawRequest(base=str(tiny), prompt="a", seed=seed, steps=1) for seed in range(8)]
-        assert engine.most_at_once(requests[0]) == first
+        assert engine.room_for(requests[0]).most == first
         drawn = list(engine.draw(requests, tmp_path / str(first)))
         batches = [chunk.engine.batch for each in drawn if (chunk := read_info(Path(each.path))[1])]
         assert batches == [2] * len(requests)
+
+
+def test_text_encoders_leave_where_memory_decides_and_the_pictures_stay_the_same(tiny: Path, tmp_path: Path) -> None:
+    requests = [DrawRequest(base=str(tiny), prompt="[a red:a blue:1] star", seed=seed, steps=2) for seed in range(3)]
+    drawn = []
+    for room in (8 << 30, 20 << 20):
+        engine = LocalEngine(device=CPU, memory=Room(room))
+        drawn.append({each.key: _pixels(each.path) for each in engine.draw(requests, tmp_path / str(room), batch=1)})
+        assert engine.load(str(tiny)).model.is_resting == (room < 1 << 30)
+    assert drawn[0] == drawn[1]
 
 
 def test_a_picture_that_does_not_fit_alone_is_refused_by_name(tiny: Path, tmp_path: Path) -> None:

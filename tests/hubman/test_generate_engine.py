@@ -115,7 +115,7 @@ def test_a_picture_equals_that_of_diffusers_own_pipeline(
 def test_every_sampler_gives_the_same_picture_in_a_batch_as_alone(
     tiny: Path, engine: LocalEngine, tmp_path: Path, sampler: str
 ) -> None:
-    requests = [_request(tiny, sampler=sampler, seed=seed, steps=4) for seed in (1, 2, 3)]
+    requests = [_request(tiny, sampler=sampler, seed=seed, steps=2 if "DPM2" in sampler else 4) for seed in (1, 2, 3)]
     together = _draw(engine, requests, tmp_path / "together", batch=3)
     alone = _draw(engine, requests, tmp_path / "alone", batch=1)
     assert together.keys() == alone.keys()

@@ -31,6 +31,7 @@ from hubman.generate.grids.order import coarse_to_fine, drawing_order
 from hubman.generate.grids.plan import plan
 from hubman.generate.grids.sheet import write_sheets
 from hubman.generate.grids.spec import KINDS, build_axis, parse_axis
+from hubman.generate.grids.speed import learn
 from hubman.generate.grids.table import write_table
 from hubman.generate.grids.view import GridReader, grids
 from hubman.generate.request import DrawRequest, LoraUse
@@ -525,6 +526,21 @@ def test_the_content_of_the_first_picture_decides_the_key(home: Path, tmp_path: 
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_above_the_limit_of_time_somebody_has_to_agree(
+    home: Path, ink: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Registry(home) as registry:
+        request = request_of(
+            registry, asked({"prompt": "a", "version_ids": [ink], "steps": 4, "cfg": 3, "sampler": "DDIM"})
+        )
+        learn(home / "generations", [(request, 5.0)])
+    monkeypatch.setenv("HUBMAN_GRID_SECONDS", "19")
+    assert run(["sweep", "ink", "a", "--axis", "seed=1-4", "--steps", "4"]) == 2
+    told = capsys.readouterr().err
+    assert "4 x 5 s = about 20 s" in told
+    assert "nobody is there to agree" in told
+
+
 def test_the_command_line_plans_lists_shows_and_exports(
     home: Path, ink: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -538,6 +554,11 @@ def test_the_command_line_plans_lists_shows_and_exports(
     assert planned["plan"]["cells"] == 6
     assert [axis["values"] for axis in planned["axes"]] == [["0", "0.5", "1"], ["1", "2"]]
     assert any("above 0.9" in line for line in planned["warnings"])
+    curve = told("sweep", "ink", "a circle", "--contrast", "a square", "--strengths", "0.5,1", "--dry-run")
+    assert isinstance(curve, dict)
+    # Strength 0 is always drawn, with four seeds, and all of it for the contrast prompt.
+    assert (curve["plan"]["cells"], curve["plan"]["pictures"]) == (12, 24)
+    assert run(["sweep", "ink", "a circle", "--contrast", "a", "--axis", "seed=1-2"]) == 2
     assert run(["sweep", "ink", "a circle", "--axis", "seed=1-201"]) == 2
     assert "nobody is there to agree" in capsys.readouterr().err
     assert run(["combine", "ink", "a circle"]) == 2

@@ -31,7 +31,7 @@ WORDS = [
 TEXTS = st.lists(st.sampled_from([*"ab ,.:|()[]<>{}=-+01\né漢", *WORDS]), max_size=25).map("".join) | st.text(
     max_size=40
 )
-SLOTS = st.none() | st.just({}) | st.just({"subject": "(x [y"})
+SLOTS: st.SearchStrategy[dict[str, str] | None] = st.none() | st.just({}) | st.just({"subject": "(x [y"})
 
 
 @PATIENT
@@ -71,7 +71,8 @@ def test_mending_any_text_ends_with_nothing_left_to_mend(
         ("<lora:x:1:1:4:5>", "argument", "5", "<lora:x:1:1:4>"),
         ("<lora:x:te=big>", "argument", "te=big", "<lora:x>"),
         ("<lora:x:1:foo=2>", "argument", "foo=2", "<lora:x:1>"),
-        ("<lora:x:1:lbw=1,0,1>", "block-count", "lbw=1,0,1", None),
+        ("<lora:x:1:lbw=1,0,1>", "blocks", "lbw=1,0,1", None),
+        ("<lora:x:1:NOSUCH>", "blocks", "NOSUCH", None),
         ("<lora:x:1:start=8:stop=3>", "never-on", None, None),
         ("<lora:x:1:start=30>", "never-on", "<lora:x:1:start=30>", None),
         ("<lora:x:0.1> a <lora:x:0.2>", "twice", "<lora:x:0.2>", "<lora:x:0.3> a "),

@@ -16,13 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
+from hubman import tinybase
 from hubman.cli.main import run
 from hubman.lora import fingerprint_store
 from hubman.lora.analysis import compare, sizes
 from hubman.lora.background import Background
 from hubman.lora.conflict import meter
-from hubman.lora.fingerprints import VERSION, fingerprint
+from hubman.lora.fingerprints import fingerprint
 from hubman.lora.relatives import Origin, origin
 from hubman.lora.stack import Products, together
 from registry import fingerprints as kept
@@ -30,6 +32,7 @@ from registry import roots, scan
 from registry.database import Registry
 from registry.errors import HubError
 from registry.hashing import hash_file
+from tests.support import adapter_formulas as formulas
 from tests.support.lora_arrays import (
     Lora,
     bfloat16,
@@ -163,6 +166,14 @@ def _overlap(one: Lora, other: Lora) -> float:
     return inside / float((flat(one) ** 2).sum())
 
 
+def test_a_change_of_full_rank_is_compared_with_one_of_low_rank(tmp_path: Path) -> None:
+    low = save(tmp_path / "low.safetensors", kohya(A))
+    full = save(tmp_path / "full.safetensors", {f"{name}.diff": delta for name, delta in dense(A).items()})
+    more = save(tmp_path / "more.safetensors", {f"{name}.diff": 2 * delta for name, delta in dense(A).items()})
+    wanted = float((flat(A) ** 2).sum()) * np.array([[1, 1, 2], [1, 1, 2], [2, 2, 4]])
+    np.testing.assert_allclose(compare([low, full, more], _quiet).products.total, wanted, rtol=1e-5)
+
+
 def test_sizes_by_block_are_those_of_the_dense_changes(tmp_path: Path) -> None:
     lora = {name: (up * (3 if "middle" in name else 1), down) for name, (up, down) in A.items()}
     found = sizes(save(tmp_path / "x.safetensors", kohya(lora)), _quiet)
@@ -184,6 +195,53 @@ def test_loras_of_two_bases_are_not_compared(tmp_path: Path) -> None:
     other = save(tmp_path / "b.safetensors", kohya(random_lora(1, columns=24)))
     with pytest.raises(HubError, match="different bases"):
         compare([save(tmp_path / "a.safetensors", kohya(A)), other], _quiet)
+
+
+class _Weights:
+    """A base of one module."""
+
+    def __init__(self, weight: NDArray[np.float32]) -> None:
+        self._weight = weight
+
+    def weight(self, module: str) -> NDArray[np.float32]:
+        return self._weight.reshape(len(self._weight), -1)
+
+    def delta(self, module: str, parts: Mapping[str, NDArray[np.float32]], alpha: float | None) -> None:
+        return None
+
+
+def test_changes_are_told_as_shares_of_the_bases_weights(tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).standard_normal((48, 40)).astype(np.float32)
+    lora = random_lora(4, modules=1)
+    found = sizes(save(tmp_path / "x.safetensors", kohya(lora)), _quiet, _Weights(weight))
+    wanted = float(np.linalg.norm(flat(lora)) / np.linalg.norm(weight))
+    assert found.relative == found.blocks[0].relative == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_dora_is_told_with_the_embedded_base(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = "lora_unet_mid_block_attentions_0_proj_in"
+    weights = tinybase.MODEL / "unet" / "diffusion_pytorch_model.safetensors"
+    weight = load_file(weights)["mid_block.attentions.0.proj_in.weight"].astype(np.float32)
+    case = formulas.Case(weight)
+    tensors, delta = formulas.MATRIX["DoRA output"](case)
+    path = save(tmp_path / "dora.safetensors", {f"{module}.{part}": np.asarray(each) for part, each in tensors.items()})
+    assert run(["analyze", str(path)]) == 1
+    assert "--base" in capsys.readouterr().err
+    told = _json(capsys, "analyze", str(path), "--base", "tiny")
+    assert told["sizes"]["norm"] == pytest.approx(float(np.linalg.norm(delta)), rel=1e-4)  # type: ignore[index]
+    assert told["sizes"]["untold"] == 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize("words", [["{}"], ["{}", "A"], ["{}", "--relatives"]])
+def test_a_file_that_diverged_is_told_in_one_line(
+    home: Path, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tensors = kohya(A, kind=np.float16)
+    tensors[next(iter(tensors))][0, 0] = np.inf
+    path = save(tmp_path / "burnt.safetensors", tensors)
+    assert run(["analyze", *(word.format(path) for word in words)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "burnt.safetensors holds NaN or infinity" in line
 
 
 # where it comes from -----------------------------------------------------------------------------------------------
@@ -258,7 +316,7 @@ def test_the_background_makes_each_fingerprint_once_and_tells_what_has_none(regi
     assert [work() for _ in range(4)] == [True, True, True, False]
     assert fingerprint_store.stored(registry, _sha256(folder / "a.safetensors")) is not None
     assert "NaN" in kept.problem_of(registry, _sha256(folder / "broken.safetensors"))
-    assert [each.sha256 for each in kept.wanted(registry, VERSION)] == [gone]
+    assert [each.sha256 for each in kept.wanted(registry)] == [gone]
     assert not work()
     assert not [path for path in (registry.home / "fingerprints").rglob("*") if path.name.startswith(".")]
 
@@ -286,7 +344,7 @@ def test_work_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
             assert process.poll() is None
         os.kill(process.pid, signal.SIGKILL)
     with Registry(tmp_path / "home") as registry:
-        before = list(kept.all_norms(registry, VERSION))
+        before = list(kept.all_norms(registry))
         assert 5 <= len(before) <= 60
         assert len(list(fingerprint_store.each_stored(registry))) == len(before)
         made, problems = fingerprint_store.make_missing(registry, _quiet)
@@ -297,7 +355,7 @@ def test_work_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_lost_numbers_are_made_again(ready: Path, tmp_path: Path) -> None:
     shutil.copytree(ready, tmp_path / "home")
     with Registry(tmp_path / "home") as registry:
-        one, other, *_ = sorted((registry.home / "fingerprints").rglob(f"*.{VERSION}"))
+        one, other, *_ = sorted((registry.home / "fingerprints").rglob(f"*.{kept.ARITHMETIC}"))
         one.unlink()
         other.write_bytes(b"")
         assert fingerprint_store.stored(registry, one.name.partition(".")[0]) is None
@@ -377,6 +435,19 @@ def test_analyze_tells_of_one_of_a_stack_and_of_relatives(
     assert run(["analyze", "A", "--modules"]) == 0
     assert "unet/mid_block_attentions_0_transformer_blocks_0_attn1_to_q" in capsys.readouterr().out
     assert _json(capsys, "analyze") == {"made": 0, "problems": []}
+    weights = _json(capsys, "show", "E")["versions"][0]["weights"]  # type: ignore[index]
+    assert (weights["less"], weights["others"]) == (3, 3)
+
+
+def test_without_numpy_it_is_skipped_and_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert run(["analyze", "A"]) == 1
+    assert "pip install 'hubman[ml]'" in capsys.readouterr().err
+    with Registry(home) as registry:
+        assert not Background(registry)()
+        assert meter(registry, [("0" * 64, 1.0)]).missing == ("0" * 64,)
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def test_a_fused_layer_is_the_three_that_diffusers_has(folder: Path) -> None:
             split[f"transformer.{block}.to_{part}"] = (up[24 * number : 24 * (number + 1)], down)
     split["transformer.single_transformer_blocks.7.proj_mlp"] = (mlp_up, down)
     one = fingerprint(save(folder / "fused.safetensors", kohya(fused)))
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     for name, (each, shared) in split.items():
         tensors |= {f"{name}.lora_B.weight": each, f"{name}.lora_A.weight": shared}
     other = fingerprint(save(folder / "split.safetensors", tensors))
@@ -267,11 +267,11 @@ def test_every_half_is_widened_exactly(tmp_path: Path) -> None:
 
 
 def test_eight_bits_are_read(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    every = np.arange(256, dtype=np.uint8)
-    with open_arrays(save(tmp_path / "x.safetensors", {"lora_unet_x.diff": every.reshape(2, -1)})) as file:
-        found = file.parts(file.modules[0])[0]["diff"].reshape(-1)
-    np.testing.assert_array_equal(found, torch.from_numpy(every).view(torch.float8_e4m3fn).float().numpy())
+    bits = np.array([[0x00, 0x01, 0x07, 0x08, 0x38, 0xB8], [0x39, 0x7E, 0xFE, 0x7F, 0x40, 0x80]], np.uint8)
+    with open_arrays(save(tmp_path / "x.safetensors", {"lora_unet_x.diff": bits})) as file:
+        found = file.parts(file.modules[0])[0]["diff"]
+    wanted = [[0, 2**-9, 7 * 2**-9, 2**-6, 1, -1], [1.125, 448, -448, np.nan, 2, -0.0]]
+    np.testing.assert_array_equal(found, np.array(wanted, np.float32))
 
 
 # files that are none -----------------------------------------------------------------------------------------------
@@ -297,6 +297,26 @@ def test_eight_bits_are_read(tmp_path: Path) -> None:
 def test_what_is_no_lora_is_refused_in_one_line(tmp_path: Path, tensors: dict[str, np.ndarray], words: str) -> None:
     with pytest.raises(DamagedFileError, match=words):
         fingerprint(save(tmp_path / "x.safetensors", tensors))
+
+
+@pytest.mark.parametrize("part", ["lora_down.weight", "lora_up.weight"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_one_broken_number_among_halves_is_found(tmp_path: Path, part: str, value: float) -> None:
+    tensors = kohya(random_lora(1, modules=2), kind=np.float16)
+    tensors[next(name for name in tensors if name.endswith(part))][3, 7 % 4] = value
+    with pytest.raises(DamagedFileError, match="NaN or infinity"):
+        fingerprint(save(tmp_path / "x.safetensors", tensors))
+
+
+@pytest.mark.parametrize(("size", "columns"), [(1.0, 41), (30_000.0, 40), (1e-6, 40), (1.0, 70_001)])
+def test_halves_of_any_size_and_width_are_projected_exactly(tmp_path: Path, size: float, columns: int) -> None:
+    rng = np.random.default_rng(4)
+    up, down = (rng.standard_normal(shape).clip(-2, 2) for shape in ((50, 4), (4, columns)))
+    factors = ((up * size).astype(np.float16), down.astype(np.float16))
+    found = fingerprint(save(tmp_path / "x.safetensors", kohya({"lora_unet_x": factors}, kind=np.float16)))
+    left, right = directions(50, 16, OUT).astype(np.float64), directions(columns, 16, IN).astype(np.float64)
+    wanted = left.T @ factors[0].astype(np.float64) @ factors[1].astype(np.float64) @ right / 16
+    np.testing.assert_allclose(found.rows.reshape(16, 16), wanted, atol=1e-5 * np.abs(wanted).max())
 
 
 def test_files_that_are_not_there_or_no_safetensors(tmp_path: Path) -> None:

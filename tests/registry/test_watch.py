@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from registry import database, ids, library, roots, usage
+from registry import database, ids, library, roots, unhashed, usage
 from registry.database import Registry
 from registry.hashing import hash_file
 from registry.notifier import folders_of
@@ -28,8 +28,10 @@ class Watched:
         home: Path,
         may_hash: Callable[[], bool] | None = None,
         progress: Callable[[str, int, int], None] = lambda *_: None,
+        idle_work: Callable[[], bool] = lambda: False,
     ) -> None:
         self._progress = progress
+        self._idle_work = idle_work
         self.told: queue.SimpleQueue[Checked] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[Watcher] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, args=(home, may_hash))
@@ -38,7 +40,7 @@ class Watched:
 
     def _run(self, home: Path, may_hash: Callable[[], bool] | None) -> None:
         with Registry(home) as registry:
-            watcher = Watcher(registry, self.told.put, self._progress, may_hash)
+            watcher = Watcher(registry, self.told.put, self._progress, may_hash, self._idle_work)
             self._ready.put(watcher)
             watcher.run()
 
@@ -154,6 +156,30 @@ def test_nothing_is_hashed_while_something_heavy_runs(registry: Registry, loras:
         assert all(ids.is_provisional(row.id) for row in library.list_models(registry))
         heavy.clear()
         found.wait_until(lambda: not any(ids.is_provisional(row.id) for row in library.list_models(registry)))
+    finally:
+        found.stop()
+
+
+def test_idle_work_waits_for_the_hashes_and_for_what_is_heavy(registry: Registry, loras: Path) -> None:
+    write_model(loras / "a.safetensors", small_lora(), seed=1)
+    heavy = threading.Event()
+    heavy.set()
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    calls = iter(range(1, 100))
+
+    def work() -> bool:
+        with Registry(registry.home) as own:
+            waiting.put(unhashed.count(own.db))
+        return next(calls) < 3
+
+    found = Watched(registry.home, lambda: not heavy.is_set(), idle_work=work)
+    try:
+        assert found.told.get(timeout=_PATIENCE_S).waiting == 1
+        assert waiting.empty()
+        heavy.clear()
+        assert [waiting.get(timeout=_PATIENCE_S) for _ in range(3)] == [0, 0, 0]
+        write_model(loras / "b.safetensors", small_lora(), seed=2)
+        assert waiting.get(timeout=_PATIENCE_S) == 0
     finally:
         found.stop()
 

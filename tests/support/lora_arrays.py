@@ -57,7 +57,7 @@ def random_lora(
 
 
 def kohya(lora: Lora, *, kind: type = np.float32) -> dict[str, Array]:
-    tensors = {}
+    tensors: dict[str, Array] = {}
     for name, (up, down) in lora.items():
         tensors[f"{name}.lora_down.weight"] = down.astype(kind)
         tensors[f"{name}.lora_up.weight"] = up.astype(kind)
@@ -84,7 +84,7 @@ def turned(lora: Lora, seed: int = 9) -> Lora:
     made = {}
     for name, (up, down) in lora.items():
         q, _ = np.linalg.qr(rng.standard_normal((up.shape[1], up.shape[1])))
-        stretch = rng.uniform(0.5, 2, up.shape[1])
+        stretch = 0.5 + 1.5 * rng.random(up.shape[1])
         made[name] = ((up @ q) * stretch, (q.T @ down) / stretch[:, None])
     return made
 
@@ -92,7 +92,7 @@ def turned(lora: Lora, seed: int = 9) -> Lora:
 def merged(*parts: tuple[float, Lora]) -> Lora:
     """The weighted sum, exact, of the rank of all together."""
     names = dict.fromkeys(name for _, lora in parts for name in lora)
-    made = {}
+    made: Lora = {}
     for name in names:
         pairs = [(lora[name][0] * weight, lora[name][1]) for weight, lora in parts if name in lora]
         made[name] = (np.concatenate([up for up, _ in pairs], 1), np.concatenate([down for _, down in pairs]))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hubman.generate.client import OnPreview
 from hubman.generate.infotext import infotext_of
 from hubman.generate.pictures import Chunk, EngineNote, public, save_png
 from hubman.generate.protocol import Picture
@@ -30,6 +31,7 @@ class Painter:
         batch: int = 0,
         report: Report = silent,
         cancelled: Callable[[], bool] = lambda: False,
+        preview: OnPreview | None = None,
     ) -> Iterator[Picture]:
         for number, request in enumerate(requests):
             if number == self._stop_after:

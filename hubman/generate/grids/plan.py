@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from hubman.generate.grids.cells import ways_of
 from hubman.generate.grids.grid import Grid
 from hubman.generate.grids.speed import forecast
+from hubman.generate.request import DrawRequest
 
 MANY_CELLS = 200
 """More pictures than that are drawn only where somebody agrees."""
@@ -39,9 +41,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.cells} cells{shared}{there}: {self.missing} x {each:.2g} s = about {duration(self.seconds)}"
 
 
-def plan(grid: Grid, store: Path) -> Plan:
-    """Look at what of ``grid`` is in the store, and forecast the rest from what was drawn here before."""
-    distinct = grid.requests()
+def plan(grid: Grid, store: Path, also: Iterable[DrawRequest] = ()) -> Plan:
+    """Look at what of ``grid`` is in the store, and forecast the rest from what was drawn here before.
+
+    ``also`` are pictures beside its cells that are drawn with them, such as those of a contrast prompt.
+    """
+    distinct = {**grid.requests(), **{request.key(): request for request in also}}
     there = ways_of(store, distinct)
     missing = [request for key, request in distinct.items() if key not in there]
     return Plan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,6 +29,8 @@ from hubman.train.settings.learning import Part as TrainedPart
 
 _CLIPS: tuple[Literal["text", "text2"], ...] = ("text", "text2")
 """What has a rate of its own, in the order of the pipeline."""
+KEPT_SCHEDULERS = 32
+"""A base's, with a thousand numbers each."""
 
 
 class Model(ABC):
@@ -65,6 +68,9 @@ class Model(ABC):
         self._chosen_vae = ""
         self.scheduler_config: Mapping[str, Any] = dict(parts["scheduler"].config)
         self._texts: list[Part] = []
+        self._schedulers: dict[tuple[object, ...], Any] = {}
+        self.is_resting = False
+        """Whether :meth:`rest` was the last to touch the text encoders."""
         self.clips = tuple(self._clips())
 
     def place(self) -> None:
@@ -132,6 +138,23 @@ class Model(ABC):
             if part not in kept:
                 part.release()
 
+    def rest(self) -> None:
+        """Take the text encoders off the device until :meth:`wake`. Those in which nothing hangs are given up till then."""
+        hung = [clip.part for clip in self.clips]
+        for part in self._texts:
+            if part in hung:
+                part.get().to("cpu")
+            else:
+                part.release()
+        self.is_resting = True
+
+    def wake(self) -> None:
+        """Have the text encoders on the device."""
+        if self.is_resting:
+            for clip in self.clips:
+                clip.encoder.to(self.device)
+            self.is_resting = False
+
     def _encoders(self, encoder: Encoder) -> Sequence[Part]:
         return (self._vae,) if encoder == "image" else self._texts
 
@@ -192,6 +215,21 @@ class Model(ABC):
         return make_scheduler(
             sampler, self.scheduler_config, steps, schedule=schedule, device=self.device, ays=self.align_your_steps
         )
+
+    def fresh_scheduler(self, sampler: str, steps: int, size: tuple[int, int], schedule: str = AUTOMATIC) -> Any:
+        """As :meth:`scheduler`; one that was made before is copied, which takes a tenth of the time."""
+        self.check_sampler(sampler, steps, size, schedule)
+        made = self._schedulers[sampler, steps, size, schedule]
+        # Its configuration is frozen, and refuses to be filled as a copy would.
+        return copy.deepcopy(made, {id(made._internal_dict): made._internal_dict})
+
+    def check_sampler(self, sampler: str, steps: int, size: tuple[int, int], schedule: str = AUTOMATIC) -> None:
+        """Raise UsageError for what :meth:`fresh_scheduler` could not make."""
+        key = sampler, steps, size, schedule
+        if key not in self._schedulers:
+            if len(self._schedulers) >= KEPT_SCHEDULERS:
+                self._schedulers.clear()
+            self._schedulers[key] = self.scheduler(sampler, steps, size, schedule)
 
     def time(self, t: Tensor, rows: int) -> Tensor:
         """A scheduler's ``t`` in the unit of :attr:`process`, once for each row of a batch."""
