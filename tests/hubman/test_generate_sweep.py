@@ -26,8 +26,6 @@ def test_a_sweep_always_has_strength_zero_and_its_contrast_cells() -> None:
         strength_sweep(REQUEST, "ink", contrast=REQUEST.prompt)
 
 
-
-
 def _codes(**changes: object) -> set[str]:
     return {guard.code for guard in guards(msgspec.structs.replace(REQUEST, **changes))}
 
