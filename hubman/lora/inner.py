@@ -76,7 +76,7 @@ class Grams:
         if k == 0 or k >= out:
             return 0.0
         energy = float(np.einsum("ij,ij->", self.inputs[own, own] @ inside, inside)) * self.scales[i] ** 2
-        return (energy - self.inner(i, i) * k / out) / (1 - k / out)
+        return float((energy - self.inner(i, i) * k / out) / (1 - k / out))
 
 
 def _in_basis(products: Matrix, gram: Matrix) -> Matrix:
@@ -92,7 +92,8 @@ def _in_basis(products: Matrix, gram: Matrix) -> Matrix:
     # Columns that depend on each other; this takes several times as long.
     values, vectors = np.linalg.eigh(gram)
     strong = values > _WEAK * values[-1]
-    return products @ (vectors[:, strong] / np.sqrt(values[strong]))
+    inside: Matrix = products @ (vectors[:, strong] / np.sqrt(values[strong]))
+    return inside
 
 
 _WEAK = 1e-6
