@@ -36,7 +36,8 @@ class ClipEmbedder:
 
     def text(self, prompt: str) -> Array:
         """A unit vector ``[width]``; what is over the tokens that the model reads is cut off."""
-        return _array(self._model.embed_texts([prompt]))[0]
+        vector: Array = _array(self._model.embed_texts([prompt]))[0]
+        return vector
 
 
 def _array(vectors: Tensor) -> Array:
