@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -172,6 +173,8 @@ def run_of(registry: Registry, version_id: str) -> RunRow | None:
 def resolve(registry: Registry, ref: str) -> tuple[str, str]:
     """(model id, version id) that ``ref`` means: an id, a unique prefix of an id or hash, a name, an alias or a path.
 
+    Of several models of one name it is the one whose file is here, where only one is.
+
     Raises :class:`NotFoundError` when nothing fits and :class:`UsageError` when several models do.
     """
     text = settled.version_of(registry.db, ref.strip())
@@ -181,6 +184,8 @@ def resolve(registry: Registry, ref: str) -> tuple[str, str]:
     for sql in _LOOKUPS:
         found = registry.db.execute(sql, wanted).fetchall()
         models = {row[0] for row in found}
+        if len(models) > 1 and sql in _BY_NAME and len(here := _here(registry, models)) == 1:
+            found, models = [row for row in found if row[0] in here], here
         if len(models) == 1:
             return found[0][0], found[0][1]
         if models:
@@ -189,18 +194,33 @@ def resolve(registry: Registry, ref: str) -> tuple[str, str]:
     raise NotFoundError(f"no model called {text}", "hubman ls shows what is there; hubman scan finds new files")
 
 
+def _here(registry: Registry, models: set[str]) -> set[str]:
+    """Those of ``models`` with a file that is present."""
+    sql = (
+        "SELECT DISTINCT v.model_id FROM versions v JOIN files f ON f.version_id = v.id "
+        "JOIN places p ON p.sha256 = f.sha256 AND p.state = 'present' WHERE v.model_id IN (SELECT value FROM json_each(?))"
+    )
+    return {row[0] for row in registry.db.execute(sql, [json.dumps(sorted(models))])}
+
+
 _BY = "SELECT m.id, v.id, m.name FROM models m JOIN versions v ON v.model_id = m.id "
 _ORDER = " ORDER BY v.added_at DESC, v.id"
+_BY_NAME = (_BY + "WHERE m.name = :ref COLLATE NOCASE" + _ORDER, _BY + "WHERE m.alias = :ref" + _ORDER)
 _LOOKUPS = (
     _BY + "WHERE v.id = :low" + _ORDER,
     _BY + "WHERE m.id = :low" + _ORDER,
     _BY + "JOIN files f ON f.version_id = v.id JOIN places p ON p.sha256 = f.sha256 WHERE p.path IN (:ref, :path)" + _ORDER,
-    _BY + "WHERE m.name = :ref COLLATE NOCASE" + _ORDER,
-    _BY + "WHERE m.alias = :ref" + _ORDER,
+    *_BY_NAME,
     _BY + "WHERE length(:ref) >= 4 AND (substr(v.id, 1, length(:low)) = :low OR substr(m.id, 1, length(:low)) = :low)" + _ORDER,
     _BY + "JOIN files f ON f.version_id = v.id WHERE length(:ref) >= 6 AND (substr(f.sha256, 1, length(:low)) = :low "
     "OR substr(f.autov3, 1, length(:low)) = :low OR substr(f.blake3, 1, length(:low)) = :low)" + _ORDER,
 )  # fmt: skip
+
+
+def is_called(registry: Registry, name: str) -> bool:
+    """Whether some model has this name or alias, so that a second one of it would make both ambiguous."""
+    sql = "SELECT 1 FROM models WHERE name = :name COLLATE NOCASE OR alias = :name LIMIT 1"
+    return registry.db.execute(sql, {"name": name}).fetchone() is not None
 
 
 def word_for(registry: Registry, model: str) -> str:

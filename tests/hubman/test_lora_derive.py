@@ -273,6 +273,10 @@ def test_a_merge_becomes_a_model_with_its_parents_words_and_the_strictest_permis
     assert work(registry, "merge", request) == {"path": done["path"], "version_id": done["version_id"]}
     with pytest.raises(HubError, match="is there already"):
         work(registry, "merge", msgspec.structs.replace(request, density=0.4, method="prune"))
+    with pytest.raises(HubError, match="a model is called ink already"):
+        planning.merge(registry, ["paper"], "ink", None, (), {})
+    alone, _ = planning.merge(registry, ["paper"], None, None, (), {})
+    assert Path(alone.out).name == "paper-2.safetensors"
     again, known = planning.repeated(registry, "both", str(tmp_path / "again.safetensors"), None)
     assert [one.parent.name for one in known] == ["ink", "paper"]
     work(registry, "merge", again)

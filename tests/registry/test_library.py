@@ -139,6 +139,15 @@ def test_a_ref_that_means_several_models_or_none_is_an_error_with_their_names(re
         library.version(registry, "nothing")
 
 
+def test_of_two_models_of_a_name_it_means_the_one_that_is_here(registry: Registry) -> None:
+    add_entry(registry, "twin", content="a", place="/models/old/twin.safetensors", state="missing")
+    here = add_entry(registry, "twin", content="b", place="/models/twin.safetensors")
+    assert library.resolve(registry, "twin") == (here, here)
+    add_entry(registry, "twin", content="c", place="/models/new/twin.safetensors")
+    with pytest.raises(UsageError, match="twin means 3 models"):
+        library.resolve(registry, "twin")
+
+
 def test_flags_tell_where_a_model_stands(registry: Registry) -> None:
     add_entry(registry, "a here", place="/models/a here.safetensors")
     add_entry(registry, "b missing", place="/models/b missing.safetensors", state="missing")

@@ -11,6 +11,7 @@ import msgspec
 from hubman.lora.blocks import read_blocks
 from hubman.lora.derive import parents as kin
 from hubman.lora.derive.request import ExtractRequest, MergeRequest, ResizeRequest, stated
+from registry import library
 from registry.database import Registry
 from registry.errors import DamagedFileError, NotFoundError, UsageError
 from registry.headers import read_header
@@ -123,19 +124,22 @@ def is_written(request: MergeRequest | ResizeRequest | ExtractRequest) -> bool:
 def target(registry: Registry, out: str | None, default: str) -> Path:
     """Where the file goes: ``out`` in the library's folder unless it is a path; without it a free name there.
 
-    Raises ``UsageError`` where something is there already.
+    Raises ``UsageError`` where something is there already, and for a name there that a model has: no prompt could tell the
+    two apart.
     """
     folder = registry.models_folder / FOLDER
     if out is None:
         stem = safe_part(default, fallback="merge")
         paths = (folder / f"{stem}{f'-{number}' if number > 1 else ''}{_ENDING}" for number in range(1, 10_000))
-        return next(path for path in paths if not path.exists())
+        return next(path for path in paths if not path.exists() and not library.is_called(registry, path.stem))
     path = Path(out).expanduser()
     if path.suffix != _ENDING:
         path = path.with_name(path.name + _ENDING)
     path = folder / path if path == Path(path.name) and not out.endswith(_ENDING) else path.absolute()
     if path.exists():
         raise UsageError(f"{path} is there already", "name another file with -o")
+    if path.parent == folder and library.is_called(registry, path.stem):
+        raise UsageError(f"a model is called {path.stem} already", "name the new one otherwise with -o")
     return path
 
 
