@@ -31,11 +31,13 @@ class ClipEmbedder:
             _array(self._model.embed_images([_opened(path) for path in pictures[start : start + _BATCH]]))
             for start in range(0, len(pictures), _BATCH)
         ]
-        return np.concatenate(parts)
+        joined: Array = np.concatenate(parts)
+        return joined
 
     def text(self, prompt: str) -> Array:
         """A unit vector ``[width]``; what is over the tokens that the model reads is cut off."""
-        return _array(self._model.embed_texts([prompt]))[0]
+        vector: Array = _array(self._model.embed_texts([prompt]))[0]
+        return vector
 
 
 def _array(vectors: Tensor) -> Array:
