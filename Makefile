@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint bench bench-query bench-library bench-civitai bench-publish bench-train bench-generate clean
+.PHONY: demo test lint bench bench-query bench-library bench-civitai bench-publish bench-train bench-generate bench-curves clean
 
 demo: $(STAMP)
 	$(BIN)/hubman demo
@@ -41,6 +41,10 @@ bench-train: $(STAMP)
 bench-generate: $(STAMP)
 	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/fingerprints.py
+
+bench-curves: $(STAMP)
+	$(BIN)/python benchmarks/curves.py
+	$(BIN)/python benchmarks/conflicts.py
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

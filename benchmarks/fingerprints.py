@@ -27,7 +27,7 @@ from registry import fingerprints as kept
 from registry.database import Registry
 from registry.fingerprints import StoredNorms
 
-RANK, MODULES, RUNS, LIBRARY = 128, 722, 5, 1000
+RANK, MODULES, RUNS, LIBRARY = 128, 722, 8, 1000
 FINGERPRINT_S, COMPARE_S, METER_S = 0.6, 0.5, 0.02
 
 

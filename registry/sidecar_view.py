@@ -169,7 +169,7 @@ def _fact_view(item: str, level: str, name: str, sayings: list[Saying]) -> Field
         shown=first.value if first else None,
         sayings=tuple(marked),
         is_conflict=_disagree(name, [one.value for one in counted]),
-        is_decided=bool(first and first.source in {"user", "training"}),
+        is_decided=bool(first and first.source in {"user", "training", "sweep"}),
     )
 
 

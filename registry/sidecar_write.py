@@ -125,7 +125,10 @@ def _known(model: ModelDetail, version: VersionRow, file: FileRow, path: Path, r
     except OSError:
         return None
     decided = {
-        name for item in (model, version) for name, source in item.sources.items() if source in {"user", "training"}
+        name
+        for item in (model, version)
+        for name, source in item.sources.items()
+        if source in {"user", "training", "sweep"}
     }
     for name, text in (("notes", model.notes), ("description", model.description)):
         if text and all(row.said.get(name) != cut(text) for row in rows):

@@ -57,7 +57,7 @@ told = {
     "publish": ["ink", "--dry-run", "--sandbox"], "remote add": ["r", remote], "sync": ["r"], "remote check": ["r"],
     "dataset check": [images], "dataset show": [images], "dataset tags": [images],
     "dataset replace": [images, "a", "b"], "dataset undo": [images], "dataset sheet": [images, "--out", home + "/sheet.png"],
-    "dataset leave": [images, "a.png"], "dataset take": [images, "--all"], "job attach": ["x"], "runs ls": [],
+    "recommend": ["ink"], "dataset leave": [images, "a.png"], "dataset take": [images, "--all"], "job attach": ["x"], "runs ls": [],
     "verify": [], "facets": [], "view ls": [], "collection ls": [], "dupes": [], "journal": [], "undo": [], "watch": ["--until-eof"],
     "images ls": [], "images find": [], "images scan": [images], "images unmatched": [], "images uses": ["ink"],
     "images show": [images + "/a.png"], "prompt": ["a (b:1.2) <lora:ink:0.8:lbw=MIDD>"],

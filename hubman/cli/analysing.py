@@ -149,7 +149,8 @@ def _print_stack(found: StackReport) -> None:
     for name, norm, strength, untold in zip(found.names, found.norms, found.strengths, found.untold, strict=True):
         left_out = f", {untold} modules left out (made of the base's weights)" if untold else ""
         output.say(f"  {name} moves the weights by {norm:.4g}, at {strength:g} by {norm * abs(strength):.4g}{left_out}")
-    output.say(f"together by {found.total.budget:.4g}{_than(found.total)}")
+    share = f", {found.relative:.2%} of the base's" if found.relative is not None else ""
+    output.say(f"together by {found.total.budget:.4g}{share}{_than(found.total)}")
     output.say(f"interaction {found.total.interaction:+.3f}, {found.total.overlap:.0%} of the energy in shared modules")
     for pair in found.pairs:
         if pair.one < pair.other:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hubman import bases
 from hubman.cli import output
 from hubman.cli.arguments import GivenPath
 from hubman.cli.library import open_registry
@@ -41,7 +42,7 @@ def convert(file: Path, to: Format, out: Path | None, base: Path | None, bake: i
     if not file.exists():
         raise UsageError(f"{file} is not there", "give the path of a LoRA file, or of a folder that PEFT wrote")
     target = out or file.with_name(file.name.removesuffix(".safetensors") + _ENDINGS[to])
-    done = write(file, to, target, names_for(files_of(file), base), bake=bake or 0)
+    done = write(file, to, target, names_for(files_of(file), bases.find(str(base)) if base else None), bake=bake or 0)
     _register(file, done.files)
     if as_json:
         output.print_json(done)

@@ -24,7 +24,7 @@ def _shared(command: Any) -> Any:
     for option in reversed(
         (
             click.option("-o", "--out", metavar="NAME", help="A name in the library's folder, or a path."),
-            click.option("--dtype", type=click.Choice(get_args(Precision)), default="fp16", show_default=True),
+            click.option("--dtype", type=click.Choice(get_args(Precision)), help="By default fp16."),
             output.json_option,
         )
     ):
@@ -48,7 +48,7 @@ _rank = click.IntRange(1, 4096)
 @_shared
 def merge(
     refs: tuple[str, ...], repeated: str | None, method: Method | None, rank: int | None, density: float | None,
-    seed: int | None, blocks: tuple[str, ...], base: Path | None, out: str | None, dtype: Precision, as_json: bool,
+    seed: int | None, blocks: tuple[str, ...], base: Path | None, out: str | None, dtype: Precision | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Make one LoRA of several, each at its ratio: ``hubman merge ink:0.7 paper:0.5``.
 
@@ -59,14 +59,14 @@ def merge(
     _refuse_idle_options(method, rank, density, seed)
     with open_registry() as registry:
         if repeated is not None:
-            if refs or blocks or method or rank:
+            if refs or blocks or method or rank or dtype:
                 raise UsageError("--from takes everything from FILE", "leave the rest out, but -o and --base")
             request, known = planning.repeated(registry, repeated, out, base)
         else:
             chosen = {"method": method, "rank": rank, "density": density, "seed": seed, "dtype": dtype}
             given = {name: value for name, value in chosen.items() if value is not None}
             request, known = planning.merge(registry, refs, out, base, blocks, given)
-    notes = kin.notes(known)
+        notes = kin.notes(registry, known)
     _tell(notes, as_json)
     ended = run("merge", f"merge {' + '.join(one.parent.name for one in known)}", msgspec.to_builtins(request))
     result = ended.result or {}
@@ -101,7 +101,7 @@ def _refuse_idle_options(method: str | None, rank: int | None, density: float | 
 @_shared
 def resize(
     ref: str, rank: int | None, keep: float | None, sv_ratio: float | None, count: int | None, base: Path | None,
-    out: str | None, dtype: Precision, as_json: bool,
+    out: str | None, dtype: Precision | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Write a LoRA at another rank: fixed, or for each module as its singular values ask for. Rules add up.
 
@@ -109,7 +109,7 @@ def resize(
     """
     rules = {"rank": rank, "keep": keep, "sv_ratio": sv_ratio, "count": count}
     with open_registry() as registry:
-        request, known = planning.resize(registry, ref, out, base, {**rules, "dtype": dtype})
+        request, known = planning.resize(registry, ref, out, base, {**rules, "dtype": dtype or "fp16"})
     ended = run("resize", f"resize {known.parent.name}", msgspec.to_builtins(request))
     result = ended.result or {}
     if as_json:
@@ -130,10 +130,10 @@ def resize(
 @_shared
 def extract(
     tuned: Path, base: Path, rank: int, conv_rank: int | None, keep: float | None, text: bool, out: str | None,
-    dtype: Precision, as_json: bool,
+    dtype: Precision | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Write what the checkpoint TUNED has beyond its base as a LoRA. Both may be files or diffusers folders."""
-    rules = {"rank": rank, "conv_rank": conv_rank, "keep": keep, "text": text, "dtype": dtype}
+    rules = {"rank": rank, "conv_rank": conv_rank, "keep": keep, "text": text, "dtype": dtype or "fp16"}
     with open_registry() as registry:
         request = planning.extract(registry, tuned, base, out, rules)
     ended = run("extract", f"extract {tuned.stem}", msgspec.to_builtins(request))

@@ -63,6 +63,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "generate": ("generating", "draw pictures"),
     "sweep": ("making", "draw a LoRA at several strengths, or along any axes"),
     "combine": ("making", "draw LoRAs together: every strength, ratios, pairs"),
+    "recommend": ("recommending", "the strength that a sweep suggests, and why; --set keeps it"),
     "grid": ("grids", "grids that were drawn: look, go on, take them out"),
     "engine": ("engine", "the process that draws: what it has loaded, who waits; end it"),
     "analyze": ("analysing", "what the weights of LoRAs say: sizes, conflicts, where they come from"),

@@ -10,7 +10,9 @@ from hubman.cli import output
 from hubman.cli.drawing_options import asked, drawing_options
 from hubman.cli.drawing_plan import agreed, plan_of, warn_of_grid
 from hubman.cli.library import open_registry
+from hubman.cli.recommending import show_curve
 from hubman.cli.work import run
+from hubman.generate.suggestion import Suggestion
 from registry import library, scan
 from registry.errors import UsageError
 
@@ -58,8 +60,8 @@ def sweep(
 ) -> None:
     """Draw PROMPT with the LoRA REF at several strengths: a labelled grid, a curve, and a suggested strength.
 
-    Four seeds unless --seed says which: single pictures tell little. With --axis it is a grid of whatever varies, without
-    a curve: the first axis across, the second down, others as pages.
+    Four seeds unless --seed says which: single pictures tell little. hubman recommend keeps what it suggests. With --axis it is
+    a grid of whatever varies, without a curve: the first axis across, the second down, others as pages.
     """
     from hubman.generate.axes import parse_floats
     from hubman.generate.sweep import DEFAULT_SEEDS
@@ -151,10 +153,11 @@ def _show(refs: list[str], result: dict[str, Any], warnings: list[str], as_json:
     if as_json:
         output.print_json({**result, "warnings": warnings})
         return
-    for point in result.get("curve", []):
-        output.say("  ".join(f"{name} {value:.3f}" for name, value in point.items() if isinstance(value, int | float)))
-    if result.get("suggested") is not None:
-        output.say(
-            f"suggested strength {result['suggested']:g}; hubman edit {refs[0]} strength={result['suggested']:g} keeps it"
-        )
+    if result.get("curve"):
+        show_curve(result["curve"])
+        low, high = result["range"]
+        found = Suggestion(strength=result["suggested"], reason=result["reason"], minimum=low, maximum=high)
+        output.say(found.words())
+        if found.strength is not None:
+            output.say(f"hubman recommend {refs[0]} --set keeps it")
     output.say(f"grid {result.get('grid_path')}")

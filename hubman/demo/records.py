@@ -38,6 +38,7 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     chosen: float
     reason: str
     samples: list[str]
+    sweep_id: str = ""
 
 
 class DemoReport(msgspec.Struct, frozen=True, kw_only=True):

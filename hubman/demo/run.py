@@ -20,6 +20,7 @@ from hubman.demo import stage as staging
 from hubman.demo.datasets import IMAGES, draw_dataset
 from hubman.demo.records import DemoReport, Trained
 from hubman.demo.stage import Stage
+from hubman.generate.curve import as_rows
 from hubman.generate.record import Sweep
 from hubman.generate.service import asking
 from hubman.jobs import store
@@ -274,14 +275,11 @@ def _measured(lora: Trained, sweep: Sweep) -> Trained:
         pictures = [Image.open(path) for path in sweep.images[column::per_row]]
         detected[f"{strength:g}"] = round(sum(map(detect, pictures)) / len(pictures), 4)
         shapes[f"{strength:g}"] = round(sum(checker.look(p).shape == "heart" for p in pictures) / len(pictures), 4)
-    points = sweep.curve.points if sweep.curve else ()
     return msgspec.structs.replace(
         lora,
         grid_path=sweep.grid_path,
-        curve=[
-            {"strength": p.strength, "distance": p.change, "burn": p.burn, "clip": p.clip, "response": p.response}
-            for p in points
-        ],
+        curve=as_rows(sweep.curve) if sweep.curve else [],
+        sweep_id=sweep.id,
         detected=detected,
         shapes=shapes,
         suggested=sweep.suggestion.strength if sweep.suggestion else None,
@@ -291,34 +289,19 @@ def _measured(lora: Trained, sweep: Sweep) -> Trained:
 
 
 def _choose(loop: Loop) -> Outcome:
-    """The strength that the curve suggests becomes the recommended one, and a picture at it the preview."""
-    from registry import previews
+    """The strength that the curve suggests becomes the recommended one, and pictures at it the previews."""
+    from hubman.generate import recommend
 
     chosen: dict[str, float | None] = {}
     for style, lora in loop.trained.items():
         strength = lora.suggested
         if strength is None:
             return False, f"{style}: {lora.reason}", {"chosen": chosen}
-        library.set_facts(
-            loop.registry, lora.version_id, "user",
-            {"strength": strength, "strength_min": min(0.4, strength), "strength_max": 1.0},
-        )  # fmt: skip
-        previews.add_preview(
-            loop.registry, lora.version_id, Path(lora.samples[STRENGTHS.index(strength)]), source="user",
-            generation=_generation(style, strength, lora.sha256, loop.seeds[0]),
-        )  # fmt: skip
+        kept = recommend.keep(loop.registry, lora.sweep_id)
         loop.trained[style] = msgspec.structs.replace(lora, chosen=strength)
-        chosen[style] = library.version(loop.registry, lora.version_id).strength
+        chosen[style] = kept.strength
     held = all(chosen[style] == loop.trained[style].chosen for style in loop.trained)
     return held, ", ".join(f"{style} at {value:g}" for style, value in chosen.items()), {"chosen": chosen}
-
-
-def _generation(style: str, strength: float, sha256: str, seed: int) -> dict[str, Any]:
-    return {
-        "prompt": f"{TRIGGERS[style]}, {PROMPT} <lora:{style}:{strength:g}>", "steps": 16, "sampler": "DDIM",
-        "cfgScale": tinybase.GUIDANCE, "seed": seed, "Model": tinybase.NAME,
-        "lora": {"name": style, "weight": strength, "sha256": sha256},
-    }  # fmt: skip
 
 
 def _publish(loop: Loop) -> Outcome:

@@ -114,12 +114,21 @@ class Engine:
                 )
 
     def measure(
-        self, sweep: StrengthSweep, folder: Path, *, clip: Path | None = None, report: Report = silent
+        self,
+        sweep: StrengthSweep,
+        folder: Path,
+        *,
+        clip: Path | None = None,
+        training: Sequence[Path] = (),
+        report: Report = silent,
     ) -> Curve:
-        """The curve of a sweep drawn in ``folder``; with CLIP scores if ``clip`` is a CLIPModel folder."""
+        """The curve of a sweep drawn in ``folder``; with CLIP's numbers if ``clip`` is a CLIPModel folder, and with how
+        near the pictures come to the images ``training``, if there are any.
+        """
 
         def command(number: int) -> Measure:
-            return Measure(id=number, sweep=sweep, folder=str(folder), clip=str(clip or ""))
+            images = tuple(map(str, training))
+            return Measure(id=number, sweep=sweep, folder=str(folder), clip=str(clip or ""), training=images)
 
         curves: list[Curve] = []
 

@@ -1,4 +1,4 @@
-"""The curve of a strength sweep, and the strength that it suggests. Plain records: no numpy, no torch."""
+"""The curve of a strength sweep: what the pictures say at each strength. Plain records: no numpy, no torch."""
 
 from __future__ import annotations
 
@@ -9,90 +9,92 @@ from pathlib import Path
 import msgspec
 
 from hubman.generate.files import replace_file
-from hubman.generate.prompt_tags import format_number
 
 BURNT = 0.3
-RESPONSIVE = 0.8
-"""Starting values of generation-design section 8."""
-NOTHING = 1e-4
-"""A change below this is the noise floor of batching, not a LoRA at work."""
+"""Burn that counts as burnt, if the seeds together say so: a starting value of practice."""
+SEEDS = 4
+"""Seeds from which on medians mean something; with fewer no strength is called burnt."""
 
 
-class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Medians over the seeds at one strength; spreads are the distance between the quartiles."""
+class CurvePoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Medians over the seeds at one strength; spreads are the distance between the quartiles.
+
+    Pictures of both prompts count together where each is compared with its own at strength 0. None = not measured.
+    """
 
     strength: float
     change: float
-    """Distance to the pictures at strength 0, 0..1: mean of 1-SSIM and colour distance."""
+    """Distance to the pictures at strength 0, 0..1: mean of ``structure`` and ``colour``."""
     change_spread: float
     burn: float
     burn_spread: float
+    structure: float | None = None
+    """1-SSIM to strength 0."""
+    colour: float | None = None
+    """Jensen-Shannon divergence of the Lab histograms, bits."""
+    layout: float | None = None
+    """Share of differing bits of the pHash."""
+    texture: float | None = None
+    """Distance of the oriented gradients at three scales, 0..1."""
     response: float | None = None
     """How much two prompts still differ, against strength 0: 1 = as before, 0 = the LoRA has taken over."""
+    response_spread: float = 0.0
+    kept: float | None = None
+    """How much nearer pictures are to their own at strength 0 than to the other prompt's: 1 = as before, 0 = no nearer."""
+    kept_spread: float = 0.0
+    variety: float | None = None
+    """How much the seeds still differ from each other, against strength 0."""
+    style: float | None = None
+    """How far the pictures have gone from strength 0 (0) to the training images (1), by texture and colour."""
+    style_spread: float = 0.0
     clip: float | None = None
     """Cosine of picture and prompt in CLIP."""
+    clip_spread: float = 0.0
+    effect: float | None = None
+    """Mean length of CLIP's effect vectors e(s) - e(0), 0..2."""
+    consistency: float | None = None
+    """Mean pairwise cosine of the effect vectors over seeds and prompts: 1 = the same change everywhere."""
+    clip_response: float | None = None
+    """As ``response``: how much better the pictures suit their own of the two prompts, against strength 0, in CLIP."""
+    clip_style: float | None = None
+    """Mean cosine to the training images in CLIP."""
 
 
-class Curve(msgspec.Struct, frozen=True, kw_only=True):
+class Curve(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Points by rising strength, 0 among them. ``burn_floor`` is how far the seeds at strength 0 differ in burn."""
 
     lora: str
     points: tuple[CurvePoint, ...]
     burn_floor: float
     seeds: int
+    training_images: int = 0
+    """How many of them the style was compared with."""
 
     def is_burnt(self, number: int) -> bool:
-        """Whether the seeds together say so: over 0.3, over what seeds differ by anyway, and rising over two steps."""
-        burns = [point.burn for point in self.points if point.strength >= 0]
-        place = number - (len(self.points) - len(burns))
-        if place < 2:
+        """Whether the seeds together say so: over 0.3, over what seeds differ by anyway, and rising over two steps.
+
+        Steps go from strength 0 outwards, on either side. One picture never says it.
+        """
+        if self.seeds < SEEDS:
             return False
-        rising = burns[place] > burns[place - 1] > burns[place - 2]
-        return rising and burns[place] > max(BURNT, self.burn_floor)
+        here = self.points[number].strength
+        outwards = sorted(
+            (point for point in self.points if point.strength * here >= 0 and abs(point.strength) <= abs(here)),
+            key=lambda point: abs(point.strength),
+        )
+        burns = [point.burn for point in outwards[-3:]]
+        if len(burns) < 3:
+            return False
+        return burns[0] < burns[1] < burns[2] and burns[2] > max(BURNT, self.burn_floor)
 
 
-class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
-    """``strength`` is None where the curve supports none; ``reason`` says why in one line."""
-
-    strength: float | None
-    reason: str
+def as_rows(curve: Curve) -> list[dict[str, float | None]]:
+    """Each point as a mapping, by the names that jobs and reports use: the medians, None where nothing was measured."""
+    return [{_NAMES.get(name, name): getattr(point, name) for name in _MEDIANS} for point in curve.points]
 
 
-def suggest_strength(curve: Curve) -> Suggestion:
-    """The largest measured strength in 0..1 that is not burnt and still follows the prompt (response 0.8 or more).
-
-    Nothing beyond the first burnt strength counts: where burning has reached its ceiling it rises no more. Without a
-    contrast prompt there is no response, and only burning limits it. CLIP values never decide.
-    """
-    candidates = [(i, point) for i, point in enumerate(curve.points) if 0 < point.strength <= 1]
-    if not candidates:
-        return Suggestion(strength=None, reason="no strength between 0 and 1 was drawn")
-    if all(point.change < NOTHING for _, point in candidates):
-        return Suggestion(strength=None, reason="the pictures do not change: this LoRA does nothing with this prompt")
-    first_burnt = next((i for i, _ in candidates if curve.is_burnt(i)), None)
-    sound = [
-        point
-        for i, point in candidates
-        if (first_burnt is None or i < first_burnt) and (point.response is None or point.response >= RESPONSIVE)
-    ]
-    limits = _limits(curve, candidates, first_burnt)
-    if not sound:
-        return Suggestion(strength=None, reason=f"no strength is sound: {limits}")
-    best = max(sound, key=lambda point: point.strength)
-    return Suggestion(strength=best.strength, reason=limits or "nothing speaks against it up to here")
-
-
-def _limits(curve: Curve, candidates: list[tuple[int, CurvePoint]], first_burnt: int | None) -> str:
-    said = []
-    if first_burnt is not None:
-        point = curve.points[first_burnt]
-        said.append(f"pictures burn from {format_number(point.strength)} on ({point.burn:.2f})")
-    deaf = next((p for _, p in candidates if p.response is not None and p.response < RESPONSIVE), None)
-    if deaf is not None:
-        said.append(f"the prompt is followed less from {format_number(deaf.strength)} on ({deaf.response:.2f})")
-    if all(point.response is None for _, point in candidates):
-        said.append("without a contrast prompt, obedience to the prompt was not measured")
-    return "; ".join(said)
+_NAMES = {"change": "distance"}
+_MEDIANS = tuple(name for name in CurvePoint.__struct_fields__ if not name.endswith("_spread"))
 
 
 def write_csv(curve: Curve, path: Path) -> None:

@@ -61,7 +61,7 @@ def import_picture(registry: Registry, picture: Path, base: str = "", *, trust_h
 
 def _settings(told: Told, remarks: list[str]) -> dict[str, Any]:
     """The fields of a request that are told, as far as they can be drawn."""
-    names = ("seed", "steps", "cfg", "width", "height", "clip_skip", "emphasis")
+    names = ("seed", "steps", "cfg", "width", "height", "clip_skip", "emphasis", "hires")
     found: dict[str, Any] = {name: value for name in names if (value := getattr(told, name)) is not None}
     for name in ("width", "height"):
         if name in found and found[name] % 8:

@@ -41,12 +41,13 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True, tag="draw", tag_field="do"
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True, tag="measure", tag_field="do"):
-    """Measure the drawn sweep in ``folder``, with CLIP scores if ``clip`` names a CLIPModel folder."""
+    """Measure the drawn sweep in ``folder``, with CLIP if ``clip`` names a CLIPModel folder, against training images."""
 
     id: int
     sweep: StrengthSweep
     folder: str
     clip: str = ""
+    training: tuple[str, ...] = ()
 
 
 class Unload(msgspec.Struct, frozen=True, kw_only=True, tag="unload", tag_field="do"):

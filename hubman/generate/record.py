@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from hubman.generate.curve import Curve, Suggestion
+from hubman.generate.curve import Curve
 from hubman.generate.grids.cells import cell_path
 from hubman.generate.pictures import public
 from hubman.generate.request import DrawRequest
+from hubman.generate.suggestion import Suggestion
 from hubman.images import dialects
 from hubman.images.found import merged
 from registry import ids, timestamps, usage

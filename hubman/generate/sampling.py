@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import torch
@@ -27,13 +27,18 @@ OnStep = Callable[[int, int, torch.Tensor], None]
 __all__ = ["chunk_count", "draw_adapted", "is_guided", "picture_size", "plan_of", "row_count", "sample"]
 
 
-def chunk_count(request: DrawRequest, model: Model) -> int:
-    """How many chunks of 75 tokens the longest text of a request needs."""
+def chunk_count(requests: Iterable[DrawRequest], model: Model) -> int:
+    """How many chunks of 75 tokens the longest text of these requests needs."""
     if not model.clips:
         return 1
-    counts = {each.steps for each in passes_of(request, model)}
-    prompts = [request.negative, *(part.text for part in parts(request.prompt))]
-    texts = {stretch.text for text in prompts for steps in counts for stretch in schedule(text, steps)}
+    # Those of a sweep mostly say the same, and reading texts takes longer than all else before the first step.
+    asked = {(each.prompt, each.negative, one.steps) for each in requests for one in passes_of(each, model)}
+    texts = {
+        stretch.text
+        for prompt, negative, steps in asked
+        for text in (negative, *(part.text for part in parts(prompt)))
+        for stretch in schedule(text, steps)
+    }
     return max(len(chunks_of(text, model.clips[0])) for text in texts)
 
 
@@ -59,13 +64,13 @@ def plan_of(request: DrawRequest, model: Model) -> tuple[object, ...]:
         model.check_sampler(request.sampler, each.steps, each.size, request.schedule)
     for use in request.loras:
         weights = read_blocks(use.blocks)
-        if weights and not weights.fits(model.denoiser_name):
+        if weights and not weights.fits("flux" if model.guidance_is_input else model.denoiser_name):
             raise UsageError(f"the block weights of {use.name} are not of this kind of base", "leave them out, or ALL")
     hires = request.hires.upscaler if request.hires else ""
     sampler, guided, chunks = (
         (request.sampler, request.schedule),
         is_guided(request, model),
-        chunk_count(request, model),
+        chunk_count([request], model),
     )
     return tuple(passes), bool(request.init), hires, request.vae, sampler, guided, chunks
 
@@ -90,7 +95,7 @@ def sample(
     model.choose_vae(first.vae)
     walks = [Walk(each, model, first.sampler, first.schedule) for each in passes_of(first, model)]
     generators = [torch.Generator("cpu").manual_seed(cell.seed) for cell in cells]
-    chunks = max(chunk_count(cell, model) for cell in cells)
+    chunks = chunk_count(cells, model)
     tellers = [_Told(model, bank, encoder, cells, hashes, walk, chunks) for walk in walks]
     if on_read is not None:
         for told in tellers:

@@ -14,6 +14,7 @@ from hubman.generate.client import Engine
 from hubman.generate.grids import cells
 from hubman.generate.naming import lora_use
 from hubman.generate.request import DrawRequest
+from hubman.generate.told import as_generation
 from hubman.progress import Report
 from hubman.train.data.dataset import read_caption, training_files
 from registry import library, previews
@@ -92,15 +93,6 @@ def draw(
         pass
     paths = [cells.cell_path(folder, one) for one in requests]
     return [
-        previews.add_preview(registry, version_id, path, generation=_told(one), source="user", name=path.name)
+        previews.add_preview(registry, version_id, path, generation=as_generation(one), source="user", name=path.name)
         for one, path in zip(requests, paths, strict=True)
     ]
-
-
-def _told(request: DrawRequest) -> dict[str, Any]:
-    """What the library keeps of how a picture was made: no folder of this machine."""
-    loras = [{"name": use.name, "strength": use.strength, "sha256": use.sha256} for use in request.loras]
-    return {
-        "prompt": request.prompt, "negative": request.negative, "seed": request.seed, "steps": request.steps,
-        "cfg": request.cfg, "sampler": request.sampler, "base": Path(request.base).name, "loras": loras,
-    }  # fmt: skip

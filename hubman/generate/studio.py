@@ -13,7 +13,7 @@ from hubman.generate import sweep as sweeps
 from hubman.generate.again import Likeness, compare, differences, request_of_picture, with_neighbours
 from hubman.generate.asked import Asked, grid_of
 from hubman.generate.client import Engine
-from hubman.generate.curve import suggest_strength, write_csv
+from hubman.generate.curve import write_csv
 from hubman.generate.grids.cells import cell_path, draw_grid, draw_requests, store_of
 from hubman.generate.grids.grid import GRID_FILE, load_grid, moved, save_grid
 from hubman.generate.grids.layout import in_reading_order
@@ -22,6 +22,8 @@ from hubman.generate.naming import located, lora_use
 from hubman.generate.pictures import read_info
 from hubman.generate.record import Stop, Sweep, generations_folder, keep_sweep, write_down
 from hubman.generate.request import DrawRequest
+from hubman.generate.suggestion import suggest_strength
+from hubman.generate.training_images import training_images
 from hubman.progress import Report
 from registry import ids
 from registry.database import Registry
@@ -105,7 +107,8 @@ def sweep_strengths(
     save_grid(grid, folder)
     for _ in draw_requests(plan.requests(), store, engine, report=report, cancelled=should_stop):
         pass
-    curve = engine.measure(plan, store, clip=clip, report=report)
+    training = training_images(registry, version_id)
+    curve = engine.measure(plan, store, clip=clip, training=training, report=report)
     write_csv(curve, folder / "curve.csv")
     suggestion = suggest_strength(curve)
     done = Sweep(

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from hubman.generate.prompt_tags import LoraTag
+from hubman.generate.request import Hires
 
 
 class ToldLora(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -44,6 +45,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     height: int | None = None
     clip_skip: int = 1
     emphasis: str = "Original"
+    hires: Hires | None = None
     remarks: tuple[str, ...] = ()
     """What keeps a picture that is drawn from this from being the same."""
 

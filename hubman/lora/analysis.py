@@ -142,6 +142,8 @@ class Compared:
     sizes: tuple[Size, ...]
     untold: tuple[int, ...]
     """Modules of each file that need the base to be told."""
+    weights: float = 0.0
+    """The norm of the base's own weights in all these modules, 0 if it is not at hand."""
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -158,11 +160,13 @@ def compare(paths: Sequence[Path], tell: Tell, base: BaseWeights | None = None) 
             _module(files, name, products[number], overlaps, counts)
         tell(len(names), len(names))
         untold = tuple(file.untold for file in files)
+        own = {name: norm for file in files for name, norm in file.weight_norms()}
     total = products.sum(axis=0)
     found = tuple(
         Size(float(np.sqrt(total[i, i])), int(modules), int(ranks)) for i, (modules, ranks) in enumerate(counts)
     )
-    return Compared(Products(tuple(names), products), tuple(_pairs(total, overlaps)), found, untold)
+    weights = sum(norm**2 for norm in own.values()) ** 0.5
+    return Compared(Products(tuple(names), products), tuple(_pairs(total, overlaps)), found, untold, weights)
 
 
 def _module(

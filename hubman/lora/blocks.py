@@ -55,9 +55,9 @@ class BlockWeights:
         """The weight of the text encoders that read CLIP's way."""
         return self.weights.get("CLIP", self.weights.get("BASE", self.rest))
 
-    def fits(self, denoiser: str) -> bool:
-        """Whether these are blocks of the base whose denoiser is the component ``denoiser``."""
-        return not self.weights or ("CLIP" in self.weights) == (denoiser != "unet")
+    def fits(self, kind: str) -> bool:
+        """Whether a base of that kind has these blocks: ``unet``, ``flux``, or another, of which no list tells."""
+        return not self.weights or kind == ("flux" if "CLIP" in self.weights else "unet")
 
 
 def _of_list(text: str) -> Mapping[str, float]:

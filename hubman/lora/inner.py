@@ -71,14 +71,29 @@ class Grams:
         that the second writes to, Uⱼ their orthonormal basis, taken from BⱼᵀBⱼ.
         """
         own, other = self.spans[i], self.spans[j]
-        values, vectors = np.linalg.eigh(self.outputs[other, other])
-        strong = values > _WEAK * values[-1]
-        k = int(strong.sum())
+        inside = _in_basis(self.outputs[own, other], self.outputs[other, other])
+        k = inside.shape[1]
         if k == 0 or k >= out:
             return 0.0
-        inside = self.outputs[own, other] @ (vectors[:, strong] / np.sqrt(values[strong]))
         energy = float(np.einsum("ij,ij->", self.inputs[own, own] @ inside, inside)) * self.scales[i] ** 2
-        return (energy - self.inner(i, i) * k / out) / (1 - k / out)
+        return float((energy - self.inner(i, i) * k / out) / (1 - k / out))
+
+
+def _in_basis(products: Matrix, gram: Matrix) -> Matrix:
+    """BᵀU for an orthonormal basis U of the columns of B₂, from ``products`` BᵀB₂ and ``gram`` B₂ᵀB₂."""
+    try:
+        lower = np.linalg.cholesky(gram)
+    except np.linalg.LinAlgError:
+        lower = np.zeros((1, 1))
+    sizes = np.abs(np.diagonal(lower))
+    if sizes.min() ** 2 > _WEAK * sizes.max() ** 2:
+        found: Matrix = np.linalg.solve(lower, products.T).T
+        return found
+    # Columns that depend on each other; this takes several times as long.
+    values, vectors = np.linalg.eigh(gram)
+    strong = values > _WEAK * values[-1]
+    inside: Matrix = products @ (vectors[:, strong] / np.sqrt(values[strong]))
+    return inside
 
 
 _WEAK = 1e-6

@@ -40,6 +40,8 @@ class StackReport:
     relations: tuple[Kinship, ...]
     untold: tuple[int, ...]
     words: tuple[str, ...]
+    relative: float | None = None
+    """The budget as a share of the base's own weights in these modules, if it is at hand."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def of_stack(
         relations=tuple(relations),
         untold=found.untold,
         words=words,
+        relative=total.budget / found.weights if found.weights else None,
     )
 
 

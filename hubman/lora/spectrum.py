@@ -82,10 +82,9 @@ def _dense(matrix: NDArray[np.float32]) -> Values:
     if not np.isfinite(wide).all():
         return np.full(1, np.nan)
     if min(wide.shape) <= 512:
-        values: Values = np.linalg.svd(wide, compute_uv=False)
-        return values
+        return np.linalg.svd(wide, compute_uv=False).astype(np.float64)
     gram: Values = wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide
-    return _roots(np.linalg.eigvalsh(gram))
+    return _roots(np.linalg.eigvalsh(gram).astype(np.float64))
 
 
 def _roots(values: Values) -> Values:

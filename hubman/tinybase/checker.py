@@ -91,10 +91,11 @@ def border_colour(pixels: Pixels) -> Pixels:
 def foreground(pixels: Pixels) -> Mask:
     """The largest connected part that differs from the background."""
     differs: Mask = np.sqrt(((pixels - border_colour(pixels)) ** 2).sum(-1)) > _FOREGROUND_DISTANCE
-    return _largest_part(differs)
+    return largest_part(differs)
 
 
-def _largest_part(inside: Mask) -> Mask:
+def largest_part(inside: Mask) -> Mask:
+    """The largest connected part of ``inside``."""
     labels = np.zeros(inside.shape, dtype=int)
     best, best_size = 0, 0
     for number, (row, column) in enumerate(np.argwhere(inside), start=1):
@@ -147,7 +148,7 @@ def look(picture: Image.Image) -> Seen:
 def _nearer(pixels: Pixels, fill: Pixels, background: Pixels) -> Mask:
     """The pixels nearer to the shape's colour than to the background's: the true outline of a soft edge."""
     to_fill, to_background = (((pixels - colour) ** 2).sum(-1) for colour in (fill, background))
-    return _largest_part(to_fill < to_background)
+    return largest_part(to_fill < to_background)
 
 
 def hatching(picture: Image.Image) -> float:
@@ -158,7 +159,7 @@ def hatching(picture: Image.Image) -> float:
     """
     pixels = np.asarray(picture.convert("RGB"), dtype=np.float64)
     grey = np.asarray(picture.convert("L"), dtype=np.float64)
-    inside = _filled(foreground(pixels))
+    inside = closed(foreground(pixels))
     centre = grey[4:-4, 4:-4]
     across = np.abs(centre - grey[8:, 4:-4]) + np.abs(centre - grey[:-8, 4:-4])
     along = np.abs(centre - grey[4:-4, 8:]) + np.abs(centre - grey[4:-4, :-8])
@@ -171,7 +172,7 @@ def hatching(picture: Image.Image) -> float:
 _HATCHING_FULL = 167.0
 
 
-def _filled(inside: Mask) -> Mask:
+def closed(inside: Mask) -> Mask:
     """``inside`` grown and shrunk again by three pixels, which closes the gaps between lines."""
     from PIL import ImageFilter
 

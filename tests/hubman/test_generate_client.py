@@ -61,6 +61,7 @@ def test_the_client_imports_neither_torch_nor_numpy() -> None:
         "prompt",
         "infotext",
         "curve",
+        "suggestion",
         "grids.sheet",
         "grids.cells",
         "request",

@@ -238,6 +238,9 @@ def test_the_passes_and_files_of_a_request_are_in_its_fields() -> None:
     assert fields["Denoising strength"] == "0.4"
     assert (fields["Hires upscale"], fields["Hires steps"], fields["Hires upscaler"]) == ("1.5", "8", "Lanczos")
     assert (fields["VAE"], fields["VAE hash"]) == ("fine.safetensors", "eeeeeeeeee")
+    told = tell({"parameters": write(infotext_of(request, size=(96, 96), model="base"))})
+    assert told is not None
+    assert told.hires == hires
     order = ["Size", "Model", "Denoising strength", "Clip skip", "RNG", "VAE", "Lora hashes", "Version"]
     assert [name for name in fields if name in order] == order
 

@@ -17,7 +17,7 @@ from hubman.generate import naming, record, studio
 from hubman.generate.client import Engine
 from hubman.generate.infotext import infotext_of
 from hubman.generate.pictures import Chunk, EngineNote, public, save_png
-from hubman.generate.protocol import Picture
+from hubman.generate.protocol import Picture, Preview
 from hubman.generate.request import DrawRequest
 from hubman.images import scanning
 from hubman.images.scanning import ImageScan
@@ -282,6 +282,7 @@ class Painter(Engine):
         batch: int = 4,
         report: Report = silent,
         cancelled: Callable[[], bool] = lambda: False,
+        preview: Callable[[Preview], None] | None = None,
     ) -> Iterator[Picture]:
         for request in requests:
             path = out / f"{request.key()}.png"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubman.generate.importing import find_lora, import_picture
+from hubman.generate.request import Hires
 from hubman.images.telling import tell
 from hubman.images.told import Told, ToldLora
 from registry.database import Registry
@@ -67,6 +68,18 @@ def test_infotext_tells_its_loras_with_both_strengths_and_hashes_and_what_stays_
     remarks = " ".join(told.remarks)
     assert "GPU" in remarks
     assert "other" in remarks
+
+
+def test_a_second_pass_of_a1111_is_told() -> None:
+    fields = {
+        "denoising_strength": "0.4",
+        "hires_resize": "1000x1500",
+        "hires_steps": "8",
+        "hires_upscaler": "R-ESRGAN 4x+",
+    }
+    told = _told(parameters=infotext("a", rng="CPU", **fields))
+    assert told.hires == Hires(width=1000, height=1496, steps=8, denoise=0.4, upscaler="Lanczos")
+    assert told.remarks[-1] == "its second pass was upscaled with R-ESRGAN 4x+"
 
 
 def test_a_graph_tells_both_strengths_its_sampler_and_words_with_comfyuis_weights() -> None:

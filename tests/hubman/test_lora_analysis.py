@@ -147,6 +147,10 @@ def test_a_stack_is_told_exactly(tmp_path: Path) -> None:
     assert pairs[2, 1].output_overlap == pytest.approx(1, abs=0.01)
     assert pairs[1, 2].output_overlap == pytest.approx(_overlap(mixed, _half(B)), abs=0.01)
     assert abs(pairs[0, 2].output_overlap) < 0.05
+    # Columns that depend on each other are no more outputs than one of them.
+    doubled = save(tmp_path / "doubled.safetensors", kohya(merged((0.5, _half(B)), (0.5, _half(B)))))
+    again = compare([paths[1], doubled], _quiet).pairs[0]
+    assert again.output_overlap == pytest.approx(pairs[1, 2].output_overlap, abs=0.01)
 
 
 def _in_order(lora: Lora, names: Sequence[str]) -> NDArray[np.float64]:
@@ -216,6 +220,8 @@ def test_changes_are_told_as_shares_of_the_bases_weights(tmp_path: Path) -> None
     found = sizes(save(tmp_path / "x.safetensors", kohya(lora)), _quiet, _Weights(weight))
     wanted = float(np.linalg.norm(flat(lora)) / np.linalg.norm(weight))
     assert found.relative == found.blocks[0].relative == pytest.approx(wanted, rel=1e-4)
+    both = compare([tmp_path / "x.safetensors"] * 2, _quiet, _Weights(weight))
+    assert both.weights == pytest.approx(float(np.linalg.norm(weight)), rel=1e-5)
 
 
 def test_a_dora_is_told_with_the_embedded_base(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

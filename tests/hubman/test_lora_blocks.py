@@ -60,7 +60,8 @@ def test_a_list_gives_each_named_block_its_number_and_the_others_nothing(count: 
     everything = {name for names in LISTS.values() for name in names}
     assert all(weights.of(Block(name)) == 0 for name in everything - set(LISTS[count]))
     assert weights.text == 1
-    assert weights.fits("transformer") == (count == 61) != weights.fits("unet")
+    assert weights.fits("flux") == (count == 61) != weights.fits("unet")
+    assert not weights.fits("transformer")
 
 
 def test_presets_are_read_in_any_case_and_b_lora_takes_attention_only() -> None:
@@ -70,6 +71,7 @@ def test_presets_are_read_in_any_case_and_b_lora_takes_attention_only() -> None:
     assert style.of(Block("OUT01")) == style.of(Block("OUT00", attention=True)) == style.text == 0
     every = read_blocks("all")
     assert every is not None
+    assert every.fits("transformer")
     assert every.of(Block("D07")) == every.of(Block("IN00")) == every.text == 1
     assert read_blocks(" ") is None
 

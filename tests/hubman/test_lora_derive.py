@@ -20,7 +20,7 @@ from hubman.civitai import checks_licence, form_fill
 from hubman.cli.main import run
 from hubman.generate.pipeline import Base, load_base
 from hubman.jobs.handlers import deriving
-from hubman.lora.derive import planning
+from hubman.lora.derive import parents, planning
 from hubman.lora.derive.checkpoint import open_checkpoint
 from hubman.lora.derive.extract import extract
 from hubman.lora.derive.merge import merge
@@ -33,6 +33,7 @@ from hubman.progress import never, silent
 from registry import library, licence, lineage
 from registry.database import Registry
 from registry.errors import HubError
+from registry.hashing import hash_file
 from registry.headers import read_header
 from registry.scan import index_file
 from tests.hubman.test_lora_merge import SHAPES, Array, asked, cut, entries, make, read
@@ -250,7 +251,8 @@ def test_a_merge_becomes_a_model_with_its_parents_words_and_the_strictest_permis
         uses = ["Image"] if name == "ink" else ["Sell"]
         library.set_facts(registry, model, "civitai", {"permissions": {**OPEN, "allowCommercialUse": uses}})
         library.update_set(registry, version, "trigger_words", add=[words])
-    request, _ = planning.merge(registry, ["ink:0.7", "paper:-0.5"], "both", None, (), {})
+    request, known = planning.merge(registry, ["ink:0.7", "paper:-0.5"], "both", None, (), {})
+    assert parents.notes(registry, known) == []
     done = work(registry, "merge", request)
     row = library.version(registry, done["version_id"])
     shown = library.show(registry, row.model_id)
@@ -267,6 +269,10 @@ def test_a_merge_becomes_a_model_with_its_parents_words_and_the_strictest_permis
     form = form_fill.filled(registry, [done["version_id"]])
     assert form.permissions.commercial_use == ("Image",)
     assert form.sources["commercial_use"] == "parents"
+    # A job that was killed before its file was registered, and is resumed.
+    assert work(registry, "merge", request) == {"path": done["path"], "version_id": done["version_id"]}
+    with pytest.raises(HubError, match="is there already"):
+        work(registry, "merge", msgspec.structs.replace(request, density=0.4, method="prune"))
     again, known = planning.repeated(registry, "both", str(tmp_path / "again.safetensors"), None)
     assert [one.parent.name for one in known] == ["ink", "paper"]
     work(registry, "merge", again)
@@ -285,7 +291,8 @@ def test_a_parent_that_forbids_merges_is_known_by_its_content_and_stops_a_public
     library.set_facts(
         registry, model, "civitai", {"name": "Ink Wash", "permissions": {**OPEN, "allowDerivatives": False}}
     )
-    request, _ = planning.resize(registry, "Ink Wash", "small", None, {"rank": 1, "dtype": "fp16"})
+    request, known = planning.resize(registry, "Ink Wash", "small", None, {"rank": 1, "dtype": "fp16"})
+    assert parents.notes(registry, [known]) == ["ink allows no merges: this one can't be published"]
     done = work(registry, "resize", request)
     form = form_fill.filled(registry, [done["version_id"]])
     assert not form.permissions.allow_derivatives
@@ -354,6 +361,31 @@ def test_parts_of_fused_layers_are_merged_with_the_whole(tmp_path: Path) -> None
     assert float((product - wanted).norm()) <= 1e-5 * float(wanted.norm())
 
 
+def test_an_extraction_names_its_base_and_what_it_was_taken_from(
+    registry: Registry, folder: Path, tmp_path: Path
+) -> None:
+    before = save_checkpoint(folder, tmp_path / "plain.safetensors")
+    after = save_checkpoint(tuned(folder, tmp_path / "tuned", grown), tmp_path / "inked.safetensors")
+    parent = index_file(registry, after)
+    library.set_facts(
+        registry,
+        library.version(registry, parent).model_id,
+        "civitai",
+        {"permissions": {**OPEN, "allowNoCredit": False}},
+    )
+    rules = {"rank": 3, "conv_rank": 0, "text": False, "dtype": "fp16"}
+    done = work(registry, "extract", planning.extract(registry, after, before, None, rules))
+    row = library.version(registry, done["version_id"])
+    shown = library.show(registry, row.model_id)
+    assert (shown.origin, shown.permissions["allowNoCredit"]) == ("extracted", False)
+    assert [one.version_id for one in lineage.of(registry, row).parents] == [parent]
+    made = entries(Path(done["path"]))
+    assert made["ss_sd_model_name"] == "plain"
+    assert made["ss_new_sd_model_hash"] == hash_file(before).sha256
+    kinds = {(name.partition("_")[2][:2], tensor.dim()) for name, tensor in load_file(done["path"]).items()}
+    assert kinds == {("un", 0), ("un", 2)}
+
+
 def test_the_commands_refuse_in_one_line_before_any_work(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -387,12 +419,13 @@ def test_the_commands_refuse_in_one_line_before_any_work(
 
 
 def test_the_command_merges_as_a_job(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    modules = list(SHAPES)[::2]
     for name, rank in (("a", 2), ("b", 3)):
-        make(tmp_path / f"{name}.safetensors", rank, rank)
+        make(tmp_path / f"{name}.safetensors", rank, rank, modules=modules)
     out = tmp_path / "out.safetensors"
     paths = [str(tmp_path / "a.safetensors"), f"{tmp_path / 'b.safetensors'}:0.5"]
     assert run(["merge", *paths, "-o", str(out), "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
-    assert (done["modules"], done["ranks"], done["path"]) == (len(SHAPES), [5, 5], str(out))
+    assert (done["modules"], done["ranks"], done["path"]) == (len(modules), [5, 5], str(out))
     with Registry(home) as registry:
         assert library.show(registry, library.version(registry, done["version_id"]).model_id).origin == "merged"

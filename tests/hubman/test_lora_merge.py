@@ -20,7 +20,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hubman.lora.blocks import Block
 from hubman.lora.derive.merge import Merged, merge
+from hubman.lora.derive.name_blocks import block_of
 from hubman.lora.derive.request import MergeRequest, Parent
 from hubman.lora.names import Names, names_of
 from hubman.lora.writing import serialise
@@ -291,6 +293,15 @@ def test_values_that_half_precision_has_not_are_refused_and_nothing_is_written(t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors"]
 
 
+def test_what_half_precision_would_spoil_is_refused_and_fp32_has_it(tmp_path: Path) -> None:
+    a = make(tmp_path / "a.safetensors", 2, 1, scale=1e-6, modules=[LINEAR])
+    with pytest.raises(DamagedFileError, match="--dtype fp32"):
+        write(asked(tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 1.0), dtype="fp16"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors"]
+    write(asked(tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 1.0)))
+    assert apart(read(tmp_path / "out.safetensors"), a) <= 1e-6
+
+
 def test_the_header_has_what_readers_and_a_repetition_need(tmp_path: Path) -> None:
     said: dict[str, Any] = {"ss_base_model_version": "sd_v1", "ss_sd_model_name": "paper.safetensors"}
     make(tmp_path / "a.safetensors", 4, 1, ss_clip_skip="2", **said, ss_tag_frequency='{"5_x": {"zvk": 9, "ink": 3}}')
@@ -348,6 +359,14 @@ def test_a_large_file_has_the_legacy_hash_of_its_window(tmp_path: Path) -> None:
     assert entries(tmp_path / "again.safetensors")["sshs_legacy_hash"] == made["sshs_legacy_hash"] != "e3b0c442"
 
 
+def test_an_alpha_that_a_precision_does_not_have_is_not_rounded(tmp_path: Path) -> None:
+    down, up = torch.randn(257, 300), torch.randn(290, 257)
+    save_file({f"{LINEAR}.lora_down.weight": down, f"{LINEAR}.lora_up.weight": up}, tmp_path / "a.safetensors")
+    write(asked(tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 1.0), rank=None, dtype="bf16"))
+    assert load_file(tmp_path / "out.safetensors")[f"{LINEAR}.lora_down.weight"].shape == (258, 300)
+    assert apart(read(tmp_path / "out.safetensors"), {LINEAR: (up.double() @ down.double()).numpy()}) <= 5e-3
+
+
 def test_a_kill_leaves_nothing_that_counts_and_the_repetition_all(tmp_path: Path) -> None:
     make(tmp_path / "a.safetensors", 4, 1)
     request = asked(tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 1.0))
@@ -396,3 +415,25 @@ def test_numbers_that_are_none_in_a_parent_stop_it(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match="NaN"):
         write(asked(tmp_path / "out.safetensors", (tmp_path / "a.safetensors", 1.0)))
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("lora_te1_text_model_encoder_layers_0_mlp_fc1", Block("BASE")),
+        ("lora_te3_encoder_block_0_layer_0_SelfAttention_q", Block("T5")),
+        ("lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k", Block("IN04", attention=True)),
+        ("lora_unet_down_blocks_1_attentions_0_proj_in", Block("IN04", attention=True)),
+        ("lora_unet_input_blocks_3_0_op", Block("IN03")),
+        ("lora_unet_output_blocks_2_2_conv", Block("OUT02")),
+        ("lora_unet_up_blocks_2_resnets_1_conv2", Block("OUT07")),
+        ("lora_unet_middle_block_1_proj_out", Block("MID", attention=True)),
+        ("lora_unet_middle_block_0_in_layers_2", Block("MID")),
+        ("lora_unet_double_blocks_12_img_mlp_0", Block("D12")),
+        ("lora_unet_single_blocks_30_linear1", Block("S30", attention=True)),
+        ("lora_unet_conv_in", Block("IN00")),
+        ("lora_unet_final_layer_linear", Block("OUT")),
+    ],
+)
+def test_every_name_is_in_the_block_that_lists_count(name: str, block: Block) -> None:
+    assert block_of(name) == block

@@ -23,9 +23,12 @@ def serving(home: Path, *, idle: float = 0, me: Identity | None = None) -> Itera
     server = Server(endpoint, lambda: LocalEngine(device=torch.device("cpu")), idle=idle, me=me)
     thread = threading.Thread(target=server.serve)
     thread.start()
-    while thread.is_alive() and (opened := endpoint.connect()) is None:
+    opened = None
+    while thread.is_alive() and opened is None:
         thread.join(0.01)
-    opened.close()
+        opened = endpoint.connect()
+    if opened is not None:
+        opened.close()
     try:
         yield thread
     finally:

@@ -84,7 +84,7 @@ def turned(lora: Lora, seed: int = 9) -> Lora:
     made = {}
     for name, (up, down) in lora.items():
         q, _ = np.linalg.qr(rng.standard_normal((up.shape[1], up.shape[1])))
-        stretch = 0.5 + 1.5 * rng.random(up.shape[1])
+        stretch: Array = 0.5 + 1.5 * rng.random((up.shape[1],))
         made[name] = ((up @ q) * stretch, (q.T @ down) / stretch[:, None])
     return made
 

@@ -98,9 +98,10 @@ class Task:
         self._previewed = time.monotonic()
 
     def _measure(self, work: Measure) -> None:
-        from hubman.generate.clip import ClipScorer
+        from hubman.generate.clip import ClipEmbedder
         from hubman.generate.measure import measure
 
-        clip = ClipScorer(Path(work.clip)).score if work.clip else None
-        curve = measure(work.sweep, Path(work.folder), clip=clip, report=self._report)
+        clip = ClipEmbedder(Path(work.clip)) if work.clip else None
+        training = [Path(path) for path in work.training]
+        curve = measure(work.sweep, Path(work.folder), clip=clip, training=training, report=self._report)
         self.peer.say(protocol.Measured(id=work.id, curve=curve))

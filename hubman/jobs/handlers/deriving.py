@@ -1,4 +1,8 @@
-"""Jobs that make LoRA files of others: merge, resize, extract."""
+"""Jobs that make LoRA files of others: merge, resize, extract.
+
+One that was killed after its file was in place, but not yet in the library, goes on there when it is resumed: a file at
+``out`` that says to be of the same request is its own. The result then has no numbers.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import msgspec
 from hubman.jobs.handlers.collection import plain
 from hubman.jobs.records import Job
 from hubman.lora.derive import parents as kin
+from hubman.lora.derive.planning import is_written
 from hubman.lora.derive.register import Origin, register
 from hubman.lora.derive.request import ExtractRequest, MergeRequest, Parent, ResizeRequest
 from hubman.progress import Report, stoppable
@@ -27,10 +32,11 @@ def merge(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
 
     request = msgspec.convert(job.request, MergeRequest)
     known = [_known(registry, one) for one in request.parents]
-    names = _names(known, request.base)
-    done = write(request, names, report=stoppable(report, should_stop))
-    said = {"changes_sum": done.changes_sum, "parents": list(done.parents)}
-    return {**plain(done.made), **said, **_registered(registry, request.out, "merged", known)}
+    said: dict[str, Any] = {"path": request.out}
+    if not is_written(request):
+        done = write(request, _names(known, request.base), report=stoppable(report, should_stop))
+        said = {**plain(done.made), "changes_sum": done.changes_sum, "parents": list(done.parents)}
+    return {**said, **_registered(registry, request.out, "merged", known)}
 
 
 def resize(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
@@ -39,9 +45,10 @@ def resize(registry: Registry, job: Job, report: Report, should_stop: Stop) -> d
 
     request = msgspec.convert(job.request, ResizeRequest)
     known = [_known(registry, request.parent)]
-    names = _names(known, request.base)
-    made = write(request, names, report=stoppable(report, should_stop))
-    return {**plain(made), **_registered(registry, request.out, "resized", known)}
+    said: dict[str, Any] = {"path": request.out}
+    if not is_written(request):
+        said = plain(write(request, _names(known, request.base), report=stoppable(report, should_stop)))
+    return {**said, **_registered(registry, request.out, "resized", known)}
 
 
 def extract(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
@@ -51,13 +58,12 @@ def extract(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
 
     request = msgspec.convert(job.request, ExtractRequest)
     hashes = hashes_of(Path(request.tuned), Path(request.base))
-    about = of_base(Path(request.base))
-    made = write(request, hashes=hashes, base_entries=about, report=stoppable(report, should_stop))
+    said: dict[str, Any] = {"path": request.out}
+    if not is_written(request):
+        about, watch = of_base(Path(request.base)), stoppable(report, should_stop)
+        said = plain(write(request, hashes=hashes, base_entries=about, report=watch))
     version = _version_of(registry, hashes.get("tuned", ""))
-    return {
-        **plain(made),
-        "version_id": register(registry, Path(request.out), "extracted", [version] if version else []),
-    }
+    return {**said, "version_id": register(registry, Path(request.out), "extracted", [version] if version else [])}
 
 
 def _known(registry: Registry, parent: Parent) -> kin.Known:

@@ -87,11 +87,13 @@ def generate(registry: Registry, job: Job, report: Report, should_stop: Stop) ->
 def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: the fields of :class:`hubman.generate.asked.Asked`.
 
-    One version without axes is a strength sweep with its curve; anything else is a grid.
+    One version without axes is a strength sweep with its curve, of which :func:`hubman.generate.recommend.keep` makes the
+    recommended strength; anything else is a grid.
     """
     from hubman.generate import studio
     from hubman.generate.asked import asked, request_of
     from hubman.generate.client import Engine
+    from hubman.generate.curve import as_rows
 
     told = asked(job.request)
     with Engine(registry.home, name=client_name(job)) as engine:
@@ -110,11 +112,9 @@ def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
         "sweep_id": done.id,
         "grid_path": done.grid_path,
         "images": list(done.images),
-        "curve": [
-            {"strength": p.strength, "distance": p.change, "burn": p.burn, "clip": p.clip, "response": p.response}
-            for p in (done.curve.points if done.curve else ())
-        ],
+        "curve": as_rows(done.curve) if done.curve else [],
         "suggested": done.suggestion.strength if done.suggestion else None,
+        "range": [done.suggestion.minimum, done.suggestion.maximum] if done.suggestion else [None, None],
         "reason": done.suggestion.reason if done.suggestion else "",
     }
 

@@ -21,9 +21,9 @@ _OF_BASE = (
     "ss_base_model_version", "ss_v2", "ss_sd_model_name", "ss_sd_model_hash", "ss_new_sd_model_hash", "ss_vae_name",
     "ss_vae_hash", "ss_new_vae_hash", "ss_clip_skip", "ss_resolution", "ss_zero_terminal_snr",
     "modelspec.architecture", "modelspec.implementation", "modelspec.prediction_type", "modelspec.resolution",
-    "modelspec.encoder_layer",
+    "modelspec.encoder_layer", "modelspec.license",
 )  # fmt: skip
-"""What the parents say of their base, taken over where those that say it agree."""
+"""What the parents say of their base and licence, taken over where those that say it agree."""
 _TAGS = "ss_tag_frequency"
 _MOST_TAGS = 512
 """Tags that are taken over of a parent's folder, the most frequent ones: A1111 shows as many words as there are."""

@@ -11,7 +11,7 @@ from hubman.lora.derive.checkpoint import Checkpoint, common, open_checkpoint
 from hubman.lora.derive.entries import entries
 from hubman.lora.derive.produce import Made, Tally, Wanted, produce
 from hubman.lora.derive.rank_rule import RankRule
-from hubman.lora.derive.request import EXTRACTED, ExtractRequest
+from hubman.lora.derive.request import ExtractRequest
 from hubman.lora.factors import dense
 from hubman.lora.keys import TEXT_ENCODERS, Site
 from hubman.progress import Report, silent
@@ -43,7 +43,7 @@ def extract(
         def headed(tally: Tally) -> dict[str, str]:
             return entries(
                 [base_entries or {}], tuned.names, places.values(), tally,
-                recipe={EXTRACTED: recipe}, title=out.stem, parents=[tuned.path.stem],
+                recipe={request.entry: recipe}, title=out.stem, parents=[tuned.path.stem],
             )  # fmt: skip
 
         tensors = dict.fromkeys(places, _TENSORS)

@@ -15,7 +15,7 @@ from hubman.lora.derive.methods import Term, summed, thinned
 from hubman.lora.derive.name_blocks import weight_of
 from hubman.lora.derive.produce import Made, Tally, Wanted, produce
 from hubman.lora.derive.rank_rule import RankRule
-from hubman.lora.derive.request import DENSE, MERGED, MergeRequest
+from hubman.lora.derive.request import DENSE, MergeRequest
 from hubman.lora.factors import Factors, dense
 from hubman.lora.keys import Site
 from hubman.lora.names import Names
@@ -58,7 +58,7 @@ def merge(request: MergeRequest, names: Names, *, report: Report = silent) -> Me
 
         def headed(tally: Tally) -> dict[str, str]:
             headers = [one.opened.metadata for one in parents]
-            recipe = {MERGED: request.recipe()}
+            recipe = {request.entry: request.recipe()}
             return entries(
                 headers, names, [site for _, site in ordered], tally,
                 recipe=recipe, title=request.title or Path(request.out).stem, parents=[one.parent.name for one in parents],

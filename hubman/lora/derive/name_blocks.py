@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from hubman.lora import common_names
 from hubman.lora.blocks import Block, read_blocks
+from hubman.lora.common_names import common_name
 
-_STRIDE = 3
-"""Blocks of the original UNets a level: two resnets, and what changes the size."""
-_LDM = re.compile(r"(input|output)_blocks_(\d+)_(\d)_")
-_SIDE = re.compile(r"(down|up)_blocks_(\d+)_(?:(resnets|attentions)_(\d+)|downsamplers|upsamplers)_")
-_MIDDLE = re.compile(r"mid_block_(attentions)?|middle_block_(1_)?")
-_STREAM = re.compile(r"(double|single)_blocks_(\d+)_(.*)")
+_ATTENTION = re.compile(r"unet/(single_transformer_blocks_|.*(_attentions_|_attn))")
+_FLOW = ("img_in", "txt_in", "time_in", "vector_in", "guidance_in", "final_layer")
+"""What FLUX.1 has before and behind its blocks."""
 
 
 def weight_of(text: str) -> Callable[[str], float]:
@@ -33,30 +32,13 @@ def weight_of(text: str) -> Callable[[str], float]:
 
 def block_of(name: str) -> Block:
     """BASE (a CLIP), T5, IN04, MID, OUT07, D03, S12; what is before all blocks and behind them counts to the outer ones."""
-    if name.startswith("lora_te"):
-        return Block("T5" if name.startswith("lora_te3_") else "BASE")
-    return _of_denoiser(name.removeprefix("lora_unet_"))
-
-
-def _of_denoiser(path: str) -> Block:
-    if found := _LDM.match(path):
-        return Block(f"{_side(found[1])}{int(found[2]):02d}", found[3] == "1" and not path.endswith("_conv"))
-    if found := _SIDE.match(path):
-        level, within = int(found[2]), int(found[4] or _STRIDE - 1)
-        number = _STRIDE * level + within + (found[1] == "down")
-        return Block(f"{_side(found[1])}{number:02d}", found[3] == "attentions")
-    if found := _MIDDLE.match(path):
-        return Block("MID", bool(found[1] or found[2]))
-    if found := _STREAM.match(path):
-        return Block(f"{found[1][0].upper()}{int(found[2]):02d}", "attn" in found[3] or found[1] == "single")
-    return Block(_outside(path))
-
-
-def _outside(path: str) -> str:
-    if path.startswith(("img_in", "txt_in", "time_in", "vector_in", "guidance_in", "final_layer")):
-        return "OUT" if path.startswith("final_layer") else "IN"
-    return "OUT11" if path.startswith(("out_2", "conv_out")) else "IN00"
-
-
-def _side(word: str) -> str:
-    return "IN" if word in ("input", "down") else "OUT"
+    common = common_name(name).names[0]
+    label = common_names.block_of(common)
+    if label.startswith("TE"):
+        return Block("T5" if label == "TE3" else "BASE")
+    if label != "REST":
+        return Block(label, bool(_ATTENTION.match(common)))
+    path = common.removeprefix(f"{common_names.DENOISER}/")
+    if path.startswith(_FLOW):
+        return Block("OUT" if path.startswith("final_layer") else "IN")
+    return Block("OUT11" if path.startswith("conv_out") else "IN00")

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.lora.derive.request import Parent, Stated
-from registry import library, scan
+from registry import library, licence, scan
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError, NotFoundError, UsageError
 from registry.hashing import hash_file
@@ -120,8 +120,10 @@ def renamed(known: Known, name: str) -> Known:
     return replace(known, parent=msgspec.structs.replace(known.parent, name=name))
 
 
-def notes(parents: Sequence[Known]) -> list[str]:
-    """What does not forbid it, but should be known: parents for different base models or of different predictions."""
+def notes(registry: Registry, parents: Sequence[Known]) -> list[str]:
+    """What does not forbid it, but should be known: parents for different base models or of different predictions, and
+    what their licences forbid to do with the result.
+    """
     found = []
     for what, said in (
         ("base models", {one.identity.base_model for one in parents if one.identity.base_model}),
@@ -129,6 +131,13 @@ def notes(parents: Sequence[Known]) -> list[str]:
     ):
         if len(said) > 1:
             found.append(f"the parents are for different {what}: {', '.join(sorted(said))}")
+    for one in parents:
+        model = library.show(registry, one.version.model_id) if one.version else None
+        allowed = licence.answers(model.permissions if model and model.origin != "trained" else {})
+        if allowed["derivatives"] is False:
+            found.append(f"{one.parent.name} allows no merges: this one can't be published")
+        elif allowed["sell"] is False and allowed["relicense"] is not True:
+            found.append(f"{one.parent.name} may not be sold, and neither may this")
     return found
 
 

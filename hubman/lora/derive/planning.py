@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from hubman.lora.blocks import read_blocks
 from hubman.lora.derive import parents as kin
 from hubman.lora.derive.request import ExtractRequest, MergeRequest, ResizeRequest, stated
 from registry.database import Registry
-from registry.errors import NotFoundError, UsageError
+from registry.errors import DamagedFileError, NotFoundError, UsageError
+from registry.headers import read_header
 from registry.safe_name import safe_part
 
 FOLDER = "merged"
@@ -103,6 +106,18 @@ def extract(registry: Registry, tuned: Path, base: Path, out: str | None, rules:
         out=str(target(registry, out, f"{tuned.stem} lora")),
         **rules,
     )
+
+
+def is_written(request: MergeRequest | ResizeRequest | ExtractRequest) -> bool:
+    """Whether the file of ``request`` is in its place already, by what its header says."""
+    path = Path(request.out)
+    if not path.is_file():
+        return False
+    try:
+        said = msgspec.json.decode(read_header(path).metadata.get(request.entry, "{}"))
+    except (DamagedFileError, msgspec.DecodeError, RecursionError):
+        return False
+    return isinstance(said, dict) and all(said.get(name) == value for name, value in request.recipe().items())
 
 
 def target(registry: Registry, out: str | None, default: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from hubman.lora.derive.methods import balanced
 from hubman.lora.derive.rank_rule import RankRule
 from hubman.lora.factors import Factors
 from hubman.lora.streaming import StreamedFile, room_for, streamed
-from hubman.lora.writing import FileDtype
+from hubman.lora.writing import DTYPES, FileDtype
 from hubman.progress import Progress, Report
 from registry.errors import DamagedFileError, HubError
 
@@ -133,7 +134,8 @@ def _stored_pair(
     module: Wanted, factors: Factors, size: float, file: StreamedFile
 ) -> tuple[dict[str, Tensor], float, float]:
     """(tensors as stored, share of the energy kept, error beyond what is lost)."""
-    for down, up, kept in _pairs(factors, module.rule):
+    for found_down, found_up, kept in _pairs(factors, module.rule):
+        down, up = _with_whole_alpha(found_down, found_up, file.dtype)
         ones = [1] * (down.dim() - 2)
         alpha = torch.tensor(float(down.shape[0]))
         pair = {"alpha": alpha, "lora_down.weight": down, "lora_up.weight": up.reshape(*up.shape, *ones)}
@@ -143,6 +145,18 @@ def _stored_pair(
         if error <= TOLERANCE[file.dtype]:
             break
     return stored, kept, error
+
+
+def _with_whole_alpha(down: Tensor, up: Tensor, dtype: FileDtype) -> tuple[Tensor, Tensor]:
+    """The same product with zeros up to a rank that an alpha of ``dtype`` can say: bf16 has no 257, fp16 no 2049."""
+    rank = down.shape[0]
+    whole = next(
+        number for number in itertools.count(rank) if float(torch.tensor(float(number), dtype=DTYPES[dtype])) == number
+    )
+    if whole == rank:
+        return down, up
+    more = torch.zeros(whole - rank, *down.shape[1:])
+    return torch.cat([down, more]), torch.cat([up, torch.zeros(up.shape[0], whole - rank)], dim=1)
 
 
 def _cast(module: Wanted, tensors: Mapping[str, Tensor], file: StreamedFile) -> dict[str, Tensor]:
@@ -167,7 +181,8 @@ def _pairs(factors: Factors, rule: RankRule | None) -> Iterator[tuple[Tensor, Te
 
 def _error(factors: Factors, stored: Mapping[str, Tensor], size: float) -> float:
     """‖B'A' - ΔW‖ / ‖ΔW‖ of the stored factors, without forming either where ΔW is given as factors."""
-    down, up = stored["lora_down.weight"].float(), stored["lora_up.weight"].float().flatten(1)
+    down = stored["lora_down.weight"].float()
+    up = stored["lora_up.weight"].float().flatten(1) * (float(stored["alpha"]) / down.shape[0])
     if factors.full is not None:
         return float((Factors(down, up).delta() - factors.full).double().norm()) / size
     both = Factors(torch.cat([factors.down, down]), torch.cat([factors.up, -up], dim=1))

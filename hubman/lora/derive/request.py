@@ -46,6 +46,11 @@ class MergeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the header calls it; empty: as the file."""
     trigger_words: tuple[str, ...] = ()
 
+    @property
+    def entry(self) -> str:
+        """Where the header has the recipe."""
+        return MERGED
+
     def recipe(self) -> dict[str, Any]:
         """What the header says of it."""
         thinned = {"density": self.density} if self.method in DENSE else {}
@@ -73,6 +78,11 @@ class ResizeRequest(msgspec.Struct, frozen=True, kw_only=True):
     base: str = ""
     trigger_words: tuple[str, ...] = ()
 
+    @property
+    def entry(self) -> str:
+        """Where the header has the recipe."""
+        return RESIZED
+
     def recipe(self) -> dict[str, Any]:
         rules = {name: getattr(self, name) for name in ("rank", "keep", "sv_ratio", "count")}
         given = {name: value for name, value in rules.items() if value is not None}
@@ -91,6 +101,11 @@ class ExtractRequest(msgspec.Struct, frozen=True, kw_only=True):
     text: bool = True
     """Whether the text encoders are extracted too."""
     dtype: Precision = "fp16"
+
+    @property
+    def entry(self) -> str:
+        """Where the header has the recipe."""
+        return EXTRACTED
 
     def recipe(self) -> dict[str, Any]:
         rules = {name: getattr(self, name) for name in ("rank", "conv_rank", "keep")}

@@ -15,7 +15,7 @@ from hubman.lora.derive.merge import suffixes
 from hubman.lora.derive.name_blocks import weight_of
 from hubman.lora.derive.produce import Made, Tally, Wanted, produce
 from hubman.lora.derive.rank_rule import RankRule
-from hubman.lora.derive.request import RESIZED, ResizeRequest
+from hubman.lora.derive.request import ResizeRequest
 from hubman.lora.keys import Site
 from hubman.lora.names import Names
 from hubman.progress import Progress, Report, silent
@@ -37,7 +37,8 @@ def resize(request: ResizeRequest, names: Names, *, report: Report = silent) -> 
         def headed(tally: Tally) -> dict[str, str]:
             return entries(
                 [parent.opened.metadata], names, [site for _, site in ordered], tally,
-                recipe={RESIZED: request.recipe()}, title=out.stem, parents=[request.parent.name], trigger_words=request.trigger_words,
+                recipe={request.entry: request.recipe()}, title=out.stem, parents=[request.parent.name],
+                trigger_words=request.trigger_words,
             )  # fmt: skip
 
         tensors = {name: suffixes(layer, [parent]) for name, layer in ordered}
