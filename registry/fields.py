@@ -9,7 +9,7 @@ from typing import Any, Literal
 from registry.errors import UsageError
 from registry.listing import LEVELS, highest_bit
 
-SOURCES = ("user", "training", "sweep", "civitai", "sidecar", "header", "file", "guess")
+SOURCES = ("user", "sweep", "training", "civitai", "sidecar", "header", "file", "guess")
 """Who said it, the most trusted first: the shown value is the first source's that has one."""
 
 KINDS = (

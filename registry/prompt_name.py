@@ -40,15 +40,20 @@ UNION SELECT id, version_id FROM models WHERE alias = :name
 """
 
 
+def called(registry: Registry, name: str) -> list[tuple[str, str]]:
+    """(model id, version id) of each that :func:`of` calls ``name``: several where files in two folders are called so."""
+    rows = [(row[0], row[1]) for row in registry.db.execute(_CALLED, {"name": name})]
+    return [
+        (model, version)
+        for model, version in rows
+        if of(library.show(registry, model), library.version(registry, version)) == name
+    ]
+
+
 def find(registry: Registry, name: str) -> tuple[str, str]:
     """(model id, version id) of what :func:`of` calls ``name``, else of what :func:`registry.library.resolve` finds.
 
     Raises :class:`NotFoundError` when nothing fits and :class:`UsageError` when several models do.
     """
-    rows = [(row[0], row[1]) for row in registry.db.execute(_CALLED, {"name": name})]
-    called = [
-        (model, version)
-        for model, version in rows
-        if of(library.show(registry, model), library.version(registry, version)) == name
-    ]
-    return called[0] if len(called) == 1 else library.resolve(registry, name)
+    found = called(registry, name)
+    return found[0] if len(found) == 1 else library.resolve(registry, name)

@@ -23,6 +23,10 @@ class Acting(DOMNode):
         need = ACTIONS[action_id].needs
         return self.lacks(need) if need else ""
 
+    def in_footer(self, action: Action) -> bool:
+        """Whether the footer has room for an action where the focus is now; it stays in the help."""
+        return action.footer
+
     def label_of(self, action: Action) -> str:
         """What the footer calls an action now."""
         return action.label

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from textual.binding import Binding
 
 from tui.action import Action
+from tui.generate_actions import GENERATE_ACTIONS
 from tui.train_actions import TRAIN_ACTIONS
 
 __all__ = ["ACTIONS", "MODES", "Action", "bindings", "key_names", "of_scope"]
@@ -249,21 +250,7 @@ _ACTIONS = (
     Action("queue.copy", "y", "copy", "Copy where its file is, or why it failed", "item", footer=False),
     Action("queue.back", "escape", "back", "Back to Civitai"),
     *TRAIN_ACTIONS,
-    # generate
-    Action("generate.prompt", "slash", "prompt", "Write the prompt"),
-    Action("generate.add", "a", "add LoRA", "Put a LoRA on the stack"),
-    Action("generate.remove", "d", "remove", "Take the LoRA off the stack", "lora"),
-    Action("generate.stronger", "plus,equals_sign", "stronger", "Strengthen the LoRA by 0.05", "lora", footer=False),
-    Action("generate.weaker", "minus", "weaker", "Weaken the LoRA by 0.05", "lora", footer=False),
-    Action("generate.strength", "s", "strength", "Type the LoRA's strength", "lora", footer=False),
-    Action("generate.draw", "D", "draw", "Draw the prompt", "prompt"),
-    Action("generate.sweep", "W", "sweep", "Sweep the strength of the LoRA", "lora"),
-    Action("generate.combine", "C", "combine", "Draw a grid of two LoRAs' strengths", "two"),
-    Action("generate.fix", "F", "fix", "Apply the first fix that a warning offers", "fix", footer=False),
-    Action("generate.settings", "e", "settings", "Edit seeds, steps, sampler and size", footer=False),
-    Action("generate.recommend", "R", "recommend", "Make the cell's strength the recommended one", "cell"),
-    Action("generate.preview", "V", "use as preview", "Make the cell a preview of the LoRA", "cell"),
-    Action("generate.back", "escape", "back", "Back to the prompt and stack", footer=False, palette=False),
+    *GENERATE_ACTIONS,
     # sync
     Action("sync.sync", "s", "sync now", "Sync with this remote", "remote"),
     Action("sync.add", "a", "add remote", "Add a folder as a remote"),

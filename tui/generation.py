@@ -1,26 +1,22 @@
-"""What the Generate screen asks for: words, a stack of LoRAs, settings; and how they become jobs."""
+"""What the Generate screen has set up: words, a stack of LoRAs, settings, and the axes of a grid."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from hubman import bases
-from hubman.generate import axes
 from hubman.generate.prompt_tags import LoraTag, cut_tags, format_number
-from hubman.generate.request import DrawRequest, LoraUse, check
-from hubman.generate.samplers import SAMPLERS
+from hubman.generate.request import LoraUse
 from registry.errors import HubError, UsageError
+from tui.generate_settings import Settings
 
 if TYPE_CHECKING:
-    from hubman.generate.grids.view import GridReader
-    from hubman.generate.guards import Guard
-    from hubman.jobs.records import Job
+    from hubman.generate.grids.spec import AxisSpec
     from registry.database import Registry
-    from tui.services.run_events import Picture
+
+STEP = 0.05
+"""What one key press changes of a strength."""
+LOWEST, HIGHEST = -15.0, 15.0
 
 
 @dataclass(frozen=True)
@@ -33,15 +29,36 @@ class StackItem:
     path: str
     """Empty where the file is not on this machine."""
     strength: float = 1.0
+    te: float | None = None
+    """Strength in text encoders; None for the same."""
     low: float | None = None
     high: float | None = None
     trigger_words: tuple[str, ...] = ()
     required_words: tuple[str, ...] = ()
     """Those that go into a prompt with it."""
+    start: int = 0
+    stop: int | None = None
+    """Sampling steps from which and until which it is on."""
+    rank: int | None = None
+    """Cut down to it."""
+    blocks: str = ""
+    """Block weights: a preset's name or a list."""
+    slider: bool = False
+    off: float | None = None
+    """Its strength before it was switched off."""
 
     @property
     def tag(self) -> str:
-        return str(LoraTag(self.alias, self.strength, self.strength))
+        te = self.strength if self.te is None else self.te
+        return str(LoraTag(self.alias, te, self.strength, self.start, self.stop, self.rank, self.blocks))
+
+    @property
+    def use(self) -> LoraUse:
+        return LoraUse(
+            path=self.path, name=self.alias, sha256=self.sha256, strength=self.strength, te_strength=self.te,
+            start=self.start, stop=self.stop, rank=self.rank, blocks=self.blocks, trigger_words=self.trigger_words,
+            slider=self.slider,
+        )  # fmt: skip
 
 
 def item_of(registry: Registry, model: str, strength: float | None = None, version_id: str | None = None) -> StackItem:
@@ -49,6 +66,7 @@ def item_of(registry: Registry, model: str, strength: float | None = None, versi
 
     Raises ``HubError``.
     """
+    from hubman.generate.sliders import is_slider
     from registry import library, prompt_name, scan, triggers
 
     detail = library.show(registry, model)
@@ -56,14 +74,16 @@ def item_of(registry: Registry, model: str, strength: float | None = None, versi
         raise UsageError(f"{detail.name} has no file", "scan its folder again")
     chosen = next((one.id for one in detail.versions if one.id == version_id), detail.versions[0].id)
     version = library.version(registry, scan.hashed(registry, chosen))
-    name = prompt_name.of(library.show(registry, version.model_id), version)
+    model_row = library.show(registry, version.model_id)
+    name = prompt_name.of(model_row, version)
     file = version.files[0]
     present = [place.path for place in file.places if place.state == "present"]
     recommended = version.strength if version.strength is not None else 0.8
     return StackItem(
         version.id, name, file.sha256, present[0] if present else "", recommended if strength is None else strength,
-        version.strength_min, version.strength_max, version.trigger_words,
-        tuple(triggers.copied(version.trigger_words, version.trigger_groups)),
+        low=version.strength_min, high=version.strength_max, trigger_words=version.trigger_words,
+        required_words=tuple(triggers.copied(version.trigger_words, version.trigger_groups)),
+        slider=is_slider(model_row, version),
     )  # fmt: skip
 
 
@@ -84,198 +104,75 @@ def take_tags(registry: Registry, prompt: str) -> tuple[str, list[StackItem], li
     for tag in cut.tags:
         try:
             model, version = prompt_name.find(registry, tag.name)
-            found.append(item_of(registry, model, tag.unet, version))
+            found.append(of_tag(item_of(registry, model, tag.unet, version), tag))
         except HubError as error:
             problems.append(str(error))
     return cut.text.strip(" ,"), found, problems
 
 
-SETTINGS: Mapping[str, str] = {
-    "negative": "what the picture should not show",
-    "seeds": "one picture for each; such as 1,2,3 or 1-8",
-    "steps": "sampling steps: more is slower and, up to a point, cleaner",
-    "cfg": "how strictly to follow the prompt; empty takes what the base wants",
-    "sampler": f"one of {', '.join(SAMPLERS)}; empty takes what the base wants",
-    "size": "WIDTHxHEIGHT in pixels; empty takes what the base was trained on",
-    "strengths": "for sweeps and grids: 0,0.5,1 or a range such as 0-1 (+0.25)",
-    "contrast": "a second prompt for sweeps: then the curve tells how far the first is still followed",
-    "base": "tiny (the embedded base), a diffusers folder or a .safetensors checkpoint",
-}
+def of_tag(item: StackItem, tag: LoraTag) -> StackItem:
+    """The item with all that a tag says of it."""
+    te = None if tag.te == tag.unet else tag.te
+    return replace(
+        item, strength=tag.unet, te=te, start=tag.start, stop=tag.stop, rank=tag.rank, blocks=tag.block_weights
+    )
 
 
-@dataclass(frozen=True)
-class Settings:
-    """As they were typed; every field is right by itself (see :func:`assign`)."""
+def typed_strength(item: StackItem, text: str) -> StackItem:
+    """The item with what a person wrote for its strength: a number, or what a tag has behind the name.
 
-    negative: str = ""
-    seeds: str = "1"
-    steps: str = "16"
-    cfg: str = ""
-    sampler: str = ""
-    size: str = ""
-    strengths: str = "0-1 (+0.25)"
-    contrast: str = ""
-    base: str = bases.EMBEDDED
-
-
-def assign(settings: Settings, name: str, text: str) -> Settings:
-    """The settings with one changed. Raises ``HubError`` that says what it takes."""
-    changed = replace(settings, **{name: text.strip()})
-    picture(changed, "", ())
-    _strengths(changed)
-    if not changed.seeds:
-        raise UsageError("seeds is empty", "give at least one, such as 1")
+    ``0.8``, ``0.4:0.8`` (text encoder first), ``0.8:start=4:lbw=STYLE``. Raises ``UsageError``.
+    """
+    cut = cut_tags(f"<lora:x:{text.strip()}>")
+    if len(cut.tags) != 1 or cut.text or any(lint.code == "argument" for lint in cut.lints):
+        raise UsageError(f"strength can't be {text!r}", "give a number such as 0.8, or 0.8:start=4")
+    first = text.strip().partition(":")[0]
+    if "=" not in first:
+        try:
+            float(first)
+        except ValueError:
+            raise UsageError(f"strength can't be {text!r}", "give a number such as 0.8") from None
+    changed = replace(of_tag(item, cut.tags[0]), off=None)
+    for value in (changed.strength, changed.strength if changed.te is None else changed.te):
+        if not LOWEST <= value <= HIGHEST:
+            raise UsageError(f"strength can't be {value:g}", f"it goes from {LOWEST:g} to {HIGHEST:g}")
     return changed
 
 
-def _sides(text: str) -> tuple[int | None, int | None]:
-    if not text:
-        return None, None
-    width, _, height = text.lower().partition("x")
-    if not (width.strip().isdigit() and height.strip().isdigit()):
-        raise UsageError(f"size {text!r} is not WIDTHxHEIGHT", "write for example 512x768")
-    return int(width), int(height)
+def nudged(item: StackItem, by: int) -> StackItem:
+    """``by`` steps stronger, or weaker; both parts."""
+    strength = max(LOWEST, min(HIGHEST, round(item.strength + by * STEP, 4)))
+    te = None if item.te is None else max(LOWEST, min(HIGHEST, round(item.te + by * STEP, 4)))
+    return replace(item, strength=strength, te=te, off=None)
 
 
-def _strengths(settings: Settings) -> list[float]:
-    return list(axes.parse_floats(settings.strengths))
-
-
-def _seeds(settings: Settings) -> list[int]:
-    return list(axes.parse_integers(settings.seeds))
-
-
-def picture(settings: Settings, words: str, stack: Sequence[StackItem]) -> DrawRequest:
-    """The first picture that would be drawn, for checks and warnings. Raises ``HubError``."""
-    from hubman.generate import request as requests
-
-    width, height = _sides(settings.size)
-    try:
-        steps, cfg = int(settings.steps), float(settings.cfg or 7)
-    except ValueError:
-        raise UsageError("steps and cfg are numbers", "for example 16 and 7") from None
-    uses = [
-        LoraUse(
-            path=item.path,
-            name=item.alias,
-            sha256=item.sha256,
-            strength=item.strength,
-            trigger_words=item.trigger_words,
-        )
-        for item in stack
-    ]
-    made = requests.DrawRequest(
-        base=str(bases.find(settings.base)), prompt=words, negative=settings.negative, loras=tuple(uses),
-        seed=_seeds(settings)[0] if settings.seeds else 0, steps=steps, cfg=cfg, sampler=settings.sampler or "Euler a",
-        width=width, height=height,
-    )  # fmt: skip
-    check(made)
-    return made
-
-
-def warnings(settings: Settings, words: str, stack: Sequence[StackItem]) -> tuple[Guard, ...]:
-    """What may go wrong, with a fix where there is one. Raises ``HubError`` where nothing could be drawn."""
-    from hubman.generate.guards import guards
-
-    return guards(picture(settings, words, stack))
-
-
-def _common(settings: Settings) -> dict[str, Any]:
-    width, height = _sides(settings.size)
-    chosen = {
-        "negative": settings.negative, "seeds": _seeds(settings), "steps": int(settings.steps), "base": str(bases.find(settings.base)),
-        "cfg": float(settings.cfg) if settings.cfg else None, "sampler": settings.sampler or None, "width": width, "height": height,
-    }  # fmt: skip
-    return {name: value for name, value in chosen.items() if value is not None}
-
-
-def _prompt(words: str, stack: Sequence[StackItem]) -> str:
-    return " ".join([words, *(item.tag for item in stack)]).strip()
-
-
-def _must_be_here(stack: Sequence[StackItem]) -> None:
-    for item in stack:
-        if not item.path:
-            raise UsageError(f"{item.alias} is not on this machine", "sync it, or take it off the stack")
-
-
-def draw_job(settings: Settings, words: str, stack: Sequence[StackItem]) -> tuple[str, str, dict[str, Any]]:
-    """(kind, title, request) that draws the prompt with every seed. Raises ``HubError``."""
-    _must_be_here(stack)
-    return "generate", f"draw {words[:40]}", {"prompt": _prompt(words, stack), **_common(settings)}
-
-
-def sweep_job(settings: Settings, words: str, stack: Sequence[StackItem], at: int) -> tuple[str, str, dict[str, Any]]:
-    """(kind, title, request) that sweeps the strength of one item; the others keep theirs. Raises ``HubError``."""
-    _must_be_here(stack)
-    others = [item for number, item in enumerate(stack) if number != at]
-    request = {
-        "version_ids": [stack[at].version_id],
-        "prompt": _prompt(words, others),
-        "strengths": _strengths(settings),
-    }
-    if settings.contrast:
-        request["contrast"] = settings.contrast
-    return "sweep", f"sweep {stack[at].alias}", {**request, **_common(settings)}
-
-
-def grid_job(settings: Settings, words: str, stack: Sequence[StackItem]) -> tuple[str, str, dict[str, Any]]:
-    """(kind, title, request) that draws every pair of strengths of the first two items. Raises ``HubError``."""
-    _must_be_here(stack)
-    pair, others = stack[:2], stack[2:]
-    request = {
-        "version_ids": [item.version_id for item in pair],
-        "prompt": _prompt(words, others),
-        "strengths": _strengths(settings),
-    }
-    return "sweep", f"sweep {pair[0].alias} x {pair[1].alias}", {**request, **_common(settings)}
-
-
-At = tuple[int, int]
-"""(row, column)"""
+def switched(item: StackItem) -> StackItem:
+    """Off, or on again at the strength that it had."""
+    if item.strength:
+        return replace(item, strength=0.0, te=None if item.te is None else 0.0, off=item.strength)
+    return replace(item, strength=item.off or 0.8, te=None, off=None)
 
 
 @dataclass(frozen=True)
-class GridShape:
-    """The axes of a job's pictures."""
+class Setup:
+    """All that the screen has set up; what changes makes another one, so that each can be taken back."""
 
-    x_label: str
-    xs: tuple[str, ...]
-    y_label: str
-    ys: tuple[str, ...]
+    words: str = ""
+    """The prompt without tags: these are the stack."""
+    stack: tuple[StackItem, ...] = ()
+    settings: Settings = field(default_factory=Settings)
+    axes: tuple[AxisSpec, ...] = ()
 
+    @property
+    def prompt(self) -> str:
+        """As other programs read it, with tags."""
+        return " ".join([self.words, *(item.tag for item in self.stack)]).strip()
 
-def cells_of(job: Job, pictures: Sequence[Picture]) -> dict[At, Path]:
-    """Where in its grid each finished picture of a job stands. Reads the grid's plan; for a thread.
+    def pushed(self, *items: StackItem) -> Setup:
+        """With more LoRAs. The same twice is refused by every engine, so a second one replaces the first."""
+        new = {item.sha256: item for item in items}
+        stack = [new.pop(item.sha256, item) for item in self.stack] + list(new.values())
+        return replace(self, stack=tuple(stack))
 
-    A finished job's result names all pictures row by row, also those that an earlier job had drawn.
-    """
-    width = len(shape_of(job).xs)
-    if job.result and job.result.get("images"):
-        return {divmod(number, width): Path(path) for number, path in enumerate(job.result["images"])}
-    if job.kind == "generate":
-        return {(0, number): Path(picture.path) for number, picture in enumerate(pictures)}
-    reader = _reader(Path(job.folder).parent.parent / "generations" / job.id) if pictures else None
-    return {at: Path(cell.path) for at, cell in reader.look().page(0).items() if cell.path} if reader else {}
-
-
-@lru_cache(maxsize=8)
-def _reader(folder: Path) -> GridReader:
-    """The plan is written before the first picture."""
-    from hubman.generate.grids.view import GridReader
-
-    return GridReader(folder)
-
-
-def shape_of(job: Job) -> GridShape:
-    """The grid that a ``generate`` or ``sweep`` job fills: strengths across, seeds or the other's strengths down."""
-    request = job.request
-    seeds = tuple(str(seed) for seed in request.get("seeds") or [0])
-    if job.kind == "generate":
-        return GridShape("seed", seeds, "", ("",))
-    given = [float(strength) for strength in request.get("strengths", [])]
-    if len(request.get("version_ids", [])) == 2:
-        labels = tuple(map(format_number, given))
-        return GridShape("strength of the first", labels, "of the second", labels)
-    # A sweep always draws strength 0, to compare with.
-    return GridShape("strength", tuple(map(format_number, sorted({0.0, *given}))), "seed", seeds)
+    def with_item(self, at: int, item: StackItem) -> Setup:
+        return replace(self, stack=(*self.stack[:at], item, *self.stack[at + 1 :]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,13 +14,16 @@ from hubman.cli import output
 if TYPE_CHECKING:
     from hubman.generate.grids.grid import Grid
     from hubman.generate.grids.plan import Plan
+    from hubman.generate.request import DrawRequest
     from registry.database import Registry
 
 
 def warn_of_picture(registry: Registry, request: Mapping[str, Any]) -> list[str]:
-    """Say on stderr what may go wrong with the picture that a job would draw; returns the lines."""
+    """Say on stderr what may go wrong with the picture that a job would draw; returns the lines.
+
+    Raises ``HubError`` for what no engine could draw.
+    """
     from hubman.generate.asked import asked, request_of
-    from hubman.generate.guards import guards
     from hubman.generate.prompt import lint
 
     told = asked(request)
@@ -27,7 +31,16 @@ def warn_of_picture(registry: Registry, request: Mapping[str, Any]) -> list[str]
     found = [*lint(told.prompt, slots=told.slots, steps=drawn.steps)]
     found += lint(told.negative, slots=told.slots, steps=drawn.steps, is_negative=True)
     remarks = [f"{one.message}{f' ({one.fix})' if one.edit else ''}" for one in found]
-    return _say([*remarks, *(f"{guard.message}: {guard.reason}" for guard in guards(drawn))])
+    return [*_say(remarks), *warn_of_request(registry, drawn)]
+
+
+def warn_of_request(registry: Registry, request: DrawRequest) -> list[str]:
+    """The same of a request that is made already, by its guard rails alone."""
+    from hubman.generate.guards import guards, know, refuse
+
+    found = guards(request, know(registry, request))
+    refuse(found)
+    return _say(list(map(str, found)))
 
 
 def plan_of(registry: Registry, request: Mapping[str, Any]) -> tuple[Grid, Plan]:
@@ -42,16 +55,32 @@ def plan_of(registry: Registry, request: Mapping[str, Any]) -> tuple[Grid, Plan]
     return grid, plan(grid, generations_folder(registry), curve.requests() if curve else ())
 
 
-def warn_of_grid(grid: Grid, planned: Plan) -> list[str]:
-    """Say on stderr what may go wrong with the grid's cells and its size; each thing once."""
-    from hubman.generate.guards import grid_guards, guards
+def warn_of_grid(registry: Registry, grid: Grid, planned: Plan) -> list[str]:
+    """Say on stderr what may go wrong with the grid's cells and its size; each thing once.
 
-    lines = dict.fromkeys(
-        f"{guard.message}: {guard.reason}" for cell in (grid.cells[0], grid.cells[-1]) for guard in guards(cell.request)
-    )
-    each = planned.seconds / planned.missing if planned.seconds and planned.missing else 0.0
-    lines |= dict.fromkeys(f"{guard.message}: {guard.reason}" for guard in grid_guards(planned.missing, each))
-    return _say(list(lines))
+    Raises ``HubError`` for what no engine could draw.
+    """
+    from hubman.generate.guards import facts, grid_guards, grids, guards, know, refuse
+
+    first, last = grid.cells[0].request, grid.cells[-1].request
+    lines: dict[str, None] = {}
+    for request in (first, last):
+        found = guards(request, know(registry, request))
+        refuse(found)
+        lines |= dict.fromkeys(map(str, found))
+    plan = grids.plan_of(
+        grid, know(registry, last), seconds=planned.seconds or 0.0, drawn=planned.cells - planned.missing,
+        limit=float(config.settings(registry.home)[0].grid_seconds), dtype=facts.expected_dtype(Path(last.base)),
+    )  # fmt: skip
+    return _say([*lines, *map(str, grid_guards(plan))])
+
+
+def warn_of_drawn(grid: Grid, store: Path) -> list[str]:
+    """Say on stderr what the finished pictures tell: that a LoRA did nothing."""
+    from hubman.generate.grids.cells import cell_path
+    from hubman.generate.guards import drawn_guards
+
+    return _say([str(guard) for guard in drawn_guards((r, cell_path(store, r)) for r in grid.requests().values())])
 
 
 def agreed(registry: Registry, planned: Plan, *, yes: bool) -> bool:

@@ -10,7 +10,7 @@ import click
 from hubman.cli import output
 from hubman.cli.arguments import GivenPath
 from hubman.cli.drawing_options import asked, drawing_options
-from hubman.cli.drawing_plan import warn_of_picture
+from hubman.cli.drawing_plan import warn_of_picture, warn_of_request
 from hubman.cli.library import open_registry
 from hubman.cli.work import run
 from registry.errors import NotFoundError, UsageError
@@ -23,20 +23,49 @@ from registry.errors import NotFoundError, UsageError
     "--from", "picture", type=GivenPath(), metavar="PICTURE",
     help="Draw a picture once more: hubman's bit for bit, another program's as near as it tells. --base says on what.",
 )  # fmt: skip
+@click.option("--recipe", metavar="NAME", help="Draw a recipe that was saved, here or in the TUI (mode 4, S).")
+@click.option("--save", metavar="NAME", help="Keep this, with its first seed, as a recipe to draw or load again.")
 @output.json_option
 @click.pass_context
-def generate(ctx: click.Context, /, prompt: str | None, picture: Path | None, as_json: bool, **choices: Any) -> None:
+def generate(
+    ctx: click.Context, /, prompt: str | None, picture: Path | None, recipe: str | None, save: str | None,
+    as_json: bool, **choices: Any,
+) -> None:  # fmt: skip
     """Draw PROMPT, which may hold ``<lora:name:0.8>`` tags. Each picture carries its settings, as A1111 writes them."""
+    if recipe is not None:
+        if prompt is not None or picture is not None or save is not None:
+            raise UsageError("--recipe draws what was saved", "give nothing else to draw with it")
+        _recipe(recipe, as_json)
+        return
     if picture is not None:
         _again(ctx, prompt, picture, as_json, choices)
         return
+    from hubman.generate import saved
+    from hubman.generate.asked import asked as read
+    from hubman.generate.asked import request_of
+
     if prompt is None:
         raise UsageError("there is nothing to draw", "give a prompt, or a picture with --from")
     request = {"prompt": prompt, **asked(choices)}
     with open_registry() as registry:
         warnings = warn_of_picture(registry, request)
-    ended = run("generate", f"draw {prompt[:40]}", request)
-    images = (ended.result or {}).get("images", [])
+        if save is not None:
+            saved.save(registry.home, saved.Saved(name=save, request=request_of(registry, read(request))))
+    _show(run("generate", f"draw {prompt[:40]}", request).result or {}, warnings, as_json)
+
+
+def _recipe(name: str, as_json: bool) -> None:
+    from hubman.generate import saved
+    from hubman.generate.naming import located
+
+    with open_registry() as registry:
+        path = saved.file_of(registry.home, name)
+        warnings = warn_of_request(registry, located(registry, saved.load(path).request))
+    _show(run("generate", f"draw {path.stem}", {"recipe": str(path)}).result or {}, warnings, as_json)
+
+
+def _show(result: dict[str, Any], warnings: list[str], as_json: bool) -> None:
+    images = result.get("images", [])
     if as_json:
         output.print_json({"images": images, "warnings": warnings})
         return

@@ -8,7 +8,7 @@ import click
 
 from hubman.cli import output
 from hubman.cli.drawing_options import asked, drawing_options
-from hubman.cli.drawing_plan import agreed, plan_of, warn_of_grid
+from hubman.cli.drawing_plan import agreed, plan_of, warn_of_drawn, warn_of_grid
 from hubman.cli.library import open_registry
 from hubman.cli.recommending import show_curve
 from hubman.cli.work import run
@@ -131,10 +131,12 @@ def _versions(refs: list[str]) -> list[str]:
 
 def _draw(refs: list[str], request: dict[str, Any], as_json: bool, choices: dict[str, Any]) -> None:
     dry_run, yes = choices.pop("dry_run"), choices.pop("yes")
+    from hubman.generate.record import generations_folder
+
     request |= asked(choices)
     with open_registry() as registry:
         grid, planned = plan_of(registry, request)
-        warnings = warn_of_grid(grid, planned)
+        warnings = warn_of_grid(registry, grid, planned)
         if dry_run and as_json:
             axes = [{"label": axis.label, "values": axis.values} for axis in grid.axes]
             output.print_json({"axes": axes, "plan": planned, "warnings": warnings})
@@ -146,7 +148,9 @@ def _draw(refs: list[str], request: dict[str, Any], as_json: bool, choices: dict
             click.echo(output.clean(str(planned)), err=True)
         if not agreed(registry, planned, yes=yes):
             return
-    _show(refs, run("sweep", f"sweep {' x '.join(refs)}", request).result or {}, warnings, as_json)
+        store = generations_folder(registry)
+    result = run("sweep", f"sweep {' x '.join(refs)}", request).result or {}
+    _show(refs, result, [*warnings, *warn_of_drawn(grid, store)], as_json)
 
 
 def _show(refs: list[str], result: dict[str, Any], warnings: list[str], as_json: bool) -> None:

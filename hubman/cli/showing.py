@@ -25,7 +25,7 @@ from registry.usage_profile import Profile
 def show(ref: str, archive: bool, as_json: bool) -> None:
     """Everything known of the model REF: an id, a name, an alias, a hash or a path.
 
-    A word in brackets says who said something: user, training, sweep, civitai, sidecar, header, file or guess.
+    A word in brackets says who said something: user, sweep, training, civitai, sidecar, header, file or guess.
     """
     with open_registry() as registry:
         if archive:

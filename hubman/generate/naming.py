@@ -13,6 +13,7 @@ from hubman.generate import prompt as prompts
 from hubman.generate.prompt_slots import fill_slots
 from hubman.generate.prompt_tags import tag_name
 from hubman.generate.request import DrawRequest, LoraUse
+from hubman.generate.sliders import is_slider
 from registry import library, lineage, prompt_name, scan
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
@@ -37,6 +38,7 @@ def lora_use(registry: Registry, version_id: str, strength: float | None = None)
                     sha256=file.sha256,
                     strength=chosen if strength is None else strength,
                     trigger_words=version.trigger_words,
+                    slider=is_slider(model, version),
                 )
     raise HubError(f"the file of {model.name} is not on this machine", "hubman sync or hubman pull brings it here")
 

@@ -92,12 +92,13 @@ class Walk:
     def begin(self, latents: Tensor | None, noise: Tensor) -> Tensor:
         """Where to begin: ``noise``, or ``latents`` that are noisy as far as this pass goes back."""
         scheduler = self._scheduler
+        # By its time alone the first step is not found where two noise levels round to one time.
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(self.each.first * self._order)
         if latents is None:
             return noise * getattr(scheduler, "init_noise_sigma", 1.0)
         if not len(self):
             return latents
-        if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(self.each.first * self._order)
         at = self.times[:1].repeat(len(latents))
         flow = hasattr(scheduler, "scale_noise")
         noisy: Tensor = scheduler.scale_noise(latents, at, noise) if flow else scheduler.add_noise(latents, noise, at)

@@ -14,7 +14,7 @@ RESPONSIVE = 0.8
 KEPT, LOST = 0.4, 0.2
 """What is kept of the prompt below which CLIP may agree that it is lost, and below which it is lost whatever CLIP says."""
 VARIED = 0.5
-"""Variety of seeds below which a LoRA has taken over."""
+"""Variety of seeds below which a LoRA has taken over, where no contrast prompt tells it better."""
 USUAL = 1.0
 """Strengths above it are recommended only where the style needs them: people stack LoRAs, and expect 1 to be all of one."""
 NOTHING = 1e-4
@@ -97,7 +97,7 @@ def _limit(curve: Curve, number: int, point: CurvePoint) -> str:
         return f"the prompt is followed less from {here} on ({point.response:.2f})"
     if _is_lost(point):
         return f"the prompt is lost from {here} on ({point.kept:.2f})"
-    if point.variety is not None and point.variety < VARIED:
+    if point.response is None and point.variety is not None and point.variety < VARIED:
         return f"seeds look alike from {here} on ({point.variety:.2f})"
     return ""
 

@@ -10,6 +10,9 @@ import msgspec
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: frozenset[State] = frozenset(("done", "failed", "cancelled"))
 
+PREVIEWS = "previews"
+"""The folder, in that of a drawing job: ``<key>.png`` shows what a picture that is being drawn is going to be."""
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A row of ``jobs``. ``request`` says what to do, ``result`` what came of it; both hold no secret."""

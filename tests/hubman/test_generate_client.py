@@ -22,6 +22,8 @@ from hubman.generate.service import asking
 from hubman.generate.service.endpoint import Endpoint
 from hubman.generate.sweep import strength_sweep
 from hubman.jobs.handlers import making
+from hubman.jobs.handlers.previewing import JobEngine
+from hubman.jobs.records import PREVIEWS
 from hubman.progress import Progress, silent
 from registry.database import Registry
 from registry.errors import CancelledError, HubError, NotFoundError, UsageError
@@ -105,6 +107,24 @@ def test_previews_become_the_picture(engine: Engine, tmp_path: Path) -> None:
         a, b = a - a.mean(), b - b.mean()
         assert a @ b > 0.8 * np.linalg.norm(a) * np.linalg.norm(b)
         assert len(last.png) < 20_000
+
+
+def test_a_job_leaves_previews_until_their_pictures_are_there(engine_home: Path, tiny: Path, tmp_path: Path) -> None:
+    with Registry(tmp_path / "jobs") as registry:
+        job = fake_job(registry, "generate", "draw", {"prompt": "a"})
+    previews = Path(job.folder) / PREVIEWS
+    seen: list[set[str]] = []
+
+    def look(_: Progress) -> None:
+        seen.append({path.stem for path in previews.glob("*.png")})
+
+    requests = [_request(tiny, seed, steps=12) for seed in (1, 2)]
+    with JobEngine(engine_home, job) as engine:
+        for picture in engine.draw(requests, tmp_path, batch=1, report=look):
+            assert picture.key not in {path.stem for path in previews.glob("*.png")}
+    assert set().union(*seen) <= {request.key() for request in requests}
+    assert any(seen)
+    assert not previews.exists()
 
 
 def test_cancelling_stops_the_drawing_and_leaves_the_engine_alive(engine: Engine, tiny: Path, tmp_path: Path) -> None:

@@ -218,13 +218,12 @@ def test_noise_that_answers_again_beyond_a_deaf_strength_does_not_count() -> Non
     assert suggest_strength(_curve([0] * 6, [1, 1, 0.9, 0.5, 0.9, 1.2])).strength == 0.4
 
 
-def test_seeds_that_look_alike_say_that_the_lora_has_taken_over() -> None:
+def test_without_a_contrast_prompt_seeds_that_look_alike_say_that_the_lora_has_taken_over() -> None:
     varied = [1, 1, 0.9, 0.6, 0.4, 0.2]
-    for responses in ([1] * 6, []):
-        suggestion = suggest_strength(_curve([0] * 6, responses, varieties=varied))
-        assert suggestion.strength == 0.6
-        assert suggestion.reason.startswith("seeds look alike from 0.8 on (0.40)")
-    assert "without a contrast prompt" in suggestion.reason
+    suggestion = suggest_strength(_curve([0] * 6, varieties=varied))
+    assert suggestion.strength == 0.6
+    assert suggestion.reason.startswith("seeds look alike from 0.8 on (0.40); without a contrast prompt")
+    assert suggest_strength(_curve([0] * 6, [1] * 6, varieties=varied)).strength == 1.0
 
 
 def test_one_loud_point_without_a_rise_before_it_is_not_called_burnt() -> None:
@@ -376,9 +375,10 @@ def test_a_range_that_contradicts_a_person_is_not_kept(registry: Registry, tmp_p
     assert (row.strength, row.strength_min, row.previews) == (0.9, None, ())
 
 
-def test_a_sweep_counts_more_than_a_page_and_less_than_a_person(registry: Registry, tmp_path: Path) -> None:
+def test_a_sweep_counts_more_than_a_training_or_page_and_less_than_a_person(registry: Registry, tmp_path: Path) -> None:
     version, sweep = _finished(registry, tmp_path)
     library.set_facts(registry, version, "civitai", {"strength": 1.0})
+    library.set_facts(registry, version, "training", {"strength": 0.8})
     assert recommend.keep(registry, sweep).strength == 0.6
 
 

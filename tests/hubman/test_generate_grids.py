@@ -40,7 +40,7 @@ from hubman.progress import Progress, silent
 from registry import scan as model_scan
 from registry.database import Registry
 from registry.errors import DamagedFileError, NotFoundError, UsageError
-from tests.support.model_files import small_lora, write_model
+from tests.support.model_files import tiny_lora, write_model
 from tests.support.painter import Painter
 from tests.support.patient import PATIENT
 
@@ -473,7 +473,7 @@ class _Engine(Painter, Engine):
 @pytest.fixture
 def ink(home: Path, tmp_path: Path) -> str:
     with Registry(home) as registry:
-        return model_scan.index_file(registry, write_model(tmp_path / "loras" / "ink.safetensors", small_lora()))
+        return model_scan.index_file(registry, write_model(tmp_path / "loras" / "ink.safetensors", tiny_lora()))
 
 
 def test_a_job_asks_for_a_grid_and_goes_on_by_its_plan(home: Path, ink: str, tmp_path: Path) -> None:

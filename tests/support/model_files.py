@@ -55,3 +55,9 @@ def small_lora(*, width: int = 768, rank: int = 4) -> dict[str, tuple[str, list[
         f"{module}.lora_down.weight": ("F16", [rank, width]),
         f"{module}.lora_up.weight": ("F16", [320, rank]),
     }
+
+
+def tiny_lora(*, rank: int = 4) -> dict[str, tuple[str, list[int]]]:
+    """One attention module that the embedded base has, in kohya's names."""
+    module = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
+    return {f"{module}.lora_down.weight": ("F16", [rank, 128]), f"{module}.lora_up.weight": ("F16", [128, rank])}

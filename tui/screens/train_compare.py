@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui import actions, run_comparison
-from tui.generation import GridShape
+from tui.grids import GridShape
 from tui.run_comparison import FactRow, Subject
 from tui.screens.base import HubScreen
 from tui.widgets.columns import Column

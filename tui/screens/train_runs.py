@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui import actions, run_history, run_record, run_words
-from tui.generation import GridShape
+from tui.grids import GridShape
 from tui.run_record import RunRecord
 from tui.screens.base import HubScreen
 from tui.services.watch import JobView, Snapshot
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hubman.train.recipe import Recipe
     from registry.database import Registry
     from tui.actions import Action
-    from tui.generation import At
+    from tui.grids import At
 
 EMPTY = """No training yet.
 

@@ -32,8 +32,9 @@ class ActionBar(Widget):
 
     def _spans(self) -> list[tuple[Action, str, str]]:
         """(action, key, label) of what fits, help always among them."""
-        shown = [action for action in of_scope(self._scope) if action.footer]
         screen = self.screen
+        fits = screen.in_footer if isinstance(screen, Acting) else lambda action: action.footer
+        shown = [action for action in of_scope(self._scope) if fits(action)]
         spans = [
             (action, self._key(action), screen.label_of(action) if isinstance(screen, Acting) else action.label)
             for action in [*shown, ACTIONS["app.help"]]

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from tui import actions
 from tui.acting import Acting
 from tui.decoding import decoded
-from tui.generation import At, GridShape
+from tui.grids import At, GridShape
 from tui.widgets.blocks import strips_of_file
 from tui.widgets.columns import cut
 from tui.widgets.paint import ink
@@ -35,18 +35,21 @@ class GridView(ScrollView, Acting, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         *actions.bindings("move", only=("down", "up", "left", "right", "top", "bottom", "open"))
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--label", "grid--cursor", "grid--dots"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--label", "grid--cursor", "grid--dots", "grid--pinned"}
     DEFAULT_CSS = """
     GridView {
         height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; background: $surface;
         & > .grid--label { color: $text-muted; }
         & > .grid--cursor { background: $primary; color: $text; text-style: bold; }
         & > .grid--dots { color: $text-disabled; }
+        & > .grid--pinned { background: $success; }
     }
     """
 
     at: reactive[At] = reactive((0, 0), repaint=False)
     empty: reactive[str] = reactive("")
+    pinned: reactive[Path | None] = reactive(None)
+    """The picture that others are compared with."""
 
     class Moved(Message):
         """The cursor came to another cell."""
@@ -58,6 +61,7 @@ class GridView(ScrollView, Acting, can_focus=True):
         super().__init__(id=id)
         self.shape = GridShape("", (), "", ())
         self._cells: dict[At, Path] = {}
+        self._previews: dict[At, Path] = {}
         self._strips: dict[At, list[Strip]] = {}
         self._drawn_for: tuple[int, int] | None = None
 
@@ -65,15 +69,20 @@ class GridView(ScrollView, Acting, can_focus=True):
     def current(self) -> Path | None:
         return self._cells.get(self.at)
 
-    def show(self, shape: GridShape, cells: Mapping[At, Path]) -> None:
-        """Show ``cells`` by (row, column); what is drawn already is not drawn again."""
+    def show(self, shape: GridShape, cells: Mapping[At, Path], previews: Mapping[At, Path] | None = None) -> None:
+        """Show ``cells`` by (row, column); what is drawn already is not drawn again.
+
+        ``previews`` are shown until the cell's picture is there; they are read anew each time.
+        """
         if shape != self.shape:
             self._strips.clear()
             self.at = (0, 0)
-        for at, cell in cells.items():
-            if self._cells.get(at) != cell:
+        for at in self._cells.keys() | cells.keys():
+            if self._cells.get(at) != cells.get(at):
                 self._strips.pop(at, None)
-        self.shape, self._cells = shape, dict(cells)
+        for at in previews or {}:
+            self._strips.pop(at, None)
+        self.shape, self._cells, self._previews = shape, dict(cells), dict(previews or {})
         self._fit()
         self.refresh()
         self.post_message(self.Moved())
@@ -99,18 +108,27 @@ class GridView(ScrollView, Acting, can_focus=True):
         if size != self._drawn_for:
             self._drawn_for = size
             self._strips.clear()
-        if self.is_attached and any(at not in self._strips for at in self._cells):
+        if self.is_attached and any(at not in self._strips for at in self._shown):
             begin(self, self._decode, group="cells", exclusive=True)
+
+    @property
+    def _shown(self) -> dict[At, Path]:
+        return {**self._previews, **self._cells}
 
     def on_resize(self) -> None:
         self._fit()
 
     async def _decode(self) -> None:
         size = self._picture
-        for at, cell in list(self._cells.items()):
+        cells = self._shown
+        for at in sorted(cells, key=self._distance):
             if at not in self._strips:
-                self._strips[at] = await decoded(strips_of_file, cell, size.width, size.height)
+                self._strips[at] = await decoded(strips_of_file, cells[at], size.width, size.height)
                 self.refresh()
+
+    def _distance(self, at: At) -> int:
+        """From the cursor: what is looked at comes first."""
+        return abs(at[0] - self.at[0]) + abs(at[1] - self.at[1])
 
     # drawing ------------------------------------------------------------------------------------------------------
 
@@ -149,12 +167,17 @@ class GridView(ScrollView, Acting, can_focus=True):
             return Strip.blank(self._step.width, base)
         chosen = at == self.at
         cursor = self.get_component_rich_style("grid--cursor")
-        edge = Segment(" ", cursor if chosen else base)
+        pinned = self.pinned is not None and self._cells.get(at) == self.pinned
+        edge = Segment(" ", cursor if chosen else self.get_component_rich_style("grid--pinned") if pinned else base)
         strips = self._strips.get(at)
         if strips and line < len(strips):
             inside = strips[line].adjust_cell_length(size.width, base)
         else:
-            text = ("…" if at in self._cells else "·") if line == size.height // 2 and not strips else ""
+            text = (
+                ("…" if at in self._cells or at in self._previews else "·")
+                if line == size.height // 2 and not strips
+                else ""
+            )
             inside = Strip([Segment(cut(text.center(size.width), size.width), base + ink(self, "grid--dots"))])
         return Strip([edge, *inside, Segment(" ", base)])
 

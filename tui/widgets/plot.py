@@ -208,9 +208,10 @@ class Plot(Widget):
         segments = [Segment(" " * self.LABELS, base)]
         for series in self._series:
             style = self.get_component_rich_style(f"plot--{series.color}")
-            last = series.points[-1][1]
             mark = f"{series.mark} " if series.mark else ""
-            segments.append(Segment(f"{mark}{series.name} {_number(last)}   ", style))
+            # Where a mark hides curves it is its place along the axis that tells something.
+            last = "" if series.over and series.mark else f" {_number(series.points[-1][1])}"
+            segments.append(Segment(f"{mark}{series.name}{last}   ", style))
         return Strip(segments)
 
 

@@ -60,26 +60,35 @@ def train(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
 
 
 def generate(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: the fields of :class:`hubman.generate.asked.Asked`, or ``picture`` (a path) to draw once more."""
-    from hubman.generate import studio
+    """Request: the fields of :class:`hubman.generate.asked.Asked`, or ``picture`` (a path) to draw once more.
+
+    Or ``recipe``: the path of one that was saved (:mod:`hubman.generate.saved`).
+    """
+    from hubman.generate import saved, studio
     from hubman.generate.asked import asked, request_of
-    from hubman.generate.client import Engine
+    from hubman.generate.naming import located
+    from hubman.jobs.handlers.previewing import JobEngine
 
     if picture := job.request.get("picture"):
         folder = registry.home / "generations" / f"again-{job.id}"
-        with Engine(registry.home, name=client_name(job)) as engine:
+        with JobEngine(registry.home, job) as engine:
             path, likeness, remarks = studio.draw_again(
                 registry, engine, Path(picture), job.request.get("base", ""),
                 folder=folder, report=report, should_stop=should_stop,
             )  # fmt: skip
         compared = msgspec.to_builtins(likeness) if likeness else {}
         return {"images": [path], "remarks": list(remarks), **compared}
-    told = asked(job.request)
-    request = request_of(registry, told)
-    with Engine(registry.home, name=client_name(job)) as engine:
+    if recipe := job.request.get("recipe"):
+        request = located(registry, saved.load(Path(recipe)).request)
+        seeds: tuple[int, ...] = (request.seed,)
+        batch = 0
+    else:
+        told = asked(job.request)
+        request = request_of(registry, told)
+        seeds, batch = told.seeds or (0,), told.batch
+    with JobEngine(registry.home, job) as engine:
         images = studio.draw(
-            registry, engine, request, told.seeds or (0,), batch=told.batch,
-            report=report, should_stop=should_stop,
+            registry, engine, request, seeds, batch=batch, report=report, should_stop=should_stop
         )  # fmt: skip
     return {"images": images}
 
@@ -92,11 +101,11 @@ def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
     """
     from hubman.generate import studio
     from hubman.generate.asked import asked, request_of
-    from hubman.generate.client import Engine
     from hubman.generate.curve import as_rows
+    from hubman.jobs.handlers.previewing import JobEngine
 
     told = asked(job.request)
-    with Engine(registry.home, name=client_name(job)) as engine:
+    with JobEngine(registry.home, job) as engine:
         if told.axes or len(told.version_ids) != 1:
             done = studio.draw_axes(
                 registry, engine, told, report=report, should_stop=should_stop, grid_id=told.grid_id or job.id
