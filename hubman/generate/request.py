@@ -24,6 +24,8 @@ Mode = Literal["bank", "fused", "switch", "composite"]
 (``switch``) or each in a prediction of its own, averaged (``composite``). The last two: Zhong et al. 2024, "Multi-LoRA
 Composition for Image Generation"."""
 
+_DEFAULT_MODE: Mode = "bank"
+
 
 class LoraUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A LoRA in a picture. ``path`` says where the file lies now, ``sha256`` (64 hex) which file it is."""
@@ -110,7 +112,7 @@ class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Path of another VAE, a diffusers folder or a file; empty = the base's own."""
     vae_sha256: str = ""
     """Of that file, if known."""
-    mode: Mode = "bank"
+    mode: Mode = _DEFAULT_MODE
     switch_every: int = 1
     """Sampling steps that each LoRA has before the next one's turn, in mode ``switch``."""
     rng: Literal["CPU"] = "CPU"
@@ -119,6 +121,8 @@ class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def key(self) -> str:
         """SHA-256 (hex) of all that decides the pixels, so without LoRA places, names, trigger words and order."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
+        if self.mode == _DEFAULT_MODE:  # said though it is the default: the engine reads it as not said
+            fields.pop("mode", None)
         fields["loras"] = sorted(_pixels_of(use) for use in self.loras)
         for path, sha256 in (("base", self.base_sha256), ("init", self.init_sha256), ("vae", self.vae_sha256)):
             if sha256:

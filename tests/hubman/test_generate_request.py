@@ -62,6 +62,12 @@ def test_content_decides_and_not_where_it_lies() -> None:
     assert public(one).vae == "v"
 
 
+def test_a_default_that_was_typed_is_the_default_on_both_sides_of_the_socket() -> None:
+    typed = _with(mode="".join(["ba", "nk"]))  # not the very string of the default, as a value of an axis
+    read = msgspec.json.decode(msgspec.json.encode(typed), type=DrawRequest)
+    assert typed.key() == read.key() == PLAIN.key()
+
+
 def test_what_has_no_effect_is_not_in_the_key() -> None:
     assert _with(denoise=0.3, switch_every=4).key() == PLAIN.key()
 
