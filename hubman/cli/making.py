@@ -10,7 +10,7 @@ from hubman.cli import output
 from hubman.cli.drawing_options import asked, drawing_options
 from hubman.cli.drawing_plan import agreed, plan_of, warn_of_drawn, warn_of_grid
 from hubman.cli.library import open_registry
-from hubman.cli.recommending import show_curve
+from hubman.cli.recommending import say_next, show_curve
 from hubman.cli.work import run
 from hubman.generate.suggestion import Suggestion
 from registry import library, scan
@@ -150,10 +150,10 @@ def _draw(refs: list[str], request: dict[str, Any], as_json: bool, choices: dict
             return
         store = generations_folder(registry)
     result = run("sweep", f"sweep {' x '.join(refs)}", request).result or {}
-    _show(refs, result, [*warnings, *warn_of_drawn(grid, store)], as_json)
+    _show(refs, result, [*warnings, *warn_of_drawn(grid, store)], as_json, seeds=len(request["seeds"]))
 
 
-def _show(refs: list[str], result: dict[str, Any], warnings: list[str], as_json: bool) -> None:
+def _show(refs: list[str], result: dict[str, Any], warnings: list[str], as_json: bool, *, seeds: int) -> None:
     if as_json:
         output.print_json({**result, "warnings": warnings})
         return
@@ -162,6 +162,5 @@ def _show(refs: list[str], result: dict[str, Any], warnings: list[str], as_json:
         low, high = result["range"]
         found = Suggestion(strength=result["suggested"], reason=result["reason"], minimum=low, maximum=high)
         output.say(found.words())
-        if found.strength is not None:
-            output.say(f"hubman recommend {refs[0]} --set keeps it")
+        say_next(refs[0], found, seeds)
     output.say(f"grid {result.get('grid_path')}")

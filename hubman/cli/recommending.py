@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 import click
@@ -9,6 +10,7 @@ import msgspec
 
 from hubman.cli import output
 from hubman.cli.library import open_registry
+from hubman.generate.suggestion import Suggestion
 from registry import library, scan
 
 _COLUMNS = ("strength", "distance", "burn", "response", "kept", "variety", "style", "clip")
@@ -48,8 +50,16 @@ def recommend(ref: str, sweep_id: str | None, is_set: bool, as_json: bool) -> No
     if kept is not None:
         own = f"; what you said stays: {', '.join(kept.own)}" if kept.own else ""
         output.say(f"kept, with {len(kept.pictures)} pictures{own}")
-    elif suggestion.strength is not None:
-        output.say(f"hubman recommend {ref} --set keeps it")
+    else:
+        say_next(ref, suggestion, found.curve.seeds)
+
+
+def say_next(ref: str, suggestion: Suggestion, seeds: int) -> None:
+    """How a suggested strength is kept, where it can be: that of a few seeds is refused."""
+    from hubman.generate.curve import SEEDS
+
+    if suggestion.strength is not None and seeds >= SEEDS:
+        output.say(f"hubman recommend {shlex.quote(ref)} --set keeps it")
 
 
 def show_curve(points: Sequence[Mapping[str, float | None]]) -> None:

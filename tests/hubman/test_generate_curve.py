@@ -421,6 +421,17 @@ def test_the_command_tells_and_keeps_the_newest_sweep(
     assert "no strength of it was swept" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("seeds", "offered"), [(4, True), (3, False)])
+def test_only_what_can_be_kept_is_offered(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seeds: int,
+    offered: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("HUBMAN_HOME", str(registry.home))
+    _finished(registry, tmp_path, seeds=seeds)
+    assert run(["recommend", "ink"]) == 0
+    assert ("hubman recommend ink --set" in capsys.readouterr().out) is offered
+
+
 def test_pictures_that_are_gone_are_left_out(registry: Registry, tmp_path: Path) -> None:
     version, sweep = _finished(registry, tmp_path)
     cell_path(tmp_path, _sweep((0.2, 0.4, 0.6, 0.8, 1.0)).at(0.6, 2)).unlink()

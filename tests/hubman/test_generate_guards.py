@@ -182,6 +182,9 @@ def test_two_files_of_one_name_are_told_apart(registry: Registry, tmp_path: Path
     request, _ = _known(registry, tmp_path / "one", _lora(MODULE), name="ink")
     index_file(registry, write_model(tmp_path / "two" / "ink.safetensors", _lora(MODULE), seed=7))
     assert _codes(request, know(registry, request)) == {"name-ambiguous"}
+    with registry.transaction() as db:
+        db.execute("UPDATE places SET state = 'missing' WHERE path LIKE '%/two/ink.safetensors'")
+    assert not _codes(request, know(registry, request)), "the one that is gone can't be meant"
     stranger = _with(_ink(path=request.loras[0].path, sha256="d" * 64))
     (guard,) = guards(stranger, know(registry, stranger))
     assert guard.code == "hash-disagrees"

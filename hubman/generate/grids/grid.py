@@ -84,7 +84,7 @@ def _check(axes: Sequence[Axis]) -> None:
             raise UsageError(f"the axis {axis.label} has no values")
         for other in axes[:number]:
             if both := axis.sets & other.sets:
-                raise UsageError(f"two axes set {min(both)}", f"keep {other.label} or {axis.label}")
+                raise UsageError(f"two axes set {min(both)}", "leave one of them out, or write all values on one")
     if total > MAX_CELLS:
         raise UsageError(f"a grid of {total:,} cells", f"take fewer values: {MAX_CELLS:,} at most")
 

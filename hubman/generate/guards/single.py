@@ -128,8 +128,8 @@ def _names(use: LoraUse, facts: LoraFacts) -> Found:
         reason = "the file of that name would be drawn by every other program"
         mend = changed(sha256, sha256=found, path=path)
         yield _remark(use, "hash-disagrees", message, reason, f"take the file called {use.name}", mend)
-    elif len(facts.called) > 1:
-        message = f"{len(facts.called)} LoRAs of the library are called {use.name}"
+    elif (here := sum(map(bool, facts.called.values()))) > 1:
+        message = f"{here} LoRAs of the library are called {use.name}"
         reason = "the name alone does not say which one is meant"
         mend = changed(sha256, name=sha256[:12])
         yield _remark(use, "name-ambiguous", message, reason, f"call it {sha256[:12]}, by its hash", mend)
