@@ -60,6 +60,8 @@ def asked(choices: dict[str, Any]) -> dict[str, Any]:
 
     Where nobody chose, guidance and sampler are the base's own. Raises ``HubError``.
     """
+    if choices["denoise"] is not None and not choices["init"]:
+        raise UsageError("there is no picture to go back from", "say with --init which, or leave --denoise out")
     base = bases.find(choices["base"])
     suited = {"cfg": 7.0, "sampler": "DDIM", **bases.drawing(base)}
     plain = ("negative", "steps", "schedule", "clip_skip", "emphasis", "denoise", "mode", "switch_every", "batch")

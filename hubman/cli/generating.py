@@ -46,6 +46,8 @@ def generate(
 
     if prompt is None:
         raise UsageError("there is nothing to draw", "give a prompt, or a picture with --from")
+    if choices["switch_every"] is not None and choices["mode"] != "switch":
+        raise UsageError("LoRAs take turns in mode switch only", "add --mode switch, or leave --switch-every out")
     request = {"prompt": prompt, **asked(choices)}
     with open_registry() as registry:
         warnings = warn_of_picture(registry, request)
@@ -74,18 +76,24 @@ def _show(result: dict[str, Any], warnings: list[str], as_json: bool) -> None:
 
 
 def _again(ctx: click.Context, prompt: str | None, picture: Path, as_json: bool, choices: dict[str, Any]) -> None:
+    from hubman.generate.again import request_of_picture
+
     said = [
-        name for name in choices
-        if name != "base" and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        option.opts[0] for option in ctx.command.params
+        if option.name in choices and option.name != "base"
+        and ctx.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
     ]  # fmt: skip
     if prompt is not None or said:
-        what = f"--{said[0].replace('_', '-')}" if said else "a prompt"
+        what = said[0] if said else "a prompt"
         raise UsageError(f"--from draws what the picture carries, and {what} would change it", "leave one of them out")
     path = picture.expanduser().absolute()
     if not path.is_file():
         raise NotFoundError(f"no picture at {picture}", "give the path of a PNG, JPEG or WebP")
     given = ctx.get_parameter_source("base") is click.core.ParameterSource.COMMANDLINE
-    request = {"picture": str(path), "base": choices["base"] if given else ""}
+    base = choices["base"] if given else ""
+    with open_registry() as registry:
+        request_of_picture(registry, path, base)  # what it lacks is told now, and not by a job that can't be mended
+    request = {"picture": str(path), "base": base}
     result = run("generate", f"draw {path.name[:40]} again", request).result or {}
     if as_json:
         output.print_json(result)

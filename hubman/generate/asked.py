@@ -13,6 +13,7 @@ from hubman import bases
 from hubman.generate.grids.grid import Grid, make_grid
 from hubman.generate.grids.spec import AxisSpec, build_axis, parse_axis
 from hubman.generate.naming import LibrarySources, lora_use, read_prompt
+from hubman.generate.pictures import refuse_no_picture
 from hubman.generate.prompt_tags import format_number
 from hubman.generate.request import DrawRequest, Hires, LoraUse, Mode, check
 from hubman.generate.sweep import StrengthSweep, strength_sweep
@@ -86,6 +87,8 @@ def _file(field: str, given: str) -> dict[str, str]:
         return {field: str(path)}
     try:
         with path.open("rb") as file:
+            if field == "init":
+                refuse_no_picture(path)
             return {field: str(path), f"{field}_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     except OSError as error:
         raise NotFoundError(

@@ -87,14 +87,22 @@ def _add(notes: PngImagePlugin.PngInfo, key: str, text: str) -> None:
         notes.add_itxt(key, text)
 
 
+def refuse_no_picture(path: Path) -> None:
+    """Raise ``DamagedFileError`` unless the file begins as a picture does."""
+    try:
+        with Image.open(path):
+            pass
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise DamagedFileError(f"{path} is no picture", "give a PNG, JPEG or WebP") from error
+
+
 def read_info(path: Path) -> tuple[Infotext | None, Chunk | None]:
     """The generation data of any PNG, JPEG or WebP; None for what it does not hold.
 
     Raises ``DamagedFileError`` if it is no picture.
     """
+    refuse_no_picture(path)
     try:
-        with Image.open(path):  # whether it is one
-            pass
         with path.open("rb") as file:
             texts = picture_text.read(file).texts
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:

@@ -207,6 +207,7 @@ def test_values_that_do_not_go_together_are_refused() -> None:
 def test_every_axis_that_is_offered_has_an_example_that_is_read() -> None:
     for word, kind in KINDS.items():
         assert parse_axis(kind.example).kind == word
+    assert len(_grid(KINDS["blocks"].example).cells) == 3
 
 
 def test_combinations_are_sets_of_loras_with_the_others_off() -> None:
@@ -566,8 +567,20 @@ def test_the_command_line_plans_lists_shows_and_exports(
     assert run(["generate"]) == 2
     assert run(["generate", "--from", str(tmp_path / "none.png")]) == 1
     assert run(["generate", "--from", str(tmp_path / "none.png"), "--steps", "3"]) == 2
-    assert run(["generate", "a", "--hires-steps", "3"]) == 2
     capsys.readouterr()
+    note = tmp_path / "note.txt"
+    note.write_text("no picture")
+    for arguments, status, words in (
+        (["a", "--hires-steps", "3"], 2, "no second pass"),
+        (["a", "--denoise", "0.5"], 2, "say with --init"),
+        (["a", "--switch-every", "2"], 2, "add --mode switch"),
+        (["a", "--init", str(note)], 1, "is no picture: give a PNG"),
+        (["--from", str(note)], 1, "is no picture: give a PNG"),
+        (["--from", str(note), "--seed", "3"], 2, "and --seed would change it"),
+    ):
+        assert run(["generate", *arguments]) == status
+        assert words in " ".join(capsys.readouterr().err.split())
+    assert not list((home / "jobs").glob("*")), "none of these begins a job"
 
     grid = _grid("strength:ink=0, 1", "seed=1, 2")
     list(draw_grid(grid, home / "generations" / "01grid", Painter()))
