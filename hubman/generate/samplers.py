@@ -58,6 +58,9 @@ REFUSED: Mapping[str, str] = {
 """Samplers of A1111 that diffusers has no scheduler for, and what is nearest."""
 
 
+_ANCESTRAL = frozenset({"Euler a", "DPM2 a"})
+_FROM_NOISE = 500.0
+"""How far above the next level one is put where fp32 can't have more."""
 _KEPT = {("DPM++ 2M", "Karras"), ("DPM++ 2M SDE", "Karras")}
 """What the first release drew just so, under these names."""
 
@@ -133,9 +136,13 @@ def make_scheduler(
         scheduler = made.from_config({**config, **flags, **entry.settings})
     if not of_levels:
         scheduler.set_timesteps(steps, device=device)
+        if name == "Euler a":
+            scheduler.sigmas = _tame(scheduler.sigmas, to_the_end=True)
         return scheduler
     alphas = scheduler.alphas_cumprod.double().numpy()
     chosen = levels(schedule, ((1 - alphas) / alphas) ** 0.5, steps, ays)
+    if name in _ANCESTRAL:
+        chosen = _tame(chosen, to_the_end=name == "Euler a")
     if name == "Euler a":
         scheduler.set_timesteps(steps, device=device)
         _visit(scheduler, chosen, alphas)
@@ -144,6 +151,26 @@ def make_scheduler(
         scheduler._convert_to_karras = lambda in_sigmas, num_inference_steps: chosen  # noqa: ARG005
         scheduler.set_timesteps(steps, device=device)
     return scheduler
+
+
+def _tame(levels: Any, *, to_the_end: bool) -> Any:
+    """Noise levels (a tensor or an array, falling) between which an ancestral sampler can step in fp32.
+
+    To come from ``a`` to ``b`` it takes the root of b² - b²(a² - b²)/a², which is b⁴/a² but for rounding: where few steps
+    begin at a level without signal it may come out negative, and the picture black. Seen from ``b``, a smaller ``a`` is noise
+    alone just as well. ``to_the_end``: the root may be 0.
+    """
+    import numpy as np
+
+    for number in reversed(range(len(levels) - 1)):
+        above, below = np.float32(levels[number]), np.float32(levels[number + 1])
+        if not below > 0:
+            continue
+        up = (below**2 * (above**2 - below**2) / above**2) ** np.float32(0.5)
+        left = below**2 - up**2
+        if left < 0 or (left == 0 and not to_the_end):
+            levels[number] = float(below) * _FROM_NOISE
+    return levels
 
 
 def _visit(scheduler: Any, chosen: Any, alphas: Any) -> None:

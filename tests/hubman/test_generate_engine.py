@@ -23,7 +23,7 @@ from hubman.generate.engine import LocalEngine
 from hubman.generate.pictures import read_info
 from hubman.generate.pipeline import Base, load_base
 from hubman.generate.request import DrawRequest, LoraUse
-from hubman.generate.samplers import SAMPLERS
+from hubman.generate.samplers import SAMPLERS, make_scheduler
 from hubman.lora.load import LoraWeights, load_lora
 from hubman.progress import Progress
 from registry.errors import CancelledError, DamagedFileError, HubError, NotFoundError, UsageError
@@ -371,3 +371,18 @@ def test_bases_that_cannot_be_drawn_say_why(tmp_path: Path) -> None:
     broken.write_bytes(b"nonsense")
     with pytest.raises(DamagedFileError, match=r"x.safetensors cannot be loaded"):
         load_base(broken)
+
+
+@pytest.mark.parametrize("sampler", ["Euler a", "DPM2 a"])
+def test_ancestral_samplers_walk_from_a_level_without_signal_in_few_steps(sampler: str) -> None:
+    config = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+    for steps in (1, 2, 3, 4, 8):
+        scheduler = make_scheduler(sampler, config, steps)
+        scheduler.set_begin_index(0)
+        latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * scheduler.init_noise_sigma
+        for t in scheduler.timesteps:
+            answer = torch.zeros_like(scheduler.scale_model_input(latents, t))
+            latents = scheduler.step(answer, t, latents, generator=torch.Generator().manual_seed(1), return_dict=False)[
+                0
+            ]
+        assert torch.isfinite(latents).all(), steps
