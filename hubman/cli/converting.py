@@ -39,9 +39,10 @@ def convert(file: Path, to: Format, out: Path | None, base: Path | None, bake: i
 
     if bake and not base:
         raise UsageError("--bake needs the weights of the base", "add --base BASE")
-    if not file.exists():
-        raise UsageError(f"{file} is not there", "give the path of a LoRA file, or of a folder that PEFT wrote")
+    file = _found(file)
     target = out or file.with_name(file.name.removesuffix(".safetensors") + _ENDINGS[to])
+    if target.exists():  # before a base is loaded
+        raise UsageError(f"{target} is there already", "name another file with --out")
     done = write(file, to, target, names_for(files_of(file), bases.find(str(base)) if base else None), bake=bake or 0)
     _register(file, done.files)
     if as_json:
@@ -51,6 +52,24 @@ def convert(file: Path, to: Format, out: Path | None, base: Path | None, bake: i
         output.say(f"wrote {path}")
     kept = f", {done.kept:.2%} of the change kept" if bake else ""
     output.say(f"{done.modules} modules, largest error {done.error:.1e}{kept}")
+
+
+def _found(file: Path) -> Path:
+    """``file``, or the file of the model that the library calls so."""
+    if file.exists():
+        return file
+    with open_registry() as registry:
+        try:
+            known = library.version(registry, library.resolve(registry, str(file))[1])
+        except NotFoundError:
+            known = None
+    places = [place.path for each in known.files for place in each.places if place.state == "present"] if known else []
+    if not places:
+        raise UsageError(
+            f"{file} is not there",
+            "give the path of a LoRA file or of a folder that PEFT wrote, or a name of hubman ls",
+        )
+    return Path(places[0])
 
 
 def _register(source: Path, made: Sequence[Path]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from hubman import bases, tinybase
 from hubman.lora.forms import kohya_namer
 from hubman.lora.keys import Site, alias_table, split_name
 from hubman.lora.kinds import Shape, fits
@@ -71,6 +72,8 @@ def names_for(files: Sequence[Path], base: Path | None) -> Names:
 
     found = (identify(read_header(each)).architecture for each in files)
     architecture = next(filter(None, found), "")
+    if architecture == bases.EMBEDDED:
+        return _loaded(tinybase.MODEL)
     return Names(architecture, sites_of_architecture(architecture))
 
 

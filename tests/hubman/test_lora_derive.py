@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from hubman import tinybase
 from hubman.civitai import checks_licence, form_fill
 from hubman.cli.main import run
 from hubman.generate.pipeline import Base, load_base
@@ -326,6 +327,18 @@ def test_a_converted_file_of_the_library_keeps_its_parent(home: Path, tmp_path: 
         shown = library.show(registry, found)
         assert (shown.origin, shown.permissions["allowNoCredit"]) == ("converted", False)
         assert [one.version_id for one in lineage.of(registry, shown.versions[0]).parents] == [parent]
+
+
+def test_a_lora_of_the_embedded_base_is_converted_by_its_name(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Registry(home) as registry:
+        index_file(registry, Path(shutil.copy(tinybase.SAMPLE_LORA, tmp_path / "sample.safetensors")))
+    assert run(["convert", "sample", "--to", "diffusers"]) == 0
+    assert (tmp_path / "sample.diffusers.safetensors").is_file()
+    assert run(["convert", "sample", "--to", "diffusers"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert run(["convert", "nothing", "--to", "diffusers"]) == 2
 
 
 def test_files_in_ldm_and_diffusers_names_are_merged_in_the_names_that_readers_know(tmp_path: Path) -> None:
