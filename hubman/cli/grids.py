@@ -116,6 +116,8 @@ def grid_resume(ref: str, as_json: bool) -> None:
         output.print_json({"state": ended.state, "error": ended.error, **(ended.result or {})})
     if ended.state != "done" or not as_json:
         conclude(ended)
+    if not as_json and ended.result and ended.result.get("grid_path"):
+        output.say(f"grid {ended.result['grid_path']}")
 
 
 def _resumed(registry: Registry, reader: GridReader) -> Job:

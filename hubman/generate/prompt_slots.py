@@ -83,5 +83,7 @@ def fill_slots(template: str, values: Mapping[str, str]) -> str:
     filled = fill(template, values)
     if filled.lints:
         empty = next(name for name in slots(template) if name not in values)
-        raise UsageError(f"the prompt's slot {{{empty}}} is empty", "fill it in, or write \\{ for a brace")
+        raise UsageError(
+            f"the prompt's slot {{{empty}}} is empty", f"fill it in (--slot {empty}=…), or write \\{{ for a brace"
+        )
     return filled.text

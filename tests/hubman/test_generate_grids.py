@@ -572,6 +572,7 @@ def test_the_command_line_plans_lists_shows_and_exports(
     note.write_text("no picture")
     for arguments, status, words in (
         (["a", "--hires-steps", "3"], 2, "no second pass"),
+        (["a {mood}"], 2, "fill it in (--slot mood=…)"),
         (["a", "--denoise", "0.5"], 2, "say with --init"),
         (["a", "--switch-every", "2"], 2, "add --mode switch"),
         (["a", "--init", str(note)], 1, "is no picture: give a PNG"),

@@ -429,6 +429,8 @@ def test_the_commands_refuse_in_one_line_before_any_work(
         (["resize", a], 2, "no rule says"),
         (["extract", a, "--base", a], 2, "both are the same"),
         (["extract", str(tmp_path / "none"), "--base", a], 1, "is not there"),
+        (["extract", a, "--base", str(tmp_path / "none")], 1, "no base model at"),
+        (["extract", str(tinybase.MODEL), "--base", "tiny"], 2, "both are the same"),
     ):
         assert run(arguments) == status, arguments
         told = " ".join(capsys.readouterr().err.split())

@@ -96,9 +96,9 @@ def resize(
 
 def extract(registry: Registry, tuned: Path, base: Path, out: str | None, rules: Mapping[str, Any]) -> ExtractRequest:
     """The request for two checkpoints. Raises ``NotFoundError`` where one is not there, ``UsageError`` for one that is both."""
-    for path in (tuned, base):
-        if not path.exists():
-            raise NotFoundError(f"{path} is not there", "give a checkpoint or a diffusers folder")
+    if not tuned.exists():
+        raise NotFoundError(f"{tuned} is not there", "give a checkpoint or a diffusers folder")
+    base = base if base.exists() else Path(_base(base))
     if tuned.resolve() == base.resolve():
         raise UsageError("both are the same checkpoint", "give the tuned one and the one that it was made from")
     return ExtractRequest(
