@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hubman.jobs.store import is_alive
 from registry.database import Registry
 
-HEAVY = ("caption", "generate", "showcase", "sweep", "train")
+HEAVY = ("caption", "extract", "generate", "merge", "resize", "showcase", "sweep", "train")
 """Kinds of jobs that use all of the machine."""
 
 _RUNNING = "SELECT pid, pid_started FROM jobs WHERE state = 'running' AND kind IN (?, ?, ?, ?, ?)"
