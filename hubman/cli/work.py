@@ -75,9 +75,11 @@ def follow(found: Job) -> Job:
 def conclude(ended: Job) -> None:
     """Say how a job ended. Raises :class:`HubError` unless it is done."""
     if ended.state != "done":
+        # A cause that stays, such as bad input, stays: no promise.
+        again = "tries it again" if ended.state == "failed" else "goes on"
         raise HubError(
             f"job {ended.id[-6:]} {ended.state}" + (f": {ended.error}" if ended.error else ""),
-            f"hubman job resume {ended.id[-6:]} goes on",
+            f"hubman job resume {ended.id[-6:]} {again}",
         )
     output.say(f"job {ended.id[-6:]} done")
 

@@ -141,6 +141,19 @@ def test_ctrl_c_while_watching_says_how_the_job_goes_on(
     assert "goes on by itself: hubman job attach" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("state", "promise"), [("failed", "tries it again"), ("cancelled", "goes on")])
+def test_a_job_that_failed_is_not_promised_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, home: Path, capsys: pytest.CaptureFixture[str], state: str, promise: str
+) -> None:
+    monkeypatch.setattr(store, "spawn", lambda *_: None)
+    with Registry(home) as registry:
+        job = store.start(registry, "merge", "merge", {})
+        store.finish(registry, job.id, state, error="the file would change nothing" if state == "failed" else None)
+    assert run(["job", "attach", job.id]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.endswith(f"hubman job resume {job.id[-6:]} {promise}")
+
+
 def test_a_registry_that_another_program_holds_is_said_in_one_line(
     scanned: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
