@@ -31,7 +31,7 @@ def warn_of_picture(registry: Registry, request: Mapping[str, Any]) -> list[str]
     found = [*lint(told.prompt, slots=told.slots, steps=drawn.steps)]
     found += lint(told.negative, slots=told.slots, steps=drawn.steps, is_negative=True)
     remarks = [f"{one.message}{f' ({one.fix})' if one.edit else ''}" for one in found]
-    return [*_say(remarks), *warn_of_request(registry, drawn)]
+    return [*say(remarks), *warn_of_request(registry, drawn)]
 
 
 def warn_of_request(registry: Registry, request: DrawRequest) -> list[str]:
@@ -40,7 +40,7 @@ def warn_of_request(registry: Registry, request: DrawRequest) -> list[str]:
 
     found = guards(request, know(registry, request))
     refuse(found)
-    return _say(list(map(str, found)))
+    return say(list(map(str, found)))
 
 
 def plan_of(registry: Registry, request: Mapping[str, Any]) -> tuple[Grid, Plan]:
@@ -72,7 +72,7 @@ def warn_of_grid(registry: Registry, grid: Grid, planned: Plan) -> list[str]:
         grid, know(registry, last), seconds=planned.seconds or 0.0, drawn=planned.cells - planned.missing,
         limit=float(config.settings(registry.home)[0].grid_seconds), dtype=facts.expected_dtype(Path(last.base)),
     )  # fmt: skip
-    return _say([*lines, *map(str, grid_guards(plan))])
+    return say([*lines, *map(str, grid_guards(plan))])
 
 
 def warn_of_drawn(grid: Grid, store: Path) -> list[str]:
@@ -80,7 +80,7 @@ def warn_of_drawn(grid: Grid, store: Path) -> list[str]:
     from hubman.generate.grids.cells import cell_path
     from hubman.generate.guards import drawn_guards
 
-    return _say([str(guard) for guard in drawn_guards((r, cell_path(store, r)) for r in grid.requests().values())])
+    return say([str(guard) for guard in drawn_guards((r, cell_path(store, r)) for r in grid.requests().values())])
 
 
 def agreed(registry: Registry, planned: Plan, *, yes: bool) -> bool:
@@ -89,7 +89,8 @@ def agreed(registry: Registry, planned: Plan, *, yes: bool) -> bool:
     return not planned.asks(limit) or output.agreed("draw it?", yes=yes)
 
 
-def _say(lines: list[str]) -> list[str]:
+def say(lines: list[str]) -> list[str]:
+    """The lines as notes on stderr; returns them."""
     for line in lines:
         click.echo(output.clean(f"note: {line}"), err=True)
     return lines

@@ -10,7 +10,7 @@ import click
 from hubman.cli import output
 from hubman.cli.arguments import GivenPath
 from hubman.cli.drawing_options import asked, drawing_options
-from hubman.cli.drawing_plan import warn_of_picture, warn_of_request
+from hubman.cli.drawing_plan import say, warn_of_picture, warn_of_request
 from hubman.cli.library import open_registry
 from hubman.cli.work import run
 from registry.errors import NotFoundError, UsageError
@@ -67,7 +67,11 @@ def _recipe(name: str, as_json: bool) -> None:
 
 
 def _show(result: dict[str, Any], warnings: list[str], as_json: bool) -> None:
+    from hubman.generate.guards.grids import black_guard, black_pictures
+
     images = result.get("images", [])
+    if black := black_pictures(map(Path, images)):
+        warnings = [*warnings, *say([str(black_guard(len(black)))])]
     if as_json:
         output.print_json({"images": images, "warnings": warnings})
         return

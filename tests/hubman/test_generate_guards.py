@@ -338,6 +338,9 @@ def test_a_lora_that_does_nothing_is_found_by_its_pictures(tmp_path: Path) -> No
     assert "at 0.2 and 0.8" in guard.message
     assert guard.mend is not None
     assert guard.mend(REQUEST).loras == (NEON,)
+    black = _picture(tmp_path / "black.png", "black")
+    (guard,) = drawn_guards([(weak, black), (strong, black), (_with(NEON), other)])
+    assert guard.code == "black", "not the LoRA's doing"
     # Another seed may look the same by chance; a damaged file tells nothing.
     assert drawn_guards([(weak, same), (msgspec.structs.replace(strong, seed=2), same)]) == ()
     (tmp_path / "c.png").write_bytes(b"")

@@ -169,14 +169,16 @@ def _dense(plan: Plan) -> Iterator[Guard[Plan]]:
 
 
 def drawn_guards(pictures: Iterable[tuple[DrawRequest, Path]]) -> tuple[Guard[DrawRequest], ...]:
-    """What finished pictures tell: a LoRA with which two strengths give the same picture does nothing.
+    """What finished pictures tell: a LoRA with which two strengths give the same picture does nothing; black ones.
 
     Reads the files; one that can't be read tells nothing.
     """
+    pictures = list(pictures)
+    black = black_pictures([path for _, path in pictures])
     groups: dict[tuple[str, str, str], dict[str, float]] = {}
     found: dict[str, Guard[DrawRequest]] = {}
     for request, path in pictures:
-        digest = _pixels(path)
+        digest = "" if path in black else _pixels(path)
         for number, use in enumerate(request.loras if digest else ()):
             sha256 = use.sha256.lower()
             rest = msgspec.structs.replace(
@@ -186,7 +188,32 @@ def drawn_guards(pictures: Iterable[tuple[DrawRequest, Path]]) -> tuple[Guard[Dr
             before = known.setdefault(digest, use.strength)
             if before != use.strength and sha256 not in found:
                 found[sha256] = _idle(use.name, sha256, before, use.strength)
-    return tuple(found.values())
+    return (*found.values(), *([black_guard(len(black))] if black else ()))
+
+
+def black_pictures(paths: Iterable[Path]) -> frozenset[Path]:
+    """Those of ``paths`` on which every pixel is black: what becomes of a picture whose numbers overflowed."""
+    return frozenset(path for path in paths if _is_black(path))
+
+
+def black_guard(count: int) -> Guard[DrawRequest]:
+    """The remark on so many black pictures."""
+    return Guard(
+        "black",
+        "a picture is all black" if count == 1 else f"{count} pictures are all black",
+        "a number grew too large on the way, in the sampler or in the VAE, and that is no look of a LoRA",
+        fix="take another sampler, more steps, or another VAE",
+    )
+
+
+def _is_black(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("L").getextrema() == (0, 0)
+    except (OSError, ValueError, SyntaxError):
+        return False
 
 
 def _idle(name: str, sha256: str, one: float, other: float) -> Guard[DrawRequest]:
