@@ -35,7 +35,6 @@ from hubman.generate.grids.speed import learn
 from hubman.generate.grids.table import write_table
 from hubman.generate.grids.view import GridReader, grids
 from hubman.generate.request import DrawRequest, LoraUse
-from hubman.generate.sweep import seed_grid, two_lora_grid
 from hubman.progress import Progress, silent
 from registry import scan as model_scan
 from registry.database import Registry
@@ -275,7 +274,7 @@ def test_the_cheapest_change_is_innermost_and_corners_come_first() -> None:
 
 
 def test_a_grid_is_drawn_once_and_resumes_where_it_stopped(tmp_path: Path) -> None:
-    grid = two_lora_grid(REQUEST, "ink", "neon", strengths=[0, 0.5, 1], other_strengths=[0, 1])
+    grid = _grid("strength:ink=0, 0.5, 1", "strength:neon=0, 1")
     first = Painter(stop_after=2)
     with pytest.raises(KeyboardInterrupt):
         list(draw_grid(grid, tmp_path / "g", first))
@@ -438,7 +437,7 @@ def test_pictures_of_several_sizes_keep_their_shape_on_a_sheet(tmp_path: Path) -
 
 
 def test_the_title_of_a_grid_is_cut_to_its_width(tmp_path: Path) -> None:
-    grid = seed_grid(msgspec.structs.replace(REQUEST, prompt="very " * 200), [1])
+    grid = msgspec.structs.replace(_grid("seed=1"), title="very " * 200)
     list(draw_grid(grid, tmp_path / "g", Painter()))
     assert Image.open(write_sheets(grid, tmp_path, tmp_path / "grid.png")[0]).width < 300
 
