@@ -173,9 +173,9 @@ def _pairs(factors: Factors, rule: RankRule | None) -> Iterator[tuple[Tensor, Te
     rule = rule or RankRule()
     # What is given in full has so many values that the largest are found much sooner than all.
     is_long = factors.full is not None and rule.most is not None and not rule.reads_all
-    spectrum = largest(factors.delta(), rule.most or 0) if is_long else of_factors(factors)
-    rank = rule.rank(spectrum)
-    yield *spectrum.pair(rank), spectrum.kept(rank)
+    found = largest(factors.delta(), rule.most or 0) if is_long else of_factors(factors)
+    rank = rule.rank(found)
+    yield *found.pair(rank), found.kept(rank)
 
 
 def _error(factors: Factors, stored: Mapping[str, Tensor], size: float) -> float:
