@@ -14,8 +14,11 @@ from PIL import Image
 from hubman import tinybase
 from hubman.cli.main import run
 from hubman.generate import saved
+from hubman.generate.grids.grid import make_grid
+from hubman.generate.grids.lora_axes import strength_axis
 from hubman.generate.guards import Guard, Known, Plan, PlannedAxis, drawn_guards, grid_guards, guards, know, refuse
 from hubman.generate.guards.facts import LoraFacts
+from hubman.generate.guards.grids import plan_of
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.generate.sliders import is_slider
 from hubman.jobs import store
@@ -167,7 +170,7 @@ def test_a_file_without_text_encoder_has_no_use_for_te(registry: Registry, tmp_p
     assert known.of(request.loras[0].sha256).text_modules == 1
 
 
-def test_dora_in_a_grid_falls_back_to_fused(registry: Registry, tmp_path: Path) -> None:
+def test_dora_in_a_grid_costs_more_than_fused(registry: Registry, tmp_path: Path) -> None:
     request, known = _known(registry, tmp_path, _lora(MODULE, dora_scale=[128, 1]))
     plan = Plan(request, (PlannedAxis("strength", ("0", "0.5", "1"), "ink"),), known=known)
     (guard,) = grid_guards(plan)
@@ -176,6 +179,15 @@ def test_dora_in_a_grid_falls_back_to_fused(registry: Registry, tmp_path: Path) 
     assert guard.mend is not None
     assert guard.mend(plan).request.mode == "fused"
     assert grid_guards(guard.mend(plan)) == ()
+    request, known = _known(
+        registry, tmp_path / "norm", {**_lora(MODULE), "lora_unet_mid_block_norm.w_norm": ("F16", [4])}
+    )
+    assert grid_guards(Plan(request, plan.axes, known=known)) == ()
+
+
+def test_a_grid_that_is_built_has_the_plan_of_what_was_typed() -> None:
+    grid = make_grid(_with(_ink()), [strength_axis(_with(_ink()), "ink", [0, 1], "te")], title="")
+    assert plan_of(grid, Known()).axes == (PlannedAxis("te", ("0", "1"), "ink"),)
 
 
 def test_two_files_of_one_name_are_told_apart(registry: Registry, tmp_path: Path) -> None:
