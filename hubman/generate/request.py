@@ -19,6 +19,7 @@ MAX_STEPS = 1000
 MAX_RANK = 4096
 _DEFAULT_SAMPLER = "Euler a"
 _DEFAULT_EMPHASIS = "Original"
+EMPHASES = (_DEFAULT_EMPHASIS, "No norm", "Interpolate")
 _DEFAULT_DENOISE = 0.75
 
 Mode = Literal["bank", "fused", "switch", "composite"]
@@ -164,8 +165,8 @@ def _pixels_of_hires(hires: Hires) -> dict[str, Any]:
 def check(request: DrawRequest) -> None:
     """Raise ``UsageError`` naming the field that no engine could draw."""
     split_name(request.sampler, request.schedule)
-    if request.emphasis not in {_DEFAULT_EMPHASIS, "No norm", "Interpolate"}:
-        raise UsageError(f"emphasis {request.emphasis!r} is unknown", "choose Original, No norm or Interpolate")
+    if request.emphasis not in EMPHASES:
+        raise UsageError(f"emphasis {request.emphasis!r} is unknown", f"choose one of {', '.join(EMPHASES)}")
     for field, value, low, high in _ranges(request):
         if not low <= value <= high:  # not a number is in no range
             raise UsageError(f"{field} is {value:g}", f"choose {low:g} to {high:g}")
