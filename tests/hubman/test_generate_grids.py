@@ -203,9 +203,16 @@ def test_values_that_do_not_go_together_are_refused() -> None:
     assert len(_grid("sampler=Euler, DPM++ 2M", "schedule=Automatic, Karras").cells) == 4
 
 
-def test_every_axis_that_is_offered_has_an_example_that_is_read() -> None:
+def test_every_axis_that_is_offered_has_an_example_that_can_be_drawn() -> None:
+    class Versions(Shelf):
+        def lora(self, name: str) -> LoraUse:
+            return LoraUse(path=name, name=name, sha256=name.ljust(64, "0"))
+
+    request = msgspec.structs.replace(REQUEST, prompt="ink wash, a cat, {subject}", init="/p.png")
     for word, kind in KINDS.items():
-        assert parse_axis(kind.example).kind == word
+        spec = parse_axis(kind.example)
+        assert spec.kind == word
+        assert len(make_grid(request, [build_axis(spec, request, Versions())], title="").cells) > 1
 
 
 def test_combinations_are_sets_of_loras_with_the_others_off() -> None:
