@@ -24,6 +24,7 @@ from hubman.generate import studio
 from hubman.generate.asked import asked, grid_of, request_of
 from hubman.generate.axes import parse_decimals, parse_floats, parse_integers, parse_values
 from hubman.generate.client import Engine
+from hubman.generate.curve import Curve
 from hubman.generate.grids.cells import cell_path, draw_grid, draw_requests
 from hubman.generate.grids.contact import write_contact
 from hubman.generate.grids.grid import Grid, load_grid, make_grid, save_grid
@@ -34,6 +35,7 @@ from hubman.generate.grids.spec import KINDS, build_axis, parse_axis
 from hubman.generate.grids.speed import learn
 from hubman.generate.grids.table import write_table
 from hubman.generate.grids.view import GridReader, grids
+from hubman.generate.record import keep_sweep
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.progress import Progress, silent
 from registry import scan as model_scan
@@ -303,6 +305,7 @@ def test_a_grid_is_drawn_once_and_resumes_where_it_stopped(tmp_path: Path) -> No
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
+from hubman.generate.curve import Curve
 from hubman.generate.grids.cells import draw_grid
 from hubman.generate.grids.grid import load_grid
 from tests.support.painter import Painter
@@ -504,6 +507,19 @@ def test_a_job_asks_for_a_grid_and_goes_on_by_its_plan(home: Path, ink: str, tmp
         assert [Path(path).is_file() for path in done.images] == [True] * 4
         name = registry.db.execute("SELECT name FROM sweeps WHERE id = 'g1'").fetchone()[0]
         assert name.startswith("shape x ink")
+
+
+def test_going_on_with_a_sweep_keeps_what_was_measured(home: Path, ink: str) -> None:
+    told = asked({"prompt": "a cat", "version_ids": [ink], "axes": ["strength=0, 1"], "steps": 4})
+    curve = Curve(lora="ink", points=(), burn_floor=0.0, seeds=4)
+    with Registry(home) as registry:
+        drawn = studio.draw_axes(registry, _Engine(), told, report=silent, should_stop=lambda: False, grid_id="g1")
+        keep_sweep(registry, msgspec.structs.replace(drawn, curve=curve), ink, "ink", told)
+        rest = asked({"prompt": "", "grid_id": "g1"})
+        studio.draw_axes(registry, _Engine(), rest, report=silent, should_stop=lambda: False, grid_id="g1")
+        row = registry.db.execute("SELECT version_id, name, curve FROM sweeps WHERE id = 'g1'").fetchone()
+    assert (row["version_id"], row["name"]) == (ink, "ink")
+    assert msgspec.json.decode(row["curve"], type=Curve) == curve
 
 
 def test_strengths_of_versions_and_several_seeds_are_axes(home: Path, ink: str) -> None:
