@@ -7,14 +7,15 @@ from collections.abc import Callable
 from hubman.jobs.store import is_alive
 from registry.database import Registry
 
-HEAVY = ("caption", "generate", "showcase", "sweep", "train")
+HEAVY = ("caption", "extract", "generate", "merge", "resize", "showcase", "sweep", "train")
 """Kinds of jobs that use all of the machine."""
 
-_RUNNING = "SELECT pid, pid_started FROM jobs WHERE state = 'running' AND kind IN (?, ?, ?, ?, ?)"
+_MARKS = ", ".join("?" * len(HEAVY))
+_RUNNING = f"SELECT pid, pid_started FROM jobs WHERE state = 'running' AND kind IN ({_MARKS})"  # noqa: S608 - of marks only
 
 
 def may_hash(registry: Registry) -> Callable[[], bool]:
-    """For :func:`registry.scan.scan`: no while a job trains or draws, in whatever process; for the thread of ``registry``."""
+    """For :func:`registry.scan.scan`: no while a heavy job runs, in whatever process; for the thread of ``registry``."""
 
     def nothing_heavy_runs() -> bool:
         rows = registry.db.execute(_RUNNING, HEAVY).fetchall()
