@@ -159,7 +159,7 @@ class Engine:
 
     def _ask(self, command: Callable[[int], Work], report: Report, cancelled: Callable[[], bool]) -> Iterator[_Answer]:
         """Send a command and yield its results; raise what it failed with."""
-        wire = self._connected(cancelled)
+        wire = self._connected(cancelled, report)
         self._number += 1
         number = self._running = self._number
         answered = False
@@ -183,10 +183,10 @@ class Engine:
                 self.cancel()
             self._running = None
 
-    def _connected(self, cancelled: Callable[[], bool]) -> Wire:
+    def _connected(self, cancelled: Callable[[], bool], report: Report) -> Wire:
         if self._wire is None or not self._wire.is_open:
             self.close()
-            self._wire, self._pid = reaching.reach(self._endpoint, self._name, cancelled, self._command)
+            self._wire, self._pid = reaching.reach(self._endpoint, self._name, cancelled, self._command, report=report)
         return self._wire
 
     def _events_of(self, wire: Wire, number: int, cancelled: Callable[[], bool]) -> Iterator[protocol.Result]:
