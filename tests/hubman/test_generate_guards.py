@@ -23,9 +23,10 @@ from hubman.generate.request import DrawRequest, LoraUse
 from hubman.generate.sliders import is_slider
 from hubman.jobs import store
 from hubman.jobs.records import Job
-from hubman.lora.base_sites import diffusers_path, table_of
+from hubman.lora.base_sites import table_of
 from hubman.lora.conflict import Kinship, Meter, Reading
 from hubman.lora.keys import UNetLayout, ldm_path
+from hubman.lora.ldm import diffusers_namer
 from registry import edits, library
 from registry.database import Registry
 from registry.errors import HubError
@@ -219,8 +220,10 @@ def test_the_original_names_of_a_unet_lead_back_to_its_paths() -> None:
     paths += [f"up_blocks.{block}.upsamplers.0.conv" for block in (0, 1)]
     paths += ["mid_block.resnets.0.conv1", "mid_block.resnets.1.conv2", "mid_block.attentions.0.proj_out"]
     paths += ["conv_in", "conv_out", "time_embedding.linear_1", "add_embedding.linear_2"]
-    assert [diffusers_path(ldm_path(path, layout) or "") for path in paths] == paths
-    assert diffusers_path("nowhere.0.1") is None
+    original = [ldm_path(path, layout) or "" for path in paths]
+    namer = diffusers_namer(original)
+    assert list(map(namer, original)) == paths
+    assert namer("nowhere.0.1") is None
 
 
 def test_a_single_file_publishes_the_names_of_its_parts(tmp_path: Path) -> None:
