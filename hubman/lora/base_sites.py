@@ -92,12 +92,12 @@ def _of_file(shapes: Shapes) -> Iterator[Site]:
 
 def _of_text(component: str, name: str, shape: tuple[int, ...]) -> Iterator[Site]:
     """The places of a CLIP in a single file, in transformers' naming or in OpenCLIP's with its joint q, k and v."""
-    if name.startswith("transformer.text_model."):
-        if name.endswith(".weight"):
-            yield Site(component, name.removeprefix("transformer.text_model.").removesuffix(".weight"), shape)
-        return
     match = _RESBLOCK.fullmatch(name)
     if match is None:
+        if name.startswith("transformer.") and name.endswith(".weight"):
+            # Some files lack the level text_model.
+            path = name.removeprefix("transformer.").removeprefix("text_model.")
+            yield Site(component, path.removesuffix(".weight"), shape)
         return
     layer = f"encoder.layers.{match[1]}"
     if match[2] == "attn.in_proj_weight":

@@ -226,6 +226,17 @@ def test_the_original_names_of_a_unet_lead_back_to_its_paths() -> None:
     assert namer("nowhere.0.1") is None
 
 
+def test_a_text_encoder_is_read_with_and_without_the_level_that_some_files_lack(tmp_path: Path) -> None:
+    for level in ("", "text_model."):
+        tensors: Tensors = {
+            "model.diffusion_model.middle_block.1.proj_in.weight": ("F16", [64, 64]),
+            f"cond_stage_model.transformer.{level}encoder.layers.0.mlp.fc1.weight": ("F16", [64, 32]),
+        }
+        table = table_of(write_model(tmp_path / f"{level}base.safetensors", tensors))
+        assert table is not None
+        assert table["lora_te_text_model_encoder_layers_0_mlp_fc1"].shape == (64, 32)
+
+
 def test_a_single_file_publishes_the_names_of_its_parts(tmp_path: Path) -> None:
     tensors: Tensors = {
         "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight": ("F16", [64, 64]),
