@@ -80,12 +80,6 @@ def put_problem(registry: Registry, sha256: str, problem: str) -> None:
         )
 
 
-def problem_of(registry: Registry, sha256: str) -> str:
-    """Why there is no fingerprint of a content, empty if nobody tried or there is one."""
-    row = registry.db.execute("SELECT problem FROM fingerprints WHERE sha256 = ?", (sha256,)).fetchone()
-    return (row[0] or "") if row else ""
-
-
 _NORMS = """
 SELECT g.sha256, g.layout, g.norm, g.ranks, g.blocks, g.untold FROM fingerprints g
 WHERE g.arithmetic = ? AND g.problem IS NULL

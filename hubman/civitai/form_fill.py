@@ -19,7 +19,7 @@ from hubman.civitai import (
     image_meta,
 )
 from hubman.civitai.form import GUESS, TEMPLATE, YOU, FormFile, FormPicture, PublishForm, VersionPart
-from registry import library, lineage, previews, prompt_name, scan
+from registry import here, library, lineage, previews, prompt_name, scan
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 from registry.fields import SOURCES
@@ -141,10 +141,8 @@ def _base(version: VersionRow, file: FileRow) -> tuple[str, str]:
 
 def file_here(version: VersionRow) -> tuple[FileRow, Path]:
     """The version's file and where it lies on this machine. Raises :class:`NotFoundError`."""
-    for file in version.files:
-        for place in file.places:
-            if place.state == "present" and Path(place.path).is_file():
-                return file, Path(place.path)
+    if found := here.file_of(version):
+        return found
     name = version.files[0].name if version.files else version.id
     raise NotFoundError(f"{name} is not on this machine", "sync it here, or plug in the drive that it is on")
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from hubman import bases
 from hubman.cli.arguments import GivenPath
+from hubman.generate.request import EMPHASES, Mode
+from hubman.generate.upscaling import UPSCALERS
 from registry.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-MODES = ("bank", "fused", "switch", "composite")
-EMPHASES = ("Original", "No norm", "Interpolate")
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})", re.IGNORECASE)
 
 
@@ -44,9 +44,9 @@ def drawing_options(command: Command) -> Command:
             click.option("--hires", metavar="SCALE|SIZE", help="A second pass, such as 2 or 1024x1024."),
             click.option("--hires-steps", type=click.IntRange(0, 1000), help="Its steps; by default as many as the first."),
             click.option("--hires-denoise", type=click.FloatRange(0, 1), help="By default 0.7."),
-            click.option("--upscaler", type=click.Choice(("Latent", "Lanczos")), help="Between the two passes."),
+            click.option("--upscaler", type=click.Choice(tuple(UPSCALERS)), help="Between the two passes."),
             click.option("--vae", type=GivenPath(), help="Another VAE: a folder or a file."),
-            click.option("--mode", type=click.Choice(MODES), help="How several LoRAs act; fused is turbo."),
+            click.option("--mode", type=click.Choice(get_args(Mode)), help="How several LoRAs act; fused is turbo."),
             click.option("--switch-every", type=click.IntRange(1, 1000), help="Steps of each LoRA's turn in mode switch."),
             click.option("--batch", type=click.IntRange(1, 64), help="Pictures drawn together; by default what fits."),
         )

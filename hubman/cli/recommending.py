@@ -12,6 +12,7 @@ from hubman.cli import output
 from hubman.cli.library import open_registry
 from hubman.generate.suggestion import Suggestion
 from registry import library, scan
+from registry.errors import UsageError
 
 _COLUMNS = ("strength", "distance", "burn", "response", "kept", "variety", "style", "clip")
 
@@ -32,6 +33,8 @@ def recommend(ref: str, sweep_id: str | None, is_set: bool, as_json: bool) -> No
     with open_registry() as registry:
         version = scan.hashed(registry, library.resolve(registry, ref)[1])
         found = recommending.found(registry, sweep_id or recommending.newest(registry, version))
+        if found.version_id != version:
+            raise UsageError(f"the sweep {found.sweep_id} is not of {ref}", "name its own LoRA, or leave --sweep out")
         kept = recommending.keep(registry, found.sweep_id) if is_set else None
     points, suggestion = as_rows(found.curve), found.suggestion
     if as_json:

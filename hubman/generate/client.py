@@ -16,7 +16,7 @@ from hubman import config
 from hubman.generate import protocol
 from hubman.generate.curve import Curve
 from hubman.generate.protocol import Draw, Failed, Load, Measure, Measured, Picture, Preview, Unload, Work
-from hubman.generate.request import DrawRequest
+from hubman.generate.request import DrawRequest, check
 from hubman.generate.service import reaching
 from hubman.generate.service.endpoint import Endpoint
 from hubman.generate.service.reaching import POLL_S, EngineDiedError
@@ -83,6 +83,8 @@ class Engine:
         drawn, a few times a second. An engine that dies is started again once, for what is missing. Raises what
         ``LocalEngine.draw`` raises, and :class:`EngineDiedError`. Leaving the iteration early cancels the rest.
         """
+        for request in requests:
+            check(request)  # here too: JSON has no NaN, so the engine could not read what is wrong
         left = {request.key(): request for request in requests}
         total, deaths = len(left), 0
         while left:
@@ -121,9 +123,10 @@ class Engine:
         clip: Path | None = None,
         training: Sequence[Path] = (),
         report: Report = silent,
+        cancelled: Callable[[], bool] = never,
     ) -> Curve:
         """The curve of a sweep drawn in ``folder``; with CLIP's numbers if ``clip`` is a CLIPModel folder, and with how
-        near the pictures come to the images ``training``, if there are any.
+        near the pictures come to the images ``training``, if there are any. Raises ``CancelledError`` between two strengths.
         """
 
         def command(number: int) -> Measure:
@@ -133,7 +136,7 @@ class Engine:
         curves: list[Curve] = []
 
         def once() -> None:
-            curves.extend(e.curve for e in self._ask(command, report, never) if isinstance(e, Measured))
+            curves.extend(e.curve for e in self._ask(command, report, cancelled) if isinstance(e, Measured))
 
         _twice(once, report)
         return curves[0]
@@ -156,7 +159,7 @@ class Engine:
 
     def _ask(self, command: Callable[[int], Work], report: Report, cancelled: Callable[[], bool]) -> Iterator[_Answer]:
         """Send a command and yield its results; raise what it failed with."""
-        wire = self._connected(cancelled)
+        wire = self._connected(cancelled, report)
         self._number += 1
         number = self._running = self._number
         answered = False
@@ -180,10 +183,10 @@ class Engine:
                 self.cancel()
             self._running = None
 
-    def _connected(self, cancelled: Callable[[], bool]) -> Wire:
+    def _connected(self, cancelled: Callable[[], bool], report: Report) -> Wire:
         if self._wire is None or not self._wire.is_open:
             self.close()
-            self._wire, self._pid = reaching.reach(self._endpoint, self._name, cancelled, self._command)
+            self._wire, self._pid = reaching.reach(self._endpoint, self._name, cancelled, self._command, report=report)
         return self._wire
 
     def _events_of(self, wire: Wire, number: int, cancelled: Callable[[], bool]) -> Iterator[protocol.Result]:

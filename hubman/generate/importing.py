@@ -15,7 +15,7 @@ from hubman.generate.samplers import split_name
 from hubman.generate.schedules import AUTOMATIC
 from hubman.images.telling import tell
 from hubman.images.told import Told, ToldLora
-from registry import library, picture_text, usage_match
+from registry import here, library, picture_text, usage_match
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError, UsageError
 from registry.usage import Used
@@ -123,7 +123,6 @@ def _base(registry: Registry, told: Told) -> Path:
     found = usage_match.named(registry, Used(kind="checkpoint", name=told.model, hash=told.model_hash))
     if found.sha256 is not None:
         version = library.version(registry, library.resolve(registry, found.sha256)[1])
-        for place in (place for file in version.files for place in file.places):
-            if place.state == "present" and Path(place.path).is_file():
-                return bases.find(place.path)
+        if lying := here.file_of(version):
+            return bases.find(str(lying[1]))
     raise NotFoundError(f"the base model {told.model or 'of the picture'} is not known here", "name one with --base")

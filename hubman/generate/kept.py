@@ -99,17 +99,25 @@ class Bases:
         dtype = self._dtype or dtype_for(kind, detected.kind, has_bf16=has_bf16(self.device))
         if self._kept:
             self._make_room(_weight(place, dtype))
-        try:
-            base = load_base(place, device=self.device, dtype=dtype)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
+        base = self._load_beside(place, dtype)
+        if base is None:
             self.clear()
             base = self._load_alone(place, dtype)
         hanging = Hanging(base)
         if self._compiled:
             hanging.compile()
         return Kept(base, detected, hanging, Previewer(base.model))
+
+    def _load_beside(self, place: Path, dtype: torch.dtype) -> Base | None:
+        """The base beside those that are kept; None where the memory does not suffice. What it had loaded by then is held
+        by the error's traceback, so the caller tries again only after this has returned.
+        """
+        try:
+            return load_base(place, device=self.device, dtype=dtype)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        return None
 
     def _load_alone(self, place: Path, dtype: torch.dtype) -> Base:
         try:

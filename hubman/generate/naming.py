@@ -14,7 +14,7 @@ from hubman.generate.prompt_slots import fill_slots
 from hubman.generate.prompt_tags import tag_name
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.generate.sliders import is_slider
-from registry import library, lineage, prompt_name, scan
+from registry import here, library, lineage, prompt_name, scan
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError
 
@@ -28,19 +28,19 @@ def lora_use(registry: Registry, version_id: str, strength: float | None = None)
     """
     version = library.version(registry, scan.hashed(registry, version_id))
     model = library.show(registry, version.model_id)
-    for file in version.files:
-        for place in file.places:
-            if place.state == "present" and Path(place.path).is_file():
-                chosen = version.strength if version.strength is not None else DEFAULT_STRENGTH
-                return LoraUse(
-                    path=place.path,
-                    name=tag_name(prompt_name.of(model, version)),
-                    sha256=file.sha256,
-                    strength=chosen if strength is None else strength,
-                    trigger_words=version.trigger_words,
-                    slider=is_slider(model, version),
-                )
-    raise HubError(f"the file of {model.name} is not on this machine", "hubman sync or hubman pull brings it here")
+    lying = here.file_of(version)
+    if lying is None:
+        raise HubError(f"the file of {model.name} is not on this machine", "hubman sync or hubman pull brings it here")
+    file, place = lying
+    chosen = version.strength if version.strength is not None else DEFAULT_STRENGTH
+    return LoraUse(
+        path=str(place),
+        name=tag_name(prompt_name.of(model, version)),
+        sha256=file.sha256,
+        strength=chosen if strength is None else strength,
+        trigger_words=version.trigger_words,
+        slider=is_slider(model, version),
+    )
 
 
 def find_lora(registry: Registry, name: str) -> LoraUse:
@@ -76,9 +76,8 @@ def located(registry: Registry, request: DrawRequest) -> DrawRequest:
 def _place(registry: Registry, use: LoraUse) -> str:
     version = library.version(registry, library.resolve(registry, use.sha256)[1])
     for file in version.files:
-        for place in file.places if file.sha256 == use.sha256 else ():
-            if place.state == "present" and Path(place.path).is_file():
-                return place.path
+        if file.sha256 == use.sha256 and (place := here.place_of(file)):
+            return str(place)
     raise NotFoundError(f"the file of {use.name} is not on this machine", "hubman sync or hubman pull brings it here")
 
 

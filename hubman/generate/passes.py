@@ -35,11 +35,6 @@ def picture_size(request: DrawRequest, model: Model) -> tuple[int, int]:
     return request.width or width, request.height or height
 
 
-def final_size(request: DrawRequest, model: Model) -> tuple[int, int]:
-    """(width, height) in pixels of the finished picture."""
-    return passes_of(request, model)[-1].size
-
-
 def passes_of(request: DrawRequest, model: Model) -> list[Pass]:
     """What is drawn one after the other. As in diffusers a pass takes the share ``denoise`` of its steps, rounded down."""
     size = picture_size(request, model)

@@ -12,6 +12,7 @@ from hubman.generate.infotext import Infotext, write
 from hubman.generate.infotext_reading import read
 from hubman.generate.request import DrawRequest
 from registry import picture_text
+from registry.decodable import decodable
 from registry.errors import DamagedFileError, UsageError
 
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
@@ -109,7 +110,7 @@ def read_info(path: Path) -> tuple[Infotext | None, Chunk | None]:
         raise DamagedFileError(f"{path} is not a picture that can be read ({error})") from error
     parameters = texts.get("parameters") or texts.get("UserComment")
     try:
-        chunk = msgspec.json.decode(texts.get("hubman", ""), type=Chunk)
+        chunk = msgspec.json.decode(texts.get("hubman", ""), type=decodable(Chunk))
     except (msgspec.MsgspecError, UnicodeEncodeError):
         chunk = None
     return (read(parameters) if parameters else None), chunk

@@ -33,17 +33,6 @@ def _part(text: str, at: int) -> Part:
     return Part(text[: weight.start()], float(weight[1]), at) if weight else Part(text, 1.0, at)
 
 
-def joined(found: tuple[Part, ...]) -> str:
-    """The prompt that :func:`parts` reads as ``found``."""
-    if len(found) == 1 and found[0].weight == 1:
-        return found[0].text
-    from hubman.generate.prompt_tags import format_number
-
-    return " AND ".join(
-        part.text.strip() + (f" :{format_number(part.weight)}" if part.weight != 1 else "") for part in found
-    )
-
-
 def trailing_weight(text: str) -> tuple[int, int] | None:
     """Where a prompt without AND ends in what A1111 takes for the weight of all of it (``a photo in 16:9``)."""
     found = None if _AND.search(text) else _WEIGHT.search(text)

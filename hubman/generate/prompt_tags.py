@@ -10,7 +10,6 @@ from hubman.generate.lint import Lint
 from hubman.generate.prompt_tag_args import Arguments, read_arguments
 
 OPENING = "<lora:"
-_CIVITAI = re.compile(r"<lora:[A-Za-z0-9_.-]+:[0-9.]+>")
 _UNWRITABLE = re.compile(r"[<>:,\x00-\x1f\x7f]")
 
 
@@ -44,11 +43,6 @@ class LoraTag:
         if self.stop is not None:
             args.append(f"stop={self.stop}")
         return f"{OPENING}{self.name}:{':'.join(args)}>"
-
-    @property
-    def read_by_civitai(self) -> bool:
-        """Whether Civitai's reader takes the weight from this tag (plain name, one positive number)."""
-        return _CIVITAI.fullmatch(str(self)) is not None
 
 
 def format_number(value: float) -> str:

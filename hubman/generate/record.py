@@ -37,12 +37,24 @@ def generations_folder(registry: Registry) -> Path:
     return registry.home / "generations"
 
 
+_MEASURED = (
+    "INSERT OR REPLACE INTO sweeps (id, name, version_id, plan, curve, suggested, grid_path, created_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_DRAWN = (
+    "INSERT INTO sweeps (id, name, version_id, plan, curve, suggested, grid_path, created_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET grid_path = excluded.grid_path"
+)
+
+
 def keep_sweep(registry: Registry, sweep: Sweep, version_id: str | None, name: str, plan: object) -> None:
-    """A row for a sweep or grid that is drawn. ``plan`` is the sweep, or the grid's axes."""
+    """A row for a sweep or grid that is drawn. ``plan`` is the sweep, or the grid's axes.
+
+    A grid that was kept before, maybe as a sweep with its curve, stays as it is: going on with it tells nothing new of it.
+    """
     with registry.transaction() as db:
         db.execute(
-            "INSERT OR REPLACE INTO sweeps (id, name, version_id, plan, curve, suggested, grid_path, created_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            _MEASURED if sweep.curve else _DRAWN,
             (
                 sweep.id, name, version_id, msgspec.json.encode(plan).decode(), msgspec.json.encode(sweep.curve).decode(),
                 sweep.suggestion.strength if sweep.suggestion else None, sweep.grid_path, timestamps.now(),

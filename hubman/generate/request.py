@@ -18,6 +18,9 @@ MAX_SIDE = 4096
 MAX_STEPS = 1000
 MAX_RANK = 4096
 _DEFAULT_SAMPLER = "Euler a"
+_DEFAULT_EMPHASIS = "Original"
+EMPHASES = (_DEFAULT_EMPHASIS, "No norm", "Interpolate")
+_DEFAULT_DENOISE = 0.75
 
 Mode = Literal["bank", "fused", "switch", "composite"]
 """How several LoRAs act: all at once (``bank``), all at once in a copy of the base (``fused``, "turbo"), one at a time in turn
@@ -97,7 +100,7 @@ class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     height: int | None = None
     clip_skip: int = 1
     """1 = the last layer of the text encoder, 2 = the one before, …"""
-    emphasis: str = "Original"
+    emphasis: str = _DEFAULT_EMPHASIS
     """How ``(word:1.2)`` acts: ``Original`` and ``No norm`` as in A1111, ``Interpolate`` as in ComfyUI."""
     base_sha256: str = ""
     """Of the checkpoint file, if known: then the base may move without its pictures being drawn anew."""
@@ -105,7 +108,7 @@ class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Path of a picture to start from (img2img), scaled to the size; empty = from noise alone."""
     init_sha256: str = ""
     """Of that file, if known: then it decides the key and not the path."""
-    denoise: float = 0.75
+    denoise: float = _DEFAULT_DENOISE
     """0 … 1: how far back towards noise img2img goes; 0 leaves the picture, 1 all but forgets it."""
     hires: Hires | None = None
     vae: str = ""
@@ -121,8 +124,6 @@ class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def key(self) -> str:
         """SHA-256 (hex) of all that decides the pixels, so without LoRA places, names, trigger words and order."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
-        if self.mode == _DEFAULT_MODE:  # said though it is the default: the engine reads it as not said
-            fields.pop("mode", None)
         fields["loras"] = sorted(_pixels_of(use) for use in self.loras)
         for path, sha256 in (("base", self.base_sha256), ("init", self.init_sha256), ("vae", self.vae_sha256)):
             if sha256:
@@ -133,9 +134,18 @@ class DrawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             fields["sampler"] = sampler
         if self.mode == "switch":
             fields["loras"] = [_pixels_of(use) for use in self.loras]  # in the order of their turns
-        for name, acts in (("denoise", self.init), ("switch_every", self.mode == "switch")):
-            if not acts:
-                fields.pop(name, None)
+        acts = {
+            "denoise": self.init and self.denoise != _DEFAULT_DENOISE,
+            "emphasis": self.emphasis != _DEFAULT_EMPHASIS,
+            "mode": self.mode != _DEFAULT_MODE,
+            "switch_every": self.mode == "switch",
+        }
+        for name in (name for name, does in acts.items() if not does):
+            fields.pop(name, None)
+        # What was typed as a whole number comes out of JSON as a float: to both ends it is one request.
+        fields |= {name: float(fields[name]) for name in ("cfg", "denoise") if name in fields}
+        if self.hires is not None:
+            fields["hires"] = _pixels_of_hires(self.hires)
         return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()
 
 
@@ -145,11 +155,21 @@ def _pixels_of(use: LoraUse) -> list[Any]:
     return [use.sha256.lower(), float(use.strength), float(use.text_strength), use.start, stop, *cut]
 
 
+def _pixels_of_hires(hires: Hires) -> dict[str, Any]:
+    """What differs from a second pass without settings; a size makes the scale be nothing."""
+    told = {
+        name: getattr(hires, name) for name in hires.__struct_fields__ if getattr(hires, name) != getattr(Hires(), name)
+    }
+    if hires.width is not None:
+        told.pop("scale", None)
+    return {name: float(value) if name in {"scale", "denoise"} else value for name, value in told.items()}
+
+
 def check(request: DrawRequest) -> None:
     """Raise ``UsageError`` naming the field that no engine could draw."""
     split_name(request.sampler, request.schedule)
-    if request.emphasis not in {"Original", "No norm", "Interpolate"}:
-        raise UsageError(f"emphasis {request.emphasis!r} is unknown", "choose Original, No norm or Interpolate")
+    if request.emphasis not in EMPHASES:
+        raise UsageError(f"emphasis {request.emphasis!r} is unknown", f"choose one of {', '.join(EMPHASES)}")
     for field, value, low, high in _ranges(request):
         if not low <= value <= high:  # not a number is in no range
             raise UsageError(f"{field} is {value:g}", f"choose {low:g} to {high:g}")

@@ -121,10 +121,16 @@ class Server:
         task.peer.leave()
 
     def _cancel(self, peer: Peer, number: int | None) -> None:
+        """Give up work of a client: what runs stops between two steps, and what waits does not wait for its turn."""
         with self._changed:
-            for task in self._turns:
-                if task.peer is peer and number in {None, task.work.id}:
-                    task.cancel()
+            meant = [task for task in self._turns if task.peer is peer and number in {None, task.work.id}]
+            waiting = [task for task in meant if task is not self._running]
+            for task in meant:
+                task.cancel()
+            for task in waiting:
+                self._turns.remove(peer, task)
+        for task in waiting:
+            self._fail(task, task.stopped())
 
     def state(self, number: int = 0) -> State:
         """What it does and has."""

@@ -108,7 +108,7 @@ def sweep_strengths(
     for _ in draw_requests(plan.requests(), store, engine, report=report, cancelled=should_stop):
         pass
     training = training_images(registry, version_id)
-    curve = engine.measure(plan, store, clip=clip, training=training, report=report)
+    curve = engine.measure(plan, store, clip=clip, training=training, report=report, cancelled=should_stop)
     write_csv(curve, folder / "curve.csv")
     suggestion = suggest_strength(curve)
     done = Sweep(

@@ -1,4 +1,4 @@
-"""One LoRA at several strengths: the plan that a curve is measured on, and the grids that are asked for most."""
+"""One LoRA at several strengths: the plan that a curve is measured on."""
 
 from __future__ import annotations
 
@@ -65,18 +65,3 @@ def strength_sweep(
     ordered = tuple(sorted({0.0, *(float(strength) for strength in strengths)}))
     name = request.loras[number].name
     return StrengthSweep(request=request, lora=name, strengths=ordered, seeds=tuple(seeds), contrast=contrast)
-
-
-def two_lora_grid(
-    request: DrawRequest, across: str, down: str, *, strengths: Sequence[float], other_strengths: Sequence[float]
-) -> Grid:
-    """Every strength of one LoRA with every strength of another, both of ``request``."""
-    if lora_index(request, across) == lora_index(request, down):
-        raise UsageError(f"both axes are the strength of {across}", "choose two LoRAs")
-    x, y = strength_axis(request, across, strengths), strength_axis(request, down, other_strengths)
-    return make_grid(request, [x, y], title=f"{across} x {down}: {request.prompt}")
-
-
-def seed_grid(request: DrawRequest, seeds: Sequence[int]) -> Grid:
-    """The same request with several seeds, in one row."""
-    return make_grid(request, [seed_axis(seeds)], title=request.prompt)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from registry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Upscaler:
-    """``latent`` is a mode of ``torch.nn.functional.interpolate``, ``pixels`` one of Pillow; one of the two is given."""
+    """``latent`` is a mode of ``torch.nn.functional.interpolate``, ``pixels`` a filter of Pillow; one of the two is given."""
 
     latent: str = ""
     antialias: bool = False
-    pixels: Image.Resampling | None = None
+    pixels: str = ""
 
 
 UPSCALERS: Mapping[str, Upscaler] = {
@@ -32,8 +30,8 @@ UPSCALERS: Mapping[str, Upscaler] = {
     "Latent (bicubic antialiased)": Upscaler("bicubic", antialias=True),
     "Latent (nearest)": Upscaler("nearest"),
     "Latent (nearest-exact)": Upscaler("nearest-exact"),
-    "Lanczos": Upscaler(pixels=Image.Resampling.LANCZOS),
-    "Nearest": Upscaler(pixels=Image.Resampling.NEAREST),
+    "Lanczos": Upscaler(pixels="LANCZOS"),
+    "Nearest": Upscaler(pixels="NEAREST"),
 }
 
 
@@ -47,11 +45,12 @@ def upscaler(name: str) -> Upscaler:
 def upscale(latents: Tensor, name: str, size: tuple[int, int], model: Model) -> Tensor:
     """``latents`` [n, C, h, w] as those of pictures of ``size`` (width, height) pixels."""
     import torch
+    from PIL import Image
     from torch.nn import functional as F
 
     chosen = upscaler(name)
-    if chosen.pixels is None:
+    if chosen.latent:
         width, height = (side // model.vae_scale for side in size)
         return F.interpolate(latents, (height, width), mode=chosen.latent, antialias=chosen.antialias)
-    larger = [model.decode(latent).resize(size, chosen.pixels) for latent in latents]
+    larger = [model.decode(latent).resize(size, Image.Resampling[chosen.pixels]) for latent in latents]
     return torch.stack([model.encode_image(picture).mean for picture in larger]).to(latents)

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from hubman.generate.infotext import Infotext, is_hash
 from hubman.generate.prompt_dialects import to_a1111
 from hubman.generate.prompt_tags import cut_tags, tag_name
-from hubman.generate.request import MAX_STEPS, Hires
+from hubman.generate.request import EMPHASES, MAX_STEPS, Hires
 from hubman.generate.upscaling import UPSCALERS
 from hubman.images.told import Told, lora_of, side
 
 _LYCO = re.compile(r"<lyco:")
-_EMPHASIS = ("Original", "No norm", "Interpolate")
 _HIRES = frozenset({"Hires upscale", "Hires resize", "Hires steps", "Hires upscaler"})
 _STAYS = (
     "ControlNet",
@@ -52,7 +51,7 @@ def told_of(info: Infotext, tool: str) -> Told:
         width=side(width),
         height=side(height),
         clip_skip=info.clip_skip,
-        emphasis=emphasis if emphasis in _EMPHASIS else "Original",
+        emphasis=emphasis if emphasis in EMPHASES else "Original",
         hires=_hires(info),
         remarks=tuple(_remarks(info, tool, emphasis)),
     )
@@ -95,7 +94,7 @@ def _upscaler(name: str) -> str:
 def _remarks(info: Infotext, tool: str, emphasis: str) -> Iterator[str]:
     if tool != "comfyui" and info.rng != "CPU":
         yield f"its noise was drawn on the {info.rng}, ours is the CPU's: the picture will be another one"
-    if emphasis not in _EMPHASIS:
+    if emphasis not in EMPHASES:
         yield f"its emphasis {emphasis!r} is not known: weights act as in Original"
     if "Denoising strength" in info.fields and not any(key.startswith("Hires") for key in info.fields):
         yield "it was drawn from another picture, which it does not carry"

@@ -1,7 +1,6 @@
 """The places of a base model, read off the headers of its files: which LoRAs fit is known before a model is loaded.
 
-Single files have the original (LDM) names of Stability AI's and OpenCLIP's code; :func:`hubman.lora.keys.ldm_path` goes
-the other way. No torch is needed here.
+Single files have the original (LDM) names of Stability AI's and OpenCLIP's code (``ldm.py``). No torch is needed here.
 """
 
 from __future__ import annotations
@@ -11,27 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from hubman.lora.keys import RESNET_LDM, TEXT_ENCODERS, TOP_LDM, Site, alias_table
+from hubman.lora.keys import TEXT_ENCODERS, Site, alias_table
+from hubman.lora.ldm import OPEN_CLIP, diffusers_namer
 from registry.errors import DamagedFileError
 from registry.headers import read_header
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 _UNET = "model.diffusion_model."
-_STRIDE = 3
-"""Every Stable Diffusion UNet has two resnets and a sampler in a block."""
-_RESNET = {ldm: own for own, ldm in RESNET_LDM.items()}
-_TOP = {ldm: own for own, ldm in TOP_LDM.items()}
-_SIDE = re.compile(r"(input_blocks|output_blocks)\.(\d+)\.(\d)\.(.+)")
-_MIDDLE = re.compile(r"middle_block\.([012])\.(.+)")
 _RESBLOCK = re.compile(r"(?:model\.)?transformer\.resblocks\.(\d+)\.(.+)")
-_OPEN_CLIP = {
-    "attn.out_proj.weight": "self_attn.out_proj",
-    "mlp.c_fc.weight": "mlp.fc1",
-    "mlp.c_proj.weight": "mlp.fc2",
-    "ln_1.weight": "layer_norm1",
-    "ln_2.weight": "layer_norm2",
-}
 _TEXT_PREFIXES = (
     ("cond_stage_model.", "text_encoder"),
     ("conditioner.embedders.0.", "text_encoder"),
@@ -88,60 +75,33 @@ def _own(component: str, path: str) -> str:
 
 
 def _of_file(shapes: Shapes) -> Iterator[Site]:
+    unet = {
+        name.removeprefix(_UNET).removesuffix(".weight"): shape
+        for name, shape in shapes.items()
+        if name.startswith(_UNET) and name.endswith(".weight")
+    }
+    namer = diffusers_namer(unet)
+    for name, shape in unet.items():
+        if (path := namer(name)) is not None:
+            yield Site("unet", path, shape)
     for name, shape in shapes.items():
-        if name.startswith(_UNET):
-            path = diffusers_path(name.removeprefix(_UNET).removesuffix(".weight"))
-            if path is not None and name.endswith(".weight"):
-                yield Site("unet", path, shape)
-            continue
         for prefix, component in _TEXT_PREFIXES:
             if name.startswith(prefix):
                 yield from _of_text(component, name.removeprefix(prefix), shape)
 
 
-def diffusers_path(ldm: str) -> str | None:
-    """The diffusers path of a UNet module with this original name, or None if it has none."""
-    if ldm in _TOP:
-        return _TOP[ldm]
-    if match := _MIDDLE.fullmatch(ldm):
-        return (
-            f"mid_block.attentions.0.{match[2]}"
-            if match[1] == "1"
-            else _resnet("mid_block", int(match[1]) // 2, match[2])
-        )
-    match = _SIDE.fullmatch(ldm)
-    if match is None:
-        return None
-    number, place, rest = int(match[2]), int(match[3]), match[4]
-    if match[1] == "input_blocks":
-        block, number = divmod(number - 1, _STRIDE)
-        side = f"down_blocks.{block}"
-        if rest == "op":
-            return f"{side}.downsamplers.0.conv"
-    else:
-        block, number = divmod(number, _STRIDE)
-        side = f"up_blocks.{block}"
-        if place and rest == "conv":
-            return f"{side}.upsamplers.0.conv"
-    return f"{side}.attentions.{number}.{rest}" if place else _resnet(side, number, rest)
-
-
-def _resnet(side: str, number: int, rest: str) -> str | None:
-    return f"{side}.resnets.{number}.{_RESNET[rest]}" if rest in _RESNET else None
-
-
 def _of_text(component: str, name: str, shape: tuple[int, ...]) -> Iterator[Site]:
     """The places of a CLIP in a single file, in transformers' naming or in OpenCLIP's with its joint q, k and v."""
-    if name.startswith("transformer.text_model."):
-        if name.endswith(".weight"):
-            yield Site(component, name.removeprefix("transformer.text_model.").removesuffix(".weight"), shape)
-        return
     match = _RESBLOCK.fullmatch(name)
     if match is None:
+        if name.startswith("transformer.") and name.endswith(".weight"):
+            # Some files lack the level text_model.
+            path = name.removeprefix("transformer.").removeprefix("text_model.")
+            yield Site(component, path.removesuffix(".weight"), shape)
         return
     layer = f"encoder.layers.{match[1]}"
     if match[2] == "attn.in_proj_weight":
         for part in ("q_proj", "k_proj", "v_proj"):
             yield Site(component, f"{layer}.self_attn.{part}", (shape[0] // 3, *shape[1:]))
-    elif match[2] in _OPEN_CLIP:
-        yield Site(component, f"{layer}.{_OPEN_CLIP[match[2]]}", shape)
+    elif match[2] in OPEN_CLIP:
+        yield Site(component, f"{layer}.{OPEN_CLIP[match[2]]}", shape)

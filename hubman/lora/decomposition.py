@@ -1,7 +1,9 @@
-"""Singular values and vectors of a change, without forming it where two factors make it.
+"""Changes taken apart into singular values and vectors, in torch, to write or draw them at another rank.
 
-ΔW = B·A with B = Q₁R₁ and Aᵀ = Q₂R₂ has the singular values of the small R₁R₂ᵀ (Golub & Van Loan, Matrix Computations,
-5.2 and 8.6): the work grows with the rank, not with the layer.
+What only looks at the sizes of a file's changes takes ``spectrum.py``, which needs no torch and no vectors.
+
+Where two factors make ΔW it is not formed: B·A with B = Q₁R₁ and Aᵀ = Q₂R₂ has the singular values of the small R₁R₂ᵀ
+(Golub & Van Loan, Matrix Computations, 5.2 and 8.6), so the work grows with the rank and not with the layer.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ _NOISE = 1e-7
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class Decomposition:
     """ΔW = left · diag(values) · right, the largest first. ``left`` is [out, n], ``right`` [n, in·kh·kw]."""
 
     left: Tensor
@@ -50,7 +52,7 @@ class Spectrum:
         return down.reshape(-1, *self.inputs).float().contiguous(), up.float().contiguous()
 
 
-def of_factors(factors: Factors) -> Spectrum:
+def of_factors(factors: Factors) -> Decomposition:
     """All singular values of a low-rank change; the same factors give the same."""
     up, down = factors.up, factors.down.flatten(1)
     if factors.full is not None or factors.rank >= min(up.shape[0], down.shape[1]):
@@ -59,17 +61,17 @@ def of_factors(factors: Factors) -> Spectrum:
     q_down, r_down = torch.linalg.qr(down.t().double())
     left, values, right = torch.linalg.svd(r_up @ r_down.t())
     energy = float(values.square().sum())
-    return Spectrum(q_up @ left, values, right @ q_down.t(), energy, tuple(factors.down.shape[1:]))
+    return Decomposition(q_up @ left, values, right @ q_down.t(), energy, tuple(factors.down.shape[1:]))
 
 
-def of_matrix(delta: Tensor) -> Spectrum:
+def of_matrix(delta: Tensor) -> Decomposition:
     """All singular values of a ΔW in full, [out, in(, kh, kw)], but for those that are rounding errors."""
     matrix = delta.flatten(1).double()
     inputs = tuple(delta.shape[1:])
     energy = float(matrix.square().sum())
     if min(matrix.shape) <= _DIRECT:
         left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-        return Spectrum(left, values, right, energy, inputs)
+        return Decomposition(left, values, right, energy, inputs)
     # The shorter side's Gram matrix has the squares of the values, several times sooner than the decomposition in full.
     is_wide = matrix.shape[0] <= matrix.shape[1]
     squares, vectors = torch.linalg.eigh(matrix @ matrix.t() if is_wide else matrix.t() @ matrix)
@@ -78,10 +80,10 @@ def of_matrix(delta: Tensor) -> Spectrum:
     values, vectors = values[:count], vectors[:, :count]
     others = (vectors.t() @ matrix if is_wide else (matrix @ vectors).t()) / values.clamp(min=1e-300)[:, None]
     left, right = (vectors, others) if is_wide else (others.t(), vectors.t())
-    return Spectrum(left, values, right, energy, inputs)
+    return Decomposition(left, values, right, energy, inputs)
 
 
-def largest(delta: Tensor, rank: int) -> Spectrum:
+def largest(delta: Tensor, rank: int) -> Decomposition:
     """The ``rank`` largest singular values of a ΔW in full; the same ΔW gives the same. Quicker than all of them."""
     matrix = delta.flatten(1).float()
     if min(matrix.shape) <= _DIRECT:
@@ -91,4 +93,4 @@ def largest(delta: Tensor, rank: int) -> Spectrum:
         left, values, turned = torch.svd_lowrank(matrix, q=min(rank + _SPARE, *matrix.shape), niter=_ROUNDS)
     right = turned.t()
     energy = float(matrix.double().square().sum())
-    return Spectrum(left, values, right, energy, tuple(delta.shape[1:]))
+    return Decomposition(left, values, right, energy, tuple(delta.shape[1:]))

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from hubman.lora.arrays import ArrayFile, ArrayModule, open_arrays
-from hubman.lora.deltas import WIDEST, Delta, Parts, delta_of, needs_base, rank_bound, scale_of, vectors_of
+from hubman.lora.deltas import WIDEST, Delta, Parts, delta_of, needs_base, rank_bound, vectors_of
 from hubman.lora.halves import Array
-from hubman.lora.kinds import kind_of, needs_weight
+from hubman.lora.kinds import kind_of, needs_weight, scale_of
 from registry.errors import DamagedFileError
 
 Directions = Callable[[int], Array]

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from hubman.lora.halves import Array
-from hubman.lora.kinds import kind_of, needs_weight
+from hubman.lora.kinds import kind_of, needs_weight, scale_of
 
 Parts = Mapping[str, Array]
 
@@ -167,11 +167,6 @@ def _refuse_giant(out: int, columns: int) -> None:
 
 def _flat(array: Array) -> Array:
     return array.reshape(array.shape[0], -1)
-
-
-def scale_of(alpha: float | None, rank: int) -> float:
-    """Alpha / rank; 1 without an alpha."""
-    return 1.0 if alpha is None else alpha / rank
 
 
 def rank_bound(delta: Delta) -> int:

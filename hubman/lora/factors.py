@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from hubman.lora.keys import Site
+from hubman.lora.kinds import scale_of
 
 Parts = Mapping[str, torch.Tensor]
 
@@ -58,11 +59,6 @@ def dense(delta: torch.Tensor, site: Site) -> Factors:
     if site.is_conv or out <= columns:
         return Factors(full, torch.eye(out), full)
     return Factors(torch.eye(columns), full, full)
-
-
-def scale_of(alpha: float | None, rank: int) -> float:
-    """Alpha / rank; 1 without an alpha."""
-    return 1.0 if alpha is None else alpha / rank
 
 
 def lora(parts: Parts, site: Site, alpha: float | None) -> Factors:

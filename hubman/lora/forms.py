@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from hubman.lora.change import change_of
-from hubman.lora.factors import scale_of
 from hubman.lora.keys import TEXT_ENCODERS, Site, UNetLayout, kohya_clip, kohya_unet, with_level
-from hubman.lora.kinds import kind_of, rank_of
+from hubman.lora.kinds import kind_of, rank_of, scale_of
 from registry.errors import HubError
 
 Format = Literal["kohya", "diffusers", "peft"]

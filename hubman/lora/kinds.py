@@ -144,3 +144,8 @@ def _multiplies(site: Site, shapes: Shapes) -> bool:
         return math.prod(shapes["ia3_l"]) in site.shape[:2]
     # Whether it is the input is in the data; the reshape refuses what does not fit.
     return math.prod(shapes.get("ia3_weight", (0,))) in site.shape[:2] and math.prod(shapes["ia3_on_input"]) == 1
+
+
+def scale_of(alpha: float | None, rank: int) -> float:
+    """Alpha / rank; 1 without an alpha."""
+    return 1.0 if alpha is None else alpha / rank

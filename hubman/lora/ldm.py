@@ -1,12 +1,23 @@
-"""diffusers' names of a UNet's modules by their original (LDM) ones: :func:`hubman.lora.keys.ldm_path` the other way."""
+"""diffusers' names of a UNet's modules by their original (LDM) ones: :func:`hubman.lora.keys.ldm_path` the other way.
+
+And transformers' names of what a block of OpenCLIP's text encoder has.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from hubman.lora.keys import RESNET_LDM, TOP_LDM
 
+OPEN_CLIP: Mapping[str, str] = {
+    "attn.out_proj.weight": "self_attn.out_proj",
+    "mlp.c_fc.weight": "mlp.fc1",
+    "mlp.c_proj.weight": "mlp.fc2",
+    "ln_1.weight": "layer_norm1",
+    "ln_2.weight": "layer_norm2",
+}
+"""Weights of a block, without the one that holds q, k and v below each other (``attn.in_proj_weight``)."""
 _TOP = {ldm: path for path, ldm in TOP_LDM.items()}
 _RESNET = {ldm: part for part, ldm in RESNET_LDM.items()}
 _SIDE = re.compile(r"(input|output)_blocks\.(\d+)\.(\d)\.(.+)")

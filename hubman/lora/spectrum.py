@@ -1,4 +1,5 @@
-"""Exact sizes of a LoRA's changes: norms, singular values, ranks. ΔW is formed of no kind that has a low rank.
+"""Exact sizes of a LoRA's changes: norms, singular values, ranks; in NumPy, and without the vectors that
+``decomposition.py`` makes files of. ΔW is formed of no kind that has a low rank.
 
 With ΔW = c·B·A, G_A = A·Aᵀ = L·Lᵀ and G_B = Bᵀ·B, the singular values are c·√eig(Lᵀ·G_B·L); ‖ΔW‖² = Σσ².
 """

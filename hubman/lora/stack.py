@@ -63,14 +63,6 @@ def together(products: Products, strengths: Sequence[float]) -> Together:
     return Together(float(np.sqrt(max(0.0, whole))), whole / own - 1, shared / own)
 
 
-def cosines(inner: Matrix) -> Matrix:
-    """[files, files]: cosines of inner products [files, files]; 0 with a file that changes nothing."""
-    norms = np.sqrt(np.clip(np.diagonal(inner), 0, None))
-    scale = np.where(norms > 0, 1 / np.where(norms > 0, norms, 1), 0)
-    found: Matrix = np.clip(inner * scale[:, None] * scale[None, :], -1, 1)
-    return found
-
-
 def percentile(value: float, others: Sequence[float]) -> float:
     """0..100: the share of ``others``, which are sorted, that are smaller."""
     return 100 * bisect_left(others, value) / len(others)

@@ -59,8 +59,8 @@ class StreamedFile:
         self._header[name] = {"dtype": _CODES[self.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
         self._at += len(data)
 
-    def finish(self, entries: Mapping[str, str]) -> str:
-        """Write the header with its hashes; returns the SHA-256 of the data."""
+    def finish(self, entries: Mapping[str, str]) -> None:
+        """Write the header with its hashes."""
         digest = self.digest.hexdigest()
         said = {**entries, **hashes(digest, self._legacy_window(entries))}
         text = _json({"__metadata__": said, **self._header})
@@ -71,7 +71,6 @@ class StreamedFile:
         self._file.write(room.to_bytes(8, "little") + text.ljust(room))
         self._file.flush()
         os.fsync(self._file.fileno())
-        return digest
 
     def _legacy_window(self, entries: Mapping[str, str]) -> bytes:
         """The window's bytes in a file that has only the ``ss_`` entries and no room to spare."""

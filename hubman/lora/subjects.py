@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry import library, scan
+from registry import here, library, scan
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 
@@ -46,11 +46,9 @@ def _named(registry: Registry, ref: str, strength: float) -> Subject:
             raise
         return Subject(path.stem, path, "", strength)
     found = library.version(registry, scan.hashed(registry, version))
-    for file in found.files:
-        for place in file.places:
-            if place.state == "present" and Path(place.path).is_file():
-                name = library.show(registry, model).name
-                return Subject(name, Path(place.path), file.sha256, strength)
+    if lying := here.file_of(found):
+        file, place = lying
+        return Subject(library.show(registry, model).name, place, file.sha256, strength)
     raise NotFoundError(f"the file of {ref} is not on this machine", "hubman scan finds it, hubman sync fetches it")
 
 

@@ -20,5 +20,5 @@ def _cut(change: Change, rank: int) -> Change:
     factors = change.factors
     if factors is None or (factors.rank <= rank and not factors.is_full):
         return change
-    spectrum = largest(factors.delta(), rank) if factors.is_full else of_factors(factors)
-    return replace(change, factors=Factors(*spectrum.pair(rank)))
+    found = largest(factors.delta(), rank) if factors.is_full else of_factors(factors)
+    return replace(change, factors=Factors(*found.pair(rank)))

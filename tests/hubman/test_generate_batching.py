@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -189,6 +191,27 @@ def test_a_picture_that_does_not_fit_alone_is_refused_by_name(tiny: Path, tmp_pa
         list(engine.draw([request], tmp_path))
     hook.remove()
     assert len(list(engine.draw([request], tmp_path))) == 1
+
+
+def test_what_was_loaded_when_memory_ran_out_is_gone_before_the_base_is_loaded_alone(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, held = torch.nn.Module.to, []
+    failed: list[weakref.ref[torch.nn.Module]] = []
+
+    def to(module: torch.nn.Module, *args: Any, **settings: Any) -> torch.nn.Module:
+        if not failed:
+            failed.append(weakref.ref(module))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        held.append(failed[0]())
+        return move(module, *args, **settings)
+
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    engine = LocalEngine(device=CPU)
+    engine.load(str(tiny))
+    assert engine.has(str(tiny))
+    assert held
+    assert held[0] is None
 
 
 def test_bases_stay_loaded_while_there_is_room_and_leave_in_the_order_of_use(tiny: Path, tmp_path: Path) -> None:

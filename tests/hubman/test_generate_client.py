@@ -135,6 +135,22 @@ def test_cancelling_stops_the_drawing_and_leaves_the_engine_alive(engine: Engine
     assert len(list(engine.draw([_request(tiny)], tmp_path))) == 1
 
 
+def test_what_waits_is_given_up_at_once(engine: Engine, engine_home: Path, tiny: Path, tmp_path: Path) -> None:
+    seen: list[list[tuple[str, bool]]] = []
+
+    def give_up(_: Progress) -> None:
+        if seen:
+            return
+        with Engine(engine_home, name="other") as other, pytest.raises(CancelledError, match="before it began"):
+            list(other.draw([_request(tiny, 2)], tmp_path, cancelled=lambda: True))
+        state = asking.state(engine_home)
+        seen.append([(each.client, each.running) for each in state.waiting] if state else [])
+
+    with pytest.raises(CancelledError):
+        list(engine.draw([_request(tiny, 1, steps=900)], tmp_path, report=give_up, cancelled=lambda: bool(seen)))
+    assert seen == [[("test", True)]]
+
+
 def test_leaving_the_iteration_early_cancels_the_rest(engine: Engine, tiny: Path, tmp_path: Path) -> None:
     requests = [_request(tiny, 1), _request(tiny, 2, steps=900)]
     drawing = engine.draw(requests, tmp_path, batch=1)
@@ -177,6 +193,8 @@ def test_errors_keep_their_class_and_hint(engine: Engine, tiny: Path, tmp_path: 
     assert caught.value.hint
     with pytest.raises(UsageError, match="steps is 0"):
         list(engine.draw([_request(tiny, steps=0)], tmp_path))
+    with pytest.raises(UsageError, match="cfg is nan"):
+        list(engine.draw([DrawRequest(base=str(tiny), prompt="", cfg=float("nan"))], tmp_path))
 
 
 def test_a_sweep_is_measured_in_the_engine(engine: Engine, tiny: Path, tmp_path: Path) -> None:
@@ -191,6 +209,8 @@ def test_a_sweep_is_measured_in_the_engine(engine: Engine, tiny: Path, tmp_path:
     )
     sweep = strength_sweep(request, "x", strengths=[0.5, 1], seeds=[1, 2])
     list(draw_requests(sweep.requests(), tmp_path, engine))
+    with pytest.raises(CancelledError):
+        engine.measure(sweep, tmp_path, cancelled=lambda: True)
     curve = engine.measure(sweep, tmp_path, clip=make_tiny_clip(tmp_path / "clip"))
     assert [point.strength for point in curve.points] == [0, 0.5, 1]
     assert curve.points[2].change > curve.points[0].change == 0

@@ -419,6 +419,8 @@ def test_the_command_tells_and_keeps_the_newest_sweep(
     index_file(registry, write_lora(tmp_path / "models" / "other.safetensors", seed=2))
     assert run(["recommend", "other"]) == 1
     assert "no strength of it was swept" in capsys.readouterr().err
+    assert run(["recommend", "other", "--sweep", sweep, "--set"]) == 2
+    assert "is not of other" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("seeds", "offered"), [(4, True), (3, False)])

@@ -195,6 +195,9 @@ def test_another_vae_decodes_and_the_bases_own_comes_back(
     with pytest.raises(NotFoundError):
         _draw(engine, tmp_path, _request(tiny, vae=str(tmp_path / "none")))
     tensors = load_file(file)
+    _draw(engine, tmp_path / "before", _request(tiny, vae=str(file)))
+    (make_tiny_pipeline(tmp_path / "third", seed=2) / "vae" / file.name).replace(file)
+    assert _far(other, _draw(engine, tmp_path / "replaced", _request(tiny, vae=str(file)))[0]) > 5
     save_file({name: tensor[:1].clone() for name, tensor in tensors.items()}, tmp_path / "bad.safetensors")
     with pytest.raises(DamagedFileError, match="VAE bad"):
         _draw(engine, tmp_path, _request(tiny, vae=str(tmp_path / "bad.safetensors")))

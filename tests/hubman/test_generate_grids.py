@@ -24,6 +24,7 @@ from hubman.generate import studio
 from hubman.generate.asked import asked, grid_of, request_of
 from hubman.generate.axes import parse_decimals, parse_floats, parse_integers, parse_values
 from hubman.generate.client import Engine
+from hubman.generate.curve import Curve
 from hubman.generate.grids.cells import cell_path, draw_grid, draw_requests
 from hubman.generate.grids.contact import write_contact
 from hubman.generate.grids.grid import Grid, load_grid, make_grid, save_grid
@@ -34,8 +35,8 @@ from hubman.generate.grids.spec import KINDS, build_axis, parse_axis
 from hubman.generate.grids.speed import learn
 from hubman.generate.grids.table import write_table
 from hubman.generate.grids.view import GridReader, grids
+from hubman.generate.record import keep_sweep
 from hubman.generate.request import DrawRequest, LoraUse
-from hubman.generate.sweep import seed_grid, two_lora_grid
 from hubman.progress import Progress, silent
 from registry import scan as model_scan
 from registry.database import Registry
@@ -204,10 +205,16 @@ def test_values_that_do_not_go_together_are_refused() -> None:
     assert len(_grid("sampler=Euler, DPM++ 2M", "schedule=Automatic, Karras").cells) == 4
 
 
-def test_every_axis_that_is_offered_has_an_example_that_is_read() -> None:
+def test_every_axis_that_is_offered_has_an_example_that_can_be_drawn() -> None:
+    class Versions(Shelf):
+        def lora(self, name: str) -> LoraUse:
+            return LoraUse(path=name, name=name, sha256=name.ljust(64, "0"))
+
+    request = msgspec.structs.replace(REQUEST, prompt="ink wash, a cat, {subject}", init="/p.png")
     for word, kind in KINDS.items():
-        assert parse_axis(kind.example).kind == word
-    assert len(_grid(KINDS["blocks"].example).cells) == 3
+        spec = parse_axis(kind.example)
+        assert spec.kind == word
+        assert len(make_grid(request, [build_axis(spec, request, Versions())], title="").cells) > 1
 
 
 def test_combinations_are_sets_of_loras_with_the_others_off() -> None:
@@ -276,7 +283,7 @@ def test_the_cheapest_change_is_innermost_and_corners_come_first() -> None:
 
 
 def test_a_grid_is_drawn_once_and_resumes_where_it_stopped(tmp_path: Path) -> None:
-    grid = two_lora_grid(REQUEST, "ink", "neon", strengths=[0, 0.5, 1], other_strengths=[0, 1])
+    grid = _grid("strength:ink=0, 0.5, 1", "strength:neon=0, 1")
     first = Painter(stop_after=2)
     with pytest.raises(KeyboardInterrupt):
         list(draw_grid(grid, tmp_path / "g", first))
@@ -298,6 +305,7 @@ def test_a_grid_is_drawn_once_and_resumes_where_it_stopped(tmp_path: Path) -> No
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
+from hubman.generate.curve import Curve
 from hubman.generate.grids.cells import draw_grid
 from hubman.generate.grids.grid import load_grid
 from tests.support.painter import Painter
@@ -439,7 +447,7 @@ def test_pictures_of_several_sizes_keep_their_shape_on_a_sheet(tmp_path: Path) -
 
 
 def test_the_title_of_a_grid_is_cut_to_its_width(tmp_path: Path) -> None:
-    grid = seed_grid(msgspec.structs.replace(REQUEST, prompt="very " * 200), [1])
+    grid = msgspec.structs.replace(_grid("seed=1"), title="very " * 200)
     list(draw_grid(grid, tmp_path / "g", Painter()))
     assert Image.open(write_sheets(grid, tmp_path, tmp_path / "grid.png")[0]).width < 300
 
@@ -499,6 +507,19 @@ def test_a_job_asks_for_a_grid_and_goes_on_by_its_plan(home: Path, ink: str, tmp
         assert [Path(path).is_file() for path in done.images] == [True] * 4
         name = registry.db.execute("SELECT name FROM sweeps WHERE id = 'g1'").fetchone()[0]
         assert name.startswith("shape x ink")
+
+
+def test_going_on_with_a_sweep_keeps_what_was_measured(home: Path, ink: str) -> None:
+    told = asked({"prompt": "a cat", "version_ids": [ink], "axes": ["strength=0, 1"], "steps": 4})
+    curve = Curve(lora="ink", points=(), burn_floor=0.0, seeds=4)
+    with Registry(home) as registry:
+        drawn = studio.draw_axes(registry, _Engine(), told, report=silent, should_stop=lambda: False, grid_id="g1")
+        keep_sweep(registry, msgspec.structs.replace(drawn, curve=curve), ink, "ink", told)
+        rest = asked({"prompt": "", "grid_id": "g1"})
+        studio.draw_axes(registry, _Engine(), rest, report=silent, should_stop=lambda: False, grid_id="g1")
+        row = registry.db.execute("SELECT version_id, name, curve FROM sweeps WHERE id = 'g1'").fetchone()
+    assert (row["version_id"], row["name"]) == (ink, "ink")
+    assert msgspec.json.decode(row["curve"], type=Curve) == curve
 
 
 def test_strengths_of_versions_and_several_seeds_are_axes(home: Path, ink: str) -> None:

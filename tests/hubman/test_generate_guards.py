@@ -14,15 +14,19 @@ from PIL import Image
 from hubman import tinybase
 from hubman.cli.main import run
 from hubman.generate import saved
+from hubman.generate.grids.grid import make_grid
+from hubman.generate.grids.lora_axes import strength_axis
 from hubman.generate.guards import Guard, Known, Plan, PlannedAxis, drawn_guards, grid_guards, guards, know, refuse
 from hubman.generate.guards.facts import LoraFacts
+from hubman.generate.guards.grids import plan_of
 from hubman.generate.request import DrawRequest, LoraUse
 from hubman.generate.sliders import is_slider
 from hubman.jobs import store
 from hubman.jobs.records import Job
-from hubman.lora.base_sites import diffusers_path, table_of
+from hubman.lora.base_sites import table_of
 from hubman.lora.conflict import Kinship, Meter, Reading
 from hubman.lora.keys import UNetLayout, ldm_path
+from hubman.lora.ldm import diffusers_namer
 from registry import edits, library
 from registry.database import Registry
 from registry.errors import HubError
@@ -167,7 +171,7 @@ def test_a_file_without_text_encoder_has_no_use_for_te(registry: Registry, tmp_p
     assert known.of(request.loras[0].sha256).text_modules == 1
 
 
-def test_dora_in_a_grid_falls_back_to_fused(registry: Registry, tmp_path: Path) -> None:
+def test_dora_in_a_grid_costs_more_than_fused(registry: Registry, tmp_path: Path) -> None:
     request, known = _known(registry, tmp_path, _lora(MODULE, dora_scale=[128, 1]))
     plan = Plan(request, (PlannedAxis("strength", ("0", "0.5", "1"), "ink"),), known=known)
     (guard,) = grid_guards(plan)
@@ -176,6 +180,15 @@ def test_dora_in_a_grid_falls_back_to_fused(registry: Registry, tmp_path: Path) 
     assert guard.mend is not None
     assert guard.mend(plan).request.mode == "fused"
     assert grid_guards(guard.mend(plan)) == ()
+    request, known = _known(
+        registry, tmp_path / "norm", {**_lora(MODULE), "lora_unet_mid_block_norm.w_norm": ("F16", [4])}
+    )
+    assert grid_guards(Plan(request, plan.axes, known=known)) == ()
+
+
+def test_a_grid_that_is_built_has_the_plan_of_what_was_typed() -> None:
+    grid = make_grid(_with(_ink()), [strength_axis(_with(_ink()), "ink", [0, 1], "te")], title="")
+    assert plan_of(grid, Known()).axes == (PlannedAxis("te", ("0", "1"), "ink"),)
 
 
 def test_two_files_of_one_name_are_told_apart(registry: Registry, tmp_path: Path) -> None:
@@ -210,8 +223,21 @@ def test_the_original_names_of_a_unet_lead_back_to_its_paths() -> None:
     paths += [f"up_blocks.{block}.upsamplers.0.conv" for block in (0, 1)]
     paths += ["mid_block.resnets.0.conv1", "mid_block.resnets.1.conv2", "mid_block.attentions.0.proj_out"]
     paths += ["conv_in", "conv_out", "time_embedding.linear_1", "add_embedding.linear_2"]
-    assert [diffusers_path(ldm_path(path, layout) or "") for path in paths] == paths
-    assert diffusers_path("nowhere.0.1") is None
+    original = [ldm_path(path, layout) or "" for path in paths]
+    namer = diffusers_namer(original)
+    assert list(map(namer, original)) == paths
+    assert namer("nowhere.0.1") is None
+
+
+def test_a_text_encoder_is_read_with_and_without_the_level_that_some_files_lack(tmp_path: Path) -> None:
+    for level in ("", "text_model."):
+        tensors: Tensors = {
+            "model.diffusion_model.middle_block.1.proj_in.weight": ("F16", [64, 64]),
+            f"cond_stage_model.transformer.{level}encoder.layers.0.mlp.fc1.weight": ("F16", [64, 32]),
+        }
+        table = table_of(write_model(tmp_path / f"{level}base.safetensors", tensors))
+        assert table is not None
+        assert table["lora_te_text_model_encoder_layers_0_mlp_fc1"].shape == (64, 32)
 
 
 def test_a_single_file_publishes_the_names_of_its_parts(tmp_path: Path) -> None:

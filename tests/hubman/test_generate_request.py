@@ -26,10 +26,10 @@ def _use(**fields: Any) -> DrawRequest:
 def test_the_keys_of_pictures_drawn_by_the_first_release_stay() -> None:
     other = LoraUse(path="/b", name="b", sha256="b" * 64)
     full = _with(
-        base_sha256="c" * 64, loras=(USE, other), cfg=3, seed=4, width=64, height=64, sampler="DPM++ 2M Karras"
+        base_sha256="c" * 64, loras=(USE, other), cfg=3.0, seed=4, width=64, height=64, sampler="DPM++ 2M Karras"
     )
     assert PLAIN.key() == "da430426d32e5264baa6ac49d3c50e851e866eb8ae4ab4badf31c08b66ecf6a3"
-    assert full.key() == "fce97fa477c8fcf6d4e8dac863acc7f4d92b75b7e8ef9d908b1933d6e16b8a4c"
+    assert full.key() == "c4b241fba8daafa10f31595c493d0cbc0a144da8bebd581c5a4517e0b28abfdc"
     assert set(msgspec.to_builtins(PLAIN)) == {"base", "prompt"}
 
 
@@ -51,6 +51,28 @@ def test_what_changes_pixels_changes_the_key(other: DrawRequest) -> None:
     assert other.key() != PLAIN.key()
     assert other == _use() or other.key() != _use().key()
     assert msgspec.json.decode(msgspec.json.encode(other), type=DrawRequest) == other
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        _with(cfg=3),
+        _with(emphasis="".join(("Orig", "inal"))),
+        _with(init="/p.png", denoise=1),
+        _with(init="/p.png", denoise=3 / 4),
+        _with(hires=Hires(scale=3, denoise=1)),
+        _with(hires=Hires(width=64, height=64, denoise=7 / 10)),
+    ],
+)
+def test_the_engine_that_reads_a_request_gives_it_the_key_of_who_wrote_it(one: DrawRequest) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(one), type=DrawRequest).key() == one.key()
+
+
+def test_what_is_said_though_it_goes_without_saying_is_not_in_the_key() -> None:
+    said = b'{"base":"/x","prompt":"p","emphasis":"Original","init":"/p.png","denoise":0.75,"hires":{"denoise":0.7,"scale":2}}'
+    assert msgspec.json.decode(said, type=DrawRequest).key() == _with(init="/p.png", hires=Hires()).key()
+    sized = Hires(width=64, height=64)
+    assert _with(hires=sized).key() == _with(hires=msgspec.structs.replace(sized, scale=3.0)).key()
 
 
 def test_content_decides_and_not_where_it_lies() -> None:

@@ -16,10 +16,10 @@ from hubman import tinybase
 from hubman.cli.main import run
 from hubman.generate.client import Engine, EngineDiedError
 from hubman.generate.request import DrawRequest
-from hubman.generate.service import asking
+from hubman.generate.service import asking, reaching
 from hubman.generate.service.endpoint import Endpoint
 from hubman.generate.service.identity import Identity
-from hubman.progress import Progress
+from hubman.progress import Progress, never
 from tests.support.engines import serving
 
 REQUEST = DrawRequest(base=str(tinybase.MODEL), prompt="a red circle", steps=1, sampler="DDIM")
@@ -59,8 +59,11 @@ def test_two_that_start_it_at_once_get_one_engine(home: Path) -> None:
 
 
 def test_an_engine_of_another_hubman_is_replaced(home: Path) -> None:
+    told: list[Progress] = []
     with serving(home, me=Identity("0.0.1", "old")) as old, Engine(home) as engine:
         assert _pid(home) == os.getpid()
+        reaching.reach(Endpoint(home), "test", never, report=told.append)[0].close()
+        assert "another hubman" in told[0].message
         engine.unload()
         assert not old.is_alive()
         assert _pid(home) not in {0, os.getpid()}

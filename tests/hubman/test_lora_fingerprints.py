@@ -17,7 +17,6 @@ from hubman.lora.directions import IN, OUT, VECTOR, directions
 from hubman.lora.fingerprints import Fingerprint, Layout, decoded, fingerprint
 from hubman.lora.inner import inner_products
 from hubman.lora.spectrum import spectrum
-from hubman.lora.stack import cosines
 from registry.errors import DamagedFileError, HubError, NotFoundError
 from tests.support import adapter_formulas as formulas
 from tests.support.lora_arrays import (
@@ -34,7 +33,8 @@ MODULE = "lora_unet_mid_block_resnets_0_conv1"
 
 
 def _cosine(one: Fingerprint, other: Fingerprint) -> float:
-    return float(cosines(inner_products([one, other]).total)[0, 1])
+    inner = inner_products([one, other]).total
+    return float(inner[0, 1] / np.sqrt(inner[0, 0] * inner[1, 1]))
 
 
 # the directions --------------------------------------------------------------------------------------------------

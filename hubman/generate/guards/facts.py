@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from registry.database import Registry
 
 _TEXT = ("lora_te", "text_encoder", "lycoris_text_encoder", "base_model.model.text_", "clip_", "t5xxl")
-_DENSE = frozenset({"OFT", "GLoRA", "(IA)3", "full difference", "norm"})
+_DENSE = frozenset({"OFT", "GLoRA", "(IA)3", "full difference"})
 _GPUS = ("/dev/nvidiactl", "/dev/kfd")
 _TITLES = ("ss_output_name", "modelspec.title")
 

@@ -12,13 +12,12 @@ from pathlib import Path
 import msgspec
 
 from hubman.generate.grids.grid import Grid
-from hubman.generate.grids.plan import duration
+from hubman.generate.grids.plan import MANY_CELLS, duration
 from hubman.generate.guards.facts import Known
 from hubman.generate.guards.guard import Guard, Mend, without
 from hubman.generate.prompt_tags import format_number
 from hubman.generate.request import DrawRequest
 
-MANY_CELLS = 200
 SMALLEST_STEP = 0.1
 """In bf16 the order of two additions changes a picture as much as a step of 0.05 does."""
 STRENGTHS = frozenset({"strength", "unet", "te"})
@@ -66,7 +65,7 @@ def plan_of(
     grid: Grid, known: Known, *, seconds: float = 0.0, drawn: int = 0, limit: float = 0.0, dtype: str = "float32"
 ) -> Plan:
     """The plan of a grid that is built already. ``seconds`` are those of what is not ``drawn`` yet."""
-    axes = tuple(PlannedAxis(axis.kind, axis.values, axis.label) for axis in grid.axes)
+    axes = tuple(PlannedAxis(axis.kind, axis.values, axis.target) for axis in grid.axes)
     plan = Plan(grid.cells[0].request, axes, 0.0, limit, dtype, drawn, known)
     return replace(plan, seconds_each=seconds / plan.missing if plan.missing else 0.0)
 
@@ -160,8 +159,8 @@ def _dense(plan: Plan) -> Iterator[Guard[Plan]]:
         if kinds:
             yield Guard(
                 "dense",
-                f"{use.name} has {', '.join(sorted(kinds))}, which batches of several strengths can't hold",
-                "it is drawn fused into the base, one setting after the other, which is slower",
+                f"{use.name} has {', '.join(sorted(kinds))}, which costs one product more in each of its layers at every step",
+                "such changes have no low rank; fused into the base they cost nothing, but each other strength is a load",
                 fix="mode fused",
                 mend=lambda now: replace(now, request=msgspec.structs.replace(now.request, mode="fused")),
                 about=(use.sha256.lower(),),

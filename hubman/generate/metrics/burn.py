@@ -33,15 +33,10 @@ def burn_features(pixels: Array) -> Mapping[str, float]:
     }
 
 
-def burn(pixels: Array, reference: Array) -> float:
+def burn_ratio(now: Mapping[str, float], before: Mapping[str, float]) -> float:
     """How burnt a picture is against the same picture at strength 0: mean positive log-ratio of ``burn_features``.
 
     0 = not at all; 0.3 is where it begins to count, if the median over seeds says so.
     """
-    return burn_ratio(burn_features(pixels), burn_features(reference))
-
-
-def burn_ratio(now: Mapping[str, float], before: Mapping[str, float]) -> float:
-    """``burn`` of features that are known already."""
     ratios = [np.log((now[name] + _EPS) / (before[name] + _EPS)) for name in now]
     return float(np.mean(np.maximum(ratios, 0)))

@@ -47,11 +47,6 @@ def distances(first: Array, second: Array) -> Distances:
     )
 
 
-def distance(first: Array, second: Array) -> float:
-    """``Distances.overall`` alone, which is quicker."""
-    return ((1 - ssim(first, second)) + colour_distance(first, second)) / 2
-
-
 def _box(values: Array) -> Array:
     """Means over all windows of 7x7 that fit."""
     sums = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))

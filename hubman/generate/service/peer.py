@@ -45,17 +45,23 @@ class Peer:
             self._writer.join(seconds)
 
     def _read(self) -> None:
-        for line in self._wire.lines():
-            try:
-                command: Command = protocol.COMMAND.decode(line)
-            except msgspec.MsgspecError as error:
-                print(f"not a command: {error}", file=sys.stderr)  # noqa: T201 - stderr is the engine's log
-                continue
-            if isinstance(command, Hello):
-                self.name, self.pid = command.name, command.pid
-            self._heard(self, command)
-        self._heard(self, None)
-        self.leave()
+        try:
+            for line in self._wire.lines():
+                self._take(line)
+        finally:
+            # Also after a failure here: a client that is not heard any more must not wait for an answer.
+            self._heard(self, None)
+            self.leave()
+
+    def _take(self, line: bytes) -> None:
+        try:
+            command: Command = protocol.COMMAND.decode(line)
+        except msgspec.MsgspecError as error:
+            print(f"not a command: {error}", file=sys.stderr)  # noqa: T201 - stderr is the engine's log
+            return
+        if isinstance(command, Hello):
+            self.name, self.pid = command.name, command.pid
+        self._heard(self, command)
 
     def _write(self) -> None:
         try:

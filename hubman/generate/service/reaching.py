@@ -18,11 +18,13 @@ from hubman.generate import protocol
 from hubman.generate.service import identity, last_words
 from hubman.generate.service.endpoint import Endpoint
 from hubman.generate.service.wire import Wire, WireClosedError
+from hubman.progress import Progress, Report, silent
 from registry.errors import CancelledError, HubError
 
 POLL_S = 0.1
 COMMAND = (sys.executable, "-m", "hubman.generate.server")
 _ANSWER_S = 30.0
+_WAITS = "an engine that ends, or of another hubman, finishes its work first; hubman engine stop ends it sooner"
 
 Cancelled = Callable[[], bool]
 
@@ -35,10 +37,17 @@ class EngineDiedError(HubError):
         self.last_words = last_words
 
 
-def reach(endpoint: Endpoint, name: str, cancelled: Cancelled, command: Sequence[str] = COMMAND) -> tuple[Wire, int]:
+def reach(
+    endpoint: Endpoint,
+    name: str,
+    cancelled: Cancelled,
+    command: Sequence[str] = COMMAND,
+    *,
+    report: Report = silent,
+) -> tuple[Wire, int]:
     """A connection to an engine of this hubman, and the engine's process id.
 
-    One of another hubman is asked to finish what it does, waited for, and replaced. Raises :class:`EngineDiedError` if
+    One of another hubman is asked to finish what it does, waited for, which is reported, and replaced. Raises :class:`EngineDiedError` if
     the new one does not come up, and ``CancelledError``.
     """
     endpoint.prepare()
@@ -53,6 +62,7 @@ def reach(endpoint: Endpoint, name: str, cancelled: Cancelled, command: Sequence
             return wire, ready.pid
         with contextlib.suppress(WireClosedError):
             wire.send(protocol.Finish())
+        report(Progress(stage="load", message=_WAITS))
         _wait_for_end(wire, cancelled)
 
 

@@ -50,6 +50,12 @@ class Task:
             done=self._drawn, total=total, running=running,
         )  # fmt: skip
 
+    def stopped(self) -> CancelledError:
+        """What is said of it when it is given up between two turns."""
+        if isinstance(self.work, Draw) and self._drawn:
+            return CancelledError(f"drawing was stopped after {self._drawn} of {len(self.work.requests)} pictures")
+        return CancelledError("stopped before it began")
+
     @property
     def base(self) -> str:
         """The base that the next turn needs; empty for none."""
@@ -64,7 +70,7 @@ class Task:
     def turn(self, engine: LocalEngine) -> bool:
         """Do the next part; whether that was the last. Raises what it fails with."""
         if self.is_cancelled():
-            raise CancelledError("stopped before it began")
+            raise self.stopped()
         if isinstance(self.work, Draw):
             return self._draw(engine, self.work)
         if isinstance(self.work, Load):
@@ -77,6 +83,11 @@ class Task:
 
     def _report(self, progress: Progress) -> None:
         self.peer.say(protocol.Told(id=self.work.id, progress=progress))
+
+    def _report_measured(self, progress: Progress) -> None:
+        if self.is_cancelled():
+            raise CancelledError(f"measuring was stopped after {progress.done:g} of {progress.total:g} strengths")
+        self._report(progress)
 
     def _draw(self, engine: LocalEngine, work: Draw) -> bool:
         if self._drawing is None:
@@ -103,5 +114,5 @@ class Task:
 
         clip = ClipEmbedder(Path(work.clip)) if work.clip else None
         training = [Path(path) for path in work.training]
-        curve = measure(work.sweep, Path(work.folder), clip=clip, training=training, report=self._report)
+        curve = measure(work.sweep, Path(work.folder), clip=clip, training=training, report=self._report_measured)
         self.peer.say(protocol.Measured(id=work.id, curve=curve))

@@ -131,13 +131,8 @@ def sweep(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
 def showcase(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
     """Request: see :func:`hubman.generate.showcase.draw`."""
     from hubman.generate import showcase as pictures
-    from hubman.generate.client import Engine
+    from hubman.jobs.handlers.previewing import JobEngine
 
-    with Engine(registry.home, name=client_name(job)) as engine:
+    with JobEngine(registry.home, job) as engine:
         drawn = pictures.draw(registry, engine, job.request, report=report, should_stop=should_stop)
     return {"version_id": job.request["version_id"], "previews": drawn}
-
-
-def client_name(job: Job) -> str:
-    """What ``hubman engine`` calls a job that draws."""
-    return f"job {job.id[-6:]}"

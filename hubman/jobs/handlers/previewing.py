@@ -11,11 +11,7 @@ from hubman.generate.client import Engine, OnPreview
 from hubman.generate.protocol import Picture, Preview
 from hubman.generate.request import DrawRequest
 from hubman.jobs.records import PREVIEWS, Job
-from hubman.progress import Report, silent
-
-
-def _never() -> bool:
-    return False
+from hubman.progress import Report, never, silent
 
 
 class JobEngine(Engine):
@@ -35,7 +31,7 @@ class JobEngine(Engine):
         *,
         batch: int = 0,
         report: Report = silent,
-        cancelled: Callable[[], bool] = _never,
+        cancelled: Callable[[], bool] = never,
         preview: OnPreview | None = None,
     ) -> Iterator[Picture]:
         pictures = super().draw(

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from hubman.lora.keys import Site
-from hubman.lora.ldm import diffusers_namer
+from hubman.lora.ldm import OPEN_CLIP, diffusers_namer
 from hubman.lora.names import Names
 from registry.errors import DamagedFileError, HubError, NotFoundError
 
@@ -28,9 +28,6 @@ _OPEN_CLIPS = {
     "cond_stage_model.model.transformer.resblocks.": "text_encoder",
     "conditioner.embedders.1.model.transformer.resblocks.": "text_encoder_2",
 }
-_OPEN_CLIP = {
-    "attn.out_proj.weight": "self_attn.out_proj", "mlp.c_fc.weight": "mlp.fc1", "mlp.c_proj.weight": "mlp.fc2",
-}  # fmt: skip
 _STACKS = re.compile(r"(double_blocks|single_blocks|joint_blocks)\.")
 """Where the transformers' own code has its blocks: FLUX.1, SD 3."""
 _ADAPTED = re.compile(r"(down_blocks|up_blocks|mid_block)\.|encoder\.layers\.|" + _STACKS.pattern)
@@ -145,8 +142,8 @@ def _add_open_clip(made: Checkpoint, component: str, name: str, place: _Place, s
         for i, letter in enumerate("qkv"):
             site = Site(component, f"{block}.self_attn.{letter}_proj", (rows, *shape[1:]))
             made.places[site] = _Place(place.tensors, place.name, slice(i * rows, (i + 1) * rows))
-    elif part in _OPEN_CLIP:
-        made.places[Site(component, f"{block}.{_OPEN_CLIP[part]}", shape)] = place
+    elif part in OPEN_CLIP:
+        made.places[Site(component, f"{block}.{OPEN_CLIP[part]}", shape)] = place
 
 
 def _matrices(tensors: Any) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 
 from hubman.lora.derive.request import Parent, Stated
-from registry import library, licence, scan
+from registry import here, library, licence, scan
 from registry.database import Registry
 from registry.errors import DamagedFileError, HubError, NotFoundError, UsageError
 from registry.hashing import hash_file
 from registry.headers import Header, read_header
 from registry.identify import Identity, identify
-from registry.records import FileRow, VersionRow
+from registry.records import VersionRow
 
 _NEED_WEIGHTS = {"dora": "DoRA", "oft": "OFT", "boft": "BOFT", "glora": "GLoRA", "ia3": "(IA)3"}
 """Kinds whose change is made of the base's own weights."""
@@ -58,26 +58,21 @@ def find(registry: Registry, ref: str, ratio: float = 1.0, blocks: str = "") -> 
     if path.is_file():
         return _known(registry, path.absolute(), hash_file(path).sha256, ratio, blocks)
     version = library.version(registry, scan.hashed(registry, library.resolve(registry, ref)[1]))
-    for file in version.files:
-        if place := _here(file):
-            return _known(registry, place, file.sha256, ratio, blocks)
+    if lying := here.file_of(version):
+        file, place = lying
+        return _known(registry, place, file.sha256, ratio, blocks)
     raise HubError(f"the file of {ref} is not on this machine", "hubman sync or hubman pull brings it here")
 
 
 def again(registry: Registry, stated: Stated) -> Known:
     """A parent by the hash that a header has of it. Raises ``NotFoundError`` where its file is not here."""
     file = library.file_by_hash(registry, stated.sha256)
-    place = _here(file) if file else None
+    place = here.place_of(file) if file else None
     if place is None:
         raise NotFoundError(
             f"its parent {stated.sha256[:12]} is not here", "hubman scan indexes the folder that has it"
         )
     return _known(registry, place, stated.sha256, stated.ratio, stated.blocks)
-
-
-def _here(file: FileRow) -> Path | None:
-    places = (Path(place.path) for place in file.places if place.state == "present")
-    return next((place for place in places if place.is_file()), None)
 
 
 def _known(registry: Registry, path: Path, sha256: str, ratio: float, blocks: str) -> Known:

@@ -66,7 +66,6 @@ class Made:
     """A file that was written. ``kept`` is the share of the asked-for energy, ``error`` the largest of a module."""
 
     path: Path
-    sha256_data: str
     modules: int
     idle: int
     cut: int
@@ -99,9 +98,9 @@ def produce(
             report(Progress(stage="modules", done=number, total=len(tensors), unit="modules"))
         if not tally.modules:
             raise HubError("the file would change nothing", "give ratios that are not 0, or a smaller threshold")
-        digest = file.finish(headed(tally))
+        file.finish(headed(tally))
     ranks = (min(tally.ranks, default=0), max(tally.ranks, default=0))
-    return Made(out, digest, tally.modules, tally.idle, tally.cut, tally.kept, tally.error, ranks)
+    return Made(out, tally.modules, tally.idle, tally.cut, tally.kept, tally.error, ranks)
 
 
 def _checked(module: Wanted, file: StreamedFile, tally: Tally) -> Iterator[tuple[str, Tensor]]:
@@ -174,9 +173,9 @@ def _pairs(factors: Factors, rule: RankRule | None) -> Iterator[tuple[Tensor, Te
     rule = rule or RankRule()
     # What is given in full has so many values that the largest are found much sooner than all.
     is_long = factors.full is not None and rule.most is not None and not rule.reads_all
-    spectrum = largest(factors.delta(), rule.most or 0) if is_long else of_factors(factors)
-    rank = rule.rank(spectrum)
-    yield *spectrum.pair(rank), spectrum.kept(rank)
+    found = largest(factors.delta(), rule.most or 0) if is_long else of_factors(factors)
+    rank = rule.rank(found)
+    yield *found.pair(rank), found.kept(rank)
 
 
 def _error(factors: Factors, stored: Mapping[str, Tensor], size: float) -> float:

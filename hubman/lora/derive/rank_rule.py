@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hubman.lora.decomposition import Spectrum
+from hubman.lora.decomposition import Decomposition
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class RankRule:
         """Whether all singular values must be known, not only the largest."""
         return self.keep is not None or self.sv_ratio is not None or self.floor is not None
 
-    def rank(self, spectrum: Spectrum) -> int:
-        values = spectrum.values.double()
+    def rank(self, found: Decomposition) -> int:
+        values = found.values.double()
         counts = [int(values.shape[0])]
         if self.most is not None:
             counts.append(self.most)
-        if self.keep is not None and spectrum.energy:
-            shares = values.square().cumsum(0) / spectrum.energy
+        if self.keep is not None and found.energy:
+            shares = values.square().cumsum(0) / found.energy
             # The rounding of the last digits must not ask for a value more.
             wanted = torch.tensor(self.keep**2 - 1e-12, dtype=torch.float64)
             counts.append(int(torch.searchsorted(shares, wanted)) + 1)

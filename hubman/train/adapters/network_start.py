@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from hubman.lora.change import change_of
-from hubman.lora.factors import Factors, scale_of
+from hubman.lora.factors import Factors
 from hubman.lora.keys import Site
+from hubman.lora.kinds import scale_of
 from hubman.lora.load import OpenLora, open_lora
 from hubman.lora.split import joined
 from hubman.train.adapters.network import MAGNITUDE, STARTS_AT_ZERO, Adapter, Network

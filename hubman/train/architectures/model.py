@@ -65,7 +65,7 @@ class Model(ABC):
         if device.type == "cpu":
             multiply_small_maps(self.denoiser)
         self._vae = self._own_vae = Part(self._load_vae, parts.sources("vae"))
-        self._chosen_vae = ""
+        self._chosen_vae: tuple[object, ...] = ()
         self.scheduler_config: Mapping[str, Any] = dict(parts["scheduler"].config)
         self._texts: list[Part] = []
         self._schedulers: dict[tuple[object, ...], Any] = {}
@@ -104,19 +104,21 @@ class Model(ABC):
     def choose_vae(self, path: str) -> None:
         """Decode and encode with the VAE at ``path``, a diffusers folder or a file, from now on; empty = the base's own.
 
-        Raises HubError for one that cannot be read or does not have this base's latents; then the old one stays.
+        It is read again when its files have changed: pictures are kept by their content. Raises HubError for one that
+        cannot be read or does not have this base's latents; then the old one stays.
         """
-        if path == self._chosen_vae:
+        from hubman.train.architectures.other_vae import load_vae, state_of
+
+        chosen = state_of(path) if path else ()
+        if chosen == self._chosen_vae:
             return
         if not path:
-            self._vae, self._chosen_vae = self._own_vae, ""
+            self._vae, self._chosen_vae = self._own_vae, ()
             return
-        from hubman.train.architectures.other_vae import load_vae
-
         vae = load_vae(path, dict(self._own_vae.get().config))
         fp32 = self._keeps_fp32 or vae.config.get("force_upcast", False)
         frozen = freeze(vae, self.device, torch.float32 if fp32 else self.dtype)
-        self._vae, self._chosen_vae = Part(lambda: frozen, ()), path
+        self._vae, self._chosen_vae = Part(lambda: frozen, ()), chosen
 
     @property
     def vae(self) -> Any:

@@ -9,6 +9,14 @@ from typing import Any
 from registry.errors import DamagedFileError, HubError, NotFoundError
 
 
+def state_of(path: str) -> tuple[object, ...]:
+    """What changes with the VAE at ``path``: the place, size and time of each of its files."""
+    place = Path(path)
+    files = sorted(each for each in place.rglob("*") if each.is_file()) if place.is_dir() else [place]
+    stats = [(str(each), each.stat()) for each in files if each.is_file()]
+    return (path, *((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
+
+
 def load_vae(path: str, config: Mapping[str, Any]) -> Any:
     """The VAE at ``path``; a file is built as ``config``, that of the base's own, says. Nothing is downloaded.
 
