@@ -340,7 +340,7 @@ _FORMS = st.builds(
 
 
 @given(_FORMS)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_a_form_says_is_input_that_civitai_s_schemas_take(form: PublishForm) -> None:
     plan = form_plan.plan(form_edit.refreshed(form))
     assert list(conformance.problems(plan)) == []

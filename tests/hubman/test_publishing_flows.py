@@ -19,7 +19,7 @@ def every(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flows]:
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(page=pages(), other=pages(), later=st.booleans())
 def test_every_flow_of_generated_models_keeps_to_the_contract(

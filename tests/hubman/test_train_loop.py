@@ -167,10 +167,14 @@ def test_it_computes_with_the_threads_of_its_recipe_and_gives_them_back(recipe: 
         if progress.stage == "train":
             seen.add(torch.get_num_threads())
 
-    short = changed(recipe, {"machine.threads": 2, "length.steps": 2, "length.epochs": 1, "watch.samples": 0})
-    train(short, tmp_path, see)
-    assert seen == {2}
-    assert torch.get_num_threads() == 1
+    torch.set_num_threads(2)
+    short = changed(recipe, {"machine.threads": 1, "length.steps": 2, "length.epochs": 1, "watch.samples": 0})
+    try:
+        train(short, tmp_path, see)
+        assert seen == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_a_stopped_training_keeps_a_checkpoint_and_goes_on(

@@ -83,7 +83,7 @@ _EDITS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=14, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_EDITS, _EDITS, st.booleans(), st.booleans(), st.booleans())
 def test_a_round_trip_loses_nothing_whichever_comes_first(
     loras: Path, first: dict[str, str], second: dict[str, str], is_trashed: bool, in_collection: bool, scan_first: bool
@@ -299,7 +299,7 @@ _ANY = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(max_size=30) | _ANY.map(lambda doc: json.dumps(doc).encode()), max_size=3))
 def test_any_lines_make_a_plan(registry: Registry, content: list[bytes]) -> None:
     for one in exchange_import.plan(registry, content).unmatched:
@@ -322,7 +322,7 @@ def _written(rows: list[dict[str, str]], delimiter: str = ",") -> str:
     return buffer.getvalue()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_EDITS)
 def test_a_table_that_comes_back_as_it_went_changes_nothing(loras: Path, said: dict[str, str]) -> None:
     with TemporaryDirectory() as here, Registry(Path(here)) as registry:
@@ -385,7 +385,7 @@ def test_rows_that_find_no_file_or_make_no_sense_are_named(registry: Registry, l
         exchange_csv.plan(registry, "name,rating\nx,3\n")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=40), st.sampled_from(["", "sha256,name\n", "file;size;rating\n", "version\n"]))
 def test_any_table_makes_a_plan_or_says_why_not(registry: Registry, text: str, head: str) -> None:
     try:

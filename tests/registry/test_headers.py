@@ -159,7 +159,7 @@ def _damaged_or_sound(path: Path) -> None:
     json.dumps(header.metadata, ensure_ascii=False).encode()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 @example(b"\x02\x00\x00\x00\x00\x00\x00\x00{}")
 def test_any_bytes_are_a_header_or_damage(tmp_path: Path, content: bytes) -> None:
@@ -168,7 +168,7 @@ def test_any_bytes_are_a_header_or_damage(tmp_path: Path, content: bytes) -> Non
     _damaged_or_sound(path)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_JSON | _NEARLY, st.binary(max_size=40))
 def test_any_json_is_a_header_or_damage(tmp_path: Path, header: Any, data: bytes) -> None:
     _damaged_or_sound(_write(tmp_path / "fuzz.safetensors", header, data))

@@ -337,7 +337,7 @@ _CONTENT = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(DIALECTS), _CONTENT, st.sampled_from([OWN, None]))
 def test_any_bytes_become_a_sidecar_or_one_line_that_says_why_not(
     tmp_path: Path, dialect: Any, content: bytes, sha256: str | None
