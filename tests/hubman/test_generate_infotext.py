@@ -291,7 +291,7 @@ def test_a_picture_is_finished_only_under_its_own_key(tmp_path: Path) -> None:
     assert not finished(path, "other")
     path.write_bytes(path.read_bytes()[:60])
     assert not finished(path, REQUEST.key())
-    with pytest.raises(DamagedFileError, match="not a picture"):
+    with pytest.raises(DamagedFileError, match="is no picture"):
         read_info(path)
 
 

@@ -128,7 +128,7 @@ def _after(
         db.execute("ROLLBACK")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(_CHANGES, st.randoms(use_true_random=False))
 def test_every_order_leads_to_the_same_state_and_lists(db: sqlite3.Connection, made: list[Change], random: Any) -> None:
     shuffled = list(made)
@@ -158,7 +158,7 @@ _KINDS = ["set", "add", "rem", "txt", "cnt", "file", "have", "dev", "rec"]
 _FACTS = st.dictionaries(st.sampled_from(["version_id", "name", "size", "autov2", "format", "added_at"]), _JSON)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     _JSON
     | st.builds(lambda kind, rest: [kind, *rest], st.sampled_from(_KINDS), st.lists(_JSON, min_size=2, max_size=6))

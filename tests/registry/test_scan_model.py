@@ -304,4 +304,4 @@ def _scan_and_die(home: Path, statement: int) -> None:
 
 
 TestFolders = Folders.TestCase
-TestFolders.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+TestFolders.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
