@@ -96,11 +96,11 @@ FAMILIES: dict[str, Family] = {
             "watch.sample_guidance": 3.0,
         },
         kinds={
-            "style": {**_network(8, 8, 8, 8), "length.steps": 150},
+            "style": {**_network(8, 8, 8, 8), "length.steps": 110},
             "character": _network(16, 16, 16, 16),
             "concept": _network(16, 16, 16, 16),
         },
-        note="measured on it: a style shows after 150 steps as after 400, a motif after 180; higher rates diverge",
+        note="measured on it: a style shows after 110 steps as after 400, a motif after 180; higher rates diverge",
     ),
     "sd15": Family(
         title="Stable Diffusion 1.x",
