@@ -61,7 +61,7 @@ def measure_sweep(folder: Path, rounds: int) -> list[Measure]:
         figure = ratio(taken, "bank", other) * reference
         found.append(Measure(f"8 cells, beside {said} per cell", figure, reference, "s", TIMES, budget))
     mine = ours.sweep()
-    assert isinstance(mine, torch.Tensor)  # noqa: S101
+    assert isinstance(mine, torch.Tensor)  # noqa: S101 - tells mypy which way answered
     apart = float((stock.pictures(mine) - stock.pictures(stock.reload())).abs().max())
     found.append(Measure("the same images as reload", apart * 1e5, 1, "e-5", AT_MOST, 1, "largest difference, 0..1"))
     other_way = ours.draw([ours.request(cell) for cell in (CELLS[0], *CELLS[:0:-1])])

@@ -39,7 +39,7 @@ class GenerateBase(HubScreen):
     @property
     def limit(self) -> float:
         """How long a grid may take before it is asked for, in seconds; 0 for as long as it likes."""
-        return float(getattr(self.hub.settings, "grid_seconds", 0))
+        return float(self.hub.settings.grid_seconds)
 
     def show_setup(self) -> None:
         """Show prompt, stack, settings and axes anew."""
