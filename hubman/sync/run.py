@@ -11,6 +11,7 @@ import msgspec
 from hubman.progress import Report, silent
 from hubman.sync import download, freeze, identity, policy, pull, push, queue, remotes, upload
 from hubman.sync.check import Finding, check
+from hubman.sync.codecs import codec_of
 from hubman.sync.folder import FolderStorage
 from hubman.sync.lock import sync_lock
 from hubman.sync.merge import Merged
@@ -72,6 +73,7 @@ def sync(
             deep or _is_long_ago(remote.deep_at or remote.added_at),
             report,
             should_stop,
+            codec_of(registry, remote),
         )
         return _run(session, models_folder or registry.models_folder)
 
