@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hubman.sync import batches, incoming, queue
-from hubman.sync.policy import Policy, of_device
+from hubman.sync.policy import Policy, of_device, wants
 from hubman.sync.remote import Remote
 from registry import changes, clock, projection
 from registry.changes import Change
@@ -99,7 +99,7 @@ class Merger:
     def _wanted(self, change: Change) -> list[queue.Wanted]:
         """The blobs of a sound change that this machine should fetch."""
         blobs = queue.blobs_of(change)
-        return [blob for blob in blobs if queue.is_wanted(self._registry, self._device, self._policy, blob)]
+        return [blob for blob in blobs if wants(self._registry, self._device, self._policy, blob)]
 
     def _note_race(self, db: sqlite3.Connection, change: Change) -> bool:
         """Write down a person's edit that this change beats or that beats it, if neither side had seen the other's.

@@ -78,10 +78,11 @@ def sync(
 
 def _run(session: Session, folder: Path) -> SyncResult:
     session.tell("look")
-    policy.introduce(session.registry)
     warnings: list[str] = []
     seen, is_new_device = _look(session, warnings)
     merged = _pull(session, seen, warnings)
+    # After the others were heard: one of them may have said what this machine keeps.
+    policy.introduce(session.registry)
     sent, up = _push(session, is_announced=seen.own_is_known, warnings=warnings)
     down = download.download(session, folder)
     warnings += down.problems
