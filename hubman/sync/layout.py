@@ -92,6 +92,11 @@ def batch_name(seq: int, body: bytes) -> str:
     return f"{seq:010d}-{hash32(body)}"
 
 
+def batch_label(device: str, seq: int) -> str:
+    """What a batch is sealed for (:class:`hubman.sync.codec.Codec`): its name without the hash."""
+    return f"{log_prefix(device)}{seq:010d}"
+
+
 def batch_seq(name: str) -> int | None:
     """The number in a batch's name, or None for junk."""
     found = _BATCH_NAME.fullmatch(name)
