@@ -23,6 +23,7 @@ MIGRATIONS = (
     "m001_first",
     "m003_scan",
     "m004_journal",
+    "m030_care",
     "m010_copies",
     "m008_exchange",
     "m023_fingerprints",
@@ -164,6 +165,7 @@ def _is_current(db: sqlite3.Connection) -> bool:
 def load_migrations() -> Migrations:
     """All of them; the modules of tables register their own, in this order."""
     from registry.schema import migrations
+    from registry.schema_care import m030_care  # noqa: F401 - registers itself
     from registry.schema_copies import m010_copies  # noqa: F401 - registers itself
     from registry.schema_exchange import m008_exchange  # noqa: F401 - registers itself
     from registry.schema_fingerprints import m023_fingerprints  # noqa: F401 - registers itself
