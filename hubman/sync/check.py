@@ -13,8 +13,9 @@ from hubman.sync.codec import Codec, blob_objects
 from hubman.sync.codecs import codec_of
 from hubman.sync.folder import is_temporary
 from hubman.sync.incoming import STAMP, is_sound
+from hubman.sync.readonly import open_remote
 from hubman.sync.remote import Remote, find
-from hubman.sync.storage import Storage, open_storage
+from hubman.sync.storage import Storage
 from registry import clock
 from registry.database import Registry
 from registry.errors import HubError
@@ -41,7 +42,7 @@ def check(registry: Registry, remote_name: str = "", *, storage: Storage | None 
     Raises :class:`HubError` when the remote can't be reached or is another one.
     """
     remote = find(registry, remote_name)
-    place = storage or open_storage(remote.kind, remote.location, remote.options)
+    place = open_remote(remote, storage)
     remotes.check_is_same(place, remote)
     survey = _Survey(place, codec_of(registry, remote))
     findings = survey.strange

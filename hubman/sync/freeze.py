@@ -68,6 +68,11 @@ def next_batch(db: sqlite3.Connection, repo: str, codec: Codec = PLAIN) -> Froze
     return Frozen(len(taken), refused) if taken or refused else None
 
 
+def pass_over(db: sqlite3.Connection, repo: str) -> None:
+    """Take all that waits as not meant for a remote that is only read. Call inside a transaction."""
+    _move_pointer(db, repo, _newest(db))
+
+
 def is_waiting(db: sqlite3.Connection, repo: str) -> bool:
     """Whether anything in the outbox has to be frozen for this remote."""
     sql = (

@@ -52,7 +52,7 @@ def new_hub(enc: str) -> tuple[layout.Hub, RepoKey | None]:
         return layout.Hub(format=layout.FORMAT, repo=repo), None
     key = new_key()
     codec_with(enc, repo, key)
-    newest = layout.SECRET_FORMAT
+    newest = layout.NEWEST
     hub = layout.Hub(
         format=layout.FORMAT, repo=repo, enc=enc, check=key.check(repo), min_reader=newest, min_writer=newest
     )

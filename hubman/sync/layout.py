@@ -14,8 +14,8 @@ import msgspec
 from registry.errors import HubError
 
 FORMAT = 1
-SECRET_FORMAT = 2
-"""Of a remote that is signed or encrypted: an older hubman knows neither and stays away."""
+NEWEST = 2
+"""The newest format that this hubman reads and writes: that of a remote which is signed or encrypted."""
 ENCODINGS = ("none", "hmac", "age")
 HUB = "hub.json"
 HEADS = "heads/"
@@ -38,7 +38,8 @@ _BATCH_NAME = re.compile(r"([0-9]{10})-([0-9a-f]{32})")
 _KEY = re.compile(
     rf"""hub\.json | heads/{_DEVICE} | log/{_DEVICE}/[0-9]{{10}}-[0-9a-f]{{32}}
     | blob/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}(\.p/[0-9]{{5}})?
-    | keys/{_DEVICE}-[0-9a-f]{{32}} | snap/[0-9a-f]{{16}}-{_DEVICE}-[0-9a-f]{{32}} | gc/[0-9a-f]{{16}}-{_DEVICE}-[0-9a-f]{{32}} | probe/[0-9a-z]+""",
+    | keys/{_DEVICE}-[0-9a-f]{{32}}
+    | snap/[0-9a-f]{{16}}-{_DEVICE}-[0-9a-f]{{32}} | gc/[0-9a-f]{{16}}-{_DEVICE}-[0-9a-f]{{32}} | probe/[0-9a-z]+""",
     re.VERBOSE,
 )
 
@@ -55,6 +56,11 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
     """Of a remote with a key: 16 hex digits by which it is known, and that tell nothing of it."""
     min_reader: int = 1
     min_writer: int = 1
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this version may write there; one that may not can still read."""
+        return self.min_writer <= NEWEST
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +144,7 @@ def decode_hub(data: bytes) -> Hub:
         hub = msgspec.json.decode(data, type=Hub)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError("hub.json of the remote is damaged", "restore it from a copy of the remote") from error
-    if max(hub.format, hub.min_reader, hub.min_writer) > SECRET_FORMAT or hub.enc not in ENCODINGS:
+    if max(hub.format, hub.min_reader) > NEWEST or hub.enc not in ENCODINGS:
         raise UnreadableError("the remote was made by a newer hubman", "update hubman on this machine")
     if not 1 <= hub.part <= 512 << 20:
         raise UnreadableError("hub.json of the remote names an impossible part size", "restore it from a copy")

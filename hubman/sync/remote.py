@@ -30,6 +30,11 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     key_check: str = ""
     """By which its key is known (:meth:`hubman.sync.repo_key.RepoKey.check`)."""
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether this machine only reads there: it has no head, and what is done here stays here."""
+        return self.options.get("read_only") == "yes"
+
 
 def all_remotes(registry: Registry) -> list[Remote]:
     return [_remote(row) for row in registry.db.execute("SELECT * FROM remotes ORDER BY name")]

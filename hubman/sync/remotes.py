@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from hubman.sync.policy import introduce
 from hubman.sync.remote import Remote, all_remotes, find
 from hubman.sync.repo_key import RepoKey
 from hubman.sync.storage import Storage, StorageError, open_storage
-from registry import timestamps
+from registry import timestamps, whereabouts
 from registry.database import Registry
 from registry.errors import HubError, UsageError
 
@@ -33,11 +34,13 @@ def add(
     *,
     options: Mapping[str, str] | None = None,
     storage: Storage | None = None,
+    read_only: bool = False,
     secrecy: Secrecy = NO_SECRECY,
 ) -> Remote:
     """Use a folder, or a bucket by its URL, as a remote; an empty one becomes a new remote, another is joined.
 
-    ``options`` may hold ``endpoint`` and ``region`` of a bucket. The first sync sends everything known here.
+    ``options`` may hold ``endpoint`` and ``region`` of a bucket. The first sync sends everything known here, unless
+    the remote, which must then be there already, is ``read_only``: nothing is ever written there.
     ``secrecy`` says whether a new remote gets a key, and where that of an old one comes from.
     Raises :class:`UsageError` for a name or place that can't be one, :class:`HubError` when it can't be reached,
     holds other things, or has another key.
@@ -47,37 +50,40 @@ def add(
     known = all_remotes(registry)
     if any(remote.name == name for remote in known):
         raise UsageError(f"there is a remote {name} already", "choose another name, or remove that one first")
-    kind, place = _place(registry, location)
-    settings = dict(options or {})
+    kind, place = place_of(registry, location, read_only=read_only)
+    settings = {**(options or {}), **({"read_only": "yes"} if read_only else {})}
     with sync_lock(registry):
         opened = storage or open_storage(kind, place, settings)
-        hub, new_key = _read_or_create(registry, opened, place, secrecy.enc)
+        hub, new_key = (
+            (read_hub(opened, place), None) if read_only else _read_or_create(registry, opened, place, secrecy.enc)
+        )
         for remote in known:
             if remote.repo == hub.repo:
                 raise UsageError(f"{place} is the remote {remote.name} already", f"hubman sync {remote.name}")
         codec = joining.codec_of_hub(registry, hub, secrecy)
         introduce(registry)
         with registry.transaction() as db:
-            db.execute(
-                "INSERT INTO remotes (name, kind, location, repo, part, options, added_at, enc, key_check) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    name,
-                    kind,
-                    place,
-                    hub.repo,
-                    hub.part,
-                    msgspec.json.encode(settings).decode(),
-                    timestamps.now(),
-                    hub.enc,
-                    hub.check,
-                ),
-            )
-            freeze.everything(db, hub.repo, codec)
-            queue.add(db, hub.repo, "up", queue.known_blobs(db))
+            _insert(db, name, kind, place, settings, hub)
+            if read_only:
+                freeze.pass_over(db, hub.repo)
+            else:
+                freeze.everything(db, hub.repo, codec)
+                queue.add(db, hub.repo, "up", queue.known_blobs(db))
         if new_key is not None:
             secrecy.made(new_key)
     return find(registry, name)
+
+
+def _insert(
+    db: sqlite3.Connection, name: str, kind: str, place: str, settings: Mapping[str, str], hub: layout.Hub
+) -> None:
+    options = msgspec.json.encode(settings).decode()
+    row = (name, kind, place, hub.repo, hub.part, options, timestamps.now(), hub.enc, hub.check)
+    db.execute(
+        "INSERT INTO remotes (name, kind, location, repo, part, options, added_at, enc, key_check) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        row,
+    )
 
 
 def remove(registry: Registry, name: str) -> None:
@@ -87,6 +93,7 @@ def remove(registry: Registry, name: str) -> None:
         db.execute("DELETE FROM remotes WHERE name = ?", (remote.name,))
         db.execute("DELETE FROM blob_queue WHERE remote = ?", (remote.repo,))
         freeze.drop_delivered(db)
+        whereabouts.refresh_all(db)
 
 
 def check_is_same(storage: Storage, remote: Remote) -> layout.Hub:
@@ -111,7 +118,7 @@ def check_is_same(storage: Storage, remote: Remote) -> layout.Hub:
     return hub
 
 
-def _place(registry: Registry, location: str) -> tuple[str, str]:
+def place_of(registry: Registry, location: str, *, read_only: bool = False) -> tuple[str, str]:
     """(kind, address as it is kept) of what the person typed."""
     text = location.strip()
     if not text:
@@ -124,6 +131,10 @@ def _place(registry: Registry, location: str) -> tuple[str, str]:
     folder = Path(text.removeprefix("file://")).expanduser().absolute()
     if folder == registry.home or registry.home in folder.parents or folder in registry.home.parents:
         raise UsageError(f"{folder} and {registry.home} lie inside each other", "choose a folder of its own")
+    if read_only:
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is not there", "plug in or mount the disk")
+        return "folder", str(folder)
     if not folder.parent.is_dir():
         raise UsageError(f"{folder.parent} is not there", "plug in or mount the disk, or make the folder first")
     try:
@@ -131,6 +142,14 @@ def _place(registry: Registry, location: str) -> tuple[str, str]:
     except OSError as error:
         raise HubError(f"{folder} can't be made ({error.strerror})", "choose a folder that you can write") from error
     return "folder", str(folder)
+
+
+def read_hub(storage: Storage, place: str) -> layout.Hub:
+    """The remote that is there. Raises :class:`HubError` where there is none."""
+    fetched = storage.get(layout.HUB, layout.HUB_CAP)
+    if fetched is None:
+        raise HubError(f"{place} holds no remote to read", "is it the right place? whoever keeps it adds it first")
+    return layout.decode_hub(fetched.data)
 
 
 def _read_or_create(registry: Registry, storage: Storage, place: str, enc: str) -> tuple[layout.Hub, RepoKey | None]:

@@ -78,9 +78,10 @@ class SealedCodec:
         import pyrage
 
         try:
-            return pyrage.decrypt(data, [self._identity])
+            plain: bytes = pyrage.decrypt(data, [self._identity])
         except (pyrage.DecryptError, OSError) as error:
             raise layout.UnreadableError(f"{what} can't be decrypted: it is damaged or another key's", _HINT) from error
+        return plain
 
 
 class _Target:
