@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from hubman.progress import Report, never, silent
 from hubman.sync.lock import sync_lock
+from hubman.sync.readonly import open_remote
 from hubman.sync.remote import find
 from hubman.sync.session import Session
-from hubman.sync.storage import Storage, open_storage
+from hubman.sync.storage import Storage
 from registry import timestamps
 from registry.database import Registry
 
@@ -36,7 +37,7 @@ def opened(
         yield Session(
             registry,
             remote,
-            storage or open_storage(remote.kind, remote.location, remote.options),
+            open_remote(remote, storage),
             deep or _is_long_ago(remote.deep_at or remote.added_at),
             report,
             should_stop,
