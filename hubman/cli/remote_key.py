@@ -204,7 +204,7 @@ def remove(name: str, device: str, as_json: bool) -> None:
         _need_key(remote.enc, remote.name)
         place = open_remote(remote)
         theirs = device if device in admitted.admitted(place) else devices.find(registry, device).id
-        if not admitted.withdraw(place, theirs):
+        if not admitted.withdraw_all(place, {theirs}):
             raise NotFoundError(f"the key does not lie there for {device}", f"hubman remote key recipients {name}")
     if as_json:
         output.print_json({"removed": theirs})

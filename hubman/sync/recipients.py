@@ -7,7 +7,7 @@ writes ``keys/<device>-<hash32>``. Nothing else ever makes the key leave a machi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -73,9 +73,9 @@ def admitted(storage: Storage) -> list[str]:
     return sorted({device for device, _ in _entries(storage)})
 
 
-def withdraw(storage: Storage, device: str) -> bool:
-    """Remove what lies there for ``device``; whether there was anything. A key that it has taken, it keeps."""
-    theirs = [key for one, key in _entries(storage) if one == device]
+def withdraw_all(storage: Storage, devices: Collection[str]) -> bool:
+    """Remove what lies there for ``devices``; whether there was anything. A key that one has taken, it keeps."""
+    theirs = [key for device, key in _entries(storage) if device in devices] if devices else []
     for key in theirs:
         storage.delete(key)
     return bool(theirs)
