@@ -67,6 +67,10 @@ def test_the_words_are_shown_to_people_and_are_nowhere_else(command: Command, wo
     _, again, _ = command("a", "remote", "key", "show", "r")
     assert words.split() == re.findall(r"[a-z]+", again.split("lost.")[1].split("its number")[0])
     assert len(files_with(words, place)) == 1
+    _, identity, _ = command("a", "remote", "key", "show", "r", "--age")
+    (head,) = (place / "remote" / "heads").iterdir()
+    opened = pyrage.decrypt(head.read_bytes(), [pyrage.x25519.Identity.from_str(identity.strip())])
+    assert layout.decode_head(opened[32:]).seq > 0
 
 
 def test_the_words_open_the_remote_on_another_machine(command: Command, words: str, place: Path) -> None:
