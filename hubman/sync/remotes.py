@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hubman.sync import freeze, layout, queue
+from hubman.sync.cloud_address import NAMES, check_address
 from hubman.sync.lock import sync_lock
 from hubman.sync.policy import introduce
 from hubman.sync.remote import Remote, all_remotes, find
@@ -35,7 +36,7 @@ def add(
 ) -> Remote:
     """Use a folder, or a bucket by its URL, as a remote; an empty one becomes a new remote, another is joined.
 
-    ``options`` may hold ``endpoint`` and ``region`` of a bucket. The first sync sends everything known here, unless
+    ``options`` of a bucket are those of :data:`hubman.sync.cloud_address.NAMES`. The first sync sends everything known here, unless
     the remote, which must then be there already, is ``read_only``: nothing is ever written there.
     Raises :class:`UsageError` for a name or place that can't be one, :class:`HubError` when it can't be reached or
     holds other things.
@@ -45,7 +46,7 @@ def add(
     known = all_remotes(registry)
     if any(remote.name == name for remote in known):
         raise UsageError(f"there is a remote {name} already", "choose another name, or remove that one first")
-    kind, place = _place(registry, location, read_only=read_only)
+    kind, place = _place(registry, location, options or {}, read_only=read_only)
     settings = {**(options or {}), **({"read_only": "yes"} if read_only else {})}
     with sync_lock(registry):
         opened = storage or open_storage(kind, place, settings)
@@ -94,16 +95,18 @@ def check_is_same(storage: Storage, remote: Remote) -> layout.Hub:
     return hub
 
 
-def _place(registry: Registry, location: str, *, read_only: bool = False) -> tuple[str, str]:
+def _place(
+    registry: Registry, location: str, options: Mapping[str, str], *, read_only: bool = False
+) -> tuple[str, str]:
     """(kind, address as it is kept) of what the person typed."""
     text = location.strip()
     if not text:
         raise UsageError("a remote needs a folder or a URL", "hubman remote add NAME /path/to/folder")
     if "://" in text and urlsplit(text).scheme != "file":
-        from hubman.sync.cloud import check_url
-
-        check_url(text)
+        check_address(text, options)
         return "cloud", text
+    if strange := sorted(NAMES & set(options)):
+        raise UsageError(f"a folder has no --{strange[0]}", "that belongs to a bucket")
     folder = Path(text.removeprefix("file://")).expanduser().absolute()
     if folder == registry.home or registry.home in folder.parents or folder in registry.home.parents:
         raise UsageError(f"{folder} and {registry.home} lie inside each other", "choose a folder of its own")
