@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from hubman.cli import output
 from hubman.cli.library import open_registry
+from hubman.cli.remote_url import remote_url
+
+if TYPE_CHECKING:
+    from hubman.sync.remote import Remote
 
 
 @click.command()
@@ -44,15 +50,37 @@ def remote() -> None:
 @remote.command("add")
 @click.argument("name")
 @click.argument("location")
+@click.option("--endpoint", help="Where the store answers, if it is not its maker's own: https://s3.example.org.")
+@click.option("--region", help="The bucket's region (s3).")
+@click.option("--account", help="The storage account (az).")
+@click.option("--profile", help="Whose keys of ~/.aws/credentials to use (s3), if the environment has none.")
+@click.option("--anonymous", is_flag=True, help="Read a public bucket without keys.")
 @click.option(
     "--read-only", is_flag=True, help="Only ever read there: a library that others keep. Your edits stay here."
 )
-def remote_add(name: str, location: str, read_only: bool) -> None:
-    """Call LOCATION (a folder, or an s3:// address with hubman[cloud]) NAME from now on."""
+def remote_add(
+    name: str,
+    location: str,
+    endpoint: str | None,
+    region: str | None,
+    account: str | None,
+    profile: str | None,
+    anonymous: bool,
+    read_only: bool,
+) -> None:
+    """Call LOCATION (a folder, or an s3://, gs:// or az:// address with hubman[cloud]) NAME from now on.
+
+    Keys are never given here: they come from the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+    GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY) or from ~/.aws/credentials.
+    """
     from hubman.sync import remotes
 
+    said = {"endpoint": endpoint, "region": region, "account": account, "profile": profile}
+    options = {option: value for option, value in said.items() if value}
+    if anonymous:
+        options["anonymous"] = "yes"
     with open_registry() as registry:
-        remotes.add(registry, name, location, read_only=read_only)
+        remotes.add(registry, name, location, options=options, read_only=read_only)
     output.say(f"added {name}; hubman sync {name} syncs with it")
 
 
@@ -78,9 +106,20 @@ def remote_ls(as_json: bool) -> None:
     if as_json:
         output.print_json(found)
     else:
-        output.table(
-            [(each.name, each.location, each.synced_at or "never") for each in found], ("name", "location", "synced")
-        )
+        rows = [(each.name, each.location, each.synced_at or "never", _place(each)) for each in found]
+        output.table(rows, ("name", "location", "synced", "place"))
+
+
+def _place(one: Remote) -> str:
+    """What to know of the place that a remote lies in."""
+    from hubman.sync.capabilities import lacks
+
+    if one.is_read_only:
+        return "only read"
+    return ", ".join(lacks(one.capabilities, one.kind)) or "does all that helps"
+
+
+remote.add_command(remote_url)
 
 
 @remote.command("check")

@@ -59,6 +59,8 @@ class CloudStorage:
     def __init__(self, store: Any, shown: str) -> None:
         self._store = store
         self._shown = shown.rstrip("/")
+        self.has_ranges = True
+        """False once the store answered a range with the whole object."""
 
     def get(self, key: str, cap: int) -> Fetched | None:
         import obstore
@@ -92,6 +94,7 @@ class CloudStorage:
                     return b""
                 if not is_whole_answer(error):
                     raise
+            self.has_ranges = False
             return self._read_through(key, start, length)
 
     def size(self, key: str) -> int | None:

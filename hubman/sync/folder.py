@@ -38,6 +38,8 @@ class FolderStorage:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.lacks_links = False
+        """Whether a name had to be created without a link, as on FAT: two that create it at once may both believe it."""
 
     def get(self, key: str, cap: int) -> Fetched | None:
         with self._reading(key) as file:
@@ -78,6 +80,7 @@ class FolderStorage:
                 if error.errno not in _NO_LINKS:
                     raise
                 # FAT and some shares have no links: what is left is to look first.
+                self.lacks_links = True
                 if _exists(name, folder):
                     return False
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -95,8 +98,9 @@ class FolderStorage:
             os.unlink(name, dir_fd=folder)
             _sync(folder)
 
-    def url(self, key: str, seconds: int) -> None:
+    def url(self, key: str, seconds: int) -> str | None:  # noqa: ARG002
         """None: a folder has paths."""
+        return None
 
     def path(self, key: str) -> Path:
         """Where the object lies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,12 +10,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hubman.sync import freeze, layout, queue
+from hubman.sync import capabilities, freeze, layout, queue
 from hubman.sync.cloud_address import NAMES, check_address
 from hubman.sync.lock import sync_lock
 from hubman.sync.policy import introduce
+from hubman.sync.probe import probe
 from hubman.sync.remote import Remote, all_remotes, find
-from hubman.sync.storage import Storage, StorageError, open_storage
+from hubman.sync.storage import RefusedError, Storage, StorageError, open_storage
 from registry import ids, timestamps
 from registry.database import Registry
 from registry.errors import HubError, UsageError
@@ -54,12 +56,13 @@ def add(
         for remote in known:
             if remote.repo == hub.repo:
                 raise UsageError(f"{place} is the remote {remote.name} already", f"hubman sync {remote.name}")
+        known_of_place = "{}" if read_only else _probed(opened)
         introduce(registry)
         with registry.transaction() as db:
             db.execute(
-                "INSERT INTO remotes (name, kind, location, repo, part, options, added_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (name, kind, place, hub.repo, hub.part, msgspec.json.encode(settings).decode(), timestamps.now()),
+                "INSERT INTO remotes (name, kind, location, repo, part, options, capabilities, added_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (name, kind, place, hub.repo, hub.part, _json(settings), known_of_place, timestamps.now()),
             )
             if read_only:
                 freeze.pass_over(db, hub.repo)
@@ -67,6 +70,16 @@ def add(
                 freeze.everything(db, hub.repo)
                 queue.add(db, hub.repo, "up", queue.known_blobs(db))
     return find(registry, name)
+
+
+def probe_again(registry: Registry, remote: Remote, storage: Storage) -> None:
+    """Try out what the place can do, once a week; an outage leaves it for the next time."""
+    if remote.is_read_only or not capabilities.is_old(remote.capabilities):
+        return
+    with contextlib.suppress(StorageError):
+        found = probe(storage)
+        with registry.transaction() as db:
+            db.execute("UPDATE remotes SET capabilities = ? WHERE repo = ?", (_json(found), remote.repo))
 
 
 def remove(registry: Registry, name: str) -> None:
@@ -121,6 +134,21 @@ def _place(
     except OSError as error:
         raise HubError(f"{folder} can't be made ({error.strerror})", "choose a folder that you can write") from error
     return "folder", str(folder)
+
+
+def _probed(storage: Storage) -> str:
+    """What the place can do, as it is stored. Raises :class:`RefusedError` where this machine may only read."""
+    try:
+        return _json(probe(storage))
+    except RefusedError as error:
+        raise RefusedError(error.message, "get the right to write there, or add it with --read-only") from error
+    except StorageError:
+        # Nothing depends on it, and the next deep sync tries again.
+        return "{}"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _read(storage: Storage, place: str) -> layout.Hub:
