@@ -140,13 +140,13 @@ def introduce_as(db: sqlite3.Connection, device: str) -> None:
     _say(db, device, of_device(db, device), hubman.__version__)
 
 
-def pin(registry: Registry, version_id: str) -> None:
-    """Keep this version's weights here, whatever the policy says of others."""
-    library.update_set(registry, clock.device_id(registry.db), PINS, add=[version_id])
+def pin(registry: Registry, version_id: str, device: str = "") -> None:
+    """Keep this version's weights on a device, by default this machine, whatever its policy says of others."""
+    library.update_set(registry, device or clock.device_id(registry.db), PINS, add=[version_id])
 
 
-def unpin(registry: Registry, version_id: str) -> None:
-    library.update_set(registry, clock.device_id(registry.db), PINS, remove=[version_id])
+def unpin(registry: Registry, version_id: str, device: str = "") -> None:
+    library.update_set(registry, device or clock.device_id(registry.db), PINS, remove=[version_id])
 
 
 def pinned(db: sqlite3.Connection, device: str) -> set[str]:
