@@ -35,7 +35,9 @@ MIGRATIONS = (
     "m022_accepted",
     "m013_pulls",
     "m002_query",
+    "m027_races",
     "m015_row_order",
+    "m029_secrecy",
     "m009_settling",
     "m006_sidecars",
     "m005_unhashed",
@@ -176,7 +178,9 @@ def load_migrations() -> Migrations:
     from registry.schema_publishing import m016_publishing, m022_accepted  # noqa: F401 - register themselves
     from registry.schema_pulls import m013_pulls  # noqa: F401 - registers itself
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
+    from registry.schema_races import m027_races  # noqa: F401 - registers itself
     from registry.schema_row_order import m015_row_order  # noqa: F401 - registers itself
+    from registry.schema_secrecy import m029_secrecy  # noqa: F401 - registers itself
     from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself
     from registry.schema_unhashed import m005_unhashed  # noqa: F401 - registers itself

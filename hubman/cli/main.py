@@ -78,6 +78,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drop": ("weights", "delete the weights of a model here that a remote has"),
     "pin": ("weights", "keep the weights of a model on this machine"),
     "unpin": ("weights", "pin a model no longer"),
+    "conflicts": ("conflicts", "edits of two machines that did not know of each other, to choose between"),
     "jobs": ("work", "list long work"),
     "job": ("work", "attach to, pause, cancel or resume a job"),
     "doctor": ("work", "what works on this machine, and what to do about the rest"),

@@ -19,6 +19,7 @@ from hubman.sync import (
     outgoing,
     policy,
     pull,
+    recipients,
     remotes,
 )
 from hubman.sync.check import Finding, check
@@ -95,6 +96,8 @@ def _run(session: Session, place: Landing) -> SyncResult:
     if sent.is_allowed and freeze.is_waiting(session.db, session.repo):
         # That the files are here now is news to the others.
         changes += outgoing.send(session, is_announced=True, warnings=warnings).changes
+    if sent.is_allowed and session.deep and session.remote.enc != "none":
+        recipients.withdraw_all(session.storage, devices.retired(session.db))
     _finish(session)
     session.tell("done")
     return SyncResult(
@@ -158,5 +161,8 @@ def _finish(session: Session) -> None:
         db.execute("UPDATE remotes SET synced_at = ? WHERE repo = ?", (now, session.repo))
         if session.deep:
             db.execute("UPDATE remotes SET deep_at = ? WHERE repo = ?", (now, session.repo))
-    if session.deep and isinstance(session.storage, FolderStorage):
+    if not session.deep:
+        return
+    remotes.probe_again(session.registry, session.remote, session.storage)
+    if isinstance(session.storage, FolderStorage):
         session.storage.remove_leftovers()
