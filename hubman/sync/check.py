@@ -13,7 +13,8 @@ from hubman.sync.care.blobs import blob_findings
 from hubman.sync.care.findings import Finding, exit_status
 from hubman.sync.care.logs import log_findings
 from hubman.sync.care.survey import Survey
-from hubman.sync.lock import sync_lock
+from hubman.sync.codecs import codec_of
+from hubman.sync.opening import opened
 from hubman.sync.readonly import open_remote
 from hubman.sync.remote import find
 from hubman.sync.session import Session
@@ -50,7 +51,11 @@ def check(
 
     Raises :class:`HubError` when the remote can't be reached or is another one.
     """
-    return _look(_session(registry, remote_name, report, should_stop, storage), read_data)
+    remote = find(registry, remote_name)
+    place = open_remote(remote, storage)
+    codec = codec_of(registry, remote)
+    session = Session(registry, remote, place, report=report, should_stop=should_stop, codec=codec)
+    return _look(session, read_data)
 
 
 def check_and_repair(
@@ -66,8 +71,7 @@ def check_and_repair(
 
     Raises :class:`UsageError` for a remote that is only read, :class:`HubError` as :func:`check`.
     """
-    with sync_lock(registry):
-        session = _session(registry, remote_name, report, should_stop, storage)
+    with opened(registry, remote_name, report=report, should_stop=should_stop, storage=storage) as session:
         if session.remote.is_read_only:
             raise UsageError(f"{session.remote.name} is only read by this machine", "repair it where it is written")
         findings = _look(session, read_data)
@@ -75,13 +79,6 @@ def check_and_repair(
         # That bytes are wrong only reading them tells, and those that were sent just now are right.
         wrong = [one for one in findings if one.kind == "spoiled" and one.subject not in mended.sent]
         return CheckResult(findings=findings, done=mended.done, left=_look(session, None) + wrong)
-
-
-def _session(
-    registry: Registry, name: str, report: Report, should_stop: Callable[[], bool], storage: Storage | None
-) -> Session:
-    remote = find(registry, name)
-    return Session(registry, remote, open_remote(remote, storage), report=report, should_stop=should_stop)
 
 
 def _look(session: Session, read_data: proofs.Ask | None) -> list[Finding]:

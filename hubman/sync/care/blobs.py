@@ -9,7 +9,7 @@ from hubman.sync.care import proofs
 from hubman.sync.care.findings import Finding
 from hubman.sync.care.survey import Survey
 from hubman.sync.session import Session
-from registry import blobs, here
+from registry import blobs, here, whereabouts
 from registry.ids import HASHED
 
 
@@ -63,7 +63,11 @@ def _is_expected(session: Session, sha256: str) -> bool:
     waits = "SELECT 1 FROM blob_queue WHERE remote = ? AND sha256 = ? AND way = 'up'"
     if session.db.execute(waits, of).fetchone():
         return False
-    sent = session.db.execute("SELECT 1 FROM remote_blobs WHERE remote = ? AND sha256 = ?", of).fetchone()
+    seen = (
+        "SELECT 1 FROM remote_blobs WHERE remote = ?1 AND sha256 = ?2 UNION ALL SELECT 1 FROM devices d "
+        "JOIN holdings h ON h.device = d.id AND h.sha256 = ?2 WHERE h.state = ?3 LIMIT 1"
+    )
+    sent = session.db.execute(seen, (*of, whereabouts.ON_REMOTE)).fetchone()
     return sent is not None or bool(holders(session, sha256)) or is_here(session, sha256)
 
 
