@@ -24,6 +24,9 @@ _LEFT_OVER_AFTER = 7 * 24 * 3600
 _IGNORE = "(?d).hub-*.tmp"
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 
+_DEPTH = 3
+"""Folders in each other that keys have at most; what lies deeper is not looked at."""
+
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -169,7 +172,7 @@ class FolderStorage:
         except FileNotFoundError:
             self._need_root()
             return
-        for name in inner:
+        for name in inner if prefix.count("/") < _DEPTH else ():
             if _SAFE.fullmatch(name):
                 yield from self._walk(f"{prefix}{name}/")
 
