@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from heapq import nsmallest
 from itertools import groupby
 
 import msgspec
@@ -14,6 +15,9 @@ from hubman.sync.storage import Entry, Storage
 from registry import timestamps
 from registry.changes import Change
 from registry.errors import CancelledError, HubError
+
+_MOST_NAMES = 100_000
+"""Batches of one log that one sync looks at; more come with the next one."""
 
 
 class News(msgspec.Struct, frozen=True):
@@ -50,7 +54,7 @@ def look(session: Session) -> Look:
     problems: list[str] = []
     own: News | None = None
     own_is_known = False
-    for other, entry in _heads(storage, problems):
+    for other, entry in _heads(storage, {device, *known}, problems):
         if entry.tag is not None and entry.tag == known.get(other) and (other == device or not deep):
             own_is_known |= other == device
             continue
@@ -66,22 +70,25 @@ def look(session: Session) -> Look:
         else:
             news.append(found)
     if deep:
-        news += _headless(storage, {one.device for one in news} | {device})
+        news += _headless(storage, {one.device for one in news} | {device}, set(known))
     news.sort(key=lambda one: one.device)
     return Look(news=news, own=own.head if own else None, own_is_known=own_is_known, problems=problems)
 
 
-def _heads(storage: Storage, problems: list[str]) -> Iterator[tuple[str, Entry]]:
-    devices = 0
+def _heads(storage: Storage, known: set[str], problems: list[str]) -> Iterator[tuple[str, Entry]]:
+    """The heads of known devices, and of strangers as far as there may be so many devices: junk pushes nobody out."""
+    room = max(layout.MAX_DEVICES - len(known), 0)
     for entry in storage.entries(layout.HEADS):
         device = layout.head_device(entry.key)
         if device is None:
             continue
-        devices += 1
-        if devices > layout.MAX_DEVICES:
-            problems.append(f"the remote has more than {layout.MAX_DEVICES} devices; the others are not read")
-            return
+        if device not in known:
+            room -= 1
+            if room < 0:
+                continue
         yield device, entry
+    if room < 0:
+        problems.append(f"the remote has more than {layout.MAX_DEVICES} devices; {-room} new ones are not read")
 
 
 def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
@@ -97,9 +104,9 @@ def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
             for seq, names, is_copy in _missing(session, one):
                 session.stop_if_asked()
                 session.tell("receive", seq, one.head.seq if one.head else 0, "batches")
-                twins = [Batch(name, _fetch(session, one.device, name)) for name in names]
+                twins = _twins(session, one.device, names)
                 total += merger.apply(one.device, seq, twins)
-                if is_copy:
+                if is_copy and any(twin.changes != [batches.NOTHING] for twin in twins):
                     problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
         except CancelledError:
             raise
@@ -118,14 +125,12 @@ def _read_head(session: Session, key: str, device: str) -> News | None:
     return News(device, head, fetched.tag or layout.hash32(fetched.data))
 
 
-def _headless(storage: Storage, known: set[str]) -> list[News]:
-    """Logs whose head is lost: the batches are there all the same."""
-    devices = set()
-    for entry in storage.entries("log/"):
-        device = entry.key.split("/")[1]
-        if layout.is_known(entry.key) and device not in known:
-            devices.add(device)
-    return [News(device, None, None) for device in sorted(devices)[: layout.MAX_DEVICES]]
+def _headless(storage: Storage, read: set[str], known: set[str]) -> list[News]:
+    """Logs whose head is lost: the batches are there all the same. Those of known devices come first."""
+    listed = (entry.key.split("/")[1] for entry in storage.entries("log/") if layout.is_known(entry.key))
+    one_each = (device for device, _ in groupby(listed) if device not in read)
+    devices = nsmallest(layout.MAX_DEVICES, one_each, key=lambda device: (device not in known, device))
+    return [News(device, None, None) for device in devices]
 
 
 def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool]]:
@@ -156,18 +161,28 @@ def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]
     names = set(one.head.tail) if one.head else set()
     if deep or one.head is None or one.head.seq - len(one.head.tail) > reached:
         prefix = layout.log_prefix(one.device)
-        for entry in storage.entries(prefix, "" if deep else f"{prefix}{reached:010d}-g"):
-            if layout.is_known(entry.key):
-                names.add(entry.key.rpartition("/")[2])
+        listed = storage.entries(prefix, "" if deep else f"{prefix}{reached:010d}-g")
+        names |= set(
+            nsmallest(_MOST_NAMES, (entry.key.rpartition("/")[2] for entry in listed if layout.is_known(entry.key)))
+        )
     first = 1 if deep else reached + 1
     return {name for name in names if (layout.batch_seq(name) or 0) >= first}
 
 
-def _fetch(session: Session, device: str, name: str) -> list[Change]:
+def _twins(session: Session, device: str, names: list[str]) -> list[Batch]:
+    """The batches of one number. Where one was lost and a repair put another in its place, a deep session takes that."""
+    found = [(name, _fetch(session, device, name)) for name in names]
+    there = [Batch(name, content) for name, content in found if content is not None]
+    if len(there) < len(names) and not (session.deep and there):
+        raise _NotYetError(f"batch {names[0][:10]} has not arrived")
+    return there
+
+
+def _fetch(session: Session, device: str, name: str) -> list[Change] | None:
     codec = session.codec
     fetched = session.storage.get(layout.log_prefix(device) + name, codec.cap(batches.PACKED_CAP))
     if fetched is None:
-        raise _NotYetError(f"batch {name[:10]} has not arrived")
+        return None
     if not layout.is_intact(name, fetched.data):
         raise _NotYetError(f"batch {name[:10]} has not arrived whole")
     label = layout.batch_label(device, layout.batch_seq(name) or 0)
