@@ -13,10 +13,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from registry import clock, ids, settled
-from registry.merging import FILE_FACTS, Change, MalformedChangeError, apply, apply_all, encode
+from registry import clock, ids, rivals, settled
+from registry.merging import FILE_FACTS, Change, MalformedChangeError, apply, apply_all, encode, keep_unknown
 
-__all__ = ["FILE_FACTS", "Change", "MalformedChangeError", "apply", "apply_all", "encode"]
+__all__ = ["FILE_FACTS", "Change", "MalformedChangeError", "apply", "apply_all", "encode", "keep_unknown"]
 
 METADATA_CAP = 128 << 10
 """Bytes of a file's header metadata, as JSON, that are kept and synced."""
@@ -32,9 +32,10 @@ def record(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]:
     is_synced = db.execute("SELECT 1 FROM remotes").fetchone() is not None
     for change in changes:
         fitting = _fitting(settled.redirected(db, change) if is_local(change) else change)
-        touched |= apply(db, fitting)
-        if is_synced and not is_local(fitting):
-            db.execute("INSERT INTO outbox (change) VALUES (?)", (encode(fitting),))
+        for each in (*rivals.replacing(db, fitting), fitting):
+            touched |= apply(db, each)
+            if is_synced and not is_local(each):
+                db.execute("INSERT INTO outbox (change) VALUES (?)", (encode(each),))
     return touched
 
 

@@ -133,11 +133,15 @@ def _texts(db: sqlite3.Connection, items: str) -> dict[str, dict[str, str]]:
         "SELECT t.item, t.field, t.value FROM json_each(?) j CROSS JOIN texts t ON t.item = j.value "
         "ORDER BY t.item, t.field, t.dot"
     )
-    found: dict[str, dict[str, str]] = {}
+    said: dict[str, dict[str, list[str]]] = {}
     for item, field, value in db.execute(sql, (items,)):
-        of_item = found.setdefault(item, {})
-        of_item[field] = f"{of_item[field]}\n\n{value}" if field in of_item else value
-    return found
+        said.setdefault(item, {}).setdefault(field, []).append(value)
+    return {item: {field: joined(values) for field, values in of_item.items()} for item, of_item in said.items()}
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Texts that several machines wrote as one; what two of them wrote alike stands once."""
+    return "\n\n".join(dict.fromkeys(texts))
 
 
 def columns(best: Best, of: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from registry import licence, many
+from registry import licence, many, whereabouts
 
 if TYPE_CHECKING:
     from registry.known import File
@@ -84,11 +84,13 @@ def rebuild(db: sqlite3.Connection, models: Mapping[str, Sequence[File]]) -> Non
         used = {model: (times, last) for model, times, last in db.execute(_USED, (asked,))}
     here = [model for model, files in models.items() if any(file.places for file in files)]
     duplicate = _duplicates(db, here)
+    where = whereabouts.of_models(db, models)
     codes = Codes(db)
     rows = []
     for found in db.execute(_SOURCE, (asked,)).fetchall():
         row = dict(found)
         row["uses"], row["used_at"] = used.get(row["id"], (0, None))
+        row["whereabouts"] = where[row["id"]]
         row["duplicate"] = duplicate.get(row["id"], 0)
         rows.append(_row(row, models[row["id"]], codes))
     many.write(db, "listing", rows, key=lambda row: (row["name"].lower(), row["id"]))

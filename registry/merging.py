@@ -7,16 +7,18 @@ the merge stand in those statements. As they are commutative, their order among 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from registry import many, rivals, whereabouts
 from registry.fields import SOURCES
 
 Change = list[Any]
 """``["set", item, "source.field", value, stamp]``, ``["add", item, set, value, dot]``,
-``["rem", item, set, value, [dots]]``, ``["txt", item, field, value, dot, [dots replaced]]``,
+``["rem", item, set or user.field, value, [dots]]``, ``["txt", item, field, value, dot, [dots replaced]]``,
 ``["cnt", item, counter, device, total]``, ``["file", sha256, {facts}]``, ``["have", device, sha256, state, stamp]``,
 ``["dev", device, {facts}, stamp]``, ``["rec", kind, id, {body}]``."""
 
@@ -102,6 +104,7 @@ _SET = (
     "INSERT INTO facts VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, stamp = excluded.stamp "
     "WHERE (excluded.stamp, excluded.value) > (facts.stamp, facts.value)"
 )
+_STANDING = "SELECT value, stamp FROM facts WHERE item = ? AND field = ? AND source = 'user'"
 _ADD = "INSERT OR IGNORE INTO set_members SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM removed_dots WHERE dot = ?4)"
 _GONE = "INSERT OR IGNORE INTO removed_dots VALUES (?)"
 _REM = "DELETE FROM set_members WHERE item = ? AND name = ? AND value = ? AND dot = ?"
@@ -138,8 +141,34 @@ _Contents = Sequence[Sequence[Any]]
 
 def _apply_set(db: sqlite3.Connection, contents: _Contents) -> set[str]:
     rows = [_fact(*content) for content in contents]
-    db.executemany(_SET, rows)
+    before = db.total_changes
+    contested = _contested(db, [row for row in rows if row[2] == "user"])
+    db.executemany(_SET, [row for row in rows if row[2] != "user" or row[:2] not in contested])
+    for row in rows:
+        if row[2] == "user" and row[:2] in contested:
+            _set_beside(db, *row)
+    if db.total_changes > before and any(row[1] == whereabouts.RETIRED for row in rows):
+        whereabouts.refresh_all(db)
     return {row[0] for row in rows}
+
+
+def _contested(db: sqlite3.Connection, rows: Sequence[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """(item, field) of what a person said more than once, here or in ``rows``."""
+    if not rows:
+        return set()
+    fields = [row[:2] for row in rows]
+    sql = "SELECT f.item, f.field FROM json_each(?) j CROSS JOIN facts f ON f.item = j.value WHERE f.source = 'user'"
+    known = {tuple(row) for row in db.execute(sql, (many.listed({row[0] for row in rows}),))}
+    return known | {field for field, times in Counter(fields).items() if times > 1}
+
+
+def _set_beside(db: sqlite3.Connection, item: str, name: str, source: str, body: str, stamp: str) -> None:
+    """The later word shows; the other is kept unless who said the later one knew it."""
+    row = db.execute(_STANDING, (item, name)).fetchone()
+    db.execute(_SET, (item, name, source, body, stamp))
+    if row is not None and tuple(row) != (body, stamp):
+        is_later = (row[1], row[0]) < (stamp, body)
+        rivals.put(db, item, name, *(tuple(row) if is_later else (body, stamp)))
 
 
 def _fact(item: str, field: str, value: object, stamp: str) -> tuple[str, str, str, str, str]:
@@ -161,10 +190,25 @@ def _apply_add(db: sqlite3.Connection, contents: _Contents) -> set[str]:
 
 
 def _apply_rem(db: sqlite3.Connection, contents: _Contents) -> set[str]:
-    rows = [(_text(item), name, value, _text(dot)) for item, name, value, dots in contents for dot in dots]
-    db.executemany(_GONE, [(row[3],) for row in rows])
-    db.executemany(_REM, rows)
-    return {_text(content[0]) for content in contents}
+    rows = [(_text(item), _text(name), value, _text(dot)) for item, name, value, dots in contents for dot in dots]
+    touched = _apply_removed(db, [row[3] for row in rows if not row[0]])
+    named = [row for row in rows if row[0]]
+    db.executemany(_GONE, [(row[3],) for row in named])
+    db.executemany(_REM, [row for row in named if not row[1].startswith(rivals.USER)])
+    if stamps := [row[3] for row in named if row[1].startswith(rivals.USER)]:
+        touched |= rivals.drop(db, stamps)
+    return touched | {_text(content[0]) for content in contents if content[0] != ""}
+
+
+def _apply_removed(db: sqlite3.Connection, dots: list[str]) -> set[str]:
+    """What a snapshot says of removed dots: only that they are. Whatever stands under one of them here goes."""
+    sql = "INSERT OR IGNORE INTO removed_dots SELECT value FROM json_each(?) RETURNING dot"
+    news = [row[0] for row in db.execute(sql, (encode(dots),)).fetchall()] if dots else []
+    touched: set[str] = set()
+    for table in ("set_members", "texts"):
+        sql = f"DELETE FROM {table} WHERE dot IN (SELECT value FROM json_each(?)) RETURNING item"  # noqa: S608 - names of ours
+        touched |= {row[0] for row in db.execute(sql, (encode(news),)).fetchall()} if news else set()
+    return touched | rivals.drop(db, news)
 
 
 def _apply_txt(db: sqlite3.Connection, contents: _Contents) -> set[str]:
@@ -216,14 +260,20 @@ def _precedence(row: dict[str, Any]) -> tuple[str, str, bytes]:
 
 
 def _apply_have(db: sqlite3.Connection, contents: _Contents) -> set[str]:
-    rows = [tuple(_text(part) for part in content) for content in contents]
+    rows = [(_text(device), _text(sha256), _text(state), _text(stamp)) for device, sha256, state, stamp in contents]
+    before = db.total_changes
     db.executemany(_HAVE, rows)
+    if db.total_changes > before:
+        whereabouts.refresh_files(db, {row[1] for row in rows})
     return set()
 
 
 def _apply_dev(db: sqlite3.Connection, contents: _Contents) -> set[str]:
     rows = [_device(*content) for content in contents]
+    known = {row[0] for row in db.execute("SELECT id FROM devices WHERE seen_at NOT NULL")}
     db.executemany(_DEV, rows)
+    if any(row[0] not in known for row in rows):
+        whereabouts.refresh_all(db)
     return set()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from registry import collection_tree, listing, many, search_index
+from registry import collection_tree, listing, many, races, search_index
 from registry.known import File, Known, columns
 
 _VERSIONS = (
@@ -33,12 +33,22 @@ def rebuild(db: sqlite3.Connection, models: Sequence[str], known: Known) -> None
         many.delete(db, "models", "id", many.listed(gone))
         search_index.remove(db, [numbers[model] for model in gone])
     known.read(versions)
+    _rebuild_trash(db, models, versions, known)
     known.read_files(row["id"] for rows in versions.values() for row in rows)
     files = {model: [file for row in rows for file in known.files(row["id"])] for model, rows in versions.items()}
     _write(db, versions, files, numbers, known)
     collections = {model: held for model in versions if (held := known.sets(model).get("collections"))}
     collection_tree.rebuild_members(db, asked, collections)
     listing.rebuild(db, files)
+
+
+def _rebuild_trash(
+    db: sqlite3.Connection, models: Sequence[str], versions: Mapping[str, Sequence[sqlite3.Row]], known: Known
+) -> None:
+    trashed = {
+        model: [row["id"] for row in rows] for model, rows in versions.items() if "deleted_at" in known.best(model)
+    }
+    races.rebuild_trash(db, models, trashed)
 
 
 def number(model: str) -> int:

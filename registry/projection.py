@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from registry import collection_tree, ids, known, many, projected_models, projected_versions
+from registry import collection_tree, ids, known, many, projected_models, projected_versions, races
 from registry.known import Best
 
 _MODELS_OF = "SELECT v.model_id FROM json_each(?) j CROSS JOIN versions v ON v.id = j.value"
@@ -16,7 +16,10 @@ def rebuild(db: sqlite3.Connection, items: Iterable[str]) -> None:
     versions: set[str] = set()
     models: set[str] = set()
     collections = False
-    for item in items:
+    asked = sorted(items)
+    for some in many.portions(asked):
+        races.rebuild(db, some)
+    for item in asked:
         if collection_tree.is_collection(item):
             collections = True
         elif item.startswith(ids.IGNORE):
@@ -55,7 +58,7 @@ def members(db: sqlite3.Connection, item: str, name: str) -> list[str]:
 def text_of(db: sqlite3.Connection, item: str, field: str) -> str | None:
     """A long text; concurrent edits stand below one another until the next save replaces both."""
     rows = db.execute("SELECT value FROM texts WHERE item = ? AND field = ? ORDER BY dot", (item, field)).fetchall()
-    return "\n\n".join(row[0] for row in rows) if rows else None
+    return known.joined(row[0] for row in rows) if rows else None
 
 
 def _ignored(db: sqlite3.Connection, civitai: str) -> set[str]:

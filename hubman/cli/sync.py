@@ -34,6 +34,9 @@ def sync(name: str | None, as_json: bool) -> None:
             f"{each}: sent {result.sent_changes} changes and {result.uploaded} files, "
             f"received {result.received_changes} changes and {result.downloaded} files"
         )
+    races = sum(result.lost_races for result in results.values())
+    if races:
+        output.say(f"{races} edit{'s' if races > 1 else ''} lost a race: hubman conflicts")
 
 
 @click.group()
@@ -44,12 +47,15 @@ def remote() -> None:
 @remote.command("add")
 @click.argument("name")
 @click.argument("location")
-def remote_add(name: str, location: str) -> None:
+@click.option(
+    "--read-only", is_flag=True, help="Only ever read there: a library that others keep. Your edits stay here."
+)
+def remote_add(name: str, location: str, read_only: bool) -> None:
     """Call LOCATION (a folder, or an s3:// address with hubman[cloud]) NAME from now on."""
     from hubman.sync import remotes
 
     with open_registry() as registry:
-        remotes.add(registry, name, location)
+        remotes.add(registry, name, location, read_only=read_only)
     output.say(f"added {name}; hubman sync {name} syncs with it")
 
 

@@ -9,14 +9,15 @@ from typing import Literal
 
 import msgspec
 
-from hubman.sync.policy import Policy, pinned
-from registry import blobs, ids, timestamps
+from hubman.sync.policy import Policy, pinned, wants
+from registry import here, ids, timestamps
 from registry.changes import Change
 from registry.database import Registry
 from registry.ids import HASHED
 
 Way = Literal["up", "down"]
 Kind = Literal["weights", "picture"]
+is_here = here.is_here
 RETRY = timedelta(minutes=10)
 """How long a blob that could not be moved is left alone, unless a deep sync asks for it."""
 
@@ -47,6 +48,15 @@ def add(db: sqlite3.Connection, repo: str, way: Way, wanted: Iterable[Wanted]) -
     )
 
 
+def ask(db: sqlite3.Connection, repo: str, wanted: Iterable[Wanted]) -> None:
+    """Let these come down at the next download, even if they could not a moment ago."""
+    db.executemany(
+        "INSERT INTO blob_queue (remote, way, sha256, kind) VALUES (?, 'down', ?, ?) "
+        "ON CONFLICT DO UPDATE SET retry_at = NULL, problem = NULL",
+        [(repo, blob.sha256, blob.kind) for blob in wanted],
+    )
+
+
 def due(db: sqlite3.Connection, repo: str, way: Way, *, everything: bool = False) -> list[Wanted]:
     """What should be moved now: pictures first, then weights, the small ones first."""
     rows = db.execute(
@@ -68,25 +78,6 @@ def later(db: sqlite3.Connection, repo: str, way: Way, sha256: str, problem: str
     )
 
 
-def is_wanted(registry: Registry, device: str, policy: Policy, blob: Wanted) -> bool:
-    """Whether this machine's policy asks for a blob that it does not have."""
-    if blob.kind == "picture":
-        return policy.previews == "all" and not blobs.path_of(registry, blob.sha256).exists()
-    if policy.weights == "none" or is_here(registry.db, blob.sha256):
-        return False
-    return policy.weights == "all" or _version_of(registry.db, blob.sha256) in pinned(registry.db, device)
-
-
-def is_here(db: sqlite3.Connection, sha256: str) -> bool:
-    """Whether this machine has these bytes; those on a drive that is away for now need no second copy, and one is no
-    help against numbers that are no good.
-    """
-    sql = (
-        "SELECT 1 FROM places WHERE sha256 = ? AND state <> 'missing' AND (state <> 'damaged' OR verified_at NOT NULL)"
-    )
-    return bool(db.execute(sql, (sha256,)).fetchone())
-
-
 def want_pinned(registry: Registry, repo: str, device: str) -> None:
     """Note the pinned versions' weights that are not here. Call inside a transaction."""
     for version in sorted(pinned(registry.db, device)):
@@ -98,7 +89,7 @@ def want_everything(registry: Registry, device: str, policy: Policy) -> None:
     """Note for every remote all that ``policy`` asks for. Call inside a transaction."""
     db = registry.db
     known = list(known_blobs(db))
-    wanted = [blob for blob in known if is_wanted(registry, device, policy, blob)]
+    wanted = [blob for blob in known if wants(registry, device, policy, blob)]
     for (repo,) in db.execute("SELECT repo FROM remotes").fetchall():
         db.execute("DELETE FROM blob_queue WHERE remote = ? AND way = 'down'", (repo,))
         add(db, repo, "down", wanted)
@@ -111,8 +102,3 @@ def known_blobs(db: sqlite3.Connection) -> Iterator[Wanted]:
     for kind, record_id, body in db.execute("SELECT kind, id, body FROM records WHERE kind IN ('preview', 'run')"):
         if not ids.is_provisional(record_id):
             yield from blobs_of(["rec", kind, record_id, msgspec.json.decode(body)])
-
-
-def _version_of(db: sqlite3.Connection, sha256: str) -> str | None:
-    row = db.execute("SELECT version_id FROM files WHERE sha256 = ?", (sha256,)).fetchone()
-    return row[0] if row else None

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.sync import download, freeze, identity, policy, pull, push, queue, remotes, upload
+from hubman.sync import devices, download, freeze, identity, landing, outgoing, policy, pull, queue, remotes
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
-from hubman.sync.lock import sync_lock
+from hubman.sync.landing import Landing
 from hubman.sync.merge import Merged
-from hubman.sync.remote import find
+from hubman.sync.opening import opened
 from hubman.sync.session import Session
-from hubman.sync.storage import Storage, open_storage
+from hubman.sync.storage import Storage
 from registry import timestamps
 from registry.database import Registry
 
 __all__ = ["Finding", "SyncResult", "check", "sync"]
-
-_DEEP_EVERY = timedelta(hours=24)
 
 
 class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,42 +54,35 @@ def sync(
     """Bring this machine and a remote (the only one, if not named) to the same state.
 
     ``deep`` lists every log and asks again for every blob that was not there; it happens by itself once a day.
-    Weights go to ``models_folder``, or the registry's own. Killed or stopped anywhere, the next sync goes on.
+    Weights go to ``models_folder``, or where the settings say. Killed or stopped anywhere, the next sync goes on.
 
     Raises :class:`HubError`: :class:`hubman.sync.lock.BusyError` when another sync runs,
     :class:`hubman.sync.storage.StorageError` when the remote fails, :class:`CancelledError` when ``should_stop``
     said so.
     """
-    remote = find(registry, remote_name)
-    with sync_lock(registry):
-        session = Session(
-            registry,
-            remote,
-            storage or open_storage(remote.kind, remote.location, remote.options),
-            deep or _is_long_ago(remote.deep_at or remote.added_at),
-            report,
-            should_stop,
-        )
-        return _run(session, models_folder or registry.models_folder)
+    with opened(registry, remote_name, report=report, should_stop=should_stop, deep=deep, storage=storage) as session:
+        return _run(session, landing.chosen(registry, models_folder))
 
 
-def _run(session: Session, folder: Path) -> SyncResult:
+def _run(session: Session, place: Landing) -> SyncResult:
     session.tell("look")
-    policy.introduce(session.registry)
     warnings: list[str] = []
     seen, is_new_device = _look(session, warnings)
     merged = _pull(session, seen, warnings)
-    sent, up = _push(session, is_announced=seen.own_is_known, warnings=warnings)
-    down = download.download(session, folder)
+    # After the others were heard: one of them may have said what this machine keeps.
+    policy.introduce(session.registry)
+    sent = outgoing.send(session, is_announced=seen.own_is_known, warnings=warnings)
+    changes, up = sent.changes, sent.uploaded
+    down = download.download(session, place)
     warnings += down.problems
-    if freeze.is_waiting(session.db, session.repo):
+    if sent.is_allowed and freeze.is_waiting(session.db, session.repo):
         # That the files are here now is news to the others.
-        sent += _push(session, is_announced=True, warnings=warnings)[0]
+        changes += outgoing.send(session, is_announced=True, warnings=warnings).changes
     _finish(session)
     session.tell("done")
     return SyncResult(
         remote=session.remote.name,
-        sent_changes=sent,
+        sent_changes=changes,
         received_changes=merged.changes,
         uploaded=up.blobs,
         uploaded_bytes=up.bytes,
@@ -112,7 +102,9 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
         # Our own head proves that this is our remote; without it, the remote has to say so.
         remotes.check_is_same(session.storage, session.remote)
     is_new = False
-    if seen.own_is_known:
+    if session.remote.is_read_only:
+        pass
+    elif seen.own_is_known:
         identity.confirm(session)
     elif seen.own is not None:
         is_new = identity.settle(session, seen.own)
@@ -126,19 +118,12 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
 def _pull(session: Session, seen: pull.Look, warnings: list[str]) -> Merged:
     merged, problems = pull.pull(session, seen.news)
     warnings += problems
+    if devices.come_back(session.registry):
+        warnings.append("this machine had been forgotten on another one, and is back")
     if policy.of_device(session.db, session.device).weights == "pinned":
         with session.registry.transaction():
             queue.want_pinned(session.registry, session.repo, session.device)
     return merged
-
-
-def _push(session: Session, *, is_announced: bool, warnings: list[str]) -> tuple[int, upload.Uploaded]:
-    refused = push.freeze_outbox(session)
-    if refused:
-        warnings.append(f"{refused} changes are too large to sync and stay on this machine")
-    up = upload.upload(session)
-    warnings += up.problems
-    return push.send(session, is_announced=is_announced), up
 
 
 def _finish(session: Session) -> None:
@@ -149,7 +134,3 @@ def _finish(session: Session) -> None:
             db.execute("UPDATE remotes SET deep_at = ? WHERE repo = ?", (now, session.repo))
     if session.deep and isinstance(session.storage, FolderStorage):
         session.storage.remove_leftovers()
-
-
-def _is_long_ago(moment: str) -> bool:
-    return datetime.now(UTC) - timestamps.parse(moment) > _DEEP_EVERY
