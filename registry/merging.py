@@ -132,7 +132,8 @@ _REC = (
     "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body "
     "WHERE excluded.body > records.body"
 )
-_KNOWN_FILE = f"SELECT {', '.join(FILE_FACTS)} FROM files WHERE sha256 = ?"  # noqa: S608 - names of ours
+_KNOWN_FILES = f"SELECT sha256, {', '.join(FILE_FACTS)} FROM json_each(?) j CROSS JOIN files ON sha256 = j.value"  # noqa: S608 - names of ours
+_FILE = f"SELECT {', '.join(FILE_FACTS)} FROM files WHERE sha256 = ?"  # noqa: S608 - names of ours
 _FILE = f"INSERT OR REPLACE INTO files (sha256, {', '.join(FILE_FACTS)}) VALUES (?{', ?' * len(FILE_FACTS)})"  # noqa: S608
 
 _Contents = Sequence[Sequence[Any]]
@@ -227,15 +228,18 @@ def _apply_cnt(db: sqlite3.Connection, contents: _Contents) -> set[str]:
 
 
 def _apply_file(db: sqlite3.Connection, contents: _Contents) -> set[str]:
-    touched: set[str] = set()
-    kept: dict[str, dict[str, Any]] = {}
-    for sha256, facts in contents:
-        row = _file_row(sha256, facts)
-        known = kept.get(sha256) or _known_file(db, sha256)
-        if known is None or _precedence(row) < _precedence(known):
-            kept[sha256] = row
-        touched |= {row["version_id"], known["version_id"] if known else row["version_id"]}
-    db.executemany(_FILE, [(sha256, *row.values()) for sha256, row in kept.items()])
+    rows = [(sha256, _file_row(sha256, facts)) for sha256, facts in contents]
+    known = {
+        row[0]: dict(zip(FILE_FACTS, tuple(row)[1:], strict=True))
+        for row in db.execute(_KNOWN_FILES, (many.listed({sha256 for sha256, _ in rows}),))
+    }
+    touched = {row["version_id"] for row in known.values()}
+    better: dict[str, dict[str, Any]] = {}
+    for sha256, row in rows:
+        touched.add(row["version_id"])
+        if sha256 not in known or _precedence(row) < _precedence(known[sha256]):
+            known[sha256] = better[sha256] = row
+    db.executemany(_FILE, [(sha256, *row.values()) for sha256, row in better.items()])
     return touched
 
 
@@ -247,11 +251,6 @@ def _file_row(sha256: str, facts: dict[str, Any]) -> dict[str, Any]:
     row["tensor_count"] = int(row["tensor_count"] or 0)
     _text(row["version_id"])
     return row
-
-
-def _known_file(db: sqlite3.Connection, sha256: str) -> dict[str, Any] | None:
-    known = db.execute(_KNOWN_FILE, (sha256,)).fetchone()
-    return dict(zip(FILE_FACTS, known, strict=True)) if known else None
 
 
 def _precedence(row: dict[str, Any]) -> tuple[str, str, bytes]:

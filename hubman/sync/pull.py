@@ -86,6 +86,14 @@ def _heads(storage: Storage, problems: list[str]) -> Iterator[tuple[str, Entry]]
 
 def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
     """Apply everything new; returns what it did, and a line for each log that could not be read to its end."""
+    waiting = list(news)
+    if not waiting:
+        return Merged(), []
+    with session.registry.much_at_once():
+        return _pull(session, waiting)
+
+
+def _pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
     merger = Merger(session.registry, session.remote)
     total = Merged()
     problems: list[str] = []
