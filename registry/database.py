@@ -43,6 +43,7 @@ MIGRATIONS = (
     "m007_usage",
     "m028_whereabouts",
     "m029_secrecy",
+    "m026_snapshots",
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
@@ -193,6 +194,7 @@ def load_migrations() -> Migrations:
     from registry.schema_secrecy import m029_secrecy  # noqa: F401 - registers itself
     from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself
+    from registry.schema_snapshots import m026_snapshots  # noqa: F401 - registers itself
     from registry.schema_unhashed import m005_unhashed  # noqa: F401 - registers itself
     from registry.schema_usage import m007_usage  # noqa: F401 - registers itself
     from registry.schema_whereabouts import m028_whereabouts  # noqa: F401 - registers itself

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from hubman.sync import incoming, queue
+from hubman.sync import growth, incoming, queue
 from hubman.sync.policy import Policy, of_device, wants
 from hubman.sync.remote import Remote
 from registry import changes, clock, projection
@@ -27,10 +27,11 @@ class Merged(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """One unpacked batch under its name."""
+    """One unpacked batch under its name; ``size`` is what it takes on the remote."""
 
     name: str
     changes: list[Change]
+    size: int = 0
 
 
 class Merger:
@@ -49,22 +50,45 @@ class Merger:
 
         Raises :class:`registry.errors.HubError`, with nothing applied, for a clock more than a year ahead.
         """
-        total = Merged()
         with self._registry.transaction() as db:
-            touched: set[str] = set()
+            total = self._take_in(db, [change for batch in twins for change in batch.changes])
             for batch in twins:
-                total += self._merge(db, batch.changes, touched)
                 db.execute("INSERT OR IGNORE INTO received VALUES (?, ?, ?)", (self._repo, device, batch.name))
-            (newest,) = db.execute("SELECT coalesce(max(id), 0) FROM lost_edits").fetchone()
-            projection.rebuild(db, touched)
-            (lost,) = db.execute("SELECT count(*) FROM lost_edits WHERE id > ?", (newest,)).fetchone()
-            total += Merged(lost_races=lost)
+            growth.note(db, self._repo, len(twins), sum(batch.size for batch in twins))
             db.execute(
                 "INSERT INTO cursors (remote, device, seq) VALUES (?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq), problem = NULL, since = NULL",
                 (self._repo, device, seq),
             )
         return total
+
+    def apply_snapshot(self, covers: Mapping[str, int], portions: Iterable[Sequence[Change]]) -> Merged:
+        """Apply a snapshot, portion by portion, and go on behind what it ``covers``, but for this device's own log.
+
+        The portions before one that can't be read stay: they are changes like all others. Raises as :meth:`apply`.
+        """
+        total = Merged()
+        for portion in portions:
+            with self._registry.transaction() as db:
+                total += self._take_in(db, portion)
+        rows = [(self._repo, device, seq, seq) for device, seq in covers.items() if device != self._device]
+        with self._registry.transaction() as db:
+            db.executemany(
+                "INSERT INTO cursors (remote, device, seq, base) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "seq = max(seq, excluded.seq), base = max(base, excluded.base), problem = NULL, since = NULL",
+                rows,
+            )
+            growth.start_over(db, self._repo)
+        return total
+
+    def _take_in(self, db: sqlite3.Connection, received: Sequence[Change]) -> Merged:
+        """Merge changes, and rebuild what the lists show of them."""
+        touched: set[str] = set()
+        merged = self._merge(db, received, touched)
+        (newest,) = db.execute("SELECT coalesce(max(id), 0) FROM lost_edits").fetchone()
+        projection.rebuild(db, touched)
+        (lost,) = db.execute("SELECT count(*) FROM lost_edits WHERE id > ?", (newest,)).fetchone()
+        return merged + Merged(lost_races=lost)
 
     def _merge(self, db: sqlite3.Connection, received: Sequence[Change], touched: set[str]) -> Merged:
         sound: list[Change] = []

@@ -8,7 +8,21 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.sync import devices, download, freeze, identity, landing, outgoing, policy, pull, queue, recipients, remotes
+from hubman.sync import (
+    devices,
+    download,
+    freeze,
+    identity,
+    landing,
+    outgoing,
+    policy,
+    pull,
+    queue,
+    recipients,
+    remotes,
+    snapshots,
+    trim,
+)
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
 from hubman.sync.landing import Landing
@@ -80,6 +94,10 @@ def _run(session: Session, place: Landing) -> SyncResult:
         changes += outgoing.send(session, is_announced=True, warnings=warnings).changes
     if sent.is_allowed and session.deep and session.remote.enc != "none":
         recipients.withdraw_all(session.storage, devices.retired(session.db))
+    if sent.is_allowed:
+        snapshots.tend(session)
+        if session.deep:
+            trim.trim(session)
     _finish(session)
     session.tell("done")
     return SyncResult(
