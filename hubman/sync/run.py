@@ -9,6 +9,7 @@ import msgspec
 
 from hubman.progress import Report, silent
 from hubman.sync import devices, download, freeze, identity, landing, outgoing, policy, pull, queue, recipients, remotes
+from hubman.sync.care import moving
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
 from hubman.sync.landing import Landing
@@ -120,6 +121,8 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
 def _pull(session: Session, seen: pull.Look, warnings: list[str]) -> Merged:
     merged, problems = pull.pull(session, seen.news)
     warnings += problems
+    if moved := moving.moved_to(session):
+        warnings.append(moved)
     if devices.come_back(session.registry):
         warnings.append("this machine had been forgotten on another one, and is back")
     if policy.of_device(session.db, session.device).weights == "pinned":
