@@ -40,6 +40,7 @@ MIGRATIONS = (
     "m029_secrecy",
     "m009_settling",
     "m006_sidecars",
+    "m026_snapshots",
     "m005_unhashed",
     "m007_usage",
     "m028_whereabouts",
@@ -109,6 +110,16 @@ class Registry:
             self.db.execute("ROLLBACK")
             raise
         self.db.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def much_at_once(self) -> Iterator[None]:
+        """More memory for what touches a good part of the registry: with SQLite's 2 MB pages come and go."""
+        (before,) = self.db.execute("PRAGMA cache_size").fetchone()
+        self.db.execute("PRAGMA cache_size = -65536")
+        try:
+            yield
+        finally:
+            self.db.execute(f"PRAGMA cache_size = {int(before)}")
 
     def close(self) -> None:
         self.db.close()
@@ -198,6 +209,7 @@ def load_migrations() -> Migrations:
     from registry.schema_secrecy import m029_secrecy  # noqa: F401 - registers itself
     from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself
+    from registry.schema_snapshots import m026_snapshots  # noqa: F401 - registers itself
     from registry.schema_unhashed import m005_unhashed  # noqa: F401 - registers itself
     from registry.schema_usage import m007_usage  # noqa: F401 - registers itself
     from registry.schema_whereabouts import m028_whereabouts  # noqa: F401 - registers itself

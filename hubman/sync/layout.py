@@ -23,6 +23,8 @@ HUB = "hub.json"
 HEADS = "heads/"
 BLOBS = "blob/"
 FOLDERS = frozenset({"blob", "gc", "heads", "keys", "log", "probe", "snap"})
+SNAPSHOTS = "snap/"
+MARKS = "gc/"
 KEYS = "keys/"
 DEFAULT_PART = 256 << 20
 """Bytes in one part of a file on the remote; a smaller file is one object."""
@@ -119,6 +121,16 @@ def batch_seq(name: str) -> int | None:
     """The number in a batch's name, or None for junk."""
     found = _BATCH_NAME.fullmatch(name)
     return int(found[1]) if found else None
+
+
+def stamp_of(name: str) -> str:
+    """The clock's stamp in the name of a snapshot or a mark, which ends in its hash."""
+    return name[:33]
+
+
+def stamped_label(prefix: str, stamp: str) -> str:
+    """What a snapshot or mark is sealed for: its key without the hash."""
+    return prefix + stamp
 
 
 def is_intact(name: str, body: bytes) -> bool:

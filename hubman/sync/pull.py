@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import nsmallest
 from itertools import groupby
 
@@ -11,9 +11,9 @@ import msgspec
 from hubman.sync import batches, devices, heads, layout
 from hubman.sync.merge import Batch, Merged, Merger
 from hubman.sync.session import Session
+from hubman.sync.snapshots import CatchUp, reads
 from hubman.sync.storage import Entry, Storage
 from registry import timestamps
-from registry.changes import Change
 from registry.errors import CancelledError, HubError
 
 _MOST_NAMES = 100_000
@@ -93,28 +93,74 @@ def _heads(storage: Storage, known: set[str], problems: list[str]) -> Iterator[t
 
 def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
     """Apply everything new; returns what it did, and a line for each log that could not be read to its end."""
+    waiting = list(news)
+    if not waiting:
+        return Merged(), []
+    with session.registry.much_at_once():
+        return _pull(session, waiting)
+
+
+def _pull(session: Session, news: Sequence[News]) -> tuple[Merged, list[str]]:
     merger = Merger(session.registry, session.remote)
-    total = Merged()
+    logs = _Logs(session, merger, news)
+    total = logs.catch_up_if_far()
     problems: list[str] = []
     for one in news:
         old = heads.went_back(session.db, session.repo, one.device, one.head) if one.head else None
         if old:
             problems.append(f"{_called(session, one.device)}: {old}")
         try:
-            for seq, names, is_copy in _missing(session, one):
-                session.stop_if_asked()
-                session.tell("receive", seq, one.head.seq if one.head else 0, "batches")
-                twins = _twins(session, one.device, names)
-                total += merger.apply(one.device, seq, twins)
-                if is_copy and any(twin.changes != [batches.NOTHING] for twin in twins):
-                    problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
+            total += logs.read(one, problems)
         except CancelledError:
             raise
         except (_NotYetError, HubError) as error:
             problems.append(_hold(session, one, error))
         else:
             _remember(session, one)
-    return total, problems
+    return total, problems + logs.snapshots.problems
+
+
+class _Logs:
+    """The logs that have news, and the snapshots that stand in where their batches are gone or too many."""
+
+    def __init__(self, session: Session, merger: Merger, news: Sequence[News]) -> None:
+        self._session, self._merger = session, merger
+        self._ends = {one.device: one.head.seq for one in news if one.head}
+        self.snapshots = CatchUp(session, merger)
+
+    def catch_up_if_far(self) -> Merged:
+        """A snapshot instead of more batches than a head names: what a new machine begins with."""
+        reached = reads(self._session.db, self._session.repo)
+        behind = {device: end - reached.get(device, 0) for device, end in self._ends.items()}
+        if not behind or sum(max(0, count) for count in behind.values()) <= layout.TAIL:
+            return Merged()
+        furthest = max(behind, key=lambda device: (behind[device], device))
+        return self.snapshots.over(self._ends, furthest) or Merged()
+
+    def read(self, one: News, problems: list[str]) -> Merged:
+        """Apply what is new in one log. Raises :class:`_NotYetError` where something is missing that no snapshot has."""
+        total = Merged()
+        while True:
+            try:
+                for merged in self._batches(one, problems):
+                    total += merged
+            except _NotYetError:
+                caught_up = self.snapshots.over(self._ends, one.device)
+                if caught_up is None:
+                    raise
+                total += caught_up
+            else:
+                return total
+
+    def _batches(self, one: News, problems: list[str]) -> Iterator[Merged]:
+        session = self._session
+        for seq, names, is_copy in _missing(session, one):
+            session.stop_if_asked()
+            session.tell("receive", seq, one.head.seq if one.head else 0, "batches")
+            twins = _twins(session, one.device, names)
+            yield self._merger.apply(one.device, seq, twins)
+            if is_copy and any(twin.changes != [batches.NOTHING] for twin in twins):
+                problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
 
 
 def _read_head(session: Session, key: str, device: str) -> News | None:
@@ -139,8 +185,8 @@ def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool
     Raises :class:`_NotYetError` at a gap.
     """
     of_device = (session.repo, one.device)
-    row = session.db.execute("SELECT seq FROM cursors WHERE remote = ? AND device = ?", of_device).fetchone()
-    reached = int(row[0]) if row else 0
+    row = session.db.execute("SELECT seq, base FROM cursors WHERE remote = ? AND device = ?", of_device).fetchone()
+    reached, base = (int(row[0]), int(row[1])) if row else (0, 0)
     names = _names(session.storage, one, reached, deep=session.deep)
     if session.deep:
         names -= {
@@ -150,7 +196,7 @@ def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool
         if seq > reached + 1:
             break
         twins = list(group)
-        yield seq, twins, len(twins) > 1 or seq <= reached
+        yield seq, twins, len(twins) > 1 or base < seq <= reached
         reached = max(reached, seq)
     if one.head and reached < one.head.seq:
         raise _NotYetError(f"batch {reached + 1} of {one.head.seq} has not arrived")
@@ -171,14 +217,13 @@ def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]
 
 def _twins(session: Session, device: str, names: list[str]) -> list[Batch]:
     """The batches of one number. Where one was lost and a repair put another in its place, a deep session takes that."""
-    found = [(name, _fetch(session, device, name)) for name in names]
-    there = [Batch(name, content) for name, content in found if content is not None]
+    there = [batch for name in names if (batch := _fetch(session, device, name)) is not None]
     if len(there) < len(names) and not (session.deep and there):
         raise _NotYetError(f"batch {names[0][:10]} has not arrived")
     return there
 
 
-def _fetch(session: Session, device: str, name: str) -> list[Change] | None:
+def _fetch(session: Session, device: str, name: str) -> Batch | None:
     codec = session.codec
     fetched = session.storage.get(layout.log_prefix(device) + name, codec.cap(batches.PACKED_CAP))
     if fetched is None:
@@ -186,7 +231,8 @@ def _fetch(session: Session, device: str, name: str) -> list[Change] | None:
     if not layout.is_intact(name, fetched.data):
         raise _NotYetError(f"batch {name[:10]} has not arrived whole")
     label = layout.batch_label(device, layout.batch_seq(name) or 0)
-    return batches.decode(codec.open(fetched.data, batches.PACKED_CAP, label))
+    changes = batches.decode(codec.open(fetched.data, batches.PACKED_CAP, label))
+    return Batch(name, changes, len(fetched.data))
 
 
 def _hold(session: Session, one: News, error: Exception) -> str:
