@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.sync import devices, download, freeze, identity, landing, outgoing, policy, pull, queue, remotes
+from hubman.sync import devices, download, freeze, identity, landing, outgoing, policy, pull, queue, recipients, remotes
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
 from hubman.sync.landing import Landing
@@ -78,6 +78,8 @@ def _run(session: Session, place: Landing) -> SyncResult:
     if sent.is_allowed and freeze.is_waiting(session.db, session.repo):
         # That the files are here now is news to the others.
         changes += outgoing.send(session, is_announced=True, warnings=warnings).changes
+    if sent.is_allowed and session.deep and session.remote.enc != "none":
+        recipients.withdraw_all(session.storage, devices.retired(session.db))
     _finish(session)
     session.tell("done")
     return SyncResult(
@@ -132,5 +134,8 @@ def _finish(session: Session) -> None:
         db.execute("UPDATE remotes SET synced_at = ? WHERE repo = ?", (now, session.repo))
         if session.deep:
             db.execute("UPDATE remotes SET deep_at = ? WHERE repo = ?", (now, session.repo))
-    if session.deep and isinstance(session.storage, FolderStorage):
+    if not session.deep:
+        return
+    remotes.probe_again(session.registry, session.remote, session.storage)
+    if isinstance(session.storage, FolderStorage):
         session.storage.remove_leftovers()
