@@ -32,10 +32,31 @@ def settle(session: Session, head: layout.Head) -> bool:
         device = session.device
         own = _own_names(db, session.repo, device, head)
         if head.seq not in own or any(own.get(seq, name) != name for seq, name in _named(head).items()):
-            _split(db, session, device, head, own)
+            _split(db, session, device, _named(head), own)
             return True
         confirm(session)
         return False
+
+
+def settle_log(session: Session) -> bool:
+    """As :func:`settle`, by everything that lies in this device's log: of two copies that both wrote there, one may find
+    its own head again, as a program that carries files between folders keeps one of the two.
+    """
+    prefix = layout.log_prefix(session.device)
+    named = {entry.key.rpartition("/")[2] for entry in session.storage.entries(prefix) if layout.is_known(entry.key)}
+    with session.registry.transaction() as db:
+        device = session.device
+        sql = "SELECT seq, name FROM outbound WHERE remote = ? AND device = ?"
+        own = {row["seq"]: row["name"] for row in db.execute(sql, (session.repo, device))}
+        if not any(_is_written(session, prefix + name) for name in named.difference(own.values())):
+            return False
+        _split(db, session, device, own, own)
+        return True
+
+
+def _is_written(session: Session, key: str) -> bool:
+    found = session.storage.get(key, PACKED_CAP)
+    return found is not None and layout.is_intact(key, found.data)
 
 
 def confirm(session: Session) -> None:
@@ -60,13 +81,15 @@ def _named(head: layout.Head) -> dict[int, str]:
     return dict(zip(range(head.seq - len(head.tail) + 1, head.seq + 1), head.tail, strict=True))
 
 
-def _split(db: sqlite3.Connection, session: Session, old: str, head: layout.Head, own: dict[int, str]) -> None:
-    """Become a new device: take along what the old one's log does not have, and read the old one as a stranger."""
+def _split(db: sqlite3.Connection, session: Session, old: str, named: dict[int, str], own: dict[int, str]) -> None:
+    """Become a new device: take along what the old one's log does not have, and read the old one as a stranger.
+
+    ``named``: what the log has under which number, and ``own`` what was sent from here.
+    """
     new = ids.new_device_id()
     db.execute("UPDATE meta SET value = ? WHERE key = 'device'", (new,))
     sql = "INSERT INTO devices (id, name, policy) SELECT ?, ?, policy FROM devices WHERE id = ?"
     db.execute(sql, (new, devices.name_of(db, old), old))
-    named = _named(head)
     foreign = min((seq for seq, name in own.items() if named.get(seq, name) != name), default=1 << 62)
     # From the first batch that the log has differently, ours were never announced: they go out again, under the new id.
     db.execute(
