@@ -10,8 +10,9 @@ from hubman.cli.library import open_registry
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--dry-run", is_flag=True, help="Only tell what waits both ways.")
 @output.json_option
-def sync(name: str | None, as_json: bool) -> None:
+def sync(name: str | None, dry_run: bool, as_json: bool) -> None:
     """Bring the collection in step with the remote NAME, or with every remote."""
     from hubman.sync import remotes
     from hubman.sync.run import sync as sync_remote
@@ -22,6 +23,11 @@ def sync(name: str | None, as_json: bool) -> None:
         names = [name] if name else [remote.name for remote in remotes.all_remotes(registry)]
         if not names:
             raise NotFoundError("there is no remote yet", "hubman remote add NAME FOLDER")
+        if dry_run:
+            from hubman.cli import sync_pending
+
+            sync_pending.tell(registry, names, as_json=as_json)
+            return
         for each in names:
             results[each] = sync_remote(registry, each, report=report)
     if as_json:
