@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from hubman.sync import layout
+from hubman.sync import devices, layout
 from hubman.sync.freeze import number_next
 from hubman.sync.policy import PINS, introduce_as, pinned
 from hubman.sync.session import Session
@@ -60,7 +60,8 @@ def _split(db: sqlite3.Connection, here: str, old: str, head: layout.Head, own: 
     """Become a new device: take along what the old one's log does not have, and read the old one as a stranger."""
     new = ids.new_device_id()
     db.execute("UPDATE meta SET value = ? WHERE key = 'device'", (new,))
-    db.execute("INSERT INTO devices (id, name, policy) SELECT ?, name, policy FROM devices WHERE id = ?", (new, old))
+    sql = "INSERT INTO devices (id, name, policy) SELECT ?, ?, policy FROM devices WHERE id = ?"
+    db.execute(sql, (new, devices.name_of(db, old), old))
     named = _named(head)
     foreign = min((seq for seq, name in own.items() if named.get(seq, name) != name), default=1 << 62)
     # From the first batch that the log has differently, ours were never announced: they go out again, under the new id.

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import msgspec
 
-from hubman.sync import batches, layout
+from hubman.sync import batches, devices, heads, layout
 from hubman.sync.merge import Batch, Merged, Merger
 from hubman.sync.session import Session
 from hubman.sync.storage import Entry, Storage
@@ -90,6 +90,9 @@ def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
     total = Merged()
     problems: list[str] = []
     for one in news:
+        old = heads.went_back(session.db, session.repo, one.device, one.head) if one.head else None
+        if old:
+            problems.append(f"{_called(session, one.device)}: {old}")
         try:
             for seq, names, is_copy in _missing(session, one):
                 session.stop_if_asked()
@@ -101,7 +104,7 @@ def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
         except CancelledError:
             raise
         except (_NotYetError, HubError) as error:
-            problems.append(_hold(session, one.device, error))
+            problems.append(_hold(session, one, error))
         else:
             _remember(session, one)
     return total, problems
@@ -168,16 +171,17 @@ def _fetch(storage: Storage, device: str, name: str) -> list[Change]:
     return batches.decode(fetched.data)
 
 
-def _hold(session: Session, device: str, error: Exception) -> str:
+def _hold(session: Session, one: News, error: Exception) -> str:
     """Note why a log was not read to its end, and since when. The next sync tries again."""
     with session.registry.transaction() as db:
         db.execute(
             "INSERT INTO cursors (remote, device, problem, since) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "problem = excluded.problem, since = coalesce(since, excluded.since), head_tag = NULL",
-            (session.repo, device, str(error), timestamps.now()),
+            (session.repo, one.device, str(error), timestamps.now()),
         )
-        row = db.execute("SELECT name FROM devices WHERE id = ?", (device,)).fetchone()
-    return f"{row['name'] if row and row['name'] else 'device ' + device}: {error}"
+        if one.head:
+            heads.note(db, session.repo, one.device, one.head)
+    return f"{_called(session, one.device)}: {error}"
 
 
 def _remember(session: Session, one: News) -> None:
@@ -188,3 +192,10 @@ def _remember(session: Session, one: News) -> None:
             "head_tag = excluded.head_tag, problem = NULL, since = NULL",
             (session.repo, one.device, one.tag),
         )
+        if one.head:
+            heads.note(db, session.repo, one.device, one.head)
+
+
+def _called(session: Session, device: str) -> str:
+    name = devices.name_of(session.db, device)
+    return f"device {device}" if name == device else name

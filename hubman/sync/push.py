@@ -9,7 +9,7 @@ import msgspec
 from hubman.sync import freeze, layout
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage
-from registry import timestamps
+from registry import clock, timestamps
 from registry.errors import HubError
 
 _REWRITE_HEAD = timedelta(hours=24)
@@ -82,7 +82,7 @@ def _announce(session: Session, device: str) -> None:
         v=layout.FORMAT,
         seq=layout.batch_seq(names[0]) or 0 if names else 0,
         tail=names[::-1],
-        hlc=f"{int(last):016x}-{device}",
+        hlc=clock.at_least(int(last), device),
         acks=_acks(session, device),
     )
     session.tell("announce")

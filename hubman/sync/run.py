@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.sync import download, freeze, identity, policy, pull, push, queue, remotes, upload
+from hubman.sync import devices, download, freeze, identity, policy, pull, push, queue, remotes, upload
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
 from hubman.sync.lock import sync_lock
@@ -127,6 +127,8 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
 def _pull(session: Session, seen: pull.Look, warnings: list[str]) -> Merged:
     merged, problems = pull.pull(session, seen.news)
     warnings += problems
+    if devices.come_back(session.registry):
+        warnings.append("this machine had been forgotten on another one, and is back")
     if policy.of_device(session.db, session.device).weights == "pinned":
         with session.registry.transaction():
             queue.want_pinned(session.registry, session.repo, session.device)
