@@ -1,0 +1,53 @@
+"""What mode 5 shows of this machine's side, read in one go by a thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tui import sync_conflicts
+from tui.sync_conflicts import Conflict
+
+if TYPE_CHECKING:
+    from hubman.jobs.records import Job
+    from hubman.sync.devices import Device
+    from hubman.sync.remote import Remote
+    from registry.database import Registry
+
+
+@dataclass(frozen=True)
+class State:
+    """Remotes, machines, and the edits that wait for a person to choose between."""
+
+    remotes: tuple[Remote, ...] = ()
+    devices: tuple[Device, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    can_undo: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding of a check, as its job tells it."""
+
+    level: str
+    about: str
+    message: str
+
+
+def read(registry: Registry) -> State:
+    from hubman.sync import devices, lost
+    from hubman.sync.remote import all_remotes
+    from registry import journal
+
+    return State(
+        tuple(all_remotes(registry)),
+        tuple(devices.all_devices(registry)),
+        tuple(sync_conflicts.of(edit) for edit in lost.unseen(registry)),
+        journal.last(registry) is not None,
+    )
+
+
+def findings(job: Job | None) -> list[Found]:
+    """What a check found; nothing of one that has not ended well."""
+    told: list[Any] = (job.result or {}).get("findings", []) if job is not None else []
+    return [Found(str(one["level"]), str(one["about"]), str(one["message"])) for one in told]
