@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from registry import clock, ids, settled
+from registry import clock, ids, settled, whereabouts
 from registry.fields import SOURCES
 
 Change = list[Any]
@@ -158,6 +158,8 @@ def _apply_set(db: sqlite3.Connection, item: str, field: str, value: object, sta
     ).fetchone()
     if row is None or (row[1], row[0]) < (_text(stamp), body):
         db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?)", (item, name, source, body, stamp))
+        if name == whereabouts.RETIRED:
+            whereabouts.refresh_all(db)
     return {item}
 
 
@@ -225,15 +227,19 @@ def _precedence(row: dict[str, Any]) -> tuple[str, str, bytes]:
 
 
 def _apply_have(db: sqlite3.Connection, device: str, sha256: str, state: str, stamp: str) -> set[str]:
+    before = db.total_changes
     db.execute(
         "INSERT INTO holdings VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, stamp = excluded.stamp "
         "WHERE (excluded.stamp, excluded.state) > (holdings.stamp, holdings.state)",
         (_text(device), _text(sha256), _text(state), _text(stamp)),
     )
+    if db.total_changes > before:
+        whereabouts.refresh_file(db, sha256)
     return set()
 
 
 def _apply_dev(db: sqlite3.Connection, device: str, facts: dict[str, Any], stamp: str) -> set[str]:
+    is_known = db.execute("SELECT 1 FROM devices WHERE id = ? AND seen_at NOT NULL", (_text(device),)).fetchone()
     db.execute(
         "INSERT INTO devices VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name, policy = excluded.policy, "
         "app_version = excluded.app_version, seen_at = excluded.seen_at "
@@ -246,6 +252,8 @@ def _apply_dev(db: sqlite3.Connection, device: str, facts: dict[str, Any], stamp
             _text(stamp),
         ),
     )
+    if is_known is None:
+        whereabouts.refresh_all(db)
     return set()
 
 

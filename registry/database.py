@@ -40,6 +40,7 @@ MIGRATIONS = (
     "m005_unhashed",
     "m007_usage",
     "m030_care",
+    "m028_whereabouts",
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
@@ -180,6 +181,7 @@ def load_migrations() -> Migrations:
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself
     from registry.schema_unhashed import m005_unhashed  # noqa: F401 - registers itself
     from registry.schema_usage import m007_usage  # noqa: F401 - registers itself
+    from registry.schema_whereabouts import m028_whereabouts  # noqa: F401 - registers itself
 
     return migrations
 

@@ -14,7 +14,7 @@ from hubman.sync.lock import sync_lock
 from hubman.sync.policy import introduce
 from hubman.sync.remote import Remote, all_remotes, find
 from hubman.sync.storage import Storage, StorageError, open_storage
-from registry import ids, timestamps
+from registry import ids, timestamps, whereabouts
 from registry.database import Registry
 from registry.errors import HubError, UsageError
 
@@ -70,6 +70,7 @@ def remove(registry: Registry, name: str) -> None:
         db.execute("DELETE FROM remotes WHERE name = ?", (remote.name,))
         db.execute("DELETE FROM blob_queue WHERE remote = ?", (remote.repo,))
         freeze.drop_delivered(db)
+        whereabouts.refresh_all(db)
 
 
 def check_is_same(storage: Storage, remote: Remote) -> layout.Hub:

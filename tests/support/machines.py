@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from hubman.sync import remotes
 from hubman.sync.folder import FolderStorage
 from hubman.sync.run import SyncResult, sync
@@ -81,7 +83,8 @@ class Machine:
         """Everything that lists and details show of every model, apart from where files lie."""
         details = [library.show(self.registry, model) for model in sorted(library.model_ids(self.registry, ""))]
         trash = sorted(library.model_ids(self.registry, "is:trash"))
-        return [library.list_models(self.registry), trash, [_placeless(detail) for detail in details]]
+        rows = [msgspec.structs.replace(row, where="nowhere") for row in library.list_models(self.registry)]
+        return [rows, trash, [_placeless(detail) for detail in details]]
 
     def state(self) -> dict[str, list[tuple[object, ...]]]:
         """All state that syncs, row by row."""
@@ -92,8 +95,6 @@ class Machine:
 
 
 def _placeless(detail: object) -> str:
-    import msgspec
-
     body = msgspec.to_builtins(detail)
     for version in body["versions"]:
         for file in version["files"]:
