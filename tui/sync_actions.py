@@ -19,9 +19,13 @@ SYNC_ACTIONS = (
     Action("sync.devices", "v", "machines", "Go to the machines, or back to the remotes", footer=False),
     Action("sync.look", "r", "look again", "Look again what has come in on the remote", "remote", footer=False),
     Action("sync.deep", "ctrl+s", "deep sync", "Sync and ask for everything again", "remote", footer=False),
-    Action("sync.repair", "R", "repair", "Mend what the check found, as far as this machine can", "findings", footer=False),
+    Action(
+        "sync.repair", "R", "repair", "Mend what the check found, as far as this machine can", "findings", footer=False
+    ),
     Action("sync.remove", "d", "forget", "Forget the remote; its data stays", "remote", footer=False),
-    Action("sync.forget", "D", "forget machine", "Forget a machine: nothing waits for it any more", "other", footer=False),
+    Action(
+        "sync.forget", "D", "forget machine", "Forget a machine: nothing waits for it any more", "other", footer=False
+    ),
     Action("sync.rename", "n", "rename machine", "Call a machine by another name, everywhere", "devices", footer=False),
     Action("sync.undo", "z", "undo", "Undo the last change", "undo", footer=False),
     Action("sync.back", "escape", "back", "Back to the remotes", footer=False, palette=False),

@@ -166,7 +166,9 @@ def remote_lines(values: Values) -> list[Property]:
     """The form of a new remote; endpoint and region only for a bucket."""
     place = "A folder that your machines share, or a bucket: s3://name, gs://name, az://name. An empty one becomes a new remote, another is joined."
     lines = [
-        Property("name", "name", values["name"], "A short name for it, such as nas.", "to be written", check=_check_name),
+        Property(
+            "name", "name", values["name"], "A short name for it, such as nas.", "to be written", check=_check_name
+        ),
         Property("place", "place", values["place"], place, "to be written"),
     ]
     if "://" in values["place"] and not values["place"].startswith("file:"):

@@ -25,7 +25,11 @@ def kind(remote: Remote) -> str:
 def keeps(policy: Policy) -> str:
     """What a machine keeps, in one line: everything only where it is."""
     weights = _WEIGHTS.get(policy.weights) or f"weights of {policy.weights.removeprefix(_QUERY)}"
-    what = "everything" if (policy.weights, policy.previews) == ("all", "all") else f"{weights}, {_PREVIEWS[policy.previews]}"
+    what = (
+        "everything"
+        if (policy.weights, policy.previews) == ("all", "all")
+        else f"{weights}, {_PREVIEWS[policy.previews]}"
+    )
     parts = [
         what,
         f"at most {formats.size(policy.limit)}" if policy.limit else "",
@@ -70,4 +74,12 @@ def arrows(found: Pending | None) -> str:
     up, down = found.up.changes + found.up.file_count, found.down.changes + found.down.file_count
     # Batches that were not looked into have some changes at least.
     down = down or sum(one.batches for one in found.unread)
-    return " ".join(part for part in (f"↑{formats.number(up)}" if up else "", f"↓{formats.number(down)}" if down else "") if part)
+    return " ".join(
+        part for part in (f"↑{formats.number(up)}" if up else "", f"↓{formats.number(down)}" if down else "") if part
+    )
+
+
+def badges(remote: Remote) -> str:
+    """``encrypted``, ``read only``."""
+    said = [remote.enc != "none" and "encrypted", remote.read_only and "read only"]
+    return ", ".join(text for text in said if text)
