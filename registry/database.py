@@ -23,6 +23,7 @@ MIGRATIONS = (
     "m001_first",
     "m003_scan",
     "m004_journal",
+    "m030_care",
     "m010_copies",
     "m008_exchange",
     "m023_fingerprints",
@@ -39,7 +40,6 @@ MIGRATIONS = (
     "m006_sidecars",
     "m005_unhashed",
     "m007_usage",
-    "m030_care",
     "m028_whereabouts",
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
