@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.sync import layout, queue
+from hubman.sync.codec import BlobObject
 from hubman.sync.partial import Partial, forget
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage, StorageError
@@ -74,14 +75,22 @@ def _postpone(session: Session, wanted: queue.Wanted, problem: str) -> None:
 def _picture(session: Session, sha256: str) -> int:
     if blobs.path_of(session.registry, sha256).exists():
         return 0
-    ((key, _, _),) = layout.blob_keys(sha256, 0, session.remote.part)
-    fetched = session.storage.get(key, layout.PICTURE_CAP)
+    (stored,) = session.objects(sha256, 0)
+    fetched = session.storage.get(stored.key, session.codec.stored_size(layout.PICTURE_CAP))
     if fetched is None:
         raise _NotThereError(f"picture {sha256[:12]} is not on the remote yet", "sync the machine that has it")
-    if not layout.is_content(sha256, fetched.data):
+    data = _opened(session, fetched.data)
+    if data is None or not layout.is_content(sha256, data):
         raise DamagedFileError(f"picture {sha256[:12]} is damaged on the remote", "sync the machine that has it")
-    blobs.store_bytes(session.registry, fetched.data)
-    return len(fetched.data)
+    blobs.store_bytes(session.registry, data)
+    return len(data)
+
+
+def _opened(session: Session, data: bytes) -> bytes | None:
+    try:
+        return session.codec.open_blob(data, layout.PICTURE_CAP)
+    except layout.UnreadableError:
+        return None
 
 
 def _weights(session: Session, sha256: str, folder: Path) -> int:
@@ -100,7 +109,7 @@ def _weights(session: Session, sha256: str, folder: Path) -> int:
         _have(registry, target, sha256)
         forget(registry, key)
         return 0
-    objects = layout.blob_keys(sha256, row["size"], session.remote.part)
+    objects = session.objects(sha256, row["size"])
     _need_whole(storage, objects, row["name"], row["size"])
     partial = Partial.of(registry, key, target, objects)
     _need_room(folder, partial.missing_bytes)
@@ -129,15 +138,15 @@ def _target(folder: Path, name: str, sha256: str, size: int) -> Path:
     raise HubError(f"there is no free name for {name} in {folder}", "move the files of that name")
 
 
-def _need_whole(storage: Storage, objects: list[tuple[str, int, int]], name: str, size: int) -> None:
+def _need_whole(storage: Storage, objects: list[BlobObject], name: str, size: int) -> None:
     """Exact sizes, before the first byte."""
     if size > layout.MAX_BLOB:
         raise DamagedFileError(f"{name} claims {size} bytes", "no such file is fetched")
-    for key, _, length in objects:
-        found = storage.size(key)
+    for one in objects:
+        found = storage.size(one.key)
         if found is None:
             raise _NotThereError(f"{name} is not on the remote yet", "sync the machine that has it")
-        if found != length:
+        if found != one.stored:
             raise DamagedFileError(f"{name} has the wrong size on the remote", "sync the machine that has it")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from hubman.sync.codec import BlobObject
 from hubman.sync.session import Session
 from hubman.sync.storage import PIECE, StorageError
 from registry import blobs, timestamps
@@ -42,10 +43,10 @@ class Partial:
         self.path = path
 
     @classmethod
-    def of(cls, registry: Registry, key: str, target: Path, objects: list[tuple[str, int, int]]) -> Partial:
+    def of(cls, registry: Registry, key: str, target: Path, objects: list[BlobObject]) -> Partial:
         """Go on with the download ``key`` that was left, or begin one beside ``target``.
 
-        ``objects`` are what the file is stored as (:func:`hubman.sync.layout.blob_keys`).
+        ``objects`` are what the file is stored as (:meth:`hubman.sync.session.Session.objects`).
         """
         ranges = list(_ranges(objects))
         size = sum(one.length for one in ranges)
@@ -119,10 +120,10 @@ class Partial:
             )
 
 
-def _ranges(objects: list[tuple[str, int, int]]) -> Iterator[_Range]:
-    for key, start, length in objects:
-        for offset in range(0, length, PIECE):
-            yield _Range(key, offset, start + offset, min(PIECE, length - offset))
+def _ranges(objects: list[BlobObject]) -> Iterator[_Range]:
+    for one in objects:
+        for offset in range(0, one.length, PIECE):
+            yield _Range(one.key, offset, one.start + offset, min(PIECE, one.length - offset))
 
 
 def forget(registry: Registry, key: str) -> None:

@@ -21,7 +21,7 @@ def freeze_outbox(session: Session) -> int:
     refused = 0
     while True:
         with session.registry.transaction() as db:
-            made = freeze.next_batch(db, session.repo)
+            made = freeze.next_batch(db, session.repo, session.codec)
         if made is None:
             session.tell("frozen")
             return refused
@@ -86,8 +86,9 @@ def _announce(session: Session, device: str) -> None:
         acks=_acks(session, device),
     )
     session.tell("announce")
-    data = layout.encode(head)
-    tag = session.storage.put(layout.head_key(device), data) or layout.hash32(data)
+    key = layout.head_key(device)
+    data = session.codec.seal(layout.encode(head), key)
+    tag = session.storage.put(key, data) or layout.hash32(data)
     with session.registry.transaction():
         db.execute(
             "UPDATE outbound SET sent = 1 WHERE remote = ? AND device = ? AND seq <= ? AND sent = 0",

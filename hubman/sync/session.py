@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hubman.progress import Progress, Report, silent
+from hubman.sync.codec import PLAIN, BlobObject, Codec, blob_objects
 from hubman.sync.remote import Remote
 from hubman.sync.storage import Storage
 from registry import clock
@@ -31,6 +32,7 @@ class Session:
     deep: bool = False
     report: Report = silent
     should_stop: Callable[[], bool] = _never
+    codec: Codec = PLAIN
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -44,6 +46,10 @@ class Session:
     def device(self) -> str:
         """The id of this machine, which changes when the database turns out to be a copy."""
         return clock.device_id(self.db)
+
+    def objects(self, sha256: str, size: int) -> list[BlobObject]:
+        """What a blob of ``size`` bytes is stored as on this remote."""
+        return blob_objects(self.codec, sha256, size, self.remote.part)
 
     def tell(self, stage: str, done: float = 0, total: float = 0, unit: str = "", message: str = "") -> None:
         self.report(Progress(stage=stage, done=done, total=total, unit=unit, message=message))

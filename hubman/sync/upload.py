@@ -118,20 +118,21 @@ def _is_unchanged(source: _Source) -> bool:
 
 def _put(session: Session, sha256: str, source: _Source) -> int:
     """Send what of the blob is not there in its right size; returns the bytes sent."""
-    keys = layout.blob_keys(sha256, source.size, session.remote.part)
-    missing = [(key, start, length) for key, start, length in keys if session.storage.size(key) != length]
-    reader = _Reader(session, source, sha256 if len(missing) == len(keys) else None)
+    objects = session.objects(sha256, source.size)
+    missing = [one for one in objects if session.storage.size(one.key) != one.stored]
+    reader = _Reader(session, source, sha256 if len(missing) == len(objects) else None)
     sent = 0
-    for key, start, length in missing:
+    for one in missing:
+        pieces = session.codec.seal_stream(reader.pieces(one.start, one.length), one.length)
         try:
-            session.storage.put_stream(key, reader.pieces(start, length), length)
+            session.storage.put_stream(one.key, pieces, one.stored)
         except DamagedFileError:
-            for other, other_start, _ in missing:
-                if other_start < start:
-                    session.storage.delete(other)
+            for other in missing:
+                if other.start < one.start:
+                    session.storage.delete(other.key)
             raise
-        sent += length
-        session.tell("upload", start + length, source.size, "B", source.path.name)
+        sent += one.length
+        session.tell("upload", one.start + one.length, source.size, "B", source.path.name)
     return sent
 
 
