@@ -35,6 +35,7 @@ MIGRATIONS = (
     "m022_accepted",
     "m013_pulls",
     "m002_query",
+    "m027_races",
     "m015_row_order",
     "m009_settling",
     "m006_sidecars",
@@ -176,6 +177,7 @@ def load_migrations() -> Migrations:
     from registry.schema_publishing import m016_publishing, m022_accepted  # noqa: F401 - register themselves
     from registry.schema_pulls import m013_pulls  # noqa: F401 - registers itself
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
+    from registry.schema_races import m027_races  # noqa: F401 - registers itself
     from registry.schema_row_order import m015_row_order  # noqa: F401 - registers itself
     from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself

@@ -32,7 +32,8 @@ def conflict(db: sqlite3.Connection, step: Step) -> Conflict | None:
     """What of ``step`` can't be taken back without undoing a later edit, if anything."""
     now = _now(db, step)
     if step.kind != "set":
-        is_later = _origins(db, now) != _origins(db, step.after) and _values(now) != _values(step.before)
+        found, left = (now[:1], step.after[:1]) if step.kind == "fact" else (now, step.after)
+        is_later = _origins(db, found) != _origins(db, left) and _values(now) != _values(step.before)
         return Conflict("was edited later") if is_later else None
     before, after, present = _by_value(step.before), _by_value(step.after), _by_value(now)
     given = sorted(
@@ -65,9 +66,16 @@ def way_back(db: sqlite3.Connection, step: Step) -> Way:
 def _fact(db: sqlite3.Connection, step: Step, now: list[Saying]) -> Way:
     if _values(now) == _values(step.before):
         return Way()
-    value = msgspec.json.decode(step.before[0][0]) if step.before else None
-    change = changes.set_field(db, step.item, "user", step.name, value)
-    return Way([change], [(change[4], _origin(db, step.before[0][1]) if step.before else "")])
+    shown, *rivals = step.before or [("null", "")]
+    standing = {value for value, _ in now[1:]}
+    # A rival that was chosen between stands beside what shows again: its stamp has to be the earlier one.
+    again = [saying for saying in rivals if saying[0] not in standing]
+    way = Way()
+    for value, stamp in (*again, shown):
+        change = changes.set_field(db, step.item, "user", step.name, msgspec.json.decode(value))
+        way.changes.insert(0, change)
+        way.restored.append((change[4], _origin(db, stamp)))
+    return way
 
 
 def _text(db: sqlite3.Connection, step: Step, now: list[Saying]) -> Way:
