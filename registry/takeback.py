@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from registry import changes, said
+from registry import changes, rivals, said
 from registry.fields import ORDERED_SETS
 from registry.said import Saying, Step
 
@@ -64,13 +64,14 @@ def way_back(db: sqlite3.Connection, step: Step) -> Way:
 
 
 def _fact(db: sqlite3.Connection, step: Step, now: list[Saying]) -> Way:
-    if _values(now) == _values(step.before):
+    shown, *beside = step.before or [("null", "")]
+    standing, wanted, left = ({value for value, _ in found[1:]} for found in (now, step.before, step.after))
+    if standing == wanted and _values(now[:1]) == _values([shown]):
         return Way()
-    shown, *rivals = step.before or [("null", "")]
-    standing = {value for value, _ in now[1:]}
+    given = [stamp for value, stamp in now[1:] if value in left - wanted]
+    way = Way([["rem", step.item, rivals.USER + step.name, "", sorted(given)]] if given else [])
     # A rival that was chosen between stands beside what shows again: its stamp has to be the earlier one.
-    again = [saying for saying in rivals if saying[0] not in standing]
-    way = Way()
+    again = [saying for saying in beside if saying[0] not in standing]
     for value, stamp in (*again, shown):
         change = changes.set_field(db, step.item, "user", step.name, msgspec.json.decode(value))
         way.changes.insert(0, change)

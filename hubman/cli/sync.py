@@ -40,6 +40,9 @@ def sync(name: str | None, dry_run: bool, as_json: bool) -> None:
             f"{each}: sent {result.sent_changes} changes and {result.uploaded} files, "
             f"received {result.received_changes} changes and {result.downloaded} files"
         )
+    races = sum(result.lost_races for result in results.values())
+    if races:
+        output.say(f"{races} edit{'s' if races > 1 else ''} lost a race: hubman conflicts")
 
 
 @click.group()
