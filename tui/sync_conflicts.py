@@ -9,6 +9,7 @@ from tui import formats
 
 if TYPE_CHECKING:
     from hubman.sync.lost import LostEdit
+    from hubman.sync.lost import Side as Said
 
 Side = Literal["mine", "theirs"]
 _CUT = 400
@@ -40,14 +41,35 @@ class Conflict:
 
 
 def of(edit: LostEdit) -> Conflict:
+    mine, theirs = edit.mine, edit.theirs
+    shows: Literal["mine", "theirs", "both"] = (
+        "both" if mine.shows and theirs.shows else "mine" if mine.shows else "theirs"
+    )
     return Conflict(
-        edit.id, edit.name, edit.field, _text(edit.field, edit.lost), _text(edit.field, edit.kept), "", "", "", "", "theirs", False,
-    )  # fmt: skip
+        id=edit.id,
+        name=edit.name,
+        field="trash" if edit.kind == "trash" else edit.field,
+        mine=_text(edit, mine),
+        theirs=_text(edit, theirs),
+        mine_by=mine.device_name,
+        theirs_by=theirs.device_name,
+        mine_at=mine.at,
+        theirs_at=theirs.at,
+        shows=shows,
+        can_both=edit.can_keep_both,
+    )
 
 
-def _text(field: str, value: object) -> str:
+def _text(edit: LostEdit, side: Said) -> str:
     from registry import fields
 
+    value = side.value
+    if edit.kind == "trash" and side.shows:
+        return "put into the trash"
+    if edit.kind == "trash":
+        return f"edited: {', '.join(str(one).replace('_', ' ') for one in value)}"
+    if edit.field in {"deleted_at", "removed_at"}:
+        return "removed" if value else "kept"
     if isinstance(value, list | tuple):
         return ", ".join(str(one) for one in value)
-    return fields.shown(field, value)
+    return fields.shown(edit.field, value)

@@ -88,22 +88,39 @@ def policy_of(values: Values) -> Policy:
 
 def policy_lines(values: Values) -> list[Property]:
     """The form of a policy."""
-    hours = "Hours in which files are moved, by that machine's clock; edits go at any time."
-    lines = [
-        Property("preset", "preset", preset_of(values), "A ready policy; single lines may be changed after it.", "own", preset_options()),
-        Property("weights", "weights", values["weights"], "Which weights come by themselves. Any other is fetched when asked for.", options=_WEIGHTS),
-    ]  # fmt: skip
-    if values["weights"] == "query":
-        hint = "A line as in the library's filter; what matches later is fetched later."
-        lines.append(Property("query", "  that match", values["query"], hint, "to be written", check=_check_query))
-    return lines + [
-        Property("previews", "pictures", values["previews"], "Which previews come by themselves.", options=_PREVIEWS),
-        Property("upload", "its weights", values["upload"], "Whether weights that lie there go up.", options=_UPLOAD),
-        Property("limit", "room", values["limit"], "Weights that may lie there, such as 200GB: above that what nobody pinned gives way, the oldest use first.", "no limit", check=parse_size),
-        Property("rate_up", "speed up", values["rate_up"], "At most so much a second, such as 5MB.", "no limit", check=parse_size),
-        Property("rate_down", "speed down", values["rate_down"], "At most so much a second, such as 5MB.", "no limit", check=parse_size),
-        Property("window", "hours", values["window"], f"{hours} Such as 01:00-07:00.", "always"),
-    ]  # fmt: skip
+
+    def line(name: str, title: str, empty: str = "·", options: Sequence[Option] = ()) -> Property:
+        check = parse_size if name in _SIZES else None
+        return Property(name, title, values[name], _REASONS[name], empty, options, check)
+
+    preset = Property("preset", "preset", preset_of(values), _REASONS["preset"], "own", preset_options())
+    query = [line("query", "  that match", "to be written")] if values["weights"] == "query" else []
+    return [
+        preset,
+        line("weights", "weights", options=_WEIGHTS),
+        *query,
+        line("previews", "pictures", options=_PREVIEWS),
+        line("upload", "its weights", options=_UPLOAD),
+        line("limit", "room", "no limit"),
+        line("rate_up", "speed up", "no limit"),
+        line("rate_down", "speed down", "no limit"),
+        line("window", "hours", "always"),
+    ]
+
+
+_SIZES = frozenset(("limit", "rate_up", "rate_down"))
+_REASONS = {
+    "preset": "A ready policy; single lines may be changed after it.",
+    "weights": "Which weights come by themselves. Any other is fetched when it is asked for.",
+    "query": "A line as in the library's filter, such as base:sdxl rating:>=4; what matches later is fetched later.",
+    "previews": "Which pictures come by themselves.",
+    "upload": "Whether weights that lie there go up, so that the others can have them.",
+    "limit": "Weights that may lie there, such as 200GB. Above that those that sync brought and nobody pinned give way, "
+    "the oldest use first; never the last copy.",
+    "rate_up": "At most so much a second, such as 5MB.",
+    "rate_down": "At most so much a second, such as 5MB.",
+    "window": "Hours in which files move, by that machine's clock, such as 01:00-07:00. Edits go at any time.",
+}
 
 
 def preset_options() -> list[Option]:
@@ -143,43 +160,51 @@ def parse_size(text: str) -> int | None:
     return count
 
 
-def _check_query(text: str) -> None:
-    from registry.query import compile_query
-
-    compile_query(text)
-
-
 def _size(count: int | None) -> str:
-    return formats.size(count).replace(" ", "").replace(".0", "") if count else ""
+    """As short as it can be told without losing a byte."""
+    short = formats.size(count).replace(" ", "").replace(".0", "") if count else ""
+    return short if parse_size(short) == count else str(count)
 
 
 # a new remote ---------------------------------------------------------------------------------------------------------
 
-_YES_NO = {
-    "encrypt": (("no", "no", "whoever reads the place can read it"), ("yes", "yes", "with a key of its own: whoever loses it loses the data")),
-    "read_only": (("no", "no", "edits and files go both ways"), ("yes", "yes", "take what is there, send nothing")),
-}  # fmt: skip
+_ENCRYPT: Sequence[Option] = (
+    ("no", "no", "whoever reads the place can read it"),
+    ("yes", "yes", "with a key of its own; without it all is lost"),
+)
+_READ_ONLY: Sequence[Option] = (
+    ("no", "no", "edits and files go both ways"),
+    ("yes", "yes", "take what is there, send nothing"),
+)
 NEW_REMOTE = {"name": "", "place": "", "endpoint": "", "region": "", "encrypt": "no", "read_only": "no"}
+_ABOUT = {
+    "name": "A short name for it, such as nas.",
+    "place": "A folder that your machines share, or a bucket: s3://name, gs://name, az://name. An empty one becomes a "
+    "new remote, another is joined.",
+    "endpoint": "Address of a store that is not Amazon's, such as https://s3.example.org.",
+    "region": "Such as eu-central-1.",
+    "encrypt": "Only for a new remote: all that lies there is unreadable without its key.",
+    "read_only": "For a collection that somebody else keeps: what is done here stays here.",
+}
 
 
 def remote_lines(values: Values) -> list[Property]:
     """The form of a new remote; endpoint and region only for a bucket."""
-    place = "A folder that your machines share, or a bucket: s3://name, gs://name, az://name. An empty one becomes a new remote, another is joined."
-    lines = [
-        Property(
-            "name", "name", values["name"], "A short name for it, such as nas.", "to be written", check=_check_name
-        ),
-        Property("place", "place", values["place"], place, "to be written"),
+
+    def line(name: str, title: str, empty: str = "·", options: Sequence[Option] = ()) -> Property:
+        return Property(
+            name, title, values[name], _ABOUT[name], empty, options, _check_name if name == "name" else None
+        )
+
+    is_bucket = "://" in values["place"] and not values["place"].startswith("file:")
+    bucket = [line("endpoint", "endpoint", "the provider's own"), line("region", "region", "not said")]
+    return [
+        line("name", "name", "to be written"),
+        line("place", "place", "to be written"),
+        *(bucket if is_bucket else []),
+        line("encrypt", "encrypted", options=_ENCRYPT),
+        line("read_only", "read only", options=_READ_ONLY),
     ]
-    if "://" in values["place"] and not values["place"].startswith("file:"):
-        lines += [
-            Property("endpoint", "endpoint", values["endpoint"], "Address of a store that is not Amazon's, such as https://s3.example.org.", "the provider's own"),
-            Property("region", "region", values["region"], "Such as eu-central-1.", "not said"),
-        ]  # fmt: skip
-    return lines + [
-        Property("encrypt", "encrypted", values["encrypt"], "Only for a new remote: all that lies there is unreadable without its key.", options=_YES_NO["encrypt"]),
-        Property("read_only", "read only", values["read_only"], "For a collection that somebody else keeps.", options=_YES_NO["read_only"]),
-    ]  # fmt: skip
 
 
 def assign_remote(values: Values, name: str, text: str) -> dict[str, str]:

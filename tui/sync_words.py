@@ -36,7 +36,7 @@ def keeps(policy: Policy) -> str:
         "sends no weights" if policy.upload == "no" else "",
         f"↑ {formats.size(policy.rate_up)}/s" if policy.rate_up else "",
         f"↓ {formats.size(policy.rate_down)}/s" if policy.rate_down else "",
-        policy.window.replace("-", "–"),
+        policy.window,
     ]
     return ", ".join(part for part in parts if part)
 
@@ -81,5 +81,4 @@ def arrows(found: Pending | None) -> str:
 
 def badges(remote: Remote) -> str:
     """``encrypted``, ``read only``."""
-    said = [remote.enc != "none" and "encrypted", remote.read_only and "read only"]
-    return ", ".join(text for text in said if text)
+    return "read only" if remote.is_read_only else ""

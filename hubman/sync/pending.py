@@ -12,13 +12,15 @@ from itertools import islice
 import msgspec
 
 from hubman.progress import never
-from hubman.sync import batches, incoming, layout, pull, queue, wording
+from hubman.sync import batches, devices, incoming, layout, pull, queue, wording
 from hubman.sync.batches import PACKED_CAP
+from hubman.sync.codec import PLAIN, Codec
 from hubman.sync.policy import of_device, wants
 from hubman.sync.queue import Kind, Wanted, Way
+from hubman.sync.readonly import open_remote
 from hubman.sync.remote import Remote, find
 from hubman.sync.session import Session
-from hubman.sync.storage import Storage, open_storage
+from hubman.sync.storage import Storage
 from registry import blobs, clock, projection, timestamps
 from registry.changes import Change
 from registry.database import Registry
@@ -105,11 +107,10 @@ def pending(
         before = None
     seen = _Seen.of(before)
     if asks:
-        place = storage or open_storage(remote.kind, remote.location, remote.options)
-        seen = _look(Session(registry, remote, place, should_stop=should_stop), seen)
+        seen = _look(Session(registry, remote, open_remote(remote, storage), should_stop=should_stop), seen)
     return Pending(
         remote=remote.name,
-        up=_up(registry, remote),
+        up=Side() if remote.is_read_only else _up(registry, remote),
         down=_down(registry, remote, seen.bodies),
         unread=seen.unread,
         looked_at=seen.at,
@@ -159,7 +160,7 @@ def _look(session: Session, before: _Seen) -> _Seen:
             bodies += _bodies(session, one, reached[one.device])
         except layout.UnreadableError as error:
             problem = error.message
-        unread.append(Unread(one.device, _device_name(session.db, one.device), behind, problem))
+        unread.append(Unread(one.device, devices.name_of(session.db, one.device), behind, problem))
     return _Seen(at=now, unread=tuple(unread), problems=tuple(found.problems), heads=heads, bodies=tuple(bodies))
 
 
@@ -168,10 +169,11 @@ def _bodies(session: Session, one: pull.News, reached: int) -> Iterator[bytes]:
     names = [name for name in one.head.tail if (layout.batch_seq(name) or 0) > reached] if one.head else []
     for name in names[:MOST_BATCHES]:
         session.stop_if_asked()
-        fetched = session.storage.get(layout.log_prefix(one.device) + name, PACKED_CAP)
+        codec = session.codec
+        fetched = session.storage.get(layout.log_prefix(one.device) + name, codec.cap(PACKED_CAP))
         if fetched is None or not layout.is_intact(name, fetched.data):
             raise layout.UnreadableError("has not arrived whole yet")
-        yield fetched.data
+        yield codec.open(fetched.data, PACKED_CAP, layout.batch_label(one.device, layout.batch_seq(name) or 0))
 
 
 def _reached(session: Session, device: str) -> int:
@@ -179,11 +181,6 @@ def _reached(session: Session, device: str) -> int:
         "SELECT seq FROM cursors WHERE remote = ? AND device = ?", (session.repo, device)
     ).fetchone()
     return int(row[0]) if row else 0
-
-
-def _device_name(db: sqlite3.Connection, device: str) -> str:
-    row = db.execute("SELECT name FROM devices WHERE id = ?", (device,)).fetchone()
-    return (row[0] if row else "") or f"device {device[:6]}"
 
 
 def _down(registry: Registry, remote: Remote, bodies: Iterable[bytes]) -> Side:
@@ -221,7 +218,7 @@ def _shown_now(db: sqlite3.Connection) -> wording.Before:
 
 def _up(registry: Registry, remote: Remote) -> Side:
     db = registry.db
-    made = list(islice(_not_sent(db, remote), MOST_CHANGES))
+    made = list(islice(_not_sent(db, remote, PLAIN), MOST_CHANGES))
     sends_weights = of_device(db, clock.device_id(db)).upload == "yes"
     wanted = {blob.sha256: blob for blob in queue.due(db, remote.repo, "up", everything=True)}
     wanted |= {blob.sha256: blob for blob in _blobs(made) if blob.sha256 not in wanted}
@@ -234,11 +231,13 @@ def _up(registry: Registry, remote: Remote) -> Side:
 _OUTBOX = "FROM outbox WHERE id > ? AND (origin IS NULL OR origin <> ?)"
 
 
-def _not_sent(db: sqlite3.Connection, remote: Remote) -> Iterator[Change]:
+def _not_sent(db: sqlite3.Connection, remote: Remote, codec: Codec) -> Iterator[Change]:
     """What was frozen and not announced, then what waits to be frozen."""
-    rows = db.execute("SELECT body FROM outbound WHERE remote = ? AND sent = 0 ORDER BY seq", (remote.repo,))
-    for (body,) in rows:
-        yield from batches.decode(body)
+    rows = db.execute(
+        "SELECT device, seq, body FROM outbound WHERE remote = ? AND sent = 0 ORDER BY seq", (remote.repo,)
+    )
+    for device, seq, body in rows:
+        yield from batches.decode(codec.open(body, PACKED_CAP, layout.batch_label(device, seq)))
     for (line,) in db.execute(f"SELECT change {_OUTBOX} ORDER BY id", (remote.frozen_to, remote.repo)):
         yield msgspec.json.decode(line)
 

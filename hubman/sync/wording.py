@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from hubman.sync import incoming
+from hubman.sync import devices, incoming
 from hubman.sync.policy import PINS
-from registry import collection_tree, fields, ids, settled
+from registry import collection_tree, fields, ids, races, rivals, settled, whereabouts
 from registry.changes import Change
 from registry.database import Registry
 
@@ -38,6 +38,7 @@ _ABOUT = {
     "deleted_at": ("{0} into the trash", "{0} out of the trash"),
     "favourite": ("{0} {1} favourite", "{0} {1} no longer favourite"),
     "cover": ("first picture of {0}", "first picture of {0}"),
+    whereabouts.RETIRED: ("{0} forgotten", "{0} in use again"),
 }
 """What an edit is called, with a value and without."""
 _ITEMS = {ids.VIEW: "view @{}", ids.FOLLOW: "whether {} is followed", ids.IGNORE: "ignored updates of Civitai's {}"}
@@ -93,6 +94,8 @@ class _Gathered:
         source, _, name = field.partition(".")
         if name == "name" and isinstance(value, str):
             self.names[item] = value
+        if name == races.SEEN:
+            return
         if source == "user":
             oldest = self.facts.get((item, name), (None, stamp))[1]
             self.facts[item, name] = (value, oldest)
@@ -106,7 +109,8 @@ class _Gathered:
 
     def _take_rem(self, item: str, name: str, value: str, dots: list[str]) -> None:
         del dots
-        if item:
+        # Under a field's own name stands which earlier words an edit replaces: that edit is told already.
+        if item and not name.startswith(rivals.USER):
             self.added.get((name, value), {}).pop(item, None)
             self.removed.setdefault((name, value), {})[item] = None
 
@@ -224,6 +228,8 @@ class _Lines:
                 return item.removeprefix(prefix)
         if collection_tree.is_collection(item):
             return self._collection(item)
+        if incoming.DEVICE.fullmatch(item):
+            return self._device(item)
         sql = "SELECT name FROM models WHERE id = :item OR id = (SELECT model_id FROM versions WHERE id = :item)"
         row = self._db.execute(sql, {"item": settled.version_of(self._db, item)}).fetchone()
         return _short(row[0] if row else self._found.names.get(item, item))
@@ -237,8 +243,10 @@ class _Lines:
         return _short(row[0]) if row else item
 
     def _device(self, device: str) -> str:
-        row = self._db.execute("SELECT name FROM devices WHERE id = ?", (device,)).fetchone()
-        return _short(self._found.devices.get(device) or (row[0] if row else "") or f"device {device[:6]}")
+        known = devices.name_of(self._db, device)
+        if known == device:
+            known = self._found.devices.get(device) or f"device {device[:6]}"
+        return _short(known)
 
 
 def shown(field: str, value: object) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -183,26 +183,25 @@ class SyncScreen(SyncPlaces):
         self.refresh_actions()
 
     def _about(self) -> list[str]:
-        conflict, device = self.query_one(ConflictList), self.query_one(DeviceList)
-        transfers, findings, waiting = (
-            self.query_one(TransferList),
-            self.query_one(FindingList),
-            self.query_one(WaitingList),
-        )
-        if device.has_focus and device.current is not None:
-            return sync_about.of_device(device.current)
-        if conflict.has_focus and conflict.current is not None:
-            return sync_about.of_conflict(conflict.current)
-        if transfers.has_focus and transfers.current is not None:
-            return sync_about.of_moving(transfers.current, self._moving())
-        if findings.has_focus and findings.current is not None:
-            return sync_about.of_finding(findings.current)
-        if waiting.has_focus and waiting.current is not None and waiting.current.text:
-            return sync_about.of_wait(waiting.current)
+        focused = self.focused
+        if isinstance(focused, RowList) and focused.current is not None and not isinstance(focused, RemoteList):
+            return self._about_line(focused)
         remote = self.current
         if remote is None:
             return []
         return sync_about.of_remote(remote, self.views_of(remote.name, "sync"), self.problems.get(remote.name, ""))
+
+    def _about_line(self, rows: RowList[Any]) -> list[str]:
+        line: Any = rows.current
+        if isinstance(rows, TransferList):
+            return sync_about.of_moving(line, self._moving())
+        told: dict[type[RowList[Any]], Callable[[Any], list[str]]] = {
+            DeviceList: sync_about.of_device,
+            ConflictList: sync_about.of_conflict,
+            FindingList: sync_about.of_finding,
+            WaitingList: sync_about.of_wait,
+        }
+        return told[type(rows)](line)
 
     # going about --------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class SyncBase(HubScreen):
-    """This machine's side is read anew whenever anybody wrote to it; the remote is asked when it comes under the cursor."""
+    """What is here is read anew whenever anybody wrote to it; a remote is asked when it comes under the cursor."""
 
     state: State = State()
     is_loaded: bool = False

@@ -192,5 +192,4 @@ def _read(registry: Registry) -> State:
 def _resolve(registry: Registry, ids: Sequence[int], keep: Keep) -> None:
     from hubman.sync import lost
 
-    for number in ids:
-        lost.resolve(registry, number, keep)
+    lost.resolve_all(registry, ids, keep)

@@ -146,7 +146,8 @@ def _add(registry: Registry, values: Values) -> Remote:
     from hubman.sync import remotes
 
     options = {name: values[name] for name in ("endpoint", "region") if values[name]}
-    return remotes.add(registry, values["name"], values["place"], options=options)
+    is_read_only = values["read_only"] == "yes"
+    return remotes.add(registry, values["name"], values["place"], options=options, read_only=is_read_only)
 
 
 def _remove(registry: Registry, name: str) -> None:
