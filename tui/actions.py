@@ -125,6 +125,9 @@ _ACTIONS = (
     Action(
         "library.rate_down", "less_than_sign", "one star less", "Rate the model one star lower", "model", footer=False
     ),
+    Action("library.bring", "B", "bring here", "Fetch weights that are on other machines", "shared", footer=False),
+    Action("library.keep", "K", "keep here", "Keep the weights on this machine, or no longer", "shared", footer=False),
+    Action("library.free", "E", "free here", "Delete the weights here that a remote has", "shared", footer=False),
     Action("library.pull", "plus", "pull", "Pull from Civitai by URL, AIR, id or hash", footer=False),
     Action("library.invert", "V", "invert marks", "Invert the marks", footer=False),
     Action("library.level", "L", "level", "Choose up to which level pictures are shown", footer=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -40,7 +41,8 @@ class Conflict:
         return formats.one_line(self.text(side)[:_CUT]) or "nothing"
 
 
-def of(edit: LostEdit) -> Conflict:
+def of(edit: LostEdit, names: Mapping[str, str]) -> Conflict:
+    """``names`` are what machines are called, by id."""
     mine, theirs = edit.mine, edit.theirs
     shows: Literal["mine", "theirs", "both"] = (
         "both" if mine.shows and theirs.shows else "mine" if mine.shows else "theirs"
@@ -51,8 +53,8 @@ def of(edit: LostEdit) -> Conflict:
         field="trash" if edit.kind == "trash" else edit.field,
         mine=_text(edit, mine),
         theirs=_text(edit, theirs),
-        mine_by=mine.device_name,
-        theirs_by=theirs.device_name,
+        mine_by=names.get(mine.device, mine.device_name),
+        theirs_by=names.get(theirs.device, theirs.device_name),
         mine_at=mine.at,
         theirs_at=theirs.at,
         shows=shows,

@@ -44,10 +44,10 @@ def _incoming(remote: str, found: Pending, problem: str, *, is_looking: bool) ->
         yield from _side(f"from {remote}", "↓", found.down)
     for one in found.unread:
         batches = "1 batch" if one.batches == 1 else f"{one.batches:,} batches"
-        told = f"{formats.one_line(one.name)}: {batches} not read here"
         if one.problem:
-            yield WaitLine(f"{told}, {one.problem}", "!", style="warn")
-        else:
+            yield WaitLine(f"{formats.one_line(one.name)} wrote {batches}: {one.problem}", "!", style="warn")
+        elif one.batches > one.told:
+            told = f"{formats.one_line(one.name)} wrote {batches}, of which {one.told or 'none'} could be told here"
             yield WaitLine(told, "·", style="muted")
 
 

@@ -39,10 +39,12 @@ def read(registry: Registry) -> State:
     from hubman.sync.remote import all_remotes
     from registry import journal
 
+    machines = tuple(devices.all_devices(registry))
+    names = {one.id: one.name for one in machines}
     return State(
         tuple(all_remotes(registry)),
-        tuple(devices.all_devices(registry)),
-        tuple(sync_conflicts.of(edit) for edit in lost.unseen(registry)),
+        machines,
+        tuple(sync_conflicts.of(edit, names) for edit in lost.unseen(registry)),
         journal.last(registry) is not None,
     )
 

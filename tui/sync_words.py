@@ -22,6 +22,11 @@ def kind(remote: Remote) -> str:
     return "folder" if remote.kind == "folder" else remote.location.partition(":")[0]
 
 
+def place(remote: Remote) -> str:
+    """Where it is, after what sets it apart: a long address is cut at its end."""
+    return " · ".join(part for part in (badges(remote), formats.one_line(remote.location)) if part)
+
+
 def keeps(policy: Policy) -> str:
     """What a machine keeps, in one line: everything only where it is."""
     weights = _WEIGHTS.get(policy.weights) or f"weights of {policy.weights.removeprefix(_QUERY)}"

@@ -22,6 +22,7 @@ _HANDLERS = {
     "publish": "hubman.jobs.handlers.collection:publish",
     "sync": "hubman.jobs.handlers.syncing:sync",
     "check": "hubman.jobs.handlers.syncing:check",
+    "fetch": "hubman.jobs.handlers.syncing:fetch",
     "caption": "hubman.jobs.handlers.making:caption",
     "train": "hubman.jobs.handlers.making:train",
     "generate": "hubman.jobs.handlers.making:generate",

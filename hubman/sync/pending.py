@@ -60,11 +60,15 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """How many batches of a device were not read here yet; ``problem`` where they can't be looked into."""
+    """How many batches of a device were not read here yet, and of how many the changes are told.
+
+    ``problem`` is why one can't be looked into.
+    """
 
     device: str
     name: str
     batches: int
+    told: int = 0
     problem: str = ""
 
 
@@ -155,12 +159,13 @@ def _look(session: Session, before: _Seen) -> _Seen:
         behind = max(0, one.head.seq - reached[one.device]) if one.head else 0
         if not behind:
             continue
-        problem = ""
+        before_it, problem = len(bodies), ""
         try:
             bodies += _bodies(session, one, reached[one.device])
         except layout.UnreadableError as error:
             problem = error.message
-        unread.append(Unread(one.device, devices.name_of(session.db, one.device), behind, problem))
+        told = len(bodies) - before_it
+        unread.append(Unread(one.device, devices.name_of(session.db, one.device), behind, told, problem))
     return _Seen(at=now, unread=tuple(unread), problems=tuple(found.problems), heads=heads, bodies=tuple(bodies))
 
 

@@ -40,7 +40,7 @@ A    add a folder of LoRA files; they stay where they are
 FIRST = 200
 """Rows of a new query that are shown before all of them are known."""
 
-CHANGING_JOBS = frozenset(("scan", "downloads", "train", "sync", "publish", "enrich", "updates"))
+CHANGING_JOBS = frozenset(("scan", "downloads", "train", "sync", "fetch", "drop", "publish", "enrich", "updates"))
 """Kinds of jobs after which the list is read again."""
 
 
@@ -50,6 +50,8 @@ class Found(NamedTuple):
     ids: list[str]
     total: int
     checked_at: str
+    is_shared: bool
+    """Whether other machines, or a remote, have a part in it."""
     now: dict[str, tuple[str, str]]
     """What the ids of files that waited for their hash, among those that the screen held, are now: (model, version)."""
 
@@ -152,7 +154,8 @@ class LibraryScreen(LibraryMarks):
 
     def _show_ids(self, found: Found, keep: str | None, *, more: bool = False) -> None:
         self._refuse("")
-        ids, total, self._checked_at, now = found
+        ids, total, self._checked_at, is_shared, now = found
+        self.query_one(ModelList).shows_where = is_shared
         self._total, self.is_loaded = total, True
         self.rename(now)
         if ids != [now[model][0] if model in now else model for model in self.order.ids]:
@@ -257,6 +260,17 @@ class LibraryScreen(LibraryMarks):
 
     @on(RowList.Chosen, "#models, #cards")
     def _open(self) -> None:
+        if self.current is not None and self.current.where == "elsewhere" and self._knows_current:
+            self.offer_fetch()
+        else:
+            self.look_at_detail()
+
+    @property
+    def _knows_current(self) -> bool:
+        """Whether the detail has followed the cursor."""
+        return self.current is not None and self.detail is not None and self.detail.id == self.current.id
+
+    def look_at_detail(self) -> None:
         if self.has_class("-narrow"):
             self.toggle_class("-detail")
         detail = self.query_one("#detail", VerticalScroll)
@@ -403,10 +417,11 @@ def _first_ids(registry: Registry, text: str, held: Sequence[str]) -> Found:
 
 
 def _found(registry: Registry, ids: list[str], held: Sequence[str]) -> Found:
+    from hubman.sync import holders
     from registry import library, settled
 
     now = settled.now_of(registry.db, held)
-    return Found(ids, library.count(registry), library.checked_at(registry), now)
+    return Found(ids, library.count(registry), library.checked_at(registry), holders.is_shared(registry), now)
 
 
 def _facets(registry: Registry, text: str) -> dict[str, list[tuple[str, int]]]:

@@ -179,7 +179,7 @@ class SyncScreen(SyncPlaces):
         self.show_about()
 
     def show_about(self) -> None:
-        self.put("#facts", "\n".join(self._about()))
+        self.put("#facts", "\n".join(self._about()), grows=True)
         self.refresh_actions()
 
     def _about(self) -> list[str]:

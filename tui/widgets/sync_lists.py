@@ -30,7 +30,6 @@ class RemoteList(RowList["Remote"]):
         Column("Remote", 10),
         Column("Kind", 6, drop=3),
         Column("Place", 12, grow=True),
-        Column("", 13, drop=4),
         Column("Waits", 11, drop=1),
         Column("Synced", 6, right=True),
         Column("State", 11, drop=2),
@@ -46,8 +45,7 @@ class RemoteList(RowList["Remote"]):
         return (
             (item.name, ""),
             (sync_words.kind(item), "muted"),
-            (formats.one_line(item.location), "muted"),
-            (sync_words.badges(item), "accent"),
+            (sync_words.place(item), "muted"),
             (sync_words.arrows(self.waiting.get(item.name)), "warn"),
             (formats.age(item.synced_at) if item.synced_at else "never", "muted" if item.synced_at else "warn"),
             self.states.get(item.name, ("", "")),

@@ -1,4 +1,4 @@
-"""Jobs that move the collection between machines, or look after what lies on a remote: sync, check."""
+"""Jobs that move the collection between machines, or look after what lies on a remote: sync, check, fetch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hubman.jobs.handlers.collection import plain
 from hubman.jobs.records import Job
 from hubman.progress import Report
 from registry.database import Registry
+from registry.errors import CancelledError, HubError
 
 Stop = Callable[[], bool]
 
@@ -29,3 +30,28 @@ def check(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
     from hubman.sync.check import check as check_remote
 
     return {"findings": msgspec.to_builtins(check_remote(registry, job.request["remote"]))}
+
+
+def fetch(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``version_ids``. One that can't be had does not keep the others from coming.
+
+    Raises :class:`HubError` at the end for those that did not come.
+    """
+    from hubman.sync.fetching import fetch as fetch_version
+
+    versions: list[str] = job.request["version_ids"]
+    files = size = 0
+    problems: list[HubError] = []
+    for version in versions:
+        try:
+            got = fetch_version(registry, version, report=report, should_stop=should_stop)
+        except CancelledError:
+            raise
+        except HubError as error:
+            problems.append(error)
+            continue
+        files, size = files + got.files, size + got.bytes
+    if problems:
+        others = f" ({len(problems)} of {len(versions)} did not come)" if len(versions) > 1 else ""
+        raise HubError(problems[0].message + others, problems[0].hint)
+    return {"downloaded": files, "downloaded_bytes": size}
