@@ -34,6 +34,8 @@ class ConflictScreen(HubScreen):
         super().__init__()
         self._conflicts, self._at = tuple(conflicts), at
         self._can_undo = False
+        self._is_undoing = False
+        """Whether what comes back is to be shown."""
 
     def body(self) -> Iterable[Widget]:
         yield Static("", id="heading", classes="title", markup=False)
@@ -72,8 +74,11 @@ class ConflictScreen(HubScreen):
         self.in_thread(_read, self._read, group="state")
 
     def _read(self, state: State) -> None:
-        at = self.current.id if self.current else None
+        known = {one.id for one in self._conflicts}
         ids = [one.id for one in state.conflicts]
+        back = [one for one in ids if one not in known]
+        at = back[0] if back and self._is_undoing else self.current.id if self.current else None
+        self._is_undoing = False
         self._conflicts = state.conflicts
         self._at = ids.index(at) if at in ids else max(0, min(self._at, len(ids) - 1))
         self._can_undo = state.can_undo
@@ -164,7 +169,11 @@ class ConflictScreen(HubScreen):
     def do_undo(self) -> None:
         from tui.screens import undoing
 
-        undoing.undo(self, self._reload)
+        def done() -> None:
+            self._is_undoing = True
+            self._reload()
+
+        undoing.undo(self, done)
 
     def do_back(self) -> None:
         self.dismiss(None)
