@@ -42,6 +42,7 @@ MIGRATIONS = (
     "m005_unhashed",
     "m007_usage",
     "m028_whereabouts",
+    "m029_secrecy",
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
@@ -179,6 +180,7 @@ def load_migrations() -> Migrations:
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
     from registry.schema_races import m027_races  # noqa: F401 - registers itself
     from registry.schema_row_order import m015_row_order  # noqa: F401 - registers itself
+    from registry.schema_secrecy import m029_secrecy  # noqa: F401 - registers itself
     from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself
     from registry.schema_unhashed import m005_unhashed  # noqa: F401 - registers itself

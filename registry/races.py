@@ -16,7 +16,7 @@ import msgspec
 from registry import clock
 
 SEEN = "seen_when_trashed"
-"""The fact that goes with a model's ``deleted_at``: the newest edit of each device that was known then."""
+"""The fact that goes with a model's ``deleted_at``: the stamps of what stood then, as far as it was known."""
 
 _TIMES = frozenset({"deleted_at", "removed_at"})
 """Fields of which only whether they are set counts: two machines that both trash a model agree."""
@@ -51,14 +51,10 @@ def rebuild_trash(db: sqlite3.Connection, model: str, versions: Iterable[str], *
         _store(db, model, ("trash",), list(_trash(db, model, versions)) if is_trashed else [])
 
 
-def seen_of(db: sqlite3.Connection, model: str) -> dict[str, str]:
-    """Of each device the newest stamp in what a person said of ``model`` and its versions, as far as it is known here."""
+def seen_of(db: sqlite3.Connection, model: str) -> list[str]:
+    """The stamps of what a person said of ``model`` and its versions and what stands, as far as it is known here."""
     versions = [row[0] for row in db.execute("SELECT id FROM versions WHERE model_id = ?", (model,))]
-    newest: dict[str, str] = {}
-    for _, stamp in _standing(db, [model, *versions]):
-        device = clock.device_of(stamp)
-        newest[device] = max(newest.get(device, ""), stamp)
-    return newest
+    return sorted({stamp for _, stamp in _standing(db, [model, *versions])})
 
 
 def _values(db: sqlite3.Connection, item: str) -> Iterator[_Race]:
@@ -98,7 +94,7 @@ def _trash(db: sqlite3.Connection, model: str, versions: Iterable[str]) -> Itera
         return
     trashed = said["deleted_at"]
     try:
-        seen = msgspec.json.decode(said[SEEN]["value"], type=dict[str, str])
+        seen = msgspec.json.decode(said[SEEN]["value"], type=set[str])
     except msgspec.ValidationError:
         return
     sql = "SELECT stamp FROM rivals WHERE item = ? AND field = 'deleted_at' AND value <> 'null'"
@@ -107,7 +103,7 @@ def _trash(db: sqlite3.Connection, model: str, versions: Iterable[str]) -> Itera
     unseen = [
         (stamp, name)
         for name, stamp in _standing(db, [model, *versions])
-        if clock.device_of(stamp) not in agree and stamp > seen.get(clock.device_of(stamp), "")
+        if stamp not in seen and clock.device_of(stamp) not in agree
     ]
     if unseen:
         names = _encode(sorted({name for _, name in unseen}))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TextIO
+
 import click
 
-from hubman.cli import output
+from hubman.cli import output, remote_key
 from hubman.cli.library import open_registry
 
 
@@ -50,18 +52,28 @@ def remote() -> None:
     """Where collections are synced through: a folder that every machine reaches."""
 
 
+remote.add_command(remote_key.key)
+
+
 @remote.command("add")
 @click.argument("name")
 @click.argument("location")
 @click.option(
     "--read-only", is_flag=True, help="Only ever read there: a library that others keep. Your edits stay here."
 )
-def remote_add(name: str, location: str, read_only: bool) -> None:
-    """Call LOCATION (a folder, or an s3:// address with hubman[cloud]) NAME from now on."""
+@click.option("--encrypt", is_flag=True, help="Encrypt everything on a new remote; its key is shown once, as words.")
+@click.option("--sign", is_flag=True, help="Sign what is said on a new remote, so that nobody else can add to it.")
+@remote_key.key_file_option
+def remote_add(name: str, location: str, read_only: bool, encrypt: bool, sign: bool, key_file: TextIO | None) -> None:
+    """Call LOCATION (a folder, or an s3:// address with hubman[cloud]) NAME from now on.
+
+    A remote that is encrypted or signed asks for the words of its key.
+    """
     from hubman.sync import remotes
 
+    secrecy = remote_key.wished(encrypt=encrypt, sign=sign, key_file=key_file)
     with open_registry() as registry:
-        remotes.add(registry, name, location, read_only=read_only)
+        remotes.add(registry, name, location, read_only=read_only, secrecy=secrecy)
     output.say(f"added {name}; hubman sync {name} syncs with it")
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from hubman.progress import Report, never, silent
+from hubman.sync.codecs import codec_of
 from hubman.sync.lock import sync_lock
 from hubman.sync.readonly import open_remote
 from hubman.sync.remote import find
@@ -41,6 +42,7 @@ def opened(
             deep or _is_long_ago(remote.deep_at or remote.added_at),
             report,
             should_stop,
+            codec_of(registry, remote),
         )
 
 

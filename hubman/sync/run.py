@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.sync import devices, download, freeze, identity, landing, outgoing, policy, pull, queue, remotes
+from hubman.sync import devices, download, freeze, identity, landing, outgoing, policy, pull, queue, recipients, remotes
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
 from hubman.sync.landing import Landing
@@ -78,6 +78,8 @@ def _run(session: Session, place: Landing) -> SyncResult:
     if sent.is_allowed and freeze.is_waiting(session.db, session.repo):
         # That the files are here now is news to the others.
         changes += outgoing.send(session, is_announced=True, warnings=warnings).changes
+    if sent.is_allowed and session.deep and session.remote.enc != "none":
+        recipients.withdraw_all(session.storage, devices.retired(session.db))
     _finish(session)
     session.tell("done")
     return SyncResult(

@@ -17,6 +17,7 @@ import msgspec
 
 from hubman.sync import remotes
 from hubman.sync.folder import FolderStorage
+from hubman.sync.joining import NO_SECRECY, Secrecy
 from hubman.sync.run import SyncResult, sync
 from hubman.sync.storage import Entry, Fetched
 from registry import blobs, changes, clock, ids, library, places, projection
@@ -41,12 +42,15 @@ def quick_folder(tmp_path: Path) -> Iterator[Path]:
 class Machine:
     """A registry with a folder of models, joined to the remote in ``remote``."""
 
+    secrecy: Secrecy = NO_SECRECY
+    """Of every machine that is made while it is set (:func:`tests.support.sealing.sealed`)."""
+
     def __init__(self, base: Path, name: str, remote: Path) -> None:
         self.home = base / name
         self.remote = remote
         self.registry = Registry(self.home)
         remote.mkdir(exist_ok=True)
-        remotes.add(self.registry, "r", str(remote))
+        remotes.add(self.registry, "r", str(remote), secrecy=self.secrecy)
 
     def sync(self, **options: object) -> SyncResult:
         return sync(self.registry, "r", **options)  # type: ignore[arg-type]
