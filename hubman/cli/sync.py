@@ -106,18 +106,40 @@ def remote_ls(as_json: bool) -> None:
 
 @remote.command("check")
 @click.argument("name")
+@click.argument("age", required=False, default="", metavar="")
+@click.option(
+    "--read-data",
+    is_flag=False,
+    flag_value="100%",
+    metavar="[N%|older-than 30d]",
+    help="Also read files there and compare every byte: those that were not for longest first.",
+)
+@click.option("--repair", is_flag=True, help="Mend what can be mended from here, and ask other machines for the rest.")
 @output.json_option
 @click.pass_context
-def remote_check(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Look whether everything on the remote NAME is whole. Changes nothing. Exit status 0 clean, 1 something is wrong."""
-    from hubman.sync.run import check
+def remote_check(ctx: click.Context, name: str, age: str, read_data: str | None, repair: bool, as_json: bool) -> None:
+    """Look whether everything on the remote NAME is whole. Changes nothing, unless told to repair.
 
-    with open_registry() as registry:
-        findings = check(registry, name)
+    Exit status 0 clean (after a repair: now), 1 something can be repaired, 2 data is missing everywhere.
+    """
+    from hubman.sync import check
+    from hubman.sync.care import proofs
+
+    if age and read_data is None:
+        raise click.UsageError(f"Got unexpected extra argument ({age})")
+    ask = None if read_data is None else proofs.parse(f"{read_data} {age}")
+    with open_registry() as registry, output.progress(quiet=as_json) as report:
+        if repair:
+            result = check.check_and_repair(registry, name, read_data=ask, report=report)
+        else:
+            result = check.CheckResult(findings=check.check(registry, name, read_data=ask, report=report))
     if as_json:
-        output.print_json(findings)
+        output.print_json(result)
     else:
-        for finding in findings:
-            output.say(str(finding))
-        output.say(f"{len(findings)} findings" if findings else "clean")
-    ctx.exit(1 if findings else 0)
+        for line in (*map(str, result.findings), *result.done):
+            output.say(output.clean(line))
+        if not result.findings:
+            output.say("clean")
+        elif check.exit_status(result.findings) and not repair:
+            output.say(f"hubman remote check {name} --repair does what stands in brackets")
+    ctx.exit(check.exit_status(result.left if repair else result.findings))

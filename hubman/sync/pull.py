@@ -97,9 +97,9 @@ def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
             for seq, names, is_copy in _missing(session, one):
                 session.stop_if_asked()
                 session.tell("receive", seq, one.head.seq if one.head else 0, "batches")
-                twins = [Batch(name, _fetch(session, one.device, name)) for name in names]
+                twins = _twins(session, one.device, names)
                 total += merger.apply(one.device, seq, twins)
-                if is_copy:
+                if is_copy and any(twin.changes != [batches.NOTHING] for twin in twins):
                     problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
         except CancelledError:
             raise
@@ -163,11 +163,20 @@ def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]
     return {name for name in names if (layout.batch_seq(name) or 0) >= first}
 
 
-def _fetch(session: Session, device: str, name: str) -> list[Change]:
+def _twins(session: Session, device: str, names: list[str]) -> list[Batch]:
+    """The batches of one number. Where one was lost and a repair put another in its place, a deep session takes that."""
+    found = [(name, _fetch(session, device, name)) for name in names]
+    there = [Batch(name, content) for name, content in found if content is not None]
+    if len(there) < len(names) and not (session.deep and there):
+        raise _NotYetError(f"batch {names[0][:10]} has not arrived")
+    return there
+
+
+def _fetch(session: Session, device: str, name: str) -> list[Change] | None:
     codec = session.codec
     fetched = session.storage.get(layout.log_prefix(device) + name, codec.cap(batches.PACKED_CAP))
     if fetched is None:
-        raise _NotYetError(f"batch {name[:10]} has not arrived")
+        return None
     if not layout.is_intact(name, fetched.data):
         raise _NotYetError(f"batch {name[:10]} has not arrived whole")
     label = layout.batch_label(device, layout.batch_seq(name) or 0)
