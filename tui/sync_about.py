@@ -128,5 +128,6 @@ def of_finding(found: Found) -> list[str]:
         "missing": "It is gone from the remote: a machine that has it sends it again.",
         "repairable": "R mends it.",
         "note": "Nothing has to be done.",
+        "done": "The last repair did this.",
     }
     return [f"{found.about} {found.message}", "", said.get(found.level, "")]

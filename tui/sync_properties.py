@@ -169,21 +169,22 @@ def _size(count: int | None) -> str:
 # a new remote ---------------------------------------------------------------------------------------------------------
 
 _ENCRYPT: Sequence[Option] = (
-    ("no", "no", "whoever reads the place can read it"),
-    ("yes", "yes", "with a key of its own; without it all is lost"),
+    ("", "as it is", "whoever reads the place can read it"),
+    ("age", "encrypted", "with a key of its own; without it all is lost"),
+    ("hmac", "signed", "readable; what others would forge is refused"),
 )
 _READ_ONLY: Sequence[Option] = (
     ("no", "no", "edits and files go both ways"),
     ("yes", "yes", "take what is there, send nothing"),
 )
-NEW_REMOTE = {"name": "", "place": "", "endpoint": "", "region": "", "encrypt": "no", "read_only": "no"}
+NEW_REMOTE = {"name": "", "place": "", "endpoint": "", "region": "", "encrypt": "", "read_only": "no"}
 _ABOUT = {
     "name": "A short name for it, such as nas.",
     "place": "A folder that your machines share, or a bucket: s3://name, gs://name, az://name. An empty one becomes a "
     "new remote, another is joined.",
     "endpoint": "Address of a store that is not Amazon's, such as https://s3.example.org.",
     "region": "Such as eu-central-1.",
-    "encrypt": "Only for a new remote: all that lies there is unreadable without its key.",
+    "encrypt": "Of a new remote: whether what lies there needs a key to be read. One that is joined says so itself.",
     "read_only": "For a collection that somebody else keeps: what is done here stays here.",
 }
 
@@ -202,7 +203,7 @@ def remote_lines(values: Values) -> list[Property]:
         line("name", "name", "to be written"),
         line("place", "place", "to be written"),
         *(bucket if is_bucket else []),
-        line("encrypt", "encrypted", options=_ENCRYPT),
+        line("encrypt", "secrecy", options=_ENCRYPT),
         line("read_only", "read only", options=_READ_ONLY),
     ]
 

@@ -50,6 +50,9 @@ def read(registry: Registry) -> State:
 
 
 def findings(job: Job | None) -> list[Found]:
-    """What a check found; nothing of one that has not ended well."""
-    told: list[Any] = (job.result or {}).get("findings", []) if job is not None else []
-    return [Found(str(one["level"]), str(one["about"]), str(one["message"])) for one in told]
+    """What a check found, or what a repair did and what it left; nothing of one that has not ended well."""
+    result: dict[str, Any] = (job.result or {}) if job is not None else {}
+    is_repair = job is not None and bool(job.request.get("repair"))
+    told = result.get("left" if is_repair else "findings", [])
+    done = [Found("done", "mended", str(line)) for line in result.get("done", [])]
+    return [*(Found(str(one["level"]), str(one["about"]), str(one["message"])) for one in told), *done]

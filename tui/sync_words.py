@@ -85,5 +85,6 @@ def arrows(found: Pending | None) -> str:
 
 
 def badges(remote: Remote) -> str:
-    """``encrypted``, ``read only``."""
-    return "read only" if remote.is_read_only else ""
+    """``encrypted``, ``signed``, ``read only``."""
+    kept = {"age": "encrypted", "hmac": "signed"}.get(remote.enc, "")
+    return ", ".join(text for text in (kept, "read only" if remote.is_read_only else "") if text)

@@ -14,7 +14,8 @@ import msgspec
 from hubman.progress import never
 from hubman.sync import batches, devices, incoming, layout, pull, queue, wording
 from hubman.sync.batches import PACKED_CAP
-from hubman.sync.codec import PLAIN, Codec
+from hubman.sync.codec import Codec
+from hubman.sync.codecs import codec_of
 from hubman.sync.policy import of_device, wants
 from hubman.sync.queue import Kind, Wanted, Way
 from hubman.sync.readonly import open_remote
@@ -111,7 +112,9 @@ def pending(
         before = None
     seen = _Seen.of(before)
     if asks:
-        seen = _look(Session(registry, remote, open_remote(remote, storage), should_stop=should_stop), seen)
+        place = open_remote(remote, storage)
+        codec = codec_of(registry, remote)
+        seen = _look(Session(registry, remote, place, should_stop=should_stop, codec=codec), seen)
     return Pending(
         remote=remote.name,
         up=Side() if remote.is_read_only else _up(registry, remote),
@@ -223,7 +226,7 @@ def _shown_now(db: sqlite3.Connection) -> wording.Before:
 
 def _up(registry: Registry, remote: Remote) -> Side:
     db = registry.db
-    made = list(islice(_not_sent(db, remote, PLAIN), MOST_CHANGES))
+    made = list(islice(_not_sent(db, remote, codec_of(registry, remote)), MOST_CHANGES))
     sends_weights = of_device(db, clock.device_id(db)).upload == "yes"
     wanted = {blob.sha256: blob for blob in queue.due(db, remote.repo, "up", everything=True)}
     wanted |= {blob.sha256: blob for blob in _blobs(made) if blob.sha256 not in wanted}

@@ -151,7 +151,7 @@ class SyncScreen(SyncPlaces):
 
     def show_pages(self) -> None:
         open_ = [one for one in self._moving() if not one.is_done]
-        broken = sum(one.level != "note" for one in self.findings)
+        broken = sum(one.level in {"missing", "repairable"} for one in self.findings)
         found = self.pendings.get(self.current.name) if self.current else None
         waits = sum(1 for one in sync_rows.lines("", found) if one.mark in {"↑", "↓"}) if found else 0
         news = {

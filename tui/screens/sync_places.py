@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from registry.errors import HubError
 from tui import formats, sync_properties
 from tui.screens.sync_work import SyncWork
 from tui.widgets.sync_lists import DeviceList
 
 if TYPE_CHECKING:
+    from hubman.sync.layout import Hub
     from hubman.sync.remote import Remote
+    from hubman.sync.repo_key import RepoKey
     from registry.database import Registry
     from tui.sync_properties import Values
 
@@ -39,7 +42,7 @@ class SyncPlaces(SyncWork):
 
         def done(values: Values | None) -> None:
             if values is not None:
-                self.change(lambda registry: _add(registry, values), self._added)
+                self._add(values, "")
 
         form = PropertyForm(
             "add a remote", sync_properties.NEW_REMOTE, sync_properties.remote_lines, sync_properties.assign_remote,
@@ -47,9 +50,30 @@ class SyncPlaces(SyncWork):
         )  # fmt: skip
         self.app.push_screen(form, done)
 
-    def _added(self, remote: Remote) -> None:
+    def _add(self, values: Values, words: str) -> None:
+        self.change(lambda registry: _add(registry, values, words), lambda added: self._added(values, added))
+
+    def _added(self, values: Values, added: Added) -> None:
+        if added.remote is None:
+            self._ask_key(values)
+            return
         self.reload()
-        self.say(f"added {remote.name}; s syncs with it")
+        self.say(f"added {added.remote.name}; s syncs with it")
+        if added.words:
+            from tui.widgets.dialogs import Show
+
+            self.app.push_screen(Show(f"the key of {added.remote.name}", f"{_LOSS}\n\n{added.words}"))
+
+    def _ask_key(self, values: Values) -> None:
+        """The remote is there already, and has a key."""
+        from tui.widgets.dialogs import Ask
+
+        def done(words: str | None) -> None:
+            if words is not None:
+                self._add(values, words)
+
+        hint = "What lies there has a key. Write its 24 words, as they were shown where it was made."
+        self.app.push_screen(Ask("the key of the remote", hint=hint, check=_check_words, secret=True), done)
 
     def do_remove(self) -> None:
         from tui.widgets.dialogs import Confirm
@@ -142,12 +166,49 @@ class SyncPlaces(SyncWork):
         undoing.undo(self, self.reload)
 
 
-def _add(registry: Registry, values: Values) -> Remote:
-    from hubman.sync import remotes
+_LOSS = """Write these words down and keep them apart from this machine: without them, or a machine that has the key,
+everything on the remote is lost. hubman remote key show NAME shows them again."""
 
+
+class Added(NamedTuple):
+    """The remote, or None where its key has to be asked for; and the words of a new key."""
+
+    remote: Remote | None
+    words: str = ""
+
+
+def _add(registry: Registry, values: Values, words: str) -> Added:
+    from hubman.sync import remotes
+    from hubman.sync.joining import Secrecy
+    from hubman.sync.repo_key import from_words
+
+    made: list[str] = []
+
+    def give(hub: Hub) -> RepoKey:
+        if not words:
+            raise _KeyNeededError(f"the remote {hub.repo} has a key", "write its words")
+        return from_words(words)
+
+    secrecy = Secrecy(values["encrypt"], give, lambda key: made.append(str(key.words())))
     options = {name: values[name] for name in ("endpoint", "region") if values[name]}
     is_read_only = values["read_only"] == "yes"
-    return remotes.add(registry, values["name"], values["place"], options=options, read_only=is_read_only)
+    try:
+        remote = remotes.add(
+            registry, values["name"], values["place"], options=options, read_only=is_read_only, secrecy=secrecy
+        )
+    except _KeyNeededError:
+        return Added(None)
+    return Added(remote, made[0] if made else "")
+
+
+class _KeyNeededError(HubError):
+    """The remote that is to be joined has a key."""
+
+
+def _check_words(text: str) -> None:
+    from hubman.sync.repo_key import from_words
+
+    from_words(text)
 
 
 def _remove(registry: Registry, name: str) -> None:

@@ -25,6 +25,8 @@ class SyncWork(SyncBase):
             return f"nothing is under way with {remote.name}"
         if need == "findings" and not any(one.level == "repairable" for one in self.findings):
             return "the last check found nothing that can be mended (c checks)"
+        if need == "findings" and remote is not None and remote.is_read_only:
+            return f"{remote.name} is only read by this machine: mend it where it is written"
         return super().lacks(need)
 
     def label_of(self, action: Action) -> str:

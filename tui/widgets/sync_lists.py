@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hubman.sync.remote import Remote
 
 BAR = 10
-_LEVELS = {"missing": ("✘", "bad"), "repairable": ("!", "warn"), "note": ("·", "muted")}
+_LEVELS = {"missing": ("✘", "bad"), "repairable": ("!", "warn"), "note": ("·", "muted"), "done": ("✔", "good")}
 
 
 class RemoteList(RowList["Remote"]):

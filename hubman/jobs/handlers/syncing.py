@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from hubman.jobs.handlers.collection import plain
 from hubman.jobs.records import Job
 from hubman.progress import Report
@@ -25,11 +23,14 @@ def sync(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dic
 
 
 def check(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: ``remote``. The result's ``findings`` are as :class:`hubman.sync.check.Finding`."""
-    del report, should_stop
-    from hubman.sync.check import check as check_remote
+    """Request: ``remote``, optional ``repair``. The result is as :class:`hubman.sync.check.CheckResult`."""
+    from hubman.sync import check as checking
 
-    return {"findings": msgspec.to_builtins(check_remote(registry, job.request["remote"]))}
+    name: str = job.request["remote"]
+    if job.request.get("repair"):
+        return plain(checking.check_and_repair(registry, name, report=report, should_stop=should_stop))
+    found = checking.check(registry, name, report=report, should_stop=should_stop)
+    return plain(checking.CheckResult(findings=found))
 
 
 def fetch(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
