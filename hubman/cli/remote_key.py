@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from hubman.cli import output
+from hubman.cli.bucket_options import bucket_options
 from hubman.cli.library import open_registry
 from registry.errors import UsageError
 
@@ -99,9 +100,10 @@ def show(name: str, as_json: bool) -> None:
 @key.command("join")
 @click.argument("name")
 @click.argument("location", required=False)
+@bucket_options
 @key_file_option
 @output.json_option
-def join(name: str, location: str | None, key_file: TextIO | None, as_json: bool) -> None:
+def join(name: str, location: str | None, bucket: dict[str, str], key_file: TextIO | None, as_json: bool) -> None:
     """Take the key of a remote that this machine was let in to, and add the remote as NAME if it is new here.
 
     Not let in yet, it says what to run on a machine that has the key. --key-file gives the words instead.
@@ -121,11 +123,11 @@ def join(name: str, location: str | None, key_file: TextIO | None, as_json: bool
         else:
             if location is None:
                 raise UsageError(f"there is no remote {name} here yet", f"hubman remote key join {name} LOCATION")
-            kind, where = remotes.place_of(registry, location)
-            place = open_storage(kind, where, {})
+            kind, where = remotes.place_of(registry, location, bucket)
+            place = open_storage(kind, where, bucket)
             remotes.read_hub(place, where)
             give = _giver(registry, place, key_file)
-            remote = remotes.add(registry, name, location, secrecy=joining.Secrecy(give=give))
+            remote = remotes.add(registry, name, location, options=bucket, secrecy=joining.Secrecy(give=give))
     told = {"remote": remote.name, "enc": remote.enc, "check": remote.key_check}
     if as_json:
         output.print_json(told)

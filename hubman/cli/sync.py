@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from hubman.cli import output, remote_key
+from hubman.cli.bucket_options import bucket_options
 from hubman.cli.library import open_registry
+from hubman.cli.remote_url import remote_url
+
+if TYPE_CHECKING:
+    from hubman.sync.remote import Remote
 
 
 @click.command()
@@ -58,22 +63,33 @@ remote.add_command(remote_key.key)
 @remote.command("add")
 @click.argument("name")
 @click.argument("location")
+@bucket_options
 @click.option(
     "--read-only", is_flag=True, help="Only ever read there: a library that others keep. Your edits stay here."
 )
 @click.option("--encrypt", is_flag=True, help="Encrypt everything on a new remote; its key is shown once, as words.")
 @click.option("--sign", is_flag=True, help="Sign what is said on a new remote, so that nobody else can add to it.")
 @remote_key.key_file_option
-def remote_add(name: str, location: str, read_only: bool, encrypt: bool, sign: bool, key_file: TextIO | None) -> None:
-    """Call LOCATION (a folder, or an s3:// address with hubman[cloud]) NAME from now on.
+def remote_add(
+    name: str,
+    location: str,
+    bucket: dict[str, str],
+    read_only: bool,
+    encrypt: bool,
+    sign: bool,
+    key_file: TextIO | None,
+) -> None:
+    """Call LOCATION (a folder, or an s3://, gs:// or az:// address with hubman[cloud]) NAME from now on.
 
-    A remote that is encrypted or signed asks for the words of its key.
+    Keys are never given here: they come from the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+    GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY) or from ~/.aws/credentials. A remote that is encrypted or
+    signed asks for the words of its own key.
     """
     from hubman.sync import remotes
 
     secrecy = remote_key.wished(encrypt=encrypt, sign=sign, key_file=key_file)
     with open_registry() as registry:
-        remotes.add(registry, name, location, read_only=read_only, secrecy=secrecy)
+        remotes.add(registry, name, location, options=bucket, read_only=read_only, secrecy=secrecy)
     output.say(f"added {name}; hubman sync {name} syncs with it")
 
 
@@ -99,9 +115,20 @@ def remote_ls(as_json: bool) -> None:
     if as_json:
         output.print_json(found)
     else:
-        output.table(
-            [(each.name, each.location, each.synced_at or "never") for each in found], ("name", "location", "synced")
-        )
+        rows = [(each.name, each.location, each.synced_at or "never", _place(each)) for each in found]
+        output.table(rows, ("name", "location", "synced", "place"))
+
+
+def _place(one: Remote) -> str:
+    """What to know of the place that a remote lies in."""
+    from hubman.sync.capabilities import lacks
+
+    if one.is_read_only:
+        return "only read"
+    return ", ".join(lacks(one.capabilities, one.kind)) or "does all that helps"
+
+
+remote.add_command(remote_url)
 
 
 @remote.command("check")

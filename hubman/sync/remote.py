@@ -6,6 +6,7 @@ import sqlite3
 
 import msgspec
 
+from hubman.sync.capabilities import Capabilities
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 
@@ -21,6 +22,8 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, str] = {}
     frozen_to: int = 0
     """The last row of the outbox that was frozen for it."""
+    capabilities: Capabilities | None = None
+    """What its place can do, as it was tried out last."""
     added_at: str = ""
     synced_at: str | None = None
     head_at: str | None = None
@@ -56,4 +59,5 @@ def find(registry: Registry, name: str = "") -> Remote:
 
 
 def _remote(row: sqlite3.Row) -> Remote:
-    return msgspec.convert({**dict(row), "options": msgspec.json.decode(row["options"])}, Remote)
+    decoded = {name: msgspec.json.decode(row[name]) for name in ("options", "capabilities")}
+    return msgspec.convert({**dict(row), **decoded, "capabilities": decoded["capabilities"] or None}, Remote)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -10,13 +11,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hubman.sync import freeze, joining, keys, layout, queue
+from hubman.sync import capabilities, freeze, joining, keys, layout, queue
+from hubman.sync.cloud_address import NAMES, check_address
 from hubman.sync.joining import NO_SECRECY, Secrecy
 from hubman.sync.lock import sync_lock
 from hubman.sync.policy import introduce
+from hubman.sync.probe import probe
 from hubman.sync.remote import Remote, all_remotes, find
 from hubman.sync.repo_key import RepoKey
-from hubman.sync.storage import Storage, StorageError, open_storage
+from hubman.sync.storage import RefusedError, Storage, StorageError, open_storage
 from registry import timestamps, whereabouts
 from registry.database import Registry
 from registry.errors import HubError, UsageError
@@ -39,7 +42,7 @@ def add(
 ) -> Remote:
     """Use a folder, or a bucket by its URL, as a remote; an empty one becomes a new remote, another is joined.
 
-    ``options`` may hold ``endpoint`` and ``region`` of a bucket. The first sync sends everything known here, unless
+    ``options`` of a bucket are those of :data:`hubman.sync.cloud_address.NAMES`. The first sync sends everything known here, unless
     the remote, which must then be there already, is ``read_only``: nothing is ever written there.
     ``secrecy`` says whether a new remote gets a key, and where that of an old one comes from.
     Raises :class:`UsageError` for a name or place that can't be one, :class:`HubError` when it can't be reached,
@@ -50,7 +53,7 @@ def add(
     known = all_remotes(registry)
     if any(remote.name == name for remote in known):
         raise UsageError(f"there is a remote {name} already", "choose another name, or remove that one first")
-    kind, place = place_of(registry, location, read_only=read_only)
+    kind, place = place_of(registry, location, options or {}, read_only=read_only)
     settings = {**(options or {}), **({"read_only": "yes"} if read_only else {})}
     with sync_lock(registry):
         opened = storage or open_storage(kind, place, settings)
@@ -61,9 +64,10 @@ def add(
             if remote.repo == hub.repo:
                 raise UsageError(f"{place} is the remote {remote.name} already", f"hubman sync {remote.name}")
         codec = joining.codec_of_hub(registry, hub, secrecy)
+        known_of_place = "{}" if read_only else _probed(opened)
         introduce(registry)
         with registry.transaction() as db:
-            _insert(db, name, kind, place, settings, hub)
+            _insert(db, name, kind, place, settings, known_of_place, hub)
             if read_only:
                 freeze.pass_over(db, hub.repo)
             else:
@@ -75,15 +79,30 @@ def add(
 
 
 def _insert(
-    db: sqlite3.Connection, name: str, kind: str, place: str, settings: Mapping[str, str], hub: layout.Hub
+    db: sqlite3.Connection,
+    name: str,
+    kind: str,
+    place: str,
+    settings: Mapping[str, str],
+    known_of_place: str,
+    hub: layout.Hub,
 ) -> None:
-    options = msgspec.json.encode(settings).decode()
-    row = (name, kind, place, hub.repo, hub.part, options, timestamps.now(), hub.enc, hub.check)
+    row = (name, kind, place, hub.repo, hub.part, _json(settings), known_of_place, timestamps.now(), hub.enc, hub.check)
     db.execute(
-        "INSERT INTO remotes (name, kind, location, repo, part, options, added_at, enc, key_check) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO remotes (name, kind, location, repo, part, options, capabilities, added_at, enc, key_check) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         row,
     )
+
+
+def probe_again(registry: Registry, remote: Remote, storage: Storage) -> None:
+    """Try out what the place can do, once a week; an outage leaves it for the next time."""
+    if remote.is_read_only or not capabilities.is_old(remote.capabilities):
+        return
+    with contextlib.suppress(StorageError):
+        found = probe(storage)
+        with registry.transaction() as db:
+            db.execute("UPDATE remotes SET capabilities = ? WHERE repo = ?", (_json(found), remote.repo))
 
 
 def remove(registry: Registry, name: str) -> None:
@@ -118,16 +137,18 @@ def check_is_same(storage: Storage, remote: Remote) -> layout.Hub:
     return hub
 
 
-def place_of(registry: Registry, location: str, *, read_only: bool = False) -> tuple[str, str]:
+def place_of(
+    registry: Registry, location: str, options: Mapping[str, str], *, read_only: bool = False
+) -> tuple[str, str]:
     """(kind, address as it is kept) of what the person typed."""
     text = location.strip()
     if not text:
         raise UsageError("a remote needs a folder or a URL", "hubman remote add NAME /path/to/folder")
     if "://" in text and urlsplit(text).scheme != "file":
-        from hubman.sync.cloud import check_url
-
-        check_url(text)
+        check_address(text, options)
         return "cloud", text
+    if strange := sorted(NAMES & set(options)):
+        raise UsageError(f"a folder has no --{strange[0]}", "that belongs to a bucket")
     folder = Path(text.removeprefix("file://")).expanduser().absolute()
     if folder == registry.home or registry.home in folder.parents or folder in registry.home.parents:
         raise UsageError(f"{folder} and {registry.home} lie inside each other", "choose a folder of its own")
@@ -142,6 +163,21 @@ def place_of(registry: Registry, location: str, *, read_only: bool = False) -> t
     except OSError as error:
         raise HubError(f"{folder} can't be made ({error.strerror})", "choose a folder that you can write") from error
     return "folder", str(folder)
+
+
+def _probed(storage: Storage) -> str:
+    """What the place can do, as it is stored. Raises :class:`RefusedError` where this machine may only read."""
+    try:
+        return _json(probe(storage))
+    except RefusedError as error:
+        raise RefusedError(error.message, "get the right to write there, or add it with --read-only") from error
+    except StorageError:
+        # Nothing depends on it, and the next deep sync tries again.
+        return "{}"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def read_hub(storage: Storage, place: str) -> layout.Hub:

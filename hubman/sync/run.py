@@ -134,5 +134,8 @@ def _finish(session: Session) -> None:
         db.execute("UPDATE remotes SET synced_at = ? WHERE repo = ?", (now, session.repo))
         if session.deep:
             db.execute("UPDATE remotes SET deep_at = ? WHERE repo = ?", (now, session.repo))
-    if session.deep and isinstance(session.storage, FolderStorage):
+    if not session.deep:
+        return
+    remotes.probe_again(session.registry, session.remote, session.storage)
+    if isinstance(session.storage, FolderStorage):
         session.storage.remove_leftovers()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hubman.sync import cloud
-from hubman.sync.cloud import CloudStorage, check_url
+from hubman.sync.cloud import CloudStorage
+from hubman.sync.cloud_address import check_address
 from hubman.sync.folder import FolderStorage
 from hubman.sync.storage import PIECE, Storage, StorageError, open_storage
 from registry.errors import UsageError
@@ -211,13 +212,13 @@ def test_a_missing_folder_is_a_failure_and_not_emptiness(tmp_path: Path) -> None
 @pytest.mark.parametrize("url", ["ftp://x/y", "s3://", "s3://key:secret@bucket"])
 def test_an_address_that_names_no_bucket_or_holds_a_key_is_refused(url: str) -> None:
     with pytest.raises(UsageError) as caught:
-        check_url(url)
+        check_address(url, {})
     assert "secret" not in str(caught.value).replace("AWS_SECRET_ACCESS_KEY", "")
 
 
 def test_a_bucket_that_cannot_be_reached_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("obstore")
-    monkeypatch.setattr(cloud, "RETRIES", 0)
+    monkeypatch.setitem(cloud.RETRY, "max_retries", 0)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "not-a-real-key")
     place = open_storage("cloud", "s3://bucket/prefix", {"endpoint": "http://127.0.0.1:9", "region": "us-east-1"})

@@ -173,6 +173,9 @@ class WatchedStorage:
     def delete(self, key: str) -> None:
         return self._watched("delete", key, lambda: self._inner.delete(key))
 
+    def url(self, key: str, seconds: int) -> str | None:
+        return self._inner.url(key, seconds)
+
     def _watched(self, operation: str, key: str, act: Callable[[], Result]) -> Result:
         self._before(operation, key)
         self.counts[operation] += 1
