@@ -273,3 +273,51 @@ async def test_the_last_check_shows_its_findings(pair: Pair, started: list[Job])
         assert "R mends it" in text_of(app)
         await press(pilot, "R", "y")
         assert started[-1].request == {"remote": "r", "repair": True}
+
+
+# keys -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_new_key_is_shown_once_and_asked_for_where_it_is_joined(
+    open_app: OpenApp, home: Path, tmp_path: Path
+) -> None:
+    with Registry(home) as registry:
+        made: list[str] = []
+        from hubman.sync.joining import Secrecy
+
+        remotes.add(
+            registry,
+            "one",
+            str(tmp_path / "nas"),
+            secrecy=Secrecy("hmac", made=lambda key: made.append(str(key.words()))),
+        )
+        remotes.remove(registry, "one")
+    app = HubmanApp(tmp_path / "other", poll=0)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "a", "enter")
+        await write(pilot, "nas")
+        await press(pilot, "enter", "j", "enter")
+        await write(pilot, str(tmp_path / "nas"))
+        await press(pilot, "enter", "s")
+        assert "the key of the remote" in text_of(app)
+        await write(pilot, made[0])
+        assert made[0].split()[0] not in text_of(app)
+        await press(pilot, "enter")
+        assert "signed" in text_of(app)
+    with Registry(tmp_path / "other") as registry:
+        assert [remote.enc for remote in all_remotes(registry)] == ["hmac"]
+
+
+async def test_the_words_of_a_new_key_are_shown(open_app: OpenApp, tmp_path: Path) -> None:
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "a", "enter")
+        await write(pilot, "nas")
+        await press(pilot, "enter", "j", "enter")
+        await write(pilot, str(tmp_path / "nas"))
+        await press(pilot, "enter", "j", "enter", "j", "j", "enter", "s")
+        text = text_of(app)
+        assert "the key of nas" in text
+        assert "Write these words down" in text
