@@ -5,12 +5,16 @@ from __future__ import annotations
 import click
 
 from hubman.cli import output
+from hubman.cli.device_policy import policy
 from hubman.cli.library import open_registry
 
 
 @click.group()
 def device() -> None:
     """The machines that share this collection; DEVICE is a name or id that ``hubman device ls`` shows."""
+
+
+device.add_command(policy)
 
 
 @device.command("ls")

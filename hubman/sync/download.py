@@ -111,7 +111,7 @@ def _weights(session: Session, sha256: str, landing: Landing, unlisted: Unlisted
     key = f"sync:{session.repo}:{sha256}"
     target = landing_target(registry, landing, sha256, row["name"], row["size"])
     if target.exists():
-        arrived(registry, target, sha256, is_fetched=False)
+        arrived(registry, target, sha256)
         forget(registry, key)
         return 0
     objects = session.objects(sha256, row["size"])
@@ -127,7 +127,7 @@ def _weights(session: Session, sha256: str, landing: Landing, unlisted: Unlisted
         partial.quarantine(registry.home / "quarantine" / sha256)
         raise DamagedFileError(f"{row['name']} is damaged on the remote", "sync the machine that has it")
     partial.become(target)
-    arrived(registry, target, sha256, is_fetched=True)
+    arrived(registry, target, sha256, fetched_from=session.repo)
     forget(registry, key)
     return fetched
 

@@ -63,8 +63,10 @@ def unseen(registry: Registry) -> list[LostEdit]:
     db = registry.db
     rows = db.execute(
         "SELECT l.*, coalesce(m.name, c.name, l.item) AS name, "
+        # What an undo brought back is the word of whoever said it first.
         "coalesce((SELECT stands_for FROM restored WHERE stamp = l.kept_stamp), l.kept_stamp) AS kept_origin, "
-        "coalesce((SELECT stands_for FROM restored WHERE stamp = l.lost_stamp), l.lost_stamp) AS lost_origin FROM lost_edits l LEFT JOIN versions v ON v.id = l.item "
+        "coalesce((SELECT stands_for FROM restored WHERE stamp = l.lost_stamp), l.lost_stamp) AS lost_origin "
+        "FROM lost_edits l LEFT JOIN versions v ON v.id = l.item "
         "LEFT JOIN models m ON m.id = coalesce(v.model_id, l.item) LEFT JOIN collections c ON c.id = l.item "
         "WHERE l.seen = 0 ORDER BY l.id DESC"
     )
