@@ -23,6 +23,7 @@ _HANDLERS = {
     "sync": "hubman.jobs.handlers.syncing:sync",
     "check": "hubman.jobs.handlers.syncing:check",
     "fetch": "hubman.jobs.handlers.syncing:fetch",
+    "drop": "hubman.jobs.handlers.syncing:drop",
     "caption": "hubman.jobs.handlers.making:caption",
     "train": "hubman.jobs.handlers.making:train",
     "generate": "hubman.jobs.handlers.making:generate",

@@ -1,4 +1,4 @@
-"""Jobs that move the collection between machines, or look after what lies on a remote: sync, check, fetch."""
+"""Jobs that move the collection between machines, or look after what lies on a remote: sync, check, fetch, drop."""
 
 from __future__ import annotations
 
@@ -56,3 +56,18 @@ def fetch(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
         others = f" ({len(problems)} of {len(versions)} did not come)" if len(versions) > 1 else ""
         raise HubError(problems[0].message + others, problems[0].hint)
     return {"downloaded": files, "downloaded_bytes": size}
+
+
+def drop(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
+    """Request: ``version_ids``. A file of which nobody is sure that a remote has it whole stays.
+
+    Raises :class:`HubError` at the end where one stayed.
+    """
+    from hubman.sync.removing import drop as drop_versions
+
+    gone = drop_versions(registry, job.request["version_ids"], report=report, should_stop=should_stop)
+    if gone.problems:
+        more = f" (and {len(gone.problems) - 1} more)" if len(gone.problems) > 1 else ""
+        freed = f"{gone.files} are gone; " if gone.files else ""
+        raise HubError(f"{freed}{gone.problems[0]}{more}")
+    return {"files": gone.files, "bytes": gone.bytes}
