@@ -47,9 +47,9 @@ def of_sync(view: JobView) -> list[str]:
         progress = view.progress
         share = f"{formats.bar(view.share, 20)} {view.share:4.0%}  " if view.share is not None else ""
         said = f"{progress.stage} {progress.message}".strip() if progress else "starting …"
-        return [f"{share}{'waits, space goes on' if view.paused else said}"]
+        return [f"{share}{said}"]
     if job.state == "cancelled":
-        return ["the last sync was stopped: s goes on from there"]
+        return ["the last sync was stopped: space goes on from there"]
     if job.error:
         return [f"last sync failed: {formats.one_line(job.error)}", "s tries again"]
     result = job.result or {}
@@ -107,7 +107,7 @@ def of_wait(line: WaitLine) -> list[str]:
 
 
 def of_moving(moving: Moving, every: Sequence[Moving]) -> list[str]:
-    open_ = [one for one in every if not one.is_done]
+    open_ = [one for one in every if not one.is_done and one.is_all] or [one for one in every if not one.is_done]
     rate = sum(one.rate for one in open_)
     left = sum(one.total - one.done for one in open_)
     lines = [
@@ -117,7 +117,7 @@ def of_moving(moving: Moving, every: Sequence[Moving]) -> list[str]:
     ]
     if not open_:
         return [*lines, f"all {formats.count(len(every), 'file')} are through"]
-    lines.append(f"{formats.count(len(open_), 'file')} under way, {formats.size(int(left))} left")
+    lines.append(f"{formats.size(int(left))} left of all that is under way")
     if rate:
         lines.append(f"{formats.size(int(rate))}/s, {formats.duration(left / rate)} left")
     return [*lines, "", "space  wait or go on    x  stop"]

@@ -12,7 +12,7 @@ SYNC_ACTIONS = (
     Action("sync.policy", "p", "policy", "Say what a machine keeps: the one under the cursor, or this one", "devices"),
     Action("sync.check", "c", "check", "Look whether all on the remote is whole", "remote"),
     Action("sync.stop", "x", "stop", "Stop what is under way; the next sync goes on from there", "running"),
-    Action("sync.pause", "space", "pause", "Let what is under way wait, or go on", "running", footer=False),
+    Action("sync.pause", "space", "pause", "Let what is under way wait, or go on", "pausable", footer=False),
     Action("sync.waiting", "w", "waiting", "Show what waits both ways", footer=False),
     Action("sync.transfers", "t", "transfers", "Show the files under way", footer=False),
     Action("sync.findings", "f", "findings", "Show what the last check found", footer=False),

@@ -79,9 +79,11 @@ def arrows(found: Pending | None) -> str:
     up, down = found.up.changes + found.up.file_count, found.down.changes + found.down.file_count
     # Batches that were not looked into have some changes at least.
     down = down or sum(one.batches for one in found.unread)
-    return " ".join(
-        part for part in (f"↑{formats.number(up)}" if up else "", f"↓{formats.number(down)}" if down else "") if part
-    )
+    return " ".join(f"{arrow}{_few_cells(count)}" for arrow, count in (("↑", up), ("↓", down)) if count)
+
+
+def _few_cells(count: int) -> str:
+    return str(count) if count < 1000 else f"{count / 1000:.1f}k" if count < 10_000 else f"{count // 1000:,}k"
 
 
 def badges(remote: Remote) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hubman.jobs import store
 from hubman.jobs.records import Job
 from hubman.progress import Progress
 from hubman.sync import devices, policy, remotes
@@ -189,6 +190,32 @@ async def test_what_is_under_way_can_be_stopped(pair: Pair) -> None:
         assert "is under way" in notes_of(app)[-1]
         await press(pilot, "x")
         assert job.stop_path.exists()
+
+
+async def test_files_under_way_are_told_one_by_one_and_paused(pair: Pair, started: list[Job]) -> None:
+    one, _ = pair
+    data = {"rate": 2e6, "files": 1, "files_total": 3, "moving": [["ink.safetensors", 1e6, 4e6], ["clay.pt", 0, 8e6]]}
+    events = [Progress(stage="download", done=5e6, total=20e6, unit="B", data=data)]
+    job = fake_job(one.registry, "sync", "sync with r", {"remote": "r"}, events=events)
+    app = HubmanApp(one.home, poll=0)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.poll_soon()
+        await settle(pilot)
+        await press(pilot, "t")
+        lines = [line.split() for line in text_of(app).splitlines() if line.startswith(" ↓")]
+        assert [line[1:4] for line in lines] == [["1", "of", "3"], lines[1][1:4], lines[2][1:4]]
+        assert {line[1] for line in lines[1:]} == {"ink.safetensors", "clay.pt"}
+        assert "2.0 MB/s" in text_of(app)
+        assert "15.0 MB left" in text_of(app)
+        await press(pilot, "space")
+        assert job.stop_path.exists()
+        store.finish(one.registry, job.id, "cancelled")
+        app.poll_soon()
+        await settle(pilot)
+        assert "waits" in text_of(app)
+        await press(pilot, "space")
+        assert [begun.id for begun in started] == [job.id]
+        assert not job.stop_path.exists()
 
 
 async def test_without_a_remote_keys_say_why_not(open_app: OpenApp) -> None:

@@ -39,8 +39,8 @@ Tags, notes, ratings and previews go to every machine; weights where they are wa
 PAGES = ("waiting", "edits", "transfers", "findings")
 """Actions that show a page each; the lists are in this order."""
 
-_MOST = 8
-"""Lines of remotes and machines that are shown at once."""
+_MOST, _FEW = 8, 4
+"""Lines of remotes and machines that are shown at once, on a high screen and on others."""
 
 
 class SyncScreen(SyncPlaces):
@@ -87,7 +87,8 @@ class SyncScreen(SyncPlaces):
         if list(self.state.devices) != list(devices._items):
             devices.set_items(self.state.devices)
         lines = max(len(self.state.remotes), len(self.state.devices))
-        self.query_one("#places").styles.height = None if not self.state.remotes else min(_MOST, lines) + 1
+        most = _MOST if self.has_class("-high") else _FEW
+        self.query_one("#places").styles.height = None if not self.state.remotes else min(most, lines) + 1
         self.set_class(self.is_loaded and not self.state.remotes, "-new")
         remotes.refresh()
         conflicts = self.query_one(ConflictList)
@@ -104,14 +105,12 @@ class SyncScreen(SyncPlaces):
         view = self.running_of(remote.name)
         if view is not None:
             doing = "checking" if view.job.kind == "check" else "syncing"
-            if view.paused:
-                return "waits", "warn"
             return (f"{doing} {view.share:.0%}" if view.share is not None else doing), "accent"
         syncs = self.views_of(remote.name, "sync")
         if remote.name in self.problems:
             return "not there", "bad"
-        if syncs and syncs[0].job.state == "failed":
-            return "failed", "bad"
+        if syncs and syncs[0].job.state in {"failed", "cancelled"}:
+            return ("failed", "bad") if syncs[0].job.state == "failed" else ("waits", "warn")
         found = self.pendings.get(remote.name)
         return ("in step", "good") if found is not None and found.looked_at and found.is_empty else ("", "")
 
@@ -150,7 +149,7 @@ class SyncScreen(SyncPlaces):
         return sync_transfers.in_order(self.moving)
 
     def show_pages(self) -> None:
-        open_ = [one for one in self._moving() if not one.is_done]
+        open_ = [one for one in self._moving() if not one.is_done and not one.is_all]
         broken = sum(one.level in {"missing", "repairable"} for one in self.findings)
         found = self.pendings.get(self.current.name) if self.current else None
         waits = sum(1 for one in sync_rows.lines("", found) if one.mark in {"↑", "↓"}) if found else 0

@@ -8,6 +8,7 @@ from tui import formats, sync_state
 from tui.screens.sync_base import SyncBase
 
 if TYPE_CHECKING:
+    from hubman.jobs.records import Job
     from registry.database import Registry
     from tui.action import Action
     from tui.services.watch import JobView
@@ -19,9 +20,11 @@ class SyncWork(SyncBase):
 
     def lacks(self, need: str) -> str:
         remote = self.current
-        if need in {"remote", "running", "findings"} and remote is None:
+        if need in {"remote", "running", "pausable", "findings"} and remote is None:
             return "add a remote first (a)"
         if need == "running" and remote is not None and self.running_of(remote.name) is None:
+            return f"nothing is under way with {remote.name}"
+        if need == "pausable" and remote is not None and self.running is None and self.stopped is None:
             return f"nothing is under way with {remote.name}"
         if need == "findings" and not any(one.level == "repairable" for one in self.findings):
             return "the last check found nothing that can be mended (c checks)"
@@ -30,7 +33,7 @@ class SyncWork(SyncBase):
         return super().lacks(need)
 
     def label_of(self, action: Action) -> str:
-        if action.id == "sync.pause" and self.running is not None and self.running.paused:
+        if action.id == "sync.pause" and self.running is None and self.stopped is not None:
             return "go on"
         return super().label_of(action)
 
@@ -38,6 +41,12 @@ class SyncWork(SyncBase):
     def running(self) -> JobView | None:
         """What is under way with the remote under the cursor."""
         return self.running_of(self.current.name) if self.current is not None else None
+
+    @property
+    def stopped(self) -> JobView | None:
+        """The last sync with it, if that was stopped before it was through."""
+        views = self.views_of(self.current.name, "sync") if self.current is not None else []
+        return views[0] if views and views[0].job.state == "cancelled" else None
 
     @property
     def findings(self) -> list[Found]:
@@ -81,20 +90,17 @@ class SyncWork(SyncBase):
             self.look_at(self.current)
 
     def do_stop(self) -> None:
-        self._tell("cancel", "stops at its next safe point; the next sync goes on from there")
+        if self.running is not None:
+            self._tell(self.running.job, "cancel", "stops at its next safe point; the next sync goes on from there")
 
     def do_pause(self) -> None:
-        view = self.running
-        if view is not None and view.paused:
-            self._tell("resume", "goes on")
-        else:
-            self._tell("pause", "waits; space lets it go on")
+        """What has come, or gone, of a file is kept, so a stopped sync is one that waits."""
+        if self.running is not None:
+            self._tell(self.running.job, "cancel", "waits; space lets it go on")
+        elif self.stopped is not None:
+            self._tell(self.stopped.job, "resume", "goes on")
 
-    def _tell(self, verb: str, said: str) -> None:
-        view = self.running
-        if view is None:
-            return
-        job = view.job
+    def _tell(self, job: Job, verb: str, said: str) -> None:
 
         def done(_: object) -> None:
             self.say(f"{job.title} {said}")
@@ -135,4 +141,4 @@ def _start_all(registry: Registry, names: list[str]) -> None:
 def _told(registry: Registry, job: str, verb: str) -> object:
     from hubman.jobs import store
 
-    return {"cancel": store.cancel, "pause": store.pause, "resume": store.resume}[verb](registry, job)
+    return (store.cancel if verb == "cancel" else store.resume)(registry, job)

@@ -224,7 +224,7 @@ def _file(file: FileRow) -> Iterable[Row | None]:
     if file.damage:
         yield Row("damage", formats.one_line(file.damage), style="$text-error")
     if not file.places:
-        yield Row("place", "not on this machine: enter fetches it", style="$text-warning")
+        yield Row("place", "not on this machine: B fetches it", style="$text-warning")
     for place in file.places:
         yield from _place(place)
 

@@ -27,7 +27,7 @@ class RemoteList(RowList["Remote"]):
     """Remotes: where they are, what waits, when they were last synced with and how they are."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("Remote", 10),
+        Column("Remote", 8, grow=True),
         Column("Kind", 6, drop=3),
         Column("Place", 12, grow=True),
         Column("Waits", 11, drop=1),
