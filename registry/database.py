@@ -37,12 +37,13 @@ MIGRATIONS = (
     "m002_query",
     "m027_races",
     "m015_row_order",
+    "m029_secrecy",
     "m009_settling",
     "m006_sidecars",
+    "m026_snapshots",
     "m005_unhashed",
     "m007_usage",
     "m028_whereabouts",
-    "m029_secrecy",
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
@@ -108,6 +109,16 @@ class Registry:
             self.db.execute("ROLLBACK")
             raise
         self.db.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def much_at_once(self) -> Iterator[None]:
+        """More memory for what touches a good part of the registry: with SQLite's 2 MB pages come and go."""
+        (before,) = self.db.execute("PRAGMA cache_size").fetchone()
+        self.db.execute("PRAGMA cache_size = -65536")
+        try:
+            yield
+        finally:
+            self.db.execute(f"PRAGMA cache_size = {int(before)}")
 
     def close(self) -> None:
         self.db.close()
@@ -183,6 +194,7 @@ def load_migrations() -> Migrations:
     from registry.schema_secrecy import m029_secrecy  # noqa: F401 - registers itself
     from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself
+    from registry.schema_snapshots import m026_snapshots  # noqa: F401 - registers itself
     from registry.schema_unhashed import m005_unhashed  # noqa: F401 - registers itself
     from registry.schema_usage import m007_usage  # noqa: F401 - registers itself
     from registry.schema_whereabouts import m028_whereabouts  # noqa: F401 - registers itself

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from hubman.cli import output, remote_key
+from hubman.cli import output, remote_key, sync_watch
 from hubman.cli.bucket_options import bucket_options
 from hubman.cli.library import open_registry
 from hubman.cli.remote_url import remote_url
@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--deep", is_flag=True, help="Believe nothing that was remembered: list every log, ask for every file.")
+@click.option("--watch", is_flag=True, help="Stay, and sync when something was edited here or came from elsewhere.")
 @click.option("--dry-run", is_flag=True, help="Only tell what waits both ways.")
 @output.json_option
-def sync(name: str | None, dry_run: bool, as_json: bool) -> None:
-    """Bring the collection in step with the remote NAME, or with every remote."""
+def sync(name: str | None, deep: bool, watch: bool, dry_run: bool, as_json: bool) -> None:
+    """Bring the collection in step with the remote NAME, or with every remote.
+
+    With --watch it ends at Ctrl-C; --json then prints one object a line.
+    """
     from hubman.sync import remotes
     from hubman.sync.run import sync as sync_remote
-    from registry.errors import NotFoundError
+    from registry.errors import NotFoundError, UsageError
 
+    if dry_run and (watch or deep):
+        raise UsageError("--dry-run moves nothing", "leave out the other option")
+    if watch and deep:
+        raise UsageError("--watch looks deep once a day by itself", "leave out one of the two")
     results = {}
     with open_registry() as registry, output.progress(quiet=as_json) as report:
         names = [name] if name else [remote.name for remote in remotes.all_remotes(registry)]
@@ -35,18 +44,18 @@ def sync(name: str | None, dry_run: bool, as_json: bool) -> None:
 
             sync_pending.tell(registry, names, as_json=as_json)
             return
+        if watch:
+            sync_watch.watch(registry, names, as_json=as_json)
+            return
         for each in names:
-            results[each] = sync_remote(registry, each, report=report)
+            results[each] = sync_remote(registry, each, deep=deep, report=report)
     if as_json:
         output.print_json(results)
         return
     for each, result in results.items():
         for warning in result.warnings:
             click.echo(f"hubman: {each}: {output.clean(warning)}", err=True)
-        output.say(
-            f"{each}: sent {result.sent_changes} changes and {result.uploaded} files, "
-            f"received {result.received_changes} changes and {result.downloaded} files"
-        )
+        output.say(f"{each}: {sync_watch.words(result)}")
     races = sum(result.lost_races for result in results.values())
     if races:
         output.say(f"{races} edit{'s' if races > 1 else ''} lost a race: hubman conflicts")

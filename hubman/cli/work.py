@@ -176,6 +176,7 @@ def _packages() -> list[Finding]:
         ("ml", ("torch", "diffusers", "transformers", "peft"), "training and generation"),
         ("tagger", ("numpy", "onnxruntime"), "captions by taggers"),
         ("cloud", ("obstore",), "syncing through S3, GCS and Azure"),
+        ("crypt", ("pyrage", "mnemonic", "cryptography"), "encrypted and signed remotes"),
         ("hf", ("huggingface_hub",), "publishing on the Hugging Face Hub"),
     ):
         missing = [module for module in modules if importlib.util.find_spec(module) is None]

@@ -32,20 +32,29 @@ def encode(lines: Iterable[str]) -> bytes:
 
 def decode(body: bytes) -> list[Change]:
     """The changes of a batch whose hash was checked. Raises :class:`UnreadableError` for anything out of bounds."""
-    changes: list[Change] = []
-    for line in _unpacked(body).split(b"\n"):
-        if len(line) > LINE_CAP:
-            raise UnreadableError(f"a batch has a line of {len(line)} bytes")
-        try:
-            change = msgspec.json.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise UnreadableError("a batch has a line that is no JSON") from error
-        if not isinstance(change, list) or not change or not isinstance(change[0], str):
-            raise UnreadableError("a batch has a line that is no change")
-        if not _is_shallow(line, change):
-            raise UnreadableError("a batch has a change that is nested too deeply")
-        changes.append(change)
-    return changes
+    return [parse(line) for line in _unpacked(body).split(b"\n")]
+
+
+def parse(line: bytes) -> Change:
+    """One line of a batch or snapshot. Raises :class:`UnreadableError`."""
+    if len(line) > LINE_CAP:
+        raise UnreadableError(f"a batch has a line of {len(line)} bytes")
+    try:
+        change = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableError("a batch has a line that is no JSON") from error
+    if not isinstance(change, list) or not change or not isinstance(change[0], str):
+        raise UnreadableError("a batch has a line that is no change")
+    if not _is_shallow(line, change):
+        raise UnreadableError("a batch has a change that is nested too deeply")
+    return change
+
+
+def is_sendable(line: str) -> bool:
+    """Whether every reader will take this change; one that it refuses would hold up all that follow."""
+    if len(line) <= TEXT_CAP >> 2 and line.count("[") + line.count("{") <= DEPTH_CAP:
+        return True
+    return fits(line, msgspec.json.decode(line))
 
 
 def fits(line: str, change: Change) -> bool:

@@ -34,8 +34,17 @@ def settle(session: Session, head: layout.Head) -> bool:
         if head.seq not in own or any(own.get(seq, name) != name for seq, name in _named(head).items()):
             _split(db, session, device, head, own)
             return True
+        _take_back(db, session, head)
         confirm(session)
         return False
+
+
+def _take_back(db: sqlite3.Connection, session: Session, head: layout.Head) -> None:
+    """What was announced here after this head goes out again: the place was restored, or a copy of an older one."""
+    db.execute(
+        "UPDATE outbound SET sent = 0 WHERE remote = ? AND device = ? AND seq > ? AND sent = 1",
+        (session.repo, session.device, head.seq),
+    )
 
 
 def confirm(session: Session) -> None:

@@ -179,7 +179,10 @@ def _bodies(session: Session, one: pull.News, reached: int) -> Iterator[bytes]:
         session.stop_if_asked()
         codec = session.codec
         fetched = session.storage.get(layout.log_prefix(one.device) + name, codec.cap(PACKED_CAP))
-        if fetched is None or not layout.is_intact(name, fetched.data):
+        if fetched is None:
+            # It has not arrived, or a snapshot stands for it: a sync finds out which.
+            return
+        if not layout.is_intact(name, fetched.data):
             raise layout.UnreadableError("has not arrived whole yet")
         yield codec.open(fetched.data, PACKED_CAP, layout.batch_label(one.device, layout.batch_seq(name) or 0))
 

@@ -21,6 +21,8 @@ from hubman.sync import (
     pull,
     recipients,
     remotes,
+    snapshots,
+    trim,
 )
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
@@ -98,6 +100,10 @@ def _run(session: Session, place: Landing) -> SyncResult:
         changes += outgoing.send(session, is_announced=True, warnings=warnings).changes
     if sent.is_allowed and session.deep and session.remote.enc != "none":
         recipients.withdraw_all(session.storage, devices.retired(session.db))
+    if sent.is_allowed:
+        snapshots.tend(session)
+        if session.deep:
+            trim.trim(session)
     _finish(session)
     session.tell("done")
     return SyncResult(

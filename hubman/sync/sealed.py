@@ -36,7 +36,7 @@ class SealedCodec:
             raise needs_extra() from error
         self._key = key
         self._signer = Signer(key, repo)
-        self._secret = key.derive(f"age {repo}")
+        self._secret = age_secret(key, repo)
         self._identity: Identity = Identity.from_str(age_keys.identity(self._secret))
 
     def blob_key(self, key: str) -> str:
@@ -82,6 +82,11 @@ class SealedCodec:
         except (pyrage.DecryptError, OSError) as error:
             raise layout.UnreadableError(f"{what} can't be decrypted: it is damaged or another key's", _HINT) from error
         return plain
+
+
+def age_secret(key: RepoKey, repo: str) -> bytes:
+    """The X25519 secret that everything on the remote ``repo`` is encrypted for."""
+    return key.derive(f"age {repo}")
 
 
 class _Target:

@@ -135,6 +135,7 @@ def test_an_old_head_put_back_changes_nothing(pair: tuple[Machine, Machine]) -> 
     settle(pair)
     before = b.state()
     head.write_bytes(old)
+    assert "its head went back" in " ".join(b.sync().warnings)
     settle(pair)
     assert a.state() == b.state() == before
     assert head.read_bytes() != old
