@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
-from registry import clock, ids, settled
+from registry import clock, ids, rivals, settled, whereabouts
 from registry.fields import SOURCES
 
 Change = list[Any]
 """``["set", item, "source.field", value, stamp]``, ``["add", item, set, value, dot]``,
-``["rem", item, set, value, [dots]]``, ``["txt", item, field, value, dot, [dots replaced]]``,
+``["rem", item, set or user.field, value, [dots]]``, ``["txt", item, field, value, dot, [dots replaced]]``,
 ``["cnt", item, counter, device, total]``, ``["file", sha256, {facts}]``, ``["have", device, sha256, state, stamp]``,
 ``["dev", device, {facts}, stamp]``, ``["rec", kind, id, {body}]``."""
 
@@ -54,9 +54,10 @@ def record(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]:
     is_synced = db.execute("SELECT 1 FROM remotes").fetchone() is not None
     for change in changes:
         fitting = _fitting(settled.redirected(db, change) if is_local(change) else change)
-        touched |= apply(db, fitting)
-        if is_synced and not is_local(fitting):
-            db.execute("INSERT INTO outbox (change) VALUES (?)", (encode(fitting),))
+        for each in (*rivals.replacing(db, fitting), fitting):
+            touched |= apply(db, each)
+            if is_synced and not is_local(each):
+                db.execute("INSERT INTO outbox (change) VALUES (?)", (encode(each),))
     return touched
 
 
@@ -156,8 +157,13 @@ def _apply_set(db: sqlite3.Connection, item: str, field: str, value: object, sta
     row = db.execute(
         "SELECT value, stamp FROM facts WHERE item = ? AND field = ? AND source = ?", (_text(item), name, source)
     ).fetchone()
-    if row is None or (row[1], row[0]) < (_text(stamp), body):
+    is_later = row is None or (row[1], row[0]) < (_text(stamp), body)
+    if is_later:
         db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?)", (item, name, source, body, stamp))
+        if name == whereabouts.RETIRED:
+            whereabouts.refresh_all(db)
+    if source == "user" and row is not None and (row[1], row[0]) != (stamp, body):
+        rivals.put(db, item, name, *(tuple(row) if is_later else (body, stamp)))
     return {item}
 
 
@@ -170,12 +176,29 @@ def _apply_add(db: sqlite3.Connection, item: str, name: str, value: str, dot: st
 
 
 def _apply_rem(db: sqlite3.Connection, item: str, name: str, value: str, dots: Sequence[str]) -> set[str]:
+    if not item:
+        return _apply_removed(db, [_text(dot) for dot in dots])
+    is_field = _text(name).startswith(rivals.USER)
     for dot in dots:
         db.execute("INSERT OR IGNORE INTO removed_dots VALUES (?)", (_text(dot),))
+        if is_field:
+            rivals.drop(db, _text(item), name, dot)
+            continue
         db.execute(
             "DELETE FROM set_members WHERE item = ? AND name = ? AND value = ? AND dot = ?", (item, name, value, dot)
         )
     return {_text(item)}
+
+
+def _apply_removed(db: sqlite3.Connection, dots: list[str]) -> set[str]:
+    """What a snapshot says of removed dots: only that they are. Whatever stands under one of them here goes."""
+    sql = "INSERT OR IGNORE INTO removed_dots SELECT value FROM json_each(?) RETURNING dot"
+    news = [row[0] for row in db.execute(sql, (encode(dots),)).fetchall()]
+    touched: set[str] = set()
+    for table, column in (("set_members", "dot"), ("texts", "dot"), ("rivals", "stamp")):
+        sql = f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?)) RETURNING item"  # noqa: S608 - names of ours
+        touched |= {row[0] for row in db.execute(sql, (encode(news),)).fetchall()} if news else set()
+    return touched
 
 
 def _apply_txt(
@@ -225,15 +248,19 @@ def _precedence(row: dict[str, Any]) -> tuple[str, str, bytes]:
 
 
 def _apply_have(db: sqlite3.Connection, device: str, sha256: str, state: str, stamp: str) -> set[str]:
+    before = db.total_changes
     db.execute(
         "INSERT INTO holdings VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, stamp = excluded.stamp "
         "WHERE (excluded.stamp, excluded.state) > (holdings.stamp, holdings.state)",
         (_text(device), _text(sha256), _text(state), _text(stamp)),
     )
+    if db.total_changes > before:
+        whereabouts.refresh_file(db, sha256)
     return set()
 
 
 def _apply_dev(db: sqlite3.Connection, device: str, facts: dict[str, Any], stamp: str) -> set[str]:
+    is_known = db.execute("SELECT 1 FROM devices WHERE id = ? AND seen_at NOT NULL", (_text(device),)).fetchone()
     db.execute(
         "INSERT INTO devices VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name, policy = excluded.policy, "
         "app_version = excluded.app_version, seen_at = excluded.seen_at "
@@ -246,6 +273,8 @@ def _apply_dev(db: sqlite3.Connection, device: str, facts: dict[str, Any], stamp
             _text(stamp),
         ),
     )
+    if is_known is None:
+        whereabouts.refresh_all(db)
     return set()
 
 

@@ -11,6 +11,7 @@ import time
 
 from registry.errors import HubError
 
+STAMP_LENGTH = 33
 _COUNTER_BITS = 16
 TOO_FAR_AHEAD_MS = 366 * 24 * 3600 * 1000
 _NEVER_AHEAD_MS = 10 * TOO_FAR_AHEAD_MS

@@ -23,6 +23,7 @@ MIGRATIONS = (
     "m001_first",
     "m003_scan",
     "m004_journal",
+    "m030_care",
     "m010_copies",
     "m008_exchange",
     "m023_fingerprints",
@@ -34,12 +35,14 @@ MIGRATIONS = (
     "m022_accepted",
     "m013_pulls",
     "m002_query",
+    "m027_races",
     "m015_row_order",
     "m009_settling",
     "m006_sidecars",
     "m005_unhashed",
     "m007_usage",
-    "m030_care",
+    "m028_whereabouts",
+    "m029_secrecy",
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
@@ -175,11 +178,14 @@ def load_migrations() -> Migrations:
     from registry.schema_publishing import m016_publishing, m022_accepted  # noqa: F401 - register themselves
     from registry.schema_pulls import m013_pulls  # noqa: F401 - registers itself
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
+    from registry.schema_races import m027_races  # noqa: F401 - registers itself
     from registry.schema_row_order import m015_row_order  # noqa: F401 - registers itself
+    from registry.schema_secrecy import m029_secrecy  # noqa: F401 - registers itself
     from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself
     from registry.schema_unhashed import m005_unhashed  # noqa: F401 - registers itself
     from registry.schema_usage import m007_usage  # noqa: F401 - registers itself
+    from registry.schema_whereabouts import m028_whereabouts  # noqa: F401 - registers itself
 
     return migrations
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from registry import licence
+from registry import licence, whereabouts
 
 LEVELS = {"unrated": 0, "pg": 1, "pg13": 2, "r": 4, "x": 8, "xxx": 16, "blocked": 32}
 """Browsing levels by name; a model counts by its highest."""
@@ -96,6 +96,7 @@ def rebuild(db: sqlite3.Connection, model: str) -> None:
     row["facets"] = codes(db, _facets(row, tags, folders))
     marks = ", ".join("?" for _ in row)
     db.execute(f"INSERT INTO listing ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+    whereabouts.refresh_model(db, row["number"])
     _mark_twins(db, model)
 
 

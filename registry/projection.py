@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from registry import collection_tree, ids, levels, listing, words
+from registry import collection_tree, ids, levels, listing, races, words
 from registry.fields import FIELDS, SOURCES
 
 _RANK = {source: position for position, source in enumerate(SOURCES)}
@@ -23,6 +23,7 @@ def rebuild(db: sqlite3.Connection, items: Iterable[str]) -> None:
     models: set[str] = set()
     collections = False
     for item in items:
+        races.rebuild(db, item)
         if collection_tree.is_collection(item):
             collections = True
             continue
@@ -70,7 +71,12 @@ def members(db: sqlite3.Connection, item: str, name: str) -> list[str]:
 def text_of(db: sqlite3.Connection, item: str, field: str) -> str | None:
     """A long text; concurrent edits stand below one another until the next save replaces both."""
     rows = db.execute("SELECT value FROM texts WHERE item = ? AND field = ? ORDER BY dot", (item, field)).fetchall()
-    return "\n\n".join(row[0] for row in rows) if rows else None
+    return joined([row[0] for row in rows]) if rows else None
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Texts that several machines wrote as one; what two of them wrote alike stands once."""
+    return "\n\n".join(dict.fromkeys(texts))
 
 
 def _sets(db: sqlite3.Connection, item: str) -> dict[str, list[str]]:
@@ -86,7 +92,7 @@ def _texts(db: sqlite3.Connection, item: str) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for field, value in db.execute("SELECT field, value FROM texts WHERE item = ? ORDER BY dot", (item,)):
         found.setdefault(field, []).append(value)
-    return {field: "\n\n".join(values) for field, values in found.items()}
+    return {field: joined(values) for field, values in found.items()}
 
 
 # The metadata of a file is longer than all the rest of it, and no list shows it.
@@ -209,6 +215,7 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
     db.execute("DELETE FROM tags WHERE model_id = ?", (model,))
     listing.remove(db, _search_rowid(model))
     if not versions:
+        races.rebuild_trash(db, model, [], is_trashed=False)
         db.execute("DELETE FROM models WHERE id = ?", (model,))
         db.execute("DELETE FROM search WHERE rowid = ?", (_search_rowid(model),))
         collection_tree.rebuild_members(db, model, [])
@@ -216,6 +223,7 @@ def _rebuild_model(db: sqlite3.Connection, model: str) -> None:
     files = [file for version in versions for file in _file_names(db, version["id"])]
     stem = PurePath(files[0]).stem if files else model
     best = best_facts(db, model)
+    races.rebuild_trash(db, model, [row["id"] for row in versions], is_trashed="deleted_at" in best)
     sets = _sets(db, model)
     tags = sets.get("tags", [])
     texts = _texts(db, model)

@@ -28,7 +28,7 @@ CREATE TABLE listing (
     favourite INTEGER NOT NULL, duplicate INTEGER NOT NULL, outdated INTEGER NOT NULL, damaged INTEGER NOT NULL,
     gone INTEGER NOT NULL, published INTEGER NOT NULL, noted INTEGER NOT NULL, described INTEGER NOT NULL,
     pictured INTEGER NOT NULL, on_civitai INTEGER NOT NULL, early_until TEXT, kind TEXT NOT NULL, architecture TEXT,
-    alias TEXT, files BLOB NOT NULL, folders BLOB NOT NULL,
+    alias TEXT, files BLOB NOT NULL, folders BLOB NOT NULL, whereabouts TEXT NOT NULL DEFAULT 'nowhere',
     PRIMARY KEY (name, id)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX listing_number ON listing (number);

@@ -74,6 +74,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sync": ("sync", "bring the collection in step with a remote"),
     "remote": ("sync", "where collections are synced through"),
     "device": ("device", "the machines that share the collection"),
+    "conflicts": ("conflicts", "edits of two machines that did not know of each other, to choose between"),
     "jobs": ("work", "list long work"),
     "job": ("work", "attach to, pause, cancel or resume a job"),
     "doctor": ("work", "what works on this machine, and what to do about the rest"),

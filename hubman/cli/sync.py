@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from hubman.cli import output
+from hubman.cli import output, remote_key
+from hubman.cli.bucket_options import bucket_options
 from hubman.cli.library import open_registry
 from hubman.cli.remote_url import remote_url
 
@@ -40,6 +41,9 @@ def sync(name: str | None, as_json: bool) -> None:
             f"{each}: sent {result.sent_changes} changes and {result.uploaded} files, "
             f"received {result.received_changes} changes and {result.downloaded} files"
         )
+    races = sum(result.lost_races for result in results.values())
+    if races:
+        output.say(f"{races} edit{'s' if races > 1 else ''} lost a race: hubman conflicts")
 
 
 @click.group()
@@ -47,40 +51,39 @@ def remote() -> None:
     """Where collections are synced through: a folder that every machine reaches."""
 
 
+remote.add_command(remote_key.key)
+
+
 @remote.command("add")
 @click.argument("name")
 @click.argument("location")
-@click.option("--endpoint", help="Where the store answers, if it is not its maker's own: https://s3.example.org.")
-@click.option("--region", help="The bucket's region (s3).")
-@click.option("--account", help="The storage account (az).")
-@click.option("--profile", help="Whose keys of ~/.aws/credentials to use (s3), if the environment has none.")
-@click.option("--anonymous", is_flag=True, help="Read a public bucket without keys.")
+@bucket_options
 @click.option(
     "--read-only", is_flag=True, help="Only ever read there: a library that others keep. Your edits stay here."
 )
+@click.option("--encrypt", is_flag=True, help="Encrypt everything on a new remote; its key is shown once, as words.")
+@click.option("--sign", is_flag=True, help="Sign what is said on a new remote, so that nobody else can add to it.")
+@remote_key.key_file_option
 def remote_add(
     name: str,
     location: str,
-    endpoint: str | None,
-    region: str | None,
-    account: str | None,
-    profile: str | None,
-    anonymous: bool,
+    bucket: dict[str, str],
     read_only: bool,
+    encrypt: bool,
+    sign: bool,
+    key_file: TextIO | None,
 ) -> None:
     """Call LOCATION (a folder, or an s3://, gs:// or az:// address with hubman[cloud]) NAME from now on.
 
     Keys are never given here: they come from the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
-    GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY) or from ~/.aws/credentials.
+    GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY) or from ~/.aws/credentials. A remote that is encrypted or
+    signed asks for the words of its own key.
     """
     from hubman.sync import remotes
 
-    said = {"endpoint": endpoint, "region": region, "account": account, "profile": profile}
-    options = {option: value for option, value in said.items() if value}
-    if anonymous:
-        options["anonymous"] = "yes"
+    secrecy = remote_key.wished(encrypt=encrypt, sign=sign, key_file=key_file)
     with open_registry() as registry:
-        remotes.add(registry, name, location, options=options, read_only=read_only)
+        remotes.add(registry, name, location, options=bucket, read_only=read_only, secrecy=secrecy)
     output.say(f"added {name}; hubman sync {name} syncs with it")
 
 

@@ -9,7 +9,8 @@ import msgspec
 
 from hubman.sync import layout, queue, remotes
 from hubman.sync.batches import PACKED_CAP, decode
-from hubman.sync.codec import PLAIN, Codec, blob_objects
+from hubman.sync.codec import Codec, blob_objects
+from hubman.sync.codecs import codec_of
 from hubman.sync.folder import is_temporary
 from hubman.sync.incoming import STAMP, is_sound
 from hubman.sync.readonly import open_remote
@@ -43,7 +44,7 @@ def check(registry: Registry, remote_name: str = "", *, storage: Storage | None 
     remote = find(registry, remote_name)
     place = open_remote(remote, storage)
     remotes.check_is_same(place, remote)
-    survey = _Survey(place, PLAIN)
+    survey = _Survey(place, codec_of(registry, remote))
     findings = survey.strange
     for device in sorted(survey.heads | set(survey.logs)):
         findings += _log_findings(place, survey, device)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
 from hubman.sync import layout, queue
 from hubman.sync.codec import BlobObject
+from hubman.sync.landing import Landing, arrived
+from hubman.sync.landing import target as landing_target
 from hubman.sync.partial import Partial, forget
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage, StorageError
-from registry import blobs, changes, clock, places, projection, roots, scan, timestamps
-from registry.database import Registry
+from registry import blobs
 from registry.errors import DamagedFileError, HubError
-from registry.hashing import hash_file
-from registry.safe_name import place_under, safe_name, with_suffix
+from registry.unlisted import Unlisted
 
 SPARE = 1 << 30
 """Bytes that a download leaves free on the disk."""
@@ -35,22 +36,30 @@ class _NotThereError(HubError):
     """The remote does not have the blob (yet)."""
 
 
-def download(session: Session, folder: Path) -> Downloaded:
-    """Fetch what waits into ``folder`` (weights) and the blob store (pictures). What fails waits for a later sync."""
+def download(session: Session, landing: Landing, only: Collection[str] | None = None) -> Downloaded:
+    """Fetch what waits, or of that ``only`` these: weights to where they land, pictures into the blob store.
+
+    What fails waits for a later sync.
+    """
     waiting = queue.due(session.db, session.repo, "down", everything=session.deep)
+    if only is not None:
+        waiting = [wanted for wanted in waiting if wanted.sha256 in only]
+    unlisted = Unlisted(session.registry)
     count = size = 0
     problems: list[str] = []
     for number, wanted in enumerate(waiting):
         session.stop_if_asked()
         session.tell("download", number, len(waiting), "files")
         try:
-            got = _fetch(session, wanted, folder)
+            got = _fetch(session, wanted, landing, unlisted)
         except (StorageError, DamagedFileError, _NotThereError) as error:
             _postpone(session, wanted, error.message)
             problems += [str(error)] if error.hint else []
             continue
         except OSError as error:
-            raise HubError(f"{folder} can't be written ({error.strerror})", "is there room, may you write?") from error
+            raise HubError(
+                f"{landing.into} can't be written ({error.strerror})", "is there room, may you write?"
+            ) from error
         with session.registry.transaction():
             queue.done(session.db, session.repo, "down", wanted.sha256)
         count += got > 0
@@ -58,13 +67,13 @@ def download(session: Session, folder: Path) -> Downloaded:
     return Downloaded(count, size, tuple(problems))
 
 
-def _fetch(session: Session, wanted: queue.Wanted, folder: Path) -> int:
+def _fetch(session: Session, wanted: queue.Wanted, landing: Landing, unlisted: Unlisted) -> int:
     if wanted.kind == "picture":
         return _picture(session, wanted.sha256)
     if _is_trashed(session.db, wanted.sha256):
         # Without a hint: nobody needs to be told at every sync.
         raise _NotThereError(f"{wanted.sha256} is in the trash")
-    return _weights(session, wanted.sha256, folder)
+    return _weights(session, wanted.sha256, landing, unlisted)
 
 
 def _postpone(session: Session, wanted: queue.Wanted, problem: str) -> None:
@@ -93,26 +102,22 @@ def _opened(session: Session, data: bytes) -> bytes | None:
         return None
 
 
-def _weights(session: Session, sha256: str, folder: Path) -> int:
+def _weights(session: Session, sha256: str, landing: Landing, unlisted: Unlisted) -> int:
     """Bring one file here; returns the bytes that came, 0 when it was here under any name."""
     registry, storage = session.registry, session.storage
     row = session.db.execute("SELECT name, size FROM files WHERE sha256 = ?", (sha256,)).fetchone()
-    if row is None or queue.is_here(session.db, sha256):
-        return 0
-    scan.hash_those_of(registry, row["size"])
-    if queue.is_here(session.db, sha256):
+    if row is None or unlisted.find(sha256, row["size"]):
         return 0
     key = f"sync:{session.repo}:{sha256}"
-    folder.mkdir(parents=True, exist_ok=True)
-    target = _target(folder, safe_name(row["name"]), sha256, row["size"])
+    target = landing_target(registry, landing, sha256, row["name"], row["size"])
     if target.exists():
-        _have(registry, target, sha256)
+        arrived(registry, target, sha256, is_fetched=False)
         forget(registry, key)
         return 0
     objects = session.objects(sha256, row["size"])
     _need_whole(storage, objects, row["name"], row["size"])
     partial = Partial.of(registry, key, target, objects)
-    _need_room(folder, partial.missing_bytes)
+    _need_room(target.parent, partial.missing_bytes)
     fetched = partial.fill(session)
     if not partial.has_hash(sha256) and fetched < row["size"]:
         # A range that came before a power cut may never have reached the disk: once more, from the start.
@@ -122,20 +127,9 @@ def _weights(session: Session, sha256: str, folder: Path) -> int:
         partial.quarantine(registry.home / "quarantine" / sha256)
         raise DamagedFileError(f"{row['name']} is damaged on the remote", "sync the machine that has it")
     partial.become(target)
-    _have(registry, target, sha256)
+    arrived(registry, target, sha256, is_fetched=True)
     forget(registry, key)
     return fetched
-
-
-def _target(folder: Path, name: str, sha256: str, size: int) -> Path:
-    """A free path for the file, or that of a file of exactly this content that nobody has indexed."""
-    for candidate in (name, with_suffix(name, sha256[:8]), with_suffix(name, sha256)):
-        path = place_under(folder, candidate)
-        if not path.exists():
-            return path
-        if path.is_file() and path.stat().st_size == size and hash_file(path).sha256 == sha256:
-            return path
-    raise HubError(f"there is no free name for {name} in {folder}", "move the files of that name")
 
 
 def _need_whole(storage: Storage, objects: list[BlobObject], name: str, size: int) -> None:
@@ -157,17 +151,6 @@ def _need_room(folder: Path, size: int) -> None:
             f"{folder} has {free >> 20} MiB free and the next file needs {(size + SPARE) >> 20}",
             "make room, or fetch less: the device's policy says which weights come here",
         )
-
-
-def _have(registry: Registry, path: Path, sha256: str) -> None:
-    """Index the file in its place, and tell the other devices."""
-    with registry.transaction() as db:
-        root = roots.covering_root(registry, path) or roots.add(registry, path.parent)
-        seen = places.seen_from(str(path), path.stat())
-        places.put(db, seen, root=str(root), sha256=sha256, problem=None, at=timestamps.now())
-        changes.record(db, [["have", clock.device_id(db), sha256, "present", clock.tick(db)]])
-        versions = db.execute("SELECT version_id FROM files WHERE sha256 = ?", (sha256,)).fetchall()
-        projection.rebuild(db, [row[0] for row in versions])
 
 
 def _is_trashed(db: sqlite3.Connection, sha256: str) -> bool:

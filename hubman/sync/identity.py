@@ -10,9 +10,11 @@ import sqlite3
 
 from hubman.sync import devices, layout
 from hubman.sync.batches import PACKED_CAP
-from hubman.sync.codec import PLAIN, Codec
+from hubman.sync.codec import Codec
+from hubman.sync.codecs import codec_of
 from hubman.sync.freeze import number_next
 from hubman.sync.policy import PINS, introduce_as, pinned
+from hubman.sync.remote import all_remotes
 from hubman.sync.session import Session
 from registry import changes, clock, ids
 from registry.changes import Change
@@ -72,7 +74,8 @@ def _split(db: sqlite3.Connection, session: Session, old: str, head: layout.Head
         (session.repo, old, foreign),
     )
     for (repo,) in db.execute("SELECT DISTINCT remote FROM outbound WHERE device = ?", (old,)).fetchall():
-        _move_unsent(db, repo, old, new, session.codec if repo == session.repo else PLAIN)
+        if (codec := _codec_of(session, repo)) is not None:
+            _move_unsent(db, repo, old, new, codec)
         _read_as_stranger(db, repo, old, foreign if repo == session.repo else 1 << 62)
     db.execute("UPDATE remotes SET head_at = NULL")
     introduce_as(db, new)
@@ -80,6 +83,13 @@ def _split(db: sqlite3.Connection, session: Session, old: str, head: layout.Head
     made: list[Change] = [["have", new, row["sha256"], row["state"], clock.tick(db)] for row in held]
     made += [changes.add_to_set(db, new, PINS, version) for version in sorted(pinned(db, old))]
     changes.record(db, made)
+
+
+def _codec_of(session: Session, repo: str) -> Codec | None:
+    """None for a remote that was forgotten: adding it again sends everything anyway."""
+    if repo == session.repo:
+        return session.codec
+    return next((codec_of(session.registry, one) for one in all_remotes(session.registry) if one.repo == repo), None)
 
 
 def _move_unsent(db: sqlite3.Connection, repo: str, old: str, new: str, codec: Codec) -> None:

@@ -14,13 +14,18 @@ import msgspec
 from registry.errors import HubError
 
 FORMAT = 1
+NEWEST = 2
+"""The newest format that this hubman reads and writes: that of a remote which is signed or encrypted."""
+ENCODINGS = ("none", "hmac", "age")
 HUB = "hub.json"
 HEADS = "heads/"
 BLOBS = "blob/"
+KEYS = "keys/"
 DEFAULT_PART = 256 << 20
 """Bytes in one part of a file on the remote; a smaller file is one object."""
 
 HUB_CAP = HEAD_CAP = 64 << 10
+KEY_CAP = 4 << 10
 MAX_BLOB = 64 << 30
 PICTURE_CAP = 32 << 20
 MAX_DEVICES = 256
@@ -33,6 +38,7 @@ _BATCH_NAME = re.compile(r"([0-9]{10})-([0-9a-f]{32})")
 _KEY = re.compile(
     rf"""hub\.json | heads/{_DEVICE} | log/{_DEVICE}/[0-9]{{10}}-[0-9a-f]{{32}}
     | blob/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}(\.p/[0-9]{{5}})?
+    | keys/{_DEVICE}-[0-9a-f]{{32}}
     | snap/[0-9a-f]{{16}}-{_DEVICE}-[0-9a-f]{{32}} | gc/[0-9a-f]{{16}}-{_DEVICE}-[0-9a-f]{{32}} | probe/[0-9a-z]+""",
     re.VERBOSE,
 )
@@ -45,13 +51,16 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
     repo: str
     part: int = DEFAULT_PART
     enc: str = "none"
+    """One of :data:`ENCODINGS`."""
+    check: str = ""
+    """Of a remote with a key: 16 hex digits by which it is known, and that tell nothing of it."""
     min_reader: int = 1
     min_writer: int = 1
 
     @property
     def is_writable(self) -> bool:
         """Whether this version may write there; one that may not can still read."""
-        return self.min_writer <= FORMAT
+        return self.min_writer <= NEWEST
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,10 +144,8 @@ def decode_hub(data: bytes) -> Hub:
         hub = msgspec.json.decode(data, type=Hub)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError("hub.json of the remote is damaged", "restore it from a copy of the remote") from error
-    if max(hub.format, hub.min_reader) > FORMAT:
+    if max(hub.format, hub.min_reader) > NEWEST or hub.enc not in ENCODINGS:
         raise UnreadableError("the remote was made by a newer hubman", "update hubman on this machine")
-    if hub.enc != "none":
-        raise UnreadableError(f"the remote is encrypted with {hub.enc}", "this version of hubman can't read it")
     if not 1 <= hub.part <= 512 << 20:
         raise UnreadableError("hub.json of the remote names an impossible part size", "restore it from a copy")
     return hub

@@ -86,7 +86,7 @@ def _heads(storage: Storage, problems: list[str]) -> Iterator[tuple[str, Entry]]
 
 def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
     """Apply everything new; returns what it did, and a line for each log that could not be read to its end."""
-    merger = Merger(session.registry, session.remote, session.codec)
+    merger = Merger(session.registry, session.remote)
     total = Merged()
     problems: list[str] = []
     for one in news:

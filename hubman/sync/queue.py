@@ -48,6 +48,15 @@ def add(db: sqlite3.Connection, repo: str, way: Way, wanted: Iterable[Wanted]) -
     )
 
 
+def ask(db: sqlite3.Connection, repo: str, wanted: Iterable[Wanted]) -> None:
+    """Let these come down at the next download, even if they could not a moment ago."""
+    db.executemany(
+        "INSERT INTO blob_queue (remote, way, sha256, kind) VALUES (?, 'down', ?, ?) "
+        "ON CONFLICT DO UPDATE SET retry_at = NULL, problem = NULL",
+        [(repo, blob.sha256, blob.kind) for blob in wanted],
+    )
+
+
 def due(db: sqlite3.Connection, repo: str, way: Way, *, everything: bool = False) -> list[Wanted]:
     """What should be moved now: pictures first, then weights, the small ones first."""
     rows = db.execute(

@@ -28,6 +28,10 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     synced_at: str | None = None
     head_at: str | None = None
     deep_at: str | None = None
+    enc: str = "none"
+    """``none``; ``hmac``: what is said is signed; ``age``: everything is encrypted."""
+    key_check: str = ""
+    """By which its key is known (:meth:`hubman.sync.repo_key.RepoKey.check`)."""
 
     @property
     def is_read_only(self) -> bool:

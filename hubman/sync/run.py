@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.sync import devices, download, freeze, identity, outgoing, policy, pull, queue, remotes
+from hubman.sync import devices, download, freeze, identity, landing, outgoing, policy, pull, queue, recipients, remotes
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
-from hubman.sync.lock import sync_lock
+from hubman.sync.landing import Landing
 from hubman.sync.merge import Merged
-from hubman.sync.readonly import open_remote
-from hubman.sync.remote import find
+from hubman.sync.opening import opened
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage
 from registry import timestamps
 from registry.database import Registry
 
 __all__ = ["Finding", "SyncResult", "check", "sync"]
-
-_DEEP_EVERY = timedelta(hours=24)
 
 
 class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,26 +54,17 @@ def sync(
     """Bring this machine and a remote (the only one, if not named) to the same state.
 
     ``deep`` lists every log and asks again for every blob that was not there; it happens by itself once a day.
-    Weights go to ``models_folder``, or the registry's own. Killed or stopped anywhere, the next sync goes on.
+    Weights go to ``models_folder``, or where the settings say. Killed or stopped anywhere, the next sync goes on.
 
     Raises :class:`HubError`: :class:`hubman.sync.lock.BusyError` when another sync runs,
     :class:`hubman.sync.storage.StorageError` when the remote fails, :class:`CancelledError` when ``should_stop``
     said so.
     """
-    remote = find(registry, remote_name)
-    with sync_lock(registry):
-        session = Session(
-            registry,
-            remote,
-            open_remote(remote, storage),
-            deep or _is_long_ago(remote.deep_at or remote.added_at),
-            report,
-            should_stop,
-        )
-        return _run(session, models_folder or registry.models_folder)
+    with opened(registry, remote_name, report=report, should_stop=should_stop, deep=deep, storage=storage) as session:
+        return _run(session, landing.chosen(registry, models_folder))
 
 
-def _run(session: Session, folder: Path) -> SyncResult:
+def _run(session: Session, place: Landing) -> SyncResult:
     session.tell("look")
     warnings: list[str] = []
     seen, is_new_device = _look(session, warnings)
@@ -86,11 +73,13 @@ def _run(session: Session, folder: Path) -> SyncResult:
     policy.introduce(session.registry)
     sent = outgoing.send(session, is_announced=seen.own_is_known, warnings=warnings)
     changes, up = sent.changes, sent.uploaded
-    down = download.download(session, folder)
+    down = download.download(session, place)
     warnings += down.problems
     if sent.is_allowed and freeze.is_waiting(session.db, session.repo):
         # That the files are here now is news to the others.
         changes += outgoing.send(session, is_announced=True, warnings=warnings).changes
+    if sent.is_allowed and session.deep and session.remote.enc != "none":
+        recipients.withdraw_all(session.storage, devices.retired(session.db))
     _finish(session)
     session.tell("done")
     return SyncResult(
@@ -150,7 +139,3 @@ def _finish(session: Session) -> None:
     remotes.probe_again(session.registry, session.remote, session.storage)
     if isinstance(session.storage, FolderStorage):
         session.storage.remove_leftovers()
-
-
-def _is_long_ago(moment: str) -> bool:
-    return datetime.now(UTC) - timestamps.parse(moment) > _DEEP_EVERY

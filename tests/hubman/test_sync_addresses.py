@@ -33,8 +33,9 @@ EVERYTHING = {
 }
 
 
-def added(place: S3Place) -> int:
-    return run(["remote", "add", "r", place.url, "--endpoint", place.options["endpoint"], "--region", "us-east-1"])
+def added(place: S3Place, *more: str) -> int:
+    bucket = [place.url, "--endpoint", place.options["endpoint"], "--region", place.options["region"]]
+    return run(["remote", "add", "r", *bucket, *more])
 
 
 def known(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
@@ -274,10 +275,9 @@ def test_what_is_not_there_whole_gets_no_address(synced: S3Place, capsys: pytest
     assert run(["remote", "url", "r", "no such model"]) == 1
 
 
-def test_an_encrypted_remote_gives_no_addresses(synced: S3Place, capsys: pytest.CaptureFixture[str]) -> None:
-    place = synced.open()
-    fetched = place.get("hub.json", 1000)
-    assert fetched is not None
-    place.put("hub.json", fetched.data.replace(b'"enc":"none"', b'"enc":"age"'))
+def test_an_encrypted_remote_gives_no_addresses(
+    home: Path, scanned: Path, s3_store: S3Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (added(s3_store, "--encrypt"), run(["sync"])) == (0, 0)
     assert run(["remote", "url", "r", "ink wash"]) == 1
-    assert "encrypted" in capsys.readouterr().err
+    assert "r is encrypted" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hubman.sync import policy, remotes
+from hubman.sync import lost, policy, remotes
 from hubman.sync.run import sync
 from registry import blobs, clock, edits, library, projection, scan
 from registry.database import Registry
@@ -96,7 +96,9 @@ def test_edits_made_on_both_sides_meet(pair: tuple[Machine, Machine]) -> None:
     assert library.show(a.registry, mine).rating == 3
 
 
-def test_of_two_edits_of_one_field_the_later_wins_and_the_other_is_kept(pair: tuple[Machine, Machine]) -> None:
+def test_of_two_edits_of_one_field_the_later_wins_and_both_machines_show_the_other(
+    pair: tuple[Machine, Machine],
+) -> None:
     a, b = pair
     ink = a.add_lora("ink")
     settle(pair)
@@ -104,11 +106,13 @@ def test_of_two_edits_of_one_field_the_later_wins_and_the_other_is_kept(pair: tu
     edits.edit(b.registry, ink, ink, {"rating": "2"})
     assert a.sync().lost_races == 0
     assert b.sync().lost_races == 1
-    settle(pair)
+    assert a.sync().lost_races == 1
+    assert [machine.sync().lost_races for machine in pair] == [0, 0]
     assert [library.show(machine.registry, ink).rating for machine in pair] == [2, 2]
-    lost = b.registry.db.execute("SELECT item, field, kept, lost FROM lost_edits").fetchall()
-    assert [tuple(row) for row in lost] == [(ink, "rating", "2", "1")]
-    assert not a.registry.db.execute("SELECT * FROM lost_edits").fetchall()
+    found = [lost.unseen(machine.registry)[0] for machine in pair]
+    assert [(edit.field, edit.kept, edit.lost) for edit in found] == [("rating", 2, 1)] * 2
+    assert [(edit.mine.value, edit.theirs.value) for edit in found] == [(1, 2), (2, 1)]
+    assert [edit.mine.device for edit in found] == [a.device, b.device]
 
 
 def test_an_edit_of_what_was_seen_is_no_race(pair: tuple[Machine, Machine]) -> None:

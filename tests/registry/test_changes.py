@@ -13,7 +13,18 @@ from registry import changes, ids, projection
 from registry.changes import Change, MalformedChangeError
 from registry.database import Registry
 
-_STATE = ("facts", "set_members", "texts", "records", "removed_dots", "counters", "holdings", "devices", "files")
+_STATE = (
+    "facts",
+    "rivals",
+    "set_members",
+    "texts",
+    "records",
+    "removed_dots",
+    "counters",
+    "holdings",
+    "devices",
+    "files",
+)
 _SHOWN = ("models", "versions", "tags", "previews")
 _SHAS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
 _ITEMS = [ids.item_id(sha256) for sha256 in _SHAS]
@@ -39,10 +50,17 @@ _VALUES = {
 }  # fmt: skip
 _SET = st.sampled_from(sorted(_VALUES)).flatmap(
     lambda field: st.builds(
-        lambda item, source, value, stamp: ["set", item, f"{source}.{field}", value, stamp],
+        lambda item, source, value, stamp: ["set", item, f"{source}.{field}", value, f"s{stamp}"],
         _ITEM, st.sampled_from(["user", "civitai", "guess"]), _VALUES[field] | st.none(), _STAMPS,
     )
 )  # fmt: skip
+_KNOWN = st.builds(
+    lambda item, field, stamps: ["rem", item, f"user.{field}", "", sorted(f"s{stamp}" for stamp in stamps)],
+    _ITEM,
+    st.sampled_from(sorted(_VALUES)),
+    st.sets(_STAMPS, min_size=1, max_size=3),
+)
+"""An edit that had seen these."""
 
 
 def _element(dot: str) -> tuple[str, str, str]:
@@ -101,12 +119,14 @@ _REC = st.builds(
     st.sampled_from(["p", "q"]),
 )
 _UNKNOWN = st.just(["later", 1, {"x": [2]}])
-_CHANGES = st.lists(st.one_of(_SET, _ADD, _REM, _TXT, _CNT, _FILE, _HAVE, _DEV, _REC, _UNKNOWN), max_size=14)
+_CHANGES = st.lists(st.one_of(_SET, _KNOWN, _ADD, _REM, _TXT, _CNT, _FILE, _HAVE, _DEV, _REC, _UNKNOWN), max_size=14)
 
 
 def _dump(db: sqlite3.Connection, tables: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
     found = {name: sorted(map(tuple, db.execute(f"SELECT * FROM {name}")), key=repr) for name in tables}  # noqa: S608
     found["unknown"] = sorted(map(tuple, db.execute("SELECT body FROM unknown_changes")))
+    races = "SELECT item, kind, field, lost, lost_stamp, kept, kept_stamp FROM lost_edits"
+    found["races"] = sorted(map(tuple, db.execute(races)))
     return found
 
 

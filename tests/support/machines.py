@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from hubman.sync import remotes
 from hubman.sync.folder import FolderStorage
+from hubman.sync.joining import NO_SECRECY, Secrecy
 from hubman.sync.run import SyncResult, sync
 from hubman.sync.storage import Entry, Fetched, Storage, open_storage
 from registry import blobs, changes, clock, ids, library, places, projection
@@ -40,6 +43,9 @@ def quick_folder(tmp_path: Path) -> Iterator[Path]:
 class Machine:
     """A registry with a folder of models, joined to the remote in the folder ``remote``, or in a bucket instead."""
 
+    secrecy: Secrecy = NO_SECRECY
+    """Of every machine that is made while it is set (:func:`tests.support.sealing.sealed`)."""
+
     def __init__(self, base: Path, name: str, remote: Path, bucket: S3Place | None = None) -> None:
         self.home = base / name
         self.remote = remote
@@ -50,10 +56,10 @@ class Machine:
     def join(self) -> None:
         """Add the remote, as ``r``."""
         if self.bucket:
-            remotes.add(self.registry, "r", self.bucket.url, options=self.bucket.options)
+            remotes.add(self.registry, "r", self.bucket.url, options=self.bucket.options, secrecy=self.secrecy)
         else:
             self.remote.mkdir(exist_ok=True)
-            remotes.add(self.registry, "r", str(self.remote))
+            remotes.add(self.registry, "r", str(self.remote), secrecy=self.secrecy)
 
     def sync(self, **options: object) -> SyncResult:
         return sync(self.registry, "r", **options)  # type: ignore[arg-type]
@@ -95,7 +101,8 @@ class Machine:
         """Everything that lists and details show of every model, apart from where files lie."""
         details = [library.show(self.registry, model) for model in sorted(library.model_ids(self.registry, ""))]
         trash = sorted(library.model_ids(self.registry, "is:trash"))
-        return [library.list_models(self.registry), trash, [_placeless(detail) for detail in details]]
+        rows = [msgspec.structs.replace(row, where="nowhere") for row in library.list_models(self.registry)]
+        return [rows, trash, [_placeless(detail) for detail in details]]
 
     def state(self) -> dict[str, list[tuple[object, ...]]]:
         """All state that syncs, row by row."""
@@ -106,8 +113,6 @@ class Machine:
 
 
 def _placeless(detail: object) -> str:
-    import msgspec
-
     body = msgspec.to_builtins(detail)
     for version in body["versions"]:
         for file in version["files"]:

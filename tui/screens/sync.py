@@ -188,8 +188,8 @@ class SyncScreen(HubScreen):
 
         def chosen(answer: str | None) -> None:
             if answer is not None:
-                settle = lost.bring_back if answer == "back" else lost.dismiss
-                self.change(lambda registry: settle(registry, edit.id), lambda _: self.do_edits())
+                keep: lost.Keep = "mine" if (answer == "keep") == edit.mine_is_kept else "theirs"
+                self.change(lambda registry: lost.resolve(registry, edit.id, keep), lambda _: self.do_edits())
 
         self.app.push_screen(Choose(f"{formats.one_line(edit.name)}: {edit.field}", options), chosen)
 

@@ -1,0 +1,50 @@
+"""The one way to begin work with a remote: hold the lock, open the place, make sure of what lies there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from hubman.progress import Report, never, silent
+from hubman.sync.codecs import codec_of
+from hubman.sync.lock import sync_lock
+from hubman.sync.readonly import open_remote
+from hubman.sync.remote import find
+from hubman.sync.session import Session
+from hubman.sync.storage import Storage
+from registry import timestamps
+from registry.database import Registry
+
+_DEEP_EVERY = timedelta(hours=24)
+
+
+@contextmanager
+def opened(
+    registry: Registry,
+    remote_name: str = "",
+    *,
+    report: Report = silent,
+    should_stop: Callable[[], bool] = never,
+    deep: bool = False,
+    storage: Storage | None = None,
+) -> Iterator[Session]:
+    """A session with the remote (the only one, if not named), deep if none was for a day.
+
+    Raises :class:`hubman.sync.lock.BusyError` when another one goes on, and what opening the place raises.
+    """
+    remote = find(registry, remote_name)
+    with sync_lock(registry):
+        yield Session(
+            registry,
+            remote,
+            open_remote(remote, storage),
+            deep or _is_long_ago(remote.deep_at or remote.added_at),
+            report,
+            should_stop,
+            codec_of(registry, remote),
+        )
+
+
+def _is_long_ago(moment: str) -> bool:
+    return datetime.now(UTC) - timestamps.parse(moment) > _DEEP_EVERY
