@@ -37,13 +37,13 @@ MIGRATIONS = (
     "m002_query",
     "m027_races",
     "m015_row_order",
+    "m029_secrecy",
     "m009_settling",
     "m006_sidecars",
+    "m026_snapshots",
     "m005_unhashed",
     "m007_usage",
     "m028_whereabouts",
-    "m029_secrecy",
-    "m026_snapshots",
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
