@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from hubman.progress import Progress
-from hubman.sync import batches, lost
+from hubman.sync import batches, layout, lost
+from hubman.sync.codecs import codec_of
+from hubman.sync.remote import find
 from hubman.sync.run import SyncResult
 from registry import blobs, changes, clock, collecting, edits, ids, library, previews, projection
 from registry.changes import Change
@@ -383,9 +385,12 @@ class Replicas(RuleBasedStateMachine):
 
     def _read_batches(self, machine: Replica) -> None:
         """Their bytes are forgotten when the next sync has seen them announced."""
-        for row in machine.registry.db.execute("SELECT name, body FROM outbound WHERE length(body) > 0"):
+        codec = codec_of(machine.registry, find(machine.registry, "r"))
+        for row in machine.registry.db.execute("SELECT * FROM outbound WHERE length(body) > 0"):
             if row["name"] not in self.batches:
-                self.batches[row["name"]] = batches.decode(row["body"])
+                self.batches[row["name"]] = batches.decode(
+                    codec.open(row["body"], batches.PACKED_CAP, layout.batch_label(row["device"], row["seq"]))
+                )
 
 
 def _outbox_end(machine: Replica) -> int:
