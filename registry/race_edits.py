@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from registry import changes, edits, fields, journal, library, projection, rivals, settled
+from registry import changes, edits, fields, journal, known, library, projection, rivals, settled
 from registry.changes import Change
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
@@ -92,7 +92,7 @@ def _text(db: sqlite3.Connection, row: sqlite3.Row, choice: Choice) -> list[Chan
     sql = "SELECT dot, value FROM texts WHERE item = ? AND field = ? ORDER BY dot DESC"
     standing = db.execute(sql, (item, field)).fetchall()
     kept = next((text["value"] for text in standing if text["value"] != lost), lost)
-    text = {"lost": lost, "kept": kept, "both": projection.joined([lost, kept])}[choice]
+    text = {"lost": lost, "kept": kept, "both": known.joined([lost, kept])}[choice]
     _, _, _, _, dot, _ = changes.add_text(db, item, field, text)
     return [["txt", item, field, text, dot, sorted(text["dot"] for text in standing if text["value"] in {lost, kept})]]
 
@@ -108,6 +108,6 @@ def _settle_local(registry: Registry, row: sqlite3.Row, choice: Choice) -> None:
         value, field = msgspec.json.decode(row["lost"]), row["field"]
         if choice == "both":
             kept = msgspec.json.decode(row["kept"])
-            value = projection.joined([kept, value]) if field in fields.TEXTS else list(dict.fromkeys([*kept, *value]))
+            value = known.joined([kept, value]) if field in fields.TEXTS else list(dict.fromkeys([*kept, *value]))
         edits.assign(registry, target_of(registry.db, row), field, value)
     registry.db.execute("UPDATE lost_edits SET seen = 1 WHERE id = ?", (row["id"],))

@@ -8,12 +8,12 @@ who put it there had not seen an edit of it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from registry import clock
+from registry import clock, many
 
 SEEN = "seen_when_trashed"
 """The fact that goes with a model's ``deleted_at``: the stamps of what stood then, as far as it was known."""
@@ -31,24 +31,30 @@ class _Race(NamedTuple):
     kept_stamp: str
 
 
-_IS_ANY = """
-SELECT EXISTS (SELECT 1 FROM rivals WHERE item = :item)
-    OR EXISTS (SELECT 1 FROM texts WHERE item = :item GROUP BY field HAVING count(*) > 1)
-    OR EXISTS (SELECT 1 FROM lost_edits WHERE item = :item AND kind IN ('value', 'text'))
+_WITH_ANY = """
+SELECT j.value FROM json_each(?) j WHERE EXISTS (SELECT 1 FROM rivals r WHERE r.item = j.value)
+    OR EXISTS (SELECT 1 FROM texts t WHERE t.item = j.value GROUP BY t.field HAVING count(*) > 1)
+    OR EXISTS (SELECT 1 FROM lost_edits l WHERE l.item = j.value AND kind IN ('value', 'text'))
 """
 
 
-def rebuild(db: sqlite3.Connection, item: str) -> None:
-    """Bring the races of the fields and texts of ``item`` up to date. Call inside a transaction."""
-    if db.execute(_IS_ANY, {"item": item}).fetchone()[0]:
+def rebuild(db: sqlite3.Connection, items: Iterable[str]) -> None:
+    """Bring the races of the fields and texts of ``items`` up to date. Call inside a transaction."""
+    for (item,) in db.execute(_WITH_ANY, (many.listed(items),)).fetchall():
         _store(db, item, ("value", "text"), [*_values(db, item), *_texts(db, item)])
 
 
-def rebuild_trash(db: sqlite3.Connection, model: str, versions: Iterable[str], *, is_trashed: bool) -> None:
-    """Bring up to date whether ``model`` was trashed by somebody who had not seen an edit of it."""
-    found = db.execute("SELECT 1 FROM lost_edits WHERE item = ? AND kind = 'trash'", (model,)).fetchone()
-    if is_trashed or found:
-        _store(db, model, ("trash",), list(_trash(db, model, versions)) if is_trashed else [])
+_TRASH_RACES = "SELECT l.item FROM json_each(?) j CROSS JOIN lost_edits l ON l.item = j.value WHERE l.kind = 'trash'"
+
+
+def rebuild_trash(db: sqlite3.Connection, models: Iterable[str], trashed: Mapping[str, Sequence[str]]) -> None:
+    """Bring up to date which of ``models`` were trashed by somebody who had not seen an edit of them.
+
+    ``trashed`` has the versions of those that are in the trash.
+    """
+    known = {row[0] for row in db.execute(_TRASH_RACES, (many.listed(models),))}
+    for model in sorted(known.union(trashed)):
+        _store(db, model, ("trash",), list(_trash(db, model, trashed[model])) if model in trashed else [])
 
 
 def seen_of(db: sqlite3.Connection, model: str) -> list[str]:

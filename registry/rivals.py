@@ -8,9 +8,12 @@ from the changes alone, whatever their order, so every machine keeps the same ri
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+
+from registry import many
 
 USER = "user."
 """How the name of a field begins of which a person speaks; other sources only ever repeat what they find."""
@@ -50,6 +53,10 @@ def put(db: sqlite3.Connection, item: str, name: str, value: str, stamp: str) ->
     )
 
 
-def drop(db: sqlite3.Connection, item: str, field: str, stamp: str) -> None:
-    """Somebody who knew it said something else."""
-    db.execute("DELETE FROM rivals WHERE item = ? AND field = ? AND stamp = ?", (item, field.removeprefix(USER), stamp))
+def drop(db: sqlite3.Connection, stamps: Iterable[str]) -> set[str]:
+    """Somebody who knew these words said something else; returns the items that they were of.
+
+    A stamp is of one word only, and is looked for alone, so that no order of changes leaves more than another.
+    """
+    sql = "DELETE FROM rivals WHERE stamp IN (SELECT value FROM json_each(?)) RETURNING item"
+    return {row[0] for row in db.execute(sql, (many.listed(stamps),)).fetchall()}

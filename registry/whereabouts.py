@@ -9,7 +9,10 @@ It is that of the newest version, whose other facts lists show too.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Literal, get_args
+
+from registry import many
 
 Where = Literal["here", "elsewhere", "everywhere", "nowhere"]
 """``everywhere``: here and on each other machine that is not retired, of which there is one. ``elsewhere``: not here."""
@@ -42,20 +45,21 @@ WHEN EXISTS (SELECT 1 FROM ({_OTHERS}) o WHERE EXISTS ({_HELD}))
     THEN 'elsewhere' ELSE 'nowhere' END
 """
 _REFRESH = f"UPDATE listing SET whereabouts = (SELECT {_STATE} FROM models m WHERE m.search_id = listing.number)"
-_OF_FILE = """
-SELECT m.search_id FROM files f CROSS JOIN versions v ON v.id = f.version_id CROSS JOIN models m ON m.id = v.model_id
-    WHERE f.sha256 = ? AND m.version_id = v.id
+_OF_FILES = """
+SELECT m.search_id FROM json_each(?) j CROSS JOIN files f ON f.sha256 = j.value CROSS JOIN versions v ON v.id = f.version_id
+    CROSS JOIN models m ON m.id = v.model_id WHERE m.version_id = v.id
 """
 
 
-def refresh_model(db: sqlite3.Connection, number: int) -> None:
-    """Write it into the listing's row ``number``, which was written just now. Call inside a transaction."""
-    db.execute(f"{_REFRESH} WHERE number = ?", (number,))
+def of_models(db: sqlite3.Connection, models: Iterable[str]) -> dict[str, Where]:
+    """What the listing's column says of each."""
+    sql = f"SELECT m.id, {_STATE} FROM json_each(?) j CROSS JOIN models m ON m.id = j.value"
+    return dict(db.execute(sql, (many.listed(models),)).fetchall())
 
 
-def refresh_file(db: sqlite3.Connection, sha256: str) -> None:
-    """A device said something else of this file. Call inside a transaction."""
-    db.execute(f"{_REFRESH} WHERE number IN ({_OF_FILE})", (sha256,))
+def refresh_files(db: sqlite3.Connection, files: Iterable[str]) -> None:
+    """A device said something else of these files (SHA-256). Call inside a transaction."""
+    db.execute(f"{_REFRESH} WHERE number IN ({_OF_FILES})", (many.listed(files),))
 
 
 def refresh_all(db: sqlite3.Connection) -> None:

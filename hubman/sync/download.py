@@ -87,6 +87,9 @@ def _picture(session: Session, sha256: str) -> int:
     (stored,) = session.objects(sha256, 0)
     fetched = session.storage.get(stored.key, session.codec.stored_size(layout.PICTURE_CAP))
     if fetched is None:
+        if not queue.is_spoken_of(session.db, sha256):
+            # It was taken from its model, and then from the remote.
+            return 0
         raise _NotThereError(f"picture {sha256[:12]} is not on the remote yet", "sync the machine that has it")
     data = _opened(session, fetched.data)
     if data is None or not layout.is_content(sha256, data):
@@ -111,7 +114,7 @@ def _weights(session: Session, sha256: str, landing: Landing, unlisted: Unlisted
     key = f"sync:{session.repo}:{sha256}"
     target = landing_target(registry, landing, sha256, row["name"], row["size"])
     if target.exists():
-        arrived(registry, target, sha256, is_fetched=False)
+        arrived(registry, target, sha256)
         forget(registry, key)
         return 0
     objects = session.objects(sha256, row["size"])
@@ -127,7 +130,7 @@ def _weights(session: Session, sha256: str, landing: Landing, unlisted: Unlisted
         partial.quarantine(registry.home / "quarantine" / sha256)
         raise DamagedFileError(f"{row['name']} is damaged on the remote", "sync the machine that has it")
     partial.become(target)
-    arrived(registry, target, sha256, is_fetched=True)
+    arrived(registry, target, sha256, fetched_from=session.repo)
     forget(registry, key)
     return fetched
 

@@ -57,15 +57,15 @@ def target(registry: Registry, landing: Landing, sha256: str, name: str, size: i
     raise HubError(f"there is no free name for {plain} in {folder}", "move the files of that name")
 
 
-def arrived(registry: Registry, path: Path, sha256: str, *, is_fetched: bool) -> None:
-    """Index the file in its place, and tell the other devices. ``is_fetched``: it was not here under any name."""
+def arrived(registry: Registry, path: Path, sha256: str, *, fetched_from: str = "") -> None:
+    """Index the file in its place, and tell the other devices. ``fetched_from`` is the remote from which all of it came."""
     with registry.transaction() as db:
         if roots.covering_root(registry, path) is None:
             roots.add(registry, path.parent)
         projection.rebuild(db, lay(registry, places.seen_from(str(path), path.stat()), sha256, None, None))
         db.execute("DELETE FROM dropped WHERE sha256 = ?", (sha256,))
-        if is_fetched:
-            db.execute("INSERT OR REPLACE INTO fetched VALUES (?, ?)", (sha256, timestamps.now()))
+        if fetched_from:
+            db.execute("INSERT OR REPLACE INTO fetched VALUES (?, ?, ?)", (sha256, fetched_from, timestamps.now()))
 
 
 def _folder_and_name(registry: Registry, landing: Landing, sha256: str, name: str) -> tuple[Path, str]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from hubman.sync.policy import Policy, pinned, wants
+from hubman.sync.policy import pinned
 from registry import here, ids, timestamps
 from registry.changes import Change
 from registry.database import Registry
@@ -67,6 +67,15 @@ def due(db: sqlite3.Connection, repo: str, way: Way, *, everything: bool = False
     return [Wanted(row[0], row[1]) for row in rows]
 
 
+def is_spoken_of(db: sqlite3.Connection, sha256: str) -> bool:
+    """Whether a model or a run shows this picture. The record of a picture stays when it is taken from its model."""
+    sql = (
+        "SELECT 1 FROM set_members WHERE name = 'previews' AND value = ?1 "
+        "UNION ALL SELECT 1 FROM records WHERE kind = 'run' AND instr(body, ?1) LIMIT 1"
+    )
+    return db.execute(sql, (sha256,)).fetchone() is not None
+
+
 def done(db: sqlite3.Connection, repo: str, way: Way, sha256: str) -> None:
     db.execute("DELETE FROM blob_queue WHERE remote = ? AND way = ? AND sha256 = ?", (repo, way, sha256))
 
@@ -83,17 +92,6 @@ def want_pinned(registry: Registry, repo: str, device: str) -> None:
     for version in sorted(pinned(registry.db, device)):
         rows = registry.db.execute(f"SELECT sha256 FROM files WHERE version_id = ? AND {HASHED}", (version,)).fetchall()  # noqa: S608 - a name of ours
         add(registry.db, repo, "down", [Wanted(row[0], "weights") for row in rows if not is_here(registry.db, row[0])])
-
-
-def want_everything(registry: Registry, device: str, policy: Policy) -> None:
-    """Note for every remote all that ``policy`` asks for. Call inside a transaction."""
-    db = registry.db
-    known = list(known_blobs(db))
-    wanted = [blob for blob in known if wants(registry, device, policy, blob)]
-    for (repo,) in db.execute("SELECT repo FROM remotes").fetchall():
-        db.execute("DELETE FROM blob_queue WHERE remote = ? AND way = 'down'", (repo,))
-        add(db, repo, "down", wanted)
-        add(db, repo, "up", known)
 
 
 def known_blobs(db: sqlite3.Connection) -> Iterator[Wanted]:

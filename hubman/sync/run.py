@@ -8,10 +8,27 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.sync import devices, download, freeze, identity, landing, outgoing, policy, pull, queue, recipients, remotes
+from hubman.sync import (
+    devices,
+    download,
+    freeze,
+    identity,
+    keeping,
+    landing,
+    letting_go,
+    outgoing,
+    policy,
+    pull,
+    recipients,
+    remotes,
+    snapshots,
+    trim,
+)
+from hubman.sync.care import moving
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
 from hubman.sync.landing import Landing
+from hubman.sync.letting_go import LetGo
 from hubman.sync.merge import Merged
 from hubman.sync.opening import opened
 from hubman.sync.session import Session
@@ -32,6 +49,9 @@ class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
     uploaded_bytes: int = 0
     downloaded: int = 0
     downloaded_bytes: int = 0
+    let_go: int = 0
+    """Files whose place here was needed for others; they are on the remote."""
+    let_go_bytes: int = 0
     lost_races: int = 0
     """Edits of one field on two machines at once: the later one shows, the other is in ``lost_edits``."""
     strange_changes: int = 0
@@ -71,6 +91,7 @@ def _run(session: Session, place: Landing) -> SyncResult:
     merged = _pull(session, seen, warnings)
     # After the others were heard: one of them may have said what this machine keeps.
     policy.introduce(session.registry)
+    gone = _make_room(session, warnings)
     sent = outgoing.send(session, is_announced=seen.own_is_known, warnings=warnings)
     changes, up = sent.changes, sent.uploaded
     down = download.download(session, place)
@@ -80,6 +101,10 @@ def _run(session: Session, place: Landing) -> SyncResult:
         changes += outgoing.send(session, is_announced=True, warnings=warnings).changes
     if sent.is_allowed and session.deep and session.remote.enc != "none":
         recipients.withdraw_all(session.storage, devices.retired(session.db))
+    if sent.is_allowed:
+        snapshots.tend(session)
+        if session.deep:
+            trim.trim(session)
     _finish(session)
     session.tell("done")
     return SyncResult(
@@ -90,6 +115,8 @@ def _run(session: Session, place: Landing) -> SyncResult:
         uploaded_bytes=up.bytes,
         downloaded=down.blobs,
         downloaded_bytes=down.bytes,
+        let_go=gone.files,
+        let_go_bytes=gone.bytes,
         lost_races=merged.lost_races,
         strange_changes=merged.strange,
         new_device=is_new_device,
@@ -110,6 +137,8 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
         identity.confirm(session)
     elif seen.own is not None:
         is_new = identity.settle(session, seen.own)
+    if session.deep and not is_new and not session.remote.is_read_only:
+        is_new = identity.settle_log(session)
     if is_new:
         warnings.append("this registry was restored or copied, and goes on as a new device")
         seen = pull.look(session)
@@ -120,12 +149,21 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
 def _pull(session: Session, seen: pull.Look, warnings: list[str]) -> Merged:
     merged, problems = pull.pull(session, seen.news)
     warnings += problems
+    if moved := moving.moved_to(session):
+        warnings.append(moved)
     if devices.come_back(session.registry):
         warnings.append("this machine had been forgotten on another one, and is back")
-    if policy.of_device(session.db, session.device).weights == "pinned":
-        with session.registry.transaction():
-            queue.want_pinned(session.registry, session.repo, session.device)
     return merged
+
+
+def _make_room(session: Session, warnings: list[str]) -> LetGo:
+    """Find out what this machine's policy asks for, and let go of what there is no room for."""
+    asked = keeping.obey(session)
+    gone = letting_go.let_go(session, asked.going)
+    warnings += gone.problems
+    if asked.no_room:
+        warnings.append(f"{len(asked.no_room)} files stay elsewhere: the limit of this machine's policy is reached")
+    return gone
 
 
 def _finish(session: Session) -> None:

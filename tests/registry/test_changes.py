@@ -131,13 +131,15 @@ def _dump(db: sqlite3.Connection, tables: Sequence[str]) -> dict[str, list[tuple
 
 
 def _after(
-    db: sqlite3.Connection, made: Sequence[Change], *, step_by_step: bool = False
+    db: sqlite3.Connection, made: Sequence[Change], *, step_by_step: bool = False, together: bool = False
 ) -> dict[str, list[tuple[Any, ...]]]:
     """State and lists of a machine that has seen ``made`` in this order."""
     db.execute("BEGIN")
     try:
         touched: set[str] = set()
-        for change in made:
+        if together:
+            touched, _ = changes.apply_all(db, made)
+        for change in [] if together else made:
             touched |= changes.apply(db, change)
             if step_by_step:
                 projection.rebuild(db, touched)
@@ -154,6 +156,7 @@ def test_every_order_leads_to_the_same_state_and_lists(db: sqlite3.Connection, m
     shuffled = list(made)
     random.shuffle(shuffled)
     assert _after(db, made) == _after(db, shuffled)
+    assert _after(db, made) == _after(db, shuffled, together=True)
 
 
 @settings(max_examples=75, deadline=None)
@@ -201,6 +204,18 @@ def test_whatever_another_machine_sends_is_applied_or_refused_as_malformed(
         projection.rebuild(db, changes.apply(db, change))
     except MalformedChangeError:
         pass
+    finally:
+        db.execute("ROLLBACK")
+
+
+def test_of_many_changes_a_malformed_one_is_handed_back_and_the_others_are_applied(db: sqlite3.Connection) -> None:
+    db.execute("BEGIN")
+    try:
+        good = [["set", _ITEMS[0], "user.rating", number, _stamp(number)] for number in (1, 2)]
+        bad = [["set", _ITEMS[0], "nobody.rating", 5, _stamp(9)], ["cnt", _ITEMS[0], "uses", "a", 1 << 70]]
+        touched, malformed = changes.apply_all(db, [good[0], *bad, good[1]])
+        assert (touched, malformed) == ({_ITEMS[0]}, bad)
+        assert projection.best_facts(db, _ITEMS[0])["rating"] == (2, "user")
     finally:
         db.execute("ROLLBACK")
 
