@@ -137,6 +137,8 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
         identity.confirm(session)
     elif seen.own is not None:
         is_new = identity.settle(session, seen.own)
+    if session.deep and not is_new and not session.remote.is_read_only:
+        is_new = identity.settle_log(session)
     if is_new:
         warnings.append("this registry was restored or copied, and goes on as a new device")
         seen = pull.look(session)
