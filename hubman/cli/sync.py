@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from hubman.cli import output, remote_key, sync_watch
+from hubman.cli import output, remote_key, remote_moving, sync_watch
 from hubman.cli.bucket_options import bucket_options
 from hubman.cli.library import open_registry
 from hubman.cli.remote_url import remote_url
@@ -95,9 +95,14 @@ def remote_add(
     signed asks for the words of its own key.
     """
     from hubman.sync import remotes
+    from hubman.sync.care import moving
 
     secrecy = remote_key.wished(encrypt=encrypt, sign=sign, key_file=key_file)
     with open_registry() as registry:
+        if any(one.name == name for one in remotes.all_remotes(registry)):
+            moving.follow(registry, name, location, options=bucket)
+            output.say(f"{name} is at {location} now")
+            return
         remotes.add(registry, name, location, options=bucket, read_only=read_only, secrecy=secrecy)
     output.say(f"added {name}; hubman sync {name} syncs with it")
 
@@ -138,6 +143,8 @@ def _place(one: Remote) -> str:
 
 
 remote.add_command(remote_url)
+remote.add_command(remote_moving.migrate)
+remote.add_command(remote_moving.upgrade)
 
 
 @remote.command("check")

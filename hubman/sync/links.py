@@ -97,7 +97,7 @@ def _need_plain(place: Storage, remote: Remote) -> None:
     fetched = place.get(layout.HUB, layout.HUB_CAP)
     if fetched is None:
         raise HubError(f"{remote.location} holds no remote now", "is the bucket or the disk still the same?")
-    if layout.decode_hub(fetched.data).enc != "none":
+    if layout.decode_hub(fetched.data).enc == "age":
         raise HubError(
             f"{remote.name} is encrypted, and what an address gives would be of no use without hubman",
             "sync that machine with hubman and the remote's key",

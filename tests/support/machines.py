@@ -94,7 +94,17 @@ class Machine:
         """All state that syncs, row by row."""
         return {
             table: sorted((tuple(row) for row in self.registry.db.execute(f"SELECT * FROM {table}")), key=repr)  # noqa: S608
-            for table in ("facts", "set_members", "texts", "counters", "files", "holdings", "records", "removed_dots")
+            for table in (
+                "facts",
+                "rivals",
+                "set_members",
+                "texts",
+                "counters",
+                "files",
+                "holdings",
+                "records",
+                "removed_dots",
+            )
         }
 
 
