@@ -368,7 +368,7 @@ async def test_every_action_stands_in_the_palette_where_it_is_possible(pair: Pai
         assert missing == []
 
 
-@pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 40), (160, 48)])
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (160, 48)])
 async def test_what_does_not_fit_is_hidden_and_never_squeezed(pair: Pair, size: tuple[int, int]) -> None:
     one, two = pair
     edit(two, "clay", rating="2")
