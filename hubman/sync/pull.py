@@ -204,7 +204,8 @@ def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool
 
 def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]:
     """Names of batches that may be new: from the head's tail where that goes back far enough, else from a listing."""
-    names = set(one.head.tail) if one.head else set()
+    # A deep session lists what was read too; of that, what a head names and is gone gave way to a snapshot.
+    names = {name for name in one.head.tail if (layout.batch_seq(name) or 0) > reached} if one.head else set()
     if deep or one.head is None or one.head.seq - len(one.head.tail) > reached:
         prefix = layout.log_prefix(one.device)
         listed = storage.entries(prefix, "" if deep else f"{prefix}{reached:010d}-g")

@@ -15,6 +15,7 @@ from registry import changes, collecting, projection
 from tests.support.carried import CarriedReplicas
 from tests.support.machines import Machine, quick_folder
 from tests.support.replicas import COLLECTION, ITEM, NAMES, SHA256, Replicas
+from tests.support.trimmed import TrimmedReplicas
 
 EXAMPLES = int(os.environ.get("HUBMAN_SYNC_EXAMPLES", "0"))
 """For a night: ten thousand, drawn anew; else a few that are always the same."""
@@ -48,7 +49,7 @@ def _file() -> changes.Change:
     return ["file", SHA256, facts]
 
 
-@pytest.mark.parametrize("world", [Replicas, CarriedReplicas])
+@pytest.mark.parametrize("world", [Replicas, CarriedReplicas, TrimmedReplicas])
 def test_replicas_agree_and_lose_nothing(
     template: Path, world: type[Replicas], monkeypatch: pytest.MonkeyPatch
 ) -> None:
