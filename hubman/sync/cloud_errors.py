@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from hubman.sync.storage import RefusedError, StorageError
 
+_GENERIC = re.compile(r"^(Generic \w+ error: )?(Error performing list request: )?")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
 
 
@@ -50,4 +53,5 @@ def is_whole_answer(error: BaseException) -> bool:
 
 def _first_line(error: BaseException) -> str:
     """Of an obstore error, which goes on with a dump of the request."""
-    return str(error).splitlines()[0].partition("?")[0][:200] if str(error) else type(error).__name__
+    lines = str(error).splitlines() or [type(error).__name__]
+    return _GENERIC.sub("", lines[0]).partition("?")[0][:200]

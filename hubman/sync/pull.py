@@ -59,7 +59,7 @@ def look(session: Session) -> Look:
             own_is_known |= other == device
             continue
         try:
-            found = _read_head(session, entry.key, other)
+            found = read_head(session, entry.key, other)
         except HubError as error:
             problems.append(f"device {other}: {error}")
             continue
@@ -163,7 +163,7 @@ class _Logs:
                 problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
 
 
-def _read_head(session: Session, key: str, device: str) -> News | None:
+def read_head(session: Session, key: str, device: str) -> News | None:
     fetched = session.storage.get(key, session.codec.cap(layout.HEAD_CAP))
     if fetched is None:
         return None

@@ -24,6 +24,7 @@ from hubman.sync import (
     snapshots,
     trim,
 )
+from hubman.sync.care import moving
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
 from hubman.sync.landing import Landing
@@ -148,6 +149,8 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
 def _pull(session: Session, seen: pull.Look, warnings: list[str]) -> Merged:
     merged, problems = pull.pull(session, seen.news)
     warnings += problems
+    if moved := moving.moved_to(session):
+        warnings.append(moved)
     if devices.come_back(session.registry):
         warnings.append("this machine had been forgotten on another one, and is back")
     return merged
