@@ -58,6 +58,11 @@ def due(db: sqlite3.Connection, repo: str, way: Way, *, everything: bool = False
     return [Wanted(row[0], row[1]) for row in rows]
 
 
+def all_waiting(db: sqlite3.Connection, repo: str, way: Way) -> set[str]:
+    """The hashes of what should move now or later."""
+    return {row[0] for row in db.execute("SELECT sha256 FROM blob_queue WHERE remote = ? AND way = ?", (repo, way))}
+
+
 def done(db: sqlite3.Connection, repo: str, way: Way, sha256: str) -> None:
     db.execute("DELETE FROM blob_queue WHERE remote = ? AND way = ? AND sha256 = ?", (repo, way, sha256))
 

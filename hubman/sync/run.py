@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.sync import download, freeze, identity, policy, pull, push, queue, remotes, upload
+from hubman.rate import Limit
+from hubman.sync import download, freeze, holding, identity, policy, pull, push, queue, remotes, upload
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
 from hubman.sync.lock import sync_lock
@@ -17,7 +18,7 @@ from hubman.sync.merge import Merged
 from hubman.sync.remote import find
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage, open_storage
-from registry import timestamps
+from registry import clock, timestamps
 from registry.database import Registry
 
 __all__ = ["Finding", "SyncResult", "check", "sync"]
@@ -39,6 +40,8 @@ class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
     """Edits of one field on two machines at once: the later one shows, the other is in ``lost_edits``."""
     strange_changes: int = 0
     """Kept without being understood: from a newer hubman, or malformed."""
+    held: str = ""
+    """Why files wait that could move: transfers are paused, or it is not their time."""
     new_device: bool = False
     """This database was restored or copied and goes on under a new device id."""
     warnings: tuple[str, ...] = ()
@@ -53,11 +56,13 @@ def sync(
     deep: bool = False,
     models_folder: Path | None = None,
     storage: Storage | None = None,
+    limit_rate: int = 0,
 ) -> SyncResult:
     """Bring this machine and a remote (the only one, if not named) to the same state.
 
     ``deep`` lists every log and asks again for every blob that was not there; it happens by itself once a day.
-    Weights go to ``models_folder``, or the registry's own. Killed or stopped anywhere, the next sync goes on.
+    Weights go to ``models_folder``, or the registry's own. ``limit_rate`` is in bytes a second for each way, and stands
+    above this machine's policy. Killed or stopped anywhere, the next sync goes on.
 
     Raises :class:`HubError`: :class:`hubman.sync.lock.BusyError` when another sync runs,
     :class:`hubman.sync.storage.StorageError` when the remote fails, :class:`CancelledError` when ``should_stop``
@@ -65,6 +70,7 @@ def sync(
     """
     remote = find(registry, remote_name)
     with sync_lock(registry):
+        own = policy.of_device(registry.db, clock.device_id(registry.db))
         session = Session(
             registry,
             remote,
@@ -72,6 +78,9 @@ def sync(
             deep or _is_long_ago(remote.deep_at or remote.added_at),
             report,
             should_stop,
+            up=Limit(limit_rate or own.rate_up or 0),
+            down=Limit(limit_rate or own.rate_down or 0),
+            held=lambda: holding.reason(registry.db, own),
         )
         return _run(session, models_folder or registry.models_folder)
 
@@ -101,6 +110,7 @@ def _run(session: Session, folder: Path) -> SyncResult:
         downloaded_bytes=down.bytes,
         lost_races=merged.lost_races,
         strange_changes=merged.strange,
+        held=up.held or down.held,
         new_device=is_new_device,
         warnings=tuple(warnings),
     )

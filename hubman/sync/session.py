@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hubman.progress import Progress, Report, silent
+from hubman.rate import Limit
 from hubman.sync.remote import Remote
 from hubman.sync.storage import Storage
 from registry import clock
@@ -16,6 +17,10 @@ from registry.errors import CancelledError
 
 def _never() -> bool:
     return False
+
+
+def _may() -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,11 @@ class Session:
     deep: bool = False
     report: Report = silent
     should_stop: Callable[[], bool] = _never
+    up: Limit = field(default_factory=Limit)
+    """What all threads that send share; ``down`` what those that fetch do."""
+    down: Limit = field(default_factory=Limit)
+    held: Callable[[], str] = _may
+    """Why no file may move now (:mod:`hubman.sync.holding`); empty when all may."""
 
     @property
     def db(self) -> sqlite3.Connection:

@@ -1,0 +1,115 @@
+"""Fetch a large file range by range, several at once, while what came is hashed behind them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+
+from hubman.hashing_behind import HashBehind
+from hubman.sync.crew import Crew, StoppedError
+from hubman.sync.landing import Landed, Weights
+from hubman.sync.partial import Partial, Range
+from hubman.sync.storage import PIECE, StorageError
+
+_SMALLEST_STEP = 256 << 10
+
+Then = Callable[["Filling", "Landed | Exception"], None]
+"""Told, in the owner's thread, when nothing of the file moves any more: it is whole and right, or why not."""
+
+
+class WrongHashError(Exception):
+    """Every byte came, and together they are not what they should be."""
+
+
+class Filling:
+    """One file on its way. Its owner's thread calls :meth:`begin` and is told of the end."""
+
+    def __init__(self, crew: Crew, weights: Weights, part: Partial, then: Then) -> None:
+        self._crew, self.weights, self.part, self._then = crew, weights, part, then
+        self._error: Exception | None = None
+        self._under_way = 0
+        self._is_begun = False
+        self._handle = os.open(part.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._beginning = part.beginning
+        self._hash = HashBehind(self._handle, lambda: self._beginning)
+
+    def begin(self) -> None:
+        """Have the missing ranges fetched; returns when the last of them is under way. Raises as :meth:`Crew.turn`."""
+        self._crew.tally.begin(self.weights.name)
+        for number in self.part.missing:
+            self._crew.make_room()
+            if self._error is not None:
+                break
+            self._under_way += 1
+            self._crew.start(partial(self._fetch, self.part.ranges[number]), partial(self._arrived, number))
+        self._is_begun = True
+        self._look()
+
+    def close(self) -> None:
+        """Let go of the file; what came of it stays known."""
+        self.part.note_all()
+        self._hash.drop()
+        os.close(self._handle)
+
+    # -- a thread of the crew ------------------------------------------------------------------------------------------
+
+    def _fetch(self, one: Range) -> None:
+        crew, limit = self._crew, self._crew.session.down
+        # A limited line is asked for less at a time: it stays even, and a pause need not wait long.
+        step = max(_SMALLEST_STEP, min(PIECE, limit.rate // 2)) if limit.rate else PIECE
+        for offset in range(0, one.length, step):
+            length = min(step, one.length - offset)
+            crew.pay(limit, length)
+            with crew.request():
+                data = crew.session.storage.read_range(one.key, one.start + offset, length)
+            if len(data) != length:
+                raise StorageError(f"{one.key} ended early", "sync again")
+            self.part.write(data, one.at + offset)
+            crew.tally.moved(length)
+
+    def _finish(self) -> str:
+        """The hash of the file, which is on the disk."""
+        os.fsync(self._handle)
+        return self._hash.finish()
+
+    # -- the owner's thread --------------------------------------------------------------------------------------------
+
+    def _arrived(self, number: int, future: Future[None]) -> None:
+        self._under_way -= 1
+        try:
+            future.result()
+        except StoppedError:
+            return
+        except Exception as error:
+            self._error = self._error or error
+        else:
+            self.part.note(number)
+            self._beginning = self.part.beginning
+        self._look()
+
+    def _look(self) -> None:
+        """Whether this file is at its end."""
+        if self._under_way or not self._is_begun:
+            return
+        if self._error is not None:
+            self._end(self._error)
+        elif not self.part.missing:
+            self._crew.start(self._finish, self._finished)
+
+    def _finished(self, future: Future[str]) -> None:
+        try:
+            content = future.result()
+        except StoppedError:
+            return
+        except Exception as error:
+            self._end(error)
+            return
+        is_right = content == self.weights.sha256
+        self._end(Landed(weights=self.weights, part=self.part.path) if is_right else WrongHashError())
+
+    def _end(self, outcome: Landed | Exception) -> None:
+        self._crew.tally.end(self.weights.name)
+        self.close()
+        self._then(self, outcome)

@@ -1,0 +1,93 @@
+"""The rows that know unfinished downloads: where each lies, and what of it came. A kill leaves nothing unknown."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+import time
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from registry import timestamps
+from registry.database import Registry
+
+_PART = re.compile(r".+\.part-[0-9a-f]{8}")
+_LEFT_OVER_AFTER = timedelta(days=7)
+_decode = msgspec.json.Decoder(list[int]).decode
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """An unfinished download: ``path`` is to have ``size`` bytes; of its ranges of ``tag`` bytes those ``done`` came."""
+
+    key: str
+    path: Path
+    size: int
+    tag: str
+    done: list[int]
+
+
+def key_of(repo: str, sha256: str) -> str:
+    return f"sync:{repo}:{sha256}"
+
+
+def find(registry: Registry, key: str) -> Transfer | None:
+    row = registry.db.execute(f"{_SELECT} WHERE id = ?", (key,)).fetchone()
+    return _transfer(row) if row else None
+
+
+def note(registry: Registry, key: str, path: Path, size: int, tag: str, done: Sequence[int] = ()) -> None:
+    """Write a row, before its file is made."""
+    with registry.transaction() as db:
+        db.execute(
+            "INSERT OR REPLACE INTO transfers (id, kind, source, target, size, done, tag, state, updated_at) "
+            "VALUES (?, 'sync', ?, ?, ?, ?, ?, 'running', ?)",
+            (key, key, str(path), size, msgspec.json.encode(done).decode(), tag, timestamps.now()),
+        )
+
+
+def forget(registry: Registry, key: str) -> None:
+    """The download ``key`` is over, and its file has another name or is gone."""
+    with registry.transaction() as db:
+        db.execute("DELETE FROM transfers WHERE id = ?", (key,))
+
+
+def drop(registry: Registry, transfer: Transfer) -> None:
+    """Give up an unfinished download."""
+    if is_part(transfer.path.name):
+        with contextlib.suppress(OSError):
+            transfer.path.unlink(missing_ok=True)
+    forget(registry, transfer.key)
+
+
+def drop_abandoned(registry: Registry, repo: str, wanted: Collection[str]) -> None:
+    """Give up what was begun from a remote over a week ago and is not ``wanted`` (hashes) any more."""
+    before = timestamps.of(datetime.now(UTC) - _LEFT_OVER_AFTER)
+    sql = f"{_SELECT} WHERE kind = 'sync' AND id LIKE ? AND updated_at < ?"
+    for row in registry.db.execute(sql, (key_of(repo, "%"), before)).fetchall():
+        if row["id"].rpartition(":")[2] not in wanted:
+            drop(registry, _transfer(row))
+
+
+def remove_leftovers(registry: Registry, folder: Path) -> None:
+    """Delete the parts under ``folder`` that no row knows and nobody has touched for a week."""
+    known = {row[0] for row in registry.db.execute("SELECT target FROM transfers")}
+    for path in folder.rglob("*.part-????????"):
+        if is_part(path.name) and str(path) not in known and path.is_file() and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < time.time() - _LEFT_OVER_AFTER.total_seconds():
+                    path.unlink()
+
+
+def is_part(name: str) -> bool:
+    return _PART.fullmatch(name) is not None
+
+
+_SELECT = "SELECT id, target, size, done, tag FROM transfers"
+
+
+def _transfer(row: sqlite3.Row) -> Transfer:
+    return Transfer(row["id"], Path(row["target"]), row["size"], row["tag"], _decode(row["done"]))
