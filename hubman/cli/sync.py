@@ -10,30 +10,54 @@ from hubman.cli.library import open_registry
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--limit-rate", default="", help="Bytes a second at most each way, such as 5M.")
+@click.option("--pause", is_flag=True, help="Let no file move until --resume, also those of a sync that runs now.")
+@click.option("--resume", is_flag=True, help="Let files move again, and sync: they go on where they were.")
 @output.json_option
-def sync(name: str | None, as_json: bool) -> None:
+def sync(name: str | None, limit_rate: str, pause: bool, resume: bool, as_json: bool) -> None:
     """Bring the collection in step with the remote NAME, or with every remote."""
-    from hubman.sync import remotes
+    from hubman.rate import parse
+    from hubman.sync import holding, remotes
     from hubman.sync.run import sync as sync_remote
     from registry.errors import NotFoundError
 
+    if pause:
+        _pause(as_json, is_alone=not (name or limit_rate or resume))
+        return
+    rate = parse(limit_rate) if limit_rate else 0
     results = {}
     with open_registry() as registry, output.progress(quiet=as_json) as report:
         names = [name] if name else [remote.name for remote in remotes.all_remotes(registry)]
         if not names:
             raise NotFoundError("there is no remote yet", "hubman remote add NAME FOLDER")
+        if resume:
+            holding.resume(registry)
         for each in names:
-            results[each] = sync_remote(registry, each, report=report)
+            results[each] = sync_remote(registry, each, report=report, limit_rate=rate)
     if as_json:
         output.print_json(results)
         return
     for each, result in results.items():
-        for warning in result.warnings:
+        for warning in [*result.warnings, *([result.held] if result.held else [])]:
             click.echo(f"hubman: {each}: {output.clean(warning)}", err=True)
         output.say(
             f"{each}: sent {result.sent_changes} changes and {result.uploaded} files, "
             f"received {result.received_changes} changes and {result.downloaded} files"
         )
+
+
+def _pause(as_json: bool, *, is_alone: bool) -> None:
+    from hubman.sync import holding
+    from registry.errors import UsageError
+
+    if not is_alone:
+        raise UsageError("--pause pauses all there is, and does nothing else", "hubman sync --pause")
+    with open_registry() as registry:
+        holding.pause(registry)
+    if as_json:
+        output.print_json({"paused": True})
+    else:
+        output.say("files wait until hubman sync --resume; what people write still goes with each sync")
 
 
 @click.group()
