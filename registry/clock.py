@@ -13,6 +13,7 @@ from registry.errors import HubError
 
 _COUNTER_BITS = 16
 TOO_FAR_AHEAD_MS = 366 * 24 * 3600 * 1000
+_NEVER_AHEAD_MS = 10 * TOO_FAR_AHEAD_MS
 
 
 def wall_ms() -> int:
@@ -45,17 +46,30 @@ _TICK = (
 )
 
 
+def at_least(value: int, device: str) -> str:
+    """A stamp of now, or of the clock ``value`` if that is later; it stamps no change."""
+    return f"{max(value, wall_ms() << _COUNTER_BITS):016x}-{device}"
+
+
 def observe(db: sqlite3.Connection, stamp: str) -> None:
     """Move the clock past a stamp that came from elsewhere.
 
-    Raises :class:`HubError` for a stamp more than a year ahead, which would drag every later edit with it.
+    Raises :class:`HubError` for a stamp more than a year ahead, which would drag every later edit with it, unless a
+    person released its device; and for one more than ten years ahead, whoever it is of.
     """
-    if stamp_ms(stamp) > wall_ms() + TOO_FAR_AHEAD_MS:
-        raise HubError(
-            f"device {device_of(stamp)} has a clock more than a year ahead", "set its clock, then sync it again"
-        )
+    last = _last(db)
+    ahead = stamp_ms(stamp) - max(wall_ms(), last >> _COUNTER_BITS)
+    if ahead > TOO_FAR_AHEAD_MS:
+        device = device_of(stamp)
+        if ahead > _NEVER_AHEAD_MS:
+            raise HubError(f"device {device} claims a year that is far from now", "set its clock, then forget it")
+        if not db.execute("SELECT 1 FROM released WHERE device = ?", (device,)).fetchone():
+            raise HubError(
+                f"device {device} has a clock more than a year ahead",
+                f"set its clock; hubman device release {device} takes its changes all the same",
+            )
     value = int(stamp[:16], 16)
-    if value > _last(db):
+    if value > last:
         _store(db, value)
 
 

@@ -39,6 +39,7 @@ MIGRATIONS = (
     "m006_sidecars",
     "m005_unhashed",
     "m007_usage",
+    "m030_care",
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
@@ -163,6 +164,7 @@ def _is_current(db: sqlite3.Connection) -> bool:
 def load_migrations() -> Migrations:
     """All of them; the modules of tables register their own, in this order."""
     from registry.schema import migrations
+    from registry.schema_care import m030_care  # noqa: F401 - registers itself
     from registry.schema_copies import m010_copies  # noqa: F401 - registers itself
     from registry.schema_exchange import m008_exchange  # noqa: F401 - registers itself
     from registry.schema_fingerprints import m023_fingerprints  # noqa: F401 - registers itself

@@ -73,6 +73,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "extract": ("deriving", "write what a tuned checkpoint has beyond its base as a LoRA"),
     "sync": ("sync", "bring the collection in step with a remote"),
     "remote": ("sync", "where collections are synced through"),
+    "device": ("device", "the machines that share the collection"),
     "jobs": ("work", "list long work"),
     "job": ("work", "attach to, pause, cancel or resume a job"),
     "doctor": ("work", "what works on this machine, and what to do about the rest"),

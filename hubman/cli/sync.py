@@ -68,12 +68,15 @@ def remote() -> None:
 @remote.command("add")
 @click.argument("name")
 @click.argument("location")
-def remote_add(name: str, location: str) -> None:
+@click.option(
+    "--read-only", is_flag=True, help="Only ever read there: a library that others keep. Your edits stay here."
+)
+def remote_add(name: str, location: str, read_only: bool) -> None:
     """Call LOCATION (a folder, or an s3:// address with hubman[cloud]) NAME from now on."""
     from hubman.sync import remotes
 
     with open_registry() as registry:
-        remotes.add(registry, name, location)
+        remotes.add(registry, name, location, read_only=read_only)
     output.say(f"added {name}; hubman sync {name} syncs with it")
 
 

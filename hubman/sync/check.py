@@ -9,10 +9,12 @@ import msgspec
 
 from hubman.sync import layout, queue, remotes
 from hubman.sync.batches import PACKED_CAP, decode
+from hubman.sync.codec import PLAIN, Codec, blob_objects
 from hubman.sync.folder import is_temporary
 from hubman.sync.incoming import STAMP, is_sound
+from hubman.sync.readonly import open_remote
 from hubman.sync.remote import Remote, find
-from hubman.sync.storage import Storage, open_storage
+from hubman.sync.storage import Storage
 from registry import clock
 from registry.database import Registry
 from registry.errors import HubError
@@ -39,9 +41,9 @@ def check(registry: Registry, remote_name: str = "", *, storage: Storage | None 
     Raises :class:`HubError` when the remote can't be reached or is another one.
     """
     remote = find(registry, remote_name)
-    place = storage or open_storage(remote.kind, remote.location, remote.options)
+    place = open_remote(remote, storage)
     remotes.check_is_same(place, remote)
-    survey = _Survey(place)
+    survey = _Survey(place, PLAIN)
     findings = survey.strange
     for device in sorted(survey.heads | set(survey.logs)):
         findings += _log_findings(place, survey, device)
@@ -52,7 +54,8 @@ def check(registry: Registry, remote_name: str = "", *, storage: Storage | None 
 class _Survey:
     """One listing of everything."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, codec: Codec) -> None:
+        self.codec = codec
         self.heads: set[str] = set()
         self.logs: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
         self.blobs: dict[str, int] = {}
@@ -78,8 +81,7 @@ class _Survey:
 def _log_findings(storage: Storage, survey: _Survey, device: str) -> list[Finding]:
     log = survey.logs[device]
     try:
-        fetched = storage.get(layout.head_key(device), layout.HEAD_CAP)
-        head = layout.decode_head(fetched.data) if fetched else None
+        head = _head(storage, survey.codec, device)
     except HubError as error:
         return [Finding(level="repairable", about=layout.head_key(device), message=error.message)]
     findings: list[Finding] = []
@@ -98,7 +100,7 @@ def _log_findings(storage: Storage, survey: _Survey, device: str) -> list[Findin
         if len(names) > 1:
             found("note", f"device {device}", f"was copied: {len(names)} batches have number {seq}")
         for name in names:
-            if problem := _batch_problem(storage, f"log/{device}/{name}", name):
+            if problem := _batch_problem(storage, survey.codec, device, name):
                 found("repairable", f"log/{device}/{name}", problem)
     ahead = (clock.stamp_ms(head.hlc) - clock.wall_ms()) / 60_000 if head and _is_stamp(head.hlc) else 0
     if ahead > _CLOCK_MINUTES:
@@ -106,14 +108,22 @@ def _log_findings(storage: Storage, survey: _Survey, device: str) -> list[Findin
     return findings
 
 
-def _batch_problem(storage: Storage, key: str, name: str) -> str | None:
+def _head(storage: Storage, codec: Codec, device: str) -> layout.Head | None:
+    key = layout.head_key(device)
+    fetched = storage.get(key, codec.cap(layout.HEAD_CAP))
+    return layout.decode_head(codec.open(fetched.data, layout.HEAD_CAP, key)) if fetched else None
+
+
+def _batch_problem(storage: Storage, codec: Codec, device: str, name: str) -> str | None:
     try:
-        fetched = storage.get(key, PACKED_CAP)
+        fetched = storage.get(layout.log_prefix(device) + name, codec.cap(PACKED_CAP))
         if fetched is None:
             return "has gone meanwhile"
         if not layout.is_intact(name, fetched.data):
             return "is not whole"
-        strange = sum(not is_sound(change) for change in decode(fetched.data))
+        label = layout.batch_label(device, layout.batch_seq(name) or 0)
+        packed = codec.open(fetched.data, PACKED_CAP, label)
+        strange = sum(not is_sound(change) for change in decode(packed))
     except HubError as error:
         return error.message
     return f"holds {strange} changes that make no sense" if strange else None
@@ -128,20 +138,20 @@ def _blob_findings(registry: Registry, remote: Remote, survey: _Survey) -> list[
     findings: list[Finding] = []
     named: set[str] = set()
     for row in registry.db.execute(f"SELECT sha256, size, name FROM files WHERE {HASHED}"):  # noqa: S608 - a name of ours
-        objects = layout.blob_keys(row["sha256"], row["size"], remote.part)
-        named |= {key for key, _, _ in objects}
-        there = [survey.blobs.get(key) == length for key, _, length in objects]
-        if not any(there) and not any(key in survey.blobs for key, _, _ in objects):
+        objects = blob_objects(survey.codec, row["sha256"], row["size"], remote.part)
+        named |= {one.key for one in objects}
+        there = [survey.blobs.get(one.key) == one.stored for one in objects]
+        if not any(there) and not any(one.key in survey.blobs for one in objects):
             if _was_sent(registry, remote, row["sha256"]):
                 findings.append(Finding(level="missing", about=row["name"], message="is not on the remote any more"))
         elif not all(there):
             findings.append(Finding(level="repairable", about=row["name"], message="is not whole on the remote"))
     for wanted in queue.known_blobs(registry.db):
         if wanted.kind == "picture":
-            ((key, _, _),) = layout.blob_keys(wanted.sha256, 0, remote.part)
-            named.add(key)
-            if key not in survey.blobs and _was_sent(registry, remote, wanted.sha256):
-                findings.append(Finding(level="missing", about=key, message="is not on the remote any more"))
+            (picture,) = blob_objects(survey.codec, wanted.sha256, 0, remote.part)
+            named.add(picture.key)
+            if picture.key not in survey.blobs and _was_sent(registry, remote, wanted.sha256):
+                findings.append(Finding(level="missing", about=picture.key, message="is not on the remote any more"))
     findings += [
         Finding(level="note", about=key, message="is a blob that nothing here speaks of")
         for key in sorted(set(survey.blobs) - named)

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from hubman.sync.storage import PIECE, Entry, Fetched, StorageError
+from hubman.sync.storage import PIECE, Entry, Fetched, RefusedError, StorageError
 from registry.errors import MissingExtraError, UsageError
 
 SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
@@ -151,7 +151,7 @@ class _Errors:
         from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
         if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
-            raise StorageError(f"{self._name} was refused", "check the bucket's name and your access key") from error
+            raise RefusedError(f"{self._name} was refused", "check the bucket's name and your access key") from error
         if isinstance(error, BaseError | OSError):
             raise StorageError(f"{self._name} can't be reached ({_first_line(error)})", "try again") from error
 

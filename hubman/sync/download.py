@@ -17,7 +17,6 @@ from hubman.sync.crew import Crew, StoppedError
 from hubman.sync.filling import Filling, WrongHashError
 from hubman.sync.holding import HeldError
 from hubman.sync.landing import Landed, NoRoomError, Weights, free_target, have, need_room, quarantine, settle
-from hubman.sync.objects import objects_of
 from hubman.sync.partial import Partial, part_of
 from hubman.sync.session import Session
 from hubman.sync.storage import PIECE, StorageError
@@ -157,14 +156,15 @@ class _Fetcher:
             crew.start(partial(small, crew, weights, part), partial(self._small_ended, weights))
 
     def _begin_large(self, crew: Crew, weights: Weights) -> None:
-        objects = objects_of(self._session, weights.sha256, weights.size)
+        objects = self._session.objects(weights.sha256, weights.size)
         try:
             need_whole(crew, objects, weights)
         except (StorageError, NotThereError, DamagedFileError) as error:
             self._fail(weights, error)
             return
         registry = self._session.registry
-        part = Partial.of(registry, transfers.key_of(self._session.repo, weights.sha256), weights.target, objects)
+        key = transfers.key_of(self._session.repo, weights.sha256)
+        part = Partial.of(registry, key, weights.target, objects, plain=self._session.codec.is_plain)
         self.tally.passed(part.size - part.missing_bytes)
         self._fill(crew, weights, part)
 
@@ -222,7 +222,7 @@ class _Fetcher:
 
     def _picture_ended(self, sha256: str, future: Future[int]) -> None:
         try:
-            future.result()
+            size = future.result()
         except StoppedError:
             return
         except (StorageError, DamagedFileError, NotThereError) as error:
@@ -233,7 +233,9 @@ class _Fetcher:
         else:
             self._failures = 0
             self.blobs += 1
-            self._done(sha256)
+            with self._session.registry.transaction() as db:
+                self._done(sha256)
+                queue.note_remote(db, self._session.repo, sha256, size)
 
     def _small_ended(self, weights: Weights, future: Future[Landed]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,6 +11,7 @@ from functools import partial
 from hubman.hashing_behind import HashBehind
 from hubman.sync.crew import Crew, StoppedError
 from hubman.sync.landing import Landed, Weights
+from hubman.sync.layout import UnreadableError
 from hubman.sync.partial import Partial, Range
 from hubman.sync.storage import PIECE, StorageError
 
@@ -31,7 +33,7 @@ class Filling:
         self._error: Exception | None = None
         self._under_way = 0
         self._is_begun = False
-        self._handle = os.open(part.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._handle = os.open(part.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         self._beginning = part.beginning
         self._hash = HashBehind(self._handle, lambda: self._beginning)
 
@@ -66,13 +68,31 @@ class Filling:
                 data = crew.session.storage.read_range(one.key, one.start + offset, length)
             if len(data) != length:
                 raise StorageError(f"{one.key} ended early", "sync again")
-            self.part.write(data, one.at + offset)
+            self.part.write(one, data, offset)
             crew.tally.moved(length)
 
     def _finish(self) -> str:
         """The hash of the file, which is on the disk."""
+        if self.part.sealed:
+            return self._unsealed()
         os.fsync(self._handle)
         return self._hash.finish()
+
+    def _unsealed(self) -> str:
+        """Make the file of its sealed objects; the hash of what came out."""
+        with os.fdopen(os.dup(self._handle), "r+b") as file:
+            file.truncate(0)
+            for path in self.part.sealed:
+                self._crew.go_on()
+                self._crew.session.codec.open_file(path, file)
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        if content == self.weights.sha256:
+            for path in self.part.sealed:
+                path.unlink()
+        return content
 
     # -- the owner's thread --------------------------------------------------------------------------------------------
 
@@ -103,6 +123,8 @@ class Filling:
             content = future.result()
         except StoppedError:
             return
+        except UnreadableError:
+            content = ""
         except Exception as error:
             self._end(error)
             return

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hubman.sync.storage import Entry, Fetched, StorageError
+from hubman.sync.storage import Entry, Fetched, RefusedError, StorageError
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,6 +23,8 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LEFT_OVER_AFTER = 7 * 24 * 3600
 _IGNORE = "(?d).hub-*.tmp"
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def is_temporary(name: str) -> bool:
@@ -184,7 +186,8 @@ class FolderStorage:
             self._need_root()
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
                 raise StorageError(f"{self._shown(key)} is or follows a link", "remove it from the remote") from error
-            raise StorageError(
+            kind = RefusedError if error.errno in _REFUSED else StorageError
+            raise kind(
                 f"{self._shown(key)} can't be used ({error.strerror or error})",
                 "is there room, and may you write there?",
             ) from error

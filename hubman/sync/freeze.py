@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from hubman.sync import batches, incoming, layout, queue, state
+from hubman.sync.codec import PLAIN, Codec
 from registry import clock
 
 
@@ -21,7 +22,7 @@ class Frozen(msgspec.Struct, frozen=True):
     refused: int
 
 
-def everything(db: sqlite3.Connection, repo: str) -> None:
+def everything(db: sqlite3.Connection, repo: str, codec: Codec = PLAIN) -> None:
     """Freeze the whole state for a remote that was just added. Call inside a transaction."""
     portion: list[str] = []
     size = 0
@@ -29,16 +30,16 @@ def everything(db: sqlite3.Connection, repo: str) -> None:
         if not _is_sendable(line):
             continue
         if portion and (len(portion) == batches.MAX_CHANGES or size + len(line) > batches.MAX_BYTES):
-            _store(db, repo, portion)
+            _store(db, repo, portion, codec)
             portion, size = [], 0
         portion.append(line)
         size += len(line)
     if portion:
-        _store(db, repo, portion)
+        _store(db, repo, portion, codec)
     _move_pointer(db, repo, _newest(db))
 
 
-def next_batch(db: sqlite3.Connection, repo: str) -> Frozen | None:
+def next_batch(db: sqlite3.Connection, repo: str, codec: Codec = PLAIN) -> Frozen | None:
     """Freeze the next batch of the outbox and note its blobs as wanted up; None when nothing waits.
 
     Call inside a transaction.
@@ -61,10 +62,15 @@ def next_batch(db: sqlite3.Connection, repo: str) -> Frozen | None:
         last = max(last, _newest(db)) if len(taken) + refused < batches.MAX_CHANGES else last
     if taken:
         queue.add(db, repo, "up", [blob for line in taken for blob in _blobs(line)])
-        _store(db, repo, taken)
+        _store(db, repo, taken, codec)
     if last > start:
         _move_pointer(db, repo, last)
     return Frozen(len(taken), refused) if taken or refused else None
+
+
+def pass_over(db: sqlite3.Connection, repo: str) -> None:
+    """Take all that waits as not meant for a remote that is only read. Call inside a transaction."""
+    _move_pointer(db, repo, _newest(db))
 
 
 def is_waiting(db: sqlite3.Connection, repo: str) -> bool:
@@ -107,10 +113,10 @@ def _blobs(line: str) -> list[queue.Wanted]:
     return list(queue.blobs_of(change)) if incoming.is_sound(change) else []
 
 
-def _store(db: sqlite3.Connection, repo: str, lines: list[str]) -> None:
+def _store(db: sqlite3.Connection, repo: str, lines: list[str], codec: Codec) -> None:
     device = clock.device_id(db)
-    body = batches.encode(lines)
     seq = number_next(db, repo, device)
+    body = codec.seal(batches.encode(lines), layout.batch_label(device, seq))
     db.execute(
         "INSERT INTO outbound (remote, device, seq, name, body, changes) VALUES (?, ?, ?, ?, ?, ?)",
         (repo, device, seq, layout.batch_name(seq, body), body, len(lines)),

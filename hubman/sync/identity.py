@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from hubman.sync import layout
+from hubman.sync import devices, layout
+from hubman.sync.batches import PACKED_CAP
+from hubman.sync.codec import PLAIN, Codec
 from hubman.sync.freeze import number_next
 from hubman.sync.policy import PINS, introduce_as, pinned
 from hubman.sync.session import Session
@@ -28,7 +30,7 @@ def settle(session: Session, head: layout.Head) -> bool:
         device = session.device
         own = _own_names(db, session.repo, device, head)
         if head.seq not in own or any(own.get(seq, name) != name for seq, name in _named(head).items()):
-            _split(db, session.repo, device, head, own)
+            _split(db, session, device, head, own)
             return True
         confirm(session)
         return False
@@ -56,21 +58,22 @@ def _named(head: layout.Head) -> dict[int, str]:
     return dict(zip(range(head.seq - len(head.tail) + 1, head.seq + 1), head.tail, strict=True))
 
 
-def _split(db: sqlite3.Connection, here: str, old: str, head: layout.Head, own: dict[int, str]) -> None:
+def _split(db: sqlite3.Connection, session: Session, old: str, head: layout.Head, own: dict[int, str]) -> None:
     """Become a new device: take along what the old one's log does not have, and read the old one as a stranger."""
     new = ids.new_device_id()
     db.execute("UPDATE meta SET value = ? WHERE key = 'device'", (new,))
-    db.execute("INSERT INTO devices (id, name, policy) SELECT ?, name, policy FROM devices WHERE id = ?", (new, old))
+    sql = "INSERT INTO devices (id, name, policy) SELECT ?, ?, policy FROM devices WHERE id = ?"
+    db.execute(sql, (new, devices.name_of(db, old), old))
     named = _named(head)
     foreign = min((seq for seq, name in own.items() if named.get(seq, name) != name), default=1 << 62)
     # From the first batch that the log has differently, ours were never announced: they go out again, under the new id.
     db.execute(
         "UPDATE outbound SET sent = 0 WHERE remote = ? AND device = ? AND seq >= ? AND sent = 1",
-        (here, old, foreign),
+        (session.repo, old, foreign),
     )
     for (repo,) in db.execute("SELECT DISTINCT remote FROM outbound WHERE device = ?", (old,)).fetchall():
-        _move_unsent(db, repo, old, new)
-        _read_as_stranger(db, repo, old, foreign if repo == here else 1 << 62)
+        _move_unsent(db, repo, old, new, session.codec if repo == session.repo else PLAIN)
+        _read_as_stranger(db, repo, old, foreign if repo == session.repo else 1 << 62)
     db.execute("UPDATE remotes SET head_at = NULL")
     introduce_as(db, new)
     held = db.execute("SELECT sha256, state FROM holdings WHERE device = ?", (old,)).fetchall()
@@ -79,15 +82,17 @@ def _split(db: sqlite3.Connection, here: str, old: str, head: layout.Head, own: 
     changes.record(db, made)
 
 
-def _move_unsent(db: sqlite3.Connection, repo: str, old: str, new: str) -> None:
+def _move_unsent(db: sqlite3.Connection, repo: str, old: str, new: str, codec: Codec) -> None:
     rows = db.execute(
         "SELECT seq, body FROM outbound WHERE remote = ? AND device = ? AND sent = 0 ORDER BY seq", (repo, old)
     ).fetchall()
     for row in rows:
         seq = number_next(db, repo, new)
+        packed = codec.open(row["body"], PACKED_CAP, layout.batch_label(old, row["seq"]))
+        body = codec.seal(packed, layout.batch_label(new, seq))
         db.execute(
-            "UPDATE outbound SET device = ?, seq = ?, name = ? WHERE remote = ? AND device = ? AND seq = ?",
-            (new, seq, layout.batch_name(seq, row["body"]), repo, old, row["seq"]),
+            "UPDATE outbound SET device = ?, seq = ?, name = ?, body = ? WHERE remote = ? AND device = ? AND seq = ?",
+            (new, seq, layout.batch_name(seq, body), body, repo, old, row["seq"]),
         )
 
 

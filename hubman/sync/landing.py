@@ -85,6 +85,7 @@ def settle(session: Session, landed: Sequence[Landed]) -> list[tuple[Weights, Hu
         for weights, path in arrived:
             have(session.registry, path, weights.sha256)
             queue.done(db, session.repo, "down", weights.sha256)
+            queue.note_remote(db, session.repo, weights.sha256, weights.size)
             transfers.forget(session.registry, transfers.key_of(session.repo, weights.sha256))
     return nameless
 
@@ -105,6 +106,7 @@ def quarantine(registry: Registry, sha256: str, part: Path) -> None:
     place = registry.home / "quarantine" / sha256
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(part, place)
+    transfers.remove_files(part)
 
 
 def _rename(one: Landed) -> Path:

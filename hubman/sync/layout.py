@@ -48,6 +48,11 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
     min_reader: int = 1
     min_writer: int = 1
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether this version may write there; one that may not can still read."""
+        return self.min_writer <= FORMAT
+
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """``heads/<device>``: how far a device's log goes, and how far it has read those of the others."""
@@ -85,6 +90,11 @@ def log_prefix(device: str) -> str:
 
 def batch_name(seq: int, body: bytes) -> str:
     return f"{seq:010d}-{hash32(body)}"
+
+
+def batch_label(device: str, seq: int) -> str:
+    """What a batch is sealed for (:class:`hubman.sync.codec.Codec`): its name without the hash."""
+    return f"{log_prefix(device)}{seq:010d}"
 
 
 def batch_seq(name: str) -> int | None:
@@ -125,7 +135,7 @@ def decode_hub(data: bytes) -> Hub:
         hub = msgspec.json.decode(data, type=Hub)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError("hub.json of the remote is damaged", "restore it from a copy of the remote") from error
-    if max(hub.format, hub.min_reader, hub.min_writer) > FORMAT:
+    if max(hub.format, hub.min_reader) > FORMAT:
         raise UnreadableError("the remote was made by a newer hubman", "update hubman on this machine")
     if hub.enc != "none":
         raise UnreadableError(f"the remote is encrypted with {hub.enc}", "this version of hubman can't read it")

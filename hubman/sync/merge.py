@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hubman.sync import batches, incoming, queue
+from hubman.sync import batches, incoming, layout, queue
+from hubman.sync.codec import PLAIN, Codec
 from hubman.sync.policy import Policy, of_device, wants
 from hubman.sync.remote import Remote
 from registry import changes, clock, projection
@@ -39,14 +40,14 @@ class Batch(msgspec.Struct, frozen=True):
 class Merger:
     """Applies batches of one remote with what stays the same during a sync looked up once."""
 
-    def __init__(self, registry: Registry, remote: Remote) -> None:
+    def __init__(self, registry: Registry, remote: Remote, codec: Codec = PLAIN) -> None:
         self._registry = registry
         self._repo = remote.repo
         self._device = clock.device_id(registry.db)
         self._policy: Policy = of_device(registry.db, self._device)
         others = registry.db.execute("SELECT 1 FROM remotes WHERE repo <> ?", (remote.repo,)).fetchone()
         self._passes_on = others is not None
-        self._unsent = _first_unsent(registry.db, remote, self._device)
+        self._unsent = _first_unsent(registry.db, remote, self._device, codec)
 
     def apply(self, device: str, seq: int, twins: Sequence[Batch]) -> Merged:
         """Apply the batches that ``device`` wrote under number ``seq`` (several only if it was cloned).
@@ -129,11 +130,14 @@ class Merger:
         return True
 
 
-def _first_unsent(db: sqlite3.Connection, remote: Remote, device: str) -> str:
+def _first_unsent(db: sqlite3.Connection, remote: Remote, device: str, codec: Codec) -> str:
     """The oldest stamp of this device that the remote has not been told: nobody there has seen it or a later one."""
     oldest = _NOTHING
-    for (body,) in db.execute("SELECT body FROM outbound WHERE remote = ? AND sent = 0", (remote.repo,)):
-        oldest = min([oldest, *_own_stamps(batches.decode(body), device)])
+    for author, seq, body in db.execute(
+        "SELECT device, seq, body FROM outbound WHERE remote = ? AND sent = 0", (remote.repo,)
+    ):
+        packed = codec.open(body, batches.PACKED_CAP, layout.batch_label(author, seq))
+        oldest = min([oldest, *_own_stamps(batches.decode(packed), device)])
     rows = db.execute("SELECT change FROM outbox WHERE id > ? AND origin IS NULL ORDER BY id", (remote.frozen_to,))
     for (line,) in rows:
         stamps = _own_stamps([msgspec.json.decode(line)], device)

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from hubman.sync import transfers
+from hubman.sync.codec import BlobObject
 from hubman.sync.landing import need_room
-from hubman.sync.objects import Stored
 from hubman.sync.storage import PIECE
 from registry.database import Registry
 
@@ -20,44 +20,67 @@ NOTE_BYTES = 32 << 20
 
 
 class Range(msgspec.Struct, frozen=True):
-    """A stretch of the file: ``start`` is where it lies in its object, ``at`` where in the file."""
+    """A stretch of what is fetched: ``start`` is where it lies in its object, ``at`` where in the file ``path``."""
 
     key: str
     start: int
+    path: Path
     at: int
     length: int
 
 
 class Partial:
-    """An unfinished download, with a row of ``transfers`` that outlives the process."""
+    """An unfinished download, with a row of ``transfers`` that outlives the process.
 
-    def __init__(self, registry: Registry, key: str, path: Path, ranges: list[Range], done: Iterable[int]) -> None:
-        self._registry, self._key, self.path, self.ranges = registry, key, path, ranges
-        self.size = sum(one.length for one in ranges)
-        self._done = {number for number in done if 0 <= number < len(ranges)}
+    What is stored as it is fills the file :attr:`path`. Of what is sealed each object has a file of its own beside it
+    (:attr:`sealed`), out of which the file is made when all of them are there.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        key: str,
+        path: Path,
+        objects: Sequence[BlobObject],
+        done: Iterable[int],
+        *,
+        plain: bool,
+    ) -> None:
+        self._registry, self._key, self.path = registry, key, path
+        self.sealed = [] if plain else [path.with_name(f"{path.name}-{number:05}") for number in range(len(objects))]
+        self.ranges = list(_ranges(objects, path, self.sealed))
+        self.size = sum(one.length for one in self.ranges)
+        self._done = {number for number in done if 0 <= number < len(self.ranges)}
         self._unnoted = self._first_missing = 0
         self.resumed = sorted(self._done)
         """Numbers of the ranges that an earlier process fetched."""
 
     @classmethod
-    def of(cls, registry: Registry, key: str, target: Path, objects: Sequence[Stored]) -> Partial:
+    def of(cls, registry: Registry, key: str, target: Path, objects: Sequence[BlobObject], *, plain: bool) -> Partial:
         """Go on with the download ``key`` that was left, or begin one beside ``target``.
 
         Raises :class:`OSError` and :class:`hubman.sync.landing.NoRoomError`.
         """
-        ranges = list(_ranges(objects))
-        size = sum(one.length for one in ranges)
         left = transfers.find(registry, key)
         if left is not None:
-            is_ours = left.size == size and left.tag == str(PIECE)
-            if is_ours and left.path.parent == target.parent and _is_file_of(left.path, size):
-                return cls(registry, key, left.path, ranges, left.done)
+            partial = cls(registry, key, left.path, objects, left.done, plain=plain)
+            is_ours = left.size == partial.size and left.tag == _tag() and left.path.parent == target.parent
+            if is_ours and all(_is_file_of(path, size) for path, size in partial._files()):
+                return partial
             transfers.drop(registry, left)
-        need_room(target.parent, size)
-        partial = cls(registry, key, part_of(target), ranges, ())
+        partial = cls(registry, key, part_of(target), objects, (), plain=plain)
+        need_room(target.parent, partial.size + (0 if plain else sum(one.length for one in objects)))
         partial.note_all()
-        _preallocate(partial.path, size)
+        for path, size in partial._files():
+            _preallocate(path, size)
         return partial
+
+    def _files(self) -> list[tuple[Path, int]]:
+        """The files that ranges fill, and the bytes of each."""
+        sizes: dict[Path, int] = dict.fromkeys(self.sealed or [self.path], 0)
+        for one in self.ranges:
+            sizes[one.path] += one.length
+        return list(sizes.items())
 
     @property
     def missing(self) -> list[int]:
@@ -70,16 +93,21 @@ class Partial:
 
     @property
     def beginning(self) -> int:
-        """How many bytes from the start on are there without a hole."""
+        """How many bytes of the file are there from its start on; 0 for what is sealed."""
         while self._first_missing in self._done:
             self._first_missing += 1
+        if self.sealed:
+            return 0
         return self.ranges[self._first_missing].at if self._first_missing < len(self.ranges) else self.size
 
-    def write(self, data: bytes, position: int) -> None:
-        """Put what came where it belongs; a range counts from :meth:`note` on. Raises :class:`OSError`."""
-        handle = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    def write(self, one: Range, data: bytes, offset: int) -> None:
+        """Put what came at ``offset`` of a range where it belongs; a range counts from :meth:`note` on.
+
+        Raises :class:`OSError`.
+        """
+        handle = os.open(one.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            write_at(handle, data, position)
+            write_at(handle, data, one.at + offset)
         finally:
             os.close(handle)
 
@@ -92,7 +120,7 @@ class Partial:
 
     def note_all(self) -> None:
         self._unnoted = 0
-        transfers.note(self._registry, self._key, self.path, self.size, str(PIECE), sorted(self._done))
+        transfers.note(self._registry, self._key, self.path, self.size, _tag(), sorted(self._done))
 
     def drop(self, numbers: Iterable[int]) -> None:
         """These ranges have to come again."""
@@ -119,12 +147,18 @@ def write_at(handle: int, data: bytes | memoryview, position: int) -> None:
         position += count
 
 
-def _ranges(objects: Sequence[Stored]) -> Iterator[Range]:
-    start = 0
-    for one in objects:
-        for offset in range(0, one.size, PIECE):
-            yield Range(one.key, offset, start + offset, min(PIECE, one.size - offset))
-        start += one.size
+def _tag() -> str:
+    return str(PIECE)
+
+
+def _ranges(objects: Sequence[BlobObject], path: Path, sealed: Sequence[Path]) -> Iterator[Range]:
+    for number, one in enumerate(objects):
+        for offset in range(0, one.stored, PIECE):
+            length = min(PIECE, one.stored - offset)
+            if sealed:
+                yield Range(one.key, offset, sealed[number], offset, length)
+            else:
+                yield Range(one.key, offset, path, one.start + offset, length)
 
 
 def _is_file_of(path: Path, size: int) -> bool:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import msgspec
 
-from hubman.sync import batches, layout
+from hubman.sync import batches, devices, heads, layout
 from hubman.sync.merge import Batch, Merged, Merger
 from hubman.sync.session import Session
 from hubman.sync.storage import Entry, Storage
@@ -55,7 +55,7 @@ def look(session: Session) -> Look:
             own_is_known |= other == device
             continue
         try:
-            found = _read_head(storage, entry.key, other)
+            found = _read_head(session, entry.key, other)
         except HubError as error:
             problems.append(f"device {other}: {error}")
             continue
@@ -86,32 +86,36 @@ def _heads(storage: Storage, problems: list[str]) -> Iterator[tuple[str, Entry]]
 
 def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
     """Apply everything new; returns what it did, and a line for each log that could not be read to its end."""
-    merger = Merger(session.registry, session.remote)
+    merger = Merger(session.registry, session.remote, session.codec)
     total = Merged()
     problems: list[str] = []
     for one in news:
+        old = heads.went_back(session.db, session.repo, one.device, one.head) if one.head else None
+        if old:
+            problems.append(f"{_called(session, one.device)}: {old}")
         try:
             for seq, names, is_copy in _missing(session, one):
                 session.stop_if_asked()
                 session.tell("receive", seq, one.head.seq if one.head else 0, "batches")
-                twins = [Batch(name, _fetch(session.storage, one.device, name)) for name in names]
+                twins = [Batch(name, _fetch(session, one.device, name)) for name in names]
                 total += merger.apply(one.device, seq, twins)
                 if is_copy:
                     problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
         except CancelledError:
             raise
         except (_NotYetError, HubError) as error:
-            problems.append(_hold(session, one.device, error))
+            problems.append(_hold(session, one, error))
         else:
             _remember(session, one)
     return total, problems
 
 
-def _read_head(storage: Storage, key: str, device: str) -> News | None:
-    fetched = storage.get(key, layout.HEAD_CAP)
+def _read_head(session: Session, key: str, device: str) -> News | None:
+    fetched = session.storage.get(key, session.codec.cap(layout.HEAD_CAP))
     if fetched is None:
         return None
-    return News(device, layout.decode_head(fetched.data), fetched.tag or layout.hash32(fetched.data))
+    head = layout.decode_head(session.codec.open(fetched.data, layout.HEAD_CAP, key))
+    return News(device, head, fetched.tag or layout.hash32(fetched.data))
 
 
 def _headless(storage: Storage, known: set[str]) -> list[News]:
@@ -159,25 +163,28 @@ def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]
     return {name for name in names if (layout.batch_seq(name) or 0) >= first}
 
 
-def _fetch(storage: Storage, device: str, name: str) -> list[Change]:
-    fetched = storage.get(layout.log_prefix(device) + name, batches.PACKED_CAP)
+def _fetch(session: Session, device: str, name: str) -> list[Change]:
+    codec = session.codec
+    fetched = session.storage.get(layout.log_prefix(device) + name, codec.cap(batches.PACKED_CAP))
     if fetched is None:
         raise _NotYetError(f"batch {name[:10]} has not arrived")
     if not layout.is_intact(name, fetched.data):
         raise _NotYetError(f"batch {name[:10]} has not arrived whole")
-    return batches.decode(fetched.data)
+    label = layout.batch_label(device, layout.batch_seq(name) or 0)
+    return batches.decode(codec.open(fetched.data, batches.PACKED_CAP, label))
 
 
-def _hold(session: Session, device: str, error: Exception) -> str:
+def _hold(session: Session, one: News, error: Exception) -> str:
     """Note why a log was not read to its end, and since when. The next sync tries again."""
     with session.registry.transaction() as db:
         db.execute(
             "INSERT INTO cursors (remote, device, problem, since) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "problem = excluded.problem, since = coalesce(since, excluded.since), head_tag = NULL",
-            (session.repo, device, str(error), timestamps.now()),
+            (session.repo, one.device, str(error), timestamps.now()),
         )
-        row = db.execute("SELECT name FROM devices WHERE id = ?", (device,)).fetchone()
-    return f"{row['name'] if row and row['name'] else 'device ' + device}: {error}"
+        if one.head:
+            heads.note(db, session.repo, one.device, one.head)
+    return f"{_called(session, one.device)}: {error}"
 
 
 def _remember(session: Session, one: News) -> None:
@@ -188,3 +195,10 @@ def _remember(session: Session, one: News) -> None:
             "head_tag = excluded.head_tag, problem = NULL, since = NULL",
             (session.repo, one.device, one.tag),
         )
+        if one.head:
+            heads.note(db, session.repo, one.device, one.head)
+
+
+def _called(session: Session, device: str) -> str:
+    name = devices.name_of(session.db, device)
+    return f"device {device}" if name == device else name

@@ -9,7 +9,7 @@ import msgspec
 from hubman.sync import freeze, layout
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage
-from registry import timestamps
+from registry import clock, timestamps
 from registry.errors import HubError
 
 _REWRITE_HEAD = timedelta(hours=24)
@@ -21,7 +21,7 @@ def freeze_outbox(session: Session) -> int:
     refused = 0
     while True:
         with session.registry.transaction() as db:
-            made = freeze.next_batch(db, session.repo)
+            made = freeze.next_batch(db, session.repo, session.codec)
         if made is None:
             session.tell("frozen")
             return refused
@@ -82,12 +82,13 @@ def _announce(session: Session, device: str) -> None:
         v=layout.FORMAT,
         seq=layout.batch_seq(names[0]) or 0 if names else 0,
         tail=names[::-1],
-        hlc=f"{int(last):016x}-{device}",
+        hlc=clock.at_least(int(last), device),
         acks=_acks(session, device),
     )
     session.tell("announce")
-    data = layout.encode(head)
-    tag = session.storage.put(layout.head_key(device), data) or layout.hash32(data)
+    key = layout.head_key(device)
+    data = session.codec.seal(layout.encode(head), key)
+    tag = session.storage.put(key, data) or layout.hash32(data)
     with session.registry.transaction():
         db.execute(
             "UPDATE outbound SET sent = 1 WHERE remote = ? AND device = ? AND seq <= ? AND sent = 0",

@@ -67,6 +67,14 @@ def done(db: sqlite3.Connection, repo: str, way: Way, sha256: str) -> None:
     db.execute("DELETE FROM blob_queue WHERE remote = ? AND way = ? AND sha256 = ?", (repo, way, sha256))
 
 
+def note_remote(db: sqlite3.Connection, repo: str, sha256: str, size: int) -> None:
+    """All of a blob was seen on the remote just now; it is believed to be there for a while."""
+    db.execute(
+        "INSERT OR REPLACE INTO remote_blobs (remote, sha256, size, checked_at) VALUES (?, ?, ?, ?)",
+        (repo, sha256, size, timestamps.now()),
+    )
+
+
 def later(db: sqlite3.Connection, repo: str, way: Way, sha256: str, problem: str) -> None:
     db.execute(
         "UPDATE blob_queue SET retry_at = ?, problem = ? WHERE remote = ? AND way = ? AND sha256 = ?",

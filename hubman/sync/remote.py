@@ -26,6 +26,11 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     head_at: str | None = None
     deep_at: str | None = None
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether this machine only reads there: it has no head, and what is done here stays here."""
+        return self.options.get("read_only") == "yes"
+
 
 def all_remotes(registry: Registry) -> list[Remote]:
     return [_remote(row) for row in registry.db.execute("SELECT * FROM remotes ORDER BY name")]

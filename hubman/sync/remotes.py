@@ -31,10 +31,12 @@ def add(
     *,
     options: Mapping[str, str] | None = None,
     storage: Storage | None = None,
+    read_only: bool = False,
 ) -> Remote:
     """Use a folder, or a bucket by its URL, as a remote; an empty one becomes a new remote, another is joined.
 
-    ``options`` may hold ``endpoint`` and ``region`` of a bucket. The first sync sends everything known here.
+    ``options`` may hold ``endpoint`` and ``region`` of a bucket. The first sync sends everything known here, unless
+    the remote, which must then be there already, is ``read_only``: nothing is ever written there.
     Raises :class:`UsageError` for a name or place that can't be one, :class:`HubError` when it can't be reached or
     holds other things.
     """
@@ -43,11 +45,11 @@ def add(
     known = all_remotes(registry)
     if any(remote.name == name for remote in known):
         raise UsageError(f"there is a remote {name} already", "choose another name, or remove that one first")
-    kind, place = _place(registry, location)
-    settings = dict(options or {})
+    kind, place = _place(registry, location, read_only=read_only)
+    settings = {**(options or {}), **({"read_only": "yes"} if read_only else {})}
     with sync_lock(registry):
         opened = storage or open_storage(kind, place, settings)
-        hub = _read_or_create(opened, place)
+        hub = _read(opened, place) if read_only else _read_or_create(opened, place)
         for remote in known:
             if remote.repo == hub.repo:
                 raise UsageError(f"{place} is the remote {remote.name} already", f"hubman sync {remote.name}")
@@ -58,8 +60,11 @@ def add(
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (name, kind, place, hub.repo, hub.part, msgspec.json.encode(settings).decode(), timestamps.now()),
             )
-            freeze.everything(db, hub.repo)
-            queue.add(db, hub.repo, "up", queue.known_blobs(db))
+            if read_only:
+                freeze.pass_over(db, hub.repo)
+            else:
+                freeze.everything(db, hub.repo)
+                queue.add(db, hub.repo, "up", queue.known_blobs(db))
     return find(registry, name)
 
 
@@ -89,7 +94,7 @@ def check_is_same(storage: Storage, remote: Remote) -> layout.Hub:
     return hub
 
 
-def _place(registry: Registry, location: str) -> tuple[str, str]:
+def _place(registry: Registry, location: str, *, read_only: bool = False) -> tuple[str, str]:
     """(kind, address as it is kept) of what the person typed."""
     text = location.strip()
     if not text:
@@ -102,6 +107,10 @@ def _place(registry: Registry, location: str) -> tuple[str, str]:
     folder = Path(text.removeprefix("file://")).expanduser().absolute()
     if folder == registry.home or registry.home in folder.parents or folder in registry.home.parents:
         raise UsageError(f"{folder} and {registry.home} lie inside each other", "choose a folder of its own")
+    if read_only:
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is not there", "plug in or mount the disk")
+        return "folder", str(folder)
     if not folder.parent.is_dir():
         raise UsageError(f"{folder.parent} is not there", "plug in or mount the disk, or make the folder first")
     try:
@@ -109,6 +118,13 @@ def _place(registry: Registry, location: str) -> tuple[str, str]:
     except OSError as error:
         raise HubError(f"{folder} can't be made ({error.strerror})", "choose a folder that you can write") from error
     return "folder", str(folder)
+
+
+def _read(storage: Storage, place: str) -> layout.Hub:
+    fetched = storage.get(layout.HUB, layout.HUB_CAP)
+    if fetched is None:
+        raise HubError(f"{place} holds no remote to read", "is it the right place? whoever keeps it adds it first")
+    return layout.decode_hub(fetched.data)
 
 
 def _read_or_create(storage: Storage, place: str) -> layout.Hub:

@@ -10,14 +10,15 @@ import msgspec
 
 from hubman.progress import Report, silent
 from hubman.rate import Limit
-from hubman.sync import download, freeze, holding, identity, policy, pull, push, queue, remotes, upload
+from hubman.sync import devices, download, freeze, holding, identity, outgoing, policy, pull, queue, remotes
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
 from hubman.sync.lock import sync_lock
 from hubman.sync.merge import Merged
+from hubman.sync.readonly import open_remote
 from hubman.sync.remote import find
 from hubman.sync.session import Session
-from hubman.sync.storage import Storage, open_storage
+from hubman.sync.storage import Storage
 from registry import clock, timestamps
 from registry.database import Registry
 
@@ -74,7 +75,7 @@ def sync(
         session = Session(
             registry,
             remote,
-            storage or open_storage(remote.kind, remote.location, remote.options),
+            open_remote(remote, storage),
             deep or _is_long_ago(remote.deep_at or remote.added_at),
             report,
             should_stop,
@@ -92,17 +93,18 @@ def _run(session: Session, folder: Path) -> SyncResult:
     merged = _pull(session, seen, warnings)
     # After the others were heard: one of them may have said what this machine keeps.
     policy.introduce(session.registry)
-    sent, up = _push(session, is_announced=seen.own_is_known, warnings=warnings)
+    sent = outgoing.send(session, is_announced=seen.own_is_known, warnings=warnings)
+    changes, up = sent.changes, sent.uploaded
     down = download.download(session, folder)
     warnings += down.problems
-    if freeze.is_waiting(session.db, session.repo):
+    if sent.is_allowed and freeze.is_waiting(session.db, session.repo):
         # That the files are here now is news to the others.
-        sent += _push(session, is_announced=True, warnings=warnings)[0]
+        changes += outgoing.send(session, is_announced=True, warnings=warnings).changes
     _finish(session)
     session.tell("done")
     return SyncResult(
         remote=session.remote.name,
-        sent_changes=sent,
+        sent_changes=changes,
         received_changes=merged.changes,
         uploaded=up.blobs,
         uploaded_bytes=up.bytes,
@@ -123,7 +125,9 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
         # Our own head proves that this is our remote; without it, the remote has to say so.
         remotes.check_is_same(session.storage, session.remote)
     is_new = False
-    if seen.own_is_known:
+    if session.remote.is_read_only:
+        pass
+    elif seen.own_is_known:
         identity.confirm(session)
     elif seen.own is not None:
         is_new = identity.settle(session, seen.own)
@@ -137,19 +141,12 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
 def _pull(session: Session, seen: pull.Look, warnings: list[str]) -> Merged:
     merged, problems = pull.pull(session, seen.news)
     warnings += problems
+    if devices.come_back(session.registry):
+        warnings.append("this machine had been forgotten on another one, and is back")
     if policy.of_device(session.db, session.device).weights == "pinned":
         with session.registry.transaction():
             queue.want_pinned(session.registry, session.repo, session.device)
     return merged
-
-
-def _push(session: Session, *, is_announced: bool, warnings: list[str]) -> tuple[int, upload.Uploaded]:
-    refused = push.freeze_outbox(session)
-    if refused:
-        warnings.append(f"{refused} changes are too large to sync and stay on this machine")
-    up = upload.upload(session)
-    warnings += up.problems
-    return push.send(session, is_announced=is_announced), up
 
 
 def _finish(session: Session) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from hubman.sync.codec import BlobObject
 from hubman.sync.crew import Crew
-from hubman.sync.objects import Stored, objects_of
 from hubman.sync.storage import PIECE
 from registry.errors import DamagedFileError
 
@@ -45,9 +45,9 @@ def send(crew: Crew, source: Source) -> int:
 
 
 def _send(crew: Crew, source: Source) -> int:
-    storage, objects = crew.session.storage, objects_of(crew.session, source.sha256, source.size)
+    storage, objects = crew.session.storage, crew.session.objects(source.sha256, source.size)
     with crew.request():
-        missing = {one.key for one in objects if storage.size(one.key) != one.size}
+        missing = {one.key for one in objects if storage.size(one.key) != one.stored}
     if not missing:
         crew.tally.passed(source.size)
         return 0
@@ -67,9 +67,10 @@ def _send(crew: Crew, source: Source) -> int:
     return sum(one.length for one in objects if one.key in missing)
 
 
-def _put(crew: Crew, reader: _Reader, one: Stored) -> None:
-    with crew.request(one.size):
-        crew.session.storage.put_stream(one.key, reader.pieces(one.length), one.size)
+def _put(crew: Crew, reader: _Reader, one: BlobObject) -> None:
+    with crew.request(one.stored):
+        pieces = crew.session.codec.seal_stream(reader.pieces(one.length), one.length)
+        crew.session.storage.put_stream(one.key, pieces, one.stored)
 
 
 class _Reader:

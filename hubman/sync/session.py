@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from hubman.progress import Progress, Report, silent
 from hubman.rate import Limit
+from hubman.sync.codec import PLAIN, BlobObject, Codec, blob_objects
 from hubman.sync.remote import Remote
 from hubman.sync.storage import Storage
 from registry import clock
@@ -41,6 +42,7 @@ class Session:
     down: Limit = field(default_factory=Limit)
     held: Callable[[], str] = _may
     """Why no file may move now (:mod:`hubman.sync.holding`); empty when all may."""
+    codec: Codec = PLAIN
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -54,6 +56,10 @@ class Session:
     def device(self) -> str:
         """The id of this machine, which changes when the database turns out to be a copy."""
         return clock.device_id(self.db)
+
+    def objects(self, sha256: str, size: int) -> list[BlobObject]:
+        """What a blob of ``size`` bytes is stored as on this remote."""
+        return blob_objects(self.codec, sha256, size, self.remote.part)
 
     def tell(self, stage: str, done: float = 0, total: float = 0, unit: str = "", message: str = "") -> None:
         self.report(Progress(stage=stage, done=done, total=total, unit=unit, message=message))

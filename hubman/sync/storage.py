@@ -17,6 +17,10 @@ class StorageError(HubError):
     """The remote can't be reached, refuses, or holds something that is no object."""
 
 
+class RefusedError(StorageError):
+    """The remote does not let this machine do that; mostly, write."""
+
+
 class Entry(msgspec.Struct, frozen=True):
     """One object in a listing. ``tag`` changes with the content; None where the place can't promise that."""
 

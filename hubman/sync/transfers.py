@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import re
 import sqlite3
 import time
@@ -15,7 +16,7 @@ import msgspec
 from registry import timestamps
 from registry.database import Registry
 
-_PART = re.compile(r".+\.part-[0-9a-f]{8}")
+_PART = re.compile(r"(.+\.part-[0-9a-f]{8})(-[0-9]{5})?")
 _LEFT_OVER_AFTER = timedelta(days=7)
 _decode = msgspec.json.Decoder(list[int]).decode
 
@@ -57,10 +58,16 @@ def forget(registry: Registry, key: str) -> None:
 
 def drop(registry: Registry, transfer: Transfer) -> None:
     """Give up an unfinished download."""
-    if is_part(transfer.path.name):
-        with contextlib.suppress(OSError):
-            transfer.path.unlink(missing_ok=True)
+    remove_files(transfer.path)
     forget(registry, transfer.key)
+
+
+def remove_files(part: Path) -> None:
+    """Delete a part, and the sealed objects that it was to be made of."""
+    if is_part(part.name) and part.parent.is_dir():
+        for path in [part, *part.parent.glob(f"{glob.escape(part.name)}-[0-9][0-9][0-9][0-9][0-9]")]:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def drop_abandoned(registry: Registry, repo: str, wanted: Collection[str]) -> None:
@@ -75,8 +82,9 @@ def drop_abandoned(registry: Registry, repo: str, wanted: Collection[str]) -> No
 def remove_leftovers(registry: Registry, folder: Path) -> None:
     """Delete the parts under ``folder`` that no row knows and nobody has touched for a week."""
     known = {row[0] for row in registry.db.execute("SELECT target FROM transfers")}
-    for path in folder.rglob("*.part-????????"):
-        if is_part(path.name) and str(path) not in known and path.is_file() and not path.is_symlink():
+    for path in folder.rglob("*.part-????????*"):
+        found = _PART.fullmatch(path.name)
+        if found and str(path.with_name(found[1])) not in known and path.is_file() and not path.is_symlink():
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < time.time() - _LEFT_OVER_AFTER.total_seconds():
                     path.unlink()

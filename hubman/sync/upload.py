@@ -109,11 +109,7 @@ class _Sender:
         with self._session.registry.transaction() as db:
             for source in there:
                 queue.done(db, self._session.repo, "up", source.sha256)
-            now = timestamps.now()
-            db.executemany(
-                "INSERT OR REPLACE INTO remote_blobs (remote, sha256, size, checked_at) VALUES (?, ?, ?, ?)",
-                [(self._session.repo, source.sha256, source.size, now) for source in there],
-            )
+                queue.note_remote(db, self._session.repo, source.sha256, source.size)
 
 
 def _sources(session: Session) -> tuple[list[Source], list[str]]:
