@@ -74,11 +74,11 @@ class CloudStorage:
                 raise StorageError(f"{self._shown}/{key} is longer than the {cap} bytes that it may have")
             return Fetched(bytes(answer.bytes()), answer.meta["e_tag"])
 
-    def read_range(self, key: str, start: int, length: int) -> bytes:
+    def read_range(self, key: str, start: int, length: int) -> bytes | memoryview:
         import obstore
 
         with _Errors(self._shown, key):
-            return bytes(obstore.get_range(self._store, key, start=start, length=length))
+            return memoryview(obstore.get_range(self._store, key, start=start, length=length))
 
     def size(self, key: str) -> int | None:
         import obstore

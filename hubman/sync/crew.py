@@ -26,6 +26,9 @@ _MOST_OF_ONE = 4
 
 _TURN_S = 0.1
 
+_AHEAD = 8
+"""So many pieces of work a thread lie ready, while the owner is busy with its database."""
+
 
 class StoppedError(Exception):
     """The thread was told to stop; what it was at is done again or gone on with later."""
@@ -76,7 +79,7 @@ class Crew:
     def make_room(self) -> None:
         """Return when a thread will soon have nothing to do. Raises as :meth:`turn`."""
         self.turn(wait=False)
-        while self._under_way >= 2 * self._count:
+        while self._under_way >= _AHEAD * self._count:
             self.turn()
 
     def finish(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -27,6 +28,8 @@ from registry.errors import DamagedFileError, HubError
 
 _GROUP, _GROUP_BYTES, _GROUP_S = 64, 32 << 20, 0.5
 """So many files that came, or those of so many bytes or seconds, get their names and their rows together."""
+
+_LARGE_AT_ONCE = 2
 
 _MOST_FAILURES = 8
 """After so many failures of the remote in a row the rest waits for a later sync."""
@@ -97,11 +100,10 @@ class _Fetcher:
         try:
             with Crew(self._session, self.tally) as crew:
                 self._begin_pictures(crew)
-                self._begin_weights(crew)
-                while not crew.is_idle or self._again:
+                self._move_large(crew, deque(self._begin_weights(crew)))
+                while not crew.is_idle:
                     crew.turn()
                     self._look()
-                    self._begin_again(crew)
         finally:
             for filling in self._open.values():
                 filling.close()
@@ -127,17 +129,25 @@ class _Fetcher:
             self._look()
             crew.start(partial(picture, crew, sha256), partial(self._picture_ended, sha256))
 
-    def _begin_weights(self, crew: Crew) -> None:
+    def _begin_weights(self, crew: Crew) -> list[Weights]:
+        """Begin all small ones; returns the large ones."""
         planned = (weights for sha256 in self._weights if (weights := self._plan(sha256)))
         large: list[Weights] = []
         most = min(PIECE, self._session.remote.part)
         while group := list(islice(planned, _GROUP // 2)):
             large += [weights for weights in group if weights.size > most]
             self._begin_small(crew, [weights for weights in group if weights.size <= most])
-        for weights in large:
-            crew.make_room()
+        return large
+
+    def _move_large(self, crew: Crew, waiting: deque[Weights]) -> None:
+        while waiting or self._open or self._again:
+            while waiting and sum(one.is_moving for one in self._open.values()) < _LARGE_AT_ONCE:
+                self._begin_large(crew, waiting.popleft())
+            self._begin_again(crew)
+            for filling in self._open.values():
+                filling.feed()
+            crew.turn()
             self._look()
-            self._begin_large(crew, weights)
 
     def _begin_small(self, crew: Crew, group: list[Weights]) -> None:
         parts = [(weights, part_of(weights.target)) for weights in group]
@@ -169,8 +179,7 @@ class _Fetcher:
         self._fill(crew, weights, part)
 
     def _fill(self, crew: Crew, weights: Weights, part: Partial) -> None:
-        filling = self._open[weights.sha256] = Filling(crew, weights, part, self._large_ended)
-        filling.begin()
+        self._open[weights.sha256] = Filling(crew, weights, part, self._large_ended)
 
     def _begin_again(self, crew: Crew) -> None:
         """A range that came before a power cut may never have reached the disk: those once more."""

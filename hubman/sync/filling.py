@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -16,6 +17,11 @@ from hubman.sync.partial import Partial, Range
 from hubman.sync.storage import PIECE, StorageError
 
 _SMALLEST_STEP = 256 << 10
+_MOST_RANGES = 8
+"""Of one file on their way at once, or waiting for a thread."""
+
+_FLUSH_BYTES = 64 << 20
+"""What came is flushed in such portions as it comes: at the end next to nothing is left to wait for."""
 
 Then = Callable[["Filling", "Landed | Exception"], None]
 """Told, in the owner's thread, when nothing of the file moves any more: it is whole and right, or why not."""
@@ -26,28 +32,30 @@ class WrongHashError(Exception):
 
 
 class Filling:
-    """One file on its way. Its owner's thread calls :meth:`begin` and is told of the end."""
+    """One file on its way. Its owner's thread calls :meth:`feed` in every turn, and is told of the end."""
 
     def __init__(self, crew: Crew, weights: Weights, part: Partial, then: Then) -> None:
         self._crew, self.weights, self.part, self._then = crew, weights, part, then
         self._error: Exception | None = None
-        self._under_way = 0
-        self._is_begun = False
+        self._under_way = self._unflushed = 0
+        self._ready = deque(part.missing)
         self._handle = os.open(part.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         self._beginning = part.beginning
         self._hash = HashBehind(self._handle, lambda: self._beginning)
+        crew.tally.begin(weights.name)
+        self._look()
 
-    def begin(self) -> None:
-        """Have the missing ranges fetched; returns when the last of them is under way. Raises as :meth:`Crew.turn`."""
-        self._crew.tally.begin(self.weights.name)
-        for number in self.part.missing:
-            self._crew.make_room()
-            if self._error is not None:
-                break
+    @property
+    def is_moving(self) -> bool:
+        """Whether ranges are still to be begun."""
+        return bool(self._ready)
+
+    def feed(self) -> None:
+        """Have the next ranges fetched, as many as may be on their way at once."""
+        while self._ready and self._under_way < _MOST_RANGES:
+            number = self._ready.popleft()
             self._under_way += 1
             self._crew.start(partial(self._fetch, self.part.ranges[number]), partial(self._arrived, number))
-        self._is_begun = True
-        self._look()
 
     def close(self) -> None:
         """Let go of the file; what came of it stays known."""
@@ -70,6 +78,13 @@ class Filling:
                 raise StorageError(f"{one.key} ended early", "sync again")
             self.part.write(one, data, offset)
             crew.tally.moved(length)
+        self._flush(one.length)
+
+    def _flush(self, count: int) -> None:
+        self._unflushed += count
+        if self._unflushed >= _FLUSH_BYTES and not self.part.sealed:
+            self._unflushed = 0
+            os.fdatasync(self._handle)
 
     def _finish(self) -> str:
         """The hash of the file, which is on the disk."""
@@ -104,6 +119,7 @@ class Filling:
             return
         except Exception as error:
             self._error = self._error or error
+            self._ready.clear()
         else:
             self.part.note(number)
             self._beginning = self.part.beginning
@@ -111,11 +127,11 @@ class Filling:
 
     def _look(self) -> None:
         """Whether this file is at its end."""
-        if self._under_way or not self._is_begun:
+        if self._under_way or self._ready:
             return
         if self._error is not None:
             self._end(self._error)
-        elif not self.part.missing:
+        else:
             self._crew.start(self._finish, self._finished)
 
     def _finished(self, future: Future[str]) -> None:

@@ -100,7 +100,7 @@ class Partial:
             return 0
         return self.ranges[self._first_missing].at if self._first_missing < len(self.ranges) else self.size
 
-    def write(self, one: Range, data: bytes, offset: int) -> None:
+    def write(self, one: Range, data: bytes | memoryview, offset: int) -> None:
         """Put what came at ``offset`` of a range where it belongs; a range counts from :meth:`note` on.
 
         Raises :class:`OSError`.

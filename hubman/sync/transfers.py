@@ -7,7 +7,7 @@ import glob
 import re
 import sqlite3
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -41,13 +41,29 @@ def find(registry: Registry, key: str) -> Transfer | None:
 
 
 def note(registry: Registry, key: str, path: Path, size: int, tag: str, done: Sequence[int] = ()) -> None:
-    """Write a row, before its file is made."""
-    with registry.transaction() as db:
+    """Write a row, before its file is made.
+
+    It outlives the process. A power cut may take it along, as it may bytes that it speaks of: only the hash of the
+    whole file is believed in the end, and to wait for the disk here would hold up what fills it.
+    """
+    with _unflushed(registry.db), registry.transaction() as db:
         db.execute(
             "INSERT OR REPLACE INTO transfers (id, kind, source, target, size, done, tag, state, updated_at) "
             "VALUES (?, 'sync', ?, ?, ?, ?, ?, 'running', ?)",
             (key, key, str(path), size, msgspec.json.encode(done).decode(), tag, timestamps.now()),
         )
+
+
+@contextlib.contextmanager
+def _unflushed(db: sqlite3.Connection) -> Iterator[None]:
+    if db.in_transaction:
+        yield
+        return
+    db.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        db.execute("PRAGMA synchronous = FULL")
 
 
 def forget(registry: Registry, key: str) -> None:
