@@ -4,13 +4,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint bench bench-query bench-library bench-civitai bench-publish bench-train bench-generate bench-curves clean
+.PHONY: demo test test-s3 lint bench bench-query bench-library bench-civitai bench-publish bench-train bench-generate bench-curves clean
 
 demo: $(STAMP)
 	$(BIN)/hubman demo
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+test-s3: $(STAMP)
+	PYTHON=$(BIN)/python scripts/test-s3.sh
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -40,6 +40,10 @@ class Settings:
     """The folder for what is pulled; by default one that hubman keeps."""
     pull_path: str = ""
     """The path below it, a template such as ``{base}/{creator}/{name}``; by default the site's name of the file."""
+    sync_into: str = ""
+    """The folder for weights that sync fetches; by default one that hubman keeps."""
+    sync_path: str = ""
+    """The path below it, a template such as ``{base}/{type}/{name}``; by default the file's name."""
     pull_format: str = "SafeTensor"
     """The format of files that is taken where a version has several; so are size, precision and quantisation."""
     pull_size: str = "pruned"
@@ -68,7 +72,9 @@ _CHOICES = {
     "pull_connections": tuple(str(number) for number in range(1, 9)),
     "trainings": tuple(str(number) for number in range(1, 17)),
 }  # fmt: skip
-_TEXTS = frozenset({"pull_into", "pull_path", "pull_format", "pull_fp", "pull_quant", "pull_rate"})
+_TEXTS = frozenset(
+    {"pull_into", "pull_path", "sync_into", "sync_path", "pull_format", "pull_fp", "pull_quant", "pull_rate"}
+)
 _SECONDS = frozenset({"engine_idle", "grid_seconds"})
 _TRUTH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 

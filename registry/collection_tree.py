@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from registry import many
+
 PREFIX = "c"
 _ID_LENGTH = 27
 """The id of a collection is the prefix and a ULID; no other item's id is made so."""
@@ -41,10 +43,14 @@ def rebuild(db: sqlite3.Connection) -> None:
         _insert_members(db, model, found)
 
 
-def rebuild_members(db: sqlite3.Connection, model: str, said: Iterable[str]) -> None:
-    """Rebuild the collections that one model is in; it is also in all those above. Call inside a transaction."""
-    db.execute("DELETE FROM collection_members WHERE model_id = ?", (model,))
-    _insert_members(db, model, said)
+def rebuild_members(db: sqlite3.Connection, models: str, said: Mapping[str, Iterable[str]]) -> None:
+    """Rebuild the collections that each of ``models`` (JSON) is in; it is also in all those above what is ``said``.
+
+    Call inside a transaction.
+    """
+    many.delete(db, "collection_members", "model_id", models)
+    for model, collections in said.items():
+        _insert_members(db, model, collections)
 
 
 def _insert_members(db: sqlite3.Connection, model: str, said: Iterable[str]) -> None:

@@ -23,6 +23,7 @@ MIGRATIONS = (
     "m001_first",
     "m003_scan",
     "m004_journal",
+    "m030_care",
     "m010_copies",
     "m008_exchange",
     "m023_fingerprints",
@@ -34,12 +35,15 @@ MIGRATIONS = (
     "m022_accepted",
     "m013_pulls",
     "m002_query",
+    "m027_races",
     "m015_row_order",
+    "m029_secrecy",
     "m009_settling",
     "m006_sidecars",
+    "m026_snapshots",
     "m005_unhashed",
     "m007_usage",
-    "m030_care",
+    "m028_whereabouts",
 )
 """Every migration of :mod:`registry.schema` in their order, named here so that opening a registry that has them all imports nothing."""
 
@@ -62,6 +66,7 @@ class Registry:
     def __init__(self, home: Path) -> None:
         """Open or create; raises :class:`HubError` when the folder or the file can't be used."""
         self.home = home
+        _need_safe_place(home)
         try:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.db = sqlite3.connect(home / "registry.db", isolation_level=None, timeout=BUSY_TIMEOUT_S)
@@ -106,6 +111,16 @@ class Registry:
             raise
         self.db.execute("COMMIT")
 
+    @contextlib.contextmanager
+    def much_at_once(self) -> Iterator[None]:
+        """More memory for what touches a good part of the registry: with SQLite's 2 MB pages come and go."""
+        (before,) = self.db.execute("PRAGMA cache_size").fetchone()
+        self.db.execute("PRAGMA cache_size = -65536")
+        try:
+            yield
+        finally:
+            self.db.execute(f"PRAGMA cache_size = {int(before)}")
+
     def close(self) -> None:
         self.db.close()
 
@@ -116,6 +131,20 @@ class Registry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _need_safe_place(home: Path) -> None:
+    """A registry is not made where a share or another program would tear it; one that is there is opened."""
+    if (home / "registry.db").exists():
+        return
+    from registry import placement
+
+    why = placement.problem(home)
+    if why and not os.environ.get(placement.ANYWHERE):
+        raise HubError(
+            f"{home} lies in {why}, where a database gets torn",
+            f"set HUBMAN_HOME to a local folder (hubman sync keeps machines in step); {placement.ANYWHERE}=1 takes it",
+        )
 
 
 def _prepare(db: sqlite3.Connection) -> None:
@@ -175,11 +204,15 @@ def load_migrations() -> Migrations:
     from registry.schema_publishing import m016_publishing, m022_accepted  # noqa: F401 - register themselves
     from registry.schema_pulls import m013_pulls  # noqa: F401 - registers itself
     from registry.schema_query import m002_query  # noqa: F401 - registers itself
+    from registry.schema_races import m027_races  # noqa: F401 - registers itself
     from registry.schema_row_order import m015_row_order  # noqa: F401 - registers itself
+    from registry.schema_secrecy import m029_secrecy  # noqa: F401 - registers itself
     from registry.schema_settling import m009_settling  # noqa: F401 - registers itself
     from registry.schema_sidecars import m006_sidecars  # noqa: F401 - registers itself
+    from registry.schema_snapshots import m026_snapshots  # noqa: F401 - registers itself
     from registry.schema_unhashed import m005_unhashed  # noqa: F401 - registers itself
     from registry.schema_usage import m007_usage  # noqa: F401 - registers itself
+    from registry.schema_whereabouts import m028_whereabouts  # noqa: F401 - registers itself
 
     return migrations
 

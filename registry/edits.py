@@ -144,19 +144,14 @@ def say(registry: Registry, item: str, facts: Mapping[str, object]) -> Entry | N
     return _set_all(registry, "edit", f"{names} of {{}}", [item], facts)
 
 
-def bring_back(registry: Registry, item: str, name: str, value: Any) -> Entry | None:
-    """Make a value that gave way to another one a person's word again: of a fact, a set (all its members) or a text."""
-
-    def act() -> None:
-        if name in fields.TEXTS:
-            library.write_text(registry, item, name, value or "")
-        elif name in fields.SETS:
-            library.replace_set(registry, item, name, value or [])
-        else:
-            library.set_facts(registry, item, "user", {name: value})
-
-    label = f"{name.replace('_', ' ')} of {names_of(registry, [item])}"
-    return journal.write(registry, "edit", label, [item], act)
+def assign(registry: Registry, item: str, name: str, value: Any) -> None:
+    """Make ``value`` a person's word: of a fact, a set (all its members) or a text. Call inside ``journal.write``."""
+    if name in fields.TEXTS:
+        library.write_text(registry, item, name, value or "")
+    elif name in fields.SETS:
+        library.replace_set(registry, item, name, value or [])
+    else:
+        library.set_facts(registry, item, "user", {name: value})
 
 
 def show_first(registry: Registry, version_id: str, image: Path) -> Entry | None:
@@ -207,15 +202,11 @@ def _items(targets: Sequence[Target]) -> list[str]:
 
 
 def _assign(registry: Registry, item: str, name: str, value: Any) -> None:
-    if name in fields.TEXTS:
-        library.write_text(registry, item, name, value)
-    elif name == "trigger_groups":
+    if name == "trigger_groups":
         library.replace_set(registry, item, name, triggers.members_of(value))
         library.update_set(registry, item, "trigger_words", add=[trigger.word for trigger in value])
-    elif name in fields.SETS:
-        library.replace_set(registry, item, name, value)
     else:
-        library.set_facts(registry, item, "user", {name: value})
+        assign(registry, item, name, value)
 
 
 def _parse(name: str, text: str) -> Any:

@@ -76,10 +76,15 @@ def write(
 
 
 def _refuse_unknown(db: sqlite3.Connection, items: Iterable[str]) -> None:
-    sql = "SELECT 1 FROM versions WHERE id = :item UNION ALL SELECT 1 FROM models WHERE id = :item"
     for item in items:
-        if not item.startswith(_MADE_BY_A_PERSON) and db.execute(sql, {"item": item}).fetchone() is None:
+        if not is_known(db, item):
             raise NotFoundError(f"no model {item}", "hubman ls shows what is there")
+
+
+def is_known(db: sqlite3.Connection, item: str) -> bool:
+    """Whether anybody would see what is said of ``item``: a model, a version, or what a person made."""
+    sql = "SELECT 1 FROM versions WHERE id = :item UNION ALL SELECT 1 FROM models WHERE id = :item"
+    return item.startswith(_MADE_BY_A_PERSON) or db.execute(sql, {"item": item}).fetchone() is not None
 
 
 def note(registry: Registry, verb: str, label: str, models: Sequence[str], *, undoes: Entry | None = None) -> Entry:

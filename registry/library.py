@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from registry import changes, ids, inherit, projection, query, roots, rows, settled, timestamps, views
+from registry import changes, ids, inherit, projection, query, races, roots, rows, settled, timestamps, views
 from registry.database import Registry
 from registry.decodable import decodable
 from registry.errors import NotFoundError, UsageError
@@ -249,6 +249,8 @@ def set_facts(registry: Registry, item: str, source: str, facts: Mapping[str, ob
 
 def _set_facts(db: sqlite3.Connection, item: str, source: str, facts: Mapping[str, object]) -> None:
     before = _model_of(db, item)
+    if source == "user" and facts.get("deleted_at"):
+        facts = {**facts, races.SEEN: races.seen_of(db, item)}
     made = [
         changes.set_field(db, item, source, field, value)
         for field, value in facts.items()

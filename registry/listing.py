@@ -7,13 +7,16 @@ number of models is counting the characters of their texts put together.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePath
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from registry import licence
+from registry import licence, many, whereabouts
+
+if TYPE_CHECKING:
+    from registry.known import File
 
 LEVELS = {"unrated": 0, "pg": 1, "pg13": 2, "r": 4, "x": 8, "xxx": 16, "blocked": 32}
 """Browsing levels by name; a model counts by its highest."""
@@ -36,51 +39,73 @@ SELECT m.name, m.id, m.search_id AS number, m.deleted_at IS NOT NULL AS deleted,
     (SELECT json_extract(body, '$.name') FROM records WHERE kind = 'run' AND id = v.id) AS run_name,
     EXISTS (SELECT 1 FROM records WHERE kind = 'run' AND id = v.id) AS recorded,
     (SELECT f.run FROM files f WHERE f.version_id = v.id ORDER BY f.added_at, f.sha256 LIMIT 1) AS named_run,
-    (SELECT max(w.is_damaged) FROM versions w WHERE w.model_id = m.id) AS damaged,
-    EXISTS (SELECT 1 FROM versions w JOIN previews p ON p.version_id = w.id WHERE w.model_id = m.id) AS pictured,
-    coalesce(m.newest_upstream > max((SELECT max(w.civitai_id) FROM versions w WHERE w.model_id = m.id), coalesce(
+    CASE WHEN m.versions = 1 THEN v.is_damaged ELSE (SELECT max(w.is_damaged) FROM versions w WHERE w.model_id = m.id) END AS damaged,
+    CASE WHEN m.versions = 1 THEN v.preview IS NOT NULL
+        ELSE EXISTS (SELECT 1 FROM versions w WHERE w.model_id = m.id AND w.preview IS NOT NULL) END AS pictured,
+    m.newest_upstream IS NOT NULL AND coalesce(m.newest_upstream > max((
+        SELECT max(w.civitai_id) FROM versions w WHERE w.model_id = m.id), coalesce(
         (SELECT CAST(value AS INTEGER) FROM facts WHERE item = 'ignore/' || m.civitai_id AND field = 'through'
             AND source = 'user'), 0)), 0) AS outdated
-FROM models m JOIN versions v ON v.id = m.version_id WHERE m.id = ?
+FROM json_each(?) j CROSS JOIN models m ON m.id = j.value JOIN versions v ON v.id = m.version_id
 """
 # Hard links share an inode and waste nothing; equal tensors under different headers do. A copy on a drive that is away
 # is still one, so that plugging drives in and out changes no row; one that is missing here, or only elsewhere, is none.
 _TWINS = """
 FROM versions w JOIN files f ON f.version_id = w.id JOIN files o ON o.autov3 = f.autov3
-    WHERE w.model_id = :model AND o.sha256 <> f.sha256 AND f.autov3 NOT LIKE 'e3b0c44298fc%'
+    WHERE w.model_id = j.value AND o.sha256 <> f.sha256 AND f.autov3 NOT LIKE 'e3b0c44298fc%'
 """
 _IS_HERE = "EXISTS (SELECT 1 FROM places p WHERE p.sha256 = {}.sha256 AND p.state <> 'missing')"
 _DUPLICATE = f"""
-SELECT EXISTS (SELECT 1 FROM versions w JOIN files f ON f.version_id = w.id JOIN places p ON p.sha256 = f.sha256
-        JOIN places o ON o.sha256 = p.sha256 WHERE w.model_id = :model AND p.state <> 'missing' AND o.state <> 'missing'
+SELECT j.value AS model, EXISTS (
+        SELECT 1 FROM versions w JOIN files f ON f.version_id = w.id JOIN places p ON p.sha256 = f.sha256
+        JOIN places o ON o.sha256 = p.sha256 WHERE w.model_id = j.value AND p.state <> 'missing' AND o.state <> 'missing'
         AND (o.device <> p.device OR o.inode <> p.inode))
     OR EXISTS (SELECT 1 {_TWINS} AND {_IS_HERE.format("f")} AND {_IS_HERE.format("o")}) AS duplicate
+FROM json_each(?) j
 """  # noqa: S608 - fixed texts
-_TWIN_MODELS = f"""
-SELECT DISTINCT m.id, m.search_id FROM versions x JOIN models m ON m.id = x.model_id
-    WHERE x.id IN (SELECT o.version_id {_TWINS}) AND m.id <> :model
-"""  # noqa: S608 - fixed texts
+_TWIN_MODELS = """
+SELECT DISTINCT x.model_id FROM json_each(?) j CROSS JOIN versions w ON w.model_id = j.value
+    JOIN files f ON f.version_id = w.id JOIN files o ON o.autov3 = f.autov3 JOIN versions x ON x.id = o.version_id
+    WHERE o.sha256 <> f.sha256 AND f.autov3 NOT LIKE 'e3b0c44298fc%'
+"""
 _USED = """
-SELECT coalesce(sum(u.times), 0) AS uses, max(u.last_at) AS used_at FROM versions w JOIN files f ON f.version_id = w.id
-    JOIN usage u ON u.sha256 = f.sha256 WHERE w.model_id = ?
+SELECT w.model_id, sum(u.times), max(u.last_at) FROM json_each(?) j CROSS JOIN versions w ON w.model_id = j.value
+    JOIN files f ON f.version_id = w.id JOIN usage u ON u.sha256 = f.sha256 GROUP BY w.model_id
 """
-_FILES = """
-SELECT f.name, p.path FROM versions w JOIN files f ON f.version_id = w.id LEFT JOIN places p ON p.sha256 = f.sha256
-    WHERE w.model_id = ? ORDER BY p.path, f.name
-"""
+_SHARED = "SELECT value FROM json_each(?) j WHERE (SELECT count(*) FROM (SELECT 1 FROM files WHERE autov3 = value LIMIT 2)) > 1"
+_IN_USE = "SELECT 1 FROM usage"
 
 
-def rebuild(db: sqlite3.Connection, model: str) -> None:
-    """Write the row of a model from ``models``, ``versions`` and where its files lie; :func:`remove` the old one first."""
-    found = db.execute(_SOURCE, (model,)).fetchone()
-    if found is None:
-        return
-    row = {**dict(found), **dict(db.execute(_USED, (model,)).fetchone())}
-    row["duplicate"] = db.execute(_DUPLICATE, {"model": model}).fetchone()[0]
-    files = db.execute(_FILES, (model,)).fetchall()
+def rebuild(db: sqlite3.Connection, models: Mapping[str, Sequence[File]]) -> None:
+    """Write the rows of models (with all their files) from ``models`` and ``versions``; :func:`remove` the old ones first."""
+    asked = many.listed(models)
+    used: dict[str, tuple[int, str]] = {}
+    if db.execute(_IN_USE).fetchone():
+        used = {model: (times, last) for model, times, last in db.execute(_USED, (asked,))}
+    here = [model for model, files in models.items() if any(file.places for file in files)]
+    duplicate = _duplicates(db, here)
+    where = whereabouts.of_models(db, models)
+    codes = Codes(db)
+    rows = []
+    for found in db.execute(_SOURCE, (asked,)).fetchall():
+        row = dict(found)
+        row["uses"], row["used_at"] = used.get(row["id"], (0, None))
+        row["whereabouts"] = where[row["id"]]
+        row["duplicate"] = duplicate.get(row["id"], 0)
+        rows.append(_row(row, models[row["id"]], codes))
+    many.write(db, "listing", rows, key=lambda row: (row["name"].lower(), row["id"]))
+    _mark_twins(db, models)
+
+
+def _duplicates(db: sqlite3.Connection, models: Sequence[str]) -> dict[str, int]:
+    return dict(db.execute(_DUPLICATE, (many.listed(models),)).fetchall()) if models else {}
+
+
+def _row(row: dict[str, Any], files: Sequence[File], codes: Codes) -> dict[str, Any]:
     tags, triggers = _texts(row.pop("tag_list")), _texts(row.pop("trigger_words"))
-    names = [PurePath(path).name if path else name for name, path in files]
-    folders = sorted({folder_of(path) for _, path in files if path})
+    places = sorted((path, file.name) for file in files for path, _ in file.places or [("", "")])
+    names = [path.rpartition("/")[2] if path else name for path, name in places]
+    folders = sorted({folder_of(path) for path, _ in places if path})
     recorded, named = row.pop("run_name"), row.pop("named_run")
     row |= {
         "nsfw": highest_bit(row.pop("nsfw_level")),
@@ -93,21 +118,26 @@ def rebuild(db: sqlite3.Connection, model: str) -> None:
         "files": _listed(dict.fromkeys(names)),
         "folders": _listed(folders),
     }
-    row["facets"] = codes(db, _facets(row, tags, folders))
-    marks = ", ".join("?" for _ in row)
-    db.execute(f"INSERT INTO listing ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
-    _mark_twins(db, model)
+    row["facets"] = codes.of(_facets(row, tags, folders))
+    return row
 
 
-def _mark_twins(db: sqlite3.Connection, model: str) -> None:
+def _mark_twins(db: sqlite3.Connection, models: Mapping[str, Sequence[File]]) -> None:
     """What has the same tensors became a duplicate, or is none any more."""
-    for twin, number in db.execute(_TWIN_MODELS, {"model": model}).fetchall():
-        is_one = db.execute(_DUPLICATE, {"model": twin}).fetchone()[0]
-        db.execute("UPDATE listing SET duplicate = ? WHERE number = ? AND duplicate <> ?", (is_one, number, is_one))
+    tensors = {file.autov3 for files in models.values() for file in files if file.autov3}
+    shared = {row[0] for row in db.execute(_SHARED, (many.listed(tensors),))}
+    if not shared:
+        return
+    asked = [model for model, files in models.items() if any(file.autov3 in shared for file in files)]
+    twins = {row[0] for row in db.execute(_TWIN_MODELS, (many.listed(asked),))} - set(models)
+    db.executemany(
+        "UPDATE listing SET duplicate = ?2 WHERE number = (SELECT search_id FROM models WHERE id = ?1) AND duplicate <> ?2",
+        list(_duplicates(db, sorted(twins)).items()),
+    )
 
 
-def remove(db: sqlite3.Connection, number: int) -> None:
-    db.execute("DELETE FROM listing WHERE number = ?", (number,))
+def remove(db: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    db.executemany("DELETE FROM listing WHERE number = ?", [(number,) for number in numbers])
 
 
 def folder_of(path: str) -> str:
@@ -119,6 +149,7 @@ def highest_bit(level: int) -> int:
     return 1 << (min(level, 63).bit_length() - 1) if level > 0 else 0
 
 
+@lru_cache(maxsize=256)
 def plain_base(name: str) -> str:
     """Only the letters and digits, in lower case: ``SDXL 1.0`` is ``sdxl10``."""
     return "".join(char for char in name.lower() if char.isalnum())
@@ -163,14 +194,25 @@ _SURROGATES = range(0xD800, 0xE000)
 _FIRST, _LAST = 0x20, 0x10FFFF
 
 
-def codes(db: sqlite3.Connection, values: Iterable[tuple[str, str]]) -> str:
+class Codes:
     """A character for each (field, value), the same one each time; values past a million get none."""
-    found = []
-    for pair in values:
-        row = db.execute("SELECT code FROM facet_values WHERE field = ? AND value = ?", pair).fetchone()
-        code = row[0] if row else db.execute("INSERT INTO facet_values (field, value) VALUES (?, ?)", pair).lastrowid
-        found.append(character(int(code or 0)))
-    return "".join(found)
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._known: dict[tuple[str, str], str] = {}
+
+    def of(self, values: Iterable[tuple[str, str]]) -> str:
+        known = self._known
+        return "".join([known.get(pair) or self._look_up(pair) for pair in values])
+
+    def _look_up(self, pair: tuple[str, str]) -> str:
+        row = self._db.execute("SELECT code FROM facet_values WHERE field = ? AND value = ?", pair).fetchone()
+        code = row[0] if row else self._db.execute(_NEW_VALUE, pair).lastrowid
+        self._known[pair] = found = character(int(code or 0))
+        return found
+
+
+_NEW_VALUE = "INSERT INTO facet_values (field, value) VALUES (?, ?)"
 
 
 def character(code: int) -> str:

@@ -99,16 +99,28 @@ def carry_out(registry: Registry, lines: Sequence[Line], watch: Watch | None = N
 
 
 # One statement for all: asked model by model, fifty thousand take half a minute.
-_FILES = """
-SELECT m.id AS model, m.name, json_extract(m.sources, '$.name') IS NOT NULL AS is_named,
+_COLUMNS = """
+m.id AS model, m.name, json_extract(m.sources, '$.name') IS NOT NULL AS is_named,
     (SELECT name FROM files WHERE version_id = m.version_id ORDER BY added_at, sha256 LIMIT 1) AS first_file,
     m.kind, m.creator, m.tag_list, v.name AS version, v.base_model, v.network_type, v.rank,
-    v.trigger_words, f.sha256, f.name AS file, f.added_at, p.path,
+    v.trigger_words, f.sha256, f.name AS file, f.added_at,
     (SELECT json_extract(body, '$.name') FROM records WHERE kind = 'run' AND id = v.id) AS run
-FROM json_each(?) j JOIN models m ON m.id = j.value JOIN versions v ON v.model_id = m.id
+"""
+_FILES = f"""
+SELECT {_COLUMNS}, p.path FROM json_each(?) j JOIN models m ON m.id = j.value JOIN versions v ON v.model_id = m.id
     JOIN files f ON f.version_id = v.id JOIN places p ON p.sha256 = f.sha256
 WHERE p.state = ? ORDER BY j.key, v.added_at DESC, v.id, f.added_at, f.sha256, p.path
-"""
+"""  # noqa: S608 - names of ours
+_OF_FILE = f"""
+SELECT {_COLUMNS}, f.name AS path FROM files f JOIN versions v ON v.id = f.version_id JOIN models m ON m.id = v.model_id
+WHERE f.sha256 = ?
+"""  # noqa: S608 - names of ours
+
+
+def values_of(db: sqlite3.Connection, sha256: str) -> dict[str, str] | None:
+    """What a template would say of a file that need not be here; None for one that belongs to no version."""
+    row = db.execute(_OF_FILE, (sha256,)).fetchone()
+    return _values(row) if row else None
 
 
 def _line(registry: Registry, parts: list[str], row: sqlite3.Row, top: Path | None, read: Folders) -> Line:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+from registry import whereabouts
 from registry.errors import UsageError
 from registry.listing import LICENCE, LICENCE_OPEN, UNKNOWN
 
@@ -41,6 +42,10 @@ HAS = {
     "collection": "l.number IN (SELECT m.search_id FROM collection_members c JOIN models m ON m.id = c.model_id)",
 }
 HAS |= {"previews": HAS["preview"], "triggers": HAS["trigger"], "note": HAS["notes"], "tag": HAS["tags"]}
+
+WHERE: dict[str, str] = {name: f"l.whereabouts = '{name}'" for name in whereabouts.NAMES} | {
+    "here": "l.whereabouts IN ('here', 'everywhere')"
+}
 
 TESTED = (
     "(l.uses > 0 OR l.number IN (SELECT m.search_id FROM sweeps s JOIN versions w ON w.id = s.version_id "

@@ -12,7 +12,7 @@ from datetime import timedelta
 from registry import query_values, timestamps
 from registry.errors import UsageError
 from registry.listing import UNKNOWN, plain_base
-from registry.query_choices import HAS, IS, LICENCES, STALE_DAYS, TESTED, choice
+from registry.query_choices import HAS, IS, LICENCES, STALE_DAYS, TESTED, WHERE, choice
 from registry.query_values import Parameters
 
 Compile = Callable[[str, Parameters], str]
@@ -191,6 +191,11 @@ FIELDS: dict[str, QueryField] = {
     "with": QueryField(_used_with, "a part of the name of a model that was used in the same picture", "ink"),
     "tested": QueryField(_tested, "never or yes: whether any picture was drawn with it", "never"),
     "trained": QueryField(_trained, "here: made by a training of ours", "here"),
+    "where": QueryField(
+        lambda text, _: choice("where", text, WHERE),
+        "here, elsewhere (not here), everywhere (here and on every other machine), nowhere",
+        "elsewhere",
+    ),
     "nsfw": QueryField(_nsfw, "highest browsing level: unrated, pg, pg13, r, x, xxx", "<=r"),
     "lic": QueryField(
         lambda text, _: choice("lic", text, LICENCES),

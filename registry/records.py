@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from registry.whereabouts import Where
+
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the library: a model with what its newest version says of it."""
@@ -37,6 +39,8 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     used_at: str | None = None
     licence: str = "?????"
     """Five letters: credit, images, rent, sell, derivatives (:func:`registry.licence.letters`)."""
+    where: Where = "nowhere"
+    """On which machines its newest version is (:mod:`registry.whereabouts`)."""
     flags: str = ""
     """A letter for each thing that sets it apart: see :data:`FLAGS`."""
 

@@ -31,6 +31,7 @@ _COLUMNS = {
     "preview": "v.preview",
     "uses": "l.uses",
     "used_at": "l.used_at",
+    "where": "l.whereabouts",
 }
 """What goes into a row as it is; the columns behind them are read by :func:`_row`."""
 _NAMES = tuple(_COLUMNS)

@@ -13,7 +13,8 @@ Saying = tuple[str, str]
 """A value (of a fact as JSON) and the stamp of the change that said it."""
 
 Said = dict[tuple[Kind, str], list[Saying]]
-"""(kind, name of the field, set or text) to what stands there, in the order of the stamps."""
+"""(kind, name of the field, set or text) to what stands there, in the order of the stamps; of a fact what shows, then its
+rivals (:mod:`registry.rivals`)."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -27,9 +28,10 @@ class Step(msgspec.Struct, frozen=True):
 
 
 _SELECT: dict[Kind, str] = {
-    "fact": "SELECT field, value, stamp FROM facts WHERE item = ? AND source = 'user'",
-    "set": "SELECT name, value, dot FROM set_members WHERE item = ? ORDER BY dot",
-    "text": "SELECT field, value, dot FROM texts WHERE item = ? ORDER BY dot",
+    "fact": "SELECT field, value, stamp, 0 AS rank FROM facts WHERE item = :item AND source = 'user' "
+    "UNION ALL SELECT field, value, stamp, 1 FROM rivals WHERE item = :item ORDER BY rank, stamp",
+    "set": "SELECT name, value, dot FROM set_members WHERE item = :item ORDER BY dot",
+    "text": "SELECT field, value, dot FROM texts WHERE item = :item ORDER BY dot",
 }
 
 
@@ -37,8 +39,8 @@ def of(db: sqlite3.Connection, item: str) -> Said:
     """Everything that was said of ``item``: the person's facts, all sets and texts."""
     found: Said = {}
     for kind, sql in _SELECT.items():
-        for name, value, stamp in db.execute(sql, (item,)):
-            found.setdefault((kind, name), []).append((value, stamp))
+        for row in db.execute(sql, {"item": item}):
+            found.setdefault((kind, row[0]), []).append((row[1], row[2]))
     return found
 
 

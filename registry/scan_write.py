@@ -13,6 +13,7 @@ from registry.places import Known
 from registry.scan_facts import file_facts, header_facts, preview_changes, trigger_words
 from registry.scan_read import Reading
 from registry.scan_sidecar import sidecar_changes, taken_away
+from registry.whereabouts import ON_REMOTE
 
 
 def write(
@@ -109,7 +110,9 @@ def held(db: sqlite3.Connection, sha256: str) -> Iterator[changes.Change]:
         return
     device = clock.device_id(db)
     place = db.execute("SELECT 1 FROM places WHERE sha256 = ? AND state <> ?", (sha256, places.MISSING)).fetchone()
-    state = "present" if place else "gone"
-    said = db.execute("SELECT state FROM holdings WHERE device = ? AND sha256 = ?", (device, sha256)).fetchone()
-    if (said[0] if said else "gone") != state:
+    row = db.execute("SELECT state FROM holdings WHERE device = ? AND sha256 = ?", (device, sha256)).fetchone()
+    said = row[0] if row else "gone"
+    # What was let go of because a remote has it stays so.
+    state = "present" if place else ON_REMOTE if said == ON_REMOTE else "gone"
+    if said != state:
         yield ["have", device, sha256, state, clock.tick(db)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database
 
-from registry import listing
+from registry import listing, many
+from registry.known import Known
 from registry.schema import migrations, split
 
 # To reach a column SQLite steps over all before it. A text that a function is asked about is copied for each row, bytes
@@ -28,7 +29,7 @@ CREATE TABLE listing (
     favourite INTEGER NOT NULL, duplicate INTEGER NOT NULL, outdated INTEGER NOT NULL, damaged INTEGER NOT NULL,
     gone INTEGER NOT NULL, published INTEGER NOT NULL, noted INTEGER NOT NULL, described INTEGER NOT NULL,
     pictured INTEGER NOT NULL, on_civitai INTEGER NOT NULL, early_until TEXT, kind TEXT NOT NULL, architecture TEXT,
-    alias TEXT, files BLOB NOT NULL, folders BLOB NOT NULL,
+    alias TEXT, files BLOB NOT NULL, folders BLOB NOT NULL, whereabouts TEXT NOT NULL DEFAULT 'nowhere',
     PRIMARY KEY (name, id)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX listing_number ON listing (number);
@@ -42,5 +43,12 @@ CREATE INDEX listing_added ON listing (added_at DESC, name, id, deleted);
 def m015_row_order(db: Database) -> None:
     for statement in split(_ROW_ORDER):
         db.execute(statement)
-    for (model,) in db.execute("SELECT id FROM models").fetchall():
-        listing.rebuild(db.conn, model)
+    versions: dict[str, list[str]] = {}
+    for model, version in db.execute("SELECT model_id, id FROM versions").fetchall():
+        versions.setdefault(model, []).append(version)
+    for portion in many.portions(sorted(versions)):
+        known = Known(db.conn)
+        known.read_files(version for model in portion for version in versions[model])
+        listing.rebuild(
+            db.conn, {model: [file for one in versions[model] for file in known.files(one)] for model in portion}
+        )

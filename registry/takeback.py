@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from registry import changes, said
+from registry import changes, rivals, said
 from registry.fields import ORDERED_SETS
 from registry.said import Saying, Step
 
@@ -32,7 +32,8 @@ def conflict(db: sqlite3.Connection, step: Step) -> Conflict | None:
     """What of ``step`` can't be taken back without undoing a later edit, if anything."""
     now = _now(db, step)
     if step.kind != "set":
-        is_later = _origins(db, now) != _origins(db, step.after) and _values(now) != _values(step.before)
+        found, left = (now[:1], step.after[:1]) if step.kind == "fact" else (now, step.after)
+        is_later = _origins(db, found) != _origins(db, left) and _values(now) != _values(step.before)
         return Conflict("was edited later") if is_later else None
     before, after, present = _by_value(step.before), _by_value(step.after), _by_value(now)
     given = sorted(
@@ -63,11 +64,19 @@ def way_back(db: sqlite3.Connection, step: Step) -> Way:
 
 
 def _fact(db: sqlite3.Connection, step: Step, now: list[Saying]) -> Way:
-    if _values(now) == _values(step.before):
+    shown, *beside = step.before or [("null", "")]
+    standing, wanted, left = ({value for value, _ in found[1:]} for found in (now, step.before, step.after))
+    if standing == wanted and _values(now[:1]) == _values([shown]):
         return Way()
-    value = msgspec.json.decode(step.before[0][0]) if step.before else None
-    change = changes.set_field(db, step.item, "user", step.name, value)
-    return Way([change], [(change[4], _origin(db, step.before[0][1]) if step.before else "")])
+    given = [stamp for value, stamp in now[1:] if value in left - wanted]
+    way = Way([["rem", step.item, rivals.USER + step.name, "", sorted(given)]] if given else [])
+    # A rival that was chosen between stands beside what shows again: its stamp has to be the earlier one.
+    again = [saying for saying in beside if saying[0] not in standing]
+    for value, stamp in (*again, shown):
+        change = changes.set_field(db, step.item, "user", step.name, msgspec.json.decode(value))
+        way.changes.insert(0, change)
+        way.restored.append((change[4], _origin(db, stamp)))
+    return way
 
 
 def _text(db: sqlite3.Connection, step: Step, now: list[Saying]) -> Way:

@@ -10,23 +10,29 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterable
 
+import msgspec
+
 _WORD = re.compile(r"[^\W_]+")
 _LONGEST = 40
 
 
 def split(text: str) -> list[str]:
     """The words of ``text`` as the full-text index cuts them: lower case, without diacritics."""
-    plain = "".join(char for char in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(char))
+    lower = text.lower()
+    if lower.isascii():
+        return _WORD.findall(lower)
+    plain = "".join(char for char in unicodedata.normalize("NFKD", lower) if not unicodedata.combining(char))
     return _WORD.findall(plain)
 
 
 def learn(db: sqlite3.Connection, texts: Iterable[str]) -> None:
     """Remember the words of ``texts`` that a person could mistype: those of three letters and more, not numbers."""
     found = {word for text in texts for word in split(text) if 3 <= len(word) <= _LONGEST and not word.isdecimal()}
-    for word in sorted(found):
-        made = db.execute("INSERT OR IGNORE INTO words (word) VALUES (?)", (word,))
-        if made.rowcount:
-            db.execute("INSERT INTO word_trigrams (rowid, padded) VALUES (?, ?)", (made.lastrowid, _padded(word)))
+    sql = "SELECT w.word FROM json_each(?) j CROSS JOIN words w ON w.word = j.value"
+    known = {row[0] for row in db.execute(sql, (msgspec.json.encode(list(found)).decode(),))}
+    for word in sorted(found - known):
+        made = db.execute("INSERT INTO words (word) VALUES (?)", (word,))
+        db.execute("INSERT INTO word_trigrams (rowid, padded) VALUES (?, ?)", (made.lastrowid, _padded(word)))
 
 
 def trigrams(word: str) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from registry import database
 from registry.database import Registry
+from tests.support import s3
 
 # Several test processes share the cores. Threads of one that wait for one another by spinning keep the others from work:
 # with two threads each, drawing took seven times as long.
@@ -51,3 +52,28 @@ def _quick_registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setattr(database, "_prepare", prepare_quickly)
         yield
     ready.close()
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The endpoint of this process's own S3 server."""
+    yield from s3.start_moto()
+
+
+@pytest.fixture
+def s3_store(moto: str, monkeypatch: pytest.MonkeyPatch) -> s3.S3Place:
+    """A new bucket on moto."""
+    return s3.new_place(moto, monkeypatch)
+
+
+@pytest.fixture
+def real_s3(monkeypatch: pytest.MonkeyPatch) -> s3.S3Place:
+    """A new bucket on the real gateway; mark the test ``s3real``."""
+    return s3.new_place(s3.real_endpoint(), monkeypatch)
+
+
+@pytest.fixture(params=["moto", pytest.param("ceph", marks=pytest.mark.s3real)])
+def any_s3(request: pytest.FixtureRequest) -> s3.S3Place:
+    """A new bucket, on each of the servers in turn."""
+    place: s3.S3Place = request.getfixturevalue("s3_store" if request.param == "moto" else "real_s3")
+    return place

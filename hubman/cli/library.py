@@ -202,8 +202,9 @@ def ls(query: tuple[str, ...], as_json: bool) -> None:
                 "★" * row.rating,
                 row.flags,
                 row.id[:8],
+                row.where,
             )
             for row in rows
         ],
-        ("name", "base", "type", "rank", "rating", "flags", "id"),
+        ("name", "base", "type", "rank", "rating", "flags", "id", "where"),
     )

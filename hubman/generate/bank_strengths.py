@@ -16,28 +16,54 @@ Weights = Sequence[Sequence[BlockWeights | None]]
 
 
 class Slot:
-    """The strengths of layers of one block whose joined ranks belong to the same LoRAs, in buffers that stay.
+    """What the layers of one block read whose joined ranks belong to the same LoRAs."""
 
-    Compiled code takes them as inputs: other strengths are other numbers, not another program.
-    """
-
-    def __init__(self, block: Block, owners: Sequence[int], loras: int, like: Tensor) -> None:
-        self.block, self.loras = block, loras
+    def __init__(self, loras: int) -> None:
         self.active = False
-        self._owners = torch.tensor(owners, dtype=torch.long, device=like.device)
-        self.table = torch.zeros(1, loras, device=like.device, dtype=like.dtype)
+        self.loras = loras
+        self.table: Tensor
         """[batch, LoRAs]"""
-        self.scale = torch.zeros(1, len(owners), device=like.device, dtype=like.dtype)
+        self.scale: Tensor
         """[batch, ranks]"""
 
-    def write(self, table: Tensor) -> None:
-        """Take the strengths ``table`` [batch, LoRAs] of this block."""
-        scale = table[:, self._owners]
-        if table.shape == self.table.shape:
-            self.table.copy_(table)
-            self.scale.copy_(scale)
+
+class _Group:
+    """The slots of several blocks whose joined ranks belong to the same LoRAs, in buffers that they are views of.
+
+    The buffers stay: compiled code takes them as inputs, so other strengths are other numbers, not another program.
+    One write for all blocks takes a tenth of the time that one for each takes.
+    """
+
+    def __init__(self, owners: Sequence[int], loras: int, like: Tensor) -> None:
+        self._owners = torch.tensor(owners, dtype=torch.long, device=like.device)
+        self._like = torch.zeros(0, device=like.device, dtype=like.dtype)
+        self._loras = loras
+        self._slots: dict[Block, Slot] = {}
+        self._tables = self._scales = self._like
+
+    def slot(self, block: Block) -> Slot:
+        if block not in self._slots:
+            self._slots[block] = Slot(self._loras)
+            self._share(torch.zeros(len(self._slots), 1, self._loras).to(self._like))
+        return self._slots[block]
+
+    def activate(self, active: bool) -> None:
+        for slot in self._slots.values():
+            slot.active = active
+
+    def write(self, rows: Rows, weights: Weights | None) -> None:
+        """Take the strengths of all blocks."""
+        tables = _tables(rows, weights, list(self._slots)).to(self._like)
+        if tables.shape == self._tables.shape:
+            self._tables.copy_(tables)
+            self._scales.copy_(tables[:, :, self._owners])
         else:
-            self.table, self.scale = table.clone(), scale.clone()
+            self._share(tables)
+
+    def _share(self, tables: Tensor) -> None:
+        self._tables, self._scales = tables.contiguous(), tables[:, :, self._owners]
+        for slot, table, scale in zip(self._slots.values(), self._tables, self._scales, strict=True):
+            slot.table, slot.scale = table, scale
 
 
 class Strengths:
@@ -46,15 +72,15 @@ class Strengths:
     def __init__(self, loras: int, *, always: bool) -> None:
         """``always``: also compute what strengths of nothing but zeros leave as it is, as one compiled program must."""
         self._loras, self._always = loras, always
-        self._slots: dict[tuple[Block, tuple[int, ...]], Slot] = {}
+        self._groups: dict[tuple[object, ...], _Group] = {}
         self._last: tuple[object, ...] | None = None
 
     def slot(self, block: Block, owners: tuple[int, ...], like: Tensor) -> Slot:
         """The slot for a layer; ``like`` has its device and dtype."""
-        key = (block, owners)
-        if key not in self._slots:
-            self._slots[key] = Slot(block, owners, self._loras, like)
-        return self._slots[key]
+        key = (owners, like.device, like.dtype)
+        if key not in self._groups:
+            self._groups[key] = _Group(owners, self._loras, like)
+        return self._groups[key].slot(block)
 
     def set(self, rows: Rows, weights: Weights | None) -> None:
         """The next forward must have exactly these rows."""
@@ -62,19 +88,13 @@ class Strengths:
         if now == self._last:
             return
         self._last = now
-        blocks = list(dict.fromkeys(block for block, _ in self._slots))
         active = self._always or any(any(row) for row in rows)
-        for slot in self._slots.values():
-            slot.active = active
-        if not active or not blocks:
-            return
-        like = next(iter(self._slots.values())).table
         # In inference mode the buffers could not be written to outside of it.
         with torch.inference_mode(mode=False), torch.no_grad():
-            tables = _tables(rows, weights, blocks).to(like)
-            by_block = dict(zip(blocks, tables, strict=True))
-            for (block, _), slot in self._slots.items():
-                slot.write(by_block[block])
+            for group in self._groups.values():
+                group.activate(active)
+                if active:
+                    group.write(rows, weights)
 
 
 def _tables(rows: Rows, weights: Weights | None, blocks: Sequence[Block]) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,11 +109,15 @@ class Walk:
     ) -> Tensor:
         """``predict`` is asked with the latents, the time and the sampling step, counted from 0 in this pass."""
         scheduler = self._scheduler
-        takes = "generator" in inspect.signature(scheduler.step).parameters
-        extra: dict[str, Any] = {"generator": list(generators)} if takes else {}
+        extra: dict[str, Any] = {"generator": list(generators)} if _takes_generator(scheduler.__class__) else {}
         for number, t in enumerate(self.times):
             scaled = scheduler.scale_model_input(latents, t) if hasattr(scheduler, "scale_model_input") else latents
             step = min(number // self._order, self.each.steps - 1)
             latents = scheduler.step(predict(scaled, t, step), t, latents, **extra, return_dict=False)[0]
             tell(latents)
         return latents
+
+
+@cache
+def _takes_generator(scheduler: Hashable) -> bool:
+    return "generator" in inspect.signature(scheduler.step).parameters  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*")
 _MAX_DEPTH = 50
@@ -57,6 +58,7 @@ def read(text: str) -> Reading:
     return Reading(tuple(pieces), tuple(reader.constructs))
 
 
+@lru_cache(256)
 def schedule(text: str, steps: int) -> tuple[Stretch, ...]:
     """The texts that a prompt takes over ``steps`` sampling steps; the last stretch ends at ``steps``.
 

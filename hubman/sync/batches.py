@@ -14,6 +14,9 @@ MAX_CHANGES = 20_000
 MAX_BYTES = 4 << 20
 """Unpacked, when writing; readers accept more."""
 
+NOTHING: Change = ["rem", "", "", "", []]
+"""The change of a batch that only fills a hole in a log."""
+
 PACKED_CAP = 8 << 20
 UNPACKED_CAP = 64 << 20
 RATIO_CAP = 200
@@ -29,20 +32,29 @@ def encode(lines: Iterable[str]) -> bytes:
 
 def decode(body: bytes) -> list[Change]:
     """The changes of a batch whose hash was checked. Raises :class:`UnreadableError` for anything out of bounds."""
-    changes: list[Change] = []
-    for line in _unpacked(body).split(b"\n"):
-        if len(line) > LINE_CAP:
-            raise UnreadableError(f"a batch has a line of {len(line)} bytes")
-        try:
-            change = msgspec.json.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise UnreadableError("a batch has a line that is no JSON") from error
-        if not isinstance(change, list) or not change or not isinstance(change[0], str):
-            raise UnreadableError("a batch has a line that is no change")
-        if not _is_shallow(line, change):
-            raise UnreadableError("a batch has a change that is nested too deeply")
-        changes.append(change)
-    return changes
+    return [parse(line) for line in _unpacked(body).split(b"\n")]
+
+
+def parse(line: bytes) -> Change:
+    """One line of a batch or snapshot. Raises :class:`UnreadableError`."""
+    if len(line) > LINE_CAP:
+        raise UnreadableError(f"a batch has a line of {len(line)} bytes")
+    try:
+        change = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableError("a batch has a line that is no JSON") from error
+    if not isinstance(change, list) or not change or not isinstance(change[0], str):
+        raise UnreadableError("a batch has a line that is no change")
+    if not _is_shallow(line, change):
+        raise UnreadableError("a batch has a change that is nested too deeply")
+    return change
+
+
+def is_sendable(line: str) -> bool:
+    """Whether every reader will take this change; one that it refuses would hold up all that follow."""
+    if len(line) <= TEXT_CAP >> 2 and line.count("[") + line.count("{") <= DEPTH_CAP:
+        return True
+    return fits(line, msgspec.json.decode(line))
 
 
 def fits(line: str, change: Change) -> bool:

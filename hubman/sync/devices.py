@@ -15,8 +15,8 @@ from hubman.sync.policy import Policy, of_device
 from registry import changes, clock, timestamps
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
+from registry.whereabouts import RETIRED
 
-_RETIRED = "retired"
 _NAME = "name"
 _MAX_NAME = 64
 _SAID = "SELECT d.id, f.value FROM devices d JOIN facts f ON f.item = d.id AND f.field = ? AND f.source = 'user'"
@@ -88,7 +88,7 @@ def name_of(db: sqlite3.Connection, device: str) -> str:
 
 def retired(db: sqlite3.Connection) -> frozenset[str]:
     """The ids of the devices that were forgotten."""
-    return frozenset(device for device, value in _said(db, _RETIRED).items() if value is True)
+    return frozenset(device for device, value in _said(db, RETIRED).items() if value is True)
 
 
 def retire(registry: Registry, device: str) -> None:
@@ -98,7 +98,7 @@ def retire(registry: Registry, device: str) -> None:
     """
     if device == clock.device_id(registry.db):
         raise UsageError("this machine can't forget itself", "forget it on another one")
-    _say(registry, device, _RETIRED, True)
+    _say(registry, device, RETIRED, True)
 
 
 def come_back(registry: Registry) -> bool:
@@ -106,7 +106,7 @@ def come_back(registry: Registry) -> bool:
     device = clock.device_id(registry.db)
     if device not in retired(registry.db):
         return False
-    _say(registry, device, _RETIRED, None)
+    _say(registry, device, RETIRED, None)
     return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import islice
@@ -17,14 +17,16 @@ from hubman.sync import layout, queue, transfers
 from hubman.sync.crew import Crew, StoppedError
 from hubman.sync.filling import Filling, WrongHashError
 from hubman.sync.holding import HeldError
-from hubman.sync.landing import Landed, NoRoomError, Weights, free_target, have, need_room, quarantine, settle
+from hubman.sync.landing import Landing, arrived, target
 from hubman.sync.partial import Partial, part_of
 from hubman.sync.session import Session
+from hubman.sync.settling import Landed, NoRoomError, Weights, need_room, quarantine, settle
 from hubman.sync.storage import PIECE, StorageError
 from hubman.sync.tally import Tally
 from hubman.sync.whole import ASK_OWNER, NotThereError, need_whole, picture, small
-from registry import blobs, scan
+from registry import blobs
 from registry.errors import DamagedFileError, HubError
+from registry.unlisted import Unlisted
 
 _GROUP, _GROUP_BYTES, _GROUP_S = 64, 32 << 20, 0.5
 """So many files that came, or those of so many bytes or seconds, get their names and their rows together."""
@@ -48,20 +50,22 @@ class _UnreachedError(Exception):
     """The remote fails again and again."""
 
 
-def download(session: Session, folder: Path, waiting: Sequence[queue.Wanted] | None = None) -> Downloaded:
-    """Fetch what waits into ``folder`` (weights) and the blob store (pictures). What fails waits for a later sync.
+def download(session: Session, landing: Landing, only: Collection[str] | None = None) -> Downloaded:
+    """Fetch what waits, or of that ``only`` these: weights to where they land, pictures into the blob store.
 
-    ``waiting`` names blobs to fetch instead of those that are due. Raises :class:`HubError` when this machine's disk
+    What fails waits for a later sync. Raises :class:`HubError` when this machine's disk
     fails, and as :meth:`Session.stop_if_asked` does; what is whole by then has its place, the rest is gone on with.
     """
-    if waiting is None:
-        waiting = queue.due(session.db, session.repo, "down", everything=session.deep)
+    waiting = queue.due(session.db, session.repo, "down", everything=session.deep)
+    if only is not None:
+        waiting = [wanted for wanted in waiting if wanted.sha256 in only]
+    else:
         transfers.drop_abandoned(session.registry, session.repo, queue.all_waiting(session.db, session.repo, "down"))
     if session.deep:
-        transfers.remove_leftovers(session.registry, folder)
+        transfers.remove_leftovers(session.registry, landing.into)
     if not waiting:
         return Downloaded()
-    fetcher = _Fetcher(session, folder, waiting)
+    fetcher = _Fetcher(session, landing, waiting)
     held = ""
     try:
         fetcher.fetch()
@@ -72,15 +76,18 @@ def download(session: Session, folder: Path, waiting: Sequence[queue.Wanted] | N
     except NoRoomError as error:
         fetcher.problems.append(str(error))
     except OSError as error:
-        raise HubError(f"{folder} can't be written ({error.strerror})", "is there room, may you write?") from error
+        raise HubError(
+            f"{landing.into} can't be written ({error.strerror})", "is there room, may you write?"
+        ) from error
     return Downloaded(fetcher.blobs, fetcher.tally.bytes_moved, tuple(fetcher.problems), held)
 
 
 class _Fetcher:
     """Fetches many blobs, the small ones first, and settles them in groups."""
 
-    def __init__(self, session: Session, folder: Path, waiting: Sequence[queue.Wanted]) -> None:
-        self._session, self._folder = session, folder
+    def __init__(self, session: Session, landing: Landing, waiting: Sequence[queue.Wanted]) -> None:
+        self._session, self._landing = session, landing
+        self._unlisted = Unlisted(session.registry)
         self._pictures = [one.sha256 for one in waiting if one.kind == "picture"]
         self._weights = [one.sha256 for one in waiting if one.kind == "weights"]
         self._known = _known(session.db, self._weights)
@@ -152,7 +159,7 @@ class _Fetcher:
     def _begin_small(self, crew: Crew, group: list[Weights]) -> None:
         parts = [(weights, part_of(weights.target)) for weights in group]
         if parts:
-            need_room(self._folder, sum(weights.size for weights in group))
+            need_room(group[0].target.parent, sum(weights.size for weights in group))
         registry = self._session.registry
         with registry.transaction():
             for weights, part in parts:
@@ -204,28 +211,20 @@ class _Fetcher:
             self._postpone(sha256, NotThereError(f"{sha256} is in the trash"))
         elif size > layout.MAX_BLOB:
             self._postpone(sha256, DamagedFileError(f"{name} claims {size} bytes", "no such file is fetched"))
-        elif self._is_here(sha256, size):
+        elif self._unlisted.find(sha256, size):
             self._done(sha256)
         else:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            target = free_target(self._folder, name, sha256, size, self._taken)
-            if target.exists():
+            place = target(registry, self._landing, sha256, name, size, self._taken)
+            if place.exists():
                 with registry.transaction():
-                    have(registry, target, sha256)
+                    arrived(registry, place, sha256)
                     self._done(sha256)
             else:
-                self._taken.add(target)
-                weights = Weights(sha256=sha256, name=name, size=size, target=target)
+                self._taken.add(place)
+                weights = Weights(sha256=sha256, name=name, size=size, target=place)
         if weights is None:
             self.tally.passed(size)
         return weights
-
-    def _is_here(self, sha256: str, size: int) -> bool:
-        """Whether it is on this machine under any name, one that was not hashed yet included."""
-        if queue.is_here(self._session.db, sha256):
-            return True
-        scan.hash_those_of(self._session.registry, size)
-        return queue.is_here(self._session.db, sha256)
 
     # -- what has ended ------------------------------------------------------------------------------------------------
 
@@ -303,7 +302,7 @@ class _Fetcher:
         self._settled_at = time.monotonic()
         if not landed:
             return
-        nameless = settle(self._session, landed)
+        nameless = settle(self._session, self._landing, landed)
         for weights, error in nameless:
             self._postpone(weights.sha256, error)
         self.blobs += len(landed) - len(nameless)

@@ -11,9 +11,9 @@ from functools import partial
 
 from hubman.hashing_behind import HashBehind
 from hubman.sync.crew import Crew, StoppedError
-from hubman.sync.landing import Landed, Weights
 from hubman.sync.layout import UnreadableError
 from hubman.sync.partial import Partial, Range
+from hubman.sync.settling import Landed, Weights
 from hubman.sync.storage import PIECE, StorageError
 
 _SMALLEST_STEP = 256 << 10

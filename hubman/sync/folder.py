@@ -8,22 +8,25 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import secrets
 import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hubman.sync.storage import Entry, Fetched, RefusedError, StorageError
+from hubman.sync.storage import Entry, Fetched, RefusedError, StorageError, is_safe, segments
 
-_SAFE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LEFT_OVER_AFTER = 7 * 24 * 3600
 _IGNORE = "(?d).hub-*.tmp"
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 
+_DEPTH = 3
+"""Folders in each other that keys have at most; what lies deeper is not looked at."""
+
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -39,6 +42,8 @@ class FolderStorage:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.lacks_links = False
+        """Whether a name had to be created without a link, as on FAT: two that create it at once may both believe it."""
 
     def get(self, key: str, cap: int) -> Fetched | None:
         with self._reading(key) as file:
@@ -79,22 +84,31 @@ class FolderStorage:
                 if error.errno not in _NO_LINKS:
                     raise
                 # FAT and some shares have no links: what is left is to look first.
+                self.lacks_links = True
                 if _exists(name, folder):
                     return False
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            os.fsync(folder)
+            _sync(folder)
             return True
 
     def put_stream(self, key: str, pieces: Iterable[bytes], size: int) -> None:
         with self._errors(key), self._written(key, pieces, size) as (folder, temporary, name):
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            os.fsync(folder)
+            _sync(folder)
 
     def delete(self, key: str) -> None:
-        *folders, name = _parts(key)
+        *folders, name = segments(key)
         with self._errors(key), contextlib.suppress(FileNotFoundError), self._folder(folders) as folder:
             os.unlink(name, dir_fd=folder)
-            os.fsync(folder)
+            _sync(folder)
+
+    def url(self, key: str, seconds: int) -> str | None:  # noqa: ARG002
+        """None: a folder has paths."""
+        return None
+
+    def path(self, key: str) -> Path:
+        """Where the object lies."""
+        return self.root.joinpath(*segments(key))
 
     def keep_temporary_files_here(self) -> None:
         """Tell Syncthing not to carry half-written files."""
@@ -130,7 +144,7 @@ class FolderStorage:
 
     @contextlib.contextmanager
     def _reading(self, key: str) -> Iterator[int | None]:
-        *folders, name = _parts(key)
+        *folders, name = segments(key)
         with self._errors(key), contextlib.ExitStack() as stack:
             try:
                 folder = stack.enter_context(self._folder(folders))
@@ -147,7 +161,7 @@ class FolderStorage:
     @contextlib.contextmanager
     def _written(self, key: str, pieces: Iterable[bytes], size: int) -> Iterator[tuple[int, str, str]]:
         """(folder, temporary name, name) with the bytes safely under the temporary name, which is gone afterwards."""
-        *folders, name = _parts(key)
+        *folders, name = segments(key)
         temporary = f".hub-{secrets.token_hex(8)}.tmp"
         with self._folder(folders, create=True) as folder:
             try:
@@ -170,8 +184,8 @@ class FolderStorage:
         except FileNotFoundError:
             self._need_root()
             return
-        for name in inner:
-            if _SAFE.fullmatch(name):
+        for name in inner if prefix.count("/") < _DEPTH else ():
+            if is_safe(name):
                 yield from self._walk(f"{prefix}{name}/")
 
     def _need_root(self) -> None:
@@ -187,21 +201,16 @@ class FolderStorage:
             self._need_root()
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
                 raise StorageError(f"{self._shown(key)} is or follows a link", "remove it from the remote") from error
+            if error.errno in _FULL:
+                raise StorageError(f"{self.root} is full", "make room there, then sync again") from error
             kind = RefusedError if error.errno in _REFUSED else StorageError
             raise kind(
                 f"{self._shown(key)} can't be used ({error.strerror or error})",
-                "is there room, and may you write there?",
+                "may you read and write there?",
             ) from error
 
     def _shown(self, key: str) -> str:
         return str(self.root / key)
-
-
-def _parts(key: str) -> list[str]:
-    parts = key.split("/")
-    if not all(_SAFE.fullmatch(part) for part in parts):
-        raise ValueError(f"{key!r} is no key of a remote")
-    return parts
 
 
 def _open_folder(name: str, parent: int, *, create: bool) -> int:
@@ -212,8 +221,17 @@ def _open_folder(name: str, parent: int, *, create: bool) -> int:
             raise
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, dir_fd=parent)
-            os.fsync(parent)
+            _sync(parent)
         return os.open(name, _DIRECTORY, dir_fd=parent)
+
+
+def _sync(folder: int) -> None:
+    """Make names in a folder last; some network shares and FUSE can't, and say so."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
 
 
 def _exists(name: str, folder: int) -> bool:

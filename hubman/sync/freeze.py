@@ -27,7 +27,7 @@ def everything(db: sqlite3.Connection, repo: str, codec: Codec = PLAIN) -> None:
     portion: list[str] = []
     size = 0
     for line in state.lines(db):
-        if not _is_sendable(line):
+        if not batches.is_sendable(line):
             continue
         if portion and (len(portion) == batches.MAX_CHANGES or size + len(line) > batches.MAX_BYTES):
             _store(db, repo, portion, codec)
@@ -52,7 +52,7 @@ def next_batch(db: sqlite3.Connection, repo: str, codec: Codec = PLAIN) -> Froze
         if taken and size + len(line) > batches.MAX_BYTES:
             break
         last = number
-        if _is_sendable(line):
+        if batches.is_sendable(line):
             taken.append(line)
             size += len(line)
         else:
@@ -101,11 +101,6 @@ def _waiting(db: sqlite3.Connection, repo: str, start: int) -> Iterator[tuple[in
         (start, repo, batches.MAX_CHANGES),
     )
     yield from rows.fetchall()
-
-
-def _is_sendable(line: str) -> bool:
-    """Whether every reader will take this change; one that it refuses would hold up all that follow."""
-    return batches.fits(line, msgspec.json.decode(line))
 
 
 def _blobs(line: str) -> list[queue.Wanted]:

@@ -1,118 +1,88 @@
-"""Where a file that comes down gets its place: a free name, room on the disk, and what is noted when it lies there."""
+"""Where weights that are fetched come to lie on this machine: a folder and a path below it, or where they lie already."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Container, Sequence
+from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from hubman.sync import queue, transfers
-from hubman.sync.session import Session
-from registry import blobs, changes, clock, places, projection, roots, timestamps
+from hubman import config
+from registry import path_template, places, projection, roots, timestamps
 from registry.database import Registry
 from registry.errors import HubError
 from registry.hashing import hash_file
+from registry.moved_places import lay
 from registry.safe_name import place_under, safe_name, with_suffix
 
-SPARE = 1 << 30
-"""Bytes that a download leaves free on the disk."""
+
+@dataclass(frozen=True)
+class Landing:
+    """``template`` is a path below ``into`` such as ``{base}/{type}/{name}``; without one files keep their names."""
+
+    into: Path
+    template: str = ""
 
 
-class Weights(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that is to come to ``target``; ``name`` is what others call it."""
+def chosen(registry: Registry, folder: Path | None = None) -> Landing:
+    """What this machine's settings say, or ``folder``.
 
-    sha256: str
-    name: str
-    size: int
-    target: Path
-
-
-class Landed(msgspec.Struct, frozen=True, kw_only=True):
-    """A file whose every byte is right and on the disk, under the name that it had while it came."""
-
-    weights: Weights
-    part: Path
-
-
-class NoRoomError(HubError):
-    """The disk has no room for the next file."""
-
-
-def free_target(folder: Path, name: str, sha256: str, size: int, taken: Container[Path] = ()) -> Path:
-    """A free path for the file, or that of a file of exactly this content that nobody has indexed.
-
-    ``taken`` are paths of files that are on their way. Raises :class:`HubError` when every name is in use.
+    Raises :class:`registry.errors.UsageError` for a template that makes no sense, :class:`HubError` for a folder whose
+    drive is away.
     """
-    name = safe_name(name)
-    for candidate in (name, with_suffix(name, sha256[:8]), with_suffix(name, sha256)):
+    settings = config.settings(registry.home)[0]
+    if settings.sync_path:
+        path_template.parts(settings.sync_path)
+    if folder is not None or not settings.sync_into:
+        return Landing(folder or registry.models_folder, settings.sync_path)
+    into = roots.absolute(Path(settings.sync_into))
+    if not into.is_dir():
+        raise HubError(f"{into} (sync_into) is no folder now", "is its drive there? make it, or change the setting")
+    return Landing(into, settings.sync_path)
+
+
+def target(
+    registry: Registry, landing: Landing, sha256: str, name: str, size: int, taken: Container[Path] = ()
+) -> Path:
+    """A free path for a file that other machines call ``name``, or that of one of this content that nobody has indexed.
+
+    Its folder is made. ``taken`` are the places of files that are on their way.
+    Raises :class:`HubError` where a link leads out of ``landing``, or no name is free.
+    """
+    folder, plain = _folder_and_name(registry, landing, sha256, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    if landing.into.resolve() / folder.relative_to(landing.into) != folder.resolve():
+        raise HubError(f"{folder} is reached through a link", "replace the link by a folder, or change sync_into")
+    for candidate in (plain, with_suffix(plain, sha256[:8]), with_suffix(plain, sha256)):
         path = place_under(folder, candidate)
         if not path.exists():
-            if path not in taken:
-                return path
-        elif path.is_file() and path.stat().st_size == size and hash_file(path).sha256 == sha256:
+            if path in taken:
+                continue
             return path
-    raise HubError(f"there is no free name for {name} in {folder}", "move the files of that name")
+        if path.is_file() and path.stat().st_size == size and hash_file(path).sha256 == sha256:
+            return path
+    raise HubError(f"there is no free name for {plain} in {folder}", "move the files of that name")
 
 
-def need_room(folder: Path, size: int) -> None:
-    """Raises :class:`NoRoomError` unless ``size`` bytes fit with :data:`SPARE` to spare."""
-    free = shutil.disk_usage(folder).free
-    if free < size + SPARE:
-        raise NoRoomError(
-            f"{folder} has {free >> 20} MiB free and the next file needs {(size + SPARE) >> 20}",
-            "make room, or fetch less: the device's policy says which weights come here",
-        )
-
-
-def settle(session: Session, landed: Sequence[Landed]) -> list[tuple[Weights, HubError]]:
-    """Give files their names, so that a power cut leaves each whole or not there, then note and tell that they are here.
-
-    Returns those that can have no name. Raises :class:`OSError`.
-    """
-    arrived: list[tuple[Weights, Path]] = []
-    nameless: list[tuple[Weights, HubError]] = []
-    for one in landed:
-        try:
-            arrived.append((one.weights, _rename(one)))
-        except HubError as error:
-            nameless.append((one.weights, error))
-    for folder in {path.parent for _, path in arrived}:
-        blobs.sync_folder(folder)
-    with session.registry.transaction() as db:
-        for weights, path in arrived:
-            have(session.registry, path, weights.sha256)
-            queue.done(db, session.repo, "down", weights.sha256)
-            queue.note_remote(db, session.repo, weights.sha256, weights.size)
-            transfers.forget(session.registry, transfers.key_of(session.repo, weights.sha256))
-    return nameless
-
-
-def have(registry: Registry, path: Path, sha256: str) -> None:
-    """Index the file in its place, and tell the other devices."""
+def arrived(registry: Registry, path: Path, sha256: str, *, fetched_from: str = "") -> None:
+    """Index the file in its place, and tell the other devices. ``fetched_from`` is the remote from which all of it came."""
     with registry.transaction() as db:
-        root = roots.covering_root(registry, path) or roots.add(registry, path.parent)
-        seen = places.seen_from(str(path), path.stat())
-        places.put(db, seen, root=str(root), sha256=sha256, problem=None, at=timestamps.now())
-        changes.record(db, [["have", clock.device_id(db), sha256, "present", clock.tick(db)]])
-        versions = db.execute("SELECT version_id FROM files WHERE sha256 = ?", (sha256,)).fetchall()
-        projection.rebuild(db, [row[0] for row in versions])
+        if roots.covering_root(registry, path) is None:
+            roots.add(registry, path.parent)
+        projection.rebuild(db, lay(registry, places.seen_from(str(path), path.stat()), sha256, None, None))
+        db.execute("DELETE FROM dropped WHERE sha256 = ?", (sha256,))
+        if fetched_from:
+            db.execute("INSERT OR REPLACE INTO fetched VALUES (?, ?, ?)", (sha256, fetched_from, timestamps.now()))
 
 
-def quarantine(registry: Registry, sha256: str, part: Path) -> None:
-    """Take a file that is not what it should be out of everybody's way. Raises :class:`OSError`."""
-    place = registry.home / "quarantine" / sha256
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(part, place)
-    transfers.remove_files(part)
+def _folder_and_name(registry: Registry, landing: Landing, sha256: str, name: str) -> tuple[Path, str]:
+    plain = safe_name(name)
+    if not landing.template:
+        return landing.into, plain
+    # Late: it brings in all that moves files, and few machines have a template.
+    from registry import organise
 
-
-def _rename(one: Landed) -> Path:
-    weights, target = one.weights, one.weights.target
-    if os.path.lexists(target):
-        # It appeared meanwhile.
-        target = free_target(target.parent, weights.name, weights.sha256, weights.size)
-    one.part.replace(target)
-    return target
+    values = organise.values_of(registry.db, sha256)
+    if values is None:
+        return landing.into, plain
+    folders, stem = path_template.fill(path_template.parts(landing.template), values)
+    return landing.into.joinpath(*folders), safe_name(stem + Path(plain).suffix)

@@ -14,16 +14,28 @@ import msgspec
 from registry.errors import HubError
 
 FORMAT = 1
+MIN_READER = MIN_WRITER = 1
+"""The formats that a hubman must know to read, and to write, a remote of format :data:`FORMAT`."""
+NEWEST = 2
+"""The newest format that this hubman reads and writes: that of a remote which is signed or encrypted."""
+ENCODINGS = ("none", "hmac", "age")
 HUB = "hub.json"
 HEADS = "heads/"
 BLOBS = "blob/"
+FOLDERS = frozenset({"blob", "gc", "heads", "keys", "log", "probe", "snap"})
+SNAPSHOTS = "snap/"
+MARKS = "gc/"
+KEYS = "keys/"
 DEFAULT_PART = 256 << 20
 """Bytes in one part of a file on the remote; a smaller file is one object."""
 
 HUB_CAP = HEAD_CAP = 64 << 10
+KEY_CAP = 4 << 10
 MAX_BLOB = 64 << 30
 PICTURE_CAP = 32 << 20
 MAX_DEVICES = 256
+MAX_SEQ = 9_999_999_999
+MAX_PARTS = 100_000
 TAIL = 64
 """Batch names in a head: a device that was away for fewer batches needs no listing."""
 
@@ -33,6 +45,7 @@ _BATCH_NAME = re.compile(r"([0-9]{10})-([0-9a-f]{32})")
 _KEY = re.compile(
     rf"""hub\.json | heads/{_DEVICE} | log/{_DEVICE}/[0-9]{{10}}-[0-9a-f]{{32}}
     | blob/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}(\.p/[0-9]{{5}})?
+    | keys/{_DEVICE}-[0-9a-f]{{32}}
     | snap/[0-9a-f]{{16}}-{_DEVICE}-[0-9a-f]{{32}} | gc/[0-9a-f]{{16}}-{_DEVICE}-[0-9a-f]{{32}} | probe/[0-9a-z]+""",
     re.VERBOSE,
 )
@@ -45,13 +58,16 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
     repo: str
     part: int = DEFAULT_PART
     enc: str = "none"
+    """One of :data:`ENCODINGS`."""
+    check: str = ""
+    """Of a remote with a key: 16 hex digits by which it is known, and that tell nothing of it."""
     min_reader: int = 1
     min_writer: int = 1
 
     @property
     def is_writable(self) -> bool:
         """Whether this version may write there; one that may not can still read."""
-        return self.min_writer <= FORMAT
+        return self.min_writer <= NEWEST
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +92,10 @@ def is_known(key: str) -> bool:
 
 def head_key(device: str) -> str:
     return HEADS + device
+
+
+def is_device(text: str) -> bool:
+    return re.fullmatch(_DEVICE, text) is not None
 
 
 def head_device(key: str) -> str | None:
@@ -103,6 +123,16 @@ def batch_seq(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def stamp_of(name: str) -> str:
+    """The clock's stamp in the name of a snapshot or a mark, which ends in its hash."""
+    return name[:33]
+
+
+def stamped_label(prefix: str, stamp: str) -> str:
+    """What a snapshot or mark is sealed for: its key without the hash."""
+    return prefix + stamp
+
+
 def is_intact(name: str, body: bytes) -> bool:
     """Whether ``body`` is the batch that ``name`` names, whole."""
     return name.endswith("-" + hash32(body))
@@ -122,6 +152,8 @@ def blob_keys(sha256: str, size: int, part: int) -> list[tuple[str, int, int]]:
     if size <= part:
         return [(key, 0, size)]
     starts = range(0, size, part)
+    if len(starts) > MAX_PARTS:
+        raise UnreadableError(f"a file of {size} bytes has more parts than can be named", "it stays where it is")
     return [(f"{key}.p/{number:05d}", start, min(part, size - start)) for number, start in enumerate(starts)]
 
 
@@ -135,11 +167,9 @@ def decode_hub(data: bytes) -> Hub:
         hub = msgspec.json.decode(data, type=Hub)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError("hub.json of the remote is damaged", "restore it from a copy of the remote") from error
-    if max(hub.format, hub.min_reader) > FORMAT:
+    if max(hub.format, hub.min_reader) > NEWEST or hub.enc not in ENCODINGS:
         raise UnreadableError("the remote was made by a newer hubman", "update hubman on this machine")
-    if hub.enc != "none":
-        raise UnreadableError(f"the remote is encrypted with {hub.enc}", "this version of hubman can't read it")
-    if not 1 <= hub.part <= 512 << 20:
+    if not 64 << 20 <= hub.part <= 512 << 20:
         raise UnreadableError("hub.json of the remote names an impossible part size", "restore it from a copy")
     return hub
 
@@ -153,6 +183,12 @@ def decode_head(data: bytes) -> Head:
     if head.v > FORMAT:
         raise UnreadableError("its head was written by a newer hubman", "update hubman on this machine")
     numbers = [batch_seq(name) for name in head.tail]
+    if (
+        not 0 <= head.seq <= MAX_SEQ
+        or len(head.acks) > MAX_DEVICES
+        or any(not 0 <= seq <= MAX_SEQ or not is_device(name) for name, seq in head.acks.items())
+    ):
+        raise UnreadableError("its head claims numbers that make no sense", "sync on that machine writes it anew")
     if numbers != list(range(head.seq - len(numbers) + 1, head.seq + 1)) or len(numbers) > min(TAIL, head.seq):
         raise UnreadableError("its head names batches that make no sense", "sync on that machine writes it anew")
     return head

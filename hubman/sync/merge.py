@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from hubman.sync import batches, incoming, layout, queue
-from hubman.sync.codec import PLAIN, Codec
+from hubman.sync import growth, incoming, queue
 from hubman.sync.policy import Policy, of_device, wants
 from hubman.sync.remote import Remote
 from registry import changes, clock, projection
 from registry.changes import Change
 from registry.database import Registry
-
-_NOTHING = "~"
-"""Sorts after every stamp."""
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -31,36 +27,34 @@ class Merged(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """One unpacked batch under its name."""
+    """One unpacked batch under its name; ``size`` is what it takes on the remote."""
 
     name: str
     changes: list[Change]
+    size: int = 0
 
 
 class Merger:
     """Applies batches of one remote with what stays the same during a sync looked up once."""
 
-    def __init__(self, registry: Registry, remote: Remote, codec: Codec = PLAIN) -> None:
+    def __init__(self, registry: Registry, remote: Remote) -> None:
         self._registry = registry
         self._repo = remote.repo
         self._device = clock.device_id(registry.db)
         self._policy: Policy = of_device(registry.db, self._device)
         others = registry.db.execute("SELECT 1 FROM remotes WHERE repo <> ?", (remote.repo,)).fetchone()
         self._passes_on = others is not None
-        self._unsent = _first_unsent(registry.db, remote, self._device, codec)
 
     def apply(self, device: str, seq: int, twins: Sequence[Batch]) -> Merged:
         """Apply the batches that ``device`` wrote under number ``seq`` (several only if it was cloned).
 
         Raises :class:`registry.errors.HubError`, with nothing applied, for a clock more than a year ahead.
         """
-        total = Merged()
         with self._registry.transaction() as db:
-            touched: set[str] = set()
+            total = self._take_in(db, [change for batch in twins for change in batch.changes])
             for batch in twins:
-                total += self._merge(db, batch.changes, touched)
                 db.execute("INSERT OR IGNORE INTO received VALUES (?, ?, ?)", (self._repo, device, batch.name))
-            projection.rebuild(db, touched)
+            growth.note(db, self._repo, len(twins), sum(batch.size for batch in twins))
             db.execute(
                 "INSERT INTO cursors (remote, device, seq) VALUES (?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq), problem = NULL, since = NULL",
@@ -68,84 +62,88 @@ class Merger:
             )
         return total
 
+    def apply_snapshot(self, covers: Mapping[str, int], portions: Iterable[Sequence[Change]]) -> Merged:
+        """Apply a snapshot, portion by portion, and go on behind what it ``covers``, but for this device's own log.
+
+        The portions before one that can't be read stay: they are changes like all others. Raises as :meth:`apply`.
+        """
+        total = Merged()
+        for portion in portions:
+            with self._registry.transaction() as db:
+                total += self._take_in(db, portion)
+        rows = [(self._repo, device, seq, seq) for device, seq in covers.items() if device != self._device]
+        with self._registry.transaction() as db:
+            db.executemany(
+                "INSERT INTO cursors (remote, device, seq, base) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "seq = max(seq, excluded.seq), base = max(base, excluded.base), problem = NULL, since = NULL",
+                rows,
+            )
+            growth.start_over(db, self._repo)
+        return total
+
+    def _take_in(self, db: sqlite3.Connection, received: Sequence[Change]) -> Merged:
+        """Merge changes, and rebuild what the lists show of them."""
+        touched: set[str] = set()
+        merged = self._merge(db, received, touched)
+        (newest,) = db.execute("SELECT coalesce(max(id), 0) FROM lost_edits").fetchone()
+        projection.rebuild(db, touched)
+        (lost,) = db.execute("SELECT count(*) FROM lost_edits WHERE id > ?", (newest,)).fetchone()
+        return merged + Merged(lost_races=lost)
+
     def _merge(self, db: sqlite3.Connection, received: Sequence[Change], touched: set[str]) -> Merged:
-        races = strange = 0
-        newest = ""
+        sound: list[Change] = []
+        strange: list[Change] = []
         for change in received:
-            is_sound = incoming.is_sound(change)
-            races += is_sound and self._note_race(db, change)
-            before = db.total_changes
-            if is_sound and self._take(db, change, touched):
-                newest = max(newest, changes.stamp_of(change) or "")
-            else:
-                # From a newer hubman, or malformed: kept as it came, and not obeyed.
-                strange += 1
-                db.execute("INSERT OR IGNORE INTO unknown_changes (body) VALUES (?)", (changes.encode(change),))
-            # Only news goes on: two machines with the same two remotes would answer each other for ever.
-            if db.total_changes > before and self._passes_on:
-                db.execute("INSERT INTO outbox (change, origin) VALUES (?, ?)", (changes.encode(change), self._repo))
-            queue.add(db, self._repo, "down", self._wanted(change) if is_sound else [])
+            (sound if incoming.is_sound(change) else strange).append(change)
+        some, malformed = self._apply(db, sound)
+        touched |= some
+        if malformed:
+            bad = {changes.encode(change) for change in malformed}
+            sound = [change for change in sound if changes.encode(change) not in bad]
+            strange += malformed
+        # From a newer hubman, or malformed: kept as it came, and not obeyed.
+        self._passing_on(db, strange, changes.keep_unknown)
+        newest = max((changes.stamp_of(change) or "" for change in sound), default="")
         if newest:
             clock.observe(db, newest)
-        return Merged(len(received), races, strange)
+        blobs = {blob for change in sound for blob in queue.blobs_of(change)}
+        queue.add(db, self._repo, "down", [blob for blob in blobs if self._is_wanted(blob)])
+        return Merged(changes=len(received), strange=len(strange))
 
-    def _take(self, db: sqlite3.Connection, change: Change, touched: set[str]) -> bool:
-        """Apply a change; False if it made no sense after all."""
-        try:
-            touched |= changes.apply(db, change)
-        except changes.MalformedChangeError:
-            return False
-        return True
+    def _is_wanted(self, blob: queue.Wanted) -> bool:
+        # What a query or a limit says of weights is found out when all is taken in.
+        is_later = blob.kind == "weights" and self._policy.looks_at_all
+        return not is_later and wants(self._registry, self._device, self._policy, blob)
 
-    def _wanted(self, change: Change) -> list[queue.Wanted]:
-        """The blobs of a sound change that this machine should fetch."""
-        blobs = queue.blobs_of(change)
-        return [blob for blob in blobs if wants(self._registry, self._device, self._policy, blob)]
+    def _apply(self, db: sqlite3.Connection, sound: Sequence[Change]) -> tuple[set[str], list[Change]]:
+        """The items to rebuild, and the changes that made no sense after all."""
+        touched: set[str] = set()
+        malformed: list[Change] = []
 
-    def _note_race(self, db: sqlite3.Connection, change: Change) -> bool:
-        """Write down a person's edit that this change beats or that beats it, if neither side had seen the other's.
+        def apply(db: sqlite3.Connection, some: Sequence[Change]) -> None:
+            nonlocal touched
+            found, bad = changes.apply_all(db, some)
+            touched |= found
+            malformed.extend(bad)
 
-        Of the two machines it is the one that syncs second that can tell, and does.
+        self._passing_on(db, sound, apply)
+        return touched, malformed
+
+    def _passing_on(
+        self,
+        db: sqlite3.Connection,
+        received: Sequence[Change],
+        apply: Callable[[sqlite3.Connection, Sequence[Change]], None],
+    ) -> None:
+        """Apply changes, and queue those that were news for the other remotes.
+
+        Only news: two machines with the same two remotes would answer each other for ever.
         """
-        if self._unsent == _NOTHING or change[0] != "set" or not change[2].startswith("user."):
-            return False
-        _, item, field, value, stamp = change
-        name = field.partition(".")[2]
-        row = db.execute(
-            "SELECT value, stamp FROM facts WHERE item = ? AND field = ? AND source = 'user'", (item, name)
-        ).fetchone()
-        theirs = changes.encode([value])[1:-1]
-        if row is None or row[0] == theirs or clock.device_of(row[1]) != self._device or row[1] < self._unsent:
-            return False
-        kept, lost, lost_stamp = (theirs, row[0], row[1]) if stamp > row[1] else (row[0], theirs, stamp)
-        known = db.execute(
-            "SELECT 1 FROM lost_edits WHERE item = ? AND field = ? AND lost_stamp = ?", (item, name, lost_stamp)
-        ).fetchone()
-        if known:
-            return False
-        db.execute(
-            "INSERT INTO lost_edits (item, field, kept, lost, lost_stamp) VALUES (?, ?, ?, ?, ?)",
-            (item, name, kept, lost, lost_stamp),
-        )
-        return True
-
-
-def _first_unsent(db: sqlite3.Connection, remote: Remote, device: str, codec: Codec) -> str:
-    """The oldest stamp of this device that the remote has not been told: nobody there has seen it or a later one."""
-    oldest = _NOTHING
-    for author, seq, body in db.execute(
-        "SELECT device, seq, body FROM outbound WHERE remote = ? AND sent = 0", (remote.repo,)
-    ):
-        packed = codec.open(body, batches.PACKED_CAP, layout.batch_label(author, seq))
-        oldest = min([oldest, *_own_stamps(batches.decode(packed), device)])
-    rows = db.execute("SELECT change FROM outbox WHERE id > ? AND origin IS NULL ORDER BY id", (remote.frozen_to,))
-    for (line,) in rows:
-        stamps = _own_stamps([msgspec.json.decode(line)], device)
-        if stamps:
-            return min(oldest, stamps[0])
-    return oldest
-
-
-def _own_stamps(made: Sequence[Change], device: str) -> list[str]:
-    stamps = (changes.stamp_of(change) for change in made)
-    return [stamp for stamp in stamps if stamp and clock.device_of(stamp) == device]
+        if not self._passes_on:
+            apply(db, received)
+            return
+        for change in received:
+            before = db.total_changes
+            apply(db, [change])
+            if db.total_changes > before:
+                db.execute("INSERT INTO outbox (change, origin) VALUES (?, ?)", (changes.encode(change), self._repo))

@@ -11,7 +11,7 @@ import msgspec
 
 from hubman.sync import transfers
 from hubman.sync.codec import BlobObject
-from hubman.sync.landing import need_room
+from hubman.sync.settling import need_room
 from hubman.sync.storage import PIECE
 from registry.database import Registry
 
@@ -59,7 +59,7 @@ class Partial:
     def of(cls, registry: Registry, key: str, target: Path, objects: Sequence[BlobObject], *, plain: bool) -> Partial:
         """Go on with the download ``key`` that was left, or begin one beside ``target``.
 
-        Raises :class:`OSError` and :class:`hubman.sync.landing.NoRoomError`.
+        Raises :class:`OSError` and :class:`hubman.sync.settling.NoRoomError`.
         """
         left = transfers.find(registry, key)
         if left is not None:

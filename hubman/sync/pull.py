@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import nsmallest
 from itertools import groupby
 
 import msgspec
@@ -10,10 +11,13 @@ import msgspec
 from hubman.sync import batches, devices, heads, layout
 from hubman.sync.merge import Batch, Merged, Merger
 from hubman.sync.session import Session
+from hubman.sync.snapshots import CatchUp, reads
 from hubman.sync.storage import Entry, Storage
 from registry import timestamps
-from registry.changes import Change
 from registry.errors import CancelledError, HubError
+
+_MOST_NAMES = 100_000
+"""Batches of one log that one sync looks at; more come with the next one."""
 
 
 class News(msgspec.Struct, frozen=True):
@@ -50,7 +54,7 @@ def look(session: Session) -> Look:
     problems: list[str] = []
     own: News | None = None
     own_is_known = False
-    for other, entry in _heads(storage, problems):
+    for other, entry in _heads(storage, {device, *known}, problems):
         if entry.tag is not None and entry.tag == known.get(other) and (other == device or not deep):
             own_is_known |= other == device
             continue
@@ -66,48 +70,97 @@ def look(session: Session) -> Look:
         else:
             news.append(found)
     if deep:
-        news += _headless(storage, {one.device for one in news} | {device})
+        news += _headless(storage, {one.device for one in news} | {device}, set(known))
     news.sort(key=lambda one: one.device)
     return Look(news=news, own=own.head if own else None, own_is_known=own_is_known, problems=problems)
 
 
-def _heads(storage: Storage, problems: list[str]) -> Iterator[tuple[str, Entry]]:
-    devices = 0
+def _heads(storage: Storage, known: set[str], problems: list[str]) -> Iterator[tuple[str, Entry]]:
+    """The heads of known devices, and of strangers as far as there may be so many devices: junk pushes nobody out."""
+    room = max(layout.MAX_DEVICES - len(known), 0)
     for entry in storage.entries(layout.HEADS):
         device = layout.head_device(entry.key)
         if device is None:
             continue
-        devices += 1
-        if devices > layout.MAX_DEVICES:
-            problems.append(f"the remote has more than {layout.MAX_DEVICES} devices; the others are not read")
-            return
+        if device not in known:
+            room -= 1
+            if room < 0:
+                continue
         yield device, entry
+    if room < 0:
+        problems.append(f"the remote has more than {layout.MAX_DEVICES} devices; {-room} new ones are not read")
 
 
 def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
     """Apply everything new; returns what it did, and a line for each log that could not be read to its end."""
-    merger = Merger(session.registry, session.remote, session.codec)
-    total = Merged()
+    waiting = list(news)
+    if not waiting:
+        return Merged(), []
+    with session.registry.much_at_once():
+        return _pull(session, waiting)
+
+
+def _pull(session: Session, news: Sequence[News]) -> tuple[Merged, list[str]]:
+    merger = Merger(session.registry, session.remote)
+    logs = _Logs(session, merger, news)
+    total = logs.catch_up_if_far()
     problems: list[str] = []
     for one in news:
         old = heads.went_back(session.db, session.repo, one.device, one.head) if one.head else None
         if old:
             problems.append(f"{_called(session, one.device)}: {old}")
         try:
-            for seq, names, is_copy in _missing(session, one):
-                session.stop_if_asked()
-                session.tell("receive", seq, one.head.seq if one.head else 0, "batches")
-                twins = [Batch(name, _fetch(session, one.device, name)) for name in names]
-                total += merger.apply(one.device, seq, twins)
-                if is_copy:
-                    problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
+            total += logs.read(one, problems)
         except CancelledError:
             raise
         except (_NotYetError, HubError) as error:
             problems.append(_hold(session, one, error))
         else:
             _remember(session, one)
-    return total, problems
+    return total, problems + logs.snapshots.problems
+
+
+class _Logs:
+    """The logs that have news, and the snapshots that stand in where their batches are gone or too many."""
+
+    def __init__(self, session: Session, merger: Merger, news: Sequence[News]) -> None:
+        self._session, self._merger = session, merger
+        self._ends = {one.device: one.head.seq for one in news if one.head}
+        self.snapshots = CatchUp(session, merger)
+
+    def catch_up_if_far(self) -> Merged:
+        """A snapshot instead of more batches than a head names: what a new machine begins with."""
+        reached = reads(self._session.db, self._session.repo)
+        behind = {device: end - reached.get(device, 0) for device, end in self._ends.items()}
+        if not behind or sum(max(0, count) for count in behind.values()) <= layout.TAIL:
+            return Merged()
+        furthest = max(behind, key=lambda device: (behind[device], device))
+        return self.snapshots.over(self._ends, furthest) or Merged()
+
+    def read(self, one: News, problems: list[str]) -> Merged:
+        """Apply what is new in one log. Raises :class:`_NotYetError` where something is missing that no snapshot has."""
+        total = Merged()
+        while True:
+            try:
+                for merged in self._batches(one, problems):
+                    total += merged
+            except _NotYetError:
+                caught_up = self.snapshots.over(self._ends, one.device)
+                if caught_up is None:
+                    raise
+                total += caught_up
+            else:
+                return total
+
+    def _batches(self, one: News, problems: list[str]) -> Iterator[Merged]:
+        session = self._session
+        for seq, names, is_copy in _missing(session, one):
+            session.stop_if_asked()
+            session.tell("receive", seq, one.head.seq if one.head else 0, "batches")
+            twins = _twins(session, one.device, names)
+            yield self._merger.apply(one.device, seq, twins)
+            if is_copy and any(twin.changes != [batches.NOTHING] for twin in twins):
+                problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
 
 
 def _read_head(session: Session, key: str, device: str) -> News | None:
@@ -118,14 +171,12 @@ def _read_head(session: Session, key: str, device: str) -> News | None:
     return News(device, head, fetched.tag or layout.hash32(fetched.data))
 
 
-def _headless(storage: Storage, known: set[str]) -> list[News]:
-    """Logs whose head is lost: the batches are there all the same."""
-    devices = set()
-    for entry in storage.entries("log/"):
-        device = entry.key.split("/")[1]
-        if layout.is_known(entry.key) and device not in known:
-            devices.add(device)
-    return [News(device, None, None) for device in sorted(devices)[: layout.MAX_DEVICES]]
+def _headless(storage: Storage, read: set[str], known: set[str]) -> list[News]:
+    """Logs whose head is lost: the batches are there all the same. Those of known devices come first."""
+    listed = (entry.key.split("/")[1] for entry in storage.entries("log/") if layout.is_known(entry.key))
+    one_each = (device for device, _ in groupby(listed) if device not in read)
+    devices = nsmallest(layout.MAX_DEVICES, one_each, key=lambda device: (device not in known, device))
+    return [News(device, None, None) for device in devices]
 
 
 def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool]]:
@@ -134,8 +185,8 @@ def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool
     Raises :class:`_NotYetError` at a gap.
     """
     of_device = (session.repo, one.device)
-    row = session.db.execute("SELECT seq FROM cursors WHERE remote = ? AND device = ?", of_device).fetchone()
-    reached = int(row[0]) if row else 0
+    row = session.db.execute("SELECT seq, base FROM cursors WHERE remote = ? AND device = ?", of_device).fetchone()
+    reached, base = (int(row[0]), int(row[1])) if row else (0, 0)
     names = _names(session.storage, one, reached, deep=session.deep)
     if session.deep:
         names -= {
@@ -145,7 +196,7 @@ def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool
         if seq > reached + 1:
             break
         twins = list(group)
-        yield seq, twins, len(twins) > 1 or seq <= reached
+        yield seq, twins, len(twins) > 1 or base < seq <= reached
         reached = max(reached, seq)
     if one.head and reached < one.head.seq:
         raise _NotYetError(f"batch {reached + 1} of {one.head.seq} has not arrived")
@@ -156,22 +207,32 @@ def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]
     names = set(one.head.tail) if one.head else set()
     if deep or one.head is None or one.head.seq - len(one.head.tail) > reached:
         prefix = layout.log_prefix(one.device)
-        for entry in storage.entries(prefix, "" if deep else f"{prefix}{reached:010d}-g"):
-            if layout.is_known(entry.key):
-                names.add(entry.key.rpartition("/")[2])
+        listed = storage.entries(prefix, "" if deep else f"{prefix}{reached:010d}-g")
+        names |= set(
+            nsmallest(_MOST_NAMES, (entry.key.rpartition("/")[2] for entry in listed if layout.is_known(entry.key)))
+        )
     first = 1 if deep else reached + 1
     return {name for name in names if (layout.batch_seq(name) or 0) >= first}
 
 
-def _fetch(session: Session, device: str, name: str) -> list[Change]:
+def _twins(session: Session, device: str, names: list[str]) -> list[Batch]:
+    """The batches of one number. Where one was lost and a repair put another in its place, a deep session takes that."""
+    there = [batch for name in names if (batch := _fetch(session, device, name)) is not None]
+    if len(there) < len(names) and not (session.deep and there):
+        raise _NotYetError(f"batch {names[0][:10]} has not arrived")
+    return there
+
+
+def _fetch(session: Session, device: str, name: str) -> Batch | None:
     codec = session.codec
     fetched = session.storage.get(layout.log_prefix(device) + name, codec.cap(batches.PACKED_CAP))
     if fetched is None:
-        raise _NotYetError(f"batch {name[:10]} has not arrived")
+        return None
     if not layout.is_intact(name, fetched.data):
         raise _NotYetError(f"batch {name[:10]} has not arrived whole")
     label = layout.batch_label(device, layout.batch_seq(name) or 0)
-    return batches.decode(codec.open(fetched.data, batches.PACKED_CAP, label))
+    changes = batches.decode(codec.open(fetched.data, batches.PACKED_CAP, label))
+    return Batch(name, changes, len(fetched.data))
 
 
 def _hold(session: Session, one: News, error: Exception) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from hubman.sync import freeze, layout
+from hubman.sync import freeze, growth, layout
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage
 from registry import clock, timestamps
@@ -90,6 +90,12 @@ def _announce(session: Session, device: str) -> None:
     data = session.codec.seal(layout.encode(head), key)
     tag = session.storage.put(key, data) or layout.hash32(data)
     with session.registry.transaction():
+        batches, size = db.execute(
+            "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbound "
+            "WHERE remote = ? AND device = ? AND seq <= ? AND sent = 0",
+            (session.repo, device, head.seq),
+        ).fetchone()
+        growth.note(db, session.repo, batches, size)
         db.execute(
             "UPDATE outbound SET sent = 1 WHERE remote = ? AND device = ? AND seq <= ? AND sent = 0",
             (session.repo, device, head.seq),

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from hubman.sync.policy import Policy, pinned, wants
+from hubman.sync.policy import pinned
 from registry import here, ids, timestamps
 from registry.changes import Change
 from registry.database import Registry
@@ -45,6 +45,15 @@ def add(db: sqlite3.Connection, repo: str, way: Way, wanted: Iterable[Wanted]) -
     db.executemany(
         "INSERT OR IGNORE INTO blob_queue (remote, way, sha256, kind) VALUES (?, ?, ?, ?)",
         [(repo, way, blob.sha256, blob.kind) for blob in wanted],
+    )
+
+
+def ask(db: sqlite3.Connection, repo: str, wanted: Iterable[Wanted]) -> None:
+    """Let these come down at the next download, even if they could not a moment ago."""
+    db.executemany(
+        "INSERT INTO blob_queue (remote, way, sha256, kind) VALUES (?, 'down', ?, ?) "
+        "ON CONFLICT DO UPDATE SET retry_at = NULL, problem = NULL",
+        [(repo, blob.sha256, blob.kind) for blob in wanted],
     )
 
 
@@ -87,17 +96,6 @@ def want_pinned(registry: Registry, repo: str, device: str) -> None:
     for version in sorted(pinned(registry.db, device)):
         rows = registry.db.execute(f"SELECT sha256 FROM files WHERE version_id = ? AND {HASHED}", (version,)).fetchall()  # noqa: S608 - a name of ours
         add(registry.db, repo, "down", [Wanted(row[0], "weights") for row in rows if not is_here(registry.db, row[0])])
-
-
-def want_everything(registry: Registry, device: str, policy: Policy) -> None:
-    """Note for every remote all that ``policy`` asks for. Call inside a transaction."""
-    db = registry.db
-    known = list(known_blobs(db))
-    wanted = [blob for blob in known if wants(registry, device, policy, blob)]
-    for (repo,) in db.execute("SELECT repo FROM remotes").fetchall():
-        db.execute("DELETE FROM blob_queue WHERE remote = ? AND way = 'down'", (repo,))
-        add(db, repo, "down", wanted)
-        add(db, repo, "up", known)
 
 
 def known_blobs(db: sqlite3.Connection) -> Iterator[Wanted]:

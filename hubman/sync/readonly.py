@@ -52,6 +52,9 @@ class ReadOnlyStorage:
     def delete(self, key: str) -> None:
         raise self._refusal(key)
 
+    def url(self, key: str, seconds: int) -> str | None:
+        return self._inner.url(key, seconds)
+
     def _refusal(self, key: str) -> RefusedError:
         return RefusedError(
             f"{self._shown} was added to be read only and {key} is not written", "add it without --read-only"

@@ -6,6 +6,7 @@ import sqlite3
 
 import msgspec
 
+from hubman.sync.capabilities import Capabilities
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 
@@ -21,10 +22,16 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, str] = {}
     frozen_to: int = 0
     """The last row of the outbox that was frozen for it."""
+    capabilities: Capabilities | None = None
+    """What its place can do, as it was tried out last."""
     added_at: str = ""
     synced_at: str | None = None
     head_at: str | None = None
     deep_at: str | None = None
+    enc: str = "none"
+    """``none``; ``hmac``: what is said is signed; ``age``: everything is encrypted."""
+    key_check: str = ""
+    """By which its key is known (:meth:`hubman.sync.repo_key.RepoKey.check`)."""
 
     @property
     def is_read_only(self) -> bool:
@@ -52,4 +59,5 @@ def find(registry: Registry, name: str = "") -> Remote:
 
 
 def _remote(row: sqlite3.Row) -> Remote:
-    return msgspec.convert({**dict(row), "options": msgspec.json.decode(row["options"])}, Remote)
+    decoded = {name: msgspec.json.decode(row[name]) for name in ("options", "capabilities")}
+    return msgspec.convert({**dict(row), **decoded, "capabilities": decoded["capabilities"] or None}, Remote)

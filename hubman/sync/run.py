@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.rate import Limit
-from hubman.sync import devices, download, freeze, holding, identity, outgoing, policy, pull, queue, remotes
+from hubman.sync import (
+    devices,
+    download,
+    freeze,
+    identity,
+    keeping,
+    landing,
+    letting_go,
+    outgoing,
+    policy,
+    pull,
+    recipients,
+    remotes,
+    snapshots,
+    trim,
+)
+from hubman.sync.care import moving
 from hubman.sync.check import Finding, check
 from hubman.sync.folder import FolderStorage
-from hubman.sync.lock import sync_lock
+from hubman.sync.landing import Landing
+from hubman.sync.letting_go import LetGo
 from hubman.sync.merge import Merged
-from hubman.sync.readonly import open_remote
-from hubman.sync.remote import find
+from hubman.sync.opening import opened
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage
-from registry import clock, timestamps
+from registry import timestamps
 from registry.database import Registry
 
 __all__ = ["Finding", "SyncResult", "check", "sync"]
-
-_DEEP_EVERY = timedelta(hours=24)
 
 
 class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +50,9 @@ class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
     uploaded_bytes: int = 0
     downloaded: int = 0
     downloaded_bytes: int = 0
+    let_go: int = 0
+    """Files whose place here was needed for others; they are on the remote."""
+    let_go_bytes: int = 0
     lost_races: int = 0
     """Edits of one field on two machines at once: the later one shows, the other is in ``lost_edits``."""
     strange_changes: int = 0
@@ -62,44 +78,39 @@ def sync(
     """Bring this machine and a remote (the only one, if not named) to the same state.
 
     ``deep`` lists every log and asks again for every blob that was not there; it happens by itself once a day.
-    Weights go to ``models_folder``, or the registry's own. ``limit_rate`` is in bytes a second for each way, and stands
+    Weights go to ``models_folder``, or where the settings say. ``limit_rate`` is in bytes a second each way, and stands
     above this machine's policy. Killed or stopped anywhere, the next sync goes on.
 
     Raises :class:`HubError`: :class:`hubman.sync.lock.BusyError` when another sync runs,
     :class:`hubman.sync.storage.StorageError` when the remote fails, :class:`CancelledError` when ``should_stop``
     said so.
     """
-    remote = find(registry, remote_name)
-    with sync_lock(registry):
-        own = policy.of_device(registry.db, clock.device_id(registry.db))
-        session = Session(
-            registry,
-            remote,
-            open_remote(remote, storage),
-            deep or _is_long_ago(remote.deep_at or remote.added_at),
-            report,
-            should_stop,
-            up=Limit(limit_rate or own.rate_up or 0),
-            down=Limit(limit_rate or own.rate_down or 0),
-            held=lambda: holding.reason(registry.db, own),
-        )
-        return _run(session, models_folder or registry.models_folder)
+    options: dict[str, Any] = {"report": report, "should_stop": should_stop, "storage": storage}
+    with opened(registry, remote_name, deep=deep, limit_rate=limit_rate, **options) as session:
+        return _run(session, landing.chosen(registry, models_folder))
 
 
-def _run(session: Session, folder: Path) -> SyncResult:
+def _run(session: Session, place: Landing) -> SyncResult:
     session.tell("look")
     warnings: list[str] = []
     seen, is_new_device = _look(session, warnings)
     merged = _pull(session, seen, warnings)
     # After the others were heard: one of them may have said what this machine keeps.
     policy.introduce(session.registry)
+    gone = _make_room(session, warnings)
     sent = outgoing.send(session, is_announced=seen.own_is_known, warnings=warnings)
     changes, up = sent.changes, sent.uploaded
-    down = download.download(session, folder)
+    down = download.download(session, place)
     warnings += down.problems
     if sent.is_allowed and freeze.is_waiting(session.db, session.repo):
         # That the files are here now is news to the others.
         changes += outgoing.send(session, is_announced=True, warnings=warnings).changes
+    if sent.is_allowed and session.deep and session.remote.enc != "none":
+        recipients.withdraw_all(session.storage, devices.retired(session.db))
+    if sent.is_allowed:
+        snapshots.tend(session)
+        if session.deep:
+            trim.trim(session)
     _finish(session)
     session.tell("done")
     return SyncResult(
@@ -110,6 +121,8 @@ def _run(session: Session, folder: Path) -> SyncResult:
         uploaded_bytes=up.bytes,
         downloaded=down.blobs,
         downloaded_bytes=down.bytes,
+        let_go=gone.files,
+        let_go_bytes=gone.bytes,
         lost_races=merged.lost_races,
         strange_changes=merged.strange,
         held=up.held or down.held,
@@ -131,6 +144,8 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
         identity.confirm(session)
     elif seen.own is not None:
         is_new = identity.settle(session, seen.own)
+    if session.deep and not is_new and not session.remote.is_read_only:
+        is_new = identity.settle_log(session)
     if is_new:
         warnings.append("this registry was restored or copied, and goes on as a new device")
         seen = pull.look(session)
@@ -141,12 +156,21 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
 def _pull(session: Session, seen: pull.Look, warnings: list[str]) -> Merged:
     merged, problems = pull.pull(session, seen.news)
     warnings += problems
+    if moved := moving.moved_to(session):
+        warnings.append(moved)
     if devices.come_back(session.registry):
         warnings.append("this machine had been forgotten on another one, and is back")
-    if policy.of_device(session.db, session.device).weights == "pinned":
-        with session.registry.transaction():
-            queue.want_pinned(session.registry, session.repo, session.device)
     return merged
+
+
+def _make_room(session: Session, warnings: list[str]) -> LetGo:
+    """Find out what this machine's policy asks for, and let go of what there is no room for."""
+    asked = keeping.obey(session)
+    gone = letting_go.let_go(session, asked.going)
+    warnings += gone.problems
+    if asked.no_room:
+        warnings.append(f"{len(asked.no_room)} files stay elsewhere: the limit of this machine's policy is reached")
+    return gone
 
 
 def _finish(session: Session) -> None:
@@ -155,9 +179,8 @@ def _finish(session: Session) -> None:
         db.execute("UPDATE remotes SET synced_at = ? WHERE repo = ?", (now, session.repo))
         if session.deep:
             db.execute("UPDATE remotes SET deep_at = ? WHERE repo = ?", (now, session.repo))
-    if session.deep and isinstance(session.storage, FolderStorage):
+    if not session.deep:
+        return
+    remotes.probe_again(session.registry, session.remote, session.storage)
+    if isinstance(session.storage, FolderStorage):
         session.storage.remove_leftovers()
-
-
-def _is_long_ago(moment: str) -> bool:
-    return datetime.now(UTC) - timestamps.parse(moment) > _DEEP_EVERY

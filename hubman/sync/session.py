@@ -37,12 +37,12 @@ class Session:
     deep: bool = False
     report: Report = silent
     should_stop: Callable[[], bool] = _never
+    codec: Codec = PLAIN
     up: Limit = field(default_factory=Limit)
     """What all threads that send share; ``down`` what those that fetch do."""
     down: Limit = field(default_factory=Limit)
     held: Callable[[], str] = _may
     """Why no file may move now (:mod:`hubman.sync.holding`); empty when all may."""
-    codec: Codec = PLAIN
 
     @property
     def db(self) -> sqlite3.Connection:

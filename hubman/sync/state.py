@@ -9,7 +9,7 @@ from itertools import islice
 
 import msgspec
 
-from registry import ids
+from registry import ids, rivals
 from registry.changes import FILE_FACTS, Change, encode
 
 _DOTS_IN_ONE = 1_000
@@ -21,19 +21,20 @@ def lines(db: sqlite3.Connection) -> Iterator[str]:
 
     What is said of one item stands together, so that a reader rebuilds each item once and not in every batch.
     """
+    # First, so that a reader need not look for what stands under them. What they stood for is gone; that they were
+    # removed is all that matters.
+    removed = (row[0] for row in db.execute("SELECT dot FROM removed_dots"))
+    while dots := list(islice(removed, _DOTS_IN_ONE)):
+        yield encode(["rem", "", "", "", dots])
     for change in _of_devices(db):
         yield encode(change)
-    said = (_of_files(db), _of_facts(db), _of_sets(db), _of_texts(db), _of_counters(db))
+    said = (_of_files(db), _of_facts(db), _of_rivals(db), _of_sets(db), _of_texts(db), _of_counters(db))
     for item, change in heapq.merge(*said, key=lambda pair: pair[0]):
         if not ids.is_provisional(item):
             yield encode(change)
     for kind, record_id, body in db.execute("SELECT * FROM records"):
         if not ids.is_provisional(record_id):
             yield encode(["rec", kind, record_id, _decode(body)])
-    # What the dots stood for is gone; that they were removed is all that matters.
-    removed = (row[0] for row in db.execute("SELECT dot FROM removed_dots"))
-    while dots := list(islice(removed, _DOTS_IN_ONE)):
-        yield encode(["rem", "", "", "", dots])
     for (body,) in db.execute("SELECT body FROM unknown_changes ORDER BY id"):
         yield body
 
@@ -59,6 +60,11 @@ def _of_files(db: sqlite3.Connection) -> _Said:
 def _of_facts(db: sqlite3.Connection) -> _Said:
     for item, field, source, value, stamp in db.execute("SELECT * FROM facts ORDER BY item"):
         yield item, ["set", item, f"{source}.{field}", _decode(value), stamp]
+
+
+def _of_rivals(db: sqlite3.Connection) -> _Said:
+    for item, field, stamp, value in db.execute("SELECT * FROM rivals ORDER BY item"):
+        yield item, ["set", item, rivals.USER + field, _decode(value), stamp]
 
 
 def _of_sets(db: sqlite3.Connection) -> _Said:

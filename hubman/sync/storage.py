@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
@@ -11,6 +12,9 @@ from registry.errors import HubError, UsageError
 
 PIECE = 8 << 20
 """Bytes moved at once, up or down."""
+
+
+_SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class StorageError(HubError):
@@ -70,6 +74,25 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; not being there is fine."""
+
+    def url(self, key: str, seconds: int) -> str | None:
+        """An address under which anybody can read the object for so long; None where the place gives none.
+
+        Costs no request, and says nothing of whether the object is there.
+        """
+
+
+def is_safe(segment: str) -> bool:
+    """Whether a part of a key is one that every place takes: lower-case ASCII, no separator, no leading dot."""
+    return _SEGMENT.fullmatch(segment) is not None
+
+
+def segments(key: str) -> list[str]:
+    """The parts of a key between its slashes. Raises :class:`ValueError` for what no remote's key can be."""
+    parts = key.split("/")
+    if not all(map(is_safe, parts)):
+        raise ValueError(f"{key!r} is no key of a remote")
+    return parts
 
 
 def open_storage(kind: str, location: str, options: Mapping[str, str]) -> Storage:

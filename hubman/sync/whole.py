@@ -8,8 +8,8 @@ from pathlib import Path
 from hubman.sync import layout
 from hubman.sync.codec import BlobObject
 from hubman.sync.crew import Crew
-from hubman.sync.landing import Landed, Weights, quarantine
 from hubman.sync.partial import create, write_at
+from hubman.sync.settling import Landed, Weights, quarantine
 from hubman.sync.storage import StorageError
 from registry import blobs
 from registry.errors import DamagedFileError, HubError

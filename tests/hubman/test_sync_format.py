@@ -132,7 +132,7 @@ def test_any_bytes_are_a_head_or_unreadable(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "hub", [{"format": 2}, {"min_reader": 2}, {"enc": "age"}, {"part": 0}, {"part": 1 << 40}, {"repo": 1}]
+    "hub", [{"format": 3}, {"min_reader": 3}, {"enc": "rot13"}, {"part": 0}, {"part": 1 << 40}, {"repo": 1}]
 )
 def test_a_remote_of_another_kind_is_refused_with_a_reason(hub: dict[str, object]) -> None:
     with pytest.raises(layout.UnreadableError) as caught:

@@ -142,7 +142,7 @@ def test_an_older_hubman_reads_what_it_may_no_longer_write(studio: Machine, plac
     other.sync()
     path = studio.remote / layout.HUB
     hub = path.read_bytes()
-    path.write_bytes(msgspec.json.encode({**msgspec.json.decode(hub), "min_writer": 2}))
+    path.write_bytes(msgspec.json.encode({**msgspec.json.decode(hub), "min_writer": 3}))
     before = files_of(studio.remote)
     edits.edit(other.registry, ink, ink, {"rating": "3"})
     assert ["update hubman" in warning for warning in other.sync().warnings] == [True]

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from hubman.progress import Progress
-from hubman.sync import crew, download, filling, holding, landing, partial, policy, tally, transfers
+from hubman.sync import crew, download, filling, holding, partial, policy, settling, tally, transfers
 from hubman.sync.crew import MOST_REQUESTS
 from hubman.sync.lock import BusyError
 from registry import library
@@ -280,12 +280,12 @@ def test_a_full_disk_is_told_before_the_first_byte(
     a, b = pair
     add_some(a, 2)
     a.sync()
-    monkeypatch.setattr(landing, "SPARE", 1 << 60)
+    monkeypatch.setattr(settling, "SPARE", 1 << 60)
     storage = WatchedStorage(b.remote)
     result = b.sync(storage=storage)
     assert "MiB free" in result.warnings[0]
     assert (result.downloaded, names(b), storage.counts["read_range"]) == (0, [], 0)
-    monkeypatch.setattr(landing, "SPARE", 0)
+    monkeypatch.setattr(settling, "SPARE", 0)
     assert b.sync().downloaded == 2
 
 

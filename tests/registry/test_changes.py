@@ -13,7 +13,18 @@ from registry import changes, ids, projection
 from registry.changes import Change, MalformedChangeError
 from registry.database import Registry
 
-_STATE = ("facts", "set_members", "texts", "records", "removed_dots", "counters", "holdings", "devices", "files")
+_STATE = (
+    "facts",
+    "rivals",
+    "set_members",
+    "texts",
+    "records",
+    "removed_dots",
+    "counters",
+    "holdings",
+    "devices",
+    "files",
+)
 _SHOWN = ("models", "versions", "tags", "previews")
 _SHAS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
 _ITEMS = [ids.item_id(sha256) for sha256 in _SHAS]
@@ -39,10 +50,17 @@ _VALUES = {
 }  # fmt: skip
 _SET = st.sampled_from(sorted(_VALUES)).flatmap(
     lambda field: st.builds(
-        lambda item, source, value, stamp: ["set", item, f"{source}.{field}", value, stamp],
+        lambda item, source, value, stamp: ["set", item, f"{source}.{field}", value, f"s{stamp}"],
         _ITEM, st.sampled_from(["user", "civitai", "guess"]), _VALUES[field] | st.none(), _STAMPS,
     )
 )  # fmt: skip
+_KNOWN = st.builds(
+    lambda item, field, stamps: ["rem", item, f"user.{field}", "", sorted(f"s{stamp}" for stamp in stamps)],
+    _ITEM,
+    st.sampled_from(sorted(_VALUES)),
+    st.sets(_STAMPS, min_size=1, max_size=3),
+)
+"""An edit that had seen these."""
 
 
 def _element(dot: str) -> tuple[str, str, str]:
@@ -101,23 +119,27 @@ _REC = st.builds(
     st.sampled_from(["p", "q"]),
 )
 _UNKNOWN = st.just(["later", 1, {"x": [2]}])
-_CHANGES = st.lists(st.one_of(_SET, _ADD, _REM, _TXT, _CNT, _FILE, _HAVE, _DEV, _REC, _UNKNOWN), max_size=14)
+_CHANGES = st.lists(st.one_of(_SET, _KNOWN, _ADD, _REM, _TXT, _CNT, _FILE, _HAVE, _DEV, _REC, _UNKNOWN), max_size=14)
 
 
 def _dump(db: sqlite3.Connection, tables: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
     found = {name: sorted(map(tuple, db.execute(f"SELECT * FROM {name}")), key=repr) for name in tables}  # noqa: S608
     found["unknown"] = sorted(map(tuple, db.execute("SELECT body FROM unknown_changes")))
+    races = "SELECT item, kind, field, lost, lost_stamp, kept, kept_stamp FROM lost_edits"
+    found["races"] = sorted(map(tuple, db.execute(races)))
     return found
 
 
 def _after(
-    db: sqlite3.Connection, made: Sequence[Change], *, step_by_step: bool = False
+    db: sqlite3.Connection, made: Sequence[Change], *, step_by_step: bool = False, together: bool = False
 ) -> dict[str, list[tuple[Any, ...]]]:
     """State and lists of a machine that has seen ``made`` in this order."""
     db.execute("BEGIN")
     try:
         touched: set[str] = set()
-        for change in made:
+        if together:
+            touched, _ = changes.apply_all(db, made)
+        for change in [] if together else made:
             touched |= changes.apply(db, change)
             if step_by_step:
                 projection.rebuild(db, touched)
@@ -134,6 +156,7 @@ def test_every_order_leads_to_the_same_state_and_lists(db: sqlite3.Connection, m
     shuffled = list(made)
     random.shuffle(shuffled)
     assert _after(db, made) == _after(db, shuffled)
+    assert _after(db, made) == _after(db, shuffled, together=True)
 
 
 @settings(max_examples=75, deadline=None)
@@ -181,6 +204,18 @@ def test_whatever_another_machine_sends_is_applied_or_refused_as_malformed(
         projection.rebuild(db, changes.apply(db, change))
     except MalformedChangeError:
         pass
+    finally:
+        db.execute("ROLLBACK")
+
+
+def test_of_many_changes_a_malformed_one_is_handed_back_and_the_others_are_applied(db: sqlite3.Connection) -> None:
+    db.execute("BEGIN")
+    try:
+        good = [["set", _ITEMS[0], "user.rating", number, _stamp(number)] for number in (1, 2)]
+        bad = [["set", _ITEMS[0], "nobody.rating", 5, _stamp(9)], ["cnt", _ITEMS[0], "uses", "a", 1 << 70]]
+        touched, malformed = changes.apply_all(db, [good[0], *bad, good[1]])
+        assert (touched, malformed) == ({_ITEMS[0]}, bad)
+        assert projection.best_facts(db, _ITEMS[0])["rating"] == (2, "user")
     finally:
         db.execute("ROLLBACK")
 

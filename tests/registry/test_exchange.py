@@ -217,7 +217,7 @@ def test_what_was_edited_since_the_import_was_read_stays_and_the_rest_comes(lora
             "tags": (["z"], ["x", "y"]),
         }
         for edit in found.values():
-            lost.bring_back(two, edit.id)
+            lost.resolve(two, edit.id, "theirs")
         b = library.show(two, b.id)
         assert (b.notes, b.rating, b.tags) == ("theirs", 5, ("x", "y"))
 

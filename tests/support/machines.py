@@ -13,14 +13,18 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from hubman.sync import remotes
 from hubman.sync.folder import FolderStorage
+from hubman.sync.joining import NO_SECRECY, Secrecy
 from hubman.sync.run import SyncResult, sync
-from hubman.sync.storage import Entry, Fetched
+from hubman.sync.storage import Entry, Fetched, Storage, open_storage
 from registry import blobs, changes, clock, ids, library, places, projection
 from registry.database import Registry
 from registry.hashing import hash_file
 from tests.support.model_files import small_lora, write_model
+from tests.support.s3 import S3Place
 
 Result = TypeVar("Result")
 
@@ -37,14 +41,25 @@ def quick_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 class Machine:
-    """A registry with a folder of models, joined to the remote in ``remote``."""
+    """A registry with a folder of models, joined to the remote in the folder ``remote``, or in a bucket instead."""
 
-    def __init__(self, base: Path, name: str, remote: Path) -> None:
+    secrecy: Secrecy = NO_SECRECY
+    """Of every machine that is made while it is set (:func:`tests.support.sealing.sealed`)."""
+
+    def __init__(self, base: Path, name: str, remote: Path, bucket: S3Place | None = None) -> None:
         self.home = base / name
         self.remote = remote
+        self.bucket = bucket
         self.registry = Registry(self.home)
-        remote.mkdir(exist_ok=True)
-        remotes.add(self.registry, "r", str(remote))
+        self.join()
+
+    def join(self) -> None:
+        """Add the remote, as ``r``."""
+        if self.bucket:
+            remotes.add(self.registry, "r", self.bucket.url, options=self.bucket.options, secrecy=self.secrecy)
+        else:
+            self.remote.mkdir(exist_ok=True)
+            remotes.add(self.registry, "r", str(self.remote), secrecy=self.secrecy)
 
     def sync(self, **options: object) -> SyncResult:
         return sync(self.registry, "r", **options)  # type: ignore[arg-type]
@@ -52,6 +67,11 @@ class Machine:
     def restart(self) -> None:
         self.registry.close()
         self.registry = Registry(self.home)
+
+    def place(self) -> Storage:
+        """Where the remote lies."""
+        remote = remotes.find(self.registry)
+        return open_storage(remote.kind, remote.location, remote.options)
 
     @property
     def device(self) -> str:
@@ -81,19 +101,28 @@ class Machine:
         """Everything that lists and details show of every model, apart from where files lie."""
         details = [library.show(self.registry, model) for model in sorted(library.model_ids(self.registry, ""))]
         trash = sorted(library.model_ids(self.registry, "is:trash"))
-        return [library.list_models(self.registry), trash, [_placeless(detail) for detail in details]]
+        rows = [msgspec.structs.replace(row, where="nowhere") for row in library.list_models(self.registry)]
+        return [rows, trash, [_placeless(detail) for detail in details]]
 
     def state(self) -> dict[str, list[tuple[object, ...]]]:
         """All state that syncs, row by row."""
         return {
             table: sorted((tuple(row) for row in self.registry.db.execute(f"SELECT * FROM {table}")), key=repr)  # noqa: S608
-            for table in ("facts", "set_members", "texts", "counters", "files", "holdings", "records", "removed_dots")
+            for table in (
+                "facts",
+                "rivals",
+                "set_members",
+                "texts",
+                "counters",
+                "files",
+                "holdings",
+                "records",
+                "removed_dots",
+            )
         }
 
 
 def _placeless(detail: object) -> str:
-    import msgspec
-
     body = msgspec.to_builtins(detail)
     for version in body["versions"]:
         for file in version["files"]:
@@ -128,18 +157,18 @@ def settle(machines: Iterable[Machine], rounds: int = 3, **options: object) -> N
 
 
 class WatchedStorage:
-    """A folder remote that counts its operations, calls ``before`` and ``after`` around each, and lists its writes."""
+    """A remote, mostly in a folder, that counts its operations, calls ``before`` and ``after`` around each, and lists its writes."""
 
     concurrency = 1
 
     def __init__(
         self,
-        root: Path,
+        root: Path | Storage,
         *,
         before: Callable[[str, str], None] = lambda operation, key: None,
         after: Callable[[str, str], None] = lambda operation, key: None,
     ) -> None:
-        self._inner = FolderStorage(root)
+        self._inner: Storage = FolderStorage(root) if isinstance(root, Path) else root
         self._before, self._after = before, after
         self.counts: Counter[str] = Counter()
         self.writes: list[str] = []
@@ -167,6 +196,9 @@ class WatchedStorage:
 
     def delete(self, key: str) -> None:
         return self._watched("delete", key, lambda: self._inner.delete(key))
+
+    def url(self, key: str, seconds: int) -> str | None:
+        return self._inner.url(key, seconds)
 
     def _watched(self, operation: str, key: str, act: Callable[[], Result]) -> Result:
         self._before(operation, key)

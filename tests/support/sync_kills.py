@@ -113,7 +113,7 @@ def kill_and_mend(base: Path, seed: int) -> tuple[int, SyncResult, SyncResult]:
     pair, chance = Pair(base, seed), random.Random(seed)
     longest = pair.total / _RATE
     try:
-        in_time = kill(start(pair.a, "upload"), chance.uniform(0, longest))
+        in_time = int(kill(start(pair.a, "upload"), chance.uniform(0, longest)))
         there = pair.whole_on_remote()
         up = pair.a.sync()
         assert up.warnings == ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from hubman.train.loss.sending import sent
 
 CHUNK = 75
 """Tokens that CLIP reads at once, without the marks at both ends."""
+
+KEPT_TEXTS = 256
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,14 @@ class Clip:
         """Loaded now unless it is there."""
         return self.part.get()
 
-    def tokens(self, text: str) -> list[int]:
+    @cached_property
+    def _tokens_of(self) -> Callable[[str], tuple[int, ...]]:
+        # The cells of a sweep mostly say the same, and to split a text takes longer than to set their strengths.
+        return lru_cache(KEPT_TEXTS)(partial(_tokens, self.tokenizer))
+
+    def tokens(self, text: str) -> tuple[int, ...]:
         """Without marks, however many."""
-        answer = self.tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)
-        return list(answer.input_ids)
+        return self._tokens_of(text)
 
     def row(self, tokens: Sequence[int]) -> list[int]:
         """Up to 75 tokens with the marks at both ends, filled up to 77."""
@@ -63,6 +70,10 @@ class Clip:
         # transformers before 5 kept the layers one level down.
         norm = getattr(self.encoder, "text_model", self.encoder).final_layer_norm
         return norm(layers[-min(clip_skip, len(layers))]), pooled
+
+
+def _tokens(tokenizer: Any, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids)
 
 
 def clip_tokenizer(pad_token: str = "<|endoftext|>") -> Any:  # noqa: S107 - a word of CLIP's vocabulary

@@ -222,8 +222,9 @@ class Model(ABC):
         """As :meth:`scheduler`; one that was made before is copied, which takes a tenth of the time."""
         self.check_sampler(sampler, steps, size, schedule)
         made = self._schedulers[sampler, steps, size, schedule]
-        # Its configuration is frozen, and refuses to be filled as a copy would.
-        return copy.deepcopy(made, {id(made._internal_dict): made._internal_dict})
+        # Its configuration is frozen, and refuses to be filled as a copy would; its tables are only ever replaced.
+        shared = [made._internal_dict, *(one for one in vars(made).values() if isinstance(one, Tensor))]
+        return copy.deepcopy(made, {id(one): one for one in shared})
 
     def check_sampler(self, sampler: str, steps: int, size: tuple[int, int], schedule: str = AUTOMATIC) -> None:
         """Raise UsageError for what :meth:`fresh_scheduler` could not make."""

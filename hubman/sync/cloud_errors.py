@@ -1,0 +1,57 @@
+"""What obstore raises, as one line that names the object and holds no header, key or signature."""
+
+from __future__ import annotations
+
+import re
+
+from hubman.sync.storage import RefusedError, StorageError
+
+_GENERIC = re.compile(r"^(Generic \w+ error: )?(Error performing list request: )?")
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
+
+
+class Told:
+    """Turns errors inside the ``with`` into :class:`StorageError`; ``shown`` is the store's address."""
+
+    def __init__(self, shown: str, key: str) -> None:
+        self._shown = shown
+        self._name = f"{shown}/{key}".rstrip("/")
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
+
+        if isinstance(error, StorageError):
+            return
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
+            raise RefusedError(f"{self._name} was refused", "check the bucket's name and your access key") from error
+        if isinstance(error, InvalidPathError):
+            raise StorageError(
+                f"{self._shown} holds an object whose name can't be read ({_first_line(error)})", "remove that object"
+            ) from error
+        if is_missing_bucket(error):
+            raise StorageError(f"{self._shown} is not there", "make the bucket first, or check its name") from error
+        if isinstance(error, BaseError | OSError):
+            raise StorageError(f"{self._name} can't be reached ({_first_line(error)})", "try again") from error
+
+
+def is_missing_bucket(error: BaseException | None) -> bool:
+    """Whether it is not the object that is missing: an object of a bucket that is not there is no absent object."""
+    return error is not None and any(word in str(error) for word in _NO_BUCKET)
+
+
+def is_beyond_end(error: BaseException) -> bool:
+    return "416 Range Not Satisfiable" in str(error)
+
+
+def is_whole_answer(error: BaseException) -> bool:
+    """Whether a store answered a range with the whole object."""
+    return "Received non-partial response" in str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    """Of an obstore error, which goes on with a dump of the request."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return _GENERIC.sub("", lines[0]).partition("?")[0][:200]
