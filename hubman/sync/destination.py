@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +40,13 @@ def chosen(registry: Registry, folder: Path | None = None) -> Destination:
     return Destination(into, settings.sync_path)
 
 
-def target(registry: Registry, into: Destination, sha256: str, name: str, size: int) -> Path:
+def target(
+    registry: Registry, into: Destination, sha256: str, name: str, size: int, taken: Container[Path] = ()
+) -> Path:
     """A free path for a file that other machines call ``name``, or that of one of this content that nobody has indexed.
 
-    Its folder is made. Raises :class:`HubError` where a link leads out of the folder, or no name is free.
+    Its folder is made. ``taken`` are the places of files that are on their way.
+    Raises :class:`HubError` where a link leads out of the folder, or no name is free.
     """
     folder, plain = _folder_and_name(registry, into, sha256, name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +55,8 @@ def target(registry: Registry, into: Destination, sha256: str, name: str, size: 
     for candidate in (plain, with_suffix(plain, sha256[:8]), with_suffix(plain, sha256)):
         path = place_under(folder, candidate)
         if not path.exists():
+            if path in taken:
+                continue
             return path
         if path.is_file() and path.stat().st_size == size and hash_file(path).sha256 == sha256:
             return path

@@ -58,7 +58,7 @@ def fetch(
     problem: HubError | None = None
     for one in _remotes(registry, remote, model.name) if missing else ():
         try:
-            with opened(registry, one, report=report, should_stop=should_stop) as session:
+            with opened(registry, one, report=report, should_stop=should_stop, by_hand=True) as session:
                 check_is_same(session.storage, session.remote)
                 got = _from(session, missing)
         except (BusyError, CancelledError):
