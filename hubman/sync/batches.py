@@ -14,6 +14,9 @@ MAX_CHANGES = 20_000
 MAX_BYTES = 4 << 20
 """Unpacked, when writing; readers accept more."""
 
+NOTHING: Change = ["rem", "", "", "", []]
+"""A change that says nothing: what a batch holds that only takes up a number."""
+
 PACKED_CAP = 8 << 20
 UNPACKED_CAP = 64 << 20
 RATIO_CAP = 200
