@@ -21,10 +21,13 @@ device.add_command(policy)
 @output.json_option
 def device_ls(as_json: bool) -> None:
     """List the machines: when each was heard of, what it keeps, what lies there."""
-    from hubman.sync import devices
+    from hubman.sync import alerts, devices
 
     with open_registry() as registry:
         found = devices.all_devices(registry)
+        told = alerts.alerts(registry)
+    for alert in told:
+        click.echo(output.clean(f"hubman: {alert.about}: {alert.message}"), err=True)
     if as_json:
         output.print_json(found)
         return

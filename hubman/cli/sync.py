@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from hubman.cli import output, remote_key, sync_watch
+from hubman.cli import output, remote_key, remote_moving, sync_watch
 from hubman.cli.bucket_options import bucket_options
 from hubman.cli.library import open_registry
+from hubman.cli.remote_gc import remote_gc
 from hubman.cli.remote_url import remote_url
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @click.option("--deep", is_flag=True, help="Believe nothing that was remembered: list every log, ask for every file.")
 @click.option("--watch", is_flag=True, help="Stay, and sync when something was edited here or came from elsewhere.")
+@click.option("--dry-run", is_flag=True, help="Only tell what waits both ways.")
 @output.json_option
-def sync(name: str | None, deep: bool, watch: bool, as_json: bool) -> None:
+def sync(name: str | None, deep: bool, watch: bool, dry_run: bool, as_json: bool) -> None:
     """Bring the collection in step with the remote NAME, or with every remote.
 
     With --watch it ends at Ctrl-C; --json then prints one object a line.
@@ -29,6 +31,8 @@ def sync(name: str | None, deep: bool, watch: bool, as_json: bool) -> None:
     from hubman.sync.run import sync as sync_remote
     from registry.errors import NotFoundError, UsageError
 
+    if dry_run and (watch or deep):
+        raise UsageError("--dry-run moves nothing", "leave out the other option")
     if watch and deep:
         raise UsageError("--watch looks deep once a day by itself", "leave out one of the two")
     results = {}
@@ -36,6 +40,11 @@ def sync(name: str | None, deep: bool, watch: bool, as_json: bool) -> None:
         names = [name] if name else [remote.name for remote in remotes.all_remotes(registry)]
         if not names:
             raise NotFoundError("there is no remote yet", "hubman remote add NAME FOLDER")
+        if dry_run:
+            from hubman.cli import sync_pending
+
+            sync_pending.tell(registry, names, as_json=as_json)
+            return
         if watch:
             sync_watch.watch(registry, names, as_json=as_json)
             return
@@ -87,9 +96,14 @@ def remote_add(
     signed asks for the words of its own key.
     """
     from hubman.sync import remotes
+    from hubman.sync.care import moving
 
     secrecy = remote_key.wished(encrypt=encrypt, sign=sign, key_file=key_file)
     with open_registry() as registry:
+        if any(one.name == name for one in remotes.all_remotes(registry)):
+            moving.follow(registry, name, location, options=bucket)
+            output.say(f"{name} is at {location} now")
+            return
         remotes.add(registry, name, location, options=bucket, read_only=read_only, secrecy=secrecy)
     output.say(f"added {name}; hubman sync {name} syncs with it")
 
@@ -130,6 +144,9 @@ def _place(one: Remote) -> str:
 
 
 remote.add_command(remote_url)
+remote.add_command(remote_moving.migrate)
+remote.add_command(remote_moving.upgrade)
+remote.add_command(remote_gc)
 
 
 @remote.command("check")

@@ -87,6 +87,9 @@ def _picture(session: Session, sha256: str) -> int:
     (stored,) = session.objects(sha256, 0)
     fetched = session.storage.get(stored.key, session.codec.stored_size(layout.PICTURE_CAP))
     if fetched is None:
+        if not queue.is_spoken_of(session.db, sha256):
+            # It was taken from its model, and then from the remote.
+            return 0
         raise _NotThereError(f"picture {sha256[:12]} is not on the remote yet", "sync the machine that has it")
     data = _opened(session, fetched.data)
     if data is None or not layout.is_content(sha256, data):

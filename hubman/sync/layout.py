@@ -14,12 +14,15 @@ import msgspec
 from registry.errors import HubError
 
 FORMAT = 1
+MIN_READER = MIN_WRITER = 1
+"""The formats that a hubman must know to read, and to write, a remote of format :data:`FORMAT`."""
 NEWEST = 2
 """The newest format that this hubman reads and writes: that of a remote which is signed or encrypted."""
 ENCODINGS = ("none", "hmac", "age")
 HUB = "hub.json"
 HEADS = "heads/"
 BLOBS = "blob/"
+FOLDERS = frozenset({"blob", "gc", "heads", "keys", "log", "probe", "snap"})
 SNAPSHOTS = "snap/"
 MARKS = "gc/"
 KEYS = "keys/"

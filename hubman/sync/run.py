@@ -24,6 +24,7 @@ from hubman.sync import (
     snapshots,
     trim,
 )
+from hubman.sync.care import moving
 from hubman.sync.check import Finding, check
 from hubman.sync.destination import Destination
 from hubman.sync.folder import FolderStorage
@@ -136,6 +137,8 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
         identity.confirm(session)
     elif seen.own is not None:
         is_new = identity.settle(session, seen.own)
+    if session.deep and not is_new and not session.remote.is_read_only:
+        is_new = identity.settle_log(session)
     if is_new:
         warnings.append("this registry was restored or copied, and goes on as a new device")
         seen = pull.look(session)
@@ -146,6 +149,8 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
 def _pull(session: Session, seen: pull.Look, warnings: list[str]) -> Merged:
     merged, problems = pull.pull(session, seen.news)
     warnings += problems
+    if moved := moving.moved_to(session):
+        warnings.append(moved)
     if devices.come_back(session.registry):
         warnings.append("this machine had been forgotten on another one, and is back")
     return merged

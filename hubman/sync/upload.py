@@ -71,7 +71,8 @@ def _is_there(session: Session, sha256: str) -> bool:
     row = session.db.execute(
         "SELECT checked_at FROM remote_blobs WHERE remote = ? AND sha256 = ?", (session.repo, sha256)
     ).fetchone()
-    return row is not None and datetime.now(UTC) - timestamps.parse(row[0]) < _BELIEVED
+    is_known = row is not None and datetime.now(UTC) - timestamps.parse(row[0]) < _BELIEVED
+    return is_known and not session.is_marked(sha256)
 
 
 def _settle(session: Session, sha256: str, size: int | None = None) -> None:
@@ -119,7 +120,7 @@ def _is_unchanged(source: _Source) -> bool:
 def _put(session: Session, sha256: str, source: _Source) -> int:
     """Send what of the blob is not there in its right size; returns the bytes sent."""
     objects = session.objects(sha256, source.size)
-    missing = [one for one in objects if session.storage.size(one.key) != one.stored]
+    missing = [one for one in objects if session.storage.size(one.key) != one.stored or session.is_marked(sha256)]
     reader = _Reader(session, source, sha256 if len(missing) == len(objects) else None)
     sent = 0
     for one in missing:

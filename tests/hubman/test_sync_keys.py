@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -180,3 +181,15 @@ def test_what_makes_no_sense_is_wrong_usage(command: Command, words: str, place:
     assert command("c", "remote", "add", "r", str(place / "remote"), "--sign")[0] == 2
     status, told, _ = command("c", "remote", "add", "s", str(place / "signed"), "--sign")
     assert (status, len(re.findall(r"^  (?:[a-z]+ ?){6}$", told, re.MULTILINE))) == (0, 4)
+
+
+@pytest.mark.parametrize("package", ["pyrage", "mnemonic", "cryptography"])
+def test_without_its_packages_no_encrypted_remote_is_begun(
+    command: Command, place: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    for loaded in (package, f"{package}.x25519"):
+        monkeypatch.setitem(sys.modules, loaded, None)
+    status, _, error = command("a", "remote", "add", "r", str(place / "remote"), "--encrypt")
+    assert (status, error.count("\n")) == (1, 1)
+    assert "pip install 'hubman[crypt]'" in error
+    assert list((place / "remote").iterdir()) == []
