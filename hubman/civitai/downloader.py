@@ -15,11 +15,11 @@ from hubman.civitai.errors import BusyError, CircuitOpenError, RateLimitError, U
 from hubman.civitai.part import PartBusyError
 from hubman.civitai.pull import PulledModel, Target, pull_file, targets
 from hubman.civitai.pull_plan import entry
-from hubman.civitai.rate import Limit
 from hubman.civitai.refusals import DownloadLimitError
 from hubman.civitai.transfer import Tuning
 from hubman.jobs.store import process_start
 from hubman.progress import Progress, Report
+from hubman.rate import Limit
 from registry import pull_queue
 from registry.database import Registry
 from registry.errors import CancelledError, HubError

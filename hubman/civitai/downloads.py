@@ -13,11 +13,11 @@ import msgspec
 from hubman.civitai.errors import UnavailableError
 from hubman.civitai.following import Source
 from hubman.civitai.part import Part, Saver, quarantine, settle_earlier
-from hubman.civitai.rate import Limit
 from hubman.civitai.small import fetch_small
 from hubman.civitai.transfer import ChangedError, Transfer, Tuning
 from hubman.civitai.transport import Transport
 from hubman.progress import Progress, Report, silent
+from hubman.rate import Limit
 from registry.errors import DamagedFileError, HubError
 
 __all__ = ["Downloaded", "Wish", "fetch", "fetch_small", "fetching"]

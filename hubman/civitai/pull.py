@@ -12,13 +12,13 @@ from hubman.civitai.client import Civitai
 from hubman.civitai.downloads import Wish
 from hubman.civitai.errors import UnavailableError
 from hubman.civitai.part import settle_earlier
-from hubman.civitai.rate import Limit
 from hubman.civitai.reading import download_url
 from hubman.civitai.records import RemoteFile, RemoteModel, RemoteVersion, model_from, version_from
 from hubman.civitai.refs import parse_ref
 from hubman.civitai.resolving import Found, resolve
 from hubman.civitai.transfer import Tuning
 from hubman.progress import Progress, Report
+from hubman.rate import Limit
 from registry import library, pull_queue, timestamps, unpacked
 from registry.database import Registry
 from registry.errors import UsageError

@@ -7,12 +7,11 @@ from typing import Any
 
 import msgspec
 
-from hubman import config
-from hubman.civitai import rate
+from hubman import config, rate
 from hubman.civitai.choosing import Choice, Preference
 from hubman.civitai.pull import Terms
-from hubman.civitai.rate import Limit
 from hubman.civitai.transfer import Tuning
+from hubman.rate import Limit
 from registry.database import Registry
 
 

@@ -18,11 +18,11 @@ import msgspec
 from hubman.civitai import body, spans
 from hubman.civitai.errors import BusyError, CircuitOpenError, UnavailableError, UnreachedError
 from hubman.civitai.following import InterruptedDownloadError, Source
-from hubman.civitai.hashing_behind import HashBehind
 from hubman.civitai.part import Part, Saver
-from hubman.civitai.rate import Limit
 from hubman.civitai.segments import ENDLESS, Segment, Segments
 from hubman.civitai.transport import backoff
+from hubman.hashing_behind import HashBehind
+from hubman.rate import Limit
 
 _log = logging.getLogger(__name__)
 _TRIES = 6

@@ -7,6 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -93,12 +94,24 @@ def progress(*, quiet: bool = False) -> Iterator[Report]:
         def report(event: Progress) -> None:
             if event.stage not in tasks:
                 tasks[event.stage] = bars.add_task(clean(event.stage), total=None, note="")
-            note = clean(event.message) or (
-                f"{event.done:g}/{event.total:g} {event.unit}".strip() if event.total else ""
-            )
+            note = _flow(event) or clean(event.message) or _count(event)
             bars.update(tasks[event.stage], completed=event.done, total=event.total or None, note=note)
 
         yield report
+
+
+def _count(event: Progress) -> str:
+    return f"{event.done:g}/{event.total:g} {event.unit}".strip() if event.total else ""
+
+
+def _flow(event: Progress) -> str:
+    """How far and fast many files are, where somebody counts that."""
+    if "rate" not in event.data:
+        return ""
+    parts = [f"{size(event.done)} of {size(event.total)}", f"{size(event.data['rate'])}/s"]
+    if "left" in event.data:
+        parts.append(f"{timedelta(seconds=event.data['left'])} left")
+    return "  ".join([*parts, clean(event.message)])
 
 
 def agreed(question: str, *, yes: bool) -> bool:

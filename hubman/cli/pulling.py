@@ -87,7 +87,7 @@ def pull(
 
 
 def _choice(choices: dict[str, Any]) -> Any:
-    from hubman.civitai import rate
+    from hubman import rate
     from hubman.civitai.choosing import Choice
 
     return Choice(

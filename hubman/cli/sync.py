@@ -21,45 +21,85 @@ if TYPE_CHECKING:
 @click.option("--deep", is_flag=True, help="Believe nothing that was remembered: list every log, ask for every file.")
 @click.option("--watch", is_flag=True, help="Stay, and sync when something was edited here or came from elsewhere.")
 @click.option("--dry-run", is_flag=True, help="Only tell what waits both ways.")
+@click.option("--limit-rate", default="", help="Bytes a second at most each way, such as 5M.")
+@click.option("--pause", is_flag=True, help="Let no file move until --resume, also those of a sync that runs now.")
+@click.option("--resume", is_flag=True, help="Let files move again, and sync: they go on where they were.")
 @output.json_option
-def sync(name: str | None, deep: bool, watch: bool, dry_run: bool, as_json: bool) -> None:
+def sync(
+    name: str | None,
+    deep: bool,
+    watch: bool,
+    dry_run: bool,
+    limit_rate: str,
+    pause: bool,
+    resume: bool,
+    as_json: bool,
+) -> None:
     """Bring the collection in step with the remote NAME, or with every remote.
 
     With --watch it ends at Ctrl-C; --json then prints one object a line.
     """
-    from hubman.sync import remotes
+    from hubman.cli import sync_pending
+    from hubman.rate import parse
+    from hubman.sync import holding, remotes
     from hubman.sync.run import sync as sync_remote
-    from registry.errors import NotFoundError, UsageError
+    from registry.errors import NotFoundError
 
-    if dry_run and (watch or deep):
-        raise UsageError("--dry-run moves nothing", "leave out the other option")
-    if watch and deep:
-        raise UsageError("--watch looks deep once a day by itself", "leave out one of the two")
+    if pause:
+        _pause(as_json, is_alone=not (name or deep or watch or dry_run or limit_rate or resume))
+        return
+    _check_choices(deep=deep, watch=watch, dry_run=dry_run, limit_rate=limit_rate)
+    rate = parse(limit_rate) if limit_rate else 0
     results = {}
     with open_registry() as registry, output.progress(quiet=as_json) as report:
         names = [name] if name else [remote.name for remote in remotes.all_remotes(registry)]
         if not names:
             raise NotFoundError("there is no remote yet", "hubman remote add NAME FOLDER")
         if dry_run:
-            from hubman.cli import sync_pending
-
             sync_pending.tell(registry, names, as_json=as_json)
             return
+        if resume:
+            holding.resume(registry)
         if watch:
             sync_watch.watch(registry, names, as_json=as_json)
             return
         for each in names:
-            results[each] = sync_remote(registry, each, deep=deep, report=report)
+            results[each] = sync_remote(registry, each, deep=deep, report=report, limit_rate=rate)
     if as_json:
         output.print_json(results)
         return
     for each, result in results.items():
-        for warning in result.warnings:
+        for warning in [*result.warnings, *([result.held] if result.held else [])]:
             click.echo(f"hubman: {each}: {output.clean(warning)}", err=True)
         output.say(f"{each}: {sync_watch.words(result)}")
     races = sum(result.lost_races for result in results.values())
     if races:
         output.say(f"{races} edit{'s' if races > 1 else ''} lost a race: hubman conflicts")
+
+
+def _check_choices(*, deep: bool, watch: bool, dry_run: bool, limit_rate: str) -> None:
+    from registry.errors import UsageError
+
+    if limit_rate and (watch or dry_run):
+        raise UsageError("--limit-rate is for one sync", "hubman device policy has rates for all of them")
+    if dry_run and (watch or deep):
+        raise UsageError("--dry-run moves nothing", "leave out the other option")
+    if watch and deep:
+        raise UsageError("--watch looks deep once a day by itself", "leave out one of the two")
+
+
+def _pause(as_json: bool, *, is_alone: bool) -> None:
+    from hubman.sync import holding
+    from registry.errors import UsageError
+
+    if not is_alone:
+        raise UsageError("--pause pauses all there is, and does nothing else", "hubman sync --pause")
+    with open_registry() as registry:
+        holding.pause(registry)
+    if as_json:
+        output.print_json({"paused": True})
+    else:
+        output.say("files wait until hubman sync --resume; what people write still goes with each sync")
 
 
 @click.group()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from hubman.sync import aws_keys
 from hubman.sync.cloud_address import check_address, profile_of, settings_of
@@ -51,6 +51,9 @@ def open_cloud(url: str, options: Mapping[str, str]) -> CloudStorage:
         raise UsageError(f"{url} can't be opened ({line})", "is the address right?") from error
 
 
+_Bytes = TypeVar("_Bytes", bytes, memoryview)
+
+
 class CloudStorage:
     """:class:`hubman.sync.storage.Storage` over any store of obstore; ``shown`` is how messages call it."""
 
@@ -77,7 +80,7 @@ class CloudStorage:
                 raise StorageError(f"{self._shown}/{key} is longer than the {cap} bytes that it may have")
             return Fetched(self._whole(key, bytes(answer.bytes()), size), answer.meta["e_tag"])
 
-    def read_range(self, key: str, start: int, length: int) -> bytes:
+    def read_range(self, key: str, start: int, length: int) -> bytes | memoryview:
         import obstore
         from obstore.exceptions import BaseError
 
@@ -94,7 +97,8 @@ class CloudStorage:
                 self.has_ranges = False
                 return self._read_through(key, start, length)
             first, end = answer.range
-            return self._whole(key, bytes(answer.bytes()), end - first)
+            # Not copied: ranges are long, and several come at once.
+            return self._whole(key, memoryview(answer.bytes()), end - first)
 
     def size(self, key: str) -> int | None:
         import obstore
@@ -197,7 +201,7 @@ class CloudStorage:
                 break
         return bytes(taken)
 
-    def _whole(self, key: str, data: bytes, size: int) -> bytes:
+    def _whole(self, key: str, data: _Bytes, size: int) -> _Bytes:
         if len(data) != size:
             raise StorageError(f"{self._shown}/{key} came with {len(data)} of {size} bytes", "try again")
         return data

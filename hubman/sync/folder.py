@@ -37,7 +37,8 @@ def is_temporary(name: str) -> bool:
 class FolderStorage:
     """:class:`hubman.sync.storage.Storage` in the folder ``root``, which must exist."""
 
-    concurrency = 1
+    concurrency = 8
+    """Flushing to a disk is waiting: several files at once share the wait."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

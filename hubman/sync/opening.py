@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from hubman.progress import Report, never, silent
+from hubman.rate import Limit
+from hubman.sync import holding
 from hubman.sync.codecs import codec_of
 from hubman.sync.lock import sync_lock
+from hubman.sync.policy import of_device
 from hubman.sync.readonly import open_remote
 from hubman.sync.remote import find
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage
-from registry import timestamps
+from registry import clock, timestamps
 from registry.database import Registry
 
 _DEEP_EVERY = timedelta(hours=24)
@@ -28,13 +31,19 @@ def opened(
     should_stop: Callable[[], bool] = never,
     deep: bool = False,
     storage: Storage | None = None,
+    limit_rate: int = 0,
+    by_hand: bool = False,
 ) -> Iterator[Session]:
     """A session with the remote (the only one, if not named), deep if none was for a day.
+
+    ``limit_rate`` is in bytes a second each way, and stands above this machine's policy. What is asked for ``by_hand``
+    moves also while files are held.
 
     Raises :class:`hubman.sync.lock.BusyError` when another one goes on, and what opening the place raises.
     """
     remote = find(registry, remote_name)
     with sync_lock(registry):
+        own = of_device(registry.db, clock.device_id(registry.db))
         yield Session(
             registry,
             remote,
@@ -43,6 +52,9 @@ def opened(
             report,
             should_stop,
             codec_of(registry, remote),
+            up=Limit(limit_rate or own.rate_up or 0),
+            down=Limit(limit_rate or own.rate_down or 0),
+            held=lambda: "" if by_hand else holding.reason(registry.db, own),
         )
 
 

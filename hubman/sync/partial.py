@@ -1,135 +1,164 @@
-"""A file on its way in: preallocated beside its place, filled range by range, resumed from the ranges that came."""
+"""A large file on its way in: preallocated beside its place, filled range by range, resumed from the ranges that came."""
 
 from __future__ import annotations
 
 import os
 import secrets
-import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from hubman.sync import transfers
 from hubman.sync.codec import BlobObject
-from hubman.sync.session import Session
-from hubman.sync.storage import PIECE, StorageError
-from registry import blobs, timestamps
+from hubman.sync.settling import need_room
+from hubman.sync.storage import PIECE
 from registry.database import Registry
-from registry.errors import HubError
-from registry.hashing import hash_file
+
+NOTE_BYTES = 32 << 20
+"""After so many bytes it is written down which ranges came: with those on their way, what a kill costs at most."""
 
 
-class _Range(msgspec.Struct, frozen=True):
-    """A stretch of the file: where it lies in which object, and where in the file."""
+class Range(msgspec.Struct, frozen=True):
+    """A stretch of what is fetched: ``start`` is where it lies in its object, ``at`` where in the file ``path``."""
 
     key: str
     start: int
+    path: Path
     at: int
     length: int
 
 
 class Partial:
-    """An unfinished download, with a row of ``transfers`` that outlives the process."""
+    """An unfinished download, with a row of ``transfers`` that outlives the process.
 
-    def __init__(self, registry: Registry, key: str, path: Path, ranges: list[_Range], done: set[int]) -> None:
-        self._registry = registry
-        self._key = key
-        self._ranges = ranges
-        self._size = sum(one.length for one in ranges)
-        self._done = done
-        """Numbers of the ranges that came."""
-        self.path = path
+    What is stored as it is fills the file :attr:`path`. Of what is sealed each object has a file of its own beside it
+    (:attr:`sealed`), out of which the file is made when all of them are there.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        key: str,
+        path: Path,
+        objects: Sequence[BlobObject],
+        done: Iterable[int],
+        *,
+        plain: bool,
+    ) -> None:
+        self._registry, self._key, self.path = registry, key, path
+        self.sealed = [] if plain else [path.with_name(f"{path.name}-{number:05}") for number in range(len(objects))]
+        self.ranges = list(_ranges(objects, path, self.sealed))
+        self.size = sum(one.length for one in self.ranges)
+        self._done = {number for number in done if 0 <= number < len(self.ranges)}
+        self._unnoted = self._first_missing = 0
+        self.resumed = sorted(self._done)
+        """Numbers of the ranges that an earlier process fetched."""
 
     @classmethod
-    def of(cls, registry: Registry, key: str, target: Path, objects: list[BlobObject]) -> Partial:
+    def of(cls, registry: Registry, key: str, target: Path, objects: Sequence[BlobObject], *, plain: bool) -> Partial:
         """Go on with the download ``key`` that was left, or begin one beside ``target``.
 
-        ``objects`` are what the file is stored as (:meth:`hubman.sync.session.Session.objects`).
+        Raises :class:`OSError` and :class:`hubman.sync.settling.NoRoomError`.
         """
-        ranges = list(_ranges(objects))
-        size = sum(one.length for one in ranges)
-        row = registry.db.execute("SELECT target, size, done, tag FROM transfers WHERE id = ?", (key,)).fetchone()
-        if row is not None:
-            path = Path(row["target"])
-            is_ours = row["size"] == size and row["tag"] == str(PIECE)
-            if is_ours and path.parent == target.parent and _is_file_of(path, size):
-                return cls(registry, key, path, ranges, set(msgspec.json.decode(row["done"], type=list[int])))
-            if ".part-" in path.name and path.parent == target.parent:
-                path.unlink(missing_ok=True)
-        path = target.with_name(f"{target.name}.part-{secrets.token_hex(4)}")
-        partial = cls(registry, key, path, ranges, set())
-        partial._write_row()
-        _preallocate(path, size)
+        left = transfers.find(registry, key)
+        if left is not None:
+            partial = cls(registry, key, left.path, objects, left.done, plain=plain)
+            is_ours = left.size == partial.size and left.tag == _tag() and left.path.parent == target.parent
+            if is_ours and all(_is_file_of(path, size) for path, size in partial._files()):
+                return partial
+            transfers.drop(registry, left)
+        partial = cls(registry, key, part_of(target), objects, (), plain=plain)
+        need_room(target.parent, partial.size + (0 if plain else sum(one.length for one in objects)))
+        partial.note_all()
+        for path, size in partial._files():
+            _preallocate(path, size)
         return partial
+
+    def _files(self) -> list[tuple[Path, int]]:
+        """The files that ranges fill, and the bytes of each."""
+        sizes: dict[Path, int] = dict.fromkeys(self.sealed or [self.path], 0)
+        for one in self.ranges:
+            sizes[one.path] += one.length
+        return list(sizes.items())
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the ranges that are still to come."""
+        return [number for number in range(len(self.ranges)) if number not in self._done]
 
     @property
     def missing_bytes(self) -> int:
-        return sum(one.length for number, one in enumerate(self._ranges) if number not in self._done)
+        return sum(self.ranges[number].length for number in self.missing)
 
-    def fill(self, session: Session) -> int:
-        """Fetch the missing ranges, several at once where the place likes that; returns the bytes that came."""
-        missing = iter([(number, one) for number, one in enumerate(self._ranges) if number not in self._done])
-        storage = session.storage
-        fetched = 0
-        with ThreadPoolExecutor(storage.concurrency) as pool, self.path.open("r+b", buffering=0) as file:
-            while window := list(islice(missing, storage.concurrency)):
-                session.stop_if_asked()
-                pieces = pool.map(lambda item: storage.read_range(item[1].key, item[1].start, item[1].length), window)
-                for (number, one), data in zip(window, pieces, strict=True):
-                    if len(data) != one.length:
-                        raise StorageError(f"{one.key} ended early", "sync again")
-                    _write_at(file.fileno(), data, one.at)
-                    fetched += one.length
-                    self._done.add(number)
-                self._write_row()
-                done = self._size - self.missing_bytes
-                session.tell("download", done, self._size, "B", self.path.name)
-        return fetched
+    @property
+    def beginning(self) -> int:
+        """How many bytes of the file are there from its start on; 0 for what is sealed."""
+        while self._first_missing in self._done:
+            self._first_missing += 1
+        if self.sealed:
+            return 0
+        return self.ranges[self._first_missing].at if self._first_missing < len(self.ranges) else self.size
 
-    def has_hash(self, sha256: str) -> bool:
-        """Whether the whole file, read back from the disk, is what it should be."""
-        return hash_file(self.path).sha256 == sha256
+    def write(self, one: Range, data: bytes | memoryview, offset: int) -> None:
+        """Put what came at ``offset`` of a range where it belongs; a range counts from :meth:`note` on.
 
-    def restart(self) -> None:
-        self._done = set()
-        self._write_row()
+        Raises :class:`OSError`.
+        """
+        handle = os.open(one.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            write_at(handle, data, one.at + offset)
+        finally:
+            os.close(handle)
 
-    def become(self, target: Path) -> None:
-        """Move to ``target``, which must be free, so that a power cut leaves either the whole file there or none."""
-        with self.path.open("rb") as file:
-            os.fsync(file.fileno())
-        if target.exists():
-            raise HubError(f"{target} appeared meanwhile", "sync again")
-        self.path.replace(target)
-        blobs.sync_folder(target.parent)
+    def note(self, number: int) -> None:
+        """A range is in the file. Not every one is worth a commit."""
+        self._done.add(number)
+        self._unnoted += self.ranges[number].length
+        if self._unnoted >= NOTE_BYTES or len(self._done) == len(self.ranges):
+            self.note_all()
 
-    def quarantine(self, to: Path) -> None:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(self.path, to)
-        forget(self._registry, self._key)
+    def note_all(self) -> None:
+        self._unnoted = 0
+        transfers.note(self._registry, self._key, self.path, self.size, _tag(), sorted(self._done))
 
-    def _write_row(self) -> None:
-        done = msgspec.json.encode(sorted(self._done)).decode()
-        with self._registry.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO transfers (id, kind, source, target, size, done, tag, state, updated_at) "
-                "VALUES (?, 'sync', ?, ?, ?, ?, ?, 'running', ?)",
-                (self._key, self._key, str(self.path), self._size, done, str(PIECE), timestamps.now()),
-            )
+    def drop(self, numbers: Iterable[int]) -> None:
+        """These ranges have to come again."""
+        self._done -= set(numbers)
+        self._first_missing = 0
+        self.note_all()
 
 
-def _ranges(objects: list[BlobObject]) -> Iterator[_Range]:
-    for one in objects:
-        for offset in range(0, one.length, PIECE):
-            yield _Range(one.key, offset, one.start + offset, min(PIECE, one.length - offset))
+def part_of(target: Path) -> Path:
+    """A name beside ``target`` that no other download has."""
+    return target.with_name(f"{target.name}.part-{secrets.token_hex(4)}")
 
 
-def forget(registry: Registry, key: str) -> None:
-    """The download ``key`` is over."""
-    with registry.transaction() as db:
-        db.execute("DELETE FROM transfers WHERE id = ?", (key,))
+def create(path: Path) -> int:
+    """A handle on a new file. Raises :class:`OSError`."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
+def write_at(handle: int, data: bytes | memoryview, position: int) -> None:
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(handle, view, position)
+        view = view[count:]
+        position += count
+
+
+def _tag() -> str:
+    return str(PIECE)
+
+
+def _ranges(objects: Sequence[BlobObject], path: Path, sealed: Sequence[Path]) -> Iterator[Range]:
+    for number, one in enumerate(objects):
+        for offset in range(0, one.stored, PIECE):
+            length = min(PIECE, one.stored - offset)
+            if sealed:
+                yield Range(one.key, offset, sealed[number], offset, length)
+            else:
+                yield Range(one.key, offset, path, one.start + offset, length)
 
 
 def _is_file_of(path: Path, size: int) -> bool:
@@ -137,7 +166,7 @@ def _is_file_of(path: Path, size: int) -> bool:
 
 
 def _preallocate(path: Path, size: int) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    handle = create(path)
     try:
         if size:
             try:
@@ -147,11 +176,3 @@ def _preallocate(path: Path, size: int) -> None:
                 os.ftruncate(handle, size)
     finally:
         os.close(handle)
-
-
-def _write_at(handle: int, data: bytes, position: int) -> None:
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(handle, view, position)
-        view = view[count:]
-        position += count

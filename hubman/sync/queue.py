@@ -76,8 +76,21 @@ def is_spoken_of(db: sqlite3.Connection, sha256: str) -> bool:
     return db.execute(sql, (sha256,)).fetchone() is not None
 
 
+def all_waiting(db: sqlite3.Connection, repo: str, way: Way) -> set[str]:
+    """The hashes of what should move now or later."""
+    return {row[0] for row in db.execute("SELECT sha256 FROM blob_queue WHERE remote = ? AND way = ?", (repo, way))}
+
+
 def done(db: sqlite3.Connection, repo: str, way: Way, sha256: str) -> None:
     db.execute("DELETE FROM blob_queue WHERE remote = ? AND way = ? AND sha256 = ?", (repo, way, sha256))
+
+
+def note_remote(db: sqlite3.Connection, repo: str, sha256: str, size: int) -> None:
+    """All of a blob was seen on the remote just now; it is believed to be there for a while."""
+    db.execute(
+        "INSERT OR REPLACE INTO remote_blobs (remote, sha256, size, checked_at) VALUES (?, ?, ?, ?)",
+        (repo, sha256, size, timestamps.now()),
+    )
 
 
 def later(db: sqlite3.Connection, repo: str, way: Way, sha256: str, problem: str) -> None:

@@ -28,7 +28,7 @@ class ReadOnlyStorage:
     def get(self, key: str, cap: int) -> Fetched | None:
         return self._inner.get(key, cap)
 
-    def read_range(self, key: str, start: int, length: int) -> bytes:
+    def read_range(self, key: str, start: int, length: int) -> bytes | memoryview:
         return self._inner.read_range(key, start, length)
 
     def size(self, key: str) -> int | None:

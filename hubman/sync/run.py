@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from hubman.progress import Report, silent
 from hubman.sync import (
+    destination,
     devices,
     download,
     freeze,
     identity,
     keeping,
-    landing,
     letting_go,
     outgoing,
     policy,
@@ -26,8 +27,8 @@ from hubman.sync import (
 )
 from hubman.sync.care import moving
 from hubman.sync.check import Finding, check
+from hubman.sync.destination import Destination
 from hubman.sync.folder import FolderStorage
-from hubman.sync.landing import Landing
 from hubman.sync.letting_go import LetGo
 from hubman.sync.merge import Merged
 from hubman.sync.opening import opened
@@ -56,6 +57,8 @@ class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
     """Edits of one field on two machines at once: the later one shows, the other is in ``lost_edits``."""
     strange_changes: int = 0
     """Kept without being understood: from a newer hubman, or malformed."""
+    held: str = ""
+    """Why files wait that could move: transfers are paused, or it is not their time."""
     new_device: bool = False
     """This database was restored or copied and goes on under a new device id."""
     warnings: tuple[str, ...] = ()
@@ -70,21 +73,24 @@ def sync(
     deep: bool = False,
     models_folder: Path | None = None,
     storage: Storage | None = None,
+    limit_rate: int = 0,
 ) -> SyncResult:
     """Bring this machine and a remote (the only one, if not named) to the same state.
 
     ``deep`` lists every log and asks again for every blob that was not there; it happens by itself once a day.
-    Weights go to ``models_folder``, or where the settings say. Killed or stopped anywhere, the next sync goes on.
+    Weights go to ``models_folder``, or where the settings say. ``limit_rate`` is in bytes a second each way, and stands
+    above this machine's policy. Killed or stopped anywhere, the next sync goes on.
 
     Raises :class:`HubError`: :class:`hubman.sync.lock.BusyError` when another sync runs,
     :class:`hubman.sync.storage.StorageError` when the remote fails, :class:`CancelledError` when ``should_stop``
     said so.
     """
-    with opened(registry, remote_name, report=report, should_stop=should_stop, deep=deep, storage=storage) as session:
-        return _run(session, landing.chosen(registry, models_folder))
+    options: dict[str, Any] = {"report": report, "should_stop": should_stop, "storage": storage}
+    with opened(registry, remote_name, deep=deep, limit_rate=limit_rate, **options) as session:
+        return _run(session, destination.chosen(registry, models_folder))
 
 
-def _run(session: Session, place: Landing) -> SyncResult:
+def _run(session: Session, place: Destination) -> SyncResult:
     session.tell("look")
     warnings: list[str] = []
     seen, is_new_device = _look(session, warnings)
@@ -119,6 +125,7 @@ def _run(session: Session, place: Landing) -> SyncResult:
         let_go_bytes=gone.bytes,
         lost_races=merged.lost_races,
         strange_changes=merged.strange,
+        held=up.held or down.held,
         new_device=is_new_device,
         warnings=tuple(warnings),
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from hubman.progress import Progress, Report, silent
+from hubman.rate import Limit
 from hubman.sync.codec import PLAIN, BlobObject, Codec, blob_objects
 from hubman.sync.remote import Remote
 from hubman.sync.storage import Storage
@@ -18,6 +19,10 @@ from registry.errors import CancelledError
 
 def _never() -> bool:
     return False
+
+
+def _may() -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,11 @@ class Session:
     report: Report = silent
     should_stop: Callable[[], bool] = _never
     codec: Codec = PLAIN
+    up: Limit = field(default_factory=Limit)
+    """What all threads that send share; ``down`` what those that fetch do."""
+    down: Limit = field(default_factory=Limit)
+    held: Callable[[], str] = _may
+    """Why no file may move now (:mod:`hubman.sync.holding`); empty when all may."""
 
     @property
     def db(self) -> sqlite3.Connection:

@@ -54,7 +54,7 @@ class Storage(Protocol):
     def get(self, key: str, cap: int) -> Fetched | None:
         """The whole object, or None when there is none. Raises when it is longer than ``cap`` bytes."""
 
-    def read_range(self, key: str, start: int, length: int) -> bytes:
+    def read_range(self, key: str, start: int, length: int) -> bytes | memoryview:
         """``length`` bytes from ``start``, or fewer at the end of the object."""
 
     def size(self, key: str) -> int | None:

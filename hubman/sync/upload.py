@@ -1,18 +1,23 @@
-"""Send files and pictures, each under the hash of its content, large ones in parts that are never sent twice."""
+"""Send files and pictures, each under the hash of its content, several at once, and none that is there already."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from hubman.sync import layout, queue
+from hubman.sync.crew import Crew, StoppedError
+from hubman.sync.holding import HeldError
 from hubman.sync.policy import of_device
+from hubman.sync.sending import Source, send
 from hubman.sync.session import Session
-from hubman.sync.storage import PIECE
+from hubman.sync.tally import Tally
 from registry import blobs, timestamps
 from registry.database import Registry
 from registry.errors import DamagedFileError
@@ -20,51 +25,123 @@ from registry.errors import DamagedFileError
 _BELIEVED = timedelta(days=7)
 """How long a blob that was seen on the remote is believed to be there still."""
 
+_GROUP, _GROUP_S = 64, 0.5
+"""So many files that went up, or those of so many seconds, are noted in one commit; a kill costs a look at each."""
+
 
 class Uploaded(msgspec.Struct, frozen=True):
-    """What went up, and a line for each blob that could not."""
+    """What went up, a line for each blob that could not, and why the rest waits, if it does."""
 
     blobs: int = 0
     bytes: int = 0
     problems: tuple[str, ...] = ()
-
-
-class _Source(msgspec.Struct, frozen=True):
-    """A local file as it was when its hash was taken; ``mtime_ns`` is None where the name itself is the hash."""
-
-    path: Path
-    size: int
-    mtime_ns: int | None = None
+    held: str = ""
 
 
 def upload(session: Session) -> Uploaded:
     """Send the blobs that wait. One that has gone or changed is told and left; a remote that fails raises."""
+    sources, problems = _sources(session)
+    if not sources:
+        return Uploaded(problems=tuple(problems))
+    sender = _Sender(session, problems)
+    held = ""
+    try:
+        sender.send(sources)
+    except HeldError as error:
+        held = str(error)
+    return Uploaded(sender.blobs, sender.bytes, tuple(problems), held)
+
+
+class _Sender:
+    """Sends many files and notes what is there."""
+
+    def __init__(self, session: Session, problems: list[str]) -> None:
+        self._session, self._problems = session, problems
+        self._there: list[Source] = []
+        self._noted_at = time.monotonic()
+        self._error: Exception | None = None
+        self.blobs = self.bytes = 0
+
+    def send(self, sources: list[Source]) -> None:
+        """Raises :class:`HeldError`, and what a remote raises that fails; what went up by then is noted."""
+        tally = Tally(self._session, "upload", sum(one.size for one in sources), len(sources))
+        try:
+            with Crew(self._session, tally) as crew:
+                for source in sources:
+                    crew.make_room()
+                    crew.start(partial(send, crew, source), partial(self._ended, source))
+                    self._note_some()
+                while not crew.is_idle:
+                    crew.turn()
+                    self._note_some()
+        finally:
+            self._note()
+        tally.tell(at_once=True)
+
+    def _ended(self, source: Source, future: Future[int]) -> None:
+        try:
+            sent = future.result()
+        except StoppedError:
+            return
+        except DamagedFileError as error:
+            with self._session.registry.transaction() as db:
+                queue.later(db, self._session.repo, "up", source.sha256, error.message)
+            self._problems.append(str(error))
+            return
+        except Exception as error:
+            self._error = self._error or error
+            return
+        self._there.append(source)
+        self.blobs += sent > 0
+        self.bytes += sent
+
+    def _note_some(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if len(self._there) >= _GROUP or time.monotonic() - self._noted_at > _GROUP_S:
+            self._note()
+
+    def _note(self) -> None:
+        there, self._there = self._there, []
+        self._noted_at = time.monotonic()
+        if not there:
+            return
+        with self._session.registry.transaction() as db:
+            for source in there:
+                queue.done(db, self._session.repo, "up", source.sha256)
+                queue.note_remote(db, self._session.repo, source.sha256, source.size)
+
+
+def _sources(session: Session) -> tuple[list[Source], list[str]]:
+    """The files that should go up, and a line for each that can't; what needs no sending waits no longer."""
     sends_weights = of_device(session.db, session.device).upload == "yes"
-    waiting = queue.due(session.db, session.repo, "up", everything=session.deep)
-    count = sent = 0
+    sources: list[Source] = []
     problems: list[str] = []
-    for number, wanted in enumerate(waiting):
-        session.stop_if_asked()
+    settled: list[str] = []
+    for wanted in queue.due(session.db, session.repo, "up", everything=session.deep):
         if (wanted.kind == "weights" and not sends_weights) or _is_there(session, wanted.sha256):
-            _settle(session, wanted.sha256)
+            settled.append(wanted.sha256)
             continue
         try:
             source = _source(session.registry, wanted)
-            if source is None:
-                # Not on this machine: whoever has it sends it, and it waits again when it turns up here.
-                _settle(session, wanted.sha256)
-                continue
-            session.tell("upload", number, len(waiting), "files", source.path.name)
-            length = _put(session, wanted.sha256, source)
         except DamagedFileError as error:
-            with session.registry.transaction():
-                queue.later(session.db, session.repo, "up", wanted.sha256, error.message)
+            with session.registry.transaction() as db:
+                queue.later(db, session.repo, "up", wanted.sha256, error.message)
             problems.append(str(error))
             continue
-        _settle(session, wanted.sha256, source.size)
-        count += length > 0
-        sent += length
-    return Uploaded(count, sent, tuple(problems))
+        if source is None:
+            # Not on this machine: whoever has it sends it, and it waits again when it turns up here.
+            settled.append(wanted.sha256)
+        else:
+            sources.append(source)
+    _forget(session, settled)
+    return sources, problems
+
+
+def _forget(session: Session, settled: Iterable[str]) -> None:
+    with session.registry.transaction() as db:
+        for sha256 in settled:
+            queue.done(db, session.repo, "up", sha256)
 
 
 def _is_there(session: Session, sha256: str) -> bool:
@@ -75,18 +152,7 @@ def _is_there(session: Session, sha256: str) -> bool:
     return is_known and not session.is_marked(sha256)
 
 
-def _settle(session: Session, sha256: str, size: int | None = None) -> None:
-    """Nothing more to send; with a size, because all of it is on the remote."""
-    with session.registry.transaction() as db:
-        queue.done(db, session.repo, "up", sha256)
-        if size is not None:
-            row = (session.repo, sha256, size, timestamps.now())
-            db.execute(
-                "INSERT OR REPLACE INTO remote_blobs (remote, sha256, size, checked_at) VALUES (?, ?, ?, ?)", row
-            )
-
-
-def _source(registry: Registry, wanted: queue.Wanted) -> _Source | None:
+def _source(registry: Registry, wanted: queue.Wanted) -> Source | None:
     """Where the blob lies here, or None. Raises :class:`DamagedFileError` when only a changed file is there."""
     if wanted.kind == "picture":
         path = blobs.path_of(registry, wanted.sha256)
@@ -95,69 +161,15 @@ def _source(registry: Registry, wanted: queue.Wanted) -> _Source | None:
         size = path.stat().st_size
         if size > layout.PICTURE_CAP:
             raise DamagedFileError(f"picture {wanted.sha256[:12]} is larger than 32 MiB", "it stays on this machine")
-        return _Source(path, size)
+        return Source(wanted.sha256, path, size)
     places = registry.db.execute(
         "SELECT path, size, mtime_ns FROM places WHERE sha256 = ? AND state IN ('present', 'offline') ORDER BY path",
         (wanted.sha256,),
     ).fetchall()
-    sources = [_Source(Path(row["path"]), row["size"], row["mtime_ns"]) for row in places]
+    sources = [Source(wanted.sha256, Path(row["path"]), row["size"], row["mtime_ns"]) for row in places]
     for source in sources:
-        if _is_unchanged(source):
+        if source.is_unchanged:
             return source
     if sources:
         raise DamagedFileError(f"{sources[0].path} has changed or gone since it was scanned", "hubman scan")
     return None
-
-
-def _is_unchanged(source: _Source) -> bool:
-    try:
-        now = source.path.stat()
-    except OSError:
-        return False
-    return now.st_size == source.size and source.mtime_ns in {None, now.st_mtime_ns}
-
-
-def _put(session: Session, sha256: str, source: _Source) -> int:
-    """Send what of the blob is not there in its right size; returns the bytes sent."""
-    objects = session.objects(sha256, source.size)
-    missing = [one for one in objects if session.storage.size(one.key) != one.stored or session.is_marked(sha256)]
-    reader = _Reader(session, source, sha256 if len(missing) == len(objects) else None)
-    sent = 0
-    for one in missing:
-        pieces = session.codec.seal_stream(reader.pieces(one.start, one.length), one.length)
-        try:
-            session.storage.put_stream(one.key, pieces, one.stored)
-        except DamagedFileError:
-            for other in missing:
-                if other.start < one.start:
-                    session.storage.delete(other.key)
-            raise
-        sent += one.length
-        session.tell("upload", one.start + one.length, source.size, "B", source.path.name)
-    return sent
-
-
-class _Reader:
-    """Reads a file that should still be what it was; ``sha256`` is given when all of it will be read in order."""
-
-    def __init__(self, session: Session, source: _Source, sha256: str | None) -> None:
-        self._session, self._source, self._sha256 = session, source, sha256
-        self._digest = hashlib.sha256()
-
-    def pieces(self, start: int, length: int) -> Iterator[bytes]:
-        """``length`` bytes from ``start``. Raises :class:`DamagedFileError` at the end if they can't be right."""
-        path, left = self._source.path, length
-        try:
-            with path.open("rb") as file:
-                file.seek(start)
-                while left and (piece := file.read(min(PIECE, left))):
-                    self._session.stop_if_asked()
-                    self._digest.update(piece)
-                    left -= len(piece)
-                    yield piece
-        except OSError as error:
-            raise DamagedFileError(f"{path} can't be read ({error.strerror})", "hubman scan") from error
-        is_end = start + length == self._source.size
-        is_other = is_end and self._sha256 is not None and self._digest.hexdigest() != self._sha256
-        if left or is_other or not _is_unchanged(self._source):
-            raise DamagedFileError(f"{path} changed while it was sent", "hubman scan")

@@ -22,10 +22,10 @@ from hubman.civitai import errors, refusals, spans
 from hubman.civitai.client import Civitai
 from hubman.civitai.downloads import Wish
 from hubman.civitai.part import Part, PartBusyError, State
-from hubman.civitai.rate import Limit, parse
 from hubman.civitai.reading import download_url
 from hubman.civitai.transfer import Tuning
 from hubman.progress import Progress, silent
+from hubman.rate import Limit, parse
 from hubman.sandbox import Fault, seed_model
 from registry.errors import CancelledError, DamagedFileError, HubError, UsageError
 from tests.support.civitai import Bench, bench, write_lora
@@ -278,7 +278,7 @@ from pathlib import Path
 from hubman.civitai import part, transfer
 from hubman.civitai.client import Civitai
 from hubman.civitai.downloads import Wish
-from hubman.civitai.rate import Limit
+from hubman.rate import Limit
 
 part.SAVE_S = 0.01
 site, url, dest, sha256, size, at = sys.argv[1:]

@@ -17,9 +17,9 @@ from tests.support.machines import Machine, quick_folder, settle, sha256_of
 ROOT = Path(__file__).parents[2]
 
 _SYNC_AND_DIE = """
-import os, signal, sys
+import os, signal, sqlite3, sys
 from pathlib import Path
-from hubman.sync import partial, storage, upload
+from hubman.sync import download, filling, partial, sending
 from hubman.sync.run import sync
 from registry.database import Registry
 from tests.support.machines import WatchedStorage
@@ -32,9 +32,19 @@ def die(now, operation, key):
     if (now, operation) == (moment, what) and key.startswith(prefix):
         left -= 1
         if left == 0:
+            wait_for_notes()
             os.kill(os.getpid(), signal.SIGKILL)
 
-partial.PIECE = upload.PIECE = 2000
+def wait_for_notes():
+    # What came so far is written down by another thread.
+    if (moment, what) == ("before", "read_range"):
+        db = sqlite3.connect(Path(home) / "registry.db")
+        sql = "SELECT coalesce(max(json_array_length(done)), 0) FROM transfers"
+        while db.execute(sql).fetchone()[0] < int(countdown) - 1:
+            pass
+
+partial.PIECE = filling.PIECE = download.PIECE = sending.PIECE = 2000
+partial.NOTE_BYTES = 2000
 watched = WatchedStorage(
     Path(remote),
     before=lambda operation, key: die("before", operation, key),
@@ -133,13 +143,14 @@ def test_a_receiver_killed_anywhere_goes_on_where_it_was(
 def test_a_download_that_was_killed_fetches_only_the_rest(
     pair: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hubman.sync import partial
+    from hubman.sync import download, filling, partial
 
     a, b = pair
     a.add_lora("ink")
     a.sync()
-    sync_and_die(b, "after", "read_range", "blob/", 4)
-    monkeypatch.setattr(partial, "PIECE", 2000)
+    sync_and_die(b, "before", "read_range", "blob/", 4)
+    for module in (partial, filling, download):
+        monkeypatch.setattr(module, "PIECE", 2000)
     size = (a.registry.models_folder / "ink.safetensors").stat().st_size
-    # Three pieces were written down; the fourth came and was not.
+    # Three pieces were written down.
     assert b.sync().downloaded_bytes == size - 3 * 2000

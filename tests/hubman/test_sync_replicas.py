@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from hubman.sync import layout
@@ -16,6 +16,7 @@ from tests.support.carried import CarriedReplicas
 from tests.support.machines import Machine, quick_folder
 from tests.support.replicas import COLLECTION, ITEM, NAMES, SHA256, Replicas
 from tests.support.sealing import sealed
+from tests.support.trimmed import TrimmedReplicas
 
 EXAMPLES = int(os.environ.get("HUBMAN_SYNC_EXAMPLES", "0"))
 """For a night: ten thousand, drawn anew; else a few that are always the same."""
@@ -59,11 +60,11 @@ def _file() -> changes.Change:
     return ["file", SHA256, facts]
 
 
-@pytest.mark.parametrize("world", [Replicas, CarriedReplicas])
+@pytest.mark.parametrize("world", [Replicas, CarriedReplicas, TrimmedReplicas])
 def test_replicas_agree_and_lose_nothing(
     template: Path, world: type[Replicas], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _run(world, template, EXAMPLES or 15, monkeypatch)
+    _run(world, template, EXAMPLES or 8, monkeypatch)
 
 
 def test_so_do_replicas_over_an_encrypted_remote(sealed_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +83,8 @@ def _run(world: type[Replicas], template: Path, examples: int, monkeypatch: pyte
             deadline=None,
             derandomize=not EXAMPLES,
             database=None,
+            # To make an example smaller takes minutes, which a night has.
+            phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],
             print_blob=True,
         ),
     )

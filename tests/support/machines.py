@@ -176,7 +176,7 @@ class WatchedStorage:
     def get(self, key: str, cap: int) -> Fetched | None:
         return self._watched("get", key, lambda: self._inner.get(key, cap))
 
-    def read_range(self, key: str, start: int, length: int) -> bytes:
+    def read_range(self, key: str, start: int, length: int) -> bytes | memoryview:
         return self._watched("read_range", key, lambda: self._inner.read_range(key, start, length))
 
     def size(self, key: str) -> int | None:

@@ -20,6 +20,7 @@ from tui.widgets.rows import Cell, RowList
 
 if TYPE_CHECKING:
     from hubman.jobs.records import Job
+    from hubman.progress import Progress
     from registry.database import Registry
 
 EMPTY = """No job yet.
@@ -67,8 +68,20 @@ def says(view: JobView) -> str:
     if view.progress is None or view.job.ended:
         return ""
     progress = view.progress
-    count = f" {progress.done:g} of {progress.total:g} {progress.unit}".rstrip() if progress.total else ""
-    return formats.one_line(f"{progress.stage}{count}  {progress.message}")
+    return formats.one_line(f"{progress.stage}{_count(progress)}  {progress.message}")
+
+
+def _count(progress: Progress) -> str:
+    if not progress.total:
+        return ""
+    if progress.unit != "B":
+        return f" {progress.done:g} of {progress.total:g} {progress.unit}".rstrip()
+    parts = [f" {formats.size(round(progress.done))} of {formats.size(round(progress.total))}"]
+    if rate := progress.data.get("rate"):
+        parts.append(f"{formats.size(rate)}/s")
+    if "left" in progress.data:
+        parts.append(f"{formats.duration(progress.data['left'])} left")
+    return ", ".join(parts)
 
 
 def result_lines(result: dict[str, Any]) -> list[str]:
@@ -205,7 +218,7 @@ class JobsScreen(HubScreen):
 
             self.app.push_screen(publish_run.of_job(view.job))
             return
-        mode = {"train": "train", "sweep": "generate", "generate": "generate", "sync": "sync"}.get(
+        mode = {"train": "train", "sweep": "generate", "generate": "generate", "sync": "sync", "check": "sync"}.get(
             view.job.kind, "library"
         )
         await self.app.switch_mode(mode)

@@ -23,7 +23,6 @@ from tui.widgets.picture import Picture
 from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
-
     from registry.database import Registry
     from registry.records import ModelDetail, ModelRow
     from tui.looks import Looks

@@ -98,7 +98,7 @@ class Copier:
             return
         for start in range(0, length, PIECE):
             self._session.stop_if_asked()
-            piece = self._from.read_range(key, start, min(PIECE, length - start))
+            piece = bytes(self._from.read_range(key, start, min(PIECE, length - start)))
             digest.update(piece)
             is_end = start + len(piece) == length
             if len(piece) < min(PIECE, length - start) or (is_end and not self._is_right(key, digest.hexdigest())):

@@ -151,7 +151,7 @@ class _Digest:
         self._sha256 = hashlib.sha256()
         self.length = 0
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         self._sha256.update(data)
         self.length += len(data)
         return len(data)
@@ -169,7 +169,7 @@ def _open(session: Session, one: BlobObject, digest: _Digest) -> None:
         session.codec.open_file(path, cast("Any", digest))
 
 
-def _pieces(session: Session, one: BlobObject) -> Iterator[bytes]:
+def _pieces(session: Session, one: BlobObject) -> Iterator[bytes | memoryview]:
     """The stored bytes in order, several requests at once where the place likes that."""
     storage = session.storage
     starts = iter(range(0, one.stored, PIECE))

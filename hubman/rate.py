@@ -1,4 +1,4 @@
-"""A limit of bytes a second for all downloads of a process."""
+"""A limit of bytes a second that all threads of a process share."""
 
 from __future__ import annotations
 

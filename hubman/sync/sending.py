@@ -1,0 +1,112 @@
+"""Send one file: what of its objects is not there yet, read once and hashed on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from hubman.sync.codec import BlobObject
+from hubman.sync.crew import Crew
+from hubman.sync.storage import PIECE
+from registry.errors import DamagedFileError
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A local file as it was when its hash was taken; ``mtime_ns`` is None where the name itself is the hash."""
+
+    sha256: str
+    path: Path
+    size: int
+    mtime_ns: int | None = None
+
+    @property
+    def is_unchanged(self) -> bool:
+        try:
+            now = self.path.stat()
+        except OSError:
+            return False
+        return now.st_size == self.size and self.mtime_ns in {None, now.st_mtime_ns}
+
+
+def send(crew: Crew, source: Source) -> int:
+    """Put what of the blob is not on the remote in its right size; returns the bytes of it that went up.
+
+    Raises :class:`DamagedFileError` when the file is not what its hash says, with nothing left that was put here, and
+    :class:`hubman.sync.storage.StorageError` when the remote fails: what is whole there by then is not sent again.
+    """
+    crew.tally.begin(source.path.name)
+    try:
+        return _send(crew, source)
+    finally:
+        crew.tally.end(source.path.name)
+
+
+def _send(crew: Crew, source: Source) -> int:
+    storage, objects = crew.session.storage, crew.session.objects(source.sha256, source.size)
+    with crew.request():
+        is_marked = crew.session.is_marked(source.sha256)
+        missing = {one.key for one in objects if is_marked or storage.size(one.key) != one.stored}
+    if not missing:
+        crew.tally.passed(source.size)
+        return 0
+    reader = _Reader(crew, source)
+    put: list[str] = []
+    try:
+        for one in objects:
+            if one.key in missing:
+                _put(crew, reader, one)
+                put.append(one.key)
+            else:
+                reader.skip(one.length)
+    except DamagedFileError:
+        for key in put:
+            storage.delete(key)
+        raise
+    return sum(one.length for one in objects if one.key in missing)
+
+
+def _put(crew: Crew, reader: _Reader, one: BlobObject) -> None:
+    with crew.request(one.stored):
+        pieces = crew.session.codec.seal_stream(reader.pieces(one.length), one.length)
+        crew.session.storage.put_stream(one.key, pieces, one.stored)
+
+
+class _Reader:
+    """Reads a file from its start to its end, also what need not be sent, so that its hash is known at the end."""
+
+    def __init__(self, crew: Crew, source: Source) -> None:
+        self._crew, self._source = crew, source
+        self._digest = hashlib.sha256()
+        self._at = 0
+
+    def pieces(self, length: int) -> Iterator[bytes]:
+        """The next ``length`` bytes. Raises :class:`DamagedFileError` behind the last one if they can't be right."""
+        limit = self._crew.session.up
+        for piece in self._read(length):
+            self._crew.pay(limit, len(piece))
+            yield piece
+            self._crew.tally.moved(len(piece))
+
+    def skip(self, length: int) -> None:
+        for piece in self._read(length):
+            self._crew.tally.passed(len(piece))
+
+    def _read(self, length: int) -> Iterator[bytes]:
+        path, left = self._source.path, length
+        try:
+            with path.open("rb", buffering=0) as file:
+                file.seek(self._at)
+                while left and (piece := file.read(min(PIECE, left))):
+                    self._crew.go_on()
+                    self._digest.update(piece)
+                    self._at += len(piece)
+                    left -= len(piece)
+                    yield piece
+        except OSError as error:
+            raise DamagedFileError(f"{path} can't be read ({error.strerror})", "hubman scan") from error
+        is_other = self._at == self._source.size and self._digest.hexdigest() != self._source.sha256
+        if left or is_other or not self._source.is_unchanged:
+            raise DamagedFileError(f"{path} changed while it was sent", "hubman scan")

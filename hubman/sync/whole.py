@@ -1,0 +1,109 @@
+"""Fetch what comes in one request: pictures, and files of at most one piece. For the threads of a crew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hubman.sync import layout
+from hubman.sync.codec import BlobObject
+from hubman.sync.crew import Crew
+from hubman.sync.partial import create, write_at
+from hubman.sync.settling import Landed, Weights, quarantine
+from hubman.sync.storage import StorageError
+from registry import blobs
+from registry.errors import DamagedFileError, HubError
+
+ASK_OWNER = "sync the machine that has it"
+
+
+class NotThereError(HubError):
+    """The remote does not have the blob (yet)."""
+
+
+def picture(crew: Crew, sha256: str) -> int:
+    """Fetch a picture into the blob store; returns its bytes.
+
+    Raises :class:`NotThereError`, :class:`StorageError`, :class:`DamagedFileError`, :class:`OSError`.
+    """
+    session, name = crew.session, f"picture {sha256[:12]}"
+    crew.tally.begin(name)
+    try:
+        (one,) = session.objects(sha256, 0)
+        with crew.request():
+            fetched = session.storage.get(one.key, session.codec.stored_size(layout.PICTURE_CAP))
+        if fetched is None:
+            raise NotThereError(f"{name} is not on the remote yet", ASK_OWNER)
+        crew.tally.expect(len(fetched.data))
+        crew.tally.moved(len(fetched.data))
+        crew.pay(session.down, len(fetched.data))
+        data = _opened(crew, fetched.data, layout.PICTURE_CAP)
+        if not layout.is_content(sha256, data):
+            raise DamagedFileError(f"{name} is damaged on the remote", ASK_OWNER)
+        blobs.store_bytes(session.registry, data)
+        return len(data)
+    finally:
+        crew.tally.end(name)
+
+
+def small(crew: Crew, weights: Weights, part: Path) -> Landed:
+    """Fetch a small file to ``part`` beside its place; its size is known before its first byte comes.
+
+    Raises as :func:`picture` does.
+    """
+    crew.tally.begin(weights.name)
+    try:
+        (one,) = crew.session.objects(weights.sha256, weights.size)
+        crew.pay(crew.session.down, one.stored)
+        data = _opened(crew, _get(crew, one, weights), weights.size)
+        crew.tally.moved(one.stored)
+        handle = create(part)
+        try:
+            write_at(handle, data, 0)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if not layout.is_content(weights.sha256, data):
+            quarantine(crew.session.registry, weights.sha256, part)
+            raise DamagedFileError(f"{weights.name} is damaged on the remote", ASK_OWNER)
+        return Landed(weights=weights, part=part)
+    finally:
+        crew.tally.end(weights.name)
+
+
+def _opened(crew: Crew, data: bytes, cap: int) -> bytes:
+    """What was stored; as it came where it can't be opened, which no hash will take for the blob."""
+    try:
+        return crew.session.codec.open_blob(data, cap)
+    except layout.UnreadableError:
+        return data
+
+
+def _get(crew: Crew, one: BlobObject, weights: Weights) -> bytes:
+    storage = crew.session.storage
+    with crew.request():
+        try:
+            fetched = storage.get(one.key, one.stored)
+        except StorageError as error:
+            if (storage.size(one.key) or 0) > one.stored:
+                raise _wrong_size(weights) from error
+            raise
+    if fetched is None:
+        raise NotThereError(f"{weights.name} is not on the remote yet", ASK_OWNER)
+    if len(fetched.data) != one.stored:
+        raise _wrong_size(weights)
+    return fetched.data
+
+
+def need_whole(crew: Crew, objects: list[BlobObject], weights: Weights) -> None:
+    """Exact sizes, before the first byte. Raises :class:`NotThereError`, :class:`StorageError`, :class:`DamagedFileError`."""
+    for one in objects:
+        found = crew.session.storage.size(one.key)
+        if found is None:
+            raise NotThereError(f"{weights.name} is not on the remote yet", ASK_OWNER)
+        if found != one.stored:
+            raise _wrong_size(weights)
+
+
+def _wrong_size(weights: Weights) -> DamagedFileError:
+    return DamagedFileError(f"{weights.name} has the wrong size on the remote", ASK_OWNER)
