@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hubman.sync import keys, layout, remotes
-from hubman.sync.check import check
+from hubman.sync import growth, keys, layout, remotes
+from hubman.sync.care.proofs import Ask
+from hubman.sync.check import check, check_and_repair
 from hubman.sync.joining import Secrecy
 from hubman.sync.links import links
 from hubman.sync.repo_key import new_key
@@ -264,3 +265,44 @@ def test_what_is_said_on_a_signed_remote_is_believed_of_nobody_else(tmp_path: Pa
         b.sync(deep=True)
         assert library.show(b.registry, ink).rating == 0
         assert "was not written" in " ".join(str(one) for one in check(b.registry, "r"))
+
+
+def test_a_check_of_the_data_finds_what_is_damaged_and_a_repair_mends_it(pair: tuple[Machine, Machine]) -> None:
+    a, _ = pair
+    a.add_picture(a.add_lora("ink"), b"picture")
+    a.sync()
+    assert check(a.registry, "r", read_data=Ask()) == []
+    for blob in a.remote.glob("blob/*/*"):
+        body = bytearray(blob.read_bytes())
+        body[-1] ^= 1
+        blob.write_bytes(body)
+    assert [one.level for one in check(a.registry, "r", read_data=Ask())] == ["repairable", "repairable"]
+    assert check_and_repair(a.registry, "r", read_data=Ask()).left == []
+    assert check(a.registry, "r", read_data=Ask()) == []
+
+
+def test_a_late_machine_reads_a_sealed_snapshot(
+    ring: tuple[KeyRing, Path], pair: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name, value in ((growth, "MAX_BATCHES", 3), (growth, "DELAY_MS", 0), (layout, "TAIL", 2)):
+        monkeypatch.setattr(module, name, value)
+    a, b = pair
+    ink = a.add_lora("ink")
+    for number in range(6):
+        edits.edit(a.registry, ink, ink, {"notes": f"note {number}", "rating": str(number % 5 + 1)})
+        a.sync()
+    snapshots = list((a.remote / "snap").iterdir())
+    assert snapshots
+    assert all(path.read_bytes().startswith(b"age-encryption.org/v1\n") for path in snapshots)
+    b.sync()
+    assert b.registry.db.execute("SELECT count(*) FROM received").fetchone()[0] < 6
+    settle(pair)
+    assert a.state() == b.state()
+    # The newest one under a later name, as if it covered more.
+    body = max(snapshots).read_bytes()
+    name = f"{'f' * 16}-{a.device}-{layout.hash32(body)}"
+    (a.remote / "snap" / name).write_bytes(body)
+    late = Machine(ring[1], "late", a.remote)
+    late.sync()
+    assert library.show(late.registry, ink).notes == "note 5"
+    late.registry.close()
