@@ -101,7 +101,7 @@ async def test_all_that_are_left_are_answered_at_once_and_both_texts_can_stay(to
         assert len(lost.unseen(one.registry)) == 2
         await press(pilot, "escape")
         assert "conflicts 2" in text_of(app)
-        await press(pilot, "e", "enter")
+        await press(pilot, "enter")
         assert isinstance(app.screen, ConflictScreen)
         if app.screen.current and app.screen.current.field == "rating":
             await press(pilot, "n")
