@@ -9,6 +9,7 @@ import click
 from hubman.cli import output, remote_key, remote_moving, sync_watch
 from hubman.cli.bucket_options import bucket_options
 from hubman.cli.library import open_registry
+from hubman.cli.remote_gc import remote_gc
 from hubman.cli.remote_url import remote_url
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ def _place(one: Remote) -> str:
 remote.add_command(remote_url)
 remote.add_command(remote_moving.migrate)
 remote.add_command(remote_moving.upgrade)
+remote.add_command(remote_gc)
 
 
 @remote.command("check")

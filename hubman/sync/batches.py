@@ -14,9 +14,6 @@ MAX_CHANGES = 20_000
 MAX_BYTES = 4 << 20
 """Unpacked, when writing; readers accept more."""
 
-NOTHING: Change = ["rem", "", "", "", []]
-"""The change of a batch that only fills a hole in a log."""
-
 PACKED_CAP = 8 << 20
 UNPACKED_CAP = 64 << 20
 RATIO_CAP = 200
@@ -32,7 +29,7 @@ def encode(lines: Iterable[str]) -> bytes:
 
 def decode(body: bytes) -> list[Change]:
     """The changes of a batch whose hash was checked. Raises :class:`UnreadableError` for anything out of bounds."""
-    return [parse(line) for line in _unpacked(body).split(b"\n")]
+    return [parse(line) for line in unpacked(body).split(b"\n")]
 
 
 def parse(line: bytes) -> Change:
@@ -65,7 +62,8 @@ def fits(line: str, change: Change) -> bool:
     return change[0] != "txt" or len(str(change[3]).encode()) <= TEXT_CAP
 
 
-def _unpacked(body: bytes) -> bytes:
+def unpacked(body: bytes) -> bytes:
+    """Raises :class:`UnreadableError` for what goes out of a batch's bounds."""
     if len(body) > PACKED_CAP:
         raise UnreadableError(f"a batch has {len(body)} bytes packed")
     unpacker = zlib.decompressobj()

@@ -15,9 +15,9 @@ import msgspec
 
 from hubman.sync import layout, queue, transfers
 from hubman.sync.crew import Crew, StoppedError
+from hubman.sync.destination import Destination, arrived, target
 from hubman.sync.filling import Filling, WrongHashError
 from hubman.sync.holding import HeldError
-from hubman.sync.landing import Landing, arrived, target
 from hubman.sync.partial import Partial, part_of
 from hubman.sync.session import Session
 from hubman.sync.settling import Landed, NoRoomError, Weights, need_room, quarantine, settle
@@ -50,7 +50,7 @@ class _UnreachedError(Exception):
     """The remote fails again and again."""
 
 
-def download(session: Session, landing: Landing, only: Collection[str] | None = None) -> Downloaded:
+def download(session: Session, into: Destination, only: Collection[str] | None = None) -> Downloaded:
     """Fetch what waits, or of that ``only`` these: weights to where they land, pictures into the blob store.
 
     What fails waits for a later sync. Raises :class:`HubError` when this machine's disk
@@ -62,10 +62,10 @@ def download(session: Session, landing: Landing, only: Collection[str] | None = 
     else:
         transfers.drop_abandoned(session.registry, session.repo, queue.all_waiting(session.db, session.repo, "down"))
     if session.deep:
-        transfers.remove_leftovers(session.registry, landing.into)
+        transfers.remove_leftovers(session.registry, into.folder)
     if not waiting:
         return Downloaded()
-    fetcher = _Fetcher(session, landing, waiting)
+    fetcher = _Fetcher(session, into, waiting)
     held = ""
     try:
         fetcher.fetch()
@@ -76,17 +76,15 @@ def download(session: Session, landing: Landing, only: Collection[str] | None = 
     except NoRoomError as error:
         fetcher.problems.append(str(error))
     except OSError as error:
-        raise HubError(
-            f"{landing.into} can't be written ({error.strerror})", "is there room, may you write?"
-        ) from error
+        raise HubError(f"{into.folder} can't be written ({error.strerror})", "is there room, may you write?") from error
     return Downloaded(fetcher.blobs, fetcher.tally.bytes_moved, tuple(fetcher.problems), held)
 
 
 class _Fetcher:
     """Fetches many blobs, the small ones first, and settles them in groups."""
 
-    def __init__(self, session: Session, landing: Landing, waiting: Sequence[queue.Wanted]) -> None:
-        self._session, self._landing = session, landing
+    def __init__(self, session: Session, into: Destination, waiting: Sequence[queue.Wanted]) -> None:
+        self._session, self._into = session, into
         self._unlisted = Unlisted(session.registry)
         self._pictures = [one.sha256 for one in waiting if one.kind == "picture"]
         self._weights = [one.sha256 for one in waiting if one.kind == "weights"]
@@ -214,7 +212,7 @@ class _Fetcher:
         elif self._unlisted.find(sha256, size):
             self._done(sha256)
         else:
-            place = target(registry, self._landing, sha256, name, size, self._taken)
+            place = target(registry, self._into, sha256, name, size, self._taken)
             if place.exists():
                 with registry.transaction():
                     arrived(registry, place, sha256)
@@ -235,7 +233,11 @@ class _Fetcher:
             return
         except (StorageError, DamagedFileError, NotThereError) as error:
             self._count(error)
-            self._postpone(sha256, error)
+            if isinstance(error, NotThereError) and not queue.is_spoken_of(self._session.db, sha256):
+                # It was taken from its model, and then from the remote.
+                self._done(sha256)
+            else:
+                self._postpone(sha256, error)
         except Exception as error:
             self._error = self._error or error
         else:
@@ -302,7 +304,7 @@ class _Fetcher:
         self._settled_at = time.monotonic()
         if not landed:
             return
-        nameless = settle(self._session, self._landing, landed)
+        nameless = settle(self._session, self._into, landed)
         for weights, error in nameless:
             self._postpone(weights.sha256, error)
         self.blobs += len(landed) - len(nameless)

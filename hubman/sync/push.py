@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from hubman.sync import freeze, growth, layout
+from hubman.sync import freeze, growth, layout, marks
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage
 from registry import clock, timestamps
@@ -63,6 +63,11 @@ def _put_batch(storage: Storage, key: str, body: bytes) -> None:
 def _is_stale(session: Session, device: str) -> bool:
     """Whether the head should be written to tell what was read since."""
     row = session.db.execute("SELECT head_at, acks FROM remotes WHERE repo = ?", (session.repo,)).fetchone()
+    if session.deep and row["head_at"] and (there := marks.keys(session)):
+        # Who deletes what nobody speaks of waits for a head that is newer than the mark.
+        newest = clock.stamp_ms(layout.stamp_of(there[-1].removeprefix(layout.MARKS)))
+        if newest >= timestamps.parse(row["head_at"]).timestamp() * 1000:
+            return True
     if row["head_at"] and datetime.now(UTC) - timestamps.parse(row["head_at"]) < _REWRITE_HEAD:
         return False
     return bool(msgspec.json.decode(row["acks"]) != _acks(session, device))

@@ -67,6 +67,15 @@ def due(db: sqlite3.Connection, repo: str, way: Way, *, everything: bool = False
     return [Wanted(row[0], row[1]) for row in rows]
 
 
+def is_spoken_of(db: sqlite3.Connection, sha256: str) -> bool:
+    """Whether a model or a run shows this picture. The record of a picture stays when it is taken from its model."""
+    sql = (
+        "SELECT 1 FROM set_members WHERE name = 'previews' AND value = ?1 "
+        "UNION ALL SELECT 1 FROM records WHERE kind = 'run' AND instr(body, ?1) LIMIT 1"
+    )
+    return db.execute(sql, (sha256,)).fetchone() is not None
+
+
 def all_waiting(db: sqlite3.Connection, repo: str, way: Way) -> set[str]:
     """The hashes of what should move now or later."""
     return {row[0] for row in db.execute("SELECT sha256 FROM blob_queue WHERE remote = ? AND way = ?", (repo, way))}

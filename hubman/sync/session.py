@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from hubman.progress import Progress, Report, silent
 from hubman.rate import Limit
@@ -60,6 +61,16 @@ class Session:
     def objects(self, sha256: str, size: int) -> list[BlobObject]:
         """What a blob of ``size`` bytes is stored as on this remote."""
         return blob_objects(self.codec, sha256, size, self.remote.part)
+
+    def is_marked(self, sha256: str) -> bool:
+        """Whether somebody found nobody speaking of this blob: who relies on it now sends it again."""
+        return self.codec.blob_key(f"blob/{sha256[:2]}/{sha256}") in self._marked
+
+    @cached_property
+    def _marked(self) -> frozenset[str]:
+        from hubman.sync.marks import candidates
+
+        return candidates(self)
 
     def tell(self, stage: str, done: float = 0, total: float = 0, unit: str = "", message: str = "") -> None:
         self.report(Progress(stage=stage, done=done, total=total, unit=unit, message=message))

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from hubman.sync import queue, transfers
-from hubman.sync.landing import Landing, arrived, target
+from hubman.sync.destination import Destination, arrived, target
 from hubman.sync.session import Session
 from registry import blobs
 from registry.database import Registry
@@ -50,7 +50,7 @@ def need_room(folder: Path, size: int) -> None:
         )
 
 
-def settle(session: Session, landing: Landing, landed: Sequence[Landed]) -> list[tuple[Weights, HubError]]:
+def settle(session: Session, into: Destination, landed: Sequence[Landed]) -> list[tuple[Weights, HubError]]:
     """Give files their names, so that a power cut leaves each whole or not there, then note and tell that they are here.
 
     Returns those that can have no name. Raises :class:`OSError`.
@@ -59,7 +59,7 @@ def settle(session: Session, landing: Landing, landed: Sequence[Landed]) -> list
     nameless: list[tuple[Weights, HubError]] = []
     for one in landed:
         try:
-            named.append((one.weights, _rename(session.registry, landing, one)))
+            named.append((one.weights, _rename(session.registry, into, one)))
         except HubError as error:
             nameless.append((one.weights, error))
     for folder in {path.parent for _, path in named}:
@@ -81,10 +81,10 @@ def quarantine(registry: Registry, sha256: str, part: Path) -> None:
     transfers.remove_files(part)
 
 
-def _rename(registry: Registry, landing: Landing, one: Landed) -> Path:
+def _rename(registry: Registry, into: Destination, one: Landed) -> Path:
     weights, path = one.weights, one.weights.target
     if os.path.lexists(path):
         # It appeared meanwhile.
-        path = target(registry, landing, weights.sha256, weights.name, weights.size)
+        path = target(registry, into, weights.sha256, weights.name, weights.size)
     one.part.replace(path)
     return path

@@ -124,6 +124,8 @@ def _sources(session: Session) -> tuple[list[Source], list[str]]:
             continue
         try:
             source = _source(session.registry, wanted)
+            if source is not None and session.is_marked(wanted.sha256):
+                source = msgspec.structs.replace(source, is_doubtful=True)
         except DamagedFileError as error:
             with session.registry.transaction() as db:
                 queue.later(db, session.repo, "up", wanted.sha256, error.message)
@@ -148,7 +150,8 @@ def _is_there(session: Session, sha256: str) -> bool:
     row = session.db.execute(
         "SELECT checked_at FROM remote_blobs WHERE remote = ? AND sha256 = ?", (session.repo, sha256)
     ).fetchone()
-    return row is not None and datetime.now(UTC) - timestamps.parse(row[0]) < _BELIEVED
+    is_known = row is not None and datetime.now(UTC) - timestamps.parse(row[0]) < _BELIEVED
+    return is_known and not session.is_marked(sha256)
 
 
 def _source(registry: Registry, wanted: queue.Wanted) -> Source | None:

@@ -27,8 +27,8 @@ class Oracle:
     texts: dict[Place, dict[str, str]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     """Stamps and dots that somebody who knew them replaced or removed."""
-    trashed: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
-    """Of a model the stamp under which it was last trashed, and all that whoever did it had read."""
+    trashed: dict[str, tuple[str, set[str] | None]] = field(default_factory=dict)
+    """Of a model the stamp under which it was last trashed, and all that whoever did it had read, if that is told."""
 
     def note(self, made: Iterable[Change], known: Iterable[Change], chosen: Collection[str] = ()) -> None:
         """A machine that had read ``known`` made these changes; of the values ``chosen`` between (JSON) none is open any more."""
@@ -44,7 +44,10 @@ class Oracle:
                 self.gone |= set(change[4])
             elif change[0] == "txt":
                 self.gone |= set(change[5])
-            self._note(change, [], ())
+            if change[0] == "set" and change[2] == f"user.{SEEN}":
+                self._see(change[1], change[4], None if change[3] is None else set(change[3]))
+            else:
+                self._note(change, [], ())
 
     def _note(self, change: Change, known: Sequence[Change], chosen: Collection[str]) -> None:
         kind, item, name, value, *rest = change
@@ -64,7 +67,7 @@ class Oracle:
     ) -> None:
         if name == SEEN:
             read = {one[4] for one in known if one[0] in {"set", "add", "txt"}}
-            self.trashed[item] = max(self.trashed.get(item, ("", set())), (stamp, read), key=lambda one: one[0])
+            self._see(item, stamp, read)
             return
         before = {one[4]: _json(one[3]) for one in known if one[:3] == ["set", item, f"user.{name}"]}
         shown = max(before, default="")
@@ -72,6 +75,9 @@ class Oracle:
             alike = {before[shown], _json(value), *chosen}
             self.gone |= {one for one, said in before.items() if said in alike}
         self.said.setdefault((item, name), {})[stamp] = _json(value)
+
+    def _see(self, item: str, stamp: str, read: set[str] | None) -> None:
+        self.trashed[item] = max(self.trashed.get(item, ("", None)), (stamp, read), key=lambda one: one[0])
 
     # in the end -----------------------------------------------------------------------------------------------------
 
@@ -99,7 +105,7 @@ class Oracle:
         found = set()
         for item, (stamp, read) in self.trashed.items():
             said = self.said[item, "deleted_at"]
-            if said[max(said)] == "null":
+            if said[max(said)] == "null" or read is None:
                 continue
             agree = {clock.device_of(one) for one, value in said.items() if one not in self.gone and value != "null"}
             agree |= {clock.device_of(stamp), clock.device_of(max(said))}

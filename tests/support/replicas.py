@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from hubman.progress import Progress
-from hubman.sync import batches, lost
+from hubman.sync import batches, layout, lost
+from hubman.sync.codecs import codec_of
+from hubman.sync.remote import find
 from hubman.sync.run import SyncResult
 from registry import blobs, changes, clock, collecting, edits, ids, library, previews, projection
 from registry.changes import Change
@@ -105,7 +107,8 @@ class Replicas(RuleBasedStateMachine):
         self.skew = dict(zip(NAMES, (0, 5 * HOUR, -HOUR, 0), strict=True))
         self.backups: dict[str, Path] = {}
         self.pictures: dict[str, bytes] = {}
-        self.batches: dict[str, list[Change]] = {}
+        self.batches: dict[str, tuple[str, list[Change]]] = {}
+        """Of every batch that was ever made whose log it stands in, and what it says."""
         self.machines: dict[str, Replica] = {}
         for name in NAMES:
             shutil.copytree(self.template / name, self.base / name)
@@ -377,15 +380,24 @@ class Replicas(RuleBasedStateMachine):
     def _known(self, machine: Replica) -> list[Change]:
         """All changes that this machine made or read, from their bytes."""
         db = machine.registry.db
-        names = [row[0] for row in db.execute("SELECT name FROM outbound UNION SELECT name FROM received")]
-        read = [change for name in names for change in self.batches.get(name, ())]
+        names = {row[0] for row in db.execute("SELECT name FROM outbound UNION SELECT name FROM received")}
+        covered = dict(db.execute("SELECT device, base FROM cursors WHERE base > 0").fetchall())
+        read = [
+            change
+            for name, (device, said) in self.batches.items()
+            if name in names or (layout.batch_seq(name) or 0) <= covered.get(device, 0)
+            for change in said
+        ]
         return [*read, *_outbox(machine, 0)]
 
     def _read_batches(self, machine: Replica) -> None:
         """Their bytes are forgotten when the next sync has seen them announced."""
-        for row in machine.registry.db.execute("SELECT name, body FROM outbound WHERE length(body) > 0"):
+        codec = codec_of(machine.registry, find(machine.registry, "r"))
+        for row in machine.registry.db.execute("SELECT * FROM outbound WHERE length(body) > 0"):
             if row["name"] not in self.batches:
-                self.batches[row["name"]] = batches.decode(row["body"])
+                label = layout.batch_label(row["device"], row["seq"])
+                body = codec.open(row["body"], batches.PACKED_CAP, label)
+                self.batches[row["name"]] = row["device"], batches.decode(body)
 
 
 def _outbox_end(machine: Replica) -> int:

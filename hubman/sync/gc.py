@@ -1,0 +1,160 @@
+"""Remove blobs that nobody speaks of any more, in two steps a month apart, while others go on syncing.
+
+First they are written down (:mod:`hubman.sync.marks`). What is written down for 30 days is deleted if still nobody
+speaks of it and every machine that is in use has told, by a head that is newer than the mark, all that it knew then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import msgspec
+
+from hubman.progress import Report, never, silent
+from hubman.sync import devices, layout, marks, pull, referenced
+from hubman.sync.opening import opened
+from hubman.sync.session import Session
+from hubman.sync.storage import Storage
+from registry import clock
+from registry.database import Registry
+from registry.errors import HubError
+
+DAY_MS = 24 * 3600 * 1000
+WAIT_MS = 30 * DAY_MS
+SEEN_MS = 180 * DAY_MS
+"""A device that was not heard of for so long is not waited for."""
+
+_AT_ONCE = 100
+"""Objects that are deleted between two looks at the heads."""
+
+
+class Collected(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run did, or would do without ``applied``. Sizes in bytes."""
+
+    applied: bool
+    deleted: int = 0
+    """Blobs."""
+    deleted_bytes: int = 0
+    marked: int = 0
+    """Blobs that nobody speaks of and that no list had: they may go in 30 days."""
+    marked_bytes: int = 0
+    waiting: int = 0
+    """Blobs whose 30 days are not over, or that some machine has not told of yet."""
+    waits_for: tuple[str, ...] = ()
+    """Machines whose heads are older than a mark of 30 days."""
+
+
+def gc(
+    registry: Registry,
+    remote_name: str = "",
+    *,
+    apply: bool = False,
+    report: Report = silent,
+    should_stop: Callable[[], bool] = never,
+    storage: Storage | None = None,
+) -> Collected:
+    """Look for blobs that nobody speaks of; with ``apply`` write them down and delete those whose time is over.
+
+    Raises :class:`HubError` while something that others wrote has not been read here: it may speak of any blob.
+    """
+    with opened(registry, remote_name, report=report, should_stop=should_stop, storage=storage) as session:
+        session.tell("look")
+        heads = _heads(session)
+        found = _unreferenced(session)
+        known = marks.read(session)
+        ripe, waits_for = _ripe(session, known, heads)
+        marked = frozenset[str]().union(*(mark.blobs for mark in known))
+        doomed = sorted(found.keys() & frozenset[str]().union(*(mark.blobs for mark in ripe)))
+        fresh = sorted(found.keys() - marked)
+        if apply:
+            _delete(session, [key for blob in doomed for key, _ in found[blob]])
+            for mark in ripe:
+                session.storage.delete(mark.key)
+            marks.write(session, fresh)
+        return Collected(
+            applied=apply,
+            deleted=len(doomed),
+            deleted_bytes=_bytes(found, doomed),
+            marked=len(fresh),
+            marked_bytes=_bytes(found, fresh),
+            waiting=len((found.keys() & marked) - set(doomed)),
+            waits_for=waits_for,
+        )
+
+
+_Objects = dict[str, list[tuple[str, int]]]
+"""Blob to the (key, size) of its objects."""
+
+
+def _heads(session: Session) -> dict[str, layout.Head]:
+    """The head of every device. Raises :class:`HubError` unless all that they name was read here."""
+    found: dict[str, layout.Head] = {}
+    for entry in session.storage.entries(layout.HEADS):
+        device = layout.head_device(entry.key)
+        if device is None:
+            continue
+        read = pull.read_head(session, entry.key, device)
+        head = read.head if read else None
+        reached = session.db.execute(
+            "SELECT seq FROM cursors WHERE remote = ? AND device = ?", (session.repo, device)
+        ).fetchone()
+        if head is None or head.seq > (reached[0] if reached else 0):
+            raise HubError(
+                f"{devices.name_of(session.db, device)} has said things that were not read here",
+                f"hubman sync {session.remote.name}",
+            )
+        found[device] = head
+    return found
+
+
+def _unreferenced(session: Session) -> _Objects:
+    spoken_of = referenced.blobs(session)
+    found: _Objects = {}
+    for entry in session.storage.entries(layout.BLOBS):
+        blob = marks.base_of(entry.key)
+        if layout.is_known(entry.key) and blob not in spoken_of:
+            found.setdefault(blob, []).append((entry.key, entry.size))
+    return found
+
+
+def _ripe(
+    session: Session, known: Sequence[marks.Mark], heads: dict[str, layout.Head]
+) -> tuple[list[marks.Mark], tuple[str, ...]]:
+    """The marks by which may be deleted now, and the machines because of which others may not."""
+    now = clock.wall_ms()
+    gone = devices.retired(session.db)
+    in_use = {
+        device: head.hlc
+        for device, head in heads.items()
+        if device not in gone and clock.stamp_ms(head.hlc) > now - SEEN_MS
+    }
+    ripe: list[marks.Mark] = []
+    behind: set[str] = set()
+    for mark in known:
+        if clock.stamp_ms(mark.stamp) > now - WAIT_MS:
+            continue
+        silent_ones = {device for device, stamp in in_use.items() if stamp <= mark.stamp}
+        behind |= silent_ones
+        ripe += [] if silent_ones else [mark]
+    return ripe, tuple(sorted(devices.name_of(session.db, device) for device in behind))
+
+
+def _delete(session: Session, keys: Sequence[str]) -> None:
+    for number, some in enumerate(_portions(keys)):
+        session.stop_if_asked()
+        session.tell("delete", number * _AT_ONCE, len(keys), "objects")
+        # Somebody may have spoken of one of them since.
+        _heads(session)
+        for key in some:
+            session.storage.delete(key)
+
+
+def _portions(keys: Sequence[str]) -> Iterator[list[str]]:
+    rest = iter(keys)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield some
+
+
+def _bytes(found: _Objects, blobs: Sequence[str]) -> int:
+    return sum(size for blob in blobs for _, size in found[blob])
