@@ -45,7 +45,7 @@ def target(
 ) -> Path:
     """A free path for a file that other machines call ``name``, or that of one of this content that nobody has indexed.
 
-    Its folder is made; ``taken`` are the places of files that are on their way.
+    Its folder is made. ``taken`` are the places of files that are on their way.
     Raises :class:`HubError` where a link leads out of the folder, or no name is free.
     """
     folder, plain = _folder_and_name(registry, into, sha256, name)

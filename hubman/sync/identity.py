@@ -49,23 +49,24 @@ def settle_log(session: Session) -> bool:
     sql = "SELECT seq, name FROM outbound WHERE remote = ? AND device = ?"
     own = {row["seq"]: row["name"] for row in session.db.execute(sql, (session.repo, device))}
     strange = set(keys) - {prefix + name for name in own.values()}
-    if not any(_is_of_a_copy(session, key) for key in strange):
+    if not any(_is_whole(session, key) for key in strange):
         return False
     with session.registry.transaction() as db:
         _split(db, session, device, own, own)
     return True
 
 
-def _is_of_a_copy(session: Session, key: str) -> bool:
-    """Whether a batch says something: one without a word stands in for what was lost, and another machine put it there."""
+def _is_whole(session: Session, key: str) -> bool:
+    """Whether it is a batch, and not what a bad disk or somebody else left."""
     found = session.storage.get(key, session.codec.cap(PACKED_CAP))
     if found is None or not layout.is_intact(key, found.data):
         return False
     label = layout.batch_label(session.device, layout.batch_seq(key.rpartition("/")[2]) or 0)
     try:
-        return batches.decode(session.codec.open(found.data, PACKED_CAP, label)) != [batches.NOTHING]
+        batches.decode(session.codec.open(found.data, PACKED_CAP, label))
     except layout.UnreadableError:
         return False
+    return True
 
 
 def _take_back(db: sqlite3.Connection, session: Session, head: layout.Head) -> None:
