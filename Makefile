@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-s3 lint bench bench-query bench-library bench-civitai bench-publish bench-train bench-generate bench-curves clean
+.PHONY: demo test test-s3 lint bench bench-query bench-library bench-civitai bench-publish bench-train bench-generate bench-curves bench-sync clean
 
 demo: $(STAMP)
 	$(BIN)/hubman demo
@@ -48,6 +48,9 @@ bench-generate: $(STAMP)
 bench-curves: $(STAMP)
 	$(BIN)/python benchmarks/curves.py
 	$(BIN)/python benchmarks/conflicts.py
+
+bench-sync: $(STAMP)
+	$(BIN)/python benchmarks/parts.py sync
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

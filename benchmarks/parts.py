@@ -1,4 +1,4 @@
-"""Every bar of one subject: python benchmarks/parts.py civitai|publish. Each part runs by itself too, with its options."""
+"""Every bar of one subject: python benchmarks/parts.py civitai|publish|sync. Each part runs by itself too, with its options."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 
 def main(subject: str) -> None:
-    parts = sorted(Path(__file__).parent.glob(f"{subject}_*.py"))
+    parts = sorted(
+        part for part in Path(__file__).parent.glob(f"{subject}[._]*py") if not part.stem.endswith("_references")
+    )
     if not parts:
-        sys.exit("civitai or publish?")
+        sys.exit("civitai, publish or sync?")
     failed = [part.stem for part in parts if subprocess.run([sys.executable, part], check=False).returncode]
     if failed:
         sys.exit(f"{', '.join(failed)}: a bar does not hold")

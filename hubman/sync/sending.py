@@ -21,6 +21,8 @@ class Source(msgspec.Struct, frozen=True):
     path: Path
     size: int
     mtime_ns: int | None = None
+    is_doubtful: bool = False
+    """What is on the remote may be deleted soon: it is sent whatever is there."""
 
     @property
     def is_unchanged(self) -> bool:
@@ -47,8 +49,7 @@ def send(crew: Crew, source: Source) -> int:
 def _send(crew: Crew, source: Source) -> int:
     storage, objects = crew.session.storage, crew.session.objects(source.sha256, source.size)
     with crew.request():
-        is_marked = crew.session.is_marked(source.sha256)
-        missing = {one.key for one in objects if is_marked or storage.size(one.key) != one.stored}
+        missing = {one.key for one in objects if source.is_doubtful or storage.size(one.key) != one.stored}
     if not missing:
         crew.tally.passed(source.size)
         return 0

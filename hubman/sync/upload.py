@@ -124,6 +124,8 @@ def _sources(session: Session) -> tuple[list[Source], list[str]]:
             continue
         try:
             source = _source(session.registry, wanted)
+            if source is not None and session.is_marked(wanted.sha256):
+                source = msgspec.structs.replace(source, is_doubtful=True)
         except DamagedFileError as error:
             with session.registry.transaction() as db:
                 queue.later(db, session.repo, "up", wanted.sha256, error.message)
