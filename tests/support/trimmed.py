@@ -9,7 +9,8 @@ from hypothesis.stateful import rule
 
 from hubman.sync import snapshots, trim
 from hubman.sync.opening import opened
-from tests.support.replicas import Replica, Replicas, replica
+from tests.support.fragile import Replica
+from tests.support.replicas import Replicas, replica
 
 
 class TrimmedReplicas(Replicas):
@@ -27,5 +28,5 @@ class TrimmedReplicas(Replicas):
         with mock.patch.object(snapshots, "OLD_MS", -1_000 * 24 * 3_600_000):
             self.at(name, act)
 
-    def clone(self) -> None:  # type: ignore[override]
+    def clone(self) -> None:
         """No rule here: a batch of a copy has a week to be read before a snapshot stands for its number."""
