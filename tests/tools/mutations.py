@@ -175,7 +175,7 @@ MUTATIONS = (
         "registry/changes.py",
         '    replaced = sorted(row[0] for row in rows)\n    return ["txt"',
         '    replaced = sorted(row[0] for row in rows)[-1:]\n    return ["txt"',
-        f"{RACES} {MACHINE}",
+        f"{RACES} tests/hubman/test_sync_machines.py {MACHINE}",
     ),
     Mutation(
         "a snapshot that has what no other has is removed",
