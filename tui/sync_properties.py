@@ -44,7 +44,7 @@ _PREVIEWS: Sequence[Option] = (
 )
 _WEIGHTS: Sequence[Option] = (
     ("all", "all weights", "every model can be used here at once"),
-    ("pinned", "pinned weights", "K in the library pins; the others are fetched when asked for"),
+    ("pinned", "pinned weights", "K in the library pins one"),
     ("query", "weights that a query finds", "such as base:sdxl rating:>=4"),
     ("none", "no weights", "only what is asked for by hand"),
 )

@@ -14,9 +14,6 @@ MAX_CHANGES = 20_000
 MAX_BYTES = 4 << 20
 """Unpacked, when writing; readers accept more."""
 
-NOTHING: Change = ["rem", "", "", "", []]
-"""The change of a batch that only fills a hole in a log."""
-
 PACKED_CAP = 8 << 20
 UNPACKED_CAP = 64 << 20
 RATIO_CAP = 200

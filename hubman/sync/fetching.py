@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from hubman.progress import Report, never, silent
-from hubman.sync import keeping, landing, policy, queue
+from hubman.sync import destination, keeping, policy, queue
 from hubman.sync.download import Downloaded, download
 from hubman.sync.letting_go import let_go
 from hubman.sync.lock import BusyError
@@ -95,7 +95,7 @@ def _from(session: Session, missing: Sequence[str]) -> Downloaded:
         queue.ask(db, session.repo, wanted)
     kept = policy.of_device(session.db, session.device)
     try:
-        got = download(session, landing.chosen(session.registry), missing)
+        got = download(session, destination.chosen(session.registry), missing)
         if kept.limit is not None:
             going = keeping.plan(session.registry, kept).going
             let_go(session, [sha256 for sha256 in going if sha256 not in missing])

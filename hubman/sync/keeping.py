@@ -110,7 +110,7 @@ def obey(session: Session) -> Plan:
     policy = policies.of_device(db, session.device)
     if _said(policy) != _obeyed(db):
         return follow(registry, policy)
-    if not policy.looks_at_all:
+    if not (policy.looks_at_all("weights") or policy.looks_at_all("picture")):
         if policy.weights == "pinned":
             with registry.transaction():
                 queue.want_pinned(registry, session.repo, session.device)
@@ -121,6 +121,8 @@ def obey(session: Session) -> Plan:
     found = plan(registry, policy)
     with registry.transaction():
         _queue_weights(db, session.repo, found)
+        if policy.previews == "thumbs":
+            queue.add(db, session.repo, "down", _pictures(registry, policy))
         _remember(db, _mark(session), seen)
     return found
 
@@ -129,16 +131,26 @@ def follow(registry: Registry, policy: Policy) -> Plan:
     """Queue for every remote what ``policy``, which is new, asks for, and all that may go up."""
     db = registry.db
     found = plan(registry, policy) if policy.weights != "none" or policy.limit is not None else Plan()
-    pictures = [blob for blob in queue.known_blobs(db) if blob.kind == "picture"]
-    lacking = [blob for blob in pictures if not blobs.path_of(registry, blob.sha256).exists()]
+    lacking = _pictures(registry, policy)
     with registry.transaction():
         for (repo,) in db.execute("SELECT repo FROM remotes").fetchall():
             db.execute("DELETE FROM blob_queue WHERE remote = ? AND way = 'down'", (repo,))
-            queue.add(db, repo, "down", lacking if policy.previews == "all" else [])
+            queue.add(db, repo, "down", lacking)
             _queue_weights(db, repo, found)
             queue.add(db, repo, "up", queue.known_blobs(db))
         _remember(db, _OBEYED, _said(policy))
     return found
+
+
+def _pictures(registry: Registry, policy: Policy) -> list[Wanted]:
+    """Those that the policy asks for and that are not here."""
+    if policy.previews == "none":
+        return []
+    if policy.previews == "all":
+        asked = {blob.sha256 for blob in queue.known_blobs(registry.db) if blob.kind == "picture"}
+    else:
+        asked = {row[0] for row in registry.db.execute("SELECT preview FROM versions WHERE preview NOT NULL")}
+    return [Wanted(one, "picture") for one in sorted(asked) if not blobs.path_of(registry, one).exists()]
 
 
 def _queue_weights(db: sqlite3.Connection, repo: str, found: Plan) -> None:

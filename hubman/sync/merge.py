@@ -112,7 +112,7 @@ class Merger:
 
     def _is_wanted(self, blob: queue.Wanted) -> bool:
         # What a query or a limit says of weights is found out when all is taken in.
-        is_later = blob.kind == "weights" and self._policy.looks_at_all
+        is_later = self._policy.looks_at_all(blob.kind)
         return not is_later and wants(self._registry, self._device, self._policy, blob)
 
     def _apply(self, db: sqlite3.Connection, sound: Sequence[Change]) -> tuple[set[str], list[Change]]:

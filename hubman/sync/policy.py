@@ -16,7 +16,7 @@ from registry.errors import NotFoundError, UsageError
 from registry.query import Query, compile_query
 
 if TYPE_CHECKING:
-    from hubman.sync.queue import Wanted
+    from hubman.sync.queue import Kind, Wanted
 
 PINS = "pins"
 """The set on a device's id that holds the versions whose weights it keeps."""
@@ -32,7 +32,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What a device fetches, keeps and sends by itself. What a person asks for by hand comes whatever this says."""
 
     previews: Previews = "all"
-    """Pictures: all, small ones for lists only, or none."""
+    """Pictures: all, of each version the first one, which lists show small, or none."""
     weights: str = "all"
     """``all``, ``pinned``, ``none``, or ``query:`` and a line such as ``base:sdxl rating:>=4``. Pins come with each but none."""
     limit: int | None = None
@@ -45,9 +45,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     window: str = ""
     """``01:00-07:00``, by this machine's clock, when files are moved; empty for always."""
 
-    @property
-    def looks_at_all(self) -> bool:
-        """Whether what it asks for follows from all of the collection, not from one file."""
+    def looks_at_all(self, kind: Kind) -> bool:
+        """Whether what it asks for of such blobs follows from all of the collection, not from one change."""
+        if kind == "picture":
+            return self.previews == "thumbs"
         return self.limit is not None or self.weights.startswith(QUERY)
 
 
@@ -156,7 +157,8 @@ def pinned(db: sqlite3.Connection, device: str) -> set[str]:
 def wants(registry: Registry, device: str, policy: Policy, blob: Wanted) -> bool:
     """Whether ``policy`` asks for a blob that this machine does not have, room or no room for it."""
     if blob.kind == "picture":
-        return policy.previews == "all" and not blobs.path_of(registry, blob.sha256).exists()
+        is_asked = policy.previews == "all" or (policy.previews == "thumbs" and _is_cover(registry.db, blob.sha256))
+        return is_asked and not blobs.path_of(registry, blob.sha256).exists()
     db = registry.db
     if policy.weights == "none" or here.is_here(db, blob.sha256):
         return False
@@ -167,6 +169,10 @@ def wants(registry: Registry, device: str, policy: Policy, blob: Wanted) -> bool
     if row is None:
         return False
     return row[0] in pinned(db, device) or (not is_dropped and _is_found(registry, policy, row[0]))
+
+
+def _is_cover(db: sqlite3.Connection, sha256: str) -> bool:
+    return db.execute("SELECT 1 FROM versions WHERE preview = ?", (sha256,)).fetchone() is not None
 
 
 def query_of(registry: Registry, policy: Policy) -> Query | None:

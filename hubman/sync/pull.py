@@ -154,12 +154,17 @@ class _Logs:
 
     def _batches(self, one: News, problems: list[str]) -> Iterator[Merged]:
         session = self._session
-        for seq, names, is_copy in _missing(session, one):
+        for seq, names, is_copy, is_said in _missing(session, one):
             session.stop_if_asked()
             session.tell("receive", seq, one.head.seq if one.head else 0, "batches")
-            twins = _twins(session, one.device, names)
+            try:
+                twins = [_fetch(session, one.device, name) for name in names]
+            except _NotYetError:
+                if is_said:
+                    continue
+                raise
             yield self._merger.apply(one.device, seq, twins)
-            if is_copy and any(twin.changes != [batches.NOTHING] for twin in twins):
+            if is_copy:
                 problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
 
 
@@ -179,8 +184,8 @@ def _headless(storage: Storage, read: set[str], known: set[str]) -> list[News]:
     return [News(device, None, None) for device in devices]
 
 
-def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool]]:
-    """(number, names, whether that number was given twice) of the batches to apply, in order.
+def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool, bool]]:
+    """(number, names, whether that number was given twice, whether a snapshot said it) of the batches to apply, in order.
 
     Raises :class:`_NotYetError` at a gap.
     """
@@ -196,7 +201,7 @@ def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool
         if seq > reached + 1:
             break
         twins = list(group)
-        yield seq, twins, len(twins) > 1 or base < seq <= reached
+        yield seq, twins, len(twins) > 1 or base < seq <= reached, seq <= base
         reached = max(reached, seq)
     if one.head and reached < one.head.seq:
         raise _NotYetError(f"batch {reached + 1} of {one.head.seq} has not arrived")
@@ -204,7 +209,7 @@ def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool
 
 def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]:
     """Names of batches that may be new: from the head's tail where that goes back far enough, else from a listing."""
-    # A deep session lists what was read too; of that, what a head names and is gone gave way to a snapshot.
+    # What was read and has been trimmed since may still stand in the tail.
     names = {name for name in one.head.tail if (layout.batch_seq(name) or 0) > reached} if one.head else set()
     if deep or one.head is None or one.head.seq - len(one.head.tail) > reached:
         prefix = layout.log_prefix(one.device)
@@ -216,19 +221,11 @@ def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]
     return {name for name in names if (layout.batch_seq(name) or 0) >= first}
 
 
-def _twins(session: Session, device: str, names: list[str]) -> list[Batch]:
-    """The batches of one number. Where one was lost and a repair put another in its place, a deep session takes that."""
-    there = [batch for name in names if (batch := _fetch(session, device, name)) is not None]
-    if len(there) < len(names) and not (session.deep and there):
-        raise _NotYetError(f"batch {names[0][:10]} has not arrived")
-    return there
-
-
-def _fetch(session: Session, device: str, name: str) -> Batch | None:
+def _fetch(session: Session, device: str, name: str) -> Batch:
     codec = session.codec
     fetched = session.storage.get(layout.log_prefix(device) + name, codec.cap(batches.PACKED_CAP))
     if fetched is None:
-        return None
+        raise _NotYetError(f"batch {name[:10]} has not arrived")
     if not layout.is_intact(name, fetched.data):
         raise _NotYetError(f"batch {name[:10]} has not arrived whole")
     label = layout.batch_label(device, layout.batch_seq(name) or 0)

@@ -9,12 +9,12 @@ import msgspec
 
 from hubman.progress import Report, silent
 from hubman.sync import (
+    destination,
     devices,
     download,
     freeze,
     identity,
     keeping,
-    landing,
     letting_go,
     outgoing,
     policy,
@@ -26,8 +26,8 @@ from hubman.sync import (
 )
 from hubman.sync.care import moving
 from hubman.sync.check import Finding, check
+from hubman.sync.destination import Destination
 from hubman.sync.folder import FolderStorage
-from hubman.sync.landing import Landing
 from hubman.sync.letting_go import LetGo
 from hubman.sync.merge import Merged
 from hubman.sync.opening import opened
@@ -81,10 +81,10 @@ def sync(
     said so.
     """
     with opened(registry, remote_name, report=report, should_stop=should_stop, deep=deep, storage=storage) as session:
-        return _run(session, landing.chosen(registry, models_folder))
+        return _run(session, destination.chosen(registry, models_folder))
 
 
-def _run(session: Session, place: Landing) -> SyncResult:
+def _run(session: Session, place: Destination) -> SyncResult:
     session.tell("look")
     warnings: list[str] = []
     seen, is_new_device = _look(session, warnings)

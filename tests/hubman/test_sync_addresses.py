@@ -189,6 +189,21 @@ def test_azure_signs_addresses_with_the_accounts_key(
     assert "c2VjcmV0" not in signed
 
 
+def test_google_signs_addresses_with_a_service_accounts_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    rsa = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.rsa")
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    account = {"type": "service_account", "private_key": key.decode(), "private_key_id": "1", "client_email": "a@b.iam"}
+    (tmp_path / "key.json").write_text(json.dumps(account | {"client_id": "1", "token_uri": "http://127.0.0.1:9/"}))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    signed = open_storage("cloud", "gs://bucket/x", {}).url("heads/a", 60)
+    assert signed is not None
+    assert signed.startswith("https://storage.googleapis.com/bucket/x/heads/a?X-Goog-Algorithm=")
+    assert parse_qs(urlsplit(signed).query)["X-Goog-Expires"] == ["60"]
+
+
 # addresses for other machines -------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hubman.sync import fetching, keeping, letting_go, policy, removing
 from hubman.sync.policy import Policy
 from hubman.sync.queue import Wanted
-from registry import changes, clock, edits, library, scan, views
+from registry import blobs, changes, clock, edits, library, previews, scan, views
 from registry.errors import HubError, UsageError
 from tests.support.machines import Machine, WatchedStorage, quick_folder, settle
 
@@ -173,6 +173,25 @@ def test_a_look_at_all_is_taken_only_when_something_changed(pair: tuple[Machine,
     edits.edit(b.registry, ink := library.model_ids(b.registry)[0], ink, {"rating": "3"})
     b.sync()
     assert [sql for sql in asked if "listing l" in sql]
+
+
+def test_of_thumbs_the_first_picture_of_each_version_comes(pair: tuple[Machine, Machine]) -> None:
+    a, b = pair
+    ink = a.add_lora("ink")
+    first, second = (a.add_picture(ink, content) for content in (b"one", b"two"))
+    previews.choose_cover(a.registry, ink, second)
+    obeys(b, **msgspec.to_builtins(policy.PRESETS["laptop"]))
+    settle(pair)
+    assert here(b) == set()
+    assert [blobs.path_of(b.registry, picture).exists() for picture in (first, second)] == [False, True]
+    previews.choose_cover(a.registry, ink, first)
+    settle(pair)
+    assert blobs.path_of(b.registry, first).exists()
+    for one in (first, second):
+        blobs.path_of(b.registry, one).unlink()
+    laptop = policy.PRESETS["laptop"]
+    asked = [one for one in (first, second) if policy.wants(b.registry, b.device, laptop, Wanted(one, "picture"))]
+    assert asked == [first]
 
 
 # by size --------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from hubman.progress import Progress
 from hubman.sync import batches, layout, lost
+from hubman.sync.codecs import codec_of
+from hubman.sync.remote import find
 from hubman.sync.run import SyncResult
 from registry import blobs, changes, clock, collecting, edits, ids, library, previews, projection
 from registry.changes import Change
@@ -354,10 +356,12 @@ class Replicas(RuleBasedStateMachine):
 
     def _read_batches(self, machine: Replica) -> None:
         """Their bytes are forgotten when the next sync has seen them announced."""
-        sql = "SELECT device, name, body FROM outbound WHERE length(body) > 0"
-        for row in machine.registry.db.execute(sql):
+        codec = codec_of(machine.registry, find(machine.registry, "r"))
+        for row in machine.registry.db.execute("SELECT * FROM outbound WHERE length(body) > 0"):
             if row["name"] not in self.batches:
-                self.batches[row["name"]] = row["device"], batches.decode(row["body"])
+                label = layout.batch_label(row["device"], row["seq"])
+                body = codec.open(row["body"], batches.PACKED_CAP, label)
+                self.batches[row["name"]] = row["device"], batches.decode(body)
 
 
 def _outbox_end(machine: Replica) -> int:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from hubman.sync import lost
@@ -90,22 +88,7 @@ async def test_each_answer_goes_to_every_machine_and_is_undone(torn: Pair) -> No
     assert not lost.unseen(two.registry)
 
 
-async def test_both_texts_are_kept_one_below_the_other(torn: Pair) -> None:
-    one, _ = torn
-    app = HubmanApp(one.home, poll=0)
-    async with app.run_test(size=(120, 30)) as pilot:
-        await settle(pilot)
-        await press(pilot, "e", "enter")
-        assert isinstance(app.screen, ConflictScreen)
-        if app.screen.current and app.screen.current.field == "rating":
-            await press(pilot, "n")
-        await press(pilot, "b")
-        notes = _detail(one)[1] or ""
-        assert MINE in notes
-        assert THEIRS in notes
-
-
-async def test_all_that_are_left_are_answered_at_once(torn: Pair, tmp_path: Path) -> None:
+async def test_all_that_are_left_are_answered_at_once_and_both_texts_can_stay(torn: Pair) -> None:
     one, _ = torn
     app = HubmanApp(one.home, poll=0)
     async with app.run_test(size=(120, 30)) as pilot:
@@ -118,3 +101,11 @@ async def test_all_that_are_left_are_answered_at_once(torn: Pair, tmp_path: Path
         assert len(lost.unseen(one.registry)) == 2
         await press(pilot, "escape")
         assert "conflicts 2" in text_of(app)
+        await press(pilot, "e", "enter")
+        assert isinstance(app.screen, ConflictScreen)
+        if app.screen.current and app.screen.current.field == "rating":
+            await press(pilot, "n")
+        await press(pilot, "b")
+        notes = _detail(one)[1] or ""
+        assert MINE in notes
+        assert THEIRS in notes

@@ -16,7 +16,9 @@ from tests.support.jobs import fake_job
 from tests.support.machines import Machine
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tests.support.synced import edit, pair
+from tui import actions
 from tui.app import HubmanApp
+from tui.screens.sync_conflicts import ConflictScreen
 from tui.widgets.sync_lists import DeviceList, RemoteList, WaitingList
 
 __all__ = ["pair"]
@@ -348,3 +350,35 @@ async def test_the_words_of_a_new_key_are_shown(open_app: OpenApp, tmp_path: Pat
         text = text_of(app)
         assert "the key of nas" in text
         assert "Write these words down" in text
+
+
+# the whole of it ------------------------------------------------------------------------------------------------------
+
+
+async def test_every_action_stands_in_the_palette_where_it_is_possible(pair: Pair) -> None:
+    one, _ = pair
+    app = HubmanApp(one.home, poll=0)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        offered = {command.title for command in app.get_system_commands(app.screen)}
+        for action in actions.of_scope("sync"):
+            title = f"Sync: {action.description[0].lower()}{action.description[1:]}"
+            assert (title in offered) == (action.palette and not app.screen.why_not(action.id)), action.id  # type: ignore[attr-defined]
+        missing = [one.id for one in actions.of_scope("conflicts") if not hasattr(ConflictScreen, f"do_{one.name}")]
+        assert missing == []
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (160, 48)])
+async def test_what_does_not_fit_is_hidden_and_never_squeezed(pair: Pair, size: tuple[int, int]) -> None:
+    one, two = pair
+    edit(two, "clay", rating="2")
+    two.sync()
+    app = HubmanApp(one.home, poll=0)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        text = text_of(app)
+        assert "rating of clay → 2" in text
+        assert "waiting" in text
+        assert app.screen.query_one(DeviceList).display == (size[0] >= 120)
+        assert app.screen.query_one(WaitingList).size.width >= 50
+        assert app.screen.query_one(WaitingList).size.height >= 3

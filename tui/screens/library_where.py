@@ -108,7 +108,8 @@ class LibraryWhere(LibraryUse):
         version = "" if self.order.marks or self.version is None else self.version.id
 
         def done(keeps: bool) -> None:
-            self.say(f"{what}: kept on this machine, B fetches it" if keeps else f"{what}: no longer kept here")
+            fetch = ", B fetches it" if self.holders is not None and self.holders.missing_bytes else ""
+            self.say(f"{what}: kept on this machine{fetch}" if keeps else f"{what}: no longer kept here")
             self.reload(facets=True)
 
         self.change(lambda registry: _turn(registry, models, version), done)

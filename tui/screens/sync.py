@@ -89,7 +89,7 @@ class SyncScreen(SyncPlaces):
         lines = max(len(self.state.remotes), len(self.state.devices))
         most = _MOST if self.has_class("-high") else _FEW
         self.query_one("#places").styles.height = None if not self.state.remotes else min(most, lines) + 1
-        self.set_class(self.is_loaded and not self.state.remotes, "-new")
+        self.set_class(self.is_loaded and not self.state.remotes and not self.state.conflicts, "-new")
         remotes.refresh()
         conflicts = self.query_one(ConflictList)
         if list(self.state.conflicts) != list(conflicts._items):
@@ -210,6 +210,9 @@ class SyncScreen(SyncPlaces):
 
     def _go_to(self, page: str) -> None:
         """Show a page and go there; from there back to the remotes."""
+        if self.has_class("-new"):
+            self.say("there is nothing to show yet: a adds a remote")
+            return
         if self.page == page and self._list.has_focus:
             self.do_back()
             return

@@ -10,7 +10,7 @@ import sqlite3
 from itertools import islice
 from pathlib import Path
 
-from hubman.sync import policy, queue
+from hubman.sync import policy, queue, snapshots
 from hubman.sync.care import proofs, relog
 from hubman.sync.incoming import SHA256
 from hubman.sync.queue import Wanted
@@ -49,25 +49,23 @@ def answerable(session: Session) -> list[str]:
 
 def _can(session: Session, what: str) -> bool:
     sha256 = what.removeprefix(_SPOILED)
-    return _wanted(session, sha256) is not None if SHA256.fullmatch(sha256) else relog.can_fill(session, what)
+    return _wanted(session, sha256) is not None if SHA256.fullmatch(sha256) else relog.can_mend(session, what)
 
 
 def answer(session: Session, wanted: list[str]) -> list[str]:
     """Make it wait to be sent; returns what could be, for :func:`settle` after it was."""
     taken: list[str] = []
-    has_lost = False
+    needs_snapshot = False
     for what in wanted:
         session.stop_if_asked()
         sha256 = what.removeprefix(_SPOILED)
-        if SHA256.fullmatch(sha256):
-            is_done = send_again(session, sha256, spoiled=what.startswith(_SPOILED))
-        else:
-            is_lost = relog.needs_everything(session, what)
-            is_done = relog.fill(session, what)
-            has_lost |= is_done and is_lost
-        taken += [what] if is_done else []
-    if has_lost:
-        relog.say_everything(session)
+        if not SHA256.fullmatch(sha256):
+            needs_snapshot |= not relog.send_again(session, what)
+            taken.append(what)
+        elif send_again(session, sha256, spoiled=what.startswith(_SPOILED)):
+            taken.append(what)
+    if needs_snapshot:
+        snapshots.write(session)
     return taken
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 Level = Literal["note", "repairable", "missing"]
-Kind = Literal["", "head", "hole", "batch", "absent", "spoiled"]
+Kind = Literal["", "head", "hole", "absent", "spoiled"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,9 +21,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
     """What a repair does about it."""
     kind: Kind = ""
-    """For a repair: a damaged head, a hole in a log, a damaged batch, a blob that is absent or whose bytes are wrong."""
+    """For a repair: a damaged head, a log with a lost or damaged batch, a blob that is absent or whose bytes are wrong."""
     subject: str = ""
-    """For a repair: the device of a head, the hole, the key of a batch, the SHA-256 of a blob."""
+    """For a repair: the device of a head, the hole in a log, the SHA-256 of a blob."""
 
     def __str__(self) -> str:
         return f"{self.level}: {self.about}: {self.message}" + (f" ({self.remedy})" if self.remedy else "")

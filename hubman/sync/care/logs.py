@@ -29,19 +29,20 @@ def log_findings(session: Session, survey: Survey) -> Iterator[Finding]:
     """What is wrong with each device's head and log."""
     known = {row[0] for row in session.db.execute("SELECT device FROM cursors WHERE remote = ?", (session.repo,))}
     listed = survey.db.execute("SELECT device FROM heads UNION SELECT device FROM batches ORDER BY device")
+    covered = relog.covered(session)
     strangers = 0
     for (device,) in listed.fetchall():
         if device not in known | {session.device}:
             strangers += 1
             if strangers > layout.MAX_DEVICES:
                 continue
-        yield from _of_device(session, survey, device)
+        yield from _of_device(session, survey, device, covered.get(device, 0))
     if strangers > layout.MAX_DEVICES:
         about = f"holds logs of {strangers} devices that were never read; only {layout.MAX_DEVICES} were looked at"
         yield Finding(level="note", about="the remote", message=about)
 
 
-def _of_device(session: Session, survey: Survey, device: str) -> Iterator[Finding]:
+def _of_device(session: Session, survey: Survey, device: str, covered: int) -> Iterator[Finding]:
     session.stop_if_asked()
     name = devices.name_of(session.db, device)
     called = f"device {device}" if name == device else name
@@ -53,13 +54,13 @@ def _of_device(session: Session, survey: Survey, device: str) -> Iterator[Findin
     else:
         if head is None:
             yield _head_finding(session, device, "is missing; a deep sync reads the log all the same")
-    yield from _holes(session, survey, device, head)
+    yield from _holes(session, survey, device, head, covered)
     twice = "SELECT seq, count(*) AS names FROM batches WHERE device = ? GROUP BY seq HAVING names > 1 LIMIT ?"
     for row in survey.db.execute(twice, (device, SHOWN)).fetchall():
         yield Finding(
             level="note", about=called, message=f"was copied: {row['names']} batches have number {row['seq']}"
         )
-    yield from _batches(session, survey, device)
+    yield from _batches(session, survey, device, covered)
     if head and STAMP.fullmatch(head.hlc):
         ahead = (clock.stamp_ms(head.hlc) - clock.wall_ms()) / 60_000
         if ahead > CLOCK_MINUTES and device != session.device:
@@ -81,29 +82,26 @@ def _head_finding(session: Session, device: str, message: str) -> Finding:
     return Finding(level="repairable", about=key, message=message, remedy=remedy, kind="head", subject=device)
 
 
-def _holes(session: Session, survey: Survey, device: str, head: layout.Head | None) -> Iterator[Finding]:
-    """Numbers that no batch has, and names of the head that are not there."""
+def _holes(session: Session, survey: Survey, device: str, head: layout.Head | None, covered: int) -> Iterator[Finding]:
+    """Numbers behind what a snapshot ``covered`` that no batch has, and names of the head that are not there."""
     (last,) = survey.db.execute("SELECT max(seq) FROM batches WHERE device = ?", (device,)).fetchone()
-    end = max(last or 0, head.seq if head else 0) + 1
-    for gap in survey.db.execute(_GAPS, {"device": device, "start": 0, "end": end}).fetchall():
+    end = max(last or 0, head.seq if head else 0, covered) + 1
+    for gap in survey.db.execute(_GAPS, {"device": device, "start": covered, "end": end}).fetchall():
         first, count = gap["first"], gap["last"] - gap["first"] + 1
         message = "is missing" if count == 1 else f"and the {count - 1} batches after it are missing"
-        yield _log_finding(session, device, first, gap["last"], message)
+        yield _log_finding(session, device, f"{first:010d}", first, gap["last"], message)
     for name in head.tail if head else []:
-        rows = survey.db.execute(
-            "SELECT name FROM batches WHERE device = ? AND seq = ?", (device, layout.batch_seq(name))
-        ).fetchall()
-        if rows and name not in {row[0] for row in rows}:
-            # Somebody filled a hole; readers take what is there.
-            about = layout.log_prefix(device) + name
-            yield Finding(level="note", about=about, message="stands in the head, and another was put in its place")
+        seq = layout.batch_seq(name) or 0
+        rows = survey.db.execute("SELECT name FROM batches WHERE device = ? AND seq = ?", (device, seq)).fetchall()
+        if seq > covered and rows and name not in {row[0] for row in rows}:
+            yield _log_finding(session, device, name, seq, seq, "stands in the head and is not there")
 
 
-def _log_finding(session: Session, device: str, first: int, last: int, message: str) -> Finding:
+def _log_finding(session: Session, device: str, name: str, first: int, last: int, message: str) -> Finding:
     level, remedy = _who_knows(session, device, last)
     return Finding(
         level=level,
-        about=f"{layout.log_prefix(device)}{first:010d}",
+        about=layout.log_prefix(device) + name,
         message=message,
         remedy=remedy,
         kind="hole",
@@ -121,11 +119,11 @@ def _who_knows(session: Session, device: str, seq: int) -> tuple[Level, str]:
     return "repairable", f"{name} is asked to say it again, which it does when it syncs"
 
 
-def _batches(session: Session, survey: Survey, device: str) -> Iterator[Finding]:
-    """Those that were not proved yet, read and tried."""
-    rows = survey.db.execute("SELECT seq, name, size FROM batches WHERE device = ? ORDER BY seq", (device,))
+def _batches(session: Session, survey: Survey, device: str, covered: int) -> Iterator[Finding]:
+    """Those that were not proved yet and that no snapshot stands in for, read and tried."""
+    sql = "SELECT seq, name, size FROM batches WHERE device = ? AND seq > ? ORDER BY seq"
     with proofs.Ledger(session) as ledger:
-        for row in rows:
+        for row in survey.db.execute(sql, (device, covered)):
             key = layout.log_prefix(device) + row["name"]
             if ledger.proved_at(key, row["size"]):
                 continue
@@ -133,8 +131,7 @@ def _batches(session: Session, survey: Survey, device: str) -> Iterator[Finding]
             session.tell("read", row["seq"], unit="batches")
             problem, is_damaged = _batch_problem(session, key, device, row["seq"])
             if problem and is_damaged:
-                level, remedy = _who_knows(session, device, row["seq"])
-                yield Finding(level=level, about=key, message=problem, remedy=remedy, kind="batch", subject=key)
+                yield _log_finding(session, device, row["name"], row["seq"], row["seq"], problem)
             elif problem:
                 yield Finding(level="note", about=key, message=problem)
             else:

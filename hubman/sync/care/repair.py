@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hubman.sync import devices, layout, outgoing
+from hubman.sync import devices, layout, outgoing, snapshots
 from hubman.sync.care import asks, relog
 from hubman.sync.care.blobs import holders
 from hubman.sync.care.findings import Finding
@@ -25,7 +25,7 @@ def repair(session: Session, findings: list[Finding]) -> Repaired:
 
     The caller holds the lock. Interrupted anywhere, the next repair goes on.
     """
-    done = _logs(session, [finding for finding in findings if finding.kind in {"hole", "batch"}])
+    done = _logs(session, [finding for finding in findings if finding.kind == "hole"])
     again: list[Finding] = []
     for finding in findings:
         if finding.kind in {"absent", "spoiled"}:
@@ -54,25 +54,21 @@ def _asked_for(session: Session, finding: Finding) -> str:
 
 
 def _logs(session: Session, findings: list[Finding]) -> list[str]:
-    """Fill the holes; of what was in those whose bytes are gone, the whole state says everything once more."""
+    """Own batches whose bytes are here go out again; a snapshot says what others said, if it was read here."""
     done: list[str] = []
-    is_lost = False
+    needs_snapshot = False
     for finding in findings:
         session.stop_if_asked()
-        what = finding.subject
-        if finding.kind == "batch":
-            device, _, name = what.removeprefix("log/").partition("/")
-            seq = layout.batch_seq(name) or 0
-            what = relog.hole(device, seq, seq)
-        lost = relog.needs_everything(session, what)
-        if relog.fill(session, what, instead_of=finding.subject if finding.kind == "batch" else ""):
-            is_lost |= lost
-            done.append(f"{finding.about}: {'filled, and everything is said again' if lost else 'sent again'}")
+        if relog.send_again(session, finding.subject):
+            done.append(f"{finding.about}: sent again")
+        elif relog.can_mend(session, finding.subject):
+            needs_snapshot = True
+            done.append(f"{finding.about}: a new snapshot says it")
         elif finding.level == "repairable":
-            is_new = asks.ask(session, what)
-            done.append(f"{finding.about}: {'asked' if is_new else 'asked before'} whoever read it to fill it")
-    if is_lost:
-        relog.say_everything(session)
+            is_new = asks.ask(session, finding.subject)
+            done.append(f"{finding.about}: {'asked' if is_new else 'asked before'} whoever read it to say it again")
+    if needs_snapshot:
+        snapshots.write(session)
     return done
 
 
