@@ -50,7 +50,7 @@ MUTATIONS = (
         "hubman/sync/pull.py",
         "        if seq > reached + 1:\n            break\n",
         "",
-        f"{MACHINE} tests/hubman/test_sync_format.py tests/hubman/test_sync_hostile.py",
+        f"tests/hubman/test_sync_format.py tests/hubman/test_sync_hostile.py {MACHINE}",
     ),
     Mutation(
         "no clock receive rule",
@@ -112,7 +112,7 @@ MUTATIONS = (
         "hubman/sync/identity.py",
         "            _split(db, session, device, _named(head), own)\n            return True\n",
         "            return False\n",
-        MACHINE,
+        f"tests/hubman/test_sync_identity.py {MACHINE}",
     ),
     Mutation(
         "a copy is not told by its log",
@@ -133,7 +133,7 @@ MUTATIONS = (
         "hubman/sync/download.py",
         "    if data is None or not layout.is_content(sha256, data):\n",
         "    if data is None:\n",
-        MACHINE,
+        f"tests/hubman/test_sync_hostile.py {MACHINE}",
     ),
     Mutation(
         "an edit does not say what it saw",
