@@ -84,7 +84,7 @@ def _run(world: type[Replicas], template: Path, examples: int, monkeypatch: pyte
             derandomize=not EXAMPLES,
             database=None,
             # To make an example smaller takes minutes, which a night has.
-            phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],
+            phases=[Phase.generate, Phase.shrink] if EXAMPLES >= 1000 else [Phase.generate],
             print_blob=True,
         ),
     )

@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 from unittest import mock
@@ -26,10 +25,10 @@ from hubman.sync.remote import find
 from hubman.sync.run import SyncResult
 from registry import blobs, changes, clock, collecting, edits, ids, library, previews, projection
 from registry.changes import Change
-from registry.database import Registry
 from registry.errors import HubError
 from registry.undo import undo
-from tests.support.machines import Machine, WatchedStorage
+from tests.support.fragile import Crash, Replica
+from tests.support.machines import WatchedStorage
 from tests.support.oracle import Oracle
 
 NAMES = ("a", "b", "c", "d")
@@ -47,58 +46,12 @@ around = st.tuples(st.booleans(), st.booleans())
 number = st.integers(0, 30)
 
 
-class Crash(BaseException):
-    """The process ends here."""
-
-
-class Fuse:
-    """Counts the points at which a process can die, and dies at the one that was asked for."""
-
-    left = 0
-
-    def burn(self, *_: object) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Crash
-
-
-class FragileRegistry(Registry):
-    """A process can die before any transaction, and after it."""
-
-    def __init__(self, home: Path) -> None:
-        self.fuse = Fuse()
-        super().__init__(home)
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        is_outer = not self.db.in_transaction
-        if is_outer:
-            self.fuse.burn()
-        with super().transaction() as db:
-            yield db
-        if is_outer:
-            self.fuse.burn()
-
-
-class Replica(Machine):
-    """A machine from a folder that is there already."""
-
-    registry: FragileRegistry
-
-    def __init__(self, home: Path, remote: Path) -> None:
-        self.home, self.remote = home, remote
-        self.registry = FragileRegistry(home)
-
-    def restart(self) -> None:
-        self.registry.close()
-        self.registry = FragileRegistry(self.home)
-
-
 class Replicas(RuleBasedStateMachine):
     """One remote that all of them reach at any time."""
 
     template: Path
     carried = False
+    is_cloned = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -216,9 +169,10 @@ class Replicas(RuleBasedStateMachine):
     def sync(self, name: str, deep: bool) -> None:
         self.at(name, lambda machine: self._sync(machine, deep=deep))
 
-    @rule(name=replica, left=st.integers(1, 70), deep=st.booleans())
-    def crash_while_syncing(self, name: str, left: int, deep: bool) -> None:
+    @rule(name=replica, left=st.integers(1, 50), deep=st.booleans(), value=st.integers(0, 3))
+    def crash_while_syncing(self, name: str, left: int, deep: bool, value: int) -> None:
         """Before or after any transaction, any request to the remote, and at any step that is reported."""
+        self.rate(name, value, (False, False))
 
         def act(machine: Replica) -> None:
             fuse = machine.registry.fuse
@@ -267,6 +221,7 @@ class Replicas(RuleBasedStateMachine):
             copy = self.base / f"clone-{len(list(self.base.iterdir()))}"
             self._copy(source, copy)
             self._become(aim, copy)
+            self.is_cloned = True
 
     def _copy(self, name: str, to: Path) -> None:
         machine = self.machines[name]
@@ -296,11 +251,20 @@ class Replicas(RuleBasedStateMachine):
     def _heal(self) -> None:
         """All clocks agree, in the year of the latest, and everything is carried everywhere until nothing is new."""
         self.skew = dict.fromkeys(NAMES, YEAR + 41 * 24 * HOUR)
+        if not self.is_cloned:
+            # Two machines under one id find out about it by a deep sync; all else needs none.
+            self._settle(deep=False)
+            first, *others = self.machines.values()
+            for other in others:
+                assert first.state() == other.state()
+        self._settle(deep=True)
+
+    def _settle(self, *, deep: bool) -> None:
         for _ in range(8):
             self.carry_everything()
             news = 0
             for name in NAMES:
-                result = self.at(name, lambda machine: self._sync(machine, deep=True))
+                result = self.at(name, lambda machine: self._sync(machine, deep=deep))
                 news += result.sent_changes + result.received_changes + result.downloaded
             if not news:
                 return

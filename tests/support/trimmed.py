@@ -9,7 +9,8 @@ from hypothesis.stateful import rule
 
 from hubman.sync import snapshots, trim
 from hubman.sync.opening import opened
-from tests.support.replicas import Replica, Replicas, replica
+from tests.support.fragile import Replica
+from tests.support.replicas import Replicas, replica
 
 
 class TrimmedReplicas(Replicas):

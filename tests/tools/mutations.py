@@ -1,7 +1,7 @@
 """Break the sync on purpose, one rule at a time, and see that the tests notice: ``python -m tests.tools.mutations``.
 
 Each mutation is made in a copy of the source; a name as argument runs those mutations alone whose name contains it.
-Exits with 1 when one goes unnoticed. Not part of the suite: it takes some ten minutes on one core.
+Exits with 1 when one goes unnoticed. Not part of the suite: it takes ten to twenty minutes on one core.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MUTATIONS = (
         "hubman/sync/pull.py",
         "        if seq > reached + 1:\n            break\n",
         "",
-        MACHINE,
+        f"tests/hubman/test_sync_format.py tests/hubman/test_sync_hostile.py {MACHINE}",
     ),
     Mutation(
         "no clock receive rule",
@@ -112,7 +112,7 @@ MUTATIONS = (
         "hubman/sync/identity.py",
         "            _split(db, session, device, _named(head), own)\n            return True\n",
         "            return False\n",
-        MACHINE,
+        f"tests/hubman/test_sync_identity.py {MACHINE}",
     ),
     Mutation(
         "a copy is not told by its log",
@@ -133,7 +133,7 @@ MUTATIONS = (
         "hubman/sync/download.py",
         "    if data is None or not layout.is_content(sha256, data):\n",
         "    if data is None:\n",
-        MACHINE,
+        f"tests/hubman/test_sync_hostile.py {MACHINE}",
     ),
     Mutation(
         "an edit does not say what it saw",
@@ -175,7 +175,7 @@ MUTATIONS = (
         "registry/changes.py",
         '    replaced = sorted(row[0] for row in rows)\n    return ["txt"',
         '    replaced = sorted(row[0] for row in rows)[-1:]\n    return ["txt"',
-        f"{RACES} {MACHINE}",
+        f"{RACES} tests/hubman/test_sync_machines.py {MACHINE}",
     ),
     Mutation(
         "a snapshot that has what no other has is removed",
@@ -213,7 +213,7 @@ def try_out(mutation: Mutation) -> tuple[str, float]:
             raise SystemExit(f"{mutation.name}: {mutation.file} has its line {text.count(mutation.old)} times")
         path.write_text(text.replace(mutation.old, mutation.new))
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutation.tests.split()]
-        environment = {**os.environ, "PYTHONPATH": str(copy)}
+        environment = {**os.environ, "PYTHONPATH": str(copy), "HUBMAN_SYNC_EXAMPLES": "150"}
         done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
     failed = [line.partition("::")[2] for line in done.stdout.splitlines() if line.startswith("FAILED")]
     return (failed[0].split(" - ")[0] if failed else "", time.monotonic() - start)
