@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from hubman.sync import layout, queue, remotes
+from hubman.sync import layout, queue, remotes, snapshots
 from hubman.sync.batches import PACKED_CAP, decode
 from hubman.sync.codec import Codec, blob_objects
 from hubman.sync.codecs import codec_of
@@ -15,6 +15,7 @@ from hubman.sync.folder import is_temporary
 from hubman.sync.incoming import STAMP, is_sound
 from hubman.sync.readonly import open_remote
 from hubman.sync.remote import Remote, find
+from hubman.sync.session import Session
 from hubman.sync.storage import Storage
 from registry import clock
 from registry.database import Registry
@@ -46,8 +47,9 @@ def check(registry: Registry, remote_name: str = "", *, storage: Storage | None 
     remotes.check_is_same(place, remote)
     survey = _Survey(place, codec_of(registry, remote))
     findings = survey.strange
+    covered = snapshots.covered(Session(registry, remote, place, codec=survey.codec))
     for device in sorted(survey.heads | set(survey.logs)):
-        findings += _log_findings(place, survey, device)
+        findings += _log_findings(place, survey, device, covered.get(device, 0))
     findings += _blob_findings(registry, remote, survey)
     return sorted(findings, key=lambda one: (one.level, one.about))
 
@@ -79,7 +81,7 @@ class _Survey:
             self.logs[key.split("/")[1]][layout.batch_seq(name) or 0].append(name)
 
 
-def _log_findings(storage: Storage, survey: _Survey, device: str) -> list[Finding]:
+def _log_findings(storage: Storage, survey: _Survey, device: str, covered: int) -> list[Finding]:
     log = survey.logs[device]
     try:
         head = _head(storage, survey.codec, device)
@@ -92,10 +94,11 @@ def _log_findings(storage: Storage, survey: _Survey, device: str) -> list[Findin
 
     if head is None:
         found("repairable", layout.head_key(device), "is missing; a deep sync reads the log all the same")
-    for seq in sorted(set(range(1, max([head.seq if head else 0, *log]) + 1)) - set(log)):
+    for seq in sorted(set(range(covered + 1, max([head.seq if head else 0, *log]) + 1)) - set(log)):
         found("missing", f"log/{device}/{seq:010d}", "is missing")
     for name in head.tail if head else []:
-        if name not in log.get(layout.batch_seq(name) or 0, [name]):
+        seq = layout.batch_seq(name) or 0
+        if name not in log.get(seq, [name]) and seq > covered:
             found("repairable", f"log/{device}/{name}", "stands in the head and is not there")
     for seq, names in sorted(log.items()):
         if len(names) > 1:

@@ -94,6 +94,15 @@ def verified(session: Session, entry: Entry) -> dict[str, int] | None:
     return None
 
 
+def covered(session: Session) -> dict[str, int]:
+    """How far each log may be gone: a whole snapshot has what it said up to there."""
+    found: dict[str, int] = {}
+    for entry in listed(session):
+        for device, seq in (verified(session, entry) or {}).items():
+            found[device] = max(seq, found.get(device, 0))
+    return found
+
+
 def tend(session: Session) -> str | None:
     """Write a snapshot if there is enough to write and it is this machine's turn; its name. Old ones are removed."""
     with session.registry.transaction() as db:
