@@ -41,8 +41,10 @@ def tick(db: sqlite3.Connection) -> str:
     return f"{int(value):016x}-{device}"
 
 
+# Two copies of one database have the same id and the same last stamp: where both their clocks run behind that, only
+# chance keeps them from giving one stamp to two edits.
 _TICK = (
-    "UPDATE meta SET value = CAST(max(CAST(value AS INTEGER) + 1, ?) AS TEXT) WHERE key = 'clock' "
+    "UPDATE meta SET value = CAST(max(CAST(value AS INTEGER) + 1 + (random() & 1023), ?) AS TEXT) WHERE key = 'clock' "
     "RETURNING value, (SELECT value FROM meta WHERE key = 'device')"
 )
 

@@ -66,6 +66,7 @@ class Registry:
     def __init__(self, home: Path) -> None:
         """Open or create; raises :class:`HubError` when the folder or the file can't be used."""
         self.home = home
+        _need_safe_place(home)
         try:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.db = sqlite3.connect(home / "registry.db", isolation_level=None, timeout=BUSY_TIMEOUT_S)
@@ -130,6 +131,20 @@ class Registry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _need_safe_place(home: Path) -> None:
+    """A registry is not made where a share or another program would tear it; one that is there is opened."""
+    if (home / "registry.db").exists():
+        return
+    from registry import placement
+
+    why = placement.problem(home)
+    if why and not os.environ.get(placement.ANYWHERE):
+        raise HubError(
+            f"{home} lies in {why}, where a database gets torn",
+            f"set HUBMAN_HOME to a local folder (hubman sync keeps machines in step); {placement.ANYWHERE}=1 takes it",
+        )
 
 
 def _prepare(db: sqlite3.Connection) -> None:

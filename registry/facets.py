@@ -15,7 +15,7 @@ from registry.query import Query
 
 Facet = list[tuple[str, int]]
 
-FIELDS = ("base", "type", "tag", "creator", "folder", "lic", "nsfw", "rank", "run", "year", "collection")
+FIELDS = ("base", "type", "tag", "creator", "folder", "lic", "nsfw", "rank", "run", "year", "where", "collection")
 """Each is a field of the query line, in the order in which they are shown."""
 
 NARROWING = frozenset(("tag", "lic"))
@@ -38,8 +38,9 @@ def facets(registry: Registry, text: str = "") -> dict[str, Facet]:
     wider = {name: whole.without(name) for name in FIELDS if name in whole.fields and name not in NARROWING}
     counted = _counts(registry.db, whole)
     for name, rest in wider.items():
-        if name != "collection":
+        if name not in {"collection", "where"}:
             counted[name] = _counts(registry.db, rest)[name]
+    counted["where"] = _where(registry.db, wider.get("where", whole))
     counted["collection"] = dict(_collections(registry.db, wider.get("collection", whole)))
     return {name: _sorted(name, counted[name]) for name in FIELDS}
 
@@ -62,6 +63,16 @@ def _collections(db: sqlite3.Connection, found: Query) -> Iterable[tuple[str, in
         f"LEFT JOIN (SELECT l.id FROM {found.source}) h ON h.id = cm.model_id GROUP BY c.id",
         found.parameters,
     )
+
+
+def _where(db: sqlite3.Connection, found: Query) -> dict[str, int]:
+    """As ``where:`` finds them; nothing where no other machine has a part in the collection."""
+    sql = f"SELECT l.whereabouts, count(*) FROM {found.source} GROUP BY l.whereabouts"
+    counted = dict(db.execute(sql, found.parameters).fetchall())
+    if not counted.keys() - {"here", "nowhere"}:
+        return {}
+    here = counted.get("here", 0) + counted.get("everywhere", 0)
+    return {name: count for name, count in {**counted, "here": here}.items() if count}
 
 
 def _sorted(name: str, counted: dict[str, int]) -> Facet:

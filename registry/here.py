@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from pathlib import Path
 
@@ -17,6 +18,15 @@ def place_of(file: FileRow) -> Path | None:
 def file_of(version: VersionRow) -> tuple[FileRow, Path] | None:
     """The first of a version's files that is here, and where."""
     return next(((file, place) for file in version.files if (place := place_of(file))), None)
+
+
+def how_to_get(db: sqlite3.Connection, model: str, name: str) -> str:
+    """What to do about a model none of whose files is here."""
+    sql = "SELECT l.whereabouts FROM models m JOIN listing l ON l.number = m.search_id WHERE m.id = ?"
+    row = db.execute(sql, (model,)).fetchone()
+    if row is not None and row[0] == "elsewhere":
+        return f"hubman fetch {shlex.quote(name)} brings it here"
+    return "hubman scan finds it where it moved, hubman pull brings it from Civitai"
 
 
 def is_here(db: sqlite3.Connection, sha256: str) -> bool:

@@ -12,6 +12,7 @@ from registry import places
 from registry import roots as folders
 from registry.database import Registry
 from registry.errors import UsageError
+from registry.ignoring import Ignoring
 from registry.places import Known, Seen, Stamps
 from registry.scan_walk import Problem, Walk, walk
 
@@ -178,11 +179,20 @@ def _look(
     known = places.known_of(db, list(stamps.by_path.keys() - found.same))
     for folder in looked:
         known |= places.without_stamp(db, folder)
+    _leave_out(registry, known, found)
     found.away += away
     found.problems += [Problem(folder, "is away: is its drive connected?") for folder in away]
     if not wanted:
         _look_at_strays(known, scanned, found)
     return known, stamps, found
+
+
+def _leave_out(registry: Registry, known: dict[str, Known], found: Walk) -> None:
+    """Forget the new files that a person wants no scan to import."""
+    ignored = Ignoring(registry)
+    for path in [path for path in found.files if path not in known and ignored(path)]:
+        del found.files[path]
+    found.problems += [Problem(path, reason) for path, reason in ignored.problems]
 
 
 def _scanned(registry: Registry, wanted: Sequence[Path] | None) -> list[str]:

@@ -8,8 +8,8 @@ from registry import whereabouts
 from registry.schema import migrations, split
 
 _FETCHED = """
--- weights that sync brought here: only those are dropped where there is too much
-CREATE TABLE fetched (sha256 TEXT PRIMARY KEY, at TEXT NOT NULL) WITHOUT ROWID;
+-- weights that sync brought here, from which remote, whole: only those are let go of where there is too much
+CREATE TABLE fetched (sha256 TEXT PRIMARY KEY, remote TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
 -- weights that a person let go of here: no policy brings them back
 CREATE TABLE dropped (sha256 TEXT PRIMARY KEY, at TEXT NOT NULL) WITHOUT ROWID;
 """

@@ -9,6 +9,7 @@ from registry import places, roots, scan
 from registry.database import Registry
 from registry.errors import HubError
 from registry.here import is_here
+from registry.ignoring import Ignoring
 from registry.scan_walk import walk
 
 
@@ -49,8 +50,9 @@ class Unlisted:
         names = [str(folder) for folder in folders if folder.is_dir()]
         found = walk(names, known=places.stamps_under(registry.db, names))
         known = places.known_of(registry.db, list(found.files))
+        ignored = Ignoring(registry)
         by_size: dict[int, list[str]] = {}
         for path, seen in found.files.items():
-            if path not in known:
+            if path not in known and not ignored(path):
                 by_size.setdefault(seen.size, []).append(path)
         return by_size

@@ -55,6 +55,7 @@ told = {
     "enrich": ["--sandbox"], "updates": [], "whoami": ["--sandbox"], "logout": [], "stats": ["--sandbox"],
     "follow": ["creator", "x"], "following": [], "unfollow": ["creator", "x"],
     "publish": ["ink", "--dry-run", "--sandbox"], "remote add": ["r", remote], "sync": ["r"], "remote check": ["r"], "device ls": [],
+    "conflicts": [], "device policy": [], "pin": ["ink"], "unpin": ["ink"], "drop": ["ink"], "fetch": ["ink"],
     "dataset check": [images], "dataset show": [images], "dataset tags": [images],
     "dataset replace": [images, "a", "b"], "dataset undo": [images], "dataset sheet": [images, "--out", home + "/sheet.png"],
     "recommend": ["ink"], "dataset leave": [images, "a.png"], "dataset take": [images, "--all"], "job attach": ["x"], "runs ls": [],

@@ -8,6 +8,7 @@ from textual.binding import Binding
 
 from tui.action import Action
 from tui.generate_actions import GENERATE_ACTIONS
+from tui.sync_actions import SYNC_ACTIONS
 from tui.train_actions import TRAIN_ACTIONS
 
 __all__ = ["ACTIONS", "MODES", "Action", "bindings", "key_names", "of_scope"]
@@ -124,6 +125,9 @@ _ACTIONS = (
     Action(
         "library.rate_down", "less_than_sign", "one star less", "Rate the model one star lower", "model", footer=False
     ),
+    Action("library.bring", "B", "bring here", "Fetch weights that are on other machines", "shared", footer=False),
+    Action("library.keep", "K", "keep here", "Keep the weights on this machine, or no longer", "shared", footer=False),
+    Action("library.free", "E", "free here", "Delete the weights here that a remote has", "shared", footer=False),
     Action("library.pull", "plus", "pull", "Pull from Civitai by URL, AIR, id or hash", footer=False),
     Action("library.invert", "V", "invert marks", "Invert the marks", footer=False),
     Action("library.level", "L", "level", "Choose up to which level pictures are shown", footer=False),
@@ -251,11 +255,7 @@ _ACTIONS = (
     Action("queue.back", "escape", "back", "Back to Civitai"),
     *TRAIN_ACTIONS,
     *GENERATE_ACTIONS,
-    # sync
-    Action("sync.sync", "s", "sync now", "Sync with this remote", "remote"),
-    Action("sync.add", "a", "add remote", "Add a folder as a remote"),
-    Action("sync.remove", "d", "forget", "Forget the remote; its data stays", "remote"),
-    Action("sync.edits", "e", "lost edits", "Show edits that lost against another machine's", footer=False),
+    *SYNC_ACTIONS,
     # jobs
     Action("jobs.cancel", "x", "cancel", "Cancel the job at its next safe point", "running"),
     Action("jobs.resume", "r", "resume", "Go on with a failed or cancelled job", "resumable"),

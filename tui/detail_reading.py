@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from hubman.sync.holders import Holders
 from registry import levels
 from registry.civitai_stats import Counts
 from registry.lineage import Lineage
@@ -31,23 +32,29 @@ class Found:
     usage: Profile = field(default_factory=Profile)
     disputed: tuple[str, ...] = ()
     counts: tuple[Counts, ...] = ()
+    holders: Holders = field(default_factory=Holders)
 
     def about(self, looks: Looks) -> About:
         """What may be told of it."""
         tile = self.tile
         if looks.is_private:
             usage = replace(self.usage, together=(), bases=(), prompts=())
-            return About(redacted(self.model, looks), self.at, redacted_lineage(self.lineage), usage=usage)
+            holders = replace(self.holders, others=("hidden",) if self.holders.others else (), remotes=())
+            return About(
+                redacted(self.model, looks), self.at, redacted_lineage(self.lineage), usage=usage, holders=holders
+            )
         picture = [f"{tile.number + 1} of {tile.of}"] if tile.of > 1 else []
         picture += [tile.level] if tile.level else []
         level = levels.name_of(looks.threshold)
         return About(
-            self.model, self.at, self.lineage, level, " · ".join(picture), self.usage, self.disputed, self.counts
-        )
+            self.model, self.at, self.lineage, level, " · ".join(picture), self.usage, self.disputed, self.counts,
+            self.holders,
+        )  # fmt: skip
 
 
 def read(registry: Registry, model: str, at: int, picture: int, looks: Looks) -> Found:
     """Version number ``at`` of a model (0 is the newest) with its picture of that number. Raises ``NotFoundError``."""
+    from hubman.sync import holders
     from registry import civitai_stats, library, lineage, sidecar_view, usage_profile
 
     detail = library.show(registry, model)
@@ -64,4 +71,5 @@ def read(registry: Registry, model: str, at: int, picture: int, looks: Looks) ->
         usage_profile.profile(registry, detail.id),
         tuple(dict.fromkeys(disputed)),
         civitai_stats.of_model(registry, detail.id),
+        holders.of_version(registry, version.id),
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tui.services.index_state import IndexState
     from tui.services.watch import Snapshot
 
-LOADING = frozenset(("downloads", "sync"))
+LOADING = frozenset(("downloads", "sync", "fetch"))
 """Kinds of jobs that move bytes over the network."""
 
 

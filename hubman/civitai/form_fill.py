@@ -144,7 +144,10 @@ def file_here(version: VersionRow) -> tuple[FileRow, Path]:
     if found := here.file_of(version):
         return found
     name = version.files[0].name if version.files else version.id
-    raise NotFoundError(f"{name} is not on this machine", "sync it here, or plug in the drive that it is on")
+    raise NotFoundError(
+        f"{name} is not on this machine",
+        "hubman fetch brings it here from a remote; or plug in the drive that it is on",
+    )
 
 
 def _form_file(file: FileRow, path: Path) -> FormFile:

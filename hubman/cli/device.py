@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hubman.cli import output
+from hubman.cli.device_policy import policy
 from hubman.cli.library import open_registry
 
 
@@ -13,14 +14,20 @@ def device() -> None:
     """The machines that share this collection; DEVICE is a name or id that ``hubman device ls`` shows."""
 
 
+device.add_command(policy)
+
+
 @device.command("ls")
 @output.json_option
 def device_ls(as_json: bool) -> None:
     """List the machines: when each was heard of, what it keeps, what lies there."""
-    from hubman.sync import devices
+    from hubman.sync import alerts, devices
 
     with open_registry() as registry:
         found = devices.all_devices(registry)
+        told = alerts.alerts(registry)
+    for alert in told:
+        click.echo(output.clean(f"hubman: {alert.about}: {alert.message}"), err=True)
     if as_json:
         output.print_json(found)
         return

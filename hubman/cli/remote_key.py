@@ -16,6 +16,7 @@ from registry.errors import UsageError
 if TYPE_CHECKING:
     from hubman.sync.joining import Secrecy
     from hubman.sync.layout import Hub
+    from hubman.sync.remote import Remote
     from hubman.sync.repo_key import RepoKey
     from hubman.sync.storage import Storage
     from registry.database import Registry
@@ -70,6 +71,15 @@ def _show_words(key: RepoKey) -> None:
         output.say("  " + " ".join(words[start : start + 6]))
 
 
+def _show_identity(key: RepoKey, remote: Remote) -> None:
+    from hubman.sync import age_keys
+    from hubman.sync.sealed import age_secret
+
+    if remote.enc != "age":
+        raise UsageError(f"{remote.name} is not encrypted", "what lies there can be read as it is")
+    output.say(age_keys.identity(age_secret(key, remote.repo)))
+
+
 @click.group("key")
 def key() -> None:
     """The key of an encrypted or signed remote, and the machines that were let in."""
@@ -77,8 +87,9 @@ def key() -> None:
 
 @key.command("show")
 @click.argument("name", required=False, default="")
+@click.option("--age", "as_age", is_flag=True, help="Show the identity by which the age tool opens what lies there.")
 @output.json_option
-def show(name: str, as_json: bool) -> None:
+def show(name: str, as_age: bool, as_json: bool) -> None:
     """Show the words of the key of the remote NAME, and the number by which two machines compare it.
 
     --json tells the number only: the words are for people.
@@ -92,6 +103,9 @@ def show(name: str, as_json: bool) -> None:
         found = keys.key_of(registry, remote)
     if as_json:
         output.print_json({"remote": remote.name, "enc": remote.enc, "check": remote.key_check})
+        return
+    if as_age:
+        _show_identity(found, remote)
         return
     _show_words(found)
     output.say(f"its number: {remote.key_check}")

@@ -28,5 +28,6 @@ def remote_url(name: str, model: str, hours: int, as_json: bool) -> None:
         output.print_json(found)
         return
     for link in found:
-        output.say(script(link))
+        for line in script(link).splitlines():
+            output.say(line)
     click.echo(f"hubman: whoever has these addresses can read the file for {hours} hours", err=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from hubman.cli import output, remote_key
+from hubman.cli import output, remote_key, remote_moving, sync_watch
 from hubman.cli.bucket_options import bucket_options
 from hubman.cli.library import open_registry
 from hubman.cli.remote_gc import remote_gc
@@ -18,30 +18,45 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--deep", is_flag=True, help="Believe nothing that was remembered: list every log, ask for every file.")
+@click.option("--watch", is_flag=True, help="Stay, and sync when something was edited here or came from elsewhere.")
+@click.option("--dry-run", is_flag=True, help="Only tell what waits both ways.")
 @output.json_option
-def sync(name: str | None, as_json: bool) -> None:
-    """Bring the collection in step with the remote NAME, or with every remote."""
+def sync(name: str | None, deep: bool, watch: bool, dry_run: bool, as_json: bool) -> None:
+    """Bring the collection in step with the remote NAME, or with every remote.
+
+    With --watch it ends at Ctrl-C; --json then prints one object a line.
+    """
     from hubman.sync import remotes
     from hubman.sync.run import sync as sync_remote
-    from registry.errors import NotFoundError
+    from registry.errors import NotFoundError, UsageError
 
+    if dry_run and (watch or deep):
+        raise UsageError("--dry-run moves nothing", "leave out the other option")
+    if watch and deep:
+        raise UsageError("--watch looks deep once a day by itself", "leave out one of the two")
     results = {}
     with open_registry() as registry, output.progress(quiet=as_json) as report:
         names = [name] if name else [remote.name for remote in remotes.all_remotes(registry)]
         if not names:
             raise NotFoundError("there is no remote yet", "hubman remote add NAME FOLDER")
+        if dry_run:
+            from hubman.cli import sync_pending
+
+            sync_pending.tell(registry, names, as_json=as_json)
+            return
+        if watch:
+            sync_watch.watch(registry, names, as_json=as_json)
+            return
         for each in names:
-            results[each] = sync_remote(registry, each, report=report)
+            results[each] = sync_remote(registry, each, deep=deep, report=report)
     if as_json:
         output.print_json(results)
         return
     for each, result in results.items():
         for warning in result.warnings:
             click.echo(f"hubman: {each}: {output.clean(warning)}", err=True)
-        output.say(
-            f"{each}: sent {result.sent_changes} changes and {result.uploaded} files, "
-            f"received {result.received_changes} changes and {result.downloaded} files"
-        )
+        output.say(f"{each}: {sync_watch.words(result)}")
     races = sum(result.lost_races for result in results.values())
     if races:
         output.say(f"{races} edit{'s' if races > 1 else ''} lost a race: hubman conflicts")
@@ -81,9 +96,14 @@ def remote_add(
     signed asks for the words of its own key.
     """
     from hubman.sync import remotes
+    from hubman.sync.care import moving
 
     secrecy = remote_key.wished(encrypt=encrypt, sign=sign, key_file=key_file)
     with open_registry() as registry:
+        if any(one.name == name for one in remotes.all_remotes(registry)):
+            moving.follow(registry, name, location, options=bucket)
+            output.say(f"{name} is at {location} now")
+            return
         remotes.add(registry, name, location, options=bucket, read_only=read_only, secrecy=secrecy)
     output.say(f"added {name}; hubman sync {name} syncs with it")
 
@@ -124,23 +144,47 @@ def _place(one: Remote) -> str:
 
 
 remote.add_command(remote_url)
+remote.add_command(remote_moving.migrate)
+remote.add_command(remote_moving.upgrade)
 remote.add_command(remote_gc)
 
 
 @remote.command("check")
 @click.argument("name")
+@click.argument("age", required=False, default="", metavar="")
+@click.option(
+    "--read-data",
+    is_flag=False,
+    flag_value="100%",
+    metavar="[N%|older-than 30d]",
+    help="Also read files there and compare every byte: those that were not for longest first.",
+)
+@click.option("--repair", is_flag=True, help="Mend what can be mended from here, and ask other machines for the rest.")
 @output.json_option
 @click.pass_context
-def remote_check(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Look whether everything on the remote NAME is whole. Changes nothing. Exit status 0 clean, 1 something is wrong."""
-    from hubman.sync.run import check
+def remote_check(ctx: click.Context, name: str, age: str, read_data: str | None, repair: bool, as_json: bool) -> None:
+    """Look whether everything on the remote NAME is whole. Changes nothing, unless told to repair.
 
-    with open_registry() as registry:
-        findings = check(registry, name)
+    Exit status 0 clean (after a repair: now), 1 something can be repaired, 2 data is missing everywhere.
+    """
+    from hubman.sync import check
+    from hubman.sync.care import proofs
+
+    if age and read_data is None:
+        raise click.UsageError(f"Got unexpected extra argument ({age})")
+    ask = None if read_data is None else proofs.parse(f"{read_data} {age}")
+    with open_registry() as registry, output.progress(quiet=as_json) as report:
+        if repair:
+            result = check.check_and_repair(registry, name, read_data=ask, report=report)
+        else:
+            result = check.CheckResult(findings=check.check(registry, name, read_data=ask, report=report))
     if as_json:
-        output.print_json(findings)
+        output.print_json(result)
     else:
-        for finding in findings:
-            output.say(str(finding))
-        output.say(f"{len(findings)} findings" if findings else "clean")
-    ctx.exit(1 if findings else 0)
+        for line in (*map(str, result.findings), *result.done):
+            output.say(output.clean(line))
+        if not result.findings:
+            output.say("clean")
+        elif check.exit_status(result.findings) and not repair:
+            output.say(f"hubman remote check {name} --repair does what stands in brackets")
+    ctx.exit(check.exit_status(result.left if repair else result.findings))

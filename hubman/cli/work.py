@@ -114,7 +114,18 @@ def job_resume(job_id: str) -> None:
 @output.json_option
 def doctor(as_json: bool) -> None:
     """What works on this machine, and what to do about the rest."""
-    findings = [_python(), _sqlite(), _home(), *_settings(), _pictures(), _video(), *_packages(), *_civitai(), _disk()]
+    findings = [
+        _python(),
+        _sqlite(),
+        _home(),
+        *_settings(),
+        _pictures(),
+        _video(),
+        *_packages(),
+        *_civitai(),
+        *_sync(),
+        _disk(),
+    ]
     if as_json:
         output.print_json([{"name": name, "ok": ok, "what": what} for name, ok, what in findings])
         return
@@ -176,6 +187,7 @@ def _packages() -> list[Finding]:
         ("ml", ("torch", "diffusers", "transformers", "peft"), "training and generation"),
         ("tagger", ("numpy", "onnxruntime"), "captions by taggers"),
         ("cloud", ("obstore",), "syncing through S3, GCS and Azure"),
+        ("crypt", ("pyrage", "mnemonic", "cryptography"), "encrypted and signed remotes"),
         ("hf", ("huggingface_hub",), "publishing on the Hugging Face Hub"),
     ):
         missing = [module for module in modules if importlib.util.find_spec(module) is None]
@@ -185,6 +197,12 @@ def _packages() -> list[Finding]:
 
 def _civitai() -> list[Finding]:
     from hubman.cli.civitai_state import findings
+
+    return findings(config.home())
+
+
+def _sync() -> list[Finding]:
+    from hubman.cli.sync_state import findings
 
     return findings(config.home())
 

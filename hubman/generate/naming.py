@@ -30,7 +30,8 @@ def lora_use(registry: Registry, version_id: str, strength: float | None = None)
     model = library.show(registry, version.model_id)
     lying = here.file_of(version)
     if lying is None:
-        raise HubError(f"the file of {model.name} is not on this machine", "hubman sync or hubman pull brings it here")
+        hint = here.how_to_get(registry.db, model.id, model.name)
+        raise HubError(f"the file of {model.name} is not on this machine", hint)
     file, place = lying
     chosen = version.strength if version.strength is not None else DEFAULT_STRENGTH
     return LoraUse(
@@ -78,7 +79,8 @@ def _place(registry: Registry, use: LoraUse) -> str:
     for file in version.files:
         if file.sha256 == use.sha256 and (place := here.place_of(file)):
             return str(place)
-    raise NotFoundError(f"the file of {use.name} is not on this machine", "hubman sync or hubman pull brings it here")
+    hint = here.how_to_get(registry.db, version.model_id, use.name)
+    raise NotFoundError(f"the file of {use.name} is not on this machine", hint)
 
 
 @dataclass(frozen=True)

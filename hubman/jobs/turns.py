@@ -1,4 +1,4 @@
-"""Whose turn it is: jobs that fill the machine run one after the other, in the order in which they were started.
+"""Whose turn it is: jobs that fill the machine, or that sync, run one after the other, in the order in which they were started.
 
 Each waits in its own process, which sleeps nearly all the time: so the next one begins however the former ended, also
 when that was killed.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
 from hubman import config
 from hubman.jobs import store
 from hubman.jobs.records import Job
 from registry import timestamps
 from registry.database import Registry
 
-TAKE_TURNS = frozenset({"train"})
-"""Kinds of jobs that wait for one another."""
+TAKE_TURNS = (frozenset({"train"}), frozenset({"sync", "check", "fetch", "drop"}))
+"""Kinds of jobs that wait for one another: those that fill the machine, and those that need the one lock of sync."""
 
 POLL_S = 0.5
 _STARTING_S = 30.0
@@ -39,21 +41,28 @@ def wait(registry: Registry, job: Job) -> bool:
 
 def ahead(registry: Registry, job: Job) -> list[Job]:
     """The jobs that ``job`` waits for: those that run, then those that were started before it."""
-    if job.kind not in TAKE_TURNS or job.state != "queued":
+    kinds = _turn_of(job)
+    if not kinds or job.state != "queued":
         return []
     rows = registry.db.execute(
-        "SELECT id FROM jobs WHERE kind = :kind AND id <> :id AND (state = 'running' OR (state = 'queued' "
+        "SELECT id FROM jobs WHERE kind IN (SELECT value FROM json_each(:kinds)) AND id <> :id AND (state = 'running' OR (state = 'queued' "
         "AND (created_at, id) < (:created_at, :id))) ORDER BY state = 'queued', created_at, id",
-        {"kind": job.kind, "id": job.id, "created_at": job.created_at},
+        {"kinds": msgspec.json.encode(sorted(kinds)).decode(), "id": job.id, "created_at": job.created_at},
     ).fetchall()
     others = [store.look(registry, row["id"]) for row in rows]
     return [other for other in others if not other.ended and _counts(other)]
 
 
 def _is_turn(registry: Registry, job: Job) -> bool:
-    if job.kind not in TAKE_TURNS:
+    if not _turn_of(job):
         return True
-    return len(ahead(registry, job)) < int(config.settings(registry.home)[0].trainings)
+    at_once = int(config.settings(registry.home)[0].trainings) if job.kind == "train" else 1
+    return len(ahead(registry, job)) < at_once
+
+
+def _turn_of(job: Job) -> frozenset[str]:
+    """The kinds that ``job`` takes turns with; none for one that never waits."""
+    return next((kinds for kinds in TAKE_TURNS if job.kind in kinds), frozenset())
 
 
 def _counts(other: Job) -> bool:

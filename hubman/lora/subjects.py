@@ -49,7 +49,7 @@ def _named(registry: Registry, ref: str, strength: float) -> Subject:
     if lying := here.file_of(found):
         file, place = lying
         return Subject(library.show(registry, model).name, place, file.sha256, strength)
-    raise NotFoundError(f"the file of {ref} is not on this machine", "hubman scan finds it, hubman sync fetches it")
+    raise NotFoundError(f"the file of {ref} is not on this machine", here.how_to_get(registry.db, model, ref))
 
 
 def check_are_different(subjects: list[Subject]) -> None:

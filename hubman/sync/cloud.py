@@ -75,10 +75,7 @@ class CloudStorage:
             size = answer.meta["size"]
             if size > cap:
                 raise StorageError(f"{self._shown}/{key} is longer than the {cap} bytes that it may have")
-            data = bytes(answer.bytes())
-            if len(data) != size:
-                raise StorageError(f"{self._shown}/{key} came with {len(data)} of its {size} bytes", "try again")
-            return Fetched(data, answer.meta["e_tag"])
+            return Fetched(self._whole(key, bytes(answer.bytes()), size), answer.meta["e_tag"])
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         import obstore
@@ -88,14 +85,16 @@ class CloudStorage:
             return b""
         with self._told(key):
             try:
-                return bytes(obstore.get_range(self._store, key, start=start, length=length))
+                answer = obstore.get(self._store, key, options={"range": (start, start + length)})
             except BaseError as error:
                 if is_beyond_end(error):
                     return b""
                 if not is_whole_answer(error):
                     raise
-            self.has_ranges = False
-            return self._read_through(key, start, length)
+                self.has_ranges = False
+                return self._read_through(key, start, length)
+            first, end = answer.range
+            return self._whole(key, bytes(answer.bytes()), end - first)
 
     def size(self, key: str) -> int | None:
         import obstore
@@ -109,7 +108,7 @@ class CloudStorage:
     def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
         import obstore
 
-        with self._told(prefix):
+        with Told(self._shown, prefix):
             for page in obstore.list(self._store, prefix.rstrip("/") or None, offset=after or None, chunk_size=1000):
                 for meta in page:
                     # Some stores know no start of a listing, and a prefix may be taken for one of names.
@@ -198,9 +197,13 @@ class CloudStorage:
                 break
         return bytes(taken)
 
+    def _whole(self, key: str, data: bytes, size: int) -> bytes:
+        if len(data) != size:
+            raise StorageError(f"{self._shown}/{key} came with {len(data)} of {size} bytes", "try again")
+        return data
+
     def _told(self, key: str) -> Told:
-        if key:
-            segments(key.rstrip("/"))
+        segments(key)
         return Told(self._shown, key)
 
 

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from hubman.sync.storage import RefusedError, StorageError
 
+_GENERIC = re.compile(r"^(Generic \w+ error: )?(Error performing list request: )?")
+_AZURE = "set AZURE_STORAGE_ACCOUNT_KEY"
+_WHERE_KEYS_ARE = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or add it with --profile",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS to a key file",
+}
+_OF_THE_CLOUD = ("//169.254.169.254", "//metadata.google.internal")
+"""Who is asked for keys in the end: what a cloud tells its own machines, and no other."""
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
 
 
@@ -28,6 +38,9 @@ class Told:
             raise StorageError(
                 f"{self._shown} holds an object whose name can't be read ({_first_line(error)})", "remove that object"
             ) from error
+        if error is not None and any(host in str(error) for host in _OF_THE_CLOUD):
+            scheme = self._shown.partition(":")[0]
+            raise StorageError(f"no key for {self._shown} is found", _WHERE_KEYS_ARE.get(scheme, _AZURE)) from error
         if is_missing_bucket(error):
             raise StorageError(f"{self._shown} is not there", "make the bucket first, or check its name") from error
         if isinstance(error, BaseError | OSError):
@@ -50,4 +63,5 @@ def is_whole_answer(error: BaseException) -> bool:
 
 def _first_line(error: BaseException) -> str:
     """Of an obstore error, which goes on with a dump of the request."""
-    return str(error).splitlines()[0].partition("?")[0][:200] if str(error) else type(error).__name__
+    lines = str(error).splitlines() or [type(error).__name__]
+    return _GENERIC.sub("", lines[0]).partition("?")[0][:200]

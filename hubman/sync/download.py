@@ -11,8 +11,8 @@ import msgspec
 
 from hubman.sync import layout, queue
 from hubman.sync.codec import BlobObject
-from hubman.sync.landing import Landing, arrived
-from hubman.sync.landing import target as landing_target
+from hubman.sync.destination import Destination, arrived
+from hubman.sync.destination import target as target_of
 from hubman.sync.partial import Partial, forget
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage, StorageError
@@ -36,7 +36,7 @@ class _NotThereError(HubError):
     """The remote does not have the blob (yet)."""
 
 
-def download(session: Session, landing: Landing, only: Collection[str] | None = None) -> Downloaded:
+def download(session: Session, into: Destination, only: Collection[str] | None = None) -> Downloaded:
     """Fetch what waits, or of that ``only`` these: weights to where they land, pictures into the blob store.
 
     What fails waits for a later sync.
@@ -51,14 +51,14 @@ def download(session: Session, landing: Landing, only: Collection[str] | None = 
         session.stop_if_asked()
         session.tell("download", number, len(waiting), "files")
         try:
-            got = _fetch(session, wanted, landing, unlisted)
+            got = _fetch(session, wanted, into, unlisted)
         except (StorageError, DamagedFileError, _NotThereError) as error:
             _postpone(session, wanted, error.message)
             problems += [str(error)] if error.hint else []
             continue
         except OSError as error:
             raise HubError(
-                f"{landing.into} can't be written ({error.strerror})", "is there room, may you write?"
+                f"{into.folder} can't be written ({error.strerror})", "is there room, may you write?"
             ) from error
         with session.registry.transaction():
             queue.done(session.db, session.repo, "down", wanted.sha256)
@@ -67,13 +67,13 @@ def download(session: Session, landing: Landing, only: Collection[str] | None = 
     return Downloaded(count, size, tuple(problems))
 
 
-def _fetch(session: Session, wanted: queue.Wanted, landing: Landing, unlisted: Unlisted) -> int:
+def _fetch(session: Session, wanted: queue.Wanted, into: Destination, unlisted: Unlisted) -> int:
     if wanted.kind == "picture":
         return _picture(session, wanted.sha256)
     if _is_trashed(session.db, wanted.sha256):
         # Without a hint: nobody needs to be told at every sync.
         raise _NotThereError(f"{wanted.sha256} is in the trash")
-    return _weights(session, wanted.sha256, landing, unlisted)
+    return _weights(session, wanted.sha256, into, unlisted)
 
 
 def _postpone(session: Session, wanted: queue.Wanted, problem: str) -> None:
@@ -105,16 +105,16 @@ def _opened(session: Session, data: bytes) -> bytes | None:
         return None
 
 
-def _weights(session: Session, sha256: str, landing: Landing, unlisted: Unlisted) -> int:
+def _weights(session: Session, sha256: str, into: Destination, unlisted: Unlisted) -> int:
     """Bring one file here; returns the bytes that came, 0 when it was here under any name."""
     registry, storage = session.registry, session.storage
     row = session.db.execute("SELECT name, size FROM files WHERE sha256 = ?", (sha256,)).fetchone()
     if row is None or unlisted.find(sha256, row["size"]):
         return 0
     key = f"sync:{session.repo}:{sha256}"
-    target = landing_target(registry, landing, sha256, row["name"], row["size"])
+    target = target_of(registry, into, sha256, row["name"], row["size"])
     if target.exists():
-        arrived(registry, target, sha256, is_fetched=False)
+        arrived(registry, target, sha256)
         forget(registry, key)
         return 0
     objects = session.objects(sha256, row["size"])
@@ -130,7 +130,7 @@ def _weights(session: Session, sha256: str, landing: Landing, unlisted: Unlisted
         partial.quarantine(registry.home / "quarantine" / sha256)
         raise DamagedFileError(f"{row['name']} is damaged on the remote", "sync the machine that has it")
     partial.become(target)
-    arrived(registry, target, sha256, is_fetched=True)
+    arrived(registry, target, sha256, fetched_from=session.repo)
     forget(registry, key)
     return fetched
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from hubman.progress import Report, never, silent
-from hubman.sync import landing, policy, queue
+from hubman.sync import destination, keeping, policy, queue
 from hubman.sync.download import Downloaded, download
+from hubman.sync.letting_go import let_go
 from hubman.sync.lock import BusyError
 from hubman.sync.opening import opened
 from hubman.sync.queue import Wanted
@@ -92,11 +93,15 @@ def _from(session: Session, missing: Sequence[str]) -> Downloaded:
     wanted = [Wanted(sha256, "weights") for sha256 in missing]
     with session.registry.transaction() as db:
         queue.ask(db, session.repo, wanted)
+    kept = policy.of_device(session.db, session.device)
     try:
-        return download(session, landing.chosen(session.registry), missing)
+        got = download(session, destination.chosen(session.registry), missing)
+        if kept.limit is not None:
+            going = keeping.plan(session.registry, kept).going
+            let_go(session, [sha256 for sha256 in going if sha256 not in missing])
+        return got
     finally:
         # What did not come is not to come by itself at some later time, unless the policy asks for it too.
-        kept = policy.of_device(session.db, session.device)
         with session.registry.transaction() as db:
             for blob in wanted:
                 if not policy.wants(session.registry, session.device, kept, blob):

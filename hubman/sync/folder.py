@@ -22,6 +22,9 @@ _LEFT_OVER_AFTER = 7 * 24 * 3600
 _IGNORE = "(?d).hub-*.tmp"
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 
+_DEPTH = 3
+"""Folders in each other that keys have at most; what lies deeper is not looked at."""
+
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -180,7 +183,7 @@ class FolderStorage:
         except FileNotFoundError:
             self._need_root()
             return
-        for name in inner:
+        for name in inner if prefix.count("/") < _DEPTH else ():
             if is_safe(name):
                 yield from self._walk(f"{prefix}{name}/")
 

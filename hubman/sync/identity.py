@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from hubman.sync import devices, layout
+from hubman.sync import batches, devices, layout
 from hubman.sync.batches import PACKED_CAP
 from hubman.sync.codec import Codec
 from hubman.sync.codecs import codec_of
@@ -32,10 +32,48 @@ def settle(session: Session, head: layout.Head) -> bool:
         device = session.device
         own = _own_names(db, session.repo, device, head)
         if head.seq not in own or any(own.get(seq, name) != name for seq, name in _named(head).items()):
-            _split(db, session, device, head, own)
+            _split(db, session, device, _named(head), own)
             return True
+        _take_back(db, session, head)
         confirm(session)
         return False
+
+
+def settle_log(session: Session) -> bool:
+    """As :func:`settle`, by everything that lies in this device's log: of two copies that both wrote there, one may find
+    its own head again, as a program that carries files between folders keeps one of the two.
+    """
+    device = session.device
+    prefix = layout.log_prefix(device)
+    keys = [entry.key for entry in session.storage.entries(prefix) if layout.is_known(entry.key)]
+    sql = "SELECT seq, name FROM outbound WHERE remote = ? AND device = ?"
+    own = {row["seq"]: row["name"] for row in session.db.execute(sql, (session.repo, device))}
+    strange = set(keys) - {prefix + name for name in own.values()}
+    if not any(_is_of_a_copy(session, key) for key in strange):
+        return False
+    with session.registry.transaction() as db:
+        _split(db, session, device, own, own)
+    return True
+
+
+def _is_of_a_copy(session: Session, key: str) -> bool:
+    """Whether a batch says something: one without a word stands in for what was lost, and another machine put it there."""
+    found = session.storage.get(key, session.codec.cap(PACKED_CAP))
+    if found is None or not layout.is_intact(key, found.data):
+        return False
+    label = layout.batch_label(session.device, layout.batch_seq(key.rpartition("/")[2]) or 0)
+    try:
+        return batches.decode(session.codec.open(found.data, PACKED_CAP, label)) != [batches.NOTHING]
+    except layout.UnreadableError:
+        return False
+
+
+def _take_back(db: sqlite3.Connection, session: Session, head: layout.Head) -> None:
+    """What was announced here after this head goes out again: the place was restored, or a copy of an older one."""
+    db.execute(
+        "UPDATE outbound SET sent = 0 WHERE remote = ? AND device = ? AND seq > ? AND sent = 1",
+        (session.repo, session.device, head.seq),
+    )
 
 
 def confirm(session: Session) -> None:
@@ -60,13 +98,15 @@ def _named(head: layout.Head) -> dict[int, str]:
     return dict(zip(range(head.seq - len(head.tail) + 1, head.seq + 1), head.tail, strict=True))
 
 
-def _split(db: sqlite3.Connection, session: Session, old: str, head: layout.Head, own: dict[int, str]) -> None:
-    """Become a new device: take along what the old one's log does not have, and read the old one as a stranger."""
+def _split(db: sqlite3.Connection, session: Session, old: str, named: dict[int, str], own: dict[int, str]) -> None:
+    """Become a new device: take along what the old one's log does not have, and read the old one as a stranger.
+
+    ``named``: what the log has under which number, and ``own`` what was sent from here.
+    """
     new = ids.new_device_id()
     db.execute("UPDATE meta SET value = ? WHERE key = 'device'", (new,))
     sql = "INSERT INTO devices (id, name, policy) SELECT ?, ?, policy FROM devices WHERE id = ?"
     db.execute(sql, (new, devices.name_of(db, old), old))
-    named = _named(head)
     foreign = min((seq for seq, name in own.items() if named.get(seq, name) != name), default=1 << 62)
     # From the first batch that the log has differently, ours were never announced: they go out again, under the new id.
     db.execute(

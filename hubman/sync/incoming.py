@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from hubman.sync.batches import TEXT_CAP
+from hubman.sync.layout import MAX_BLOB
 from registry import fields
 from registry.changes import Change
 from registry.records import Preview, RunRow
@@ -132,6 +133,7 @@ def _file(sha256: object, facts: object) -> bool:
         and _id(body.version_id)
         and _text(body.name, 1024)
         and all(0 <= number < _MAX_INT for number in numbers)
+        and body.size <= MAX_BLOB
         and _TIME.fullmatch(body.added_at) is not None
     )
 

@@ -14,12 +14,15 @@ import msgspec
 from registry.errors import HubError
 
 FORMAT = 1
+MIN_READER = MIN_WRITER = 1
+"""The formats that a hubman must know to read, and to write, a remote of format :data:`FORMAT`."""
 NEWEST = 2
 """The newest format that this hubman reads and writes: that of a remote which is signed or encrypted."""
 ENCODINGS = ("none", "hmac", "age")
 HUB = "hub.json"
 HEADS = "heads/"
 BLOBS = "blob/"
+FOLDERS = frozenset({"blob", "gc", "heads", "keys", "log", "probe", "snap"})
 SNAPSHOTS = "snap/"
 MARKS = "gc/"
 KEYS = "keys/"
@@ -31,6 +34,8 @@ KEY_CAP = 4 << 10
 MAX_BLOB = 64 << 30
 PICTURE_CAP = 32 << 20
 MAX_DEVICES = 256
+MAX_SEQ = 9_999_999_999
+MAX_PARTS = 100_000
 TAIL = 64
 """Batch names in a head: a device that was away for fewer batches needs no listing."""
 
@@ -89,6 +94,10 @@ def head_key(device: str) -> str:
     return HEADS + device
 
 
+def is_device(text: str) -> bool:
+    return re.fullmatch(_DEVICE, text) is not None
+
+
 def head_device(key: str) -> str | None:
     """The device whose head this is, or None for junk."""
     found = _HEAD_KEY.fullmatch(key)
@@ -143,6 +152,8 @@ def blob_keys(sha256: str, size: int, part: int) -> list[tuple[str, int, int]]:
     if size <= part:
         return [(key, 0, size)]
     starts = range(0, size, part)
+    if len(starts) > MAX_PARTS:
+        raise UnreadableError(f"a file of {size} bytes has more parts than can be named", "it stays where it is")
     return [(f"{key}.p/{number:05d}", start, min(part, size - start)) for number, start in enumerate(starts)]
 
 
@@ -158,7 +169,7 @@ def decode_hub(data: bytes) -> Hub:
         raise UnreadableError("hub.json of the remote is damaged", "restore it from a copy of the remote") from error
     if max(hub.format, hub.min_reader) > NEWEST or hub.enc not in ENCODINGS:
         raise UnreadableError("the remote was made by a newer hubman", "update hubman on this machine")
-    if not 1 <= hub.part <= 512 << 20:
+    if not 64 << 20 <= hub.part <= 512 << 20:
         raise UnreadableError("hub.json of the remote names an impossible part size", "restore it from a copy")
     return hub
 
@@ -172,6 +183,12 @@ def decode_head(data: bytes) -> Head:
     if head.v > FORMAT:
         raise UnreadableError("its head was written by a newer hubman", "update hubman on this machine")
     numbers = [batch_seq(name) for name in head.tail]
+    if (
+        not 0 <= head.seq <= MAX_SEQ
+        or len(head.acks) > MAX_DEVICES
+        or any(not 0 <= seq <= MAX_SEQ or not is_device(name) for name, seq in head.acks.items())
+    ):
+        raise UnreadableError("its head claims numbers that make no sense", "sync on that machine writes it anew")
     if numbers != list(range(head.seq - len(numbers) + 1, head.seq + 1)) or len(numbers) > min(TAIL, head.seq):
         raise UnreadableError("its head names batches that make no sense", "sync on that machine writes it anew")
     return head

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 
-from hubman.sync import layout
 from hubman.sync.codec import PLAIN, BlobObject, blob_objects
 from hubman.sync.readonly import open_remote
 from hubman.sync.remote import Remote, find
@@ -58,7 +57,7 @@ def links(
     ).fetchall()
     if not files:
         raise NotFoundError("this model has no file yet that could be on a remote", "hubman scan")
-    _need_plain(place, remote)
+    _need_plain(remote)
     until = timestamps.of(datetime.now(UTC) + timedelta(seconds=seconds))
     made = []
     for row in files:
@@ -93,11 +92,8 @@ def _fetch(name: str, part: Part) -> str:
     return f"curl -f --retry 5 -o {name} {shlex.quote(part.url)}"
 
 
-def _need_plain(place: Storage, remote: Remote) -> None:
-    fetched = place.get(layout.HUB, layout.HUB_CAP)
-    if fetched is None:
-        raise HubError(f"{remote.location} holds no remote now", "is the bucket or the disk still the same?")
-    if layout.decode_hub(fetched.data).enc != "none":
+def _need_plain(remote: Remote) -> None:
+    if remote.enc == "age":
         raise HubError(
             f"{remote.name} is encrypted, and what an address gives would be of no use without hubman",
             "sync that machine with hubman and the remote's key",

@@ -62,7 +62,11 @@ def unseen(registry: Registry) -> list[LostEdit]:
     """Those that nobody has dealt with, the newest first."""
     db = registry.db
     rows = db.execute(
-        "SELECT l.*, coalesce(m.name, c.name, l.item) AS name FROM lost_edits l LEFT JOIN versions v ON v.id = l.item "
+        "SELECT l.*, coalesce(m.name, c.name, l.item) AS name, "
+        # What an undo brought back is the word of whoever said it first.
+        "coalesce((SELECT stands_for FROM restored WHERE stamp = l.kept_stamp), l.kept_stamp) AS kept_origin, "
+        "coalesce((SELECT stands_for FROM restored WHERE stamp = l.lost_stamp), l.lost_stamp) AS lost_origin "
+        "FROM lost_edits l LEFT JOIN versions v ON v.id = l.item "
         "LEFT JOIN models m ON m.id = coalesce(v.model_id, l.item) LEFT JOIN collections c ON c.id = l.item "
         "WHERE l.seen = 0 ORDER BY l.id DESC"
     )
@@ -101,8 +105,8 @@ def _choice(edit: LostEdit | None, keep: Keep) -> race_edits.Choice:
 
 
 def _edit(row: sqlite3.Row, names: dict[str, str], this: str) -> LostEdit:
-    kept = _side(row["kept"], row["kept_stamp"], names, shows=True)
-    lost = _side(row["lost"], row["lost_stamp"], names, shows=row["kind"] == "text")
+    kept = _side(row["kept"], row["kept_origin"], names, shows=True)
+    lost = _side(row["lost"], row["lost_origin"], names, shows=row["kind"] == "text")
     mine_is_kept = not (lost.device == this and kept.device not in {this, ""})
     return LostEdit(
         id=row["id"],

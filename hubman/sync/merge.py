@@ -107,10 +107,13 @@ class Merger:
         if newest:
             clock.observe(db, newest)
         blobs = {blob for change in sound for blob in queue.blobs_of(change)}
-        queue.add(
-            db, self._repo, "down", [blob for blob in blobs if wants(self._registry, self._device, self._policy, blob)]
-        )
+        queue.add(db, self._repo, "down", [blob for blob in blobs if self._is_wanted(blob)])
         return Merged(changes=len(received), strange=len(strange))
+
+    def _is_wanted(self, blob: queue.Wanted) -> bool:
+        # What a query or a limit says of weights is found out when all is taken in.
+        is_later = self._policy.looks_at_all(blob.kind)
+        return not is_later and wants(self._registry, self._device, self._policy, blob)
 
     def _apply(self, db: sqlite3.Connection, sound: Sequence[Change]) -> tuple[set[str], list[Change]]:
         """The items to rebuild, and the changes that made no sense after all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hubman.sync import freeze, push, remotes, upload
+from hubman.sync.care import asks
 from hubman.sync.session import Session
 from hubman.sync.storage import RefusedError
 
@@ -30,16 +31,20 @@ def send(session: Session, *, is_announced: bool, warnings: list[str]) -> Sent:
         with session.registry.transaction() as db:
             freeze.pass_over(db, session.repo)
         return _NOTHING
-    if (not is_announced or _is_waiting(session)) and not _may_write(session):
+    asked = asks.answerable(session)
+    if (asked or not is_announced or _is_waiting(session)) and not _may_write(session):
         warnings.append(f"{session.remote.name} needs a newer hubman to be written: update hubman; it was only read")
         return _NOTHING
+    answered = asks.answer(session, asked)
     refused = push.freeze_outbox(session)
     if refused:
         warnings.append(f"{refused} changes are too large to sync and stay on this machine")
     try:
         uploaded = upload.upload(session)
         warnings += uploaded.problems
-        return Sent(changes=push.send(session, is_announced=is_announced), uploaded=uploaded)
+        sent = push.send(session, is_announced=is_announced)
+        asks.settle(session, answered)
+        return Sent(changes=sent, uploaded=uploaded)
     except RefusedError as error:
         name = session.remote.name
         warnings.append(

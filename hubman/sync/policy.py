@@ -12,11 +12,11 @@ import msgspec
 import hubman
 from registry import blobs, changes, clock, here, library, projection, views
 from registry.database import Registry
-from registry.errors import UsageError
+from registry.errors import NotFoundError, UsageError
 from registry.query import Query, compile_query
 
 if TYPE_CHECKING:
-    from hubman.sync.queue import Wanted
+    from hubman.sync.queue import Kind, Wanted
 
 PINS = "pins"
 """The set on a device's id that holds the versions whose weights it keeps."""
@@ -32,7 +32,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What a device fetches, keeps and sends by itself. What a person asks for by hand comes whatever this says."""
 
     previews: Previews = "all"
-    """Pictures: all, small ones for lists only, or none."""
+    """Pictures: all, of each version the first one, which lists show small, or none."""
     weights: str = "all"
     """``all``, ``pinned``, ``none``, or ``query:`` and a line such as ``base:sdxl rating:>=4``. Pins come with each but none."""
     limit: int | None = None
@@ -44,6 +44,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     rate_down: int | None = None
     window: str = ""
     """``01:00-07:00``, by this machine's clock, when files are moved; empty for always."""
+
+    def looks_at_all(self, kind: Kind) -> bool:
+        """Whether what it asks for of such blobs follows from all of the collection, not from one change."""
+        if kind == "picture":
+            return self.previews == "thumbs"
+        return self.limit is not None or self.weights.startswith(QUERY)
 
 
 PRESETS = {
@@ -107,16 +113,18 @@ def of_device(db: sqlite3.Connection, device: str) -> Policy:
 def set_policy(registry: Registry, policy: Policy, device: str = "") -> None:
     """Change a device's policy, by default this machine's; the device itself obeys from its next sync on.
 
-    Raises :class:`UsageError` for one that makes no sense (:func:`check`).
+    Raises :class:`UsageError` for one that makes no sense (:func:`check`), :class:`NotFoundError` for no such device.
     """
-    from hubman.sync import queue
+    from hubman.sync import keeping
 
     check(registry, policy)
     with registry.transaction() as db:
         own = clock.device_id(db)
+        if device and not db.execute("SELECT 1 FROM devices WHERE id = ?", (device,)).fetchone():
+            raise NotFoundError(f"there is no device {device}", "hubman device ls")
         _say(db, device or own, policy)
         if device in {"", own}:
-            queue.want_everything(registry, own, policy)
+            keeping.follow(registry, policy)
 
 
 def introduce(registry: Registry) -> None:
@@ -133,13 +141,13 @@ def introduce_as(db: sqlite3.Connection, device: str) -> None:
     _say(db, device, of_device(db, device), hubman.__version__)
 
 
-def pin(registry: Registry, version_id: str) -> None:
-    """Keep this version's weights here, whatever the policy says of others."""
-    library.update_set(registry, clock.device_id(registry.db), PINS, add=[version_id])
+def pin(registry: Registry, version_id: str, device: str = "") -> None:
+    """Keep this version's weights on a device, by default this machine, whatever its policy says of others."""
+    library.update_set(registry, device or clock.device_id(registry.db), PINS, add=[version_id])
 
 
-def unpin(registry: Registry, version_id: str) -> None:
-    library.update_set(registry, clock.device_id(registry.db), PINS, remove=[version_id])
+def unpin(registry: Registry, version_id: str, device: str = "") -> None:
+    library.update_set(registry, device or clock.device_id(registry.db), PINS, remove=[version_id])
 
 
 def pinned(db: sqlite3.Connection, device: str) -> set[str]:
@@ -149,13 +157,22 @@ def pinned(db: sqlite3.Connection, device: str) -> set[str]:
 def wants(registry: Registry, device: str, policy: Policy, blob: Wanted) -> bool:
     """Whether ``policy`` asks for a blob that this machine does not have, room or no room for it."""
     if blob.kind == "picture":
-        return policy.previews == "all" and not blobs.path_of(registry, blob.sha256).exists()
-    if policy.weights == "none" or here.is_here(registry.db, blob.sha256):
+        is_asked = policy.previews == "all" or (policy.previews == "thumbs" and _is_cover(registry.db, blob.sha256))
+        return is_asked and not blobs.path_of(registry, blob.sha256).exists()
+    db = registry.db
+    if policy.weights == "none" or here.is_here(db, blob.sha256):
         return False
-    if policy.weights == "all":
+    is_dropped = db.execute("SELECT 1 FROM dropped WHERE sha256 = ?", (blob.sha256,)).fetchone() is not None
+    if policy.weights == "all" and not is_dropped:
         return True
-    row = registry.db.execute("SELECT version_id FROM files WHERE sha256 = ?", (blob.sha256,)).fetchone()
-    return row is not None and (row[0] in pinned(registry.db, device) or _is_found(registry, policy, row[0]))
+    row = db.execute("SELECT version_id FROM files WHERE sha256 = ?", (blob.sha256,)).fetchone()
+    if row is None:
+        return False
+    return row[0] in pinned(db, device) or (not is_dropped and _is_found(registry, policy, row[0]))
+
+
+def _is_cover(db: sqlite3.Connection, sha256: str) -> bool:
+    return db.execute("SELECT 1 FROM versions WHERE preview = ?", (sha256,)).fetchone() is not None
 
 
 def query_of(registry: Registry, policy: Policy) -> Query | None:

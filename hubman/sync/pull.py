@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import nsmallest
 from itertools import groupby
 
 import msgspec
@@ -14,6 +15,9 @@ from hubman.sync.snapshots import CatchUp, reads
 from hubman.sync.storage import Entry, Storage
 from registry import timestamps
 from registry.errors import CancelledError, HubError
+
+_MOST_NAMES = 100_000
+"""Batches of one log that one sync looks at; more come with the next one."""
 
 
 class News(msgspec.Struct, frozen=True):
@@ -50,7 +54,7 @@ def look(session: Session) -> Look:
     problems: list[str] = []
     own: News | None = None
     own_is_known = False
-    for other, entry in _heads(storage, problems):
+    for other, entry in _heads(storage, {device, *known}, problems):
         if entry.tag is not None and entry.tag == known.get(other) and (other == device or not deep):
             own_is_known |= other == device
             continue
@@ -66,22 +70,25 @@ def look(session: Session) -> Look:
         else:
             news.append(found)
     if deep:
-        news += _headless(storage, {one.device for one in news} | {device})
+        news += _headless(storage, {one.device for one in news} | {device}, set(known))
     news.sort(key=lambda one: one.device)
     return Look(news=news, own=own.head if own else None, own_is_known=own_is_known, problems=problems)
 
 
-def _heads(storage: Storage, problems: list[str]) -> Iterator[tuple[str, Entry]]:
-    devices = 0
+def _heads(storage: Storage, known: set[str], problems: list[str]) -> Iterator[tuple[str, Entry]]:
+    """The heads of known devices, and of strangers as far as there may be so many devices: junk pushes nobody out."""
+    room = max(layout.MAX_DEVICES - len(known), 0)
     for entry in storage.entries(layout.HEADS):
         device = layout.head_device(entry.key)
         if device is None:
             continue
-        devices += 1
-        if devices > layout.MAX_DEVICES:
-            problems.append(f"the remote has more than {layout.MAX_DEVICES} devices; the others are not read")
-            return
+        if device not in known:
+            room -= 1
+            if room < 0:
+                continue
         yield device, entry
+    if room < 0:
+        problems.append(f"the remote has more than {layout.MAX_DEVICES} devices; {-room} new ones are not read")
 
 
 def pull(session: Session, news: Iterable[News]) -> tuple[Merged, list[str]]:
@@ -147,10 +154,15 @@ class _Logs:
 
     def _batches(self, one: News, problems: list[str]) -> Iterator[Merged]:
         session = self._session
-        for seq, names, is_copy in _missing(session, one):
+        for seq, names, is_copy, is_said in _missing(session, one):
             session.stop_if_asked()
             session.tell("receive", seq, one.head.seq if one.head else 0, "batches")
-            twins = [_fetch(session, one.device, name) for name in names]
+            try:
+                twins = [_fetch(session, one.device, name) for name in names]
+            except _NotYetError:
+                if is_said:
+                    continue
+                raise
             yield self._merger.apply(one.device, seq, twins)
             if is_copy:
                 problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
@@ -164,18 +176,16 @@ def read_head(session: Session, key: str, device: str) -> News | None:
     return News(device, head, fetched.tag or layout.hash32(fetched.data))
 
 
-def _headless(storage: Storage, known: set[str]) -> list[News]:
-    """Logs whose head is lost: the batches are there all the same."""
-    devices = set()
-    for entry in storage.entries("log/"):
-        device = entry.key.split("/")[1]
-        if layout.is_known(entry.key) and device not in known:
-            devices.add(device)
-    return [News(device, None, None) for device in sorted(devices)[: layout.MAX_DEVICES]]
+def _headless(storage: Storage, read: set[str], known: set[str]) -> list[News]:
+    """Logs whose head is lost: the batches are there all the same. Those of known devices come first."""
+    listed = (entry.key.split("/")[1] for entry in storage.entries("log/") if layout.is_known(entry.key))
+    one_each = (device for device, _ in groupby(listed) if device not in read)
+    devices = nsmallest(layout.MAX_DEVICES, one_each, key=lambda device: (device not in known, device))
+    return [News(device, None, None) for device in devices]
 
 
-def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool]]:
-    """(number, names, whether that number was given twice) of the batches to apply, in order.
+def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool, bool]]:
+    """(number, names, whether that number was given twice, whether a snapshot said it) of the batches to apply, in order.
 
     Raises :class:`_NotYetError` at a gap.
     """
@@ -191,7 +201,7 @@ def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool
         if seq > reached + 1:
             break
         twins = list(group)
-        yield seq, twins, len(twins) > 1 or base < seq <= reached
+        yield seq, twins, len(twins) > 1 or base < seq <= reached, seq <= base
         reached = max(reached, seq)
     if one.head and reached < one.head.seq:
         raise _NotYetError(f"batch {reached + 1} of {one.head.seq} has not arrived")
@@ -199,12 +209,14 @@ def _missing(session: Session, one: News) -> Iterator[tuple[int, list[str], bool
 
 def _names(storage: Storage, one: News, reached: int, *, deep: bool) -> set[str]:
     """Names of batches that may be new: from the head's tail where that goes back far enough, else from a listing."""
-    names = set(one.head.tail) if one.head else set()
+    # What was read and has been trimmed since may still stand in the tail.
+    names = {name for name in one.head.tail if (layout.batch_seq(name) or 0) > reached} if one.head else set()
     if deep or one.head is None or one.head.seq - len(one.head.tail) > reached:
         prefix = layout.log_prefix(one.device)
-        for entry in storage.entries(prefix, "" if deep else f"{prefix}{reached:010d}-g"):
-            if layout.is_known(entry.key):
-                names.add(entry.key.rpartition("/")[2])
+        listed = storage.entries(prefix, "" if deep else f"{prefix}{reached:010d}-g")
+        names |= set(
+            nsmallest(_MOST_NAMES, (entry.key.rpartition("/")[2] for entry in listed if layout.is_known(entry.key)))
+        )
     first = 1 if deep else reached + 1
     return {name for name in names if (layout.batch_seq(name) or 0) >= first}
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from hubman.sync.policy import Policy, pinned, wants
+from hubman.sync.policy import pinned
 from registry import here, ids, timestamps
 from registry.changes import Change
 from registry.database import Registry
@@ -92,17 +92,6 @@ def want_pinned(registry: Registry, repo: str, device: str) -> None:
     for version in sorted(pinned(registry.db, device)):
         rows = registry.db.execute(f"SELECT sha256 FROM files WHERE version_id = ? AND {HASHED}", (version,)).fetchall()  # noqa: S608 - a name of ours
         add(registry.db, repo, "down", [Wanted(row[0], "weights") for row in rows if not is_here(registry.db, row[0])])
-
-
-def want_everything(registry: Registry, device: str, policy: Policy) -> None:
-    """Note for every remote all that ``policy`` asks for. Call inside a transaction."""
-    db = registry.db
-    known = list(known_blobs(db))
-    wanted = [blob for blob in known if wants(registry, device, policy, blob)]
-    for (repo,) in db.execute("SELECT repo FROM remotes").fetchall():
-        db.execute("DELETE FROM blob_queue WHERE remote = ? AND way = 'down'", (repo,))
-        add(db, repo, "down", wanted)
-        add(db, repo, "up", known)
 
 
 def known_blobs(db: sqlite3.Connection) -> Iterator[Wanted]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -192,13 +192,13 @@ def _read_or_create(registry: Registry, storage: Storage, place: str, enc: str) 
     """The remote in ``place``, and its key if it was made just now."""
     fetched = storage.get(layout.HUB, layout.HUB_CAP)
     if fetched is None:
-        _need_empty(storage, place)
+        need_empty(storage, place)
         hub, key = joining.new_hub(enc)
         if key is not None:
             # A key that nobody kept would lock a remote for ever; one without a remote harms nobody.
             keys.keep_key(registry, hub.repo, key)
         if storage.create(layout.HUB, layout.encode(hub)):
-            _prepare(storage)
+            prepare(storage)
             return hub, key
         if key is not None:
             keys.forget(registry, hub.repo)
@@ -208,10 +208,10 @@ def _read_or_create(registry: Registry, storage: Storage, place: str, enc: str) 
     return layout.decode_hub(fetched.data), None
 
 
-def _need_empty(storage: Storage, place: str) -> None:
+def need_empty(storage: Storage, place: str, besides: Collection[str] = ()) -> None:
     """Only a place without anything of ours or of others' is new: a hub.json may merely not have arrived yet."""
     for first in _first_names(storage):
-        if not first.startswith(".") and first.lower() not in _JUNK:
+        if not first.startswith(".") and first.lower() not in _JUNK and first not in besides:
             raise HubError(
                 f"{place} holds other things ({first})", "choose an empty folder; or wait until hub.json is there"
             )
@@ -227,7 +227,8 @@ def _first_names(storage: Storage) -> Iterator[str]:
         yield from (entry.key.split("/", 1)[0] for entry in storage.entries(""))
 
 
-def _prepare(storage: Storage) -> None:
+def prepare(storage: Storage) -> None:
+    """What a new remote's place needs besides its objects."""
     from hubman.sync.folder import FolderStorage
 
     if isinstance(storage, FolderStorage):

@@ -9,23 +9,26 @@ import msgspec
 
 from hubman.progress import Report, silent
 from hubman.sync import (
+    destination,
     devices,
     download,
     freeze,
     identity,
-    landing,
+    keeping,
+    letting_go,
     outgoing,
     policy,
     pull,
-    queue,
     recipients,
     remotes,
     snapshots,
     trim,
 )
+from hubman.sync.care import moving
 from hubman.sync.check import Finding, check
+from hubman.sync.destination import Destination
 from hubman.sync.folder import FolderStorage
-from hubman.sync.landing import Landing
+from hubman.sync.letting_go import LetGo
 from hubman.sync.merge import Merged
 from hubman.sync.opening import opened
 from hubman.sync.session import Session
@@ -46,6 +49,9 @@ class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
     uploaded_bytes: int = 0
     downloaded: int = 0
     downloaded_bytes: int = 0
+    let_go: int = 0
+    """Files whose place here was needed for others; they are on the remote."""
+    let_go_bytes: int = 0
     lost_races: int = 0
     """Edits of one field on two machines at once: the later one shows, the other is in ``lost_edits``."""
     strange_changes: int = 0
@@ -75,16 +81,17 @@ def sync(
     said so.
     """
     with opened(registry, remote_name, report=report, should_stop=should_stop, deep=deep, storage=storage) as session:
-        return _run(session, landing.chosen(registry, models_folder))
+        return _run(session, destination.chosen(registry, models_folder))
 
 
-def _run(session: Session, place: Landing) -> SyncResult:
+def _run(session: Session, place: Destination) -> SyncResult:
     session.tell("look")
     warnings: list[str] = []
     seen, is_new_device = _look(session, warnings)
     merged = _pull(session, seen, warnings)
     # After the others were heard: one of them may have said what this machine keeps.
     policy.introduce(session.registry)
+    gone = _make_room(session, warnings)
     sent = outgoing.send(session, is_announced=seen.own_is_known, warnings=warnings)
     changes, up = sent.changes, sent.uploaded
     down = download.download(session, place)
@@ -108,6 +115,8 @@ def _run(session: Session, place: Landing) -> SyncResult:
         uploaded_bytes=up.bytes,
         downloaded=down.blobs,
         downloaded_bytes=down.bytes,
+        let_go=gone.files,
+        let_go_bytes=gone.bytes,
         lost_races=merged.lost_races,
         strange_changes=merged.strange,
         new_device=is_new_device,
@@ -128,6 +137,8 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
         identity.confirm(session)
     elif seen.own is not None:
         is_new = identity.settle(session, seen.own)
+    if session.deep and not is_new and not session.remote.is_read_only:
+        is_new = identity.settle_log(session)
     if is_new:
         warnings.append("this registry was restored or copied, and goes on as a new device")
         seen = pull.look(session)
@@ -138,12 +149,21 @@ def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
 def _pull(session: Session, seen: pull.Look, warnings: list[str]) -> Merged:
     merged, problems = pull.pull(session, seen.news)
     warnings += problems
+    if moved := moving.moved_to(session):
+        warnings.append(moved)
     if devices.come_back(session.registry):
         warnings.append("this machine had been forgotten on another one, and is back")
-    if policy.of_device(session.db, session.device).weights == "pinned":
-        with session.registry.transaction():
-            queue.want_pinned(session.registry, session.repo, session.device)
     return merged
+
+
+def _make_room(session: Session, warnings: list[str]) -> LetGo:
+    """Find out what this machine's policy asks for, and let go of what there is no room for."""
+    asked = keeping.obey(session)
+    gone = letting_go.let_go(session, asked.going)
+    warnings += gone.problems
+    if asked.no_room:
+        warnings.append(f"{len(asked.no_room)} files stay elsewhere: the limit of this machine's policy is reached")
+    return gone
 
 
 def _finish(session: Session) -> None:

@@ -5,6 +5,7 @@ A stranger sees how many objects there are, of what size and age, and which devi
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -13,8 +14,10 @@ from hubman.sync import age_keys, age_writer, layout
 from hubman.sync.codec import within
 from hubman.sync.repo_key import RepoKey, needs_extra
 from hubman.sync.signed import TAG, Signer
+from hubman.sync.storage import PIECE
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
     from pyrage.x25519 import Identity
 
 _HINT = "sync the machine that wrote it"
@@ -36,7 +39,7 @@ class SealedCodec:
             raise needs_extra() from error
         self._key = key
         self._signer = Signer(key, repo)
-        self._secret = key.derive(f"age {repo}")
+        self._secret = age_secret(key, repo)
         self._identity: Identity = Identity.from_str(age_keys.identity(self._secret))
 
     def blob_key(self, key: str) -> str:
@@ -67,8 +70,9 @@ class SealedCodec:
 
         target = _Target(plain)
         try:
-            with sealed.open("rb") as file:
-                pyrage.decrypt_io(file, target, [self._identity])
+            # pyrage moves 8 KiB at a time, which is little for a call of Python's.
+            with sealed.open("rb", buffering=PIECE) as file, io.BufferedWriter(target, PIECE) as buffered:
+                pyrage.decrypt_io(file, buffered, [self._identity])
         except (pyrage.DecryptError, OSError) as error:
             if target.problem is not None:
                 raise target.problem from error
@@ -84,22 +88,24 @@ class SealedCodec:
         return plain
 
 
-class _Target:
+def age_secret(key: RepoKey, repo: str) -> bytes:
+    """The X25519 secret that everything on the remote ``repo`` is encrypted for."""
+    return key.derive(f"age {repo}")
+
+
+class _Target(io.RawIOBase):
     """Where the plain bytes go; remembers what the disk said, which pyrage gives back as an error of its own."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.problem: OSError | None = None
 
-    def write(self, data: bytes) -> int:
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer, /) -> int:
         try:
-            view = memoryview(data)
-            while view:
-                view = view[self._file.write(view) :]
+            return self._file.write(data)
         except OSError as error:
             self.problem = error
             raise
-        return len(data)
-
-    def flush(self) -> None:
-        self._file.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -19,7 +19,7 @@ KEEP = 3
 OLD_MS = 7 * 24 * 3600 * 1000
 """A snapshot so old has been seen by machines that are used at all; two such make batches dispensable."""
 
-_TRIES = 4
+_TRIES = 8
 """Snapshots that are looked at for one sync, the newest first."""
 
 
@@ -38,7 +38,8 @@ class CatchUp:
 
     def __init__(self, session: Session, merger: Merger) -> None:
         self._session, self._merger = session, merger
-        self._waiting: Iterator[Entry] | None = None
+        self._waiting: list[Entry] | None = None
+        self._covers: dict[str, dict[str, int]] = {}
         self.problems: list[str] = []
 
     def over(self, ends: Mapping[str, int], device: str) -> Merged | None:
@@ -48,23 +49,32 @@ class CatchUp:
         before the heads.
         """
         if self._waiting is None:
-            self._waiting = iter(listed(self._session)[:_TRIES])
-        for entry in self._waiting:
+            self._waiting = listed(self._session)[:_TRIES]
+        for entry in list(self._waiting):
+            # One that has nothing new of this log may have what another one lacks.
+            if entry.key in self._covers and not self._helps(self._covers[entry.key], ends, device):
+                continue
             try:
                 with snapshot.fetched(self._session, entry) as found:
-                    reached = reads(self._session.db, self._session.repo)
-                    if found.covers.get(device, 0) <= reached.get(device, 0):
+                    self._covers[entry.key] = found.covers
+                    if not self._helps(found.covers, ends, device):
                         continue
-                    if any(seq > max(ends.get(one, seq), reached.get(one, 0)) for one, seq in found.covers.items()):
-                        continue
+                    self._waiting.remove(entry)
                     merged = self._merger.apply_snapshot(found.covers, found.portions())
                     note_verified(self._session, entry, found.covers)
                     return merged
             except CancelledError:
                 raise
             except HubError as error:
+                self._waiting = [one for one in self._waiting if one != entry]
                 self.problems.append(str(error))
         return None
+
+    def _helps(self, covers: Mapping[str, int], ends: Mapping[str, int], device: str) -> bool:
+        reached = reads(self._session.db, self._session.repo)
+        if any(seq > max(ends.get(one, seq), reached.get(one, 0)) for one, seq in covers.items()):
+            return False
+        return covers.get(device, 0) > reached.get(device, 0)
 
 
 def reads(db: sqlite3.Connection, repo: str) -> dict[str, int]:
@@ -92,15 +102,6 @@ def verified(session: Session, entry: Entry) -> dict[str, int] | None:
         note_verified(session, entry, found.covers)
         return found.covers
     return None
-
-
-def covered(session: Session) -> dict[str, int]:
-    """How far each log may be gone: a whole snapshot has what it said up to there."""
-    found: dict[str, int] = {}
-    for entry in listed(session):
-        for device, seq in (verified(session, entry) or {}).items():
-            found[device] = max(seq, found.get(device, 0))
-    return found
 
 
 def tend(session: Session) -> str | None:
@@ -137,11 +138,22 @@ def write(session: Session) -> str | None:
 
 
 def _forget_old(session: Session) -> None:
-    """Keep the newest three, and beyond them what trimming waits for: those that are not old yet, and two that are."""
+    """Keep the newest three, and beyond them what trimming waits for: those that are not old yet, and two that are.
+
+    Newest by the clocks of who wrote them, which differ: one that has what no other has stays, as batches that it has
+    may be gone.
+    """
     there = listed(session)
     old = [entry for entry in there if is_old(entry)]
-    for entry in there[KEEP:]:
-        if entry in old[2:]:
-            session.storage.delete(entry.key)
-            with session.registry.transaction() as db:
-                db.execute("DELETE FROM snapshots WHERE remote = ? AND name = ?", (session.repo, entry.key))
+    going = [entry for entry in there[KEEP:] if entry in old[2:]]
+    if not going:
+        return
+    staying = [verified(session, entry) or {} for entry in there if entry not in going]
+    for entry in going:
+        covers = verified(session, entry) or {}
+        if not any(all(seq <= one.get(device, 0) for device, seq in covers.items()) for one in staying):
+            staying.append(covers)
+            continue
+        session.storage.delete(entry.key)
+        with session.registry.transaction() as db:
+            db.execute("DELETE FROM snapshots WHERE remote = ? AND name = ?", (session.repo, entry.key))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hubman.cli.main import run
-from hubman.sync import devices
+from hubman.sync import alerts, devices
 from registry import clock, edits, library
 from registry.errors import NotFoundError, UsageError
 from tests.support.machines import Machine, quick_folder, settle
@@ -133,3 +133,41 @@ def test_the_commands_list_name_and_forget(
     assert run(["device", "release", "laptop"]) == 0
     assert run(["device", "forget", a.device]) == 2
     assert run(["device", "rename", "nobody", "x"]) == 1
+
+
+def test_a_clock_that_is_ahead_a_copy_and_a_log_that_stands_are_told(
+    pair: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = pair
+    ink = a.add_lora("ink")
+    settle(pair)
+    assert alerts.alerts(b.registry) == []
+    right = clock.wall_ms()
+    monkeypatch.setattr(clock, "wall_ms", lambda: right + 3_600_000)
+    edits.edit(a.registry, ink, ink, {"rating": "5"})
+    a.sync()
+    monkeypatch.setattr(clock, "wall_ms", lambda: right)
+    b.sync()
+    (ahead,) = alerts.alerts(b.registry)
+    assert "minutes ahead" in ahead.message
+    newest = max((a.remote / "log" / a.device).iterdir())
+    b.registry.db.execute(
+        "INSERT INTO received SELECT remote, device, ?||'-copy' FROM received WHERE name = ?",
+        (newest.name[:10], newest.name),
+    )
+    edits.edit(a.registry, ink, ink, {"rating": "4"})
+    a.sync()
+    max((a.remote / "log" / a.device).iterdir()).unlink()
+    b.sync()
+    assert not any("stands since" in alert.message for alert in alerts.alerts(b.registry)), "it may be on its way"
+    b.registry.db.execute("UPDATE cursors SET since = '2026-01-01T00:00:00.000Z' WHERE since NOT NULL")
+    told = [alert.message for alert in alerts.alerts(b.registry)]
+    assert any("stands since 2026-01-01" in message for message in told)
+    assert any("was copied" in message for message in told)
+    monkeypatch.setenv("HUBMAN_HOME", str(b.home))
+    assert run(["doctor", "--json"]) == 0
+    said = {one["name"]: one["ok"] for one in json.loads(capsys.readouterr().out)}
+    assert said["remote r"] is said["home place"] is True
+    assert [ok for name, ok in said.items() if name.startswith("device ")] == [False]
+    devices.retire(b.registry, a.device)
+    assert alerts.alerts(b.registry) == []

@@ -278,10 +278,10 @@ def test_blobs_that_vanished_are_found_by_the_check(pair: tuple[Machine, Machine
     settle(pair)
     assert check(a.registry, "r") == []
     shutil.rmtree(a.remote / "blob")
-    assert [(finding.level, finding.about) for finding in check(a.registry, "r")] == [("missing", "ink.safetensors")]
+    assert [(finding.level, finding.about) for finding in check(a.registry, "r")] == [("repairable", "ink.safetensors")]
     batch = min((a.remote / "log" / a.device).iterdir())
     batch.unlink()
-    assert ("missing", f"log/{a.device}/0000000001") in {(one.level, one.about) for one in check(b.registry, "r")}
+    assert ("repairable", f"log/{a.device}/0000000001") in {(one.level, one.about) for one in check(b.registry, "r")}
 
 
 def test_a_second_sync_on_the_same_registry_is_refused_at_once(pair: tuple[Machine, Machine]) -> None:

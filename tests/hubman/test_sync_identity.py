@@ -144,3 +144,28 @@ def test_a_device_reads_by_a_deep_sync_what_a_copy_wrote_under_a_number_it_knows
     assert library.show(b.registry, ink).tags == ("copy",)
     settle(pair)
     assert a.state() == b.state()
+
+
+def test_two_copies_that_each_find_their_own_head_are_told_apart_by_their_log(pair: tuple[Machine, Machine]) -> None:
+    a, b = pair
+    ink = a.add_lora("ink")
+    settle(pair)
+    head = a.remote / "heads" / a.device
+    of_twin = head.read_bytes()
+    twin = Machine.__new__(Machine)
+    twin.home, twin.remote = back_up(a), a.remote
+    twin.registry = Registry(twin.home)
+    edits.edit(a.registry, ink, ink, {"rating": "4"})
+    a.sync()
+    of_a = head.read_bytes()
+    head.write_bytes(of_twin)
+    edits.edit(twin.registry, ink, ink, {"strength": "0.5"})
+    assert not twin.sync().new_device
+    head.write_bytes(of_a)
+    assert not a.sync().new_device
+    assert a.sync(deep=True).new_device
+    settle([a, b, twin], deep=True)
+    assert a.state() == b.state() == twin.state()
+    shown = library.show(b.registry, ink)
+    assert (shown.rating, shown.versions[0].strength) == (4, 0.5)
+    twin.registry.close()

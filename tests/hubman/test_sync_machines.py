@@ -29,9 +29,10 @@ def place(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture
-def pair(place: Path) -> Iterator[tuple[Machine, Machine]]:
-    machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
+@pytest.fixture(params=["folder", pytest.param("ceph", marks=pytest.mark.s3real)])
+def pair(place: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Machine, Machine]]:
+    bucket = request.getfixturevalue("real_s3") if request.param == "ceph" else None
+    machines = Machine(place, "a", place / "remote", bucket), Machine(place, "b", place / "remote", bucket)
     yield machines
     for machine in machines:
         machine.registry.close()
@@ -171,7 +172,7 @@ def test_an_unindexed_file_of_the_same_content_is_adopted(pair: tuple[Machine, M
     b.registry.models_folder.mkdir(parents=True)
     copy = b.registry.models_folder / "ink.safetensors"
     copy.write_bytes((a.registry.models_folder / "ink.safetensors").read_bytes())
-    storage = WatchedStorage(b.remote)
+    storage = WatchedStorage(b.place())
     assert b.sync(storage=storage).downloaded == 0
     assert storage.counts["read_range"] == 0
     assert flags(b) == [""]
@@ -186,7 +187,7 @@ def test_a_file_that_is_listed_and_not_hashed_is_adopted_under_any_name(pair: tu
     copy.write_bytes((a.registry.models_folder / "ink.safetensors").read_bytes())
     scan.scan(b.registry, hashing=False)
     library.set_facts(b.registry, library.list_models(b.registry)[0].id, "user", {"rating": 5})
-    storage = WatchedStorage(b.remote)
+    storage = WatchedStorage(b.place())
     assert b.sync(storage=storage).downloaded == 0
     assert storage.counts["read_range"] == 0
     assert [path.name for path in b.registry.models_folder.iterdir()] == ["mine.safetensors"]
@@ -211,7 +212,7 @@ def test_a_file_larger_than_a_part_travels_in_parts(pair: tuple[Machine, Machine
         machine.registry.db.execute("UPDATE remotes SET part = 1000")
     a.add_lora("big", rank=2)
     a.sync()
-    parts = sorted(path.name for path in a.remote.glob("blob/*/*.p/*"))
+    parts = [entry.key for entry in a.place().entries("blob/") if ".p/" in entry.key]
     size = (a.registry.models_folder / "big.safetensors").stat().st_size
     assert len(parts) == -(-size // 1000)
     assert b.sync().downloaded == 1
@@ -274,20 +275,21 @@ def test_one_edit_costs_one_batch_and_one_head(pair: tuple[Machine, Machine]) ->
     ink = a.add_lora("ink")
     settle(pair)
     edits.edit(a.registry, ink, ink, {"rating": "3"})
-    storage = WatchedStorage(a.remote)
+    storage = WatchedStorage(a.place())
     a.sync(storage=storage)
     assert [key.split("/")[0] for key in storage.writes] == ["log", "heads"]
-    reading = WatchedStorage(b.remote)
+    reading = WatchedStorage(b.place())
     b.sync(storage=reading)
     assert reading.writes == []
-    assert reading.counts == {"entries": 1, "get": 3}
+    # A folder's listing says nothing of contents, so there every head is read, also one's own.
+    assert reading.counts == {"entries": 1, "get": 2 if a.bucket else 3}
 
 
 def test_blobs_go_before_the_batch_and_the_batch_before_the_head(pair: tuple[Machine, Machine]) -> None:
     a, _ = pair
     a.sync()
     a.add_picture(a.add_lora("ink"), b"picture")
-    storage = WatchedStorage(a.remote)
+    storage = WatchedStorage(a.place())
     a.sync(storage=storage)
     assert [key.split("/")[0] for key in storage.writes] == ["blob", "blob", "log", "heads"]
 
@@ -343,7 +345,7 @@ def test_a_file_that_changed_since_it_was_scanned_is_told_and_nothing_wrong_goes
     (a.registry.models_folder / "ink.safetensors").write_bytes(b"other")
     result = a.sync()
     assert "has changed or gone since it was scanned" in result.warnings[0]
-    assert not list(a.remote.glob("blob/*/*"))
+    assert not list(a.place().entries("blob/"))
     b.sync()
     assert len(library.list_models(b.registry)) == 1
 
@@ -372,6 +374,7 @@ def test_a_remote_is_added_once_and_only_where_nothing_else_lies(place: Path) ->
         remotes.add(a.registry, "keys", "s3://key:secret@bucket/x")
 
 
+@pytest.mark.parametrize("pair", ["folder"], indirect=True)
 def test_a_folder_that_is_not_mounted_is_not_taken_for_an_empty_remote(pair: tuple[Machine, Machine]) -> None:
     a, _ = pair
     a.add_lora("ink")
@@ -394,7 +397,7 @@ def test_a_remote_can_be_forgotten_and_joined_again(pair: tuple[Machine, Machine
     with pytest.raises(NotFoundError, match="no remote"):
         a.sync()
     device = a.device
-    remotes.add(a.registry, "r", str(a.remote))
+    a.join()
     settle(pair)
     assert a.device == device
     assert library.show(b.registry, ink).rating == 5

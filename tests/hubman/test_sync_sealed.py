@@ -13,6 +13,7 @@ import pytest
 from hubman.sync import keys, layout, remotes
 from hubman.sync.check import check
 from hubman.sync.joining import Secrecy
+from hubman.sync.links import links
 from hubman.sync.repo_key import new_key
 from registry import edits, library
 from registry.errors import HubError, UsageError
@@ -51,6 +52,8 @@ def test_two_machines_agree_and_a_stranger_reads_nothing(pair: tuple[Machine, Ma
     assert (b.registry.blobs / picture[:2] / picture).read_bytes() == b"picture of nobody"
     assert len(list(a.remote.glob("blob/*/*.p/*"))) == -(-file.stat().st_size // 1000)
     assert check(b.registry, "r") == []
+    with pytest.raises(HubError, match="r is encrypted"):
+        links(a.registry, "r", ink, 60)
     seen = everything_in(a.remote)
     (sha256,) = a.registry.db.execute("SELECT sha256 FROM files").fetchone()
     told = [
@@ -135,6 +138,7 @@ def test_an_old_head_put_back_changes_nothing(pair: tuple[Machine, Machine]) -> 
     settle(pair)
     before = b.state()
     head.write_bytes(old)
+    assert "its head went back" in " ".join(b.sync().warnings)
     settle(pair)
     assert a.state() == b.state() == before
     assert head.read_bytes() != old

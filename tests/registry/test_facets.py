@@ -36,6 +36,7 @@ def test_all_facets_are_counted(shelf: Registry) -> None:
         "rank": [("8", 2), ("16", 1)],
         "run": [("night run", 1)],
         "year": [("2026", 2), ("2025", 1)],
+        "where": [],
         "collection": [("Client A", 1), ("Empty", 0)],
     }
 

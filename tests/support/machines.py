@@ -19,11 +19,12 @@ from hubman.sync import remotes
 from hubman.sync.folder import FolderStorage
 from hubman.sync.joining import NO_SECRECY, Secrecy
 from hubman.sync.run import SyncResult, sync
-from hubman.sync.storage import Entry, Fetched
+from hubman.sync.storage import Entry, Fetched, Storage, open_storage
 from registry import blobs, changes, clock, ids, library, places, projection
 from registry.database import Registry
 from registry.hashing import hash_file
 from tests.support.model_files import small_lora, write_model
+from tests.support.s3 import S3Place
 
 Result = TypeVar("Result")
 
@@ -40,17 +41,25 @@ def quick_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 class Machine:
-    """A registry with a folder of models, joined to the remote in ``remote``."""
+    """A registry with a folder of models, joined to the remote in the folder ``remote``, or in a bucket instead."""
 
     secrecy: Secrecy = NO_SECRECY
     """Of every machine that is made while it is set (:func:`tests.support.sealing.sealed`)."""
 
-    def __init__(self, base: Path, name: str, remote: Path) -> None:
+    def __init__(self, base: Path, name: str, remote: Path, bucket: S3Place | None = None) -> None:
         self.home = base / name
         self.remote = remote
+        self.bucket = bucket
         self.registry = Registry(self.home)
-        remote.mkdir(exist_ok=True)
-        remotes.add(self.registry, "r", str(remote), secrecy=self.secrecy)
+        self.join()
+
+    def join(self) -> None:
+        """Add the remote, as ``r``."""
+        if self.bucket:
+            remotes.add(self.registry, "r", self.bucket.url, options=self.bucket.options, secrecy=self.secrecy)
+        else:
+            self.remote.mkdir(exist_ok=True)
+            remotes.add(self.registry, "r", str(self.remote), secrecy=self.secrecy)
 
     def sync(self, **options: object) -> SyncResult:
         return sync(self.registry, "r", **options)  # type: ignore[arg-type]
@@ -58,6 +67,11 @@ class Machine:
     def restart(self) -> None:
         self.registry.close()
         self.registry = Registry(self.home)
+
+    def place(self) -> Storage:
+        """Where the remote lies."""
+        remote = remotes.find(self.registry)
+        return open_storage(remote.kind, remote.location, remote.options)
 
     @property
     def device(self) -> str:
@@ -94,7 +108,17 @@ class Machine:
         """All state that syncs, row by row."""
         return {
             table: sorted((tuple(row) for row in self.registry.db.execute(f"SELECT * FROM {table}")), key=repr)  # noqa: S608
-            for table in ("facts", "set_members", "texts", "counters", "files", "holdings", "records", "removed_dots")
+            for table in (
+                "facts",
+                "rivals",
+                "set_members",
+                "texts",
+                "counters",
+                "files",
+                "holdings",
+                "records",
+                "removed_dots",
+            )
         }
 
 
@@ -133,18 +157,18 @@ def settle(machines: Iterable[Machine], rounds: int = 3, **options: object) -> N
 
 
 class WatchedStorage:
-    """A folder remote that counts its operations, calls ``before`` and ``after`` around each, and lists its writes."""
+    """A remote, mostly in a folder, that counts its operations, calls ``before`` and ``after`` around each, and lists its writes."""
 
     concurrency = 1
 
     def __init__(
         self,
-        root: Path,
+        root: Path | Storage,
         *,
         before: Callable[[str, str], None] = lambda operation, key: None,
         after: Callable[[str, str], None] = lambda operation, key: None,
     ) -> None:
-        self._inner = FolderStorage(root)
+        self._inner: Storage = FolderStorage(root) if isinstance(root, Path) else root
         self._before, self._after = before, after
         self.counts: Counter[str] = Counter()
         self.writes: list[str] = []

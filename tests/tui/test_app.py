@@ -116,7 +116,7 @@ def test_the_default_keys_have_no_conflicts() -> None:
 def test_actions_are_named_once_and_described() -> None:
     scopes = {action.scope for action in actions.ACTIONS.values()}
     over_library = {"publish", "publishing", "shown", "organise", "duplicates", "metadata", "words", "updates"}
-    over_others = {"page", "queue", "captions", "runs", "compare"}
+    over_others = {"page", "queue", "captions", "runs", "compare", "conflicts"}
     assert scopes == {"app", "move", "facets", *over_library, *over_others, *actions.MODES}
     for action in actions.ACTIONS.values():
         assert action.description[0].isupper(), action.id

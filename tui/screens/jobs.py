@@ -205,7 +205,7 @@ class JobsScreen(HubScreen):
 
             self.app.push_screen(publish_run.of_job(view.job))
             return
-        mode = {"train": "train", "sweep": "generate", "generate": "generate", "sync": "sync"}.get(
+        mode = {"train": "train", "sweep": "generate", "generate": "generate", "sync": "sync", "check": "sync"}.get(
             view.job.kind, "library"
         )
         await self.app.switch_mode(mode)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from time import monotonic
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -14,7 +14,8 @@ from textual.widgets import Input, Static
 
 from registry.errors import HubError
 from registry.query_terms import QueryError
-from tui import actions, formats, library_status
+from tui import actions, formats, library_reading, library_status
+from tui.library_reading import Found
 from tui.screens.library_marks import LibraryMarks
 from tui.widgets.facets import FacetList
 from tui.widgets.model_list import ModelList, ModelOrder
@@ -22,8 +23,6 @@ from tui.widgets.picture import Picture
 from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from registry.database import Registry
     from registry.records import ModelDetail, ModelRow
     from tui.looks import Looks
@@ -37,21 +36,8 @@ A    add a folder of LoRA files; they stay where they are
 2    search Civitai
 3    train one from your own images"""
 
-FIRST = 200
-"""Rows of a new query that are shown before all of them are known."""
-
-CHANGING_JOBS = frozenset(("scan", "downloads", "train", "sync", "publish", "enrich", "updates"))
+CHANGING_JOBS = frozenset(("scan", "downloads", "train", "sync", "fetch", "drop", "publish", "enrich", "updates"))
 """Kinds of jobs after which the list is read again."""
-
-
-class Found(NamedTuple):
-    """What a query found, of how many models, and when the disk was last looked at."""
-
-    ids: list[str]
-    total: int
-    checked_at: str
-    now: dict[str, tuple[str, str]]
-    """What the ids of files that waited for their hash, among those that the screen held, are now: (model, version)."""
 
 
 class LibraryScreen(LibraryMarks):
@@ -67,7 +53,7 @@ class LibraryScreen(LibraryMarks):
 
     def __init__(self) -> None:
         super().__init__()
-        self.order = ModelOrder(lambda ids: _rows(self.registry, ids), self._refuse)
+        self.order = ModelOrder(lambda ids: library_reading.rows(self.registry, ids), self._refuse)
         self.detail: ModelDetail | None = None
         self.version_at = 0
         self._total = 0
@@ -113,7 +99,7 @@ class LibraryScreen(LibraryMarks):
                 self._count_facets(text)
 
         self.in_thread(
-            lambda registry: _ids(registry, text, held),
+            lambda registry: library_reading.ids(registry, text, held),
             show,
             group="ids",
             failed=self._refuse,
@@ -128,7 +114,7 @@ class LibraryScreen(LibraryMarks):
         def show(found: Found) -> None:
             if text.strip():
                 self._last_query = text.strip()
-            if len(found.ids) < FIRST:
+            if len(found.ids) < library_reading.FIRST:
                 self._show_ids(found, keep)
                 self._count_facets(text)
                 return
@@ -136,7 +122,7 @@ class LibraryScreen(LibraryMarks):
             self.reload(facets=True, to=keep)
 
         self.in_thread(
-            lambda registry: _first_ids(registry, text, held),
+            lambda registry: library_reading.first_ids(registry, text, held),
             show,
             group="ids",
             failed=self._refuse,
@@ -145,14 +131,15 @@ class LibraryScreen(LibraryMarks):
 
     def _count_facets(self, text: str) -> None:
         self.in_thread(
-            lambda registry: _facets(registry, text),
+            lambda registry: library_reading.facets(registry, text),
             lambda found: self.query_one(FacetList).show(found, text),
             group="facets",
         )
 
     def _show_ids(self, found: Found, keep: str | None, *, more: bool = False) -> None:
         self._refuse("")
-        ids, total, self._checked_at, now = found
+        ids, total, self._checked_at, is_shared, now = found
+        self.query_one(ModelList).shows_where = is_shared
         self._total, self.is_loaded = total, True
         self.rename(now)
         if ids != [now[model][0] if model in now else model for model in self.order.ids]:
@@ -257,6 +244,17 @@ class LibraryScreen(LibraryMarks):
 
     @on(RowList.Chosen, "#models, #cards")
     def _open(self) -> None:
+        if self.current is not None and self.current.where == "elsewhere" and self._knows_current:
+            self.offer_fetch()
+        else:
+            self.look_at_detail()
+
+    @property
+    def _knows_current(self) -> bool:
+        """Whether the detail has followed the cursor."""
+        return self.current is not None and self.detail is not None and self.detail.id == self.current.id
+
+    def look_at_detail(self) -> None:
         if self.has_class("-narrow"):
             self.toggle_class("-detail")
         detail = self.query_one("#detail", VerticalScroll)
@@ -382,37 +380,6 @@ class LibraryScreen(LibraryMarks):
         self.rows.empty = before.empty
         self.rows.rows_changed(before.cursor)
         self.rows.focus()
-
-
-def _rows(registry: Registry, ids: Sequence[str]) -> list[ModelRow]:
-    from registry import library
-
-    return library.model_rows(registry, ids)
-
-
-def _ids(registry: Registry, text: str, held: Sequence[str]) -> Found:
-    from registry import library
-
-    return _found(registry, library.model_ids(registry, text), held)
-
-
-def _first_ids(registry: Registry, text: str, held: Sequence[str]) -> Found:
-    from registry import library
-
-    return _found(registry, library.first_ids(registry, text, FIRST), held)
-
-
-def _found(registry: Registry, ids: list[str], held: Sequence[str]) -> Found:
-    from registry import library, settled
-
-    now = settled.now_of(registry.db, held)
-    return Found(ids, library.count(registry), library.checked_at(registry), now)
-
-
-def _facets(registry: Registry, text: str) -> dict[str, list[tuple[str, int]]]:
-    from registry import facets
-
-    return facets.facets(registry, text)
 
 
 def _tile(registry: Registry, version: str, looks: Looks) -> Tile:

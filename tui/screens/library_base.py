@@ -1,8 +1,8 @@
 """What the parts of the library screen know of it, each of which does one thing more.
 
 ``LibraryBase`` ← ``LibraryEdits`` (fields, tags, marks' targets) ← ``LibraryTrash`` (trash, undo) ← ``LibraryUse`` (prompts, files,
-screens over it) ← ``LibraryViews`` ← ``LibraryDetail`` (the pane on the right) ← ``LibraryMarks`` ← ``LibraryScreen`` (query, list,
-facets).
+screens over it) ← ``LibraryWhere`` (weights of other machines) ← ``LibraryViews`` ← ``LibraryDetail`` (the pane on the right) ←
+``LibraryMarks`` ← ``LibraryScreen`` (query, list, facets).
 """
 
 from __future__ import annotations

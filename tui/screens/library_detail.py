@@ -40,7 +40,7 @@ class LibraryDetail(LibraryViews):
         if row is not None:
             self._read_detail(row.id)
             return
-        self.detail = self.shown = None
+        self.detail = self.shown = self.holders = None
         self.query_one("#facts", Static).update("")
         self.query_one(Picture).show(NONE)
         self.query_one(Picture).add_class("-none")
@@ -68,7 +68,7 @@ class LibraryDetail(LibraryViews):
     def _show_detail(self, found: Found) -> None:
         if self.detail is None or self.detail.id != found.model.id:
             self.query_one("#detail", VerticalScroll).scroll_home(animate=False)
-        self.shown, self.detail, self.version_at = found, found.model, found.at
+        self.shown, self.detail, self.version_at, self.holders = found, found.model, found.at, found.holders
         self._draw_detail()
         self.refresh_actions()
         self._look_ahead()

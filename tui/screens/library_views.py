@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tui.screens.library_use import LibraryUse
+from tui.screens.library_where import LibraryWhere
 
 if TYPE_CHECKING:
     from registry.database import Registry
 
 
-class LibraryViews(LibraryUse):
+class LibraryViews(LibraryWhere):
     """``F`` and what follows from it. A view is picked by putting its name into the query line."""
 
     def do_views(self) -> None:

@@ -2,278 +2,278 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Container, Horizontal, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from registry.errors import UsageError
-from tui import actions, formats
-from tui.screens.base import HubScreen
-from tui.services.watch import JobView, Snapshot
-from tui.widgets.columns import Column
+from tui import actions, formats, sync_about, sync_rows, sync_transfers
+from tui.screens.sync_places import SyncPlaces
+from tui.widgets.page_line import Page, PageLine
 from tui.widgets.rows import Cell, RowList
+from tui.widgets.sync_lists import (
+    ConflictList,
+    DeviceList,
+    FindingList,
+    RemoteList,
+    TransferList,
+    WaitingList,
+)
 
 if TYPE_CHECKING:
-    from hubman.sync.lost import LostEdit
+    from hubman.jobs.records import Job
     from hubman.sync.remote import Remote
-    from registry.database import Registry
+    from tui.sync_transfers import Moving
 
 EMPTY = """No remote yet.
 
 a    add a folder that your machines share: a disk, a network drive,
-     or one that Syncthing, Dropbox or Nextcloud carries
+     or one that Syncthing, Dropbox or Nextcloud carries; or a bucket
 
 Tags, notes, ratings and previews go to every machine; weights where they are wanted."""
 
+PAGES = ("waiting", "edits", "transfers", "findings")
+"""Actions that show a page each; the lists are in this order."""
 
-class RemoteList(RowList["Remote"]):
-    """Remotes and when they were last synced with."""
-
-    COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("Remote", 14),
-        Column("Kind", 6, drop=2),
-        Column("Place", 16, grow=True),
-        Column("Synced", 8, right=True),
-        Column("State", 12, drop=1),
-    )
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.running: dict[str, str] = {}
-        """What is going on, by remote."""
-
-    def cells(self, item: Remote) -> Sequence[Cell]:
-        state = self.running.get(item.name, "")
-        return (
-            (item.name, ""),
-            (item.kind, "muted"),
-            (formats.one_line(item.location), "muted"),
-            (formats.age(item.synced_at) if item.synced_at else "never", "muted" if item.synced_at else "warn"),
-            (state, "bad" if state == "failed" else "accent"),
-        )
+_MOST, _FEW = 8, 4
+"""Lines of remotes and machines that are shown at once, on a high screen and on others."""
 
 
-class SyncScreen(HubScreen):
-    """The remotes, and what the last sync with each did."""
+class SyncScreen(SyncPlaces):
+    """Remotes and machines above; below what waits, conflicts, files under way or findings, and what they mean."""
 
     SCOPE = "sync"
     CSS_PATH = "sync.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("sync")]
     AUTO_FOCUS = "#remotes"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._ended: frozenset[str] = frozenset()
+    page: str = "waiting"
 
     def body(self) -> Iterable[Widget]:
-        yield RemoteList(id="remotes")
-        with VerticalScroll(id="about"):
-            yield Static("", id="facts", markup=False)
+        with Horizontal(id="places"):
+            yield RemoteList(id="remotes")
+            yield DeviceList(id="devices")
+        yield PageLine(id="page-line")
+        with Horizontal(id="pages"):
+            with Container(id="lists"):
+                yield WaitingList(id="waiting")
+                yield ConflictList(id="conflicts")
+                yield TransferList(id="transfers")
+                yield FindingList(id="findings")
+            with VerticalScroll(id="about", can_focus=False):
+                yield Static("", id="facts", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(RemoteList).empty = EMPTY
-        self._reload()
+        self.query_one(ConflictList).empty = "No conflict: no two machines said different things at once."
+        self.query_one(TransferList).empty = "No file is under way.\n\ns    syncs with the remote\nw    what waits"
+        self.set_class(True, "-on-waiting")
+        self.reload()
 
-    def _reload(self) -> None:
-        self.in_thread(_remotes, lambda found: self.query_one(RemoteList).set_items(found), group="remotes")
+    # what is shown ------------------------------------------------------------------------------------------------
 
-    @property
-    def current(self) -> Remote | None:
-        return self.query_one(RemoteList).current
+    def show_state(self) -> None:
+        remotes, devices = self.query_one(RemoteList), self.query_one(DeviceList)
+        remotes.states = {one.name: self._state(one) for one in self.state.remotes}
+        remotes.waiting = self.pendings
+        if list(self.state.remotes) != list(remotes._items):
+            names = [one.name for one in self.state.remotes]
+            at = remotes.current.name if remotes.current else ""
+            remotes.set_items(self.state.remotes, cursor=names.index(at) if at in names else None)
+        if list(self.state.devices) != list(devices._items):
+            devices.set_items(self.state.devices)
+        lines = max(len(self.state.remotes), len(self.state.devices))
+        most = _MOST if self.has_class("-high") else _FEW
+        self.query_one("#places").styles.height = None if not self.state.remotes else min(most, lines) + 1
+        self.set_class(self.is_loaded and not self.state.remotes and not self.state.conflicts, "-new")
+        remotes.refresh()
+        conflicts = self.query_one(ConflictList)
+        if list(self.state.conflicts) != list(conflicts._items):
+            conflicts.set_items(self.state.conflicts)
+        findings = self.query_one(FindingList)
+        found = self.findings
+        findings.empty = self._no_findings()
+        if found != list(findings._items):
+            findings.set_items(found)
+        self.show_pages()
 
-    def lacks(self, need: str) -> str:
-        return "add a remote first (a)" if need == "remote" and self.current is None else ""
+    def _state(self, remote: Remote) -> Cell:
+        view = self.running_of(remote.name)
+        if view is not None:
+            doing = "checking" if view.job.kind == "check" else "syncing"
+            return (f"{doing} {view.share:.0%}" if view.share is not None else doing), "accent"
+        syncs = self.views_of(remote.name, "sync")
+        if remote.name in self.problems:
+            return "not there", "bad"
+        if syncs and syncs[0].job.state in {"failed", "cancelled"}:
+            return ("failed", "bad") if syncs[0].job.state == "failed" else ("waits", "warn")
+        found = self.pendings.get(remote.name)
+        return ("in step", "good") if found is not None and found.looked_at and found.is_empty else ("", "")
 
-    # what is going on ---------------------------------------------------------------------------------------------
+    def _no_findings(self) -> str:
+        if self.current is None:
+            return ""
+        views = self.views_of(self.current.name, "check")
+        if not views:
+            return f"{self.current.name} was not checked from here.\n\nc    looks whether all on it is whole"
+        if not views[0].job.ended:
+            return "Checking …"
+        if views[0].job.error:
+            return f"It could not be checked: {formats.one_line(views[0].job.error)}\n\nc    checks again"
+        return "The last check found nothing: all is whole.\n\nc    checks again"
 
-    def show_jobs(self, snapshot: Snapshot) -> None:
-        rows = self.query_one(RemoteList)
-        syncs = [view for view in snapshot.views if view.job.kind == "sync"]
-        newest = {str(view.job.request.get("remote")): view for view in reversed(syncs)}
-        rows.running = {name: _state(view) for name, view in newest.items()}
-        rows.refresh()
-        self._show_facts()
-        ended = frozenset(view.job.id for view in syncs if view.job.ended)
-        if ended - self._ended:
-            self._reload()
-        self._ended = ended
+    def show_waiting(self) -> None:
+        remote, rows = self.current, self.query_one(WaitingList)
+        lists = self.query_one(RemoteList)
+        lists.states = {one.name: self._state(one) for one in self.state.remotes}
+        lists.refresh()
+        if remote is not None:
+            found, problem = self.pendings.get(remote.name), self.problems.get(remote.name, "")
+            lines = sync_rows.lines(remote.name, found, problem, is_looking=self.looking == remote.name)
+            rows.empty = "Looking …"
+            if lines != list(rows._items):
+                rows.set_items(lines)
+        self.show_pages()
+
+    def show_transfers(self) -> None:
+        rows, moving = self.query_one(TransferList), self._moving()
+        if moving != list(rows._items):
+            rows.set_items(moving)
+        self.show_pages()
+
+    def _moving(self) -> list[Moving]:
+        return sync_transfers.in_order(self.moving)
+
+    def show_pages(self) -> None:
+        open_ = [one for one in self._moving() if not one.is_done and not one.is_all]
+        broken = sum(one.level in {"missing", "repairable"} for one in self.findings)
+        found = self.pendings.get(self.current.name) if self.current else None
+        waits = sum(1 for one in sync_rows.lines("", found) if one.mark in {"↑", "↓"}) if found else 0
+        news = {
+            "waiting": (formats.number(waits) if waits else "", "news"),
+            "edits": (str(len(self.state.conflicts) or ""), "bad"),
+            "transfers": (str(len(open_) or ""), "news"),
+            "findings": (str(broken or ""), "bad"),
+        }
+        titles = {"waiting": "waiting", "edits": "conflicts", "transfers": "under way", "findings": "findings"}
+        pages = [Page(f"sync.{one}", actions.ACTIONS[f"sync.{one}"].keys, titles[one], *news[one]) for one in PAGES]
+        self.query_one(PageLine).show(pages, f"sync.{self.page}")
+        self.show_about()
+
+    # what is under the cursor -------------------------------------------------------------------------------------
 
     @on(RowList.Highlighted)
-    def _show_facts(self) -> None:
+    def _followed_cursor(self, event: RowList.Highlighted) -> None:
+        if isinstance(event.rows, RemoteList) and self.is_loaded:
+            self.show_waiting()
+            self.count_waiting()
+            self.show_state()
+        self.show_about()
+
+    def on_descendant_focus(self) -> None:
+        self.show_about()
+
+    def show_about(self) -> None:
+        self.put("#facts", "\n".join(self._about()), grows=True)
         self.refresh_actions()
+
+    def _about(self) -> list[str]:
+        focused = self.focused
+        if isinstance(focused, RowList) and focused.current is not None and not isinstance(focused, RemoteList):
+            return self._about_line(focused)
         remote = self.current
-        facts = self.query_one("#facts", Static)
         if remote is None:
-            facts.update("")
+            return []
+        return sync_about.of_remote(remote, self.views_of(remote.name, "sync"), self.problems.get(remote.name, ""))
+
+    def _about_line(self, rows: RowList[Any]) -> list[str]:
+        line: Any = rows.current
+        if isinstance(rows, TransferList):
+            return sync_about.of_moving(line, self._moving())
+        told: dict[type[RowList[Any]], Callable[[Any], list[str]]] = {
+            DeviceList: sync_about.of_device,
+            ConflictList: sync_about.of_conflict,
+            FindingList: sync_about.of_finding,
+            WaitingList: sync_about.of_wait,
+        }
+        return told[type(rows)](line)
+
+    # going about --------------------------------------------------------------------------------------------------
+
+    @property
+    def _list(self) -> RowList[object]:
+        return self.query_one(f"#{'conflicts' if self.page == 'edits' else self.page}", RowList)
+
+    def _go_to(self, page: str) -> None:
+        """Show a page and go there; from there back to the remotes."""
+        if self.has_class("-new"):
+            self.say("there is nothing to show yet: a adds a remote")
             return
-        views = [
-            view
-            for view in self.hub.jobs.views
-            if view.job.kind == "sync" and view.job.request.get("remote") == remote.name
-        ]
-        lines = [
-            f"{remote.name} · {remote.location}",
-            f"added {formats.age(remote.added_at)} ago".replace("now ago", "just now"),
-            "",
-        ]
-        facts.update("\n".join(lines + (said_of(views[0]) if views else [_without_job(remote)])))
+        if self.page == page and self._list.has_focus:
+            self.do_back()
+            return
+        self.set_class(False, f"-on-{self.page}")
+        self.page = page
+        self.set_class(True, f"-on-{page}")
+        self._list.focus()
+        self.show_pages()
 
-    # actions ------------------------------------------------------------------------------------------------------
-
-    @on(RowList.Chosen)
-    def _chosen(self) -> None:
-        self.do_sync()
-
-    def do_sync(self) -> None:
-        if self.current is not None:
-            self.start_job("sync", f"sync with {self.current.name}", {"remote": self.current.name})
-
-    def do_add(self) -> None:
-        from tui.widgets.dialogs import Ask
-
-        def done(text: str | None) -> None:
-            if text:
-                name, location = parse_remote(text)
-                self.change(lambda registry: _add(registry, name, location), self._added)
-
-        hint = (
-            "A name and a folder, such as: nas /mnt/nas/loras. An empty folder becomes a new remote, another is joined."
-        )
-        self.app.push_screen(Ask("add a remote", hint=hint, check=parse_remote), done)
-
-    def _added(self, remote: Remote) -> None:
-        self._reload()
-        self.say(f"added {remote.name}; s syncs with it")
+    def do_waiting(self) -> None:
+        self._go_to("waiting")
 
     def do_edits(self) -> None:
-        from hubman.sync import lost
+        self._go_to("edits")
 
-        self.in_thread(lost.unseen, self._show_lost, group="lost")
+    def do_transfers(self) -> None:
+        self._go_to("transfers")
 
-    def _show_lost(self, edits: list[LostEdit]) -> None:
-        """Choose one, then whether it comes back; the list stands again until it is left."""
-        from tui.widgets.dialogs import Choose
+    def do_findings(self) -> None:
+        self._go_to("findings")
 
-        if not edits:
-            self.say("no edit of yours was lost to another machine")
-            return
-        options = [
-            (
-                str(edit.id),
-                f"{formats.one_line(edit.name)}: {edit.field}",
-                f"{_value(edit.lost)} lost to {_value(edit.kept)}",
-            )
-            for edit in edits
-        ]
+    def do_devices(self) -> None:
+        devices = self.query_one(DeviceList)
+        if devices.has_focus:
+            self.do_back()
+        else:
+            self.set_class(True, "-on-devices")
+            devices.focus()
 
-        def chosen(key: str | None) -> None:
-            if key is not None:
-                self._settle(next(edit for edit in edits if str(edit.id) == key))
+    def do_back(self) -> None:
+        self.set_class(False, "-on-devices")
+        self.query_one(RemoteList).focus()
 
-        self.app.push_screen(Choose("Edits that gave way", options), chosen)
+    def leave(self) -> bool:
+        """``q`` goes back to the remotes first."""
+        if self.query_one(RemoteList).has_focus:
+            return False
+        self.do_back()
+        return True
 
-    def _settle(self, edit: LostEdit) -> None:
-        from hubman.sync import lost
-        from tui.widgets.dialogs import Choose
+    @on(RowList.Chosen, "#remotes")
+    def _chosen(self) -> None:
+        self.do_waiting()
 
-        options = [
-            ("keep", f"leave it at {_value(edit.kept)}", "the other machine's word"),
-            ("back", f"bring back {_value(edit.lost)}", "on every machine"),
-        ]
+    @on(RowList.Chosen, "#devices")
+    async def _device_chosen(self) -> None:
+        await self.action_act("sync.policy")
 
-        def chosen(answer: str | None) -> None:
-            if answer is not None:
-                keep: lost.Keep = "mine" if (answer == "keep") == edit.mine_is_kept else "theirs"
-                self.change(lambda registry: lost.resolve(registry, edit.id, keep), lambda _: self.do_edits())
+    @on(RowList.Chosen, "#conflicts")
+    def _conflict_chosen(self) -> None:
+        from tui.screens.sync_conflicts import ConflictScreen
 
-        self.app.push_screen(Choose(f"{formats.one_line(edit.name)}: {edit.field}", options), chosen)
+        rows = self.query_one(ConflictList)
+        if rows.current is not None:
+            self.app.push_screen(ConflictScreen(self.state.conflicts, rows.cursor), lambda _: self.reload())
 
-    def do_remove(self) -> None:
-        from tui.widgets.dialogs import Confirm
-
-        remote = self.current
-        if remote is None:
-            return
-
-        def done(yes: bool | None) -> None:
-            if yes:
-                self.change(lambda registry: _remove(registry, remote.name), lambda _: self._reload())
-
-        self.app.push_screen(
-            Confirm(f"Forget {remote.name}?", f"Nothing in {remote.location} is touched; it can be added again."), done
-        )
-
-
-def parse_remote(text: str) -> tuple[str, str]:
-    """``name place`` taken apart. Raises ``UsageError``."""
-    name, _, location = text.strip().partition(" ")
-    if not location.strip():
-        raise UsageError("give a name and a folder", "such as: nas /mnt/nas/loras")
-    return name, location.strip()
-
-
-def _without_job(remote: Remote) -> str:
-    """Commands sync without leaving a job behind."""
-    if remote.synced_at is None:
-        return "never synced from here: s syncs now"
-    return f"synced {formats.age(remote.synced_at)} ago by a command: s syncs again".replace("now ago", "just now")
-
-
-def said_of(view: JobView) -> list[str]:
-    """What a sync did, or why it could not, in lines."""
-    job = view.job
-    if not job.ended:
-        progress = view.progress
-        share = f"{formats.bar(view.share, 20)} {view.share:4.0%}  " if view.share is not None else ""
-        return [share + (f"{progress.stage} {progress.message}".strip() if progress else "starting …")]
-    if job.error:
-        return [f"last sync failed: {formats.one_line(job.error)}", "r in Jobs (6) goes on with it"]
-    result = job.result or {}
-    lines = [
-        f"last sync {formats.age(job.finished_at or '')} ago".replace("now ago", "just now"),
-        f"sent      {_amount(result, 'sent_changes', 'uploaded')}",
-        f"received  {_amount(result, 'received_changes', 'downloaded')}",
-    ]
-    if result.get("lost_races"):
-        lines.append(
-            f"{formats.count(result['lost_races'], 'edit')} gave way to a later one of another machine: e shows them"
-        )
-    return lines + [f"! {formats.one_line(warning)}" for warning in result.get("warnings", [])]
-
-
-def _amount(result: dict[str, Any], changes: str, files: str) -> str:
-    counted = formats.count(result.get(changes, 0), "change"), formats.count(result.get(files, 0), "file")
-    return f"{', '.join(counted)} ({formats.size(result.get(f'{files}_bytes', 0))})"
-
-
-def _state(view: JobView) -> str:
-    if view.job.ended:
-        return "failed" if view.job.state == "failed" else ""
-    return f"syncing {view.share:.0%}" if view.share is not None else "syncing"
-
-
-def _value(value: object) -> str:
-    return "nothing" if value is None else formats.one_line(str(value))[:40]
-
-
-def _remotes(registry: Registry) -> list[Remote]:
-    from hubman.sync.remote import all_remotes
-
-    return all_remotes(registry)
-
-
-def _add(registry: Registry, name: str, location: str) -> Remote:
-    from hubman.sync import remotes
-
-    return remotes.add(registry, name, location)
-
-
-def _remove(registry: Registry, name: str) -> None:
-    from hubman.sync import remotes
-
-    remotes.remove(registry, name)
+    def show_job(self, job: Job) -> None:
+        """What a job of mode 6 made."""
+        names = [one.name for one in self.state.remotes]
+        name = str(job.request.get("remote"))
+        if name in names:
+            self.query_one(RemoteList).cursor = names.index(name)
+        if job.kind == "check":
+            self._go_to("findings")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from textual.content import Content
 
+from hubman.sync.holders import Holders
 from registry import levels, licence, prompt_name
 from registry.civitai_stats import Counts
 from registry.lineage import Lineage
@@ -59,6 +60,8 @@ class About(NamedTuple):
     """The fields on which sidecars and other sources disagree."""
     counts: tuple[Counts, ...] = ()
     """What Civitai counted of those of its versions that were published from here."""
+    holders: Holders = Holders()
+    """Who has its weights."""
 
 
 def describe(about: About, width: int = 40) -> Content:
@@ -85,6 +88,7 @@ def describe(about: About, width: int = 40) -> Content:
         rows.append(Row("disputed", f"{said}: hubman sidecar show tells who says what", style="$text-warning"))
     if version is not None:
         rows += _lineage(version, about.lineage)
+        rows += _holders(about.holders)
         rows += [row for file in version.files for row in _file(file)]
         rows += _history(version.history)
     parts += [Content("") if row is None else drawn(row, width) for row in rows]
@@ -196,6 +200,20 @@ def _lineage(version: VersionRow, lineage: Lineage) -> Iterable[Row]:
         yield Row("replaced", f"by {formats.one_line(lineage.replaced_by.name)}", style="$text-warning")
 
 
+def _holders(holders: Holders) -> Iterable[Row]:
+    """On which machines and remotes it is, where there are any but this one."""
+    if not holders.is_shared:
+        return
+    names = ["this machine"] if holders.is_here else []
+    names += [formats.one_line(name) for name in holders.others]
+    names += [f"remote {name}" for name in holders.remotes]
+    yield Row(
+        "is on", ", ".join(names) or "no machine that is known of", style="" if holders.is_here else "$text-warning"
+    )
+    if holders.is_pinned:
+        yield Row("kept", "here, whatever the policy says: K ends it", style="$text-success")
+
+
 def _file(file: FileRow) -> Iterable[Row | None]:
     yield None
     yield Row(
@@ -206,7 +224,7 @@ def _file(file: FileRow) -> Iterable[Row | None]:
     if file.damage:
         yield Row("damage", formats.one_line(file.damage), style="$text-error")
     if not file.places:
-        yield Row("place", "on another machine; sync brings it here", style="$text-warning")
+        yield Row("place", "not on this machine: B fetches it", style="$text-warning")
     for place in file.places:
         yield from _place(place)
 

@@ -47,7 +47,8 @@ class Question(ModalScreen[Answer | None], Generic[Answer]):
 class Ask(Question[str]):
     """One line of text. ``check`` may raise ``HubError``: its text stands under the field until it is right.
 
-    ``remark`` says something of what is being written that does not keep it from being right.
+    ``remark`` says something of what is being written that does not keep it from being right. What is ``secret`` is
+    not shown.
     """
 
     DEFAULT_CSS = FRAME.format(name="Ask")
@@ -60,16 +61,17 @@ class Ask(Question[str]):
         hint: str = "",
         check: Callable[[str], object] | None = None,
         remark: Callable[[str], str] | None = None,
+        secret: bool = False,
     ) -> None:
         super().__init__()
         self._title, self._value, self._hint, self._check = title, value, hint, check
-        self._remark = remark
+        self._remark, self._secret = remark, secret
 
     def compose(self) -> ComposeResult:
         with Vertical() as frame:
             frame.border_title = self._title
             frame.border_subtitle = "enter saves  esc cancels"
-            yield Input(self._value, select_on_focus=False)
+            yield Input(self._value, select_on_focus=False, password=self._secret)
             yield Static(self._hint, id="hint", markup=False)
             yield Static("", id="remark", markup=False)
             yield Static("", id="error", markup=False)

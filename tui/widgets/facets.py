@@ -16,7 +16,7 @@ from tui.widgets.rows import Cell, RowList
 
 TITLES = {
     "base": "Base", "type": "Type", "tag": "Tags", "creator": "Creators", "folder": "Folders", "lic": "Licence",
-    "nsfw": "Level", "rank": "Rank", "run": "Trainings", "year": "Added in", "collection": "Collections",
+    "nsfw": "Level", "rank": "Rank", "run": "Trainings", "year": "Added in", "where": "Where", "collection": "Collections",
 }  # fmt: skip
 SHORT = 8
 """Values of a group that are shown before it is opened."""

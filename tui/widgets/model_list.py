@@ -81,6 +81,7 @@ class ModelList(RowList[ModelRow]):
         Column("Added", 6, drop=4, right=True),
         Column("Lic", 5, drop=11),
         Column("", 3, drop=2),
+        Column("Where", 9, drop=3),
     )
     SORTS: ClassVar[dict[str, tuple[str, bool]]] = {
         "name": ("Name", False), "rating": ("★", True), "base": ("Base", False), "rank": ("Rank", True),
@@ -90,6 +91,8 @@ class ModelList(RowList[ModelRow]):
     """Order of the query line to (the column that shows it, whether the largest comes first)."""
 
     sorted_by: reactive[str] = reactive("name")
+    shows_where: reactive[bool] = reactive(False)
+    """Whether there is a column for where the weights are: without other machines they are here."""
 
     def __init__(self, order: ModelOrder, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -105,9 +108,13 @@ class ModelList(RowList[ModelRow]):
     def prepare(self, first: int, last: int) -> None:
         self.order.prepare(first, last)
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self.COLUMNS if self.shows_where else _WITHOUT_WHERE
+
     def title(self, index: int) -> str:
         """With ▾ where the largest comes first, ▴ where the smallest does."""
-        column = self.COLUMNS[index]
+        column = self.columns[index]
         shown, is_falling = self.SORTS.get(self.sorted_by.removeprefix("-"), ("", False))
         if not column.title or column.title != shown:
             return column.title
@@ -132,6 +139,7 @@ class ModelList(RowList[ModelRow]):
             (formats.age(item.added_at), "muted"),
             (item.licence, "muted"),
             (item.flags, "bad" if set(item.flags) & set("!M") else "good"),
+            *([_WHERE[item.where]] if self.shows_where else []),
         )
 
     def _mark(self, item: ModelRow) -> Cell:
@@ -140,3 +148,12 @@ class ModelList(RowList[ModelRow]):
         if item.id in self.order.combo:
             return "◆", "good"
         return ("♥", "accent") if item.favourite else (" ", "")
+
+
+_WITHOUT_WHERE = ModelList.COLUMNS[:-1]
+_WHERE: dict[str, Cell] = {
+    "here": ("here", ""),
+    "everywhere": ("all", "good"),
+    "elsewhere": ("elsewhere", "warn"),
+    "nowhere": ("nowhere", "bad"),
+}

@@ -1,4 +1,4 @@
-"""Jobs that move and index files, or ask about them: scan, enrich, updates, publish, sync."""
+"""Jobs that move and index files, or ask about them: scan, enrich, updates, publish."""
 
 from __future__ import annotations
 
@@ -91,13 +91,6 @@ def publish(registry: Registry, job: Job, report: Report, should_stop: Stop) -> 
     with connect(registry.home, job.request.get("site")) as client:
         done = publish_form(registry, client, form, accept=accept, **flags, report=report, should_stop=should_stop)
     return plain(done)
-
-
-def sync(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: ``remote``."""
-    from hubman.sync.run import sync as sync_remote
-
-    return plain(sync_remote(registry, job.request["remote"], report=report, should_stop=should_stop))
 
 
 def plain(record: object) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def find(registry: Registry, ref: str, ratio: float = 1.0, blocks: str = "") -> 
     if lying := here.file_of(version):
         file, place = lying
         return _known(registry, place, file.sha256, ratio, blocks)
-    raise HubError(f"the file of {ref} is not on this machine", "hubman sync or hubman pull brings it here")
+    raise HubError(f"the file of {ref} is not on this machine", here.how_to_get(registry.db, version.model_id, ref))
 
 
 def again(registry: Registry, stated: Stated) -> Known:

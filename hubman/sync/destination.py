@@ -15,14 +15,14 @@ from registry.safe_name import place_under, safe_name, with_suffix
 
 
 @dataclass(frozen=True)
-class Landing:
-    """``template`` is a path below ``into`` such as ``{base}/{type}/{name}``; without one files keep their names."""
+class Destination:
+    """``template`` is a path below ``folder`` such as ``{base}/{type}/{name}``; without one files keep their names."""
 
-    into: Path
+    folder: Path
     template: str = ""
 
 
-def chosen(registry: Registry, folder: Path | None = None) -> Landing:
+def chosen(registry: Registry, folder: Path | None = None) -> Destination:
     """What this machine's settings say, or ``folder``.
 
     Raises :class:`registry.errors.UsageError` for a template that makes no sense, :class:`HubError` for a folder whose
@@ -32,21 +32,21 @@ def chosen(registry: Registry, folder: Path | None = None) -> Landing:
     if settings.sync_path:
         path_template.parts(settings.sync_path)
     if folder is not None or not settings.sync_into:
-        return Landing(folder or registry.models_folder, settings.sync_path)
+        return Destination(folder or registry.models_folder, settings.sync_path)
     into = roots.absolute(Path(settings.sync_into))
     if not into.is_dir():
         raise HubError(f"{into} (sync_into) is no folder now", "is its drive there? make it, or change the setting")
-    return Landing(into, settings.sync_path)
+    return Destination(into, settings.sync_path)
 
 
-def target(registry: Registry, landing: Landing, sha256: str, name: str, size: int) -> Path:
+def target(registry: Registry, into: Destination, sha256: str, name: str, size: int) -> Path:
     """A free path for a file that other machines call ``name``, or that of one of this content that nobody has indexed.
 
-    Its folder is made. Raises :class:`HubError` where a link leads out of ``landing``, or no name is free.
+    Its folder is made. Raises :class:`HubError` where a link leads out of the folder, or no name is free.
     """
-    folder, plain = _folder_and_name(registry, landing, sha256, name)
+    folder, plain = _folder_and_name(registry, into, sha256, name)
     folder.mkdir(parents=True, exist_ok=True)
-    if landing.into.resolve() / folder.relative_to(landing.into) != folder.resolve():
+    if into.folder.resolve() / folder.relative_to(into.folder) != folder.resolve():
         raise HubError(f"{folder} is reached through a link", "replace the link by a folder, or change sync_into")
     for candidate in (plain, with_suffix(plain, sha256[:8]), with_suffix(plain, sha256)):
         path = place_under(folder, candidate)
@@ -57,26 +57,26 @@ def target(registry: Registry, landing: Landing, sha256: str, name: str, size: i
     raise HubError(f"there is no free name for {plain} in {folder}", "move the files of that name")
 
 
-def arrived(registry: Registry, path: Path, sha256: str, *, is_fetched: bool) -> None:
-    """Index the file in its place, and tell the other devices. ``is_fetched``: it was not here under any name."""
+def arrived(registry: Registry, path: Path, sha256: str, *, fetched_from: str = "") -> None:
+    """Index the file in its place, and tell the other devices. ``fetched_from`` is the remote from which all of it came."""
     with registry.transaction() as db:
         if roots.covering_root(registry, path) is None:
             roots.add(registry, path.parent)
         projection.rebuild(db, lay(registry, places.seen_from(str(path), path.stat()), sha256, None, None))
         db.execute("DELETE FROM dropped WHERE sha256 = ?", (sha256,))
-        if is_fetched:
-            db.execute("INSERT OR REPLACE INTO fetched VALUES (?, ?)", (sha256, timestamps.now()))
+        if fetched_from:
+            db.execute("INSERT OR REPLACE INTO fetched VALUES (?, ?, ?)", (sha256, fetched_from, timestamps.now()))
 
 
-def _folder_and_name(registry: Registry, landing: Landing, sha256: str, name: str) -> tuple[Path, str]:
+def _folder_and_name(registry: Registry, into: Destination, sha256: str, name: str) -> tuple[Path, str]:
     plain = safe_name(name)
-    if not landing.template:
-        return landing.into, plain
+    if not into.template:
+        return into.folder, plain
     # Late: it brings in all that moves files, and few machines have a template.
     from registry import organise
 
     values = organise.values_of(registry.db, sha256)
     if values is None:
-        return landing.into, plain
-    folders, stem = path_template.fill(path_template.parts(landing.template), values)
-    return landing.into.joinpath(*folders), safe_name(stem + Path(plain).suffix)
+        return into.folder, plain
+    folders, stem = path_template.fill(path_template.parts(into.template), values)
+    return into.folder.joinpath(*folders), safe_name(stem + Path(plain).suffix)

@@ -1,0 +1,58 @@
+"""What mode 5 shows of this machine's side, read in one go by a thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tui import sync_conflicts
+from tui.sync_conflicts import Conflict
+
+if TYPE_CHECKING:
+    from hubman.jobs.records import Job
+    from hubman.sync.devices import Device
+    from hubman.sync.remote import Remote
+    from registry.database import Registry
+
+
+@dataclass(frozen=True)
+class State:
+    """Remotes, machines, and the edits that wait for a person to choose between."""
+
+    remotes: tuple[Remote, ...] = ()
+    devices: tuple[Device, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    can_undo: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding of a check, as its job tells it."""
+
+    level: str
+    about: str
+    message: str
+
+
+def read(registry: Registry) -> State:
+    from hubman.sync import devices, lost
+    from hubman.sync.remote import all_remotes
+    from registry import journal
+
+    machines = tuple(devices.all_devices(registry))
+    names = {one.id: one.name for one in machines}
+    return State(
+        tuple(all_remotes(registry)),
+        machines,
+        tuple(sync_conflicts.of(edit, names) for edit in lost.unseen(registry)),
+        journal.last(registry) is not None,
+    )
+
+
+def findings(job: Job | None) -> list[Found]:
+    """What a check found, or what a repair did and what it left; nothing of one that has not ended well."""
+    result: dict[str, Any] = (job.result or {}) if job is not None else {}
+    is_repair = job is not None and bool(job.request.get("repair"))
+    told = result.get("left" if is_repair else "findings", [])
+    done = [Found("done", "mended", str(line)) for line in result.get("done", [])]
+    return [*(Found(str(one["level"]), str(one["about"]), str(one["message"])) for one in told), *done]
