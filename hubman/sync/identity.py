@@ -57,13 +57,13 @@ def settle_log(session: Session) -> bool:
 
 
 def _is_of_a_copy(session: Session, key: str) -> bool:
-    """Whether a batch says something: one without a word stands in for what was lost, and another machine put it there."""
+    """Whether a batch is one that can be read: another machine put it there."""
     found = session.storage.get(key, session.codec.cap(PACKED_CAP))
     if found is None or not layout.is_intact(key, found.data):
         return False
     label = layout.batch_label(session.device, layout.batch_seq(key.rpartition("/")[2]) or 0)
     try:
-        return batches.decode(session.codec.open(found.data, PACKED_CAP, label)) != [batches.NOTHING]
+        return bool(batches.decode(session.codec.open(found.data, PACKED_CAP, label)))
     except layout.UnreadableError:
         return False
 

@@ -27,5 +27,5 @@ class TrimmedReplicas(Replicas):
         with mock.patch.object(snapshots, "OLD_MS", -1_000 * 24 * 3_600_000):
             self.at(name, act)
 
-    def clone(self) -> None:  # type: ignore[override]
+    def clone(self) -> None:
         """No rule here: a batch of a copy has a week to be read before a snapshot stands for its number."""
