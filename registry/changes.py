@@ -44,9 +44,12 @@ def is_local(change: Change) -> bool:
     return any(isinstance(part, str) and ids.is_provisional(part) for part in change[1:3])
 
 
+_STAMPED = {"set": 4, "add": 4, "txt": 4, "have": 4, "dev": 3}
+
+
 def stamp_of(change: Change) -> str | None:
     """The newest clock stamp inside ``change``, or None for a kind that has none."""
-    position = {"set": 4, "add": 4, "txt": 4, "have": 4, "dev": 3}.get(change[0])
+    position = _STAMPED.get(change[0])
     return str(change[position]) if position is not None and position < len(change) else None
 
 

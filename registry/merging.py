@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -173,10 +174,16 @@ def _set_beside(db: sqlite3.Connection, item: str, name: str, source: str, body:
 
 
 def _fact(item: str, field: str, value: object, stamp: str) -> tuple[str, str, str, str, str]:
-    source, _, name = _text(field).partition(".")
+    source, name = _field(_text(field))
+    return _text(item), name, source, encode_value(value), _text(stamp)
+
+
+@lru_cache(maxsize=1024)
+def _field(field: str) -> tuple[str, str]:
+    source, _, name = field.partition(".")
     if source not in SOURCES or not name:
         raise ValueError(f"unknown field {field}")
-    return _text(item), name, source, encode_value(value), _text(stamp)
+    return source, name
 
 
 def encode_value(value: object) -> str:

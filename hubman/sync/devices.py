@@ -19,7 +19,8 @@ from registry.whereabouts import RETIRED
 
 _NAME = "name"
 _MAX_NAME = 64
-_SAID = "SELECT d.id, f.value FROM devices d JOIN facts f ON f.item = d.id AND f.field = ? AND f.source = 'user'"
+# CROSS: devices are few, and SQLite would look through all facts.
+_SAID = "SELECT d.id, f.value FROM devices d CROSS JOIN facts f ON f.item = d.id AND f.field = ? AND f.source = 'user'"
 _HELD = """
 SELECT h.device, count(DISTINCT v.model_id) AS models, coalesce(sum(f.size), 0) AS bytes
 FROM holdings h JOIN files f ON f.sha256 = h.sha256 LEFT JOIN versions v ON v.id = f.version_id

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -67,7 +68,9 @@ def is_sound(change: Change) -> bool:
         return False
 
 
+@lru_cache(maxsize=4096)
 def _id(value: object) -> bool:
+    # Ten changes in a row speak of one item, and of the same few fields.
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 

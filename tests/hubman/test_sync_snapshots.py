@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubman.sync import batches, devices, growth, layout, snapshot, snapshots
+from hubman.sync import batches, devices, growth, layout, run, snapshot, snapshots
 from hubman.sync.merge import Merger
 from hubman.sync.opening import opened
 from registry import changes, clock, edits, library
@@ -120,6 +120,7 @@ def test_batches_that_two_old_snapshots_cover_go_and_a_late_machine_misses_nothi
     assert a.state() == late.state()
     assert a.shown() == late.shown()
     assert "written offline" in (library.show(a.registry, ink).notes or "")
+    assert [one for one in run.check(a.registry) if one.level != "note"] == []
     newcomer = machine(place, "new")
     assert newcomer.sync().warnings == ()
     assert newcomer.shown() == a.shown()
