@@ -83,7 +83,7 @@ class Counted:
         self.down += len(found.data) if found else 0
         return found
 
-    def read_range(self, key: str, start: int, length: int) -> bytes:
+    def read_range(self, key: str, start: int, length: int) -> bytes | memoryview:
         self.requests += 1
         data = self.inner.read_range(key, start, length)
         self.down += len(data)
