@@ -27,7 +27,7 @@ _PATIENCE_S = 30.0
 async def _until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(_PATIENCE_S):
         while not holds():
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
 
 
 def _names(app: HubmanApp) -> list[str]:
