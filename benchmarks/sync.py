@@ -1,8 +1,9 @@
 """How fast files go to a remote and come from it, beside rclone, rsync and obstore alone: python benchmarks/sync.py.
 
 Ours are whole processes, from their start to their end, as rclone's are; for the large file the time of the sync alone
-stands beside that of obstore's call alone. Ours hash and flush every byte on both sides, the references neither. rclone and rsync are taken from PATH, the S3 server is one for tests
-(scripts/s3-ceph.sh). For every round everything is done anew, ours and the reference one after the other.
+stands beside that of obstore's call alone. Ours hash and flush every byte on both sides, the references neither. rclone
+and rsync are taken from PATH, the S3 server is one for tests (scripts/s3-ceph.sh). For every round everything is done
+anew, ours and the reference one after the other.
 """
 
 from __future__ import annotations
