@@ -21,6 +21,9 @@ def parse(text: str) -> int:
     return int(float(match[1]) * _FACTORS[match[2].lower()])
 
 
+_SMALLEST_STEP = 256 << 10
+
+
 class Limit:
     """Threads that took bytes wait here until the rate allows more. A rate of 0 never waits."""
 
@@ -29,6 +32,13 @@ class Limit:
         self._clock = clock
         self._guard = threading.Lock()
         self._free_at = 0.0
+
+    def step(self, most: int) -> int:
+        """How many bytes to take at once, of ``most`` that could be.
+
+        A limited line takes half a second's worth: it stays even, shows that it moves, and can be stopped soon.
+        """
+        return min(most, max(_SMALLEST_STEP, self.rate // 2)) if self.rate else most
 
     def took(self, count: int) -> float:
         """Seconds that the caller has to wait after having taken ``count`` bytes."""

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from registry.errors import HubError
 
 
+_STAGES = {
+    "look": "look for news", "receive": "read changes", "frozen": "", "upload": "send files", "send": "send changes",
+    "announce": "", "announced": "", "download": "fetch files", "snapshot": "write a snapshot", "done": "",
+    "list": "list the remote", "read": "read logs", "prove": "read files",
+}  # fmt: skip
+"""What the stages of a sync and a check are called; of those without a name there is nothing to see."""
+
+
 @click.command()
 @click.argument("name", required=False)
 @click.option("--deep", is_flag=True, help="Believe nothing that was remembered: list every log, ask for every file.")
@@ -54,7 +62,7 @@ def sync(
         return 0
     _check_choices(deep=deep, watch=watch, dry_run=dry_run, limit_rate=limit_rate)
     rate = parse(limit_rate) if limit_rate else 0
-    with open_registry() as registry, output.progress(quiet=as_json) as report:
+    with open_registry() as registry, output.progress(quiet=as_json or watch or dry_run, words=_STAGES) as report:
         names = [name] if name else [remote.name for remote in remotes.all_remotes(registry)]
         if not names:
             raise NotFoundError("there is no remote yet", "hubman remote add NAME FOLDER")
@@ -265,7 +273,7 @@ def remote_check(ctx: click.Context, name: str, age: str, read_data: str | None,
     if age and read_data is None:
         raise click.UsageError(f"Got unexpected extra argument ({age})")
     ask = None if read_data is None else proofs.parse(f"{read_data} {age}")
-    with open_registry() as registry, output.progress(quiet=as_json) as report:
+    with open_registry() as registry, output.progress(quiet=as_json, words=_STAGES) as report:
         if repair:
             result = check.check_and_repair(registry, name, read_data=ask, report=report)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from hubman.progress import Progress
 from hubman.sync import crew, download, filling, holding, partial, policy, sending, settling, tally, transfers
 from hubman.sync.crew import MOST_REQUESTS
+from hubman.sync.folder import FolderStorage
 from hubman.sync.lock import BusyError
 from registry import library
 from registry.errors import CancelledError, UsageError
@@ -217,6 +218,25 @@ def test_a_rate_holds_back_and_lets_itself_be_stopped(pair: tuple[Machine, Machi
     assert names(b) == []
     policy.set_policy(b.registry, policy.Policy(rate_down=1 << 40))
     assert b.sync().downloaded == 3
+
+
+def test_a_file_goes_up_in_small_steps_where_the_rate_is_low(pair: tuple[Machine, Machine]) -> None:
+    a, _ = pair
+    a.add_lora("ink", rank=300)
+    size = next(a.registry.models_folder.iterdir()).stat().st_size
+    sent: list[int] = []
+
+    class Watching(FolderStorage):
+        def put_stream(self, key: str, pieces: Iterable[bytes], size: int) -> None:
+            kept = list(pieces)
+            if key.startswith("blob/"):
+                sent.extend(len(piece) for piece in kept)
+            super().put_stream(key, kept, size)
+
+    assert size > 2 * (256 << 10)
+    a.sync(limit_rate=size, storage=Watching(a.remote))
+    assert len(sent) > 1
+    assert sum(sent) == size
 
 
 def test_progress_counts_all_files_and_ends_at_its_total(pair: tuple[Machine, Machine]) -> None:
