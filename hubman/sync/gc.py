@@ -147,17 +147,29 @@ def _ripe(
 def _delete(session: Session, found: _Objects, blobs: Sequence[str]) -> list[str]:
     """Delete ``blobs``, and return those that it did: somebody may speak of one since, elsewhere or on this machine."""
     deleted: list[str] = []
-    for number, some in enumerate(_portions(blobs)):
-        session.stop_if_asked()
-        session.tell("delete", number * _AT_ONCE, len(blobs), "blobs")
-        _heads(session)
-        spoken_of = referenced.blobs(session)
-        for blob in some:
-            if blob not in spoken_of:
-                for key, _ in found[blob]:
-                    session.storage.delete(key)
-                deleted.append(blob)
+    try:
+        for number, some in enumerate(_portions(blobs)):
+            session.stop_if_asked()
+            session.tell("delete", number * _AT_ONCE, len(blobs), "blobs")
+            _heads(session)
+            spoken_of = referenced.blobs(session)
+            for blob in some:
+                if blob not in spoken_of:
+                    deleted.append(blob)
+                    for key, _ in found[blob]:
+                        session.storage.delete(key)
+    finally:
+        _forget(session, frozenset(deleted))
     return deleted
+
+
+def _forget(session: Session, deleted: frozenset[str]) -> None:
+    """What was seen on the remote is not there any more."""
+    known = session.db.execute("SELECT sha256 FROM remote_blobs WHERE remote = ?", (session.repo,)).fetchall()
+    gone = [row[0] for row in known if session.codec.blob_key(f"{layout.BLOBS}{row[0][:2]}/{row[0]}") in deleted]
+    with session.registry.transaction() as db:
+        sql = "DELETE FROM remote_blobs WHERE remote = ? AND sha256 = ?"
+        db.executemany(sql, [(session.repo, sha256) for sha256 in gone])
 
 
 def _portions(blobs: Sequence[str]) -> Iterator[list[str]]:

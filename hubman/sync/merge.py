@@ -108,6 +108,8 @@ class Merger:
             clock.observe(db, newest)
         blobs = {blob for change in sound for blob in queue.blobs_of(change)}
         queue.add(db, self._repo, "down", [blob for blob in blobs if self._is_wanted(blob)])
+        back = [blob for change in sound for blob in queue.brought_back(db, change)]
+        queue.add(db, self._repo, "up", [blob for blob in back if queue.is_here(db, blob.sha256)])
         return Merged(changes=len(received), strange=len(strange))
 
     def _is_wanted(self, blob: queue.Wanted) -> bool:

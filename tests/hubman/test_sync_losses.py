@@ -12,7 +12,7 @@ import pytest
 from hubman.sync import check, growth, layout, removing
 from hubman.sync.folder import FolderStorage
 from hubman.sync.gc import gc
-from registry import clock, edits
+from registry import clock, edits, scan
 from registry.database import Registry
 from registry.errors import HubError
 from tests.support.machines import Machine, WatchedStorage, quick_folder, settle, sha256_of
@@ -158,6 +158,22 @@ def test_gc_and_check_agree_on_what_is_spoken_of(pair: tuple[Machine, Machine], 
         assert [one for one in check.check(machine.registry, "r") if one.level != "note"] == []
     assert check.check_and_repair(b.registry, "r").done == []
     assert blobs(a) == set()
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_what_comes_out_of_the_trash_after_its_file_was_collected_goes_up_again(
+    pair: tuple[Machine, Machine], time: Clock, who: int
+) -> None:
+    a, b = pair
+    ink = marked_trash(pair, time)
+    (b.registry.models_folder / "ink.safetensors").unlink()
+    scan.scan(b.registry)
+    settle(pair, 2, deep=True)
+    time.ms += 31 * DAY_MS
+    assert gc(a.registry, "r", apply=True).deleted == 1
+    edits.restore(pair[who].registry, ink)
+    settle(pair)
+    assert len(blobs(a)) == 1
 
 
 def test_a_disk_that_goes_away_under_a_sync_takes_nothing_for_sent(pair: tuple[Machine, Machine], place: Path) -> None:
