@@ -66,7 +66,7 @@ def add(
         codec = joining.codec_of_hub(registry, hub, secrecy)
         known_of_place = "{}" if read_only else _probed(opened)
         introduce(registry)
-        with registry.transaction() as db:
+        with registry.much_at_once(), registry.transaction() as db:
             _insert(db, name, kind, place, settings, known_of_place, hub)
             if read_only:
                 freeze.pass_over(db, hub.repo)
