@@ -42,7 +42,7 @@ class Filling:
         self._handle = os.open(part.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         self._beginning = part.beginning
         self._hash = HashBehind(self._handle, lambda: self._beginning)
-        crew.tally.begin(weights.name)
+        self._moving = crew.tally.begin(weights.name, part.size, part.size - part.missing_bytes)
         self._look()
 
     @property
@@ -77,7 +77,7 @@ class Filling:
             if len(data) != length:
                 raise StorageError(f"{one.key} ended early", "sync again")
             self.part.write(one, data, offset)
-            crew.tally.moved(length)
+            crew.tally.moved(length, self._moving)
         self._flush(one.length)
 
     def _flush(self, count: int) -> None:
@@ -148,6 +148,6 @@ class Filling:
         self._end(Landed(weights=self.weights, part=self.part.path) if is_right else WrongHashError())
 
     def _end(self, outcome: Landed | Exception) -> None:
-        self._crew.tally.end(self.weights.name)
+        self._crew.tally.end(self._moving)
         self.close()
         self._then(self, outcome)
