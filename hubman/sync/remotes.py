@@ -138,6 +138,16 @@ def check_is_same(storage: Storage, remote: Remote) -> layout.Hub:
     return hub
 
 
+def need_writable(storage: Storage, remote: Remote) -> layout.Hub:
+    """As :func:`check_is_same`, for what writes or deletes without sending anything. Raises :class:`HubError` too where
+    a newer hubman has upgraded the remote.
+    """
+    hub = check_is_same(storage, remote)
+    if not hub.is_writable:
+        raise HubError("the remote was upgraded by a newer hubman", "update hubman on this machine")
+    return hub
+
+
 def place_of(
     registry: Registry, location: str, options: Mapping[str, str], *, read_only: bool = False
 ) -> tuple[str, str]:
