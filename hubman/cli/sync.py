@@ -172,10 +172,16 @@ def remote_add(
     """
     from hubman.sync import remotes
     from hubman.sync.care import moving
+    from registry.errors import UsageError
 
     secrecy = remote_key.wished(encrypt=encrypt, sign=sign, key_file=key_file)
     with open_registry() as registry:
         is_known = any(one.name == name for one in remotes.all_remotes(registry))
+        if is_known and (read_only or encrypt or sign or key_file):
+            raise UsageError(
+                f"{name} is there already, and where it lies is all that can be changed of it",
+                "leave out the other options, or choose another name",
+            )
         if is_known:
             moving.follow(registry, name, location, options=bucket)
             added = remotes.find(registry, name)

@@ -66,6 +66,8 @@ def test_adding_says_whether_something_was_there(
     assert run(["remote", "add", "nas", str(place), "--json"]) == 0
     added = json.loads(capsys.readouterr().out)
     assert (added["name"], added["is_new"]) == ("nas", False)
+    assert run(["remote", "add", "nas", str(place.with_name("moved")), "--read-only"]) == 2
+    assert "leave out the other options" in capsys.readouterr().err
 
 
 def test_who_has_a_model_that_is_not_here_is_shown(
