@@ -81,7 +81,7 @@ def _take(files: dict[tuple[str, str], Moving], job: str, event: Progress, now: 
         _put(files, Moving(job, event.message, _WAYS[event.stage], event.done, event.total), event, now)
         return
     names = f": {event.message}" if event.message else ""
-    name = f"{event.data.get('files', 0)} of {event.data['files_total']} files{names}"
+    name = f"{event.data.get('files', 0):,} of {event.data['files_total']:,} files{names}"
     _put(files, Moving(job, name, _WAYS[event.stage], event.done, event.total, is_all=True), event, now)
     moving = {str(name): (float(done), float(size)) for name, done, size in event.data.get("moving", ())}
     for key, one in list(files.items()):
