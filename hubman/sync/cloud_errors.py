@@ -14,6 +14,8 @@ _WHERE_KEYS_ARE = {
 }
 _OF_THE_CLOUD = ("//169.254.169.254", "//metadata.google.internal")
 """Who is asked for keys in the end: what a cloud tells its own machines, and no other."""
+_UNSENT = "error sending request"
+"""What reqwest says when there was no answer at all: no such name, no route, nobody listening."""
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
 
 
@@ -43,6 +45,10 @@ class Told:
             raise StorageError(f"no key for {self._shown} is found", _WHERE_KEYS_ARE.get(scheme, _AZURE)) from error
         if is_missing_bucket(error):
             raise StorageError(f"{self._shown} is not there", "make the bucket first, or check its name") from error
+        if error is not None and _UNSENT in str(error):
+            raise StorageError(
+                f"{self._name} can't be reached: no answer from {_host(error)}", "check --endpoint and the network"
+            ) from error
         if isinstance(error, BaseError | OSError):
             raise StorageError(f"{self._name} can't be reached ({_first_line(error)})", "try again") from error
 
@@ -59,6 +65,12 @@ def is_beyond_end(error: BaseException) -> bool:
 def is_whole_answer(error: BaseException) -> bool:
     """Whether a store answered a range with the whole object."""
     return "Received non-partial response" in str(error)
+
+
+def _host(error: BaseException) -> str:
+    """Who was asked, without what: an address may hold a signature."""
+    found = re.search(r"https?://[^/?\s]+", str(error))
+    return found[0] if found else "the store"
 
 
 def _first_line(error: BaseException) -> str:
