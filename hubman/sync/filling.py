@@ -16,7 +16,6 @@ from hubman.sync.partial import Partial, Range
 from hubman.sync.settling import Landed, Weights
 from hubman.sync.storage import PIECE, StorageError
 
-_SMALLEST_STEP = 256 << 10
 _MOST_RANGES = 8
 """Of one file on their way at once, or waiting for a thread."""
 
@@ -67,8 +66,7 @@ class Filling:
 
     def _fetch(self, one: Range) -> None:
         crew, limit = self._crew, self._crew.session.down
-        # A limited line is asked for less at a time: it stays even, and a pause need not wait long.
-        step = max(_SMALLEST_STEP, min(PIECE, limit.rate // 2)) if limit.rate else PIECE
+        step = limit.step(PIECE)
         for offset in range(0, one.length, step):
             length = min(step, one.length - offset)
             crew.pay(limit, length)

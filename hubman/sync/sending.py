@@ -98,10 +98,11 @@ class _Reader:
 
     def _read(self, length: int) -> Iterator[bytes]:
         path, left = self._source.path, length
+        step = self._crew.session.up.step(PIECE)
         try:
             with path.open("rb", buffering=0) as file:
                 file.seek(self._at)
-                while left and (piece := file.read(min(PIECE, left))):
+                while left and (piece := file.read(min(step, left))):
                     self._crew.go_on()
                     self._digest.update(piece)
                     self._at += len(piece)
