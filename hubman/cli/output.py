@@ -7,7 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -112,6 +112,16 @@ def _flow(event: Progress) -> str:
     if "left" in event.data:
         parts.append(f"{timedelta(seconds=event.data['left'])} left")
     return "  ".join([*parts, clean(event.message)])
+
+
+def count(number: int, noun: str) -> str:
+    """``1 file``, ``4,812 files``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def minute(time: str | None) -> str:
+    """A time of the registry (UTC) as the clock on this wall shows it: ``2026-11-28 02:18``; empty for none."""
+    return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M") if time else ""
 
 
 def agreed(question: str, *, yes: bool) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from hubman.progress import Progress
-from hubman.sync import crew, download, filling, holding, partial, policy, settling, tally, transfers
+from hubman.sync import crew, download, filling, holding, partial, policy, sending, settling, tally, transfers
 from hubman.sync.crew import MOST_REQUESTS
 from hubman.sync.lock import BusyError
 from registry import library
@@ -101,6 +101,27 @@ def test_ranges_of_one_file_come_at_once(pair: tuple[Machine, Machine]) -> None:
     assert sha256_of(b.registry.models_folder / "lora 0.safetensors") == sha256_of(
         a.registry.models_folder / "lora 0.safetensors"
     )
+
+
+@pytest.mark.usefixtures("_small_pieces")
+def test_a_file_that_moves_is_told_with_its_bytes(
+    pair: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally, "_TELL_S", 0)
+    monkeypatch.setattr(sending, "PIECE", PIECE)
+    a, b = pair
+    add_some(a, 1)
+    size = (a.registry.models_folder / "lora 0.safetensors").stat().st_size
+    for machine, stage in ((a, "upload"), (b, "download")):
+        told: list[Progress] = []
+        machine.sync(report=told.append, limit_rate=3 * size)
+        events = [event for event in told if event.stage == stage]
+        files = [tuple(one) for event in events for one in event.data["moving"]]
+        assert {(name, of) for name, _, of in files} == {("lora 0.safetensors", size)}
+        done = [done for _, done, _ in files]
+        assert done == sorted(done)
+        assert len({0, size, *done}) > 2
+        assert events[-1].data["moving"] == []
 
 
 def test_paused_files_wait_while_words_go_on(pair: tuple[Machine, Machine]) -> None:
