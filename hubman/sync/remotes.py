@@ -67,7 +67,7 @@ def add(
         codec = joining.codec_of_hub(registry, hub, secrecy)
         known_of_place = "{}" if read_only else _probed(opened)
         introduce(registry)
-        with registry.transaction() as db:
+        with registry.much_at_once(), registry.transaction() as db:
             _insert(db, name, kind, place, settings, known_of_place, hub)
             if read_only:
                 freeze.pass_over(db, hub.repo)
@@ -135,6 +135,16 @@ def check_is_same(storage: Storage, remote: Remote) -> layout.Hub:
             f"{remote.location} says now that it is kept otherwise than when it was added",
             "restore its hub.json from a copy; nothing was sent",
         )
+    return hub
+
+
+def need_writable(storage: Storage, remote: Remote) -> layout.Hub:
+    """As :func:`check_is_same`, for what writes or deletes without sending anything. Raises :class:`HubError` too where
+    a newer hubman has upgraded the remote.
+    """
+    hub = check_is_same(storage, remote)
+    if not hub.is_writable:
+        raise HubError("the remote was upgraded by a newer hubman", "update hubman on this machine")
     return hub
 
 

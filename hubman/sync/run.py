@@ -146,8 +146,9 @@ def _fetch(session: Session, models_folder: Path | None, warnings: list[str]) ->
 def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
     """The heads, read again as a new device if this database was restored or copied."""
     seen = pull.look(session)
-    if session.deep or not seen.own_is_known:
-        # Our own head proves that this is our remote; without it, the remote has to say so.
+    if session.deep or not seen.own_is_known or session.remote.kind == "folder":
+        # Our own head proves that this is our remote; without it, the remote has to say so. So it has to in a folder:
+        # of a disk that went away under the last sync, the head may have been written where it was mounted.
         remotes.check_is_same(session.storage, session.remote)
     is_new = False
     if session.remote.is_read_only:

@@ -97,7 +97,8 @@ class _Reader:
             self._crew.tally.passed(len(piece), self._moving)
 
     def _read(self, length: int) -> Iterator[bytes]:
-        path, left, step = self._source.path, length, self._crew.session.up.step(PIECE)
+        path, left = self._source.path, length
+        step = self._crew.session.up.step(PIECE)
         try:
             with path.open("rb", buffering=0) as file:
                 file.seek(self._at)
