@@ -126,10 +126,7 @@ class Place:
 
 
 def measured(place: Place, base: Path, count: int, note: str) -> tuple[list[Measure], float]:
-    """All bars on one place, and the seconds of a sync without anything to do.
-
-    Requests have bars in a bucket only: in a folder each is the opening of a file.
-    """
+    """All bars on one place, and the seconds of a sync without anything to do."""
     with Registry(base / "first") as first, Registry(base / "second") as second:
         models = fill(first, count)
         begin = perf_counter()
@@ -154,11 +151,9 @@ def measured(place: Place, base: Path, count: int, note: str) -> tuple[list[Meas
         Measure(f"first send, {note}", sent, 0, "s", AT_MOST, 4 if is_bar else None),
         Measure(f"join until listed, {note}", join, 0, "s", AT_MOST, 8 if is_bar else None),
         Measure(f"join, bytes down, {note}", joined.down / 1e6, 0, "MB", AT_MOST, 8 if is_bar else None),
-        Measure(f"one rating up, requests, {note}", up.requests, 0, "", AT_MOST, 4 if place.kind == "cloud" else None),
+        Measure(f"one rating up, requests, {note}", up.requests, 0, "", AT_MOST, 4),
         Measure(f"one rating up, bytes, {note}", up.up / 1000, 0, "kB", AT_MOST, 4),
-        Measure(
-            f"one rating down, requests, {note}", down.requests, 0, "", AT_MOST, 3 if place.kind == "cloud" else None
-        ),
+        Measure(f"one rating down, requests, {note}", down.requests, 0, "", AT_MOST, 3),
         Measure(f"nothing changed, requests, {note}", still[-1][1].requests, 0, "", AT_MOST, 3),
     ]
     return bars, idle

@@ -12,6 +12,8 @@ from registry.errors import UsageError
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
 _FACTORS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
 
+_SMALLEST_STEP = 256 << 10
+
 
 def parse(text: str) -> int:
     """Bytes a second out of ``5M``, ``500k`` or a number; 0 stands for no limit. Raises :class:`UsageError`."""
@@ -29,6 +31,10 @@ class Limit:
         self._clock = clock
         self._guard = threading.Lock()
         self._free_at = 0.0
+
+    def step(self, most: int) -> int:
+        """Bytes to take at once, of at most ``most``: under a limit less, so that the line is even and can be stopped."""
+        return min(most, max(_SMALLEST_STEP, self.rate // 2)) if self.rate else most
 
     def took(self, count: int) -> float:
         """Seconds that the caller has to wait after having taken ``count`` bytes."""

@@ -123,6 +123,8 @@ _HAVE = (
     "INSERT INTO holdings VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, stamp = excluded.stamp "
     "WHERE (excluded.stamp, excluded.state) > (holdings.stamp, holdings.state)"
 )
+# That this machine is there says nothing of where else weights are.
+_MET = "SELECT id FROM devices WHERE seen_at NOT NULL UNION SELECT value FROM meta WHERE key = 'device'"
 _DEV = (
     "INSERT INTO devices (id, name, policy, app_version, seen_at) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT DO UPDATE SET name = excluded.name, policy = excluded.policy, app_version = excluded.app_version, "
@@ -276,7 +278,7 @@ def _apply_have(db: sqlite3.Connection, contents: _Contents) -> set[str]:
 
 def _apply_dev(db: sqlite3.Connection, contents: _Contents) -> set[str]:
     rows = [_device(*content) for content in contents]
-    known = {row[0] for row in db.execute("SELECT id FROM devices WHERE seen_at NOT NULL")}
+    known = {row[0] for row in db.execute(_MET)}
     db.executemany(_DEV, rows)
     if any(row[0] not in known for row in rows):
         whereabouts.refresh_all(db)

@@ -27,7 +27,8 @@ def split(text: str) -> list[str]:
 
 def learn(db: sqlite3.Connection, texts: Iterable[str]) -> None:
     """Remember the words of ``texts`` that a person could mistype: those of three letters and more, not numbers."""
-    found = {word for text in texts for word in split(text) if 3 <= len(word) <= _LONGEST and not word.isdecimal()}
+    cut = split("\n".join(texts))
+    found = {word for word in cut if 3 <= len(word) <= _LONGEST and not word.isdecimal()}
     sql = "SELECT w.word FROM json_each(?) j CROSS JOIN words w ON w.word = j.value"
     known = {row[0] for row in db.execute(sql, (msgspec.json.encode(list(found)).decode(),))}
     for word in sorted(found - known):

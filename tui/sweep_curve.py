@@ -75,7 +75,7 @@ def words(result: Mapping[str, Any]) -> str:
     """The suggestion and its reason in a line; nothing where there is neither."""
     curve, reason = read(result), str(result.get("reason") or "")
     if curve.suggested is None:
-        return formats.one_line(reason)
+        return formats.one_line(f"no strength is suggested: {reason}" if curve.points and reason else reason)
     span = ""
     if curve.low is not None and curve.high is not None and curve.high > curve.low:
         span = f" ({formats.strength(curve.low)} to {formats.strength(curve.high)})"

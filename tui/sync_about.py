@@ -9,6 +9,7 @@ from tui import formats, sync_words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hubman.sync.alerts import Alert
     from hubman.sync.devices import Device
     from hubman.sync.remote import Remote
     from tui.services.watch import JobView
@@ -49,7 +50,7 @@ def of_sync(view: JobView) -> list[str]:
         said = f"{progress.stage} {progress.message}".strip() if progress else "starting …"
         return [f"{share}{said}"]
     if job.state == "cancelled":
-        return ["the last sync was stopped: space goes on from there"]
+        return ["the last sync was stopped: s goes on from there"]
     if job.error:
         return [f"last sync failed: {formats.one_line(job.error)}", "s tries again"]
     result = job.result or {}
@@ -70,7 +71,7 @@ def _amount(result: dict[str, Any], changes: str, files: str) -> str:
     return f"{', '.join(counted)} ({formats.size(result.get(f'{files}_bytes', 0))})"
 
 
-def of_device(device: Device) -> list[str]:
+def of_device(device: Device, alerts: Sequence[Alert] = ()) -> list[str]:
     seen = (
         "this machine"
         if device.is_this
@@ -81,6 +82,7 @@ def of_device(device: Device) -> list[str]:
     return [
         formats.one_line(device.name),
         f"{seen} · hubman {device.app_version or 'unknown'} · {device.id[:8]}",
+        *(f"! {formats.one_line(one.message)}" for one in alerts if one.about == device.name),
         *(["forgotten: nothing waits for it; it comes back when it syncs"] if device.retired else []),
         "",
         f"keeps  {sync_words.keeps(device.policy)}",
@@ -107,7 +109,8 @@ def of_wait(line: WaitLine) -> list[str]:
 
 
 def of_moving(moving: Moving, every: Sequence[Moving]) -> list[str]:
-    open_ = [one for one in every if not one.is_done and one.is_all] or [one for one in every if not one.is_done]
+    under_way = [one for one in every if one.is_under_way]
+    open_ = [one for one in under_way if one.is_all] or under_way
     rate = sum(one.rate for one in open_)
     left = sum(one.total - one.done for one in open_)
     lines = [
@@ -115,6 +118,8 @@ def of_moving(moving: Moving, every: Sequence[Moving]) -> list[str]:
         f"{formats.size(int(moving.done))} of {formats.size(int(moving.total))}",
         "",
     ]
+    if not open_ and any(one.is_halted for one in every):
+        return [*lines, "it waits: the next sync goes on from there"] if moving.is_halted else lines
     if not open_:
         return [*lines, f"all {formats.count(len(every), 'file')} are through"]
     lines.append(f"{formats.size(int(left))} left of all that is under way")

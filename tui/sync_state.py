@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tui import sync_conflicts
@@ -10,6 +11,8 @@ from tui.sync_conflicts import Conflict
 
 if TYPE_CHECKING:
     from hubman.jobs.records import Job
+    from hubman.sync.alerts import Alert
+    from hubman.sync.care.moving import Moved
     from hubman.sync.devices import Device
     from hubman.sync.remote import Remote
     from registry.database import Registry
@@ -23,6 +26,12 @@ class State:
     devices: tuple[Device, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     can_undo: bool = False
+    hold: str = ""
+    """``paused`` or ``until 01:00`` while no file of this machine may move, else empty."""
+    alerts: tuple[Alert, ...] = ()
+    """What a person has to see to: clocks, copied registries, logs that can't be read on."""
+    moved: Mapping[str, Moved] = field(default_factory=dict)
+    """By the name of a remote, where another machine has moved it."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +44,33 @@ class Found:
 
 
 def read(registry: Registry) -> State:
-    from hubman.sync import devices, lost
+    from hubman.sync import alerts, devices, lost
+    from hubman.sync.care import moving
     from hubman.sync.remote import all_remotes
     from registry import journal
 
     machines = tuple(devices.all_devices(registry))
     names = {one.id: one.name for one in machines}
+    remotes = tuple(all_remotes(registry))
     return State(
-        tuple(all_remotes(registry)),
+        remotes,
         machines,
         tuple(sync_conflicts.of(edit, names) for edit in lost.unseen(registry)),
         journal.last(registry) is not None,
+        _hold(registry),
+        tuple(alerts.alerts(registry)),
+        {one.name: found for one in remotes if (found := moving.moved(registry.db, one))},
     )
+
+
+def _hold(registry: Registry) -> str:
+    from hubman.sync import holding, policy
+    from registry import clock
+
+    if holding.is_paused(registry.db):
+        return "paused"
+    until = holding.waits_until(policy.of_device(registry.db, clock.device_id(registry.db)))
+    return f"until {until}" if until else ""
 
 
 def findings(job: Job | None) -> list[Found]:

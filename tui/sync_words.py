@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 from tui import formats
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hubman.sync.alerts import Alert
+    from hubman.sync.care.moving import Moved
     from hubman.sync.devices import Device
     from hubman.sync.pending import Pending, Side
     from hubman.sync.policy import Policy
@@ -84,6 +88,25 @@ def arrows(found: Pending | None) -> str:
 
 def _few_cells(count: int) -> str:
     return str(count) if count < 1000 else f"{count / 1000:.1f}k" if count < 10_000 else f"{count // 1000:,}k"
+
+
+def hold(said: str) -> str:
+    """``said`` is ``paused`` or ``until 01:00``."""
+    if said == "paused":
+        return "files wait: paused (space lets them go on); edits go all the same"
+    return f"files wait {said}, as this machine's policy says (p); edits go all the same"
+
+
+def moved(remote: Remote, to: Moved) -> str:
+    return (
+        f"{remote.name} has moved to {formats.one_line(to.place)}, says {formats.one_line(to.by)}: m follows it there"
+    )
+
+
+def alerts(found: Sequence[Alert]) -> list[str]:
+    """The first one, and how many more there are."""
+    more = f"  (and {len(found) - 1} more: v)" if len(found) > 1 else ""
+    return [f"! {formats.one_line(one.about)}: {formats.one_line(one.message)}{more}" for one in found[:1]]
 
 
 def badges(remote: Remote) -> str:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from hubman.sync.lost import LostEdit, Side
 
 
+_GONE = frozenset({"deleted_at", "removed_at"})
+"""Fields that say whether something was put aside."""
+
+
 @click.group(invoke_without_command=True)
 @output.json_option
 @click.pass_context
@@ -28,7 +32,11 @@ def conflicts(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
+    if not found:
+        output.say("no conflicts")
+        return
     output.table([_row(edit) for edit in found], ("what", "mine", "theirs", "id"))
+    click.echo("* shows now; hubman conflicts keep ID mine, theirs or both chooses", err=True)
 
 
 @conflicts.command("keep")
@@ -55,17 +63,18 @@ def keep(ids: tuple[int, ...], side: str, is_all: bool, as_json: bool) -> None:
 
 
 def _row(edit: LostEdit) -> Sequence[object]:
-    return f"{edit.name}: {edit.field.replace('_', ' ')}", _said(edit, edit.mine), _said(edit, edit.theirs), edit.id
+    field = "trash" if edit.field in _GONE else edit.field.replace("_", " ")
+    return f"{edit.name}: {field}", _said(edit, edit.mine), _said(edit, edit.theirs), edit.id
 
 
 def _said(edit: LostEdit, side: Side) -> str:
     """A star marks what shows now."""
-    where = f" ({side.device_name or side.device[:8]}, {side.at[:16].replace('T', ' ')})" if side.device else ""
+    where = f" ({side.device_name or side.device[:8]}, {output.minute(side.at)})" if side.device else ""
     return f"{_words(edit, side)}{' *' if side.shows else ''}{where}"
 
 
 def _words(edit: LostEdit, side: Side) -> str:
-    if edit.field in {"deleted_at", "removed_at"}:
+    if edit.field in _GONE:
         if edit.kind == "trash" and not side.shows:
             return f"edited: {', '.join(side.value)}"
         return "in the trash" if side.value else "not in the trash"

@@ -34,9 +34,9 @@ def device_ls(as_json: bool) -> None:
     output.table(
         [
             (
-                f"{one.name}{' (this machine)' if one.is_this else ' (forgotten)' if one.retired else ''}",
+                f"{one.name}{' (forgotten)' if one.retired else ''}",
                 one.id[:8],
-                "now" if one.is_this else (one.last_seen or "never")[:16].replace("T", " "),
+                "this machine" if one.is_this else output.minute(one.last_seen) or "never",
                 f"weights {one.policy.weights}, previews {one.policy.previews}",
                 f"{one.models_here:,}",
                 output.size(one.bytes_here),

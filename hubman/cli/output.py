@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -73,8 +73,11 @@ def table(rows: Sequence[Sequence[object]], headings: Sequence[str]) -> None:
 
 
 @contextmanager
-def progress(*, quiet: bool = False) -> Iterator[Report]:
-    """A :data:`Report` that draws one bar a stage on a terminal, and nothing in a pipe."""
+def progress(*, quiet: bool = False, words: Mapping[str, str] | None = None) -> Iterator[Report]:
+    """A :data:`Report` that draws one bar a stage on a terminal, and nothing in a pipe.
+
+    ``words`` are what stages are called; one that is called nothing is not drawn.
+    """
     if quiet or not sys.stderr.isatty():
         yield silent
         return
@@ -82,6 +85,7 @@ def progress(*, quiet: bool = False) -> Iterator[Report]:
     from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
+    said = words or {}
     columns = (
         TextColumn("{task.description:<22}"),
         BarColumn(28),
@@ -92,8 +96,11 @@ def progress(*, quiet: bool = False) -> Iterator[Report]:
     with Bars(*columns, console=Console(stderr=True)) as bars:
 
         def report(event: Progress) -> None:
+            name = said.get(event.stage, event.stage)
+            if not name:
+                return
             if event.stage not in tasks:
-                tasks[event.stage] = bars.add_task(clean(event.stage), total=None, note="")
+                tasks[event.stage] = bars.add_task(clean(name), total=None, note="")
             note = _flow(event) or clean(event.message) or _count(event)
             bars.update(tasks[event.stage], completed=event.done, total=event.total or None, note=note)
 
@@ -112,6 +119,16 @@ def _flow(event: Progress) -> str:
     if "left" in event.data:
         parts.append(f"{timedelta(seconds=event.data['left'])} left")
     return "  ".join([*parts, clean(event.message)])
+
+
+def count(number: int, noun: str) -> str:
+    """``1 file``, ``4,812 files``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def minute(time: str | None) -> str:
+    """A time of the registry (UTC) as the clock on this wall shows it: ``2026-11-28 02:18``; empty for none."""
+    return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M") if time else ""
 
 
 def agreed(question: str, *, yes: bool) -> bool:

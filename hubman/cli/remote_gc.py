@@ -26,9 +26,11 @@ def remote_gc(name: str, apply: bool, as_json: bool) -> None:
         output.print_json(found)
         return
     would = "" if apply else "would be "
-    output.say(f"{found.deleted} blobs ({output.size(found.deleted_bytes)}) {would}deleted")
-    output.say(f"{found.marked} blobs ({output.size(found.marked_bytes)}) {would}written down, to go in 30 days")
-    output.say(f"{found.waiting} blobs written down and not due")
+    output.say(f"{output.count(found.deleted, 'blob')} ({output.size(found.deleted_bytes)}) {would}deleted")
+    output.say(
+        f"{output.count(found.marked, 'blob')} ({output.size(found.marked_bytes)}) {would}written down, to go in 30 days"
+    )
+    output.say(f"{output.count(found.waiting, 'blob')} written down and not due")
     if found.waits_for:
         output.say(f"waits for a sync of {', '.join(output.clean(one) for one in found.waits_for)}")
     if not apply and (found.deleted or found.marked):

@@ -36,6 +36,7 @@ def show(ref: str, archive: bool, as_json: bool) -> None:
         model = library.show(registry, library.resolve(registry, ref)[0])
         found = {version.id: lineage.of(registry, version) for version in model.versions}
         weights = {version.id: _standing(registry, version) for version in model.versions}
+        elsewhere = {version.id: _elsewhere(registry, version) for version in model.versions}
         used = usage_profile.profile(registry, model.id)
         counted = civitai_stats.of_model(registry, model.id)
     if as_json:
@@ -48,7 +49,7 @@ def show(ref: str, archive: bool, as_json: bool) -> None:
         return
     _print_model(model)
     for version in model.versions:
-        _print_version(version, found[version.id], weights[version.id])
+        _print_version(version, found[version.id], weights[version.id], elsewhere[version.id])
     _print_counts(counted)
     _print_usage(used)
 
@@ -86,7 +87,18 @@ def _upstream(model: ModelDetail) -> str:
     )
 
 
-def _print_version(version: VersionRow, found: Lineage, weights: Standing | None) -> None:
+def _elsewhere(registry: Registry, version: VersionRow) -> str:
+    """Who has the weights of a version of which nothing is here; empty where something is, or nobody has it."""
+    from hubman.sync import holders
+
+    if not version.files or any(place.state != "missing" for file in version.files for place in file.places):
+        return ""
+    found = holders.of_version(registry, version.id)
+    names = [*found.others, *(f"the remote {name}" for name in found.remotes)]
+    return f"on {', '.join(names)}: hubman fetch {version.id[:8]}" if names and not found.is_here else ""
+
+
+def _print_version(version: VersionRow, found: Lineage, weights: Standing | None, elsewhere: str) -> None:
     output.say(f"version    {version.name or version.id[:8]}: {', '.join(_known(version))}")
     if version.trigger_words:
         output.say(f"  triggers {', '.join(version.trigger_words)}")
@@ -104,14 +116,20 @@ def _print_version(version: VersionRow, found: Lineage, weights: Standing | None
     if weights is not None:
         than = f", more than {weights.less} of {weights.others} others do" if weights.others else ""
         output.say(f"  weights  moved by {weights.norm:.3g}{than}")
+    _print_files(version, elsewhere)
+    for old in version.history:
+        output.say(f"  replaced {old.path}  sha256 {old.sha256[:12]}  {old.at[:10]}")
+
+
+def _print_files(version: VersionRow, elsewhere: str) -> None:
     for file in version.files:
         output.say(f"  file     {file.name}  {output.size(file.size)}  {_hash(file)}")
         if file.damage:
             output.say(f"           damaged: {file.damage}")
         for place in file.places:
             output.say(f"           {place.path} ({_state(place)})")
-    for old in version.history:
-        output.say(f"  replaced {old.path}  sha256 {old.sha256[:12]}  {old.at[:10]}")
+    if elsewhere:
+        output.say(f"           {elsewhere}")
 
 
 def _known(version: VersionRow) -> Iterator[str]:

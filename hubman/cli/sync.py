@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -14,6 +15,17 @@ from hubman.cli.remote_url import remote_url
 
 if TYPE_CHECKING:
     from hubman.sync.remote import Remote
+    from hubman.sync.run import SyncResult
+    from registry.database import Registry
+    from registry.errors import HubError
+
+
+_STAGES = {
+    "look": "look for news", "receive": "read changes", "frozen": "", "upload": "send files", "send": "send changes",
+    "announce": "", "announced": "", "download": "fetch files", "snapshot": "write a snapshot", "done": "",
+    "list": "list the remote", "read": "read logs", "prove": "read files",
+}  # fmt: skip
+"""What the stages of a sync and a check are called; of those without a name there is nothing to see."""
 
 
 @click.command()
@@ -34,39 +46,65 @@ def sync(
     pause: bool,
     resume: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Bring the collection in step with the remote NAME, or with every remote.
 
-    With --watch it ends at Ctrl-C; --json then prints one object a line.
+    Of several remotes one that fails, such as a disk that is not plugged in, is told and the others are synced all the
+    same; the exit status is 1 then. With --watch it ends at Ctrl-C; --json then prints one object a line.
     """
     from hubman.cli import sync_pending
     from hubman.rate import parse
     from hubman.sync import holding, remotes
-    from hubman.sync.run import sync as sync_remote
     from registry.errors import NotFoundError
 
     if pause:
         _pause(as_json, is_alone=not (name or deep or watch or dry_run or limit_rate or resume))
-        return
+        return 0
     _check_choices(deep=deep, watch=watch, dry_run=dry_run, limit_rate=limit_rate)
     rate = parse(limit_rate) if limit_rate else 0
-    results = {}
-    with open_registry() as registry, output.progress(quiet=as_json) as report:
+    with open_registry() as registry, output.progress(quiet=as_json or watch or dry_run, words=_STAGES) as report:
         names = [name] if name else [remote.name for remote in remotes.all_remotes(registry)]
         if not names:
             raise NotFoundError("there is no remote yet", "hubman remote add NAME FOLDER")
         if dry_run:
-            sync_pending.tell(registry, names, as_json=as_json)
-            return
+            return sync_pending.tell(registry, names, as_json=as_json)
         if resume:
             holding.resume(registry)
         if watch:
             sync_watch.watch(registry, names, as_json=as_json)
-            return
-        for each in names:
-            results[each] = sync_remote(registry, each, deep=deep, report=report, limit_rate=rate)
+            return 0
+        results, problems = _sync_each(registry, names, deep=deep, report=report, limit_rate=rate)
+    _tell(results, problems, as_json=as_json)
+    return 1 if problems else 0
+
+
+def _sync_each(
+    registry: Registry, names: Sequence[str], **options: Any
+) -> tuple[dict[str, SyncResult], dict[str, HubError]]:
+    """What a sync with each remote did, and why it failed with others. Raises what the only one raises."""
+    from hubman.sync.lock import BusyError
+    from hubman.sync.run import sync as sync_remote
+    from registry.errors import CancelledError, HubError
+
+    results: dict[str, SyncResult] = {}
+    problems: dict[str, HubError] = {}
+    for each in names:
+        try:
+            results[each] = sync_remote(registry, each, **options)
+        except (BusyError, CancelledError):
+            raise
+        except HubError as error:
+            if len(names) == 1:
+                raise
+            problems[each] = error
+    return results, problems
+
+
+def _tell(results: dict[str, SyncResult], problems: dict[str, HubError], *, as_json: bool) -> None:
     if as_json:
-        output.print_json(results)
+        output.print_json(
+            {**results, **{each: {"remote": each, "problem": str(why)} for each, why in problems.items()}}
+        )
         return
     for each, result in results.items():
         for warning in [*result.warnings, *([result.held] if result.held else [])]:
@@ -74,7 +112,9 @@ def sync(
         output.say(f"{each}: {sync_watch.words(result)}")
     races = sum(result.lost_races for result in results.values())
     if races:
-        output.say(f"{races} edit{'s' if races > 1 else ''} lost a race: hubman conflicts")
+        output.say(f"{output.count(races, 'edit')} lost a race: hubman conflicts")
+    for each, why in problems.items():
+        click.echo(f"hubman: {each}: {output.clean(why)}", err=True)
 
 
 def _check_choices(*, deep: bool, watch: bool, dry_run: bool, limit_rate: str) -> None:
@@ -104,7 +144,7 @@ def _pause(as_json: bool, *, is_alone: bool) -> None:
 
 @click.group()
 def remote() -> None:
-    """Where collections are synced through: a folder that every machine reaches."""
+    """Where collections are synced through: a folder or a bucket that every machine reaches."""
 
 
 remote.add_command(remote_key.key)
@@ -120,6 +160,7 @@ remote.add_command(remote_key.key)
 @click.option("--encrypt", is_flag=True, help="Encrypt everything on a new remote; its key is shown once, as words.")
 @click.option("--sign", is_flag=True, help="Sign what is said on a new remote, so that nobody else can add to it.")
 @remote_key.key_file_option
+@output.json_option
 def remote_add(
     name: str,
     location: str,
@@ -128,34 +169,53 @@ def remote_add(
     encrypt: bool,
     sign: bool,
     key_file: TextIO | None,
+    as_json: bool,
 ) -> None:
     """Call LOCATION (a folder, or an s3://, gs:// or az:// address with hubman[cloud]) NAME from now on.
 
     Keys are never given here: they come from the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
     GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY) or from ~/.aws/credentials. A remote that is encrypted or
-    signed asks for the words of its own key.
+    signed asks for the words of its own key. An empty place becomes a new remote, one that is there is joined; NAME
+    again with another LOCATION follows a remote that moved.
     """
     from hubman.sync import remotes
     from hubman.sync.care import moving
+    from registry.errors import UsageError
 
     secrecy = remote_key.wished(encrypt=encrypt, sign=sign, key_file=key_file)
     with open_registry() as registry:
-        if any(one.name == name for one in remotes.all_remotes(registry)):
+        is_known = any(one.name == name for one in remotes.all_remotes(registry))
+        if is_known and (read_only or encrypt or sign or key_file):
+            raise UsageError(
+                f"{name} is there already, and where it lies is all that can be changed of it",
+                "leave out the other options, or choose another name",
+            )
+        if is_known:
             moving.follow(registry, name, location, options=bucket)
-            output.say(f"{name} is at {location} now")
-            return
-        remotes.add(registry, name, location, options=bucket, read_only=read_only, secrecy=secrecy)
-    output.say(f"added {name}; hubman sync {name} syncs with it")
+            added = remotes.find(registry, name)
+        else:
+            added = remotes.add(registry, name, location, options=bucket, read_only=read_only, secrecy=secrecy)
+    if as_json:
+        output.print_json(added)
+    elif is_known:
+        output.say(f"{name} is at {location} now")
+    else:
+        what = "made a new remote" if added.is_new else "joined the remote that is there"
+        output.say(f"added {name}, {what}; hubman sync {name} syncs with it")
 
 
 @remote.command("rm")
 @click.argument("name")
-def remote_rm(name: str) -> None:
+@output.json_option
+def remote_rm(name: str, as_json: bool) -> None:
     """Forget the remote NAME. Nothing on it is touched."""
     from hubman.sync import remotes
 
     with open_registry() as registry:
         remotes.remove(registry, name)
+    if as_json:
+        output.print_json({"forgotten": name})
+        return
     output.say(f"{name} is forgotten; its data is still there")
 
 
@@ -170,7 +230,7 @@ def remote_ls(as_json: bool) -> None:
     if as_json:
         output.print_json(found)
     else:
-        rows = [(each.name, each.location, each.synced_at or "never", _place(each)) for each in found]
+        rows = [(each.name, each.location, output.minute(each.synced_at) or "never", _place(each)) for each in found]
         output.table(rows, ("name", "location", "synced", "place"))
 
 
@@ -213,7 +273,7 @@ def remote_check(ctx: click.Context, name: str, age: str, read_data: str | None,
     if age and read_data is None:
         raise click.UsageError(f"Got unexpected extra argument ({age})")
     ask = None if read_data is None else proofs.parse(f"{read_data} {age}")
-    with open_registry() as registry, output.progress(quiet=as_json) as report:
+    with open_registry() as registry, output.progress(quiet=as_json, words=_STAGES) as report:
         if repair:
             result = check.check_and_repair(registry, name, read_data=ask, report=report)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hubman.cli import output
 from hubman.cli.civitai_state import Finding
 from registry import placement
 from registry.database import Registry
@@ -21,7 +22,7 @@ def findings(home: Path) -> list[Finding]:
 
     with Registry(home) as registry:
         for one in all_remotes(registry):
-            when = f"synced {one.synced_at[:16].replace('T', ' ')}" if one.synced_at else "never synced"
+            when = f"synced {output.minute(one.synced_at)}" if one.synced_at else "never synced"
             found.append((f"remote {one.name}", one.synced_at is not None, f"{one.location}, {when}"))
         found += [(f"device {one.about}", False, one.message) for one in alerts(registry)]
     return found

@@ -52,6 +52,6 @@ def _as_text(event: Event) -> None:
 def words(result: SyncResult) -> str:
     """What a sync did, in a line."""
     return (
-        f"sent {result.sent_changes} changes and {result.uploaded} files, "
-        f"received {result.received_changes} changes and {result.downloaded} files"
+        f"sent {output.count(result.sent_changes, 'change')} and {output.count(result.uploaded, 'file')}, "
+        f"received {output.count(result.received_changes, 'change')} and {output.count(result.downloaded, 'file')}"
     )

@@ -87,7 +87,7 @@ def drop(refs: tuple[str, ...], remote: str, yes: bool, as_json: bool) -> int:
     else:
         for problem in result.problems:
             click.echo(output.clean(f"hubman: {problem}"), err=True)
-        output.say(f"{result.files} files deleted here, {output.size(result.bytes)} freed")
+        output.say(f"{output.count(result.files, 'file')} deleted here, {output.size(result.bytes)} freed")
     return 1 if result.problems else 0
 
 
@@ -154,4 +154,4 @@ def _say_pins(versions: Sequence[str], what: str, *, as_json: bool) -> None:
     if as_json:
         output.print_json({"versions": versions})
     else:
-        output.say(f"{len(versions)} versions are {what}")
+        output.say(f"{output.count(len(versions), 'version')} {'is' if len(versions) == 1 else 'are'} {what}")

@@ -74,6 +74,7 @@ def check_and_repair(
     with opened(registry, remote_name, report=report, should_stop=should_stop, storage=storage) as session:
         if session.remote.is_read_only:
             raise UsageError(f"{session.remote.name} is only read by this machine", "repair it where it is written")
+        remotes.need_writable(session.storage, session.remote)
         findings = _look(session, read_data)
         mended = repair.repair(session, findings)
         # That bytes are wrong only reading them tells, and those that were sent just now are right.

@@ -14,6 +14,10 @@ _WHERE_KEYS_ARE = {
 }
 _OF_THE_CLOUD = ("//169.254.169.254", "//metadata.google.internal")
 """Who is asked for keys in the end: what a cloud tells its own machines, and no other."""
+_UNSENT = "error sending request"
+"""What reqwest says when there was no answer at all: no such name, no route, nobody listening."""
+_STATUS = re.compile(r"non-2xx status code: (\d{3} [A-Za-z -]*)")
+_CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
 
 
@@ -43,8 +47,23 @@ class Told:
             raise StorageError(f"no key for {self._shown} is found", _WHERE_KEYS_ARE.get(scheme, _AZURE)) from error
         if is_missing_bucket(error):
             raise StorageError(f"{self._shown} is not there", "make the bucket first, or check its name") from error
+        if error is not None and _UNSENT in str(error):
+            raise StorageError(
+                f"{self._name} can't be reached: no answer from {_host(error)}", "check --endpoint and the network"
+            ) from error
+        if error is not None and (status := _STATUS.search(str(error))):
+            raise self._answered(status, _CODE.search(str(error))) from error
         if isinstance(error, BaseError | OSError):
             raise StorageError(f"{self._name} can't be reached ({_first_line(error)})", "try again") from error
+
+    def _answered(self, status: re.Match[str], code: re.Match[str] | None) -> StorageError:
+        """What a store said that obstore has no error of its own for, as of every listing."""
+        said = status[1].strip() + (f", {code[1]}" if code else "")
+        if said.startswith(("401", "403")):
+            return RefusedError(f"{self._name} was refused ({said})", "check the bucket's name and your access key")
+        if said.startswith("4"):
+            return StorageError(f"{self._name} can't be had ({said})", "check --endpoint, --region and your access key")
+        return StorageError(f"{self._name} can't be reached ({said})", "try again")
 
 
 def is_missing_bucket(error: BaseException | None) -> bool:
@@ -59,6 +78,12 @@ def is_beyond_end(error: BaseException) -> bool:
 def is_whole_answer(error: BaseException) -> bool:
     """Whether a store answered a range with the whole object."""
     return "Received non-partial response" in str(error)
+
+
+def _host(error: BaseException) -> str:
+    """Who was asked, without what: an address may hold a signature."""
+    found = re.search(r"https?://[^/?\s]+", str(error))
+    return found[0] if found else "the store"
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from hubman import config
 from registry import path_template, places, projection, roots, timestamps
 from registry.database import Registry
-from registry.errors import HubError
+from registry.errors import HubError, UsageError
 from registry.hashing import hash_file
 from registry.moved_places import lay
 from registry.safe_name import place_under, safe_name, with_suffix
@@ -31,13 +31,20 @@ def chosen(registry: Registry, folder: Path | None = None) -> Destination:
     """
     settings = config.settings(registry.home)[0]
     if settings.sync_path:
-        path_template.parts(settings.sync_path)
+        _check(settings.sync_path)
     if folder is not None or not settings.sync_into:
         return Destination(folder or registry.models_folder, settings.sync_path)
     into = roots.absolute(Path(settings.sync_into))
     if not into.is_dir():
         raise HubError(f"{into} (sync_into) is no folder now", "is its drive there? make it, or change the setting")
     return Destination(into, settings.sync_path)
+
+
+def _check(template: str) -> None:
+    try:
+        path_template.parts(template)
+    except UsageError as error:
+        raise UsageError(f"{error.message} (sync_path)", error.hint) from error
 
 
 def target(

@@ -87,6 +87,12 @@ def name_of(db: sqlite3.Connection, device: str) -> str:
     return str(said or (row[0] if row else "") or device)
 
 
+def names(db: sqlite3.Connection) -> dict[str, str]:
+    """The ids of all devices to what a person calls them."""
+    said = _said(db, _NAME)
+    return {row["id"]: str(said.get(row["id"]) or row["name"]) for row in db.execute("SELECT id, name FROM devices")}
+
+
 def retired(db: sqlite3.Connection) -> frozenset[str]:
     """The ids of the devices that were forgotten."""
     return frozenset(device for device, value in _said(db, RETIRED).items() if value is True)

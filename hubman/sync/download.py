@@ -198,7 +198,7 @@ class _Fetcher:
 
     def _plan(self, sha256: str) -> Weights | None:
         """Where a file is to go; None when nothing has to move."""
-        session, registry = self._session, self._session.registry
+        session = self._session
         if sha256 not in self._known:
             self._done(sha256)
             return None
@@ -212,17 +212,26 @@ class _Fetcher:
         elif self._unlisted.find(sha256, size):
             self._done(sha256)
         else:
-            place = target(registry, self._into, sha256, name, size, self._taken)
-            if place.exists():
-                with registry.transaction():
-                    arrived(registry, place, sha256)
-                    self._done(sha256)
-            else:
-                self._taken.add(place)
-                weights = Weights(sha256=sha256, name=name, size=size, target=place)
+            weights = self._place(sha256, name, size)
         if weights is None:
             self.tally.passed(size)
         return weights
+
+    def _place(self, sha256: str, name: str, size: int) -> Weights | None:
+        registry = self._session.registry
+        try:
+            place = target(registry, self._into, sha256, name, size, self._taken)
+        except HubError as error:
+            # No reason for the others not to come.
+            self._postpone(sha256, error)
+            return None
+        if place.exists():
+            with registry.transaction():
+                arrived(registry, place, sha256)
+                self._done(sha256)
+            return None
+        self._taken.add(place)
+        return Weights(sha256=sha256, name=name, size=size, target=place)
 
     # -- what has ended ------------------------------------------------------------------------------------------------
 

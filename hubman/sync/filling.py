@@ -16,7 +16,6 @@ from hubman.sync.partial import Partial, Range
 from hubman.sync.settling import Landed, Weights
 from hubman.sync.storage import PIECE, StorageError
 
-_SMALLEST_STEP = 256 << 10
 _MOST_RANGES = 8
 """Of one file on their way at once, or waiting for a thread."""
 
@@ -42,7 +41,7 @@ class Filling:
         self._handle = os.open(part.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         self._beginning = part.beginning
         self._hash = HashBehind(self._handle, lambda: self._beginning)
-        crew.tally.begin(weights.name)
+        self._moving = crew.tally.begin(weights.name, part.size, part.size - part.missing_bytes)
         self._look()
 
     @property
@@ -67,8 +66,7 @@ class Filling:
 
     def _fetch(self, one: Range) -> None:
         crew, limit = self._crew, self._crew.session.down
-        # A limited line is asked for less at a time: it stays even, and a pause need not wait long.
-        step = max(_SMALLEST_STEP, min(PIECE, limit.rate // 2)) if limit.rate else PIECE
+        step = limit.step(PIECE)
         for offset in range(0, one.length, step):
             length = min(step, one.length - offset)
             crew.pay(limit, length)
@@ -77,7 +75,7 @@ class Filling:
             if len(data) != length:
                 raise StorageError(f"{one.key} ended early", "sync again")
             self.part.write(one, data, offset)
-            crew.tally.moved(length)
+            crew.tally.moved(length, self._moving)
         self._flush(one.length)
 
     def _flush(self, count: int) -> None:
@@ -148,6 +146,6 @@ class Filling:
         self._end(Landed(weights=self.weights, part=self.part.path) if is_right else WrongHashError())
 
     def _end(self, outcome: Landed | Exception) -> None:
-        self._crew.tally.end(self.weights.name)
+        self._crew.tally.end(self._moving)
         self.close()
         self._then(self, outcome)

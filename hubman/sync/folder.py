@@ -113,7 +113,7 @@ class FolderStorage:
     def keep_temporary_files_here(self) -> None:
         """Tell Syncthing not to carry half-written files."""
         path = self.root / ".stignore"
-        lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+        lines = path.read_text(errors="replace").splitlines() if path.is_file() and not path.is_symlink() else []
         if _IGNORE not in lines:
             temporary = path.with_name(f".hub-{secrets.token_hex(8)}.tmp")
             temporary.write_text("\n".join([*lines, _IGNORE, ""]))

@@ -61,7 +61,7 @@ def next_batch(db: sqlite3.Connection, repo: str, codec: Codec = PLAIN) -> Froze
         # Nothing was left behind, so the pointer also passes what came from this remote.
         last = max(last, _newest(db)) if len(taken) + refused < batches.MAX_CHANGES else last
     if taken:
-        queue.add(db, repo, "up", [blob for line in taken for blob in _blobs(line)])
+        queue.add(db, repo, "up", [blob for line in taken for blob in _blobs(db, line)])
         _store(db, repo, taken, codec)
     if last > start:
         _move_pointer(db, repo, last)
@@ -103,9 +103,9 @@ def _waiting(db: sqlite3.Connection, repo: str, start: int) -> Iterator[tuple[in
     yield from rows.fetchall()
 
 
-def _blobs(line: str) -> list[queue.Wanted]:
+def _blobs(db: sqlite3.Connection, line: str) -> list[queue.Wanted]:
     change = msgspec.json.decode(line)
-    return list(queue.blobs_of(change)) if incoming.is_sound(change) else []
+    return [*queue.blobs_of(change), *queue.brought_back(db, change)] if incoming.is_sound(change) else []
 
 
 def _store(db: sqlite3.Connection, repo: str, lines: list[str], codec: Codec) -> None:

@@ -12,7 +12,7 @@ from itertools import islice
 import msgspec
 
 from hubman.progress import Report, never, silent
-from hubman.sync import devices, layout, marks, pull, referenced
+from hubman.sync import devices, layout, marks, pull, referenced, remotes
 from hubman.sync.opening import opened
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage
@@ -26,7 +26,7 @@ SEEN_MS = 180 * DAY_MS
 """A device that was not heard of for so long is not waited for."""
 
 _AT_ONCE = 100
-"""Objects that are deleted between two looks at the heads."""
+"""Blobs that are deleted between two looks at what is spoken of."""
 
 
 class Collected(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +60,7 @@ def gc(
     """
     with opened(registry, remote_name, report=report, should_stop=should_stop, storage=storage) as session:
         session.tell("look")
+        (remotes.need_writable if apply else remotes.check_is_same)(session.storage, session.remote)
         heads = _heads(session)
         found = _unreferenced(session)
         known = marks.read(session)
@@ -68,7 +69,7 @@ def gc(
         doomed = sorted(found.keys() & frozenset[str]().union(*(mark.blobs for mark in ripe)))
         fresh = sorted(found.keys() - marked)
         if apply:
-            _delete(session, [key for blob in doomed for key, _ in found[blob]])
+            doomed = _delete(session, found, doomed)
             for mark in ripe:
                 session.storage.delete(mark.key)
             marks.write(session, fresh)
@@ -124,10 +125,13 @@ def _ripe(
     """The marks by which may be deleted now, and the machines because of which others may not."""
     now = clock.wall_ms()
     gone = devices.retired(session.db)
+    # A head that was lost is written anew when its machine syncs, which may speak of anything then.
+    sql = "SELECT device, hlc FROM heads_seen WHERE remote = ?"
+    stamps = dict(session.db.execute(sql, (session.repo,)).fetchall()) | {one: head.hlc for one, head in heads.items()}
     in_use = {
-        device: head.hlc
-        for device, head in heads.items()
-        if device not in gone and clock.stamp_ms(head.hlc) > now - SEEN_MS
+        device: stamp
+        for device, stamp in stamps.items()
+        if device not in gone and clock.stamp_ms(stamp) > now - SEEN_MS
     }
     ripe: list[marks.Mark] = []
     behind: set[str] = set()
@@ -140,18 +144,36 @@ def _ripe(
     return ripe, tuple(sorted(devices.name_of(session.db, device) for device in behind))
 
 
-def _delete(session: Session, keys: Sequence[str]) -> None:
-    for number, some in enumerate(_portions(keys)):
-        session.stop_if_asked()
-        session.tell("delete", number * _AT_ONCE, len(keys), "objects")
-        # Somebody may have spoken of one of them since.
-        _heads(session)
-        for key in some:
-            session.storage.delete(key)
+def _delete(session: Session, found: _Objects, blobs: Sequence[str]) -> list[str]:
+    """Delete ``blobs``, and return those that it did: somebody may speak of one since, elsewhere or on this machine."""
+    deleted: list[str] = []
+    try:
+        for number, some in enumerate(_portions(blobs)):
+            session.stop_if_asked()
+            session.tell("delete", number * _AT_ONCE, len(blobs), "blobs")
+            _heads(session)
+            spoken_of = referenced.blobs(session)
+            for blob in some:
+                if blob not in spoken_of:
+                    deleted.append(blob)
+                    for key, _ in found[blob]:
+                        session.storage.delete(key)
+    finally:
+        _forget(session, frozenset(deleted))
+    return deleted
 
 
-def _portions(keys: Sequence[str]) -> Iterator[list[str]]:
-    rest = iter(keys)
+def _forget(session: Session, deleted: frozenset[str]) -> None:
+    """What was seen on the remote is not there any more."""
+    known = session.db.execute("SELECT sha256 FROM remote_blobs WHERE remote = ?", (session.repo,)).fetchall()
+    gone = [row[0] for row in known if session.codec.blob_key(f"{layout.BLOBS}{row[0][:2]}/{row[0]}") in deleted]
+    with session.registry.transaction() as db:
+        sql = "DELETE FROM remote_blobs WHERE remote = ? AND sha256 = ?"
+        db.executemany(sql, [(session.repo, sha256) for sha256 in gone])
+
+
+def _portions(blobs: Sequence[str]) -> Iterator[list[str]]:
+    rest = iter(blobs)
     while some := list(islice(rest, _AT_ONCE)):
         yield some
 

@@ -41,9 +41,16 @@ def reason(db: sqlite3.Connection, policy: Policy) -> str:
     """Why no file may move now, in words for a person; empty when all may."""
     if is_paused(db):
         return "transfers are paused: hubman sync --resume lets them go on"
+    if waits_until(policy):
+        return f"files move between {policy.window.replace('-', ' and ')} only, as this machine's policy says"
+    return ""
+
+
+def waits_until(policy: Policy) -> str:
+    """``HH:MM`` (local time) at which the hours of ``policy`` begin; empty within them."""
     now = datetime.now().astimezone()
     if policy.window and not is_within(policy.window, now.hour * 60 + now.minute):
-        return f"files move between {policy.window.replace('-', ' and ')} only, as this machine's policy says"
+        return policy.window.partition("-")[0]
     return ""
 
 

@@ -73,6 +73,9 @@ def _let_one_go(session: Session, sha256: str, *, by_hand: bool, agree: Agree) -
     if not by_hand and (len(here) > 1 or not _is_fetched(db, sha256)):
         return 0
     paths = [_checked(place, row["size"]) for place in here]
+    if session.is_marked(sha256):
+        why = f"{row['name']} is written down as garbage on {session.remote.name}, so it stays here"
+        raise _StaysError(why, f"sync, and hubman remote gc {session.remote.name} --apply when a month is over")
     _need_copy(session, sha256, row["name"], row["size"])
     if row["size"] > LARGE and not _is_proved(session, sha256):
         why = f"nobody read {row['name']} whole on {session.remote.name} for {PROOF_HOLDS.days} days"
@@ -132,6 +135,8 @@ def _delete(
     now = timestamps.now()
     with session.registry.transaction() as db:
         for place, path in zip(here, paths, strict=True):
+            # Asking the remote took its time, and a training may have written the next file here.
+            _checked(place, size)
             try:
                 os.unlink(path)  # noqa: PTH108 - never follows a link
             except OSError as error:

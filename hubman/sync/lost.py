@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from hubman.sync import devices
 from registry import clock, journal, race_edits, timestamps
 from registry.database import Registry
 
@@ -70,7 +71,7 @@ def unseen(registry: Registry) -> list[LostEdit]:
         "LEFT JOIN models m ON m.id = coalesce(v.model_id, l.item) LEFT JOIN collections c ON c.id = l.item "
         "WHERE l.seen = 0 ORDER BY l.id DESC"
     )
-    names = {row["id"]: row["name"] for row in db.execute("SELECT id, name FROM devices")}
+    names = devices.names(db)
     this = clock.device_id(db)
     return [_edit(row, names, this) for row in rows if journal.is_known(db, row["item"])]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -13,6 +14,7 @@ from hubman.sync.remote import Remote
 from registry import changes, clock, projection
 from registry.changes import Change
 from registry.database import Registry
+from registry.errors import HubError
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -34,6 +36,13 @@ class Batch(msgspec.Struct, frozen=True):
     size: int = 0
 
 
+Numbered = tuple[int, Sequence[Batch]]
+"""A number, and the batches that a device wrote under it: several only if it was cloned."""
+
+TOGETHER = 4
+"""Batches that are applied in one transaction: each writes a good part of all pages, and others wait while it lasts."""
+
+
 class Merger:
     """Applies batches of one remote with what stays the same during a sync looked up once."""
 
@@ -45,21 +54,34 @@ class Merger:
         others = registry.db.execute("SELECT 1 FROM remotes WHERE repo <> ?", (remote.repo,)).fetchone()
         self._passes_on = others is not None
 
-    def apply(self, device: str, seq: int, twins: Sequence[Batch]) -> Merged:
-        """Apply the batches that ``device`` wrote under number ``seq`` (several only if it was cloned).
+    def apply(self, device: str, numbered: Sequence[Numbered]) -> Merged:
+        """Apply batches of ``device`` one behind the other; what the lists show of them is rebuilt once.
 
-        Raises :class:`registry.errors.HubError`, with nothing applied, for a clock more than a year ahead.
+        Raises :class:`registry.errors.HubError`, with nothing applied of the batch that has it and those behind it, for
+        a clock more than a year ahead.
         """
+        try:
+            return self._apply_together(device, numbered)
+        except HubError:
+            if len(numbered) == 1:
+                raise
+        total = Merged()
+        for one in numbered:
+            total += self._apply_together(device, [one])
+        return total
+
+    def _apply_together(self, device: str, numbered: Sequence[Numbered]) -> Merged:
         with self._registry.transaction() as db:
-            total = self._take_in(db, [change for batch in twins for change in batch.changes])
-            for batch in twins:
-                db.execute("INSERT OR IGNORE INTO received VALUES (?, ?, ?)", (self._repo, device, batch.name))
-            growth.note(db, self._repo, len(twins), sum(batch.size for batch in twins))
-            db.execute(
-                "INSERT INTO cursors (remote, device, seq) VALUES (?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq), problem = NULL, since = NULL",
-                (self._repo, device, seq),
-            )
+            total = self._take_in(db, (batch.changes for _, twins in numbered for batch in twins))
+            for seq, twins in numbered:
+                for batch in twins:
+                    db.execute("INSERT OR IGNORE INTO received VALUES (?, ?, ?)", (self._repo, device, batch.name))
+                growth.note(db, self._repo, len(twins), sum(batch.size for batch in twins))
+                db.execute(
+                    "INSERT INTO cursors (remote, device, seq) VALUES (?, ?, ?) "
+                    "ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq), problem = NULL, since = NULL",
+                    (self._repo, device, seq),
+                )
         return total
 
     def apply_snapshot(self, covers: Mapping[str, int], portions: Iterable[Sequence[Change]]) -> Merged:
@@ -68,9 +90,10 @@ class Merger:
         The portions before one that can't be read stay: they are changes like all others. Raises as :meth:`apply`.
         """
         total = Merged()
-        for portion in portions:
+        rest = iter(portions)
+        while some := list(islice(rest, TOGETHER)):
             with self._registry.transaction() as db:
-                total += self._take_in(db, portion)
+                total += self._take_in(db, some)
         rows = [(self._repo, device, seq, seq) for device, seq in covers.items() if device != self._device]
         with self._registry.transaction() as db:
             db.executemany(
@@ -81,10 +104,12 @@ class Merger:
             growth.start_over(db, self._repo)
         return total
 
-    def _take_in(self, db: sqlite3.Connection, received: Sequence[Change]) -> Merged:
+    def _take_in(self, db: sqlite3.Connection, portions: Iterable[Sequence[Change]]) -> Merged:
         """Merge changes, and rebuild what the lists show of them."""
         touched: set[str] = set()
-        merged = self._merge(db, received, touched)
+        merged = Merged()
+        for received in portions:
+            merged += self._merge(db, received, touched)
         (newest,) = db.execute("SELECT coalesce(max(id), 0) FROM lost_edits").fetchone()
         projection.rebuild(db, touched)
         (lost,) = db.execute("SELECT count(*) FROM lost_edits WHERE id > ?", (newest,)).fetchone()
@@ -108,6 +133,8 @@ class Merger:
             clock.observe(db, newest)
         blobs = {blob for change in sound for blob in queue.blobs_of(change)}
         queue.add(db, self._repo, "down", [blob for blob in blobs if self._is_wanted(blob)])
+        back = [blob for change in sound for blob in queue.brought_back(db, change)]
+        queue.add(db, self._repo, "up", [blob for blob in back if queue.is_here(db, blob.sha256)])
         return Merged(changes=len(received), strange=len(strange))
 
     def _is_wanted(self, blob: queue.Wanted) -> bool:

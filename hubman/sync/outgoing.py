@@ -32,7 +32,8 @@ def send(session: Session, *, is_announced: bool, warnings: list[str]) -> Sent:
             freeze.pass_over(db, session.repo)
         return _NOTHING
     asked = asks.answerable(session)
-    if (asked or not is_announced or _is_waiting(session)) and not _may_write(session):
+    is_needed = asked or not is_announced or session.deep or _is_waiting(session) or push.is_stale(session)
+    if is_needed and not _may_write(session):
         warnings.append(f"{session.remote.name} needs a newer hubman to be written: update hubman; it was only read")
         return _NOTHING
     answered = asks.answer(session, asked)

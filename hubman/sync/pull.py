@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import nsmallest
-from itertools import groupby
+from itertools import groupby, islice
 
 import msgspec
 
 from hubman.sync import batches, devices, heads, layout
-from hubman.sync.merge import Batch, Merged, Merger
+from hubman.sync.merge import TOGETHER, Batch, Merged, Merger, Numbered
 from hubman.sync.session import Session
 from hubman.sync.snapshots import CatchUp, reads
 from hubman.sync.storage import Entry, Storage
@@ -153,6 +153,22 @@ class _Logs:
                 return total
 
     def _batches(self, one: News, problems: list[str]) -> Iterator[Merged]:
+        fetched = self._fetched(one, problems)
+        error: HubError | _NotYetError | None = None
+        while error is None:
+            some: list[Numbered] = []
+            try:
+                for numbered in islice(fetched, TOGETHER):
+                    some.append(numbered)  # noqa: PERF402 - what came before an error is kept
+            except (_NotYetError, HubError) as met:
+                error = met
+            if some:
+                yield self._merger.apply(one.device, some)
+            elif error is None:
+                return
+        raise error
+
+    def _fetched(self, one: News, problems: list[str]) -> Iterator[Numbered]:
         session = self._session
         for seq, names, is_copy, is_said in _missing(session, one):
             session.stop_if_asked()
@@ -163,7 +179,7 @@ class _Logs:
                 if is_said:
                     continue
                 raise
-            yield self._merger.apply(one.device, seq, twins)
+            yield seq, twins
             if is_copy:
                 problems.append(f"device {one.device} was copied: two of its batches have number {seq}")
 

@@ -43,7 +43,7 @@ def send(session: Session, *, is_announced: bool) -> int:
         session.stop_if_asked()
         session.tell("send", number, len(rows), "batches")
         _put_batch(session.storage, layout.log_prefix(device) + row["name"], row["body"])
-    if rows or not is_announced or _is_stale(session, device):
+    if rows or not is_announced or is_stale(session):
         _announce(session, device)
     return sum(row["changes"] for row in rows)
 
@@ -60,7 +60,7 @@ def _put_batch(storage: Storage, key: str, body: bytes) -> None:
             raise HubError(f"{key} does not stay as it was written", "check the remote's disk")
 
 
-def _is_stale(session: Session, device: str) -> bool:
+def is_stale(session: Session) -> bool:
     """Whether the head should be written to tell what was read since."""
     row = session.db.execute("SELECT head_at, acks FROM remotes WHERE repo = ?", (session.repo,)).fetchone()
     if session.deep and row["head_at"] and (there := marks.keys(session)):
@@ -70,7 +70,7 @@ def _is_stale(session: Session, device: str) -> bool:
             return True
     if row["head_at"] and datetime.now(UTC) - timestamps.parse(row["head_at"]) < _REWRITE_HEAD:
         return False
-    return bool(msgspec.json.decode(row["acks"]) != _acks(session, device))
+    return bool(msgspec.json.decode(row["acks"]) != _acks(session, session.device))
 
 
 def _announce(session: Session, device: str) -> None:

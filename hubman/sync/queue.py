@@ -41,6 +41,13 @@ def blobs_of(change: Change) -> Iterator[Wanted]:
         yield from (Wanted(sha256, "picture") for sha256 in change[3].get("samples", []))
 
 
+def brought_back(db: sqlite3.Connection, change: Change) -> Iterator[Wanted]:
+    """The blobs of a model that a well-formed change takes out of the trash: the remote's may have been collected."""
+    if change[0] == "set" and change[2] == "user.deleted_at" and change[3] is None:
+        files = f"SELECT f.sha256 FROM versions v JOIN files f ON f.version_id = v.id WHERE v.model_id = ? AND {HASHED}"  # noqa: S608 - a name of ours
+        yield from (Wanted(row[0], "weights") for row in db.execute(files, (change[1],)))
+
+
 def add(db: sqlite3.Connection, repo: str, way: Way, wanted: Iterable[Wanted]) -> None:
     db.executemany(
         "INSERT OR IGNORE INTO blob_queue (remote, way, sha256, kind) VALUES (?, ?, ?, ?)",

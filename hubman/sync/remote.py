@@ -30,6 +30,8 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     deep_at: str | None = None
     enc: str = "none"
     """``none``; ``hmac``: what is said is signed; ``age``: everything is encrypted."""
+    is_new: bool = False
+    """Of one that was added just now: whether the place was empty before."""
     key_check: str = ""
     """By which its key is known (:meth:`hubman.sync.repo_key.RepoKey.check`)."""
 

@@ -57,16 +57,17 @@ def add(
     settings = {**(options or {}), **({"read_only": "yes"} if read_only else {})}
     with sync_lock(registry):
         opened = storage or open_storage(kind, place, settings)
-        hub, new_key = (
-            (read_hub(opened, place), None) if read_only else _read_or_create(registry, opened, place, secrecy.enc)
-        )
+        if read_only:
+            hub, new_key, is_new = read_hub(opened, place), None, False
+        else:
+            hub, new_key, is_new = _read_or_create(registry, opened, place, secrecy.enc)
         for remote in known:
             if remote.repo == hub.repo:
                 raise UsageError(f"{place} is the remote {remote.name} already", f"hubman sync {remote.name}")
         codec = joining.codec_of_hub(registry, hub, secrecy)
         known_of_place = "{}" if read_only else _probed(opened)
         introduce(registry)
-        with registry.transaction() as db:
+        with registry.much_at_once(), registry.transaction() as db:
             _insert(db, name, kind, place, settings, known_of_place, hub)
             if read_only:
                 freeze.pass_over(db, hub.repo)
@@ -75,7 +76,7 @@ def add(
                 queue.add(db, hub.repo, "up", queue.known_blobs(db))
         if new_key is not None:
             secrecy.made(new_key)
-    return find(registry, name)
+    return msgspec.structs.replace(find(registry, name), is_new=is_new)
 
 
 def _insert(
@@ -137,6 +138,16 @@ def check_is_same(storage: Storage, remote: Remote) -> layout.Hub:
     return hub
 
 
+def need_writable(storage: Storage, remote: Remote) -> layout.Hub:
+    """As :func:`check_is_same`, for what writes or deletes without sending anything. Raises :class:`HubError` too where
+    a newer hubman has upgraded the remote.
+    """
+    hub = check_is_same(storage, remote)
+    if not hub.is_writable:
+        raise HubError("the remote was upgraded by a newer hubman", "update hubman on this machine")
+    return hub
+
+
 def place_of(
     registry: Registry, location: str, options: Mapping[str, str], *, read_only: bool = False
 ) -> tuple[str, str]:
@@ -188,8 +199,10 @@ def read_hub(storage: Storage, place: str) -> layout.Hub:
     return layout.decode_hub(fetched.data)
 
 
-def _read_or_create(registry: Registry, storage: Storage, place: str, enc: str) -> tuple[layout.Hub, RepoKey | None]:
-    """The remote in ``place``, and its key if it was made just now."""
+def _read_or_create(
+    registry: Registry, storage: Storage, place: str, enc: str
+) -> tuple[layout.Hub, RepoKey | None, bool]:
+    """The remote in ``place``, its key if it has one and was made just now, and whether it was."""
     fetched = storage.get(layout.HUB, layout.HUB_CAP)
     if fetched is None:
         need_empty(storage, place)
@@ -199,13 +212,13 @@ def _read_or_create(registry: Registry, storage: Storage, place: str, enc: str) 
             keys.keep_key(registry, hub.repo, key)
         if storage.create(layout.HUB, layout.encode(hub)):
             prepare(storage)
-            return hub, key
+            return hub, key, True
         if key is not None:
             keys.forget(registry, hub.repo)
         fetched = storage.get(layout.HUB, layout.HUB_CAP)
     if fetched is None:
         raise StorageError(f"{place} says that hub.json is there and does not give it", "try again")
-    return layout.decode_hub(fetched.data), None
+    return layout.decode_hub(fetched.data), None, False
 
 
 def need_empty(storage: Storage, place: str, besides: Collection[str] = ()) -> None:

@@ -27,7 +27,7 @@ from hubman.sync import (
 )
 from hubman.sync.care import moving
 from hubman.sync.check import Finding, check
-from hubman.sync.destination import Destination
+from hubman.sync.download import Downloaded
 from hubman.sync.folder import FolderStorage
 from hubman.sync.letting_go import LetGo
 from hubman.sync.merge import Merged
@@ -36,6 +36,7 @@ from hubman.sync.session import Session
 from hubman.sync.storage import Storage
 from registry import timestamps
 from registry.database import Registry
+from registry.errors import HubError
 
 __all__ = ["Finding", "SyncResult", "check", "sync"]
 
@@ -87,10 +88,10 @@ def sync(
     """
     options: dict[str, Any] = {"report": report, "should_stop": should_stop, "storage": storage}
     with opened(registry, remote_name, deep=deep, limit_rate=limit_rate, **options) as session:
-        return _run(session, destination.chosen(registry, models_folder))
+        return _run(session, models_folder)
 
 
-def _run(session: Session, place: Destination) -> SyncResult:
+def _run(session: Session, models_folder: Path | None) -> SyncResult:
     session.tell("look")
     warnings: list[str] = []
     seen, is_new_device = _look(session, warnings)
@@ -100,8 +101,7 @@ def _run(session: Session, place: Destination) -> SyncResult:
     gone = _make_room(session, warnings)
     sent = outgoing.send(session, is_announced=seen.own_is_known, warnings=warnings)
     changes, up = sent.changes, sent.uploaded
-    down = download.download(session, place)
-    warnings += down.problems
+    down = _fetch(session, models_folder, warnings)
     if sent.is_allowed and freeze.is_waiting(session.db, session.repo):
         # That the files are here now is news to the others.
         changes += outgoing.send(session, is_announced=True, warnings=warnings).changes
@@ -131,11 +131,24 @@ def _run(session: Session, place: Destination) -> SyncResult:
     )
 
 
+def _fetch(session: Session, models_folder: Path | None, warnings: list[str]) -> Downloaded:
+    """While the folder for weights is away, or its setting wrong, files wait; what people said has gone both ways."""
+    try:
+        place = destination.chosen(session.registry, models_folder)
+    except HubError as error:
+        warnings.append(f"no files are fetched: {error}")
+        return Downloaded()
+    down = download.download(session, place)
+    warnings += down.problems
+    return down
+
+
 def _look(session: Session, warnings: list[str]) -> tuple[pull.Look, bool]:
     """The heads, read again as a new device if this database was restored or copied."""
     seen = pull.look(session)
-    if session.deep or not seen.own_is_known:
-        # Our own head proves that this is our remote; without it, the remote has to say so.
+    if session.deep or not seen.own_is_known or session.remote.kind == "folder":
+        # Our own head proves that this is our remote; without it, the remote has to say so. So it has to in a folder:
+        # of a disk that went away under the last sync, the head may have been written where it was mounted.
         remotes.check_is_same(session.storage, session.remote)
     is_new = False
     if session.remote.is_read_only:

@@ -11,6 +11,7 @@ import msgspec
 from hubman.sync.codec import BlobObject
 from hubman.sync.crew import Crew
 from hubman.sync.storage import PIECE
+from hubman.sync.tally import Moving
 from registry.errors import DamagedFileError
 
 
@@ -39,21 +40,21 @@ def send(crew: Crew, source: Source) -> int:
     Raises :class:`DamagedFileError` when the file is not what its hash says, with nothing left that was put here, and
     :class:`hubman.sync.storage.StorageError` when the remote fails: what is whole there by then is not sent again.
     """
-    crew.tally.begin(source.path.name)
+    moving = crew.tally.begin(source.path.name, source.size)
     try:
-        return _send(crew, source)
+        return _send(crew, source, moving)
     finally:
-        crew.tally.end(source.path.name)
+        crew.tally.end(moving)
 
 
-def _send(crew: Crew, source: Source) -> int:
+def _send(crew: Crew, source: Source, moving: Moving) -> int:
     storage, objects = crew.session.storage, crew.session.objects(source.sha256, source.size)
     with crew.request():
         missing = {one.key for one in objects if source.is_doubtful or storage.size(one.key) != one.stored}
     if not missing:
-        crew.tally.passed(source.size)
+        crew.tally.passed(source.size, moving)
         return 0
-    reader = _Reader(crew, source)
+    reader = _Reader(crew, source, moving)
     put: list[str] = []
     try:
         for one in objects:
@@ -78,8 +79,8 @@ def _put(crew: Crew, reader: _Reader, one: BlobObject) -> None:
 class _Reader:
     """Reads a file from its start to its end, also what need not be sent, so that its hash is known at the end."""
 
-    def __init__(self, crew: Crew, source: Source) -> None:
-        self._crew, self._source = crew, source
+    def __init__(self, crew: Crew, source: Source, moving: Moving) -> None:
+        self._crew, self._source, self._moving = crew, source, moving
         self._digest = hashlib.sha256()
         self._at = 0
 
@@ -89,18 +90,19 @@ class _Reader:
         for piece in self._read(length):
             self._crew.pay(limit, len(piece))
             yield piece
-            self._crew.tally.moved(len(piece))
+            self._crew.tally.moved(len(piece), self._moving)
 
     def skip(self, length: int) -> None:
         for piece in self._read(length):
-            self._crew.tally.passed(len(piece))
+            self._crew.tally.passed(len(piece), self._moving)
 
     def _read(self, length: int) -> Iterator[bytes]:
         path, left = self._source.path, length
+        step = self._crew.session.up.step(PIECE)
         try:
             with path.open("rb", buffering=0) as file:
                 file.seek(self._at)
-                while left and (piece := file.read(min(PIECE, left))):
+                while left and (piece := file.read(min(step, left))):
                     self._crew.go_on()
                     self._digest.update(piece)
                     self._at += len(piece)

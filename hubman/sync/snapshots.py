@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from hubman.sync import growth, layout, snapshot
+from hubman.sync import growth, layout, remotes, snapshot
 from hubman.sync.merge import Merged, Merger
 from hubman.sync.session import Session
 from hubman.sync.storage import Entry
@@ -109,6 +109,8 @@ def tend(session: Session) -> str | None:
     with session.registry.transaction() as db:
         if not growth.is_due(db, session.repo):
             return None
+    if not remotes.check_is_same(session.storage, session.remote).is_writable:
+        return None
     there = listed(session)
     if there and (covers := verified(session, there[0])) is not None:
         reached = reads(session.db, session.repo)
@@ -150,7 +152,10 @@ def _forget_old(session: Session) -> None:
         return
     staying = [verified(session, entry) or {} for entry in there if entry not in going]
     for entry in going:
-        covers = verified(session, entry) or {}
+        covers = verified(session, entry)
+        if covers is None:
+            # It has not arrived whole, or a newer hubman wrote it: nobody here knows what it alone has.
+            continue
         if not any(all(seq <= one.get(device, 0) for device, seq in covers.items()) for one in staying):
             staying.append(covers)
             continue

@@ -27,7 +27,7 @@ def picture(crew: Crew, sha256: str) -> int:
     Raises :class:`NotThereError`, :class:`StorageError`, :class:`DamagedFileError`, :class:`OSError`.
     """
     session, name = crew.session, f"picture {sha256[:12]}"
-    crew.tally.begin(name)
+    moving = crew.tally.begin(name, 0)
     try:
         (one,) = session.objects(sha256, 0)
         with crew.request():
@@ -35,7 +35,7 @@ def picture(crew: Crew, sha256: str) -> int:
         if fetched is None:
             raise NotThereError(f"{name} is not on the remote yet", ASK_OWNER)
         crew.tally.expect(len(fetched.data))
-        crew.tally.moved(len(fetched.data))
+        crew.tally.moved(len(fetched.data), moving)
         crew.pay(session.down, len(fetched.data))
         data = _opened(crew, fetched.data, layout.PICTURE_CAP)
         if not layout.is_content(sha256, data):
@@ -43,7 +43,7 @@ def picture(crew: Crew, sha256: str) -> int:
         blobs.store_bytes(session.registry, data)
         return len(data)
     finally:
-        crew.tally.end(name)
+        crew.tally.end(moving)
 
 
 def small(crew: Crew, weights: Weights, part: Path) -> Landed:
@@ -51,12 +51,12 @@ def small(crew: Crew, weights: Weights, part: Path) -> Landed:
 
     Raises as :func:`picture` does.
     """
-    crew.tally.begin(weights.name)
+    moving = crew.tally.begin(weights.name, weights.size)
     try:
         (one,) = crew.session.objects(weights.sha256, weights.size)
         crew.pay(crew.session.down, one.stored)
         data = _opened(crew, _get(crew, one, weights), weights.size)
-        crew.tally.moved(one.stored)
+        crew.tally.moved(one.stored, moving)
         handle = create(part)
         try:
             write_at(handle, data, 0)
@@ -68,7 +68,7 @@ def small(crew: Crew, weights: Weights, part: Path) -> Landed:
             raise DamagedFileError(f"{weights.name} is damaged on the remote", ASK_OWNER)
         return Landed(weights=weights, part=part)
     finally:
-        crew.tally.end(weights.name)
+        crew.tally.end(moving)
 
 
 def _opened(crew: Crew, data: bytes, cap: int) -> bytes:

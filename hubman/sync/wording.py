@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from hubman.sync import devices, incoming
+from hubman.sync.care import asks
 from hubman.sync.policy import PINS
 from registry import collection_tree, fields, ids, races, rivals, settled, whereabouts
 from registry.changes import Change
@@ -41,7 +42,13 @@ _ABOUT = {
     whereabouts.RETIRED: ("{0} forgotten", "{0} in use again"),
 }
 """What an edit is called, with a value and without."""
-_ITEMS = {ids.VIEW: "view @{}", ids.FOLLOW: "whether {} is followed", ids.IGNORE: "ignored updates of Civitai's {}"}
+_REMOTE = "remote-"
+_ITEMS = {
+    ids.VIEW: "view @{}",
+    ids.FOLLOW: "whether {} is followed",
+    ids.IGNORE: "ignored updates of Civitai's {}",
+    _REMOTE: "where {} lies",
+}
 _RECORDS = {"run": "training", "preview": "picture"}
 _CUT = 60
 
@@ -179,6 +186,8 @@ class _Lines:
     def _special(self, field: str, value: object, who: str, item: str, *, is_one: bool) -> str | None:
         """Edits that read oddly as ``field of Ink old → new``."""
         said = _ABOUT.get(field)
+        if asks.repo_of(item) is not None:
+            return f"{who} is at {shown(field, value)} now"
         if collection_tree.is_collection(item):
             word = {"removed_at": "removed" if value else "brought back", "parent": "moved"}.get(field, "named")
             return f"{'collection ' if is_one else ''}{who} {word}"
@@ -192,9 +201,13 @@ class _Lines:
 
     def _member(self, name: str, value: str, verb: str, items: dict[str, None]) -> str:
         one = next(iter(items))
+        if one.startswith(_REMOTE):
+            return f"what {self._name(one)} lacks"
         if name == PINS:
             said = "pinned on" if verb == "added to" else "no longer pinned on"
             return f"{self._name(value)} {said} {self._device(one)}"
+        if name == asks.NEEDED:
+            return f"{self._asked(value)} {'is asked for' if verb == 'added to' else 'is asked for no more'}"
         what = f"collection {self._name(value)}" if name == "collections" else f"{_SETS.get(name, name)} {value}"
         return f"{what} {verb} {self._name(one) if len(items) == 1 else _count(len(items), 'model')}"
 
@@ -226,13 +239,29 @@ class _Lines:
         for prefix in (ids.VIEW, ids.FOLLOW, ids.IGNORE):
             if item.startswith(prefix):
                 return item.removeprefix(prefix)
+        if item.startswith(_REMOTE):
+            row = self._db.execute("SELECT name FROM remotes WHERE repo = ?", (item.removeprefix(_REMOTE),)).fetchone()
+            return _short(row[0]) if row else "another remote"
         if collection_tree.is_collection(item):
             return self._collection(item)
+        if (repo := asks.repo_of(item)) is not None:
+            return self._remote(repo)
         if incoming.DEVICE.fullmatch(item):
             return self._device(item)
         sql = "SELECT name FROM models WHERE id = :item OR id = (SELECT model_id FROM versions WHERE id = :item)"
         row = self._db.execute(sql, {"item": settled.version_of(self._db, item)}).fetchone()
         return _short(row[0] if row else self._found.names.get(item, item))
+
+    def _remote(self, repo: str) -> str:
+        row = self._db.execute("SELECT name FROM remotes WHERE repo = ?", (repo,)).fetchone()
+        return f"the remote {row[0]}" if row else "another remote"
+
+    def _asked(self, what: str) -> str:
+        """What a check found to be absent or wrong on a remote."""
+        sha256 = asks.asked_for(what)
+        row = self._db.execute("SELECT name FROM files WHERE sha256 = ?", (sha256,)).fetchone()
+        known = row[0] if row else sha256[:8] if incoming.SHA256.fullmatch(sha256) else "a part of a log"
+        return _short(known)
 
     def _collection(self, item: str) -> str:
         made = self._found.facts.get((item, collection_tree.NAME))

@@ -95,6 +95,29 @@ def _repo(machine: Machine) -> str:
     return str(repo)
 
 
+def test_wrong_bytes_that_were_deleted_by_hand_keep_no_machine_from_syncing(pair: tuple[Machine, Machine]) -> None:
+    a, b = pair
+    a.add_lora("ink")
+    policy.set_policy(b.registry, policy.Policy(weights="none"))
+    settle(pair)
+    spoil(blob_of(a))
+    check_and_repair(b.registry, "r", read_data=ALL)
+    blob_of(a).unlink()
+    assert a.sync().warnings == ()
+    assert look(b, ALL) == []
+
+
+def test_half_written_files_are_told_as_what_they_are(pair: tuple[Machine, Machine]) -> None:
+    a, _ = pair
+    a.add_lora("ink")
+    a.sync()
+    (a.remote / "blob" / ".hub-0123456789abcdef.tmp").write_bytes(b"x")
+    (finding,) = look(a)
+    assert (finding.level, finding.about) == ("note", "the remote")
+    assert "1 half-written" in finding.message
+    assert exit_status([finding]) == 0
+
+
 def test_wrong_bytes_of_the_right_size_are_found_by_reading_and_replaced(pair: tuple[Machine, Machine]) -> None:
     a, b = pair
     ink = a.add_lora("ink")

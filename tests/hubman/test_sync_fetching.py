@@ -99,8 +99,13 @@ def test_files_land_where_the_settings_say(pair: tuple[Machine, Machine], tmp_pa
     result = fetching.fetch(b.registry, ink)
     assert result.paths == (str(tmp_path / "away" / "_SD_XL" / "Ann" / "lora-ink.safetensors"),)
     configure(b, sync_path="{nothing}")
-    with pytest.raises(HubError, match=r"there is no field \{nothing\}"):
-        b.sync()
+    a.add_lora("clay", seed=1)
+    a.sync()
+    (warning,) = b.sync().warnings
+    assert "no files are fetched: there is no field {nothing} (sync_path)" in warning
+    assert library.resolve(b.registry, "clay"), "what is known of it came all the same"
+    configure(b, sync_into=str(tmp_path / "unplugged"))
+    assert "is no folder now" in b.sync().warnings[0]
 
 
 def test_no_link_leads_out_of_the_folder(pair: tuple[Machine, Machine], tmp_path: Path) -> None:

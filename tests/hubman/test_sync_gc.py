@@ -226,4 +226,4 @@ def test_the_command_says_what_it_would_do_and_does_it(
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert (ended.value.code or 0, len(marks(a))) == (0, there)
-    assert "1 blobs (7 B) would be written down" in capsys.readouterr().out
+    assert "1 blob (7 B) would be written down" in capsys.readouterr().out

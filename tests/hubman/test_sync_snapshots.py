@@ -292,3 +292,19 @@ def test_requests_do_not_depend_on_the_size_of_the_collection(place: Path) -> No
             counted.append(storage.counts)
         costs.append(counted)
     assert costs[0] == costs[1]
+
+
+@pytest.mark.parametrize("kind", ["has what no other has", "can't be read"])
+def test_an_old_snapshot_stays_unless_others_are_known_to_have_all_of_it(place: Path, time: Clock, kind: str) -> None:
+    a = machine(place, "a")
+    ink = a.add_lora("ink")
+    body = zlib.compress(b'{"v":1,"covers":{"%s":7}}' % (b"c" * 16))
+    # The log that it covers may be gone: then it is all that is left of it.
+    old = f"{(time.ms - 30 * DAY_MS) << 16:016x}-{'c' * 16}-{layout.hash32(body)}"
+    (place / "remote" / "snap").mkdir()
+    (place / "remote" / "snap" / old).write_bytes(body if kind == "has what no other has" else body[:-1])
+    for days in (0, 5, 5, 5, 1, 1, 1):
+        time.pass_days(days)
+        edit_often(a, ink, 4)
+    assert len(names(place, "snap")) < 8
+    assert old in names(place, "snap")

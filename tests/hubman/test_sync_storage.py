@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from hubman.sync import cloud
 from hubman.sync.cloud_address import check_address
 from hubman.sync.folder import FolderStorage
-from hubman.sync.storage import Storage, StorageError, open_storage
+from hubman.sync.storage import RefusedError, Storage, StorageError, open_storage
 from registry.errors import UsageError
 
 
@@ -116,3 +118,41 @@ def test_a_bucket_that_cannot_be_reached_is_told_in_one_line(monkeypatch: pytest
         place.get("hub.json", 10)
     assert "\n" not in str(caught.value)
     assert "not-a-real-key" not in str(caught.value)
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    status, code = 403, "SignatureDoesNotMatch"
+
+    def do_GET(self) -> None:
+        body = f'<?xml version="1.0"?><Error><Code>{self.code}</Code></Error>'.encode()
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "told"),
+    [
+        (403, "SignatureDoesNotMatch", RefusedError, "was refused (403 Forbidden, SignatureDoesNotMatch)"),
+        (400, "InvalidArgument", StorageError, "(400 Bad Request, InvalidArgument): check --endpoint"),
+    ],
+)
+def test_what_a_store_answers_to_a_listing_is_told(
+    monkeypatch: pytest.MonkeyPatch, status: int, code: str, kind: type[StorageError], told: str
+) -> None:
+    pytest.importorskip("obstore")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "not-a-real-key")
+    handler = type("Handler", (_Refusing,), {"status": status, "code": code})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        place = open_storage("cloud", "s3://bucket/prefix", {"endpoint": endpoint, "region": "us-east-1"})
+        with pytest.raises(kind) as caught:
+            list(place.entries("heads/"))
+        server.shutdown()
+    assert told in str(caught.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from hubman.progress import Progress
-from hubman.sync import crew, download, filling, holding, partial, policy, settling, tally, transfers
+from hubman.sync import crew, download, filling, holding, partial, policy, sending, settling, tally, transfers
 from hubman.sync.crew import MOST_REQUESTS
+from hubman.sync.folder import FolderStorage
 from hubman.sync.lock import BusyError
 from registry import library
 from registry.errors import CancelledError, UsageError
@@ -101,6 +102,27 @@ def test_ranges_of_one_file_come_at_once(pair: tuple[Machine, Machine]) -> None:
     assert sha256_of(b.registry.models_folder / "lora 0.safetensors") == sha256_of(
         a.registry.models_folder / "lora 0.safetensors"
     )
+
+
+@pytest.mark.usefixtures("_small_pieces")
+def test_a_file_that_moves_is_told_with_its_bytes(
+    pair: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally, "_TELL_S", 0)
+    monkeypatch.setattr(sending, "PIECE", PIECE)
+    a, b = pair
+    add_some(a, 1)
+    size = (a.registry.models_folder / "lora 0.safetensors").stat().st_size
+    for machine, stage in ((a, "upload"), (b, "download")):
+        told: list[Progress] = []
+        machine.sync(report=told.append, limit_rate=3 * size)
+        events = [event for event in told if event.stage == stage]
+        files = [tuple(one) for event in events for one in event.data["moving"]]
+        assert {(name, of) for name, _, of in files} == {("lora 0.safetensors", size)}
+        done = [done for _, done, _ in files]
+        assert done == sorted(done)
+        assert len({0, size, *done}) > 2
+        assert events[-1].data["moving"] == []
 
 
 def test_paused_files_wait_while_words_go_on(pair: tuple[Machine, Machine]) -> None:
@@ -196,6 +218,25 @@ def test_a_rate_holds_back_and_lets_itself_be_stopped(pair: tuple[Machine, Machi
     assert names(b) == []
     policy.set_policy(b.registry, policy.Policy(rate_down=1 << 40))
     assert b.sync().downloaded == 3
+
+
+def test_a_file_goes_up_in_small_steps_where_the_rate_is_low(pair: tuple[Machine, Machine]) -> None:
+    a, _ = pair
+    a.add_lora("ink", rank=300)
+    size = next(a.registry.models_folder.iterdir()).stat().st_size
+    sent: list[int] = []
+
+    class Watching(FolderStorage):
+        def put_stream(self, key: str, pieces: Iterable[bytes], size: int) -> None:
+            kept = list(pieces)
+            if key.startswith("blob/"):
+                sent.extend(len(piece) for piece in kept)
+            super().put_stream(key, kept, size)
+
+    assert size > 2 * (256 << 10)
+    a.sync(limit_rate=size, storage=Watching(a.remote))
+    assert len(sent) > 1
+    assert sum(sent) == size
 
 
 def test_progress_counts_all_files_and_ends_at_its_total(pair: tuple[Machine, Machine]) -> None:

@@ -117,7 +117,7 @@ MUTATIONS = (
     Mutation(
         "a copy is not told by its log",
         "hubman/sync/identity.py",
-        "    if not any(_is_of_a_copy(session, key) for key in strange):\n        return False\n",
+        "    if not any(_is_whole(session, key) for key in strange):\n        return False\n",
         "    return False\n",
         "tests/hubman/test_sync_identity.py",
     ),
@@ -130,9 +130,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a picture is not hashed",
-        "hubman/sync/download.py",
-        "    if data is None or not layout.is_content(sha256, data):\n",
-        "    if data is None:\n",
+        "hubman/sync/whole.py",
+        "        if not layout.is_content(sha256, data):\n            raise",
+        "        if False:\n            raise",
         f"tests/hubman/test_sync_hostile.py {MACHINE}",
     ),
     Mutation(
@@ -182,7 +182,7 @@ MUTATIONS = (
         "hubman/sync/snapshots.py",
         "            staying.append(covers)\n            continue\n",
         "            pass\n",
-        MACHINE,
+        "tests/hubman/test_sync_snapshots.py",
     ),
 )
 

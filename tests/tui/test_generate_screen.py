@@ -16,6 +16,7 @@ from hubman.generate.grids.grid import make_grid, save_grid
 from hubman.generate.grids.spec import build_axis, parse_axis
 from hubman.generate.naming import LibrarySources
 from hubman.generate.request import DrawRequest, LoraUse
+from hubman.jobs import store
 from hubman.jobs.records import Job
 from hubman.progress import Progress
 from registry import edits, library
@@ -400,6 +401,21 @@ async def test_a_finished_sweep_shows_its_pages_its_curve_and_what_it_suggests(o
         assert grid.current is not None
         await press(pilot, "enter")
         assert "ink 1, Seed 2, Steps 8" in text_of(app)
+
+
+async def test_a_sweep_that_suggests_nothing_says_all_of_why(open_app: OpenApp, drawn: Job, home: Path) -> None:
+    reason = (
+        "the style shows only beyond 0.75; seeds look alike from 1 on (0.37); 3 seeds cannot tell what burns: sweep 4"
+    )
+    curve = [{"strength": s, "style": s * 0.3 - 0.0136, "burn": 0.0} for s in (0.0, 0.5, 1.0)]
+    with Registry(home) as registry:
+        store.finish(registry, drawn.id, "done", result={"curve": curve, "suggested": None, "reason": reason})
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _looking(pilot)
+        assert f"no strength is suggested: {reason}" in _flat(app)
+        axis = {line.index("▏") for line in text_of(app).splitlines() if "▏" in line}
+        assert len(axis) == 1
 
 
 @pytest.mark.usefixtures("drawn")

@@ -114,6 +114,8 @@ async def test_what_is_kept_here_is_pinned(laptop: Machine) -> None:
         assert "K ends it" in text_of(app)
         await press(pilot, "K")
         assert not _pins(laptop)
+        await press(pilot, "E")
+        assert "none of its files are on this machine" in notes_of(app)[-1]
 
 
 async def test_to_free_the_room_is_asked_and_is_a_job(pair: Pair, started: list[Job]) -> None:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hubman.jobs import store
 from hubman.jobs.records import Job
 from hubman.progress import Progress
-from hubman.sync import devices, policy, remotes
+from hubman.sync import devices, holding, policy, remotes
+from hubman.sync.care import moving
+from hubman.sync.pending import pending
+from hubman.sync.policy import Policy
 from hubman.sync.remote import all_remotes
 from registry import clock
 from registry.database import Registry
@@ -16,7 +21,7 @@ from tests.support.jobs import fake_job
 from tests.support.machines import Machine
 from tests.support.screens import notes_of, press, settle, text_of, write
 from tests.support.synced import edit, pair
-from tui import actions
+from tui import actions, sync_transfers
 from tui.app import HubmanApp
 from tui.screens.sync_conflicts import ConflictScreen
 from tui.widgets.sync_lists import DeviceList, RemoteList, WaitingList
@@ -194,7 +199,7 @@ async def test_what_is_under_way_can_be_stopped(pair: Pair) -> None:
         assert job.stop_path.exists()
 
 
-async def test_files_under_way_are_told_one_by_one_and_paused(pair: Pair, started: list[Job]) -> None:
+async def test_files_under_way_are_told_one_by_one(pair: Pair) -> None:
     one, _ = pair
     data = {"rate": 2e6, "files": 1, "files_total": 3, "moving": [["ink.safetensors", 1e6, 4e6], ["clay.pt", 0, 8e6]]}
     events = [Progress(stage="download", done=5e6, total=20e6, unit="B", data=data)]
@@ -209,15 +214,81 @@ async def test_files_under_way_are_told_one_by_one_and_paused(pair: Pair, starte
         assert {line[1] for line in lines[1:]} == {"ink.safetensors", "clay.pt"}
         assert "2.0 MB/s" in text_of(app)
         assert "15.0 MB left" in text_of(app)
-        await press(pilot, "space")
+        await press(pilot, "x")
         assert job.stop_path.exists()
         store.finish(one.registry, job.id, "cancelled")
         app.poll_soon()
         await settle(pilot)
-        assert "waits" in text_of(app)
+        text = text_of(app)
+        assert "2.0 MB/s" not in text
+        assert "under way 2" not in text
+        assert "waits" in text
+
+
+async def test_the_rate_of_a_file_is_that_since_it_was_looked_at(pair: Pair) -> None:
+    one, _ = pair
+
+    def event(done: float) -> Progress:
+        data = {"files": 0, "files_total": 1, "moving": [["ink.safetensors", done, 9e6]]}
+        return Progress(stage="upload", done=done, total=9e6, unit="B", data=data)
+
+    job = fake_job(one.registry, "sync", "sync with r", {"remote": "r"}, events=[event(0), event(5e6)])
+    first = sync_transfers.follow(job, sync_transfers.Transfers(), 100.0)
+    assert [line.rate for line in first.files.values()] == [0, 0]
+    with job.events_path.open("ab") as stream:
+        stream.write(msgspec.json.encode(event(6e6)) + b"\n")
+    then = sync_transfers.follow(job, first, 102.0)
+    assert [(line.rate, line.left) for line in then.files.values() if not line.is_all] == [(5e5, 6.0)]
+
+
+async def test_pausing_holds_the_files_of_every_sync_of_this_machine(pair: Pair, started: list[Job]) -> None:
+    one, _ = pair
+    one.add_lora("paper", seed=5)
+    app = _app(one)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
         await press(pilot, "space")
-        assert [begun.id for begun in started] == [job.id]
-        assert not job.stop_path.exists()
+        assert "files wait: paused" in text_of(app)
+        assert "paused" in one.sync().held
+        await press(pilot, "space")
+        assert "files wait" not in text_of(app)
+        assert not holding.is_paused(one.registry.db)
+        assert [job.request for job in started] == [{"remote": "r"}]
+
+
+async def test_outside_its_hours_the_screen_says_until_when_files_wait(pair: Pair) -> None:
+    one, _ = pair
+    now = datetime.now().astimezone()
+    start, end = now + timedelta(hours=2), now + timedelta(hours=3)
+    policy.set_policy(one.registry, Policy(window=f"{start:%H:%M}-{end:%H:%M}"))
+    app = _app(one)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert f"files wait until {start:%H:%M}" in text_of(app)
+
+
+async def test_what_a_person_has_to_see_to_is_told(pair: Pair) -> None:
+    one, two = pair
+    moving.migrate(two.registry, "r", str(two.remote.with_name("new_disk")))
+    assert "where r lies" in pending(one.registry, "r").down.edits
+    one.sync()
+    with one.registry.transaction() as db:
+        db.execute("UPDATE heads_seen SET seen_at = '2026-01-01T00:00:00.000Z' WHERE device = ?", (two.device,))
+    app = _app(one)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await settle(pilot)
+        text = text_of(app)
+        assert "r has moved to" in text
+        assert "laptop: its clock" in text
+        await press(pilot, "v", "j")
+        assert "! its clock" in text_of(app)
+        await press(pilot, "v", "m")
+        assert "Follow r to" in text_of(app)
+        await press(pilot, "y")
+        assert [remote.location for remote in all_remotes(one.registry)] == [str(one.remote.with_name("new_disk"))]
+        assert "has moved" not in text_of(app)
+        await press(pilot, "m")
+        assert "nobody has moved r" in notes_of(app)[-1]
 
 
 async def test_without_a_remote_keys_say_why_not(open_app: OpenApp) -> None:

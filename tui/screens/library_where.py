@@ -46,7 +46,7 @@ class LibraryWhere(LibraryUse):
         name = formats.one_line(self.detail.name)
         options = [
             ("fetch", f"fetch it now, {formats.size(holders.missing_bytes)}", whence(holders)),
-            ("keep", "fetch it and keep it here", "whatever this machine's policy says of others"),
+            ("keep", "fetch it and keep it here", "whatever the policy says"),
             ("look", "look at it", ""),
         ]
 
@@ -119,6 +119,9 @@ class LibraryWhere(LibraryUse):
         from tui.widgets.dialogs import Confirm
 
         models, version = self.targets(), self.version
+        if not self.order.marks and self.holders is not None and not self.holders.is_here:
+            self.say("none of its files are on this machine")
+            return
         if self.order.marks:
             what = formats.count(len(models), "model")
         elif self.detail is not None:

@@ -11,7 +11,7 @@ from textual.containers import Container, Horizontal, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui import actions, formats, sync_about, sync_rows, sync_transfers
+from tui import actions, formats, sync_about, sync_rows, sync_transfers, sync_words
 from tui.screens.sync_places import SyncPlaces
 from tui.widgets.page_line import Page, PageLine
 from tui.widgets.rows import Cell, RowList
@@ -27,6 +27,7 @@ from tui.widgets.sync_lists import (
 if TYPE_CHECKING:
     from hubman.jobs.records import Job
     from hubman.sync.remote import Remote
+    from tui.services.watch import JobView
     from tui.sync_transfers import Moving
 
 EMPTY = """No remote yet.
@@ -57,6 +58,7 @@ class SyncScreen(SyncPlaces):
         with Horizontal(id="places"):
             yield RemoteList(id="remotes")
             yield DeviceList(id="devices")
+        yield Static("", id="news", markup=False)
         yield PageLine(id="page-line")
         with Horizontal(id="pages"):
             with Container(id="lists"):
@@ -86,11 +88,13 @@ class SyncScreen(SyncPlaces):
             remotes.set_items(self.state.remotes, cursor=names.index(at) if at in names else None)
         if list(self.state.devices) != list(devices._items):
             devices.set_items(self.state.devices)
+        devices.warned = frozenset(one.about for one in self.state.alerts)
         lines = max(len(self.state.remotes), len(self.state.devices))
         most = _MOST if self.has_class("-high") else _FEW
         self.query_one("#places").styles.height = None if not self.state.remotes else min(most, lines) + 1
         self.set_class(self.is_loaded and not self.state.remotes and not self.state.conflicts, "-new")
         remotes.refresh()
+        self._show_news()
         conflicts = self.query_one(ConflictList)
         if list(self.state.conflicts) != list(conflicts._items):
             conflicts.set_items(self.state.conflicts)
@@ -104,15 +108,26 @@ class SyncScreen(SyncPlaces):
     def _state(self, remote: Remote) -> Cell:
         view = self.running_of(remote.name)
         if view is not None:
-            doing = "checking" if view.job.kind == "check" else "syncing"
-            return (f"{doing} {view.share:.0%}" if view.share is not None else doing), "accent"
+            return _doing(view)
         syncs = self.views_of(remote.name, "sync")
         if remote.name in self.problems:
             return "not there", "bad"
+        if remote.name in self.state.moved:
+            return "has moved", "warn"
         if syncs and syncs[0].job.state in {"failed", "cancelled"}:
-            return ("failed", "bad") if syncs[0].job.state == "failed" else ("waits", "warn")
+            return ("failed", "bad") if syncs[0].job.state == "failed" else ("stopped", "warn")
         found = self.pendings.get(remote.name)
+        if self.state.hold and found is not None and found.up.file_count + found.down.file_count:
+            return ("paused" if self.is_paused else "waits"), "warn"
         return ("in step", "good") if found is not None and found.looked_at and found.is_empty else ("", "")
+
+    def _show_news(self) -> None:
+        remote = self.current
+        moved = self.state.moved.get(remote.name) if remote is not None else None
+        lines = [sync_words.hold(self.state.hold)] if self.state.hold and self.state.remotes else []
+        lines += [sync_words.moved(remote, moved)] if remote is not None and moved is not None else []
+        lines += sync_words.alerts(self.state.alerts)
+        self.put("#news", "\n".join(lines), grows=True)
 
     def _no_findings(self) -> str:
         if self.current is None:
@@ -149,7 +164,7 @@ class SyncScreen(SyncPlaces):
         return sync_transfers.in_order(self.moving)
 
     def show_pages(self) -> None:
-        open_ = [one for one in self._moving() if not one.is_done and not one.is_all]
+        open_ = [one for one in self._moving() if one.is_under_way and not one.is_all]
         broken = sum(one.level in {"missing", "repairable"} for one in self.findings)
         found = self.pendings.get(self.current.name) if self.current else None
         waits = sum(1 for one in sync_rows.lines("", found) if one.mark in {"↑", "↓"}) if found else 0
@@ -195,7 +210,7 @@ class SyncScreen(SyncPlaces):
         if isinstance(rows, TransferList):
             return sync_about.of_moving(line, self._moving())
         told: dict[type[RowList[Any]], Callable[[Any], list[str]]] = {
-            DeviceList: sync_about.of_device,
+            DeviceList: lambda device: sync_about.of_device(device, self.state.alerts),
             ConflictList: sync_about.of_conflict,
             FindingList: sync_about.of_finding,
             WaitingList: sync_about.of_wait,
@@ -277,3 +292,11 @@ class SyncScreen(SyncPlaces):
             self.query_one(RemoteList).cursor = names.index(name)
         if job.kind == "check":
             self._go_to("findings")
+
+
+def _doing(view: JobView) -> Cell:
+    """How a job that has not ended stands."""
+    if view.job.state == "queued":
+        return "queued", "warn"
+    doing = "checking" if view.job.kind == "check" else "syncing"
+    return (f"{doing} {view.share:.0%}" if view.share is not None else doing), "accent"

@@ -128,10 +128,9 @@ class SyncBase(HubScreen):
         self.reload()
 
     def _follow(self, ours: Sequence[JobView]) -> None:
-        """Read how far the files are: of those jobs that run, and of the last one that has ended."""
+        """Read how far the files are: of those jobs that run, else of the last one that has ended."""
         movers = [view.job for view in ours if view.job.kind in KINDS]
-        last = [job for job in movers if job.ended][:1]
-        wanted = [job for job in movers if not job.ended] + last
+        wanted = [job for job in movers if not job.ended] or movers[:1]
         before = {job.id: self.moving.get(job.id, Transfers()) for job in wanted}
         if wanted:
             self.in_thread(

@@ -90,6 +90,28 @@ class SyncPlaces(SyncWork):
             Confirm(f"Forget {remote.name}?", f"Nothing in {remote.location} is touched; it can be added again."), done
         )
 
+    def do_follow(self) -> None:
+        """Only when a person says so: where keys and files go is not for a remote to say."""
+        from tui.widgets.dialogs import Confirm
+
+        remote = self.current
+        moved = self.state.moved.get(remote.name) if remote is not None else None
+        if remote is None or moved is None:
+            return
+
+        def done(yes: bool | None) -> None:
+            if yes:
+                self.change(
+                    lambda registry: _follow(registry, remote, moved.place),
+                    lambda _: self._changed(f"{remote.name} is at {moved.place} now; s syncs with it"),
+                )
+
+        text = (
+            f"{formats.one_line(moved.by)} says that it is there now. What this machine had sent to "
+            f"{remote.location} since goes there too."
+        )
+        self.app.push_screen(Confirm(f"Follow {remote.name} to {formats.one_line(moved.place)}?", text), done)
+
     # machines -----------------------------------------------------------------------------------------------------
 
     def do_policy(self) -> None:
@@ -215,6 +237,13 @@ def _remove(registry: Registry, name: str) -> None:
     from hubman.sync import remotes
 
     remotes.remove(registry, name)
+
+
+def _follow(registry: Registry, remote: Remote, place: str) -> None:
+    from hubman.sync.care import moving
+
+    options = {name: value for name, value in remote.options.items() if name != "read_only"}
+    moving.follow(registry, remote.name, place, options=options if "://" in place else {})
 
 
 def _set_policy(registry: Registry, device: str, values: Values) -> None:

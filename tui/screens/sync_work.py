@@ -8,7 +8,6 @@ from tui import formats, sync_state
 from tui.screens.sync_base import SyncBase
 
 if TYPE_CHECKING:
-    from hubman.jobs.records import Job
     from registry.database import Registry
     from tui.action import Action
     from tui.services.watch import JobView
@@ -20,12 +19,12 @@ class SyncWork(SyncBase):
 
     def lacks(self, need: str) -> str:
         remote = self.current
-        if need in {"remote", "running", "pausable", "findings"} and remote is None:
+        if need in {"remote", "running", "findings", "moved"} and remote is None:
             return "add a remote first (a)"
         if need == "running" and remote is not None and self.running_of(remote.name) is None:
             return f"nothing is under way with {remote.name}"
-        if need == "pausable" and remote is not None and self.running is None and self.stopped is None:
-            return f"nothing is under way with {remote.name}"
+        if need == "moved" and remote is not None and remote.name not in self.state.moved:
+            return f"nobody has moved {remote.name}"
         if need == "findings" and not any(one.level == "repairable" for one in self.findings):
             return "the last check found nothing that can be mended (c checks)"
         if need == "findings" and remote is not None and remote.is_read_only:
@@ -33,7 +32,7 @@ class SyncWork(SyncBase):
         return super().lacks(need)
 
     def label_of(self, action: Action) -> str:
-        if action.id == "sync.pause" and self.running is None and self.stopped is not None:
+        if action.id == "sync.pause" and self.is_paused:
             return "go on"
         return super().label_of(action)
 
@@ -43,10 +42,9 @@ class SyncWork(SyncBase):
         return self.running_of(self.current.name) if self.current is not None else None
 
     @property
-    def stopped(self) -> JobView | None:
-        """The last sync with it, if that was stopped before it was through."""
-        views = self.views_of(self.current.name, "sync") if self.current is not None else []
-        return views[0] if views and views[0].job.state == "cancelled" else None
+    def is_paused(self) -> bool:
+        """Whether a person holds the files of this machine."""
+        return self.state.hold == "paused"
 
     @property
     def findings(self) -> list[Found]:
@@ -91,22 +89,26 @@ class SyncWork(SyncBase):
 
     def do_stop(self) -> None:
         if self.running is not None:
-            self._tell(self.running.job, "cancel", "stops at its next safe point; the next sync goes on from there")
+            job = self.running.job
+
+            def done(_: object) -> None:
+                self.say(f"{job.title} stops at its next safe point; the next sync goes on from there")
+                self.hub.poll_soon()
+
+            self.change(lambda registry: _stop(registry, job.id), done)
 
     def do_pause(self) -> None:
-        """What has come, or gone, of a file is kept, so a stopped sync is one that waits."""
-        if self.running is not None:
-            self._tell(self.running.job, "cancel", "waits; space lets it go on")
-        elif self.stopped is not None:
-            self._tell(self.stopped.job, "resume", "goes on")
-
-    def _tell(self, job: Job, verb: str, said: str) -> None:
+        """Hold the files of all syncs of this machine, whoever started them, or let them go on with every remote."""
+        pauses = not self.is_paused
 
         def done(_: object) -> None:
-            self.say(f"{job.title} {said}")
-            self.hub.poll_soon()
+            self.reload()
+            if pauses:
+                self.say("files wait, what people write still goes; space lets them go on")
+            else:
+                self.do_sync_all()
 
-        self.change(lambda registry: _told(registry, job.id, verb), done)
+        self.change(lambda registry: _hold(registry, pauses=pauses), done)
 
     # looking after ------------------------------------------------------------------------------------------------
 
@@ -138,7 +140,13 @@ def _start_all(registry: Registry, names: list[str]) -> None:
         store.start(registry, "sync", f"sync with {name}", {"remote": name})
 
 
-def _told(registry: Registry, job: str, verb: str) -> object:
+def _stop(registry: Registry, job: str) -> None:
     from hubman.jobs import store
 
-    return (store.cancel if verb == "cancel" else store.resume)(registry, job)
+    store.cancel(registry, job)
+
+
+def _hold(registry: Registry, *, pauses: bool) -> None:
+    from hubman.sync import holding
+
+    (holding.pause if pauses else holding.resume)(registry)

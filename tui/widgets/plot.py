@@ -171,7 +171,7 @@ class Plot(Widget):
         y_range = shared if any(series.scale is None for series in self._series) else (self._series[0].scale or shared)
         lines = [self._legend()]
         for row in range(height):
-            label = _number(y_range[1]) if row == 0 else _number(y_range[0]) if row == height - 1 else ""
+            label = _short(y_range[1]) if row == 0 else _short(y_range[0]) if row == height - 1 else ""
             segments = [Segment(label.rjust(self.LABELS - 2) + " ▏", axis)]
             segments += [self._overlay(layers, row, column) for column in range(width)]
             lines.append(Strip(segments))
@@ -217,3 +217,9 @@ class Plot(Widget):
 
 def _number(value: float) -> str:
     return f"{value:.3g}"
+
+
+def _short(value: float) -> str:
+    """With fewer digits where :func:`_number` has no room left of the axis: its line must stay straight."""
+    texts = [f"{value:.{digits}g}" for digits in (3, 2, 1)]
+    return next((text for text in texts if len(text) <= Plot.LABELS - 2), texts[-1])

@@ -63,8 +63,11 @@ class DeviceList(RowList["Device"]):
         Column("Holds", 8, right=True, drop=1),
     )
 
+    warned: frozenset[str] = frozenset()
+    """Names of machines that a person has to see to."""
+
     def cells(self, item: Device) -> Sequence[Cell]:
-        style = "muted" if item.retired else ""
+        style = "muted" if item.retired else "warn" if item.name in self.warned else ""
         return (
             (sync_words.called(item), style),
             (sync_words.seen(item), "muted"),
@@ -120,14 +123,15 @@ class TransferList(RowList[Moving]):
 
     def cells(self, item: Moving) -> Sequence[Cell]:
         share = item.done / item.total if item.total else 0.0
-        style = "muted" if item.is_done else "accent"
+        style = "accent" if item.is_under_way else "warn" if item.is_halted else "muted"
+        ends = "done" if item.is_done else "waits" if item.is_halted else ""
         return (
             (item.way, style),
             (formats.one_line(item.name), "muted" if item.is_done else ""),
             (f"{formats.bar(share, BAR)} {share:4.0%}", style),
             (formats.size(int(item.total)), "muted"),
             (f"{formats.size(int(item.rate))}/s" if item.rate and not item.is_done else "", ""),
-            ("done" if item.is_done else formats.duration(item.left) if item.left else "", "muted"),
+            (ends or (formats.duration(item.left) if item.left else ""), "muted"),
         )
 
 

@@ -18,19 +18,30 @@ from hubman.sync.session import Session
 from registry import blobs, changes, here, projection
 from registry.hashing import hash_file
 
-_SET = "needed"
+NEEDED = "needed"
+_ITEM = "remote-"
 _SPOILED = "spoiled "
 _AT_ONCE = 1_000
 
 
 def item(repo: str) -> str:
     """The item that a remote itself is, for what is said of it."""
-    return f"remote-{repo}"
+    return _ITEM + repo
+
+
+def repo_of(item: str) -> str | None:
+    """Which remote an item is; None for one that is none."""
+    return item.removeprefix(_ITEM) if item.startswith(_ITEM) else None
+
+
+def asked_for(what: str) -> str:
+    """The SHA-256, or the name of a hole in a log, that a member of the set means."""
+    return what.removeprefix(_SPOILED)
 
 
 def waiting(db: sqlite3.Connection, repo: str) -> list[str]:
     """What somebody was asked for and nobody has done yet."""
-    return projection.members(db, item(repo), _SET)
+    return projection.members(db, item(repo), NEEDED)
 
 
 def ask(session: Session, what: str) -> bool:
@@ -38,7 +49,7 @@ def ask(session: Session, what: str) -> bool:
     with session.registry.transaction() as db:
         if what in waiting(db, session.repo):
             return False
-        changes.record(db, [changes.add_to_set(db, item(session.repo), _SET, what)])
+        changes.record(db, [changes.add_to_set(db, item(session.repo), NEEDED, what)])
     return True
 
 
@@ -75,7 +86,7 @@ def settle(session: Session, taken: list[str]) -> None:
         for what in taken:
             sha256 = what.removeprefix(_SPOILED)
             if not SHA256.fullmatch(sha256) or is_sent(session, sha256):
-                changes.record(db, [changes.remove_from_set(db, item(session.repo), _SET, what)])
+                changes.record(db, [changes.remove_from_set(db, item(session.repo), NEEDED, what)])
 
 
 def spoiled(sha256: str) -> str:
@@ -94,6 +105,7 @@ def send_again(session: Session, sha256: str, *, spoiled: bool) -> bool:
     """Make a blob that is here, with its right bytes, wait to be sent; False where it is not here.
 
     Where the bytes on the remote are wrong they are removed first: a sender passes over objects of the right size.
+    What is gone meanwhile, or of a wrong size, it sends without that.
     """
     wanted = _wanted(session, sha256)
     if wanted is None:
@@ -108,8 +120,10 @@ def send_again(session: Session, sha256: str, *, spoiled: bool) -> bool:
             "UPDATE blob_queue SET retry_at = NULL WHERE remote = ? AND way = 'up' AND sha256 = ?",
             (session.repo, sha256),
         )
-    if spoiled and not proofs.is_right(session, sha256, size):
-        for one in session.objects(sha256, size):
+    objects = session.objects(sha256, size)
+    is_there = all(session.storage.size(one.key) == one.stored for one in objects) if spoiled else False
+    if is_there and not proofs.is_right(session, sha256, size):
+        for one in objects:
             session.storage.delete(one.key)
     return True
 

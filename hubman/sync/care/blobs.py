@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from hubman.sync import devices, layout, policy, queue
+from hubman.sync import devices, layout, policy, queue, referenced
 from hubman.sync.care import proofs
 from hubman.sync.care.findings import Finding
 from hubman.sync.care.survey import Survey
@@ -17,12 +17,13 @@ def blob_findings(session: Session, survey: Survey, ask: proofs.Ask | None) -> I
     """Blobs that are absent, of the wrong size or, with ``ask``, of other bytes; and those that nothing speaks of."""
     with proofs.Ledger(session) as ledger:
         survey.db.execute("BEGIN")
+        spoken_of = referenced.blobs(session)
         for row in session.db.execute(f"SELECT sha256, size, name FROM files WHERE {HASHED}"):  # noqa: S608 - ours
             session.stop_if_asked()
-            yield from _of_file(session, survey, ledger, row["sha256"], row["size"], row["name"])
+            yield from _of_file(session, survey, ledger, row["sha256"], row["size"], row["name"], spoken_of)
         for wanted in queue.known_blobs(session.db):
             if wanted.kind == "picture":
-                yield from _of_picture(session, survey, ledger, wanted.sha256)
+                yield from _of_picture(session, survey, ledger, wanted.sha256, spoken_of)
         survey.db.execute("COMMIT")
     yield from survey.orphans()
     if ask is not None:
@@ -31,18 +32,28 @@ def blob_findings(session: Session, survey: Survey, ask: proofs.Ask | None) -> I
 
 
 def _of_file(
-    session: Session, survey: Survey, ledger: proofs.Ledger, sha256: str, size: int, name: str
+    session: Session,
+    survey: Survey,
+    ledger: proofs.Ledger,
+    sha256: str,
+    size: int,
+    name: str,
+    spoken_of: Collection[str],
 ) -> Iterator[Finding]:
     found = [(survey.size(one.key), one.stored) for one in session.objects(sha256, size)]
     if all(there == stored for there, stored in found):
         survey.whole(sha256, size, name, ledger.proved_at(proofs.blob_name(sha256), size))
+    elif not _is_kept(session, sha256, spoken_of):
+        return
     elif any(there is not None for there, _ in found):
         yield _finding(session, sha256, name, "is not whole on the remote", "absent")
     elif _is_expected(session, sha256):
         yield _finding(session, sha256, name, "is not on the remote", "absent")
 
 
-def _of_picture(session: Session, survey: Survey, ledger: proofs.Ledger, sha256: str) -> Iterator[Finding]:
+def _of_picture(
+    session: Session, survey: Survey, ledger: proofs.Ledger, sha256: str, spoken_of: Collection[str]
+) -> Iterator[Finding]:
     """Of a picture that is not here the size is not known."""
     path = blobs.path_of(session.registry, sha256)
     size = path.stat().st_size if path.is_file() else None
@@ -53,8 +64,13 @@ def _of_picture(session: Session, survey: Survey, ledger: proofs.Ledger, sha256:
         yield _finding(session, sha256, name, "is not whole on the remote", "absent")
     elif there is not None:
         survey.whole(sha256, there, name, ledger.proved_at(proofs.blob_name(sha256), there), is_picture=True)
-    elif (size or 0) <= layout.PICTURE_CAP and _is_expected(session, sha256):
+    elif _is_kept(session, sha256, spoken_of) and (size or 0) <= layout.PICTURE_CAP and _is_expected(session, sha256):
         yield _finding(session, sha256, name, "is not on the remote", "absent")
+
+
+def _is_kept(session: Session, sha256: str, spoken_of: Collection[str]) -> bool:
+    """Whether the collection of garbage leaves it, so that its absence is worth a word."""
+    return session.codec.blob_key(f"{layout.BLOBS}{sha256[:2]}/{sha256}") in spoken_of
 
 
 def _is_expected(session: Session, sha256: str) -> bool:

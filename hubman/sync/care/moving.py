@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -11,6 +12,7 @@ from hubman.sync import devices, layout, outgoing, queue, remotes
 from hubman.sync.care.asks import item
 from hubman.sync.care.copying import Copied, Copier, need_whole
 from hubman.sync.opening import opened
+from hubman.sync.remote import Remote
 from hubman.sync.session import Session
 from hubman.sync.storage import Storage, StorageError, open_storage
 from registry import changes, clock, timestamps
@@ -74,19 +76,33 @@ def follow(registry: Registry, name: str, location: str, *, options: Mapping[str
         point_to(session, kind, place, options or {})
 
 
-def moved_to(session: Session) -> str | None:
-    """A line about where the remote was moved to, unless this machine moved or followed it since it was told."""
-    row = session.db.execute(
-        "SELECT value, stamp FROM facts WHERE item = ? AND field = ? AND source = 'user'", (item(session.repo), _MOVED)
+class Moved(msgspec.Struct, frozen=True):
+    """Another machine moved the remote to ``place``, as it says: nobody goes there unasked. ``by`` is its name."""
+
+    by: str
+    place: str
+
+
+def moved(db: sqlite3.Connection, remote: Remote) -> Moved | None:
+    """Where a remote was moved to, unless this machine moved or followed it since that was said."""
+    row = db.execute(
+        "SELECT value, stamp FROM facts WHERE item = ? AND field = ? AND source = 'user'", (item(remote.repo), _MOVED)
     ).fetchone()
-    if row is None or clock.device_of(row["stamp"]) == session.device:
+    if row is None or clock.device_of(row["stamp"]) == clock.device_id(db):
         return None
+    if clock.stamp_ms(row["stamp"]) <= timestamps.parse(remote.added_at).timestamp() * 1000:
+        return None
+    return Moved(devices.name_of(db, clock.device_of(row["stamp"])), str(msgspec.json.decode(row["value"])))
+
+
+def moved_to(session: Session) -> str | None:
+    """:func:`moved` as a line."""
     (added_at,) = session.db.execute("SELECT added_at FROM remotes WHERE repo = ?", (session.repo,)).fetchone()
-    if clock.stamp_ms(row["stamp"]) <= timestamps.parse(added_at).timestamp() * 1000:
+    remote = msgspec.structs.replace(session.remote, added_at=added_at)
+    found, name = moved(session.db, remote), remote.name
+    if found is None:
         return None
-    who = devices.name_of(session.db, clock.device_of(row["stamp"]))
-    name, place = session.remote.name, msgspec.json.decode(row["value"])
-    return f"{who} moved {name} to {place}: hubman remote add {name} PLACE follows it there"
+    return f"{found.by} moved {name} to {found.place}: hubman remote add {name} PLACE follows it there"
 
 
 def point_to(session: Session, kind: str, place: str, options: Mapping[str, str]) -> None:

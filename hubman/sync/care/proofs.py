@@ -45,7 +45,9 @@ def parse(text: str) -> Ask:
         return Ask(share=float(found[1]))
     if found := _AGE.fullmatch(words):
         return Ask(older_than=timedelta(hours=int(found[1]) * _HOURS[found[2]]))
-    raise UsageError(f"{text!r} says neither a share nor an age", "--read-data 1% or --read-data older-than 30d")
+    raise UsageError(
+        f"{text.strip()!r} says neither a share nor an age", "--read-data 1% or --read-data older-than 30d"
+    )
 
 
 class Ledger:

@@ -38,6 +38,7 @@ class Survey:
         self.db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _TABLES)
         self.strange: list[str] = []
         self.strange_count = 0
+        self.unfinished = 0
         self._list(session)
 
     def close(self) -> None:
@@ -60,7 +61,9 @@ class Survey:
         name = key.rpartition("/")[2]
         device = layout.head_device(key)
         if not layout.is_known(key):
-            if not name.startswith(".") or is_temporary(name):
+            if is_temporary(name):
+                self.unfinished += 1
+            elif not name.startswith("."):
                 self.strange_count += 1
                 if len(self.strange) < SHOWN:
                     self.strange.append(key)
@@ -85,7 +88,11 @@ class Survey:
         self.db.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?, ?)", row)
 
     def notes(self) -> Iterator[Finding]:
-        """Names that are nothing of hubman's."""
+        """Names that are nothing of hubman's, and what is half-written or was left so."""
+        if self.unfinished:
+            files = "1 half-written file" if self.unfinished == 1 else f"{self.unfinished} half-written files"
+            why = "of a sync that runs or was killed, which goes after a week"
+            yield Finding(level="note", about="the remote", message=f"holds {files} {why}")
         for key in self.strange:
             yield Finding(level="note", about=key, message="is nothing of hubman's")
         if more := self.strange_count - len(self.strange):

@@ -8,7 +8,7 @@ from hubman.sync import layout, remotes
 from hubman.sync.opening import opened
 from hubman.sync.storage import Storage
 from registry.database import Registry
-from registry.errors import HubError, UsageError
+from registry.errors import UsageError
 
 
 def upgrade(registry: Registry, name: str, *, storage: Storage | None = None) -> layout.Hub | None:
@@ -20,9 +20,7 @@ def upgrade(registry: Registry, name: str, *, storage: Storage | None = None) ->
     with opened(registry, name, storage=storage) as session:
         if session.remote.is_read_only:
             raise UsageError(f"{session.remote.name} is only read by this machine", "upgrade it where it is written")
-        hub = remotes.check_is_same(session.storage, session.remote)
-        if not hub.is_writable:
-            raise HubError("the remote was upgraded by a newer hubman", "update hubman on this machine")
+        hub = remotes.need_writable(session.storage, session.remote)
         newest = msgspec.structs.replace(
             hub,
             format=layout.FORMAT,
