@@ -374,8 +374,9 @@ def _sync(loop: Loop) -> Outcome:
 
 
 def _listed(registry: Registry) -> list[ModelRow]:
-    """The list, but for the pictures that were drawn with each model: every machine counts those that it has."""
-    return [msgspec.structs.replace(row, uses=0, used_at=None) for row in library.list_models(registry)]
+    """The list, but for what each machine sees in its own way: where weights are, and the pictures that it has."""
+    rows = library.list_models(registry)
+    return [msgspec.structs.replace(row, uses=0, used_at=None, where="here") for row in rows]
 
 
 def _sample_hash() -> str:
