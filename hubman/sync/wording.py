@@ -42,12 +42,10 @@ _ABOUT = {
     whereabouts.RETIRED: ("{0} forgotten", "{0} in use again"),
 }
 """What an edit is called, with a value and without."""
-_REMOTE = "remote-"
 _ITEMS = {
     ids.VIEW: "view @{}",
     ids.FOLLOW: "whether {} is followed",
     ids.IGNORE: "ignored updates of Civitai's {}",
-    _REMOTE: "where {} lies",
 }
 _RECORDS = {"run": "training", "preview": "picture"}
 _CUT = 60
@@ -201,8 +199,6 @@ class _Lines:
 
     def _member(self, name: str, value: str, verb: str, items: dict[str, None]) -> str:
         one = next(iter(items))
-        if one.startswith(_REMOTE):
-            return f"what {self._name(one)} lacks"
         if name == PINS:
             said = "pinned on" if verb == "added to" else "no longer pinned on"
             return f"{self._name(value)} {said} {self._device(one)}"
@@ -239,9 +235,6 @@ class _Lines:
         for prefix in (ids.VIEW, ids.FOLLOW, ids.IGNORE):
             if item.startswith(prefix):
                 return item.removeprefix(prefix)
-        if item.startswith(_REMOTE):
-            row = self._db.execute("SELECT name FROM remotes WHERE repo = ?", (item.removeprefix(_REMOTE),)).fetchone()
-            return _short(row[0]) if row else "another remote"
         if collection_tree.is_collection(item):
             return self._collection(item)
         if (repo := asks.repo_of(item)) is not None:
