@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -35,9 +36,9 @@ class CaptionEdits(HubScreen):
         self.writing = Lock()
         """Two edits at once would each carry on the other's."""
 
+    @abstractmethod
     def read(self) -> None:
         """Read the set again and show it."""
-        raise NotImplementedError
 
     @property
     def _tag(self) -> str:

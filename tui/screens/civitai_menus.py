@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from tui import search_text
@@ -36,9 +37,9 @@ class CivitaiMenus(CivitaiBase):
         super().__init__()
         self.lists = Lists()
 
+    @abstractmethod
     def search_for(self, line: str) -> None:
         """Put ``line`` into the search line, and search."""
-        raise NotImplementedError
 
     def do_sort(self) -> None:
         self._choose("Order", "sort", [(name, *shown) for name, shown in _ORDERS.items()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -41,9 +42,9 @@ class CivitaiResults(CivitaiMenus):
         self._allowance = ""
 
     @property
+    @abstractmethod
     def rows(self) -> RowList[Hit]:
         """The list or the cards, whichever is shown."""
-        raise NotImplementedError
 
     def show_site(self) -> None:
         self.query_one("#site", Static).update(civitai_search.site_name(self.site))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from tui.generation import Setup
@@ -32,22 +33,22 @@ class GenerateBase(HubScreen):
         self._before = []
 
     @property
+    @abstractmethod
     def result(self) -> ResultPane:
         """The pictures at the right."""
-        raise NotImplementedError
 
     @property
     def limit(self) -> float:
         """How long a grid may take before it is asked for, in seconds; 0 for as long as it likes."""
         return float(self.hub.settings.grid_seconds)
 
+    @abstractmethod
     def show_setup(self) -> None:
         """Show prompt, stack, settings and axes anew."""
-        raise NotImplementedError
 
+    @abstractmethod
     def look_over(self) -> None:
         """Ask anew what there is to say of the set-up."""
-        raise NotImplementedError
 
     def become(self, setup: Setup, *, remember: bool = True) -> None:
         """Change what is set up, and show it."""

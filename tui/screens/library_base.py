@@ -7,6 +7,7 @@ screens over it) ← ``LibraryWhere`` (weights of other machines) ← ``LibraryV
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from tui.screens.base import HubScreen
@@ -28,23 +29,23 @@ class LibraryBase(HubScreen):
     _query: str
 
     @property
+    @abstractmethod
     def current(self) -> ModelRow | None:
         """The model under the cursor."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def rows(self) -> RowList[ModelRow]:
         """The list or the cards, whichever is shown."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reload(self, *, facets: bool = False, to: str | None = None) -> None:
         """Read the list again, and the facets after a change; the cursor goes to ``to`` or stays."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set_query(self, text: str) -> None:
         """Put ``text`` into the query line, which is searched for then."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show_status(self) -> None:
         """Write the line of status anew."""
-        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -60,9 +61,9 @@ class LibraryWhere(LibraryUse):
 
         self.app.push_screen(Choose(f"{name} is on other machines", options), chosen)
 
+    @abstractmethod
     def look_at_detail(self) -> None:
         """Go to the detail."""
-        raise NotImplementedError
 
     def do_bring(self) -> None:
         """The version under the cursor, or those of the marked models that are not here."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from registry.errors import CancelledError
@@ -168,17 +169,17 @@ class SyncBase(HubScreen):
 
     # what the screen does -----------------------------------------------------------------------------------------
 
+    @abstractmethod
     def show_state(self) -> None:
         """Show remotes, machines and conflicts anew."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show_waiting(self) -> None:
         """Show what waits anew."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show_transfers(self) -> None:
         """Show the files under way anew."""
-        raise NotImplementedError
 
 
 def _read(registry: Registry) -> State:

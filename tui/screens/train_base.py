@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,41 +50,41 @@ class TrainBase(HubScreen):
     """What ``z`` takes back, the last at the end, with what it is called."""
 
     @property
+    @abstractmethod
     def line(self) -> ImageLine | None:
         """The image under the cursor."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open_dataset(self, folder: Path, recipe: Recipe | None = None) -> None:
         """Read, measure and check a folder; the recipe starts from what is in it, or is the given one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show_sheet(self) -> None:
         """Show the images anew."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show_recipe(self) -> None:
         """Show the recipe anew."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show_choices(self) -> None:
         """Show what was chosen of folder, base and kind."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read_again(self) -> None:
         """Read the images anew."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self) -> None:
         """Measure the images against the recipe as it is now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def do_base(self) -> None:
         """Ask for the base."""
-        raise NotImplementedError
 
+    @abstractmethod
     def do_kind(self) -> None:
         """Ask what to teach."""
-        raise NotImplementedError
 
     def remember(self, name: str, undo: Undo) -> None:
         """Let ``z`` take something back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
@@ -51,19 +52,19 @@ class Cards(RowList[Item]):
 
     # what a card shows --------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def key(self, item: Item) -> str:
         """What names the picture of an item."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def load(self, key: str, size: Size, shade: Style) -> list[Strip]:
         """The lines of a picture; none where there is none. Decoding belongs into :func:`tui.decoding.decoded`."""
-        raise NotImplementedError
 
-    def heading(self, item: Item) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def heading(self, item: Item) -> str: ...
 
-    def facts(self, item: Item) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def facts(self, item: Item) -> str: ...
 
     def rows_needed(self, first: int, last: int) -> None:
         """Called before the items ``first`` to ``last`` (exclusive) are drawn."""

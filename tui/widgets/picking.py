@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -59,9 +60,9 @@ class _Listed(Question[str]):
         rows.empty = "nothing that is known has that in its name"
         rows.set_items([(one, one, "") for one in fitting], cursor=0)
 
+    @abstractmethod
     def wanted(self) -> str:
         """What the suggestions have to have."""
-        raise NotImplementedError
 
     def action_step(self, by: int) -> None:
         self.query_one(Options).cursor += by
