@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 _PUT = """
 import sys, time
@@ -72,7 +73,7 @@ class S3:
         ]  # fmt: skip
 
 
-def s3_store(endpoint: str, bucket: str):  # type: ignore[no-untyped-def]  # noqa: ANN201 - obstore comes late
+def s3_store(endpoint: str, bucket: str) -> Any:
     from obstore.store import S3Store
 
     return S3Store(bucket, endpoint=endpoint, region="us-east-1", client_options={"allow_http": True})

@@ -44,7 +44,7 @@ class Ignoring:
 
     def _rules(self, folder: str, root: str) -> _Rules:
         if folder not in self._known:
-            above = os.path.dirname(folder)  # noqa: PTH120
+            above = os.path.dirname(folder)  # noqa: PTH120 - paths stay texts
             outer = self._rules(above, root) if folder != root and folder.startswith(root) and above != folder else ()
             own = self._read(f"{folder.rstrip('/')}/")
             self._known[folder] = [(f"{folder.rstrip('/')}/", own), *outer] if own is not None else outer

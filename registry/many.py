@@ -26,7 +26,7 @@ def listed(items: Iterable[str]) -> str:
 
 def delete(db: sqlite3.Connection, table: str, column: str, values: str) -> None:
     """Delete the rows of ``table`` whose ``column`` is one of ``values``."""
-    db.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))", (values,))  # noqa: S608
+    db.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))", (values,))  # noqa: S608 - names of ours
 
 
 def write(

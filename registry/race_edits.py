@@ -59,10 +59,10 @@ def _is_past(db: sqlite3.Connection, item: str) -> bool:
 
 
 def _open(db: sqlite3.Connection, number: int) -> sqlite3.Row:
-    row = db.execute("SELECT * FROM lost_edits WHERE id = ? AND seen = 0", (number,)).fetchone()
+    row: sqlite3.Row | None = db.execute("SELECT * FROM lost_edits WHERE id = ? AND seen = 0", (number,)).fetchone()
     if row is None:
         raise NotFoundError(f"edit {number} has been dealt with already", "hubman conflicts lists what is open")
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 def _settle(registry: Registry, row: sqlite3.Row, choice: Choice) -> None:

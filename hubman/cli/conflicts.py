@@ -11,7 +11,7 @@ from hubman.cli import output
 from hubman.cli.library import open_registry
 
 if TYPE_CHECKING:
-    from hubman.sync.lost import LostEdit, Side
+    from hubman.sync.lost import Keep, LostEdit, Side
 
 
 _GONE = frozenset({"deleted_at", "removed_at"})
@@ -44,7 +44,7 @@ def conflicts(ctx: click.Context, as_json: bool) -> None:
 @click.argument("side", type=click.Choice(["mine", "theirs", "both"]))
 @click.option("--all", "is_all", is_flag=True, help="Of all that are listed; with both, of those that can be both.")
 @output.json_option
-def keep(ids: tuple[int, ...], side: str, is_all: bool, as_json: bool) -> None:
+def keep(ids: tuple[int, ...], side: Keep, is_all: bool, as_json: bool) -> None:
     """Make mine, theirs or both the newest word on every machine. ``hubman undo`` takes it back."""
     from hubman.sync import lost
     from registry.errors import UsageError
@@ -54,7 +54,7 @@ def keep(ids: tuple[int, ...], side: str, is_all: bool, as_json: bool) -> None:
     with open_registry() as registry:
         found = lost.unseen(registry)
         wanted = [edit.id for edit in found if edit.can_keep_both or side != "both"] if is_all else list(ids)
-        lost.resolve_all(registry, wanted, side)  # type: ignore[arg-type]
+        lost.resolve_all(registry, wanted, side)
         left = lost.count(registry)
     if as_json:
         output.print_json({"kept": side, "resolved": wanted, "left": left})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -119,5 +119,5 @@ class Walk:
 
 
 @cache
-def _takes_generator(scheduler: Hashable) -> bool:
-    return "generator" in inspect.signature(scheduler.step).parameters  # type: ignore[attr-defined]
+def _takes_generator(scheduler: Any) -> bool:
+    return "generator" in inspect.signature(scheduler.step).parameters

@@ -102,7 +102,7 @@ class FolderStorage:
             os.unlink(name, dir_fd=folder)
             _sync(folder)
 
-    def url(self, key: str, seconds: int) -> str | None:  # noqa: ARG002
+    def url(self, key: str, seconds: int) -> str | None:  # noqa: ARG002 - others need it
         """None: a folder has paths."""
         return None
 

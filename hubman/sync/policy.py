@@ -190,7 +190,7 @@ def _is_found(registry: Registry, policy: Policy, version: str) -> bool:
     query = query_of(registry, policy)
     if query is None:
         return False
-    sql = f"SELECT 1 FROM {query.source} AND l.id = (SELECT model_id FROM versions WHERE id = :version)"  # noqa: S608
+    sql = f"SELECT 1 FROM {query.source} AND l.id = (SELECT model_id FROM versions WHERE id = :version)"  # noqa: S608 - a query of ours
     return registry.db.execute(sql, {**query.parameters, "version": version}).fetchone() is not None
 
 

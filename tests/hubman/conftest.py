@@ -1,4 +1,6 @@
-"""A home for tests that run commands, a registry for those that call verbs, and a client of the module's own ``site``."""
+"""A home for tests that run commands, a registry for those that call verbs, a client of the module's own ``site``, and
+machines that sync.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,11 @@ import pytest
 
 from hubman.civitai.client import Civitai
 from hubman.cli.main import run
+from registry import clock
 from registry.database import Registry
 from tests.support.civitai import Bench, quick_registry, write_lora
+from tests.support.clocks import Clock
+from tests.support.machines import Machine, quick_folder
 
 
 @pytest.fixture
@@ -40,3 +45,25 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 def client(site: Bench) -> Iterator[Civitai]:
     with site.client() as opened:
         yield opened
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    with quick_folder(tmp_path) as folder:
+        yield folder
+
+
+@pytest.fixture
+def pair(place: Path) -> Iterator[tuple[Machine, Machine]]:
+    """Two machines that have joined one empty folder."""
+    machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
+    yield machines
+    for machine in machines:
+        machine.registry.close()
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    ticking = Clock()
+    monkeypatch.setattr(clock, "wall_ms", ticking)
+    return ticking

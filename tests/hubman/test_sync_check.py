@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,23 +15,9 @@ from hubman.sync.care import asks, proofs
 from hubman.sync.check import Finding, check_and_repair, exit_status
 from registry import edits, library
 from registry.errors import UsageError
-from tests.support.machines import Machine, WatchedStorage, quick_folder, settle
+from tests.support.machines import Machine, WatchedStorage, settle
 
 ALL = proofs.Ask()
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    with quick_folder(tmp_path) as folder:
-        yield folder
-
-
-@pytest.fixture
-def pair(place: Path) -> Iterator[tuple[Machine, Machine]]:
-    machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-    yield machines
-    for machine in machines:
-        machine.registry.close()
 
 
 def look(machine: Machine, read_data: proofs.Ask | None = None) -> list[Finding]:

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from hubman.cli.main import run
 from hubman.sync import devices, lost, policy
 from registry import edits, library
-from tests.support.machines import Machine, quick_folder, settle
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    with quick_folder(tmp_path) as base:
-        machines = Machine(base, "a", base / "remote"), Machine(base, "b", base / "remote")
-        yield machines
-        for machine in machines:
-            machine.registry.close()
+from tests.support.machines import Machine, settle
 
 
 def test_a_disk_that_is_away_keeps_no_other_remote_from_its_sync(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,18 +10,9 @@ from hubman.cli.main import run
 from hubman.sync import alerts, devices
 from registry import clock, edits, library
 from registry.errors import NotFoundError, UsageError
-from tests.support.machines import Machine, quick_folder, settle
+from tests.support.machines import Machine, settle
 
 DAY_MS = 86_400_000
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    with quick_folder(tmp_path) as place:
-        machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-        yield machines
-        for machine in machines:
-            machine.registry.close()
 
 
 def seen(machine: Machine, other: Machine) -> devices.Device:

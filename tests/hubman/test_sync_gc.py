@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,36 +10,10 @@ import pytest
 from hubman.cli.main import main
 from hubman.sync import devices, layout
 from hubman.sync.gc import Collected, gc
-from registry import changes, clock, edits, library, projection
+from registry import changes, edits, library, projection
 from registry.errors import HubError
-from tests.support.machines import Machine, WatchedStorage, quick_folder, settle, sha256_of
-
-DAY_MS = 24 * 3600 * 1000
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ms = clock.wall_ms()
-
-    def __call__(self) -> int:
-        self.ms += 1000
-        return self.ms
-
-    def pass_days(self, count: float) -> None:
-        self.ms += int(count * DAY_MS)
-
-
-@pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    ticking = Clock()
-    monkeypatch.setattr(clock, "wall_ms", ticking)
-    return ticking
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    with quick_folder(tmp_path) as folder:
-        yield folder
+from tests.support.clocks import Clock
+from tests.support.machines import Machine, WatchedStorage, settle, sha256_of
 
 
 @pytest.fixture

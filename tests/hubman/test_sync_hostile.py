@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,9 @@ from hubman.sync.check import check
 from hubman.sync.lock import BusyError, sync_lock
 from registry import changes, clock, edits, ids, library
 from registry.errors import CancelledError
-from tests.support.machines import Machine, WatchedStorage, quick_folder, settle
+from tests.support.machines import Machine, WatchedStorage, settle
 
 STRANGER = "feedfeedfeedfeed"
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    with quick_folder(tmp_path) as place:
-        machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-        yield machines
-        for machine in machines:
-            machine.registry.close()
 
 
 def stamp(milliseconds: int | None = None, device: str = STRANGER) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tracemalloc
-from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,16 +13,7 @@ from hubman.sync.check import check
 from hubman.sync.folder import FolderStorage
 from registry import changes, edits, ids, library
 from tests.hubman.test_sync_hostile import STRANGER, everything_below, file_change, packed, stamp, write_log
-from tests.support.machines import Machine, quick_folder, settle, sha256_of
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    with quick_folder(tmp_path) as place:
-        machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-        yield machines
-        for machine in machines:
-            machine.registry.close()
+from tests.support.machines import Machine, settle, sha256_of
 
 
 @pytest.mark.parametrize(

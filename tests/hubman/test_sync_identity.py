@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from hubman.sync.check import check
 from registry import edits, library
 from registry.database import Registry
-from tests.support.machines import Machine, WatchedStorage, quick_folder, settle
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    with quick_folder(tmp_path) as place:
-        machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-        yield machines
-        for machine in machines:
-            machine.registry.close()
+from tests.support.machines import Machine, WatchedStorage, settle
 
 
 def back_up(machine: Machine) -> Path:

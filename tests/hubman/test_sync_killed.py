@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hubman.sync.check import check
 from registry import edits, library
-from tests.support.machines import Machine, quick_folder, settle, sha256_of
+from tests.support.machines import Machine, settle, sha256_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,15 +52,6 @@ watched = WatchedStorage(
 with Registry(Path(home)) as registry:
     sync(registry, "r", storage=watched, report=lambda progress: die("told", progress.stage, ""))
 """
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    with quick_folder(tmp_path) as place:
-        machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-        yield machines
-        for machine in machines:
-            machine.registry.close()
 
 
 def sync_and_die(machine: Machine, moment: str, what: str, prefix: str = "", countdown: int = 1) -> None:

@@ -16,20 +16,8 @@ from hubman.sync import state
 from registry import changes, ids, projection
 from registry.changes import Change
 from registry.database import Registry
+from tests.support.tables import SHOWN, STATE
 
-_STATE = (
-    "facts",
-    "rivals",
-    "set_members",
-    "texts",
-    "records",
-    "removed_dots",
-    "counters",
-    "holdings",
-    "devices",
-    "files",
-)
-_SHOWN = ("models", "versions", "tags", "previews")
 _SHAS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(2)]
 _ITEMS = [ids.item_id(sha256) for sha256 in _SHAS]
 
@@ -94,7 +82,7 @@ def _apply(db: sqlite3.Connection, made: Iterable[Change]) -> None:
 
 
 def _dump(db: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
-    found = {name: sorted(map(tuple, db.execute(f"SELECT * FROM {name}")), key=repr) for name in (*_STATE, *_SHOWN)}  # noqa: S608
+    found = {name: sorted(map(tuple, db.execute(f"SELECT * FROM {name}")), key=repr) for name in (*STATE, *SHOWN)}  # noqa: S608
     found["unknown"] = sorted(map(tuple, db.execute("SELECT body FROM unknown_changes")))
     races = "SELECT item, kind, field, lost, lost_stamp, kept, kept_stamp FROM lost_edits"
     return {**found, "races": sorted(map(tuple, db.execute(races)))}

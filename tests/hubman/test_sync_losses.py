@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,44 +11,11 @@ import pytest
 from hubman.sync import check, growth, layout, removing
 from hubman.sync.folder import FolderStorage
 from hubman.sync.gc import gc
-from registry import clock, edits, scan
+from registry import edits, scan
 from registry.database import Registry
 from registry.errors import HubError
-from tests.support.machines import Machine, WatchedStorage, quick_folder, settle, sha256_of
-
-DAY_MS = 24 * 3600 * 1000
-
-
-class Clock:
-    """A second passes at each look; days pass when told."""
-
-    def __init__(self) -> None:
-        self.ms = clock.wall_ms()
-
-    def __call__(self) -> int:
-        self.ms += 1000
-        return self.ms
-
-
-@pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    ticking = Clock()
-    monkeypatch.setattr(clock, "wall_ms", ticking)
-    return ticking
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    with quick_folder(tmp_path) as folder:
-        yield folder
-
-
-@pytest.fixture
-def pair(place: Path) -> Iterator[tuple[Machine, Machine]]:
-    machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-    yield machines
-    for machine in machines:
-        machine.registry.close()
+from tests.support.clocks import DAY_MS, Clock
+from tests.support.machines import Machine, WatchedStorage, settle, sha256_of
 
 
 def blobs(one: Machine) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,23 +9,12 @@ import pytest
 
 from hubman.sync import lost, policy, remotes
 from hubman.sync.run import sync
-from registry import blobs, clock, edits, library, projection, scan
+from registry import blobs, edits, library, projection, scan
 from registry.database import Registry
 from registry.errors import HubError, NotFoundError, UsageError
-from tests.support.machines import Machine, WatchedStorage, index, quick_folder, settle, sha256_of
+from tests.support.machines import Machine, WatchedStorage, index, settle, sha256_of
 
-
-@pytest.fixture(autouse=True)
-def _time_between_edits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second passes before each look at the clock: within one millisecond device ids would choose the winner."""
-    seconds = itertools.count(clock.wall_ms(), 1000)
-    monkeypatch.setattr(clock, "wall_ms", lambda: next(seconds))
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    with quick_folder(tmp_path) as folder:
-        yield folder
+pytestmark = pytest.mark.usefixtures("time")
 
 
 @pytest.fixture(params=["folder", pytest.param("ceph", marks=pytest.mark.s3real)])

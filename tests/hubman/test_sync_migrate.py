@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,21 +15,7 @@ from hubman.sync.check import check
 from hubman.sync.remote import find
 from registry import edits, library
 from registry.errors import CancelledError, HubError, UsageError
-from tests.support.machines import Machine, WatchedStorage, quick_folder, settle
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    with quick_folder(tmp_path) as folder:
-        yield folder
-
-
-@pytest.fixture
-def pair(place: Path) -> Iterator[tuple[Machine, Machine]]:
-    machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-    yield machines
-    for machine in machines:
-        machine.registry.close()
+from tests.support.machines import Machine, WatchedStorage, settle
 
 
 def filled(pair: tuple[Machine, Machine]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,7 @@ import pytest
 
 from hubman.sync import layout
 from registry import edits
-from tests.support.machines import Machine, WatchedStorage, quick_folder
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    with quick_folder(tmp_path) as place:
-        machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-        yield machines
-        for machine in machines:
-            machine.registry.close()
+from tests.support.machines import Machine, WatchedStorage
 
 
 class Recorder:

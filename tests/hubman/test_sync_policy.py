@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,16 +15,7 @@ from hubman.sync.policy import Policy
 from hubman.sync.queue import Wanted
 from registry import blobs, changes, clock, edits, library, previews, scan, views
 from registry.errors import HubError, UsageError
-from tests.support.machines import Machine, WatchedStorage, quick_folder, settle
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    with quick_folder(tmp_path) as place:
-        machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-        yield machines
-        for machine in machines:
-            machine.registry.close()
+from tests.support.machines import Machine, WatchedStorage, settle
 
 
 def here(machine: Machine) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,22 +11,12 @@ from hubman.cli.main import run
 from hubman.sync import lost, remotes
 from hubman.sync.lost import LostEdit
 from hubman.sync.run import sync
-from registry import clock, collecting, edits, library, projection
+from registry import collecting, edits, library, projection
 from registry.errors import NotFoundError, UsageError
 from registry.undo import undo
-from tests.support.machines import Machine, quick_folder, settle
+from tests.support.machines import Machine, settle
 
-
-@pytest.fixture(autouse=True)
-def _time_between_edits(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = itertools.count(clock.wall_ms(), 1000)
-    monkeypatch.setattr(clock, "wall_ms", lambda: next(seconds))
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    with quick_folder(tmp_path) as folder:
-        yield folder
+pytestmark = pytest.mark.usefixtures("time")
 
 
 @pytest.fixture

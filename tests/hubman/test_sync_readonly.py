@@ -15,15 +15,9 @@ from hubman.sync.storage import RefusedError
 from registry import edits, library
 from registry.database import Registry
 from registry.errors import HubError, UsageError
-from tests.support.machines import Machine, WatchedStorage, quick_folder
+from tests.support.machines import Machine, WatchedStorage
 
 WRITES = {"put", "create", "put_stream", "delete"}
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    with quick_folder(tmp_path) as folder:
-        yield folder
 
 
 @pytest.fixture

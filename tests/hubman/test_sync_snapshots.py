@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,41 +14,18 @@ from hubman.sync import batches, devices, growth, layout, run, snapshot, snapsho
 from hubman.sync.merge import Merger
 from hubman.sync.opening import opened
 from registry import changes, clock, edits, library
+from tests.support.clocks import DAY_MS, Clock
 from tests.support.library_factory import fill
 from tests.support.machines import Machine, WatchedStorage, quick_folder, settle
 
-DAY_MS = 24 * 3600 * 1000
-
-
-class Clock:
-    """A second passes at each look; days pass when told."""
-
-    def __init__(self) -> None:
-        self.ms = clock.wall_ms()
-
-    def __call__(self) -> int:
-        self.ms += 1000
-        return self.ms
-
-    def pass_days(self, count: float) -> None:
-        self.ms += int(count * DAY_MS)
-
 
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def time(time: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Snapshots are due after three batches and at once, and heads name two batches."""
-    ticking = Clock()
-    monkeypatch.setattr(clock, "wall_ms", ticking)
     monkeypatch.setattr(growth, "MAX_BATCHES", 3)
     monkeypatch.setattr(growth, "DELAY_MS", 0)
     monkeypatch.setattr(layout, "TAIL", 2)
-    return ticking
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    with quick_folder(tmp_path) as folder:
-        yield folder
+    return time
 
 
 def machine(place: Path, name: str) -> Machine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,23 +20,9 @@ from hubman.sync.lock import BusyError
 from registry import library
 from registry.errors import CancelledError, UsageError
 from tests.support import sync_kills
-from tests.support.machines import Machine, WatchedStorage, quick_folder, sha256_of
+from tests.support.machines import Machine, WatchedStorage, sha256_of
 
 PIECE = 2000
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    with quick_folder(tmp_path) as folder:
-        yield folder
-
-
-@pytest.fixture
-def pair(place: Path) -> Iterator[tuple[Machine, Machine]]:
-    machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-    yield machines
-    for machine in machines:
-        machine.registry.close()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +18,10 @@ from hubman.sync.schedule import Schedule
 from hubman.sync.watching import Event
 from registry import edits, library
 from registry.database import Registry
-from tests.support.machines import Machine, quick_folder
+from tests.support.machines import Machine
 
 PATIENCE = 60.0
 """How long a test waits for something that takes some seconds."""
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    with quick_folder(tmp_path) as folder:
-        yield folder
 
 
 def test_an_edit_is_sent_when_it_is_quiet_and_never_waits_for_long() -> None:

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from hubman.sync import policy, remotes
 from registry import changes, library, scan
 from registry.database import Registry
-from tests.support.machines import Machine, quick_folder, settle
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    with quick_folder(tmp_path) as place:
-        machines = Machine(place, "a", place / "remote"), Machine(place, "b", place / "remote")
-        yield machines
-        for machine in machines:
-            machine.registry.close()
+from tests.support.machines import Machine, settle
 
 
 def where(machine: Machine) -> dict[str, str]:

@@ -12,20 +12,8 @@ from hypothesis import strategies as st
 from registry import changes, ids, projection
 from registry.changes import Change, MalformedChangeError
 from registry.database import Registry
+from tests.support.tables import SHOWN, STATE
 
-_STATE = (
-    "facts",
-    "rivals",
-    "set_members",
-    "texts",
-    "records",
-    "removed_dots",
-    "counters",
-    "holdings",
-    "devices",
-    "files",
-)
-_SHOWN = ("models", "versions", "tags", "previews")
 _SHAS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
 _ITEMS = [ids.item_id(sha256) for sha256 in _SHAS]
 _MODEL = ids.civitai_model_id(7)
@@ -145,7 +133,7 @@ def _after(
                 projection.rebuild(db, touched)
                 touched = set()
         projection.rebuild(db, touched)
-        return _dump(db, [*_STATE, *_SHOWN])
+        return _dump(db, [*STATE, *SHOWN])
     finally:
         db.execute("ROLLBACK")
 

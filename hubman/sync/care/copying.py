@@ -55,7 +55,7 @@ class Copier:
             "SELECT here.key, here.size FROM here LEFT JOIN there USING (rank, key) "
             "WHERE rank < 2 AND there.size IS NOT here.size OR rank = 2 AND ? ORDER BY rank, key"
         )
-        (total,) = self._db.execute(f"SELECT coalesce(sum(size), 0) FROM ({sql})", (with_heads,)).fetchone()  # noqa: S608
+        (total,) = self._db.execute(f"SELECT coalesce(sum(size), 0) FROM ({sql})", (with_heads,)).fetchone()  # noqa: S608 - ours
         rows = self._db.execute(sql, (with_heads,)).fetchall()
         objects = size = 0
         left: list[str] = []
@@ -88,7 +88,7 @@ class Copier:
                 first = entry.key.split("/")[0]
                 if layout.is_known(entry.key) and first != "probe":
                     row = (_RANK.get(first, 1), entry.key, entry.size)
-                    self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", row)  # noqa: S608
+                    self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", row)  # noqa: S608 - of two names
             self._db.execute("COMMIT")
 
     def _verified(self, key: str, length: int) -> Iterator[bytes]:

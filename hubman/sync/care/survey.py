@@ -103,7 +103,7 @@ class Survey:
         sql = "SELECT key, size FROM objects WHERE NOT is_named"
         for row in self.db.execute(f"{sql} ORDER BY key LIMIT {SHOWN}"):
             yield Finding(level="note", about=row["key"], message="is a blob that nothing here speaks of")
-        count, size = self.db.execute(f"SELECT count(*), sum(size) FROM ({sql})").fetchone()  # noqa: S608
+        count, size = self.db.execute(f"SELECT count(*), sum(size) FROM ({sql})").fetchone()  # noqa: S608 - ours
         if count > SHOWN:
             message = f"holds {count} blobs ({size} bytes in all) that nothing here speaks of"
             yield Finding(level="note", about="the remote", message=message, remedy="hubman remote gc")
