@@ -26,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import pytest
 
 from benchmarks.bars import AT_MOST, Measure, report
-from hubman.sync import policy, remotes
+from hubman.sync import remotes
+from hubman.sync.policies import policy
 from hubman.sync.run import sync
-from hubman.sync.storage import Entry, Fetched, Storage, open_storage
+from hubman.sync.storages.storage import Entry, Fetched, Storage, open_storage
 from registry import changes, edits, ids, library, projection, timestamps
 from registry.database import Registry
 from tests.support import s3

@@ -6,7 +6,7 @@ from sqlite_utils import Database
 
 from registry.schema import migrations, split
 
-# ``enc``: none, hmac or age (hubman.sync.layout); ``key_check`` is what the remote tells its key by.
+# ``enc``: none, hmac or age (hubman.sync.records.layout); ``key_check`` is what the remote tells its key by.
 _SECRECY = """
 ALTER TABLE remotes ADD COLUMN enc TEXT NOT NULL DEFAULT 'none';
 ALTER TABLE remotes ADD COLUMN key_check TEXT NOT NULL DEFAULT '';

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from hubman.sync.holders import Holders
+from hubman.sync.policies.holders import Holders
 from registry import levels
 from registry.civitai_stats import Counts
 from registry.lineage import Lineage
@@ -54,7 +54,7 @@ class Found:
 
 def read(registry: Registry, model: str, at: int, picture: int, looks: Looks) -> Found:
     """Version number ``at`` of a model (0 is the newest) with its picture of that number. Raises ``NotFoundError``."""
-    from hubman.sync import holders
+    from hubman.sync.policies import holders
     from registry import civitai_stats, library, lineage, sidecar_view, usage_profile
 
     detail = library.show(registry, model)

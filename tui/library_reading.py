@@ -45,7 +45,7 @@ def first_ids(registry: Registry, text: str, held: Sequence[str]) -> Found:
 
 
 def _found(registry: Registry, ids: list[str], held: Sequence[str]) -> Found:
-    from hubman.sync import holders
+    from hubman.sync.policies import holders
     from registry import library, settled
 
     now = settled.now_of(registry.db, held)

@@ -9,8 +9,8 @@ from tui import formats, sync_words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hubman.sync.alerts import Alert
-    from hubman.sync.devices import Device
+    from hubman.sync.care.alerts import Alert
+    from hubman.sync.care.devices import Device
     from hubman.sync.remote import Remote
     from tui.services.watch import JobView
     from tui.sync_conflicts import Conflict

@@ -10,7 +10,7 @@ from registry.errors import UsageError
 from tui import formats
 
 if TYPE_CHECKING:
-    from hubman.sync.policy import Policy
+    from hubman.sync.policies.policy import Policy
     from tui.widgets.dialogs import Option
 
 
@@ -75,8 +75,8 @@ def policy_values(policy: Policy) -> dict[str, str]:
 
 
 def policy_of(values: Values) -> Policy:
-    """Raises :class:`UsageError` for what can't be read; whether it makes sense :func:`hubman.sync.policy.check` says."""
-    from hubman.sync.policy import Policy
+    """Raises :class:`UsageError` for what can't be read; whether it makes sense :func:`hubman.sync.policies.policy.check` says."""
+    from hubman.sync.policies.policy import Policy
 
     weights = f"query:{values['query'].strip()}" if values["weights"] == "query" else values["weights"]
     if weights == "query:":
@@ -124,21 +124,21 @@ _REASONS = {
 
 
 def preset_options() -> list[Option]:
-    from hubman.sync.policy import PRESETS
+    from hubman.sync.policies.policy import PRESETS
 
     return [(name, name, _PRESETS.get(name, "")) for name in PRESETS]
 
 
 def preset_of(values: Values) -> str:
     """The preset that these values are; empty for none."""
-    from hubman.sync.policy import PRESETS
+    from hubman.sync.policies.policy import PRESETS
 
     return next((name for name, policy in PRESETS.items() if policy_values(policy) == dict(values)), "")
 
 
 def assign_policy(values: Values, name: str, text: str) -> dict[str, str]:
     """The form with one line changed; a preset changes all."""
-    from hubman.sync.policy import PRESETS
+    from hubman.sync.policies.policy import PRESETS
 
     if name == "preset":
         return policy_values(PRESETS[text])

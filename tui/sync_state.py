@@ -11,9 +11,9 @@ from tui.sync_conflicts import Conflict
 
 if TYPE_CHECKING:
     from hubman.jobs.records import Job
-    from hubman.sync.alerts import Alert
+    from hubman.sync.care.alerts import Alert
+    from hubman.sync.care.devices import Device
     from hubman.sync.care.moving import Moved
-    from hubman.sync.devices import Device
     from hubman.sync.remote import Remote
     from registry.database import Registry
 
@@ -44,8 +44,8 @@ class Found:
 
 
 def read(registry: Registry) -> State:
-    from hubman.sync import alerts, devices, lost
-    from hubman.sync.care import moving
+    from hubman.sync import lost
+    from hubman.sync.care import alerts, devices, moving
     from hubman.sync.remote import all_remotes
     from registry import journal
 
@@ -64,7 +64,8 @@ def read(registry: Registry) -> State:
 
 
 def _hold(registry: Registry) -> str:
-    from hubman.sync import holding, policy
+    from hubman.sync.policies import policy
+    from hubman.sync.transfer import holding
     from registry import clock
 
     if holding.is_paused(registry.db):

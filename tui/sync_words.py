@@ -9,11 +9,11 @@ from tui import formats
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hubman.sync.alerts import Alert
+    from hubman.sync.care.alerts import Alert
+    from hubman.sync.care.devices import Device
     from hubman.sync.care.moving import Moved
-    from hubman.sync.devices import Device
     from hubman.sync.pending import Pending, Side
-    from hubman.sync.policy import Policy
+    from hubman.sync.policies.policy import Policy
     from hubman.sync.remote import Remote
 
 _WEIGHTS = {"all": "all weights", "pinned": "pinned weights", "none": "no weights"}

@@ -21,7 +21,7 @@ device.add_command(policy)
 @output.json_option
 def device_ls(as_json: bool) -> None:
     """List the machines: when each was heard of, what it keeps, what lies there."""
-    from hubman.sync import alerts, devices
+    from hubman.sync.care import alerts, devices
 
     with open_registry() as registry:
         found = devices.all_devices(registry)
@@ -53,7 +53,7 @@ def device_ls(as_json: bool) -> None:
 @output.json_option
 def device_forget(ref: str, as_json: bool) -> None:
     """Forget DEVICE: what it holds and pins counts no more and nothing waits for it. It comes back when it syncs again."""
-    from hubman.sync import devices
+    from hubman.sync.care import devices
 
     with open_registry() as registry:
         found = devices.find(registry, ref)
@@ -71,7 +71,7 @@ def device_forget(ref: str, as_json: bool) -> None:
 @output.json_option
 def device_rename(ref: str, name: str, as_json: bool) -> None:
     """Call DEVICE by NAME, on every machine."""
-    from hubman.sync import devices
+    from hubman.sync.care import devices
 
     with open_registry() as registry:
         found = devices.find(registry, ref)
@@ -88,7 +88,7 @@ def device_rename(ref: str, name: str, as_json: bool) -> None:
 @output.json_option
 def device_release(ref: str, as_json: bool) -> None:
     """Take the changes of DEVICE although its clock is more than a year ahead; later edits here still win over them."""
-    from hubman.sync import devices
+    from hubman.sync.care import devices
 
     with open_registry() as registry:
         known = devices.find(registry, ref)

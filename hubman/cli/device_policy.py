@@ -11,7 +11,7 @@ from hubman.cli.library import open_registry
 from registry.errors import UsageError
 
 if TYPE_CHECKING:
-    from hubman.sync.policy import Policy
+    from hubman.sync.policies.policy import Policy
 
 _SIZES = ("limit", "rate_up", "rate_down")
 _NONE = frozenset({"none", "no", "off", "0"})
@@ -34,8 +34,8 @@ def policy(ref: str | None, preset: str | None, as_json: bool, **given: str | No
     Pinned models (hubman pin) come with every policy but --weights none. Over the limit sync lets go of what it
     fetched and nobody pinned, the oldest use first, and only of what the remote has at that moment.
     """
-    from hubman.sync import devices
-    from hubman.sync.policy import set_policy
+    from hubman.sync.care import devices
+    from hubman.sync.policies.policy import set_policy
 
     said = {name: value for name, value in given.items() if value is not None}
     with open_registry() as registry:
@@ -56,7 +56,7 @@ def _policy(before: Policy, preset: str | None, said: dict[str, str]) -> Policy:
     """Raises :class:`UsageError`."""
     import msgspec
 
-    from hubman.sync.policy import PRESETS
+    from hubman.sync.policies.policy import PRESETS
 
     if preset is not None and preset not in PRESETS:
         raise UsageError(f"there is no preset {preset}", f"use one of {', '.join(PRESETS)}")

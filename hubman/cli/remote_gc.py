@@ -18,7 +18,7 @@ def remote_gc(name: str, apply: bool, as_json: bool) -> None:
     They are written down first. After 30 days another run deletes those of which still nobody speaks, if every machine
     of the last 180 days has synced meanwhile. Others may sync at the same time.
     """
-    from hubman.sync.gc import gc
+    from hubman.sync.care.gc import gc
 
     with open_registry() as registry, output.progress(quiet=as_json) as report:
         found = gc(registry, name, apply=apply, report=report)

@@ -14,11 +14,11 @@ from hubman.cli.library import open_registry
 from registry.errors import UsageError
 
 if TYPE_CHECKING:
-    from hubman.sync.joining import Secrecy
-    from hubman.sync.layout import Hub
+    from hubman.sync.records.layout import Hub
     from hubman.sync.remote import Remote
-    from hubman.sync.repo_key import RepoKey
-    from hubman.sync.storage import Storage
+    from hubman.sync.secrecy.joining import Secrecy
+    from hubman.sync.secrecy.repo_key import RepoKey
+    from hubman.sync.storages.storage import Storage
     from registry.database import Registry
 
 _LOSS = "Write these words down and keep them apart from this machine: without them or a machine that has the key, "
@@ -33,7 +33,7 @@ def key_file_option(command: Callable[..., None]) -> Callable[..., None]:
 
 def wished(*, encrypt: bool, sign: bool, key_file: TextIO | None) -> Secrecy:
     """What the options of ``remote add`` ask for. Raises :class:`UsageError`."""
-    from hubman.sync.joining import Secrecy
+    from hubman.sync.secrecy.joining import Secrecy
 
     if encrypt and sign:
         raise UsageError("--encrypt and --sign exclude each other", "what is encrypted is signed as well")
@@ -42,8 +42,8 @@ def wished(*, encrypt: bool, sign: bool, key_file: TextIO | None) -> Secrecy:
 
 def _asked(hub: Hub, key_file: TextIO | None) -> RepoKey:
     """The key out of a file, or typed unseen. Raises :class:`registry.errors.HubError` where nobody can be asked."""
-    from hubman.sync.joining import NO_SECRECY
-    from hubman.sync.repo_key import from_words
+    from hubman.sync.secrecy.joining import NO_SECRECY
+    from hubman.sync.secrecy.repo_key import from_words
 
     if key_file is not None:
         return from_words(_read(key_file))
@@ -72,8 +72,8 @@ def _show_words(key: RepoKey) -> None:
 
 
 def _show_identity(key: RepoKey, remote: Remote) -> None:
-    from hubman.sync import age_keys
-    from hubman.sync.sealed import age_secret
+    from hubman.sync.secrecy import age_keys
+    from hubman.sync.secrecy.sealed import age_secret
 
     if remote.enc != "age":
         raise UsageError(f"{remote.name} is not encrypted", "what lies there can be read as it is")
@@ -94,8 +94,8 @@ def show(name: str, as_age: bool, as_json: bool) -> None:
 
     --json tells the number only: the words are for people.
     """
-    from hubman.sync import keys
     from hubman.sync.remote import find
+    from hubman.sync.secrecy import keys
 
     with open_registry() as registry:
         remote = find(registry, name)
@@ -122,9 +122,10 @@ def join(name: str, location: str | None, bucket: dict[str, str], key_file: Text
 
     Not let in yet, it says what to run on a machine that has the key. --key-file gives the words instead.
     """
-    from hubman.sync import joining, remotes
-    from hubman.sync.readonly import open_remote
-    from hubman.sync.storage import open_storage
+    from hubman.sync import remotes
+    from hubman.sync.secrecy import joining
+    from hubman.sync.storages.readonly import open_remote
+    from hubman.sync.storages.storage import open_storage
 
     with open_registry() as registry:
         known = {one.name: one for one in remotes.all_remotes(registry)}
@@ -154,7 +155,7 @@ def join(name: str, location: str | None, bucket: dict[str, str], key_file: Text
 
 
 def _giver(registry: Registry, place: Storage, key_file: TextIO | None) -> Callable[[Hub], RepoKey]:
-    from hubman.sync.recipients import key_for_this_machine
+    from hubman.sync.secrecy.recipients import key_for_this_machine
 
     if key_file is not None:
         return lambda hub: _asked(hub, key_file)
@@ -166,10 +167,10 @@ def _giver(registry: Registry, place: Storage, key_file: TextIO | None) -> Calla
 @output.json_option
 def recipients(name: str, as_json: bool) -> None:
     """List the machines that the key of the remote NAME lies there for."""
-    from hubman.sync import recipients as admitted
-    from hubman.sync.devices import name_of
-    from hubman.sync.readonly import open_remote
+    from hubman.sync.care.devices import name_of
     from hubman.sync.remote import find
+    from hubman.sync.secrecy import recipients as admitted
+    from hubman.sync.storages.readonly import open_remote
 
     with open_registry() as registry:
         remote = find(registry, name)
@@ -187,10 +188,10 @@ def recipients(name: str, as_json: bool) -> None:
 @output.json_option
 def add_recipient(name: str, request: str, as_json: bool) -> None:
     """Let a machine in to the remote NAME, by the REQUEST that hubman remote key join printed there."""
-    from hubman.sync import keys
-    from hubman.sync import recipients as admitted
-    from hubman.sync.readonly import open_remote
     from hubman.sync.remote import find
+    from hubman.sync.secrecy import keys
+    from hubman.sync.secrecy import recipients as admitted
+    from hubman.sync.storages.readonly import open_remote
 
     with open_registry() as registry:
         remote = find(registry, name)
@@ -209,10 +210,10 @@ def add_recipient(name: str, request: str, as_json: bool) -> None:
 @output.json_option
 def remove(name: str, device: str, as_json: bool) -> None:
     """Let DEVICE take the key of the remote NAME no more."""
-    from hubman.sync import devices
-    from hubman.sync import recipients as admitted
-    from hubman.sync.readonly import open_remote
+    from hubman.sync.care import devices
     from hubman.sync.remote import find
+    from hubman.sync.secrecy import recipients as admitted
+    from hubman.sync.storages.readonly import open_remote
     from registry.errors import NotFoundError
 
     with open_registry() as registry:

@@ -18,7 +18,7 @@ def remote_url(name: str, model: str, hours: int, as_json: bool) -> None:
 
     They need no key and no hubman, so that a rented machine can run them: hubman remote url NAME MODEL | ssh gpu sh
     """
-    from hubman.sync.links import links, script
+    from hubman.sync.storages.links import links, script
     from registry import library
 
     with open_registry() as registry:

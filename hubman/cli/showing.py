@@ -89,7 +89,7 @@ def _upstream(model: ModelDetail) -> str:
 
 def _elsewhere(registry: Registry, version: VersionRow) -> str:
     """Who has the weights of a version of which nothing is here; empty where something is, or nobody has it."""
-    from hubman.sync import holders
+    from hubman.sync.policies import holders
 
     if not version.files or any(place.state != "missing" for file in version.files for place in file.places):
         return ""

@@ -54,7 +54,8 @@ def sync(
     """
     from hubman.cli import sync_pending
     from hubman.rate import parse
-    from hubman.sync import holding, remotes
+    from hubman.sync import remotes
+    from hubman.sync.transfer import holding
     from registry.errors import NotFoundError
 
     if pause:
@@ -129,7 +130,7 @@ def _check_choices(*, deep: bool, watch: bool, dry_run: bool, limit_rate: str) -
 
 
 def _pause(as_json: bool, *, is_alone: bool) -> None:
-    from hubman.sync import holding
+    from hubman.sync.transfer import holding
     from registry.errors import UsageError
 
     if not is_alone:
@@ -236,7 +237,7 @@ def remote_ls(as_json: bool) -> None:
 
 def _place(one: Remote) -> str:
     """What to know of the place that a remote lies in."""
-    from hubman.sync.capabilities import lacks
+    from hubman.sync.storages.capabilities import lacks
 
     if one.is_read_only:
         return "only read"
@@ -267,8 +268,7 @@ def remote_check(ctx: click.Context, name: str, age: str, read_data: str | None,
 
     Exit status 0 clean (after a repair: now), 1 something can be repaired, 2 data is missing everywhere.
     """
-    from hubman.sync import check
-    from hubman.sync.care import proofs
+    from hubman.sync.care import check, proofs
 
     if age and read_data is None:
         raise click.UsageError(f"Got unexpected extra argument ({age})")

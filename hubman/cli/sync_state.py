@@ -17,7 +17,7 @@ def findings(home: Path) -> list[Finding]:
     found: list[Finding] = [("home place", why is None, where)]
     if not (home / "registry.db").exists():
         return found
-    from hubman.sync.alerts import alerts
+    from hubman.sync.care.alerts import alerts
     from hubman.sync.remote import all_remotes
 
     with Registry(home) as registry:

@@ -33,7 +33,7 @@ def fetch(refs: tuple[str, ...], remote: str, as_json: bool) -> int:
 
 def _fetch(registry: Registry, versions: Sequence[str], remote: str, report: Report, *, as_json: bool) -> int:
     """Exit status 1 if one of them can't be had; the others come all the same."""
-    from hubman.sync.fetching import fetch as fetch_version
+    from hubman.sync.policies.fetching import fetch as fetch_version
     from registry.errors import CancelledError
 
     found: list[Any] = []
@@ -69,8 +69,8 @@ def drop(refs: tuple[str, ...], remote: str, yes: bool, as_json: bool) -> int:
     Nothing goes whose last copy it would be: the remote is asked right before. No policy brings it back by itself;
     hubman fetch does.
     """
-    from hubman.sync.policy import pinned
-    from hubman.sync.removing import drop as drop_versions
+    from hubman.sync.policies.policy import pinned
+    from hubman.sync.policies.removing import drop as drop_versions
     from registry import clock, library
 
     with open_registry() as registry, output.progress(quiet=as_json) as report:
@@ -110,7 +110,7 @@ def _asking(*, yes: bool) -> Callable[[str], bool]:
 @output.json_option
 def pin(refs: tuple[str, ...], device_ref: str, no_fetch: bool, as_json: bool) -> int:
     """Keep the weights of each MODEL on this machine: fetch them now, and let no limit take them away."""
-    from hubman.sync import policy
+    from hubman.sync.policies import policy
     from registry import library
 
     with open_registry() as registry, output.progress(quiet=as_json) as report:
@@ -130,7 +130,7 @@ def pin(refs: tuple[str, ...], device_ref: str, no_fetch: bool, as_json: bool) -
 @output.json_option
 def unpin(refs: tuple[str, ...], device_ref: str, as_json: bool) -> None:
     """Pin each MODEL no longer, whichever of its versions was. Its files stay until their room is needed."""
-    from hubman.sync import policy
+    from hubman.sync.policies import policy
     from registry import library
 
     with open_registry() as registry:
@@ -144,7 +144,7 @@ def unpin(refs: tuple[str, ...], device_ref: str, as_json: bool) -> None:
 
 def _device_id(registry: Registry, ref: str) -> str:
     """Empty for this machine."""
-    from hubman.sync import devices
+    from hubman.sync.care import devices
 
     found = devices.find(registry, ref) if ref else None
     return found.id if found is not None and not found.is_this else ""

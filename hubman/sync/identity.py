@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 
-from hubman.sync import batches, devices, layout
-from hubman.sync.batches import PACKED_CAP
-from hubman.sync.codec import Codec
-from hubman.sync.codecs import codec_of
-from hubman.sync.freeze import number_next
-from hubman.sync.policy import PINS, introduce_as, pinned
+from hubman.sync.care import devices
+from hubman.sync.policies.policy import PINS, introduce_as, pinned
+from hubman.sync.records import batches, layout
+from hubman.sync.records.batches import PACKED_CAP
+from hubman.sync.records.freeze import number_next
 from hubman.sync.remote import all_remotes
+from hubman.sync.secrecy.codec import Codec
+from hubman.sync.secrecy.codecs import codec_of
 from hubman.sync.session import Session
 from registry import changes, clock, ids
 from registry.changes import Change

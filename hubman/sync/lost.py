@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from hubman.sync import devices
+from hubman.sync.care import devices
 from registry import clock, journal, race_edits, timestamps
 from registry.database import Registry
 

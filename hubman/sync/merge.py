@@ -8,8 +8,9 @@ from itertools import islice
 
 import msgspec
 
-from hubman.sync import growth, incoming, queue
-from hubman.sync.policy import Policy, of_device, wants
+from hubman.sync import queue
+from hubman.sync.policies.policy import Policy, of_device, wants
+from hubman.sync.records import growth, incoming
 from hubman.sync.remote import Remote
 from registry import changes, clock, projection
 from registry.changes import Change

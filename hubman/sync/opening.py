@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 from hubman.progress import Report, never, silent
 from hubman.rate import Limit
-from hubman.sync import holding
-from hubman.sync.codecs import codec_of
 from hubman.sync.lock import sync_lock
-from hubman.sync.policy import of_device
-from hubman.sync.readonly import open_remote
+from hubman.sync.policies.policy import of_device
 from hubman.sync.remote import find
+from hubman.sync.secrecy.codecs import codec_of
 from hubman.sync.session import Session
-from hubman.sync.storage import Storage
+from hubman.sync.storages.readonly import open_remote
+from hubman.sync.storages.storage import Storage
+from hubman.sync.transfer import holding
 from registry import clock, timestamps
 from registry.database import Registry
 

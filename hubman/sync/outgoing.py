@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from hubman.sync import freeze, push, remotes, upload
+from hubman.sync import push, remotes
 from hubman.sync.care import asks
+from hubman.sync.records import freeze
 from hubman.sync.session import Session
-from hubman.sync.storage import RefusedError
+from hubman.sync.storages.storage import RefusedError
+from hubman.sync.transfer import upload
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):

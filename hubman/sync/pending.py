@@ -12,16 +12,18 @@ from itertools import islice
 import msgspec
 
 from hubman.progress import never
-from hubman.sync import batches, devices, incoming, layout, pull, queue, wording
-from hubman.sync.batches import PACKED_CAP
-from hubman.sync.codec import Codec
-from hubman.sync.codecs import codec_of
-from hubman.sync.policy import of_device, wants
+from hubman.sync import pull, queue, wording
+from hubman.sync.care import devices
+from hubman.sync.policies.policy import of_device, wants
 from hubman.sync.queue import Kind, Wanted, Way
-from hubman.sync.readonly import open_remote
+from hubman.sync.records import batches, incoming, layout
+from hubman.sync.records.batches import PACKED_CAP
 from hubman.sync.remote import Remote, find
+from hubman.sync.secrecy.codec import Codec
+from hubman.sync.secrecy.codecs import codec_of
 from hubman.sync.session import Session
-from hubman.sync.storage import Storage
+from hubman.sync.storages.readonly import open_remote
+from hubman.sync.storages.storage import Storage
 from registry import blobs, clock, projection, timestamps
 from registry.changes import Change
 from registry.database import Registry

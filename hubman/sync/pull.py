@@ -8,11 +8,12 @@ from itertools import groupby, islice
 
 import msgspec
 
-from hubman.sync import batches, devices, heads, layout
+from hubman.sync.care import devices
 from hubman.sync.merge import TOGETHER, Batch, Merged, Merger, Numbered
+from hubman.sync.records import batches, heads, layout
+from hubman.sync.records.snapshots import CatchUp, reads
 from hubman.sync.session import Session
-from hubman.sync.snapshots import CatchUp, reads
-from hubman.sync.storage import Entry, Storage
+from hubman.sync.storages.storage import Entry, Storage
 from registry import timestamps
 from registry.errors import CancelledError, HubError
 

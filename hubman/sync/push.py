@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from hubman.sync import freeze, growth, layout, marks
+from hubman.sync.care import marks
+from hubman.sync.records import freeze, growth, layout
 from hubman.sync.session import Session
-from hubman.sync.storage import Storage
+from hubman.sync.storages.storage import Storage
 from registry import clock, timestamps
 from registry.errors import HubError
 

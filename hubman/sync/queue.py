@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from hubman.sync.policy import pinned
+from hubman.sync.policies.policy import pinned
 from registry import here, ids, timestamps
 from registry.changes import Change
 from registry.database import Registry

@@ -6,7 +6,7 @@ import sqlite3
 
 import msgspec
 
-from hubman.sync.capabilities import Capabilities
+from hubman.sync.storages.capabilities import Capabilities
 from registry.database import Registry
 from registry.errors import NotFoundError, UsageError
 
@@ -33,7 +33,7 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     is_new: bool = False
     """Of one that was added just now: whether the place was empty before."""
     key_check: str = ""
-    """By which its key is known (:meth:`hubman.sync.repo_key.RepoKey.check`)."""
+    """By which its key is known (:meth:`hubman.sync.secrecy.repo_key.RepoKey.check`)."""
 
     @property
     def is_read_only(self) -> bool:

@@ -11,15 +11,18 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hubman.sync import capabilities, freeze, joining, keys, layout, queue
-from hubman.sync.cloud_address import NAMES, check_address
-from hubman.sync.joining import NO_SECRECY, Secrecy
+from hubman.sync import queue
 from hubman.sync.lock import sync_lock
-from hubman.sync.policy import introduce
-from hubman.sync.probe import probe
+from hubman.sync.policies.policy import introduce
+from hubman.sync.records import freeze, layout
 from hubman.sync.remote import Remote, all_remotes, find
-from hubman.sync.repo_key import RepoKey
-from hubman.sync.storage import RefusedError, Storage, StorageError, open_storage
+from hubman.sync.secrecy import joining, keys
+from hubman.sync.secrecy.joining import NO_SECRECY, Secrecy
+from hubman.sync.secrecy.repo_key import RepoKey
+from hubman.sync.storages import capabilities
+from hubman.sync.storages.cloud_address import NAMES, check_address
+from hubman.sync.storages.probe import probe
+from hubman.sync.storages.storage import RefusedError, Storage, StorageError, open_storage
 from registry import timestamps, whereabouts
 from registry.database import Registry
 from registry.errors import HubError, UsageError
@@ -42,8 +45,8 @@ def add(
 ) -> Remote:
     """Use a folder, or a bucket by its URL, as a remote; an empty one becomes a new remote, another is joined.
 
-    ``options`` of a bucket are those of :data:`hubman.sync.cloud_address.NAMES`. The first sync sends everything known here, unless
-    the remote, which must then be there already, is ``read_only``: nothing is ever written there.
+    ``options`` of a bucket are those of :data:`hubman.sync.storages.cloud_address.NAMES`. The first sync sends everything
+    known here, unless the remote, which must then be there already, is ``read_only``: nothing is ever written there.
     ``secrecy`` says whether a new remote gets a key, and where that of an old one comes from.
     Raises :class:`UsageError` for a name or place that can't be one, :class:`HubError` when it can't be reached,
     holds other things, or has another key.
@@ -232,7 +235,7 @@ def need_empty(storage: Storage, place: str, besides: Collection[str] = ()) -> N
 
 def _first_names(storage: Storage) -> Iterator[str]:
     """What lies at the top, whatever its name: a storage itself passes over names that no key has."""
-    from hubman.sync.folder import FolderStorage
+    from hubman.sync.storages.folder import FolderStorage
 
     if isinstance(storage, FolderStorage):
         yield from sorted(path.name for path in storage.root.iterdir())
@@ -242,7 +245,7 @@ def _first_names(storage: Storage) -> Iterator[str]:
 
 def prepare(storage: Storage) -> None:
     """What a new remote's place needs besides its objects."""
-    from hubman.sync.folder import FolderStorage
+    from hubman.sync.storages.folder import FolderStorage
 
     if isinstance(storage, FolderStorage):
         storage.keep_temporary_files_here()

@@ -9,31 +9,20 @@ from typing import Any
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.sync import (
-    destination,
-    devices,
-    download,
-    freeze,
-    identity,
-    keeping,
-    letting_go,
-    outgoing,
-    policy,
-    pull,
-    recipients,
-    remotes,
-    snapshots,
-    trim,
-)
-from hubman.sync.care import moving
-from hubman.sync.check import Finding, check
-from hubman.sync.download import Downloaded
-from hubman.sync.folder import FolderStorage
-from hubman.sync.letting_go import LetGo
+from hubman.sync import identity, outgoing, pull, remotes
+from hubman.sync.care import devices, moving
+from hubman.sync.care.check import Finding, check
 from hubman.sync.merge import Merged
 from hubman.sync.opening import opened
+from hubman.sync.policies import keeping, letting_go, policy
+from hubman.sync.policies.letting_go import LetGo
+from hubman.sync.records import freeze, snapshots, trim
+from hubman.sync.secrecy import recipients
 from hubman.sync.session import Session
-from hubman.sync.storage import Storage
+from hubman.sync.storages.folder import FolderStorage
+from hubman.sync.storages.storage import Storage
+from hubman.sync.transfer import destination, download
+from hubman.sync.transfer.download import Downloaded
 from registry import timestamps
 from registry.database import Registry
 from registry.errors import HubError
@@ -83,7 +72,7 @@ def sync(
     above this machine's policy. Killed or stopped anywhere, the next sync goes on.
 
     Raises :class:`HubError`: :class:`hubman.sync.lock.BusyError` when another sync runs,
-    :class:`hubman.sync.storage.StorageError` when the remote fails, :class:`CancelledError` when ``should_stop``
+    :class:`hubman.sync.storages.storage.StorageError` when the remote fails, :class:`CancelledError` when ``should_stop``
     said so.
     """
     options: dict[str, Any] = {"report": report, "should_stop": should_stop, "storage": storage}

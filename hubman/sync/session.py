@@ -9,9 +9,9 @@ from functools import cached_property
 
 from hubman.progress import Progress, Report, silent
 from hubman.rate import Limit
-from hubman.sync.codec import PLAIN, BlobObject, Codec, blob_objects
 from hubman.sync.remote import Remote
-from hubman.sync.storage import Storage
+from hubman.sync.secrecy.codec import PLAIN, BlobObject, Codec, blob_objects
+from hubman.sync.storages.storage import Storage
 from registry import clock
 from registry.database import Registry
 from registry.errors import CancelledError
@@ -43,7 +43,7 @@ class Session:
     """What all threads that send share; ``down`` what those that fetch do."""
     down: Limit = field(default_factory=Limit)
     held: Callable[[], str] = _may
-    """Why no file may move now (:mod:`hubman.sync.holding`); empty when all may."""
+    """Why no file may move now (:mod:`hubman.sync.transfer.holding`); empty when all may."""
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -68,7 +68,7 @@ class Session:
 
     @cached_property
     def _marked(self) -> frozenset[str]:
-        from hubman.sync.marks import candidates
+        from hubman.sync.care.marks import candidates
 
         return candidates(self)
 

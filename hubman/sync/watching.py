@@ -14,11 +14,11 @@ from pathlib import Path
 import msgspec
 
 from hubman.progress import Report, silent
-from hubman.sync import layout
 from hubman.sync.lock import BusyError
+from hubman.sync.policies.schedule import Schedule
+from hubman.sync.records import layout
 from hubman.sync.remote import Remote, find
 from hubman.sync.run import SyncResult, sync
-from hubman.sync.schedule import Schedule
 from registry.database import Registry
 from registry.errors import CancelledError, HubError
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from hubman.sync import devices, incoming
-from hubman.sync.care import asks
-from hubman.sync.policy import PINS
+from hubman.sync.care import asks, devices
+from hubman.sync.policies.policy import PINS
+from hubman.sync.records import incoming
 from registry import collection_tree, fields, ids, races, rivals, settled, whereabouts
 from registry.changes import Change
 from registry.database import Registry

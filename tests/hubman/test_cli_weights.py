@@ -10,8 +10,9 @@ import pytest
 
 from hubman.cli.main import run
 from hubman.generate.naming import find_lora
-from hubman.sync import devices, letting_go, policy
-from hubman.sync.policy import Policy
+from hubman.sync.care import devices
+from hubman.sync.policies import letting_go, policy
+from hubman.sync.policies.policy import Policy
 from registry import library
 from registry.errors import HubError
 from tests.support.machines import Machine, quick_folder, settle

@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from hubman.cli.main import run
-from hubman.sync import probe, remotes
-from hubman.sync.folder import FolderStorage
-from hubman.sync.storage import RefusedError, open_storage
+from hubman.sync import remotes
+from hubman.sync.storages import probe
+from hubman.sync.storages.folder import FolderStorage
+from hubman.sync.storages.storage import RefusedError, open_storage
 from registry import timestamps
 from registry.database import Registry
 from registry.errors import HubError

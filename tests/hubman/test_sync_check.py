@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from hubman.cli.main import run
-from hubman.sync import check, devices, layout, policy
-from hubman.sync.care import asks, proofs
-from hubman.sync.check import Finding, check_and_repair, exit_status
+from hubman.sync.care import asks, check, devices, proofs
+from hubman.sync.care.check import Finding, check_and_repair, exit_status
+from hubman.sync.policies import policy
+from hubman.sync.records import layout
 from registry import edits, library
 from registry.errors import UsageError
 from tests.support.machines import Machine, WatchedStorage, settle

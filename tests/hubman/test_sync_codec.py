@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubman.sync import age_keys, age_writer, layout
-from hubman.sync.codec import PLAIN, Codec, blob_objects
-from hubman.sync.codecs import codec_with
-from hubman.sync.repo_key import RepoKey, from_words, new_key
+from hubman.sync.records import layout
+from hubman.sync.secrecy import age_keys, age_writer
+from hubman.sync.secrecy.codec import PLAIN, Codec, blob_objects
+from hubman.sync.secrecy.codecs import codec_with
+from hubman.sync.secrecy.repo_key import RepoKey, from_words, new_key
 from registry.errors import UsageError
 
 KEY = RepoKey(bytes(range(32)))

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from hubman.cli.main import run
-from hubman.sync import devices, lost, policy
+from hubman.sync import lost
+from hubman.sync.care import devices
+from hubman.sync.policies import policy
 from registry import edits, library
 from tests.support.machines import Machine, settle
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hubman.sync.folder import FolderStorage
-from hubman.sync.storage import PIECE, Storage, StorageError
+from hubman.sync.storages.folder import FolderStorage
+from hubman.sync.storages.storage import PIECE, Storage, StorageError
 from tests.support.memory_storage import MemoryStorage
 
 PLACES = ("memory", "folder", "moto", pytest.param("ceph", marks=pytest.mark.s3real))

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hubman.cli.main import run
-from hubman.sync import alerts, devices
+from hubman.sync.care import alerts, devices
 from registry import clock, edits, library
 from registry.errors import NotFoundError, UsageError
 from tests.support.machines import Machine, settle

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hubman.sync import cloud
-from hubman.sync.cloud import CloudStorage
-from hubman.sync.storage import PIECE, StorageError
+from hubman.sync.storages import cloud
+from hubman.sync.storages.cloud import CloudStorage
+from hubman.sync.storages.storage import PIECE, StorageError
 from registry import edits
 from registry.errors import HubError
 from tests.support.fault_proxy import FAULTS, Fault, FaultProxy, fault_proxy

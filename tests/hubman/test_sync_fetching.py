@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hubman.sync import fetching, policy
+from hubman.sync.policies import fetching, policy
 from registry import edits, library, roots
 from registry.errors import HubError, NotFoundError
 from tests.support.machines import Machine, WatchedStorage, quick_folder, sha256_of

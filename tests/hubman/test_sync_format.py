@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hubman.sync import batches, incoming, layout
+from hubman.sync.records import batches, incoming, layout
 from registry import changes
 from registry.errors import HubError
 from registry.safe_name import ENDINGS, MAX_BYTES, place_under, safe_name, with_suffix

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from hubman.cli.main import main
-from hubman.sync import devices, layout
-from hubman.sync.gc import Collected, gc
+from hubman.sync.care import devices
+from hubman.sync.care.gc import Collected, gc
+from hubman.sync.records import layout
 from registry import changes, edits, library, projection
 from registry.errors import HubError
 from tests.support.clocks import Clock

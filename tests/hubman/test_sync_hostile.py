@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hubman.sync import layout
-from hubman.sync.check import check
+from hubman.sync.care.check import check
 from hubman.sync.lock import BusyError, sync_lock
+from hubman.sync.records import layout
 from registry import changes, clock, edits, ids, library
 from registry.errors import CancelledError
 from tests.support.machines import Machine, WatchedStorage, settle

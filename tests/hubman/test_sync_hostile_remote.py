@@ -8,9 +8,9 @@ import tracemalloc
 import msgspec
 import pytest
 
-from hubman.sync import layout
-from hubman.sync.check import check
-from hubman.sync.folder import FolderStorage
+from hubman.sync.care.check import check
+from hubman.sync.records import layout
+from hubman.sync.storages.folder import FolderStorage
 from registry import changes, edits, ids, library
 from tests.hubman.test_sync_hostile import STRANGER, everything_below, file_change, packed, stamp, write_log
 from tests.support.machines import Machine, settle, sha256_of

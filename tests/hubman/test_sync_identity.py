@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from hubman.sync.check import check
+from hubman.sync.care.check import check
 from registry import edits, library
 from registry.database import Registry
 from tests.support.machines import Machine, WatchedStorage, settle

@@ -13,9 +13,11 @@ import pyrage
 import pytest
 
 from hubman.cli.main import run
-from hubman.sync import devices, keys, layout, recipients
-from hubman.sync.folder import FolderStorage
-from hubman.sync.repo_key import new_key
+from hubman.sync.care import devices
+from hubman.sync.records import layout
+from hubman.sync.secrecy import keys, recipients
+from hubman.sync.secrecy.repo_key import new_key
+from hubman.sync.storages.folder import FolderStorage
 from registry.database import Registry
 from tests.support.machines import quick_folder
 from tests.support.sealing import everything_in, no_keyring

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hubman.sync.check import check
+from hubman.sync.care.check import check
 from registry import edits, library
 from tests.support.machines import Machine, settle, sha256_of
 
@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 _SYNC_AND_DIE = """
 import os, signal, sqlite3, sys
 from pathlib import Path
-from hubman.sync import download, filling, partial, sending
+from hubman.sync.transfer import download
+from hubman.sync.transfer import filling
+from hubman.sync.transfer import partial
+from hubman.sync.transfer import sending
 from hubman.sync.run import sync
 from registry.database import Registry
 from tests.support.machines import WatchedStorage
@@ -133,7 +136,7 @@ def test_a_receiver_killed_anywhere_goes_on_where_it_was(
 def test_a_download_that_was_killed_fetches_only_the_rest(
     pair: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hubman.sync import download, filling, partial
+    from hubman.sync.transfer import download, filling, partial
 
     a, b = pair
     a.add_lora("ink")

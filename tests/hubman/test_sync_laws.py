@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubman.sync import state
+from hubman.sync.records import state
 from registry import changes, ids, projection
 from registry.changes import Change
 from registry.database import Registry

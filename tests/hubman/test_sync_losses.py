@@ -8,9 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hubman.sync import check, growth, layout, removing
-from hubman.sync.folder import FolderStorage
-from hubman.sync.gc import gc
+from hubman.sync.care import check
+from hubman.sync.care.gc import gc
+from hubman.sync.policies import removing
+from hubman.sync.records import growth, layout
+from hubman.sync.storages.folder import FolderStorage
 from registry import edits, scan
 from registry.database import Registry
 from registry.errors import HubError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hubman.sync import lost, policy, remotes
+from hubman.sync import lost, remotes
+from hubman.sync.policies import policy
 from hubman.sync.run import sync
 from registry import blobs, edits, library, projection, scan
 from registry.database import Registry

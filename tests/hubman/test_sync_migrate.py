@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from hubman.cli.main import run
-from hubman.sync import layout
 from hubman.sync.care import moving, upgrade
-from hubman.sync.check import check
+from hubman.sync.care.check import check
+from hubman.sync.records import layout
 from hubman.sync.remote import find
 from registry import edits, library
 from registry.errors import CancelledError, HubError, UsageError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hubman.sync import layout
+from hubman.sync.records import layout
 from registry import edits
 from tests.support.machines import Machine, WatchedStorage
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubman.sync import fetching, keeping, letting_go, policy, removing
-from hubman.sync.policy import Policy
+from hubman.sync.policies import fetching, keeping, letting_go, policy, removing
+from hubman.sync.policies.policy import Policy
 from hubman.sync.queue import Wanted
 from registry import blobs, changes, clock, edits, library, previews, scan, views
 from registry.errors import HubError, UsageError

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from hubman.cli.main import run
-from hubman.sync import layout, remotes
+from hubman.sync import remotes
+from hubman.sync.records import layout
 from hubman.sync.run import sync
-from hubman.sync.storage import RefusedError
+from hubman.sync.storages.storage import RefusedError
 from registry import edits, library
 from registry.database import Registry
 from registry.errors import HubError, UsageError

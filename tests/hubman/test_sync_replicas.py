@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from hubman.sync import layout
+from hubman.sync.records import layout
 from registry import changes, collecting, projection
 from tests.support.carried import CarriedReplicas
 from tests.support.machines import Machine, quick_folder

@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hubman.sync import growth, keys, layout, remotes
+from hubman.sync import remotes
+from hubman.sync.care.check import check, check_and_repair
 from hubman.sync.care.proofs import Ask
-from hubman.sync.check import check, check_and_repair
-from hubman.sync.joining import Secrecy
-from hubman.sync.links import links
-from hubman.sync.repo_key import new_key
+from hubman.sync.records import growth, layout
+from hubman.sync.secrecy import keys
+from hubman.sync.secrecy.joining import Secrecy
+from hubman.sync.secrecy.repo_key import new_key
+from hubman.sync.storages.links import links
 from registry import edits, library
 from registry.errors import HubError, UsageError
 from tests.support.machines import Machine, WatchedStorage, quick_folder, settle
@@ -254,7 +256,7 @@ def test_what_is_said_on_a_signed_remote_is_believed_of_nobody_else(tmp_path: Pa
         head = a.remote / "heads" / a.device
         signed = head.read_bytes()
         forged = layout.decode_head(signed[32:])
-        from hubman.sync import batches
+        from hubman.sync.records import batches
 
         body = batches.encode([msgspec.json.encode(["set", ink, "user.rating", 1, forged.hlc]).decode()])
         name = layout.batch_name(forged.seq + 1, body)

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubman.sync import batches, devices, growth, layout, run, snapshot, snapshots
+from hubman.sync import run
+from hubman.sync.care import devices
 from hubman.sync.merge import Merger
 from hubman.sync.opening import opened
+from hubman.sync.records import batches, growth, layout, snapshot, snapshots
 from registry import changes, clock, edits, library
 from tests.support.clocks import DAY_MS, Clock
 from tests.support.library_factory import fill

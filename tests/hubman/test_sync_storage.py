@@ -9,10 +9,10 @@ from threading import Thread
 
 import pytest
 
-from hubman.sync import cloud
-from hubman.sync.cloud_address import check_address
-from hubman.sync.folder import FolderStorage
-from hubman.sync.storage import RefusedError, Storage, StorageError, open_storage
+from hubman.sync.storages import cloud
+from hubman.sync.storages.cloud_address import check_address
+from hubman.sync.storages.folder import FolderStorage
+from hubman.sync.storages.storage import RefusedError, Storage, StorageError, open_storage
 from registry.errors import UsageError
 
 

@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from hubman.progress import Progress
-from hubman.sync import crew, download, filling, holding, partial, policy, sending, settling, tally, transfers
-from hubman.sync.crew import MOST_REQUESTS
-from hubman.sync.folder import FolderStorage
 from hubman.sync.lock import BusyError
+from hubman.sync.policies import policy
+from hubman.sync.storages.folder import FolderStorage
+from hubman.sync.transfer import crew, download, filling, holding, partial, sending, settling, tally, transfers
+from hubman.sync.transfer.crew import MOST_REQUESTS
 from registry import library
 from registry.errors import CancelledError, UsageError
 from tests.support import sync_kills

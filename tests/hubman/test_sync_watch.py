@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from hubman.sync import schedule, watching
-from hubman.sync.schedule import Schedule
+from hubman.sync import watching
+from hubman.sync.policies import schedule
+from hubman.sync.policies.schedule import Schedule
 from hubman.sync.watching import Event
 from registry import edits, library
 from registry.database import Registry

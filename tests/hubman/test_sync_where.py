@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hubman.sync import policy, remotes
+from hubman.sync import remotes
+from hubman.sync.policies import policy
 from registry import changes, library, scan
 from registry.database import Registry
 from tests.support.machines import Machine, settle

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hubman.sync import state
+from hubman.sync.records import state
 from registry import (
     changes,
     collecting,

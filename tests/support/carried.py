@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from hubman.sync import layout
+from hubman.sync.records import layout
 from tests.support.replicas import NAMES, Replicas, number, replica
 
 

@@ -16,10 +16,10 @@ from typing import TypeVar
 import msgspec
 
 from hubman.sync import remotes
-from hubman.sync.folder import FolderStorage
-from hubman.sync.joining import NO_SECRECY, Secrecy
 from hubman.sync.run import SyncResult, sync
-from hubman.sync.storage import Entry, Fetched, Storage, open_storage
+from hubman.sync.secrecy.joining import NO_SECRECY, Secrecy
+from hubman.sync.storages.folder import FolderStorage
+from hubman.sync.storages.storage import Entry, Fetched, Storage, open_storage
 from registry import blobs, changes, clock, ids, library, places, projection
 from registry.database import Registry
 from registry.hashing import hash_file

@@ -6,11 +6,11 @@ import hashlib
 import threading
 from collections.abc import Iterable, Iterator
 
-from hubman.sync.storage import Entry, Fetched, StorageError, segments
+from hubman.sync.storages.storage import Entry, Fetched, StorageError, segments
 
 
 class MemoryStorage:
-    """:class:`hubman.sync.storage.Storage` in a dict of bytes by key."""
+    """:class:`hubman.sync.storages.storage.Storage` in a dict of bytes by key."""
 
     concurrency = 1
 

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from hubman.progress import Progress
-from hubman.sync import batches, layout, lost
-from hubman.sync.codecs import codec_of
+from hubman.sync import lost
+from hubman.sync.records import batches, layout
 from hubman.sync.remote import find
 from hubman.sync.run import SyncResult
+from hubman.sync.secrecy.codecs import codec_of
 from registry import blobs, changes, clock, collecting, edits, ids, library, previews, projection
 from registry.changes import Change
 from registry.errors import HubError

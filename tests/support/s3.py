@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import pytest
 
-from hubman.sync.cloud import CloudStorage, open_cloud
+from hubman.sync.storages.cloud import CloudStorage, open_cloud
 
 REAL = "HUBMAN_TEST_S3"
 """The environment variable with the address of a gateway that knows the key testkey with the secret testsecret."""

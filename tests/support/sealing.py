@@ -13,9 +13,9 @@ from pathlib import Path
 import keyring
 from keyring.backends import fail
 
-from hubman.sync import layout
-from hubman.sync.joining import Secrecy
-from hubman.sync.repo_key import RepoKey
+from hubman.sync.records import layout
+from hubman.sync.secrecy.joining import Secrecy
+from hubman.sync.secrecy.repo_key import RepoKey
 from tests.support.machines import Machine
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from hubman.sync import layout
+from hubman.sync.records import layout
 from hubman.sync.run import SyncResult
 from tests.support.machines import Machine, index, sha256_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hubman.sync import devices
+from hubman.sync.care import devices
 from registry import edits, library
 from tests.support.machines import Machine, quick_folder, settle
 

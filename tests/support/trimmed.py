@@ -7,8 +7,8 @@ from unittest import mock
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from hubman.sync import snapshots, trim
 from hubman.sync.opening import opened
+from hubman.sync.records import snapshots, trim
 from tests.support.fragile import Replica
 from tests.support.replicas import Replicas, replica
 

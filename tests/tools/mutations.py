@@ -130,7 +130,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a picture is not hashed",
-        "hubman/sync/whole.py",
+        "hubman/sync/transfer/whole.py",
         "        if not layout.is_content(sha256, data):\n            raise",
         "        if False:\n            raise",
         f"tests/hubman/test_sync_hostile.py {MACHINE}",
@@ -151,7 +151,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a snapshot leaves the rivals out",
-        "hubman/sync/state.py",
+        "hubman/sync/records/state.py",
         "_of_rivals(db), ",
         "",
         f"{LAWS} {MACHINE}",
@@ -179,7 +179,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a snapshot that has what no other has is removed",
-        "hubman/sync/snapshots.py",
+        "hubman/sync/records/snapshots.py",
         "            staying.append(covers)\n            continue\n",
         "            pass\n",
         "tests/hubman/test_sync_snapshots.py",

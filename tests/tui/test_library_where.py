@@ -6,8 +6,8 @@ import pytest
 
 from hubman.jobs import runner
 from hubman.jobs.records import Job
-from hubman.sync import policy
-from hubman.sync.policy import Policy
+from hubman.sync.policies import policy
+from hubman.sync.policies.policy import Policy
 from registry import clock, library
 from tests.support.machines import Machine
 from tests.support.screens import notes_of, press, settle, text_of

@@ -10,10 +10,12 @@ import pytest
 from hubman.jobs import store
 from hubman.jobs.records import Job
 from hubman.progress import Progress
-from hubman.sync import devices, holding, policy, remotes
-from hubman.sync.care import moving
-from hubman.sync.policy import Policy
+from hubman.sync import remotes
+from hubman.sync.care import devices, moving
+from hubman.sync.policies import policy
+from hubman.sync.policies.policy import Policy
 from hubman.sync.remote import all_remotes
+from hubman.sync.transfer import holding
 from registry import clock
 from registry.database import Registry
 from tests.support.jobs import fake_job
@@ -390,7 +392,7 @@ async def test_a_new_key_is_shown_once_and_asked_for_where_it_is_joined(
 ) -> None:
     with Registry(home) as registry:
         made: list[str] = []
-        from hubman.sync.joining import Secrecy
+        from hubman.sync.secrecy.joining import Secrecy
 
         remotes.add(
             registry,

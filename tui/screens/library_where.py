@@ -10,7 +10,7 @@ from tui import formats
 from tui.screens.library_use import LibraryUse
 
 if TYPE_CHECKING:
-    from hubman.sync.holders import Holders
+    from hubman.sync.policies.holders import Holders
     from registry.database import Registry
     from tui.action import Action
 
@@ -165,14 +165,14 @@ def _versions(registry: Registry, models: Sequence[str], version: str) -> list[s
 
 def _missing(registry: Registry, models: Sequence[str]) -> tuple[list[str], int]:
     """The newest versions that are not here, and the bytes that are missing."""
-    from hubman.sync import holders
+    from hubman.sync.policies import holders
 
     found = {one: holders.of_version(registry, one).missing_bytes for one in _versions(registry, models, "")}
     return [one for one, size in found.items() if size], sum(found.values())
 
 
 def _pin(registry: Registry, versions: Sequence[str], *, keep: bool) -> None:
-    from hubman.sync import policy
+    from hubman.sync.policies import policy
 
     for version in versions:
         (policy.pin if keep else policy.unpin)(registry, version)
@@ -180,7 +180,7 @@ def _pin(registry: Registry, versions: Sequence[str], *, keep: bool) -> None:
 
 def _turn(registry: Registry, models: Sequence[str], version: str) -> bool:
     """Returns whether they are kept now."""
-    from hubman.sync import policy
+    from hubman.sync.policies import policy
     from registry import clock
 
     versions = _versions(registry, models, version)

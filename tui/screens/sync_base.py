@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hubman.jobs.records import Job
-    from hubman.sync.devices import Device
+    from hubman.sync.care.devices import Device
     from hubman.sync.pending import Pending
     from hubman.sync.remote import Remote
     from registry.database import Registry

@@ -10,9 +10,9 @@ from tui.screens.sync_work import SyncWork
 from tui.widgets.sync_lists import DeviceList
 
 if TYPE_CHECKING:
-    from hubman.sync.layout import Hub
+    from hubman.sync.records.layout import Hub
     from hubman.sync.remote import Remote
-    from hubman.sync.repo_key import RepoKey
+    from hubman.sync.secrecy.repo_key import RepoKey
     from registry.database import Registry
     from tui.sync_properties import Values
 
@@ -123,7 +123,7 @@ class SyncPlaces(SyncWork):
         name = formats.one_line(device.name)
 
         def check(values: Values) -> None:
-            from hubman.sync import policy
+            from hubman.sync.policies import policy
 
             policy.check(self.registry, sync_properties.policy_of(values))
 
@@ -201,8 +201,8 @@ class Added(NamedTuple):
 
 def _add(registry: Registry, values: Values, words: str) -> Added:
     from hubman.sync import remotes
-    from hubman.sync.joining import Secrecy
-    from hubman.sync.repo_key import from_words
+    from hubman.sync.secrecy.joining import Secrecy
+    from hubman.sync.secrecy.repo_key import from_words
 
     made: list[str] = []
 
@@ -228,7 +228,7 @@ class _KeyNeededError(HubError):
 
 
 def _check_words(text: str) -> None:
-    from hubman.sync.repo_key import from_words
+    from hubman.sync.secrecy.repo_key import from_words
 
     from_words(text)
 
@@ -247,18 +247,18 @@ def _follow(registry: Registry, remote: Remote, place: str) -> None:
 
 
 def _set_policy(registry: Registry, device: str, values: Values) -> None:
-    from hubman.sync import policy
+    from hubman.sync.policies import policy
 
     policy.set_policy(registry, sync_properties.policy_of(values), device)
 
 
 def _forget(registry: Registry, device: str) -> None:
-    from hubman.sync import devices
+    from hubman.sync.care import devices
 
     devices.retire(registry, device)
 
 
 def _rename(registry: Registry, device: str, name: str) -> None:
-    from hubman.sync import devices
+    from hubman.sync.care import devices
 
     devices.rename(registry, device, name)

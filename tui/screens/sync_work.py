@@ -147,6 +147,6 @@ def _stop(registry: Registry, job: str) -> None:
 
 
 def _hold(registry: Registry, *, pauses: bool) -> None:
-    from hubman.sync import holding
+    from hubman.sync.transfer import holding
 
     (holding.pause if pauses else holding.resume)(registry)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from textual.content import Content
 
-from hubman.sync.holders import Holders
+from hubman.sync.policies.holders import Holders
 from registry import levels, licence, prompt_name
 from registry.civitai_stats import Counts
 from registry.lineage import Lineage

@@ -15,7 +15,7 @@ from tui.widgets.columns import Column
 from tui.widgets.rows import Cell, RowList
 
 if TYPE_CHECKING:
-    from hubman.sync.devices import Device
+    from hubman.sync.care.devices import Device
     from hubman.sync.pending import Pending
     from hubman.sync.remote import Remote
 

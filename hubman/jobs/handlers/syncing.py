@@ -23,8 +23,8 @@ def sync(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dic
 
 
 def check(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dict[str, Any]:
-    """Request: ``remote``, optional ``repair``. The result is as :class:`hubman.sync.check.CheckResult`."""
-    from hubman.sync import check as checking
+    """Request: ``remote``, optional ``repair``. The result is as :class:`hubman.sync.care.check.CheckResult`."""
+    from hubman.sync.care import check as checking
 
     name: str = job.request["remote"]
     if job.request.get("repair"):
@@ -38,7 +38,7 @@ def fetch(registry: Registry, job: Job, report: Report, should_stop: Stop) -> di
 
     Raises :class:`HubError` at the end for those that did not come.
     """
-    from hubman.sync.fetching import fetch as fetch_version
+    from hubman.sync.policies.fetching import fetch as fetch_version
 
     versions: list[str] = job.request["version_ids"]
     files = size = 0
@@ -63,7 +63,7 @@ def drop(registry: Registry, job: Job, report: Report, should_stop: Stop) -> dic
 
     Raises :class:`HubError` at the end where one stayed.
     """
-    from hubman.sync.removing import drop as drop_versions
+    from hubman.sync.policies.removing import drop as drop_versions
 
     gone = drop_versions(registry, job.request["version_ids"], report=report, should_stop=should_stop)
     if gone.problems:

@@ -10,10 +10,12 @@ import sqlite3
 from itertools import islice
 from pathlib import Path
 
-from hubman.sync import policy, queue, snapshots
+from hubman.sync import queue
 from hubman.sync.care import proofs, relog
-from hubman.sync.incoming import SHA256
+from hubman.sync.policies import policy
 from hubman.sync.queue import Wanted
+from hubman.sync.records import snapshots
+from hubman.sync.records.incoming import SHA256
 from hubman.sync.session import Session
 from registry import blobs, changes, here, projection
 from registry.hashing import hash_file

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from hubman.sync import devices, layout, policy, queue, referenced
-from hubman.sync.care import proofs
+from hubman.sync import queue
+from hubman.sync.care import devices, proofs, referenced
 from hubman.sync.care.findings import Finding
 from hubman.sync.care.survey import Survey
+from hubman.sync.policies import policy
+from hubman.sync.records import layout
 from hubman.sync.session import Session
 from registry import blobs, here, whereabouts
 from registry.ids import HASHED

@@ -10,9 +10,9 @@ from itertools import groupby, islice
 
 import msgspec
 
-from hubman.sync import layout
+from hubman.sync.records import layout
 from hubman.sync.session import Session
-from hubman.sync.storage import PIECE, Storage
+from hubman.sync.storages.storage import PIECE, Storage
 from registry.errors import DamagedFileError, HubError
 
 _RANK = {"blob": 0, "heads": 2, "hub.json": 3}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hubman.sync import devices, layout
-from hubman.sync.batches import PACKED_CAP, decode
-from hubman.sync.care import proofs, relog
+from hubman.sync.care import devices, proofs, relog
 from hubman.sync.care.findings import Finding, Level
 from hubman.sync.care.survey import SHOWN, Survey
-from hubman.sync.incoming import STAMP, is_sound
+from hubman.sync.records import layout
+from hubman.sync.records.batches import PACKED_CAP, decode
+from hubman.sync.records.incoming import STAMP, is_sound
 from hubman.sync.session import Session
 from registry import clock
 from registry.errors import HubError

@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from hubman.progress import Report, never, silent
-from hubman.sync import devices, layout, outgoing, queue, remotes
+from hubman.sync import outgoing, queue, remotes
+from hubman.sync.care import devices
 from hubman.sync.care.asks import item
 from hubman.sync.care.copying import Copied, Copier, need_whole
 from hubman.sync.opening import opened
+from hubman.sync.records import layout
 from hubman.sync.remote import Remote
 from hubman.sync.session import Session
-from hubman.sync.storage import Storage, StorageError, open_storage
+from hubman.sync.storages.storage import Storage, StorageError, open_storage
 from registry import changes, clock, timestamps
 from registry.database import Registry
 from registry.errors import HubError, UsageError

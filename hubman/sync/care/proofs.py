@@ -16,10 +16,10 @@ from typing import Any, cast
 import msgspec
 
 from hubman.sync.care.survey import Survey
-from hubman.sync.codec import BlobObject
-from hubman.sync.layout import PICTURE_CAP, UnreadableError, is_content
+from hubman.sync.records.layout import PICTURE_CAP, UnreadableError, is_content
+from hubman.sync.secrecy.codec import BlobObject
 from hubman.sync.session import Session
-from hubman.sync.storage import PIECE
+from hubman.sync.storages.storage import PIECE
 from registry import timestamps
 from registry.errors import UsageError
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from hubman.sync import layout, snapshots
+from hubman.sync.records import layout, snapshots
 from hubman.sync.session import Session
 
 _HOLE = re.compile(r"log/([0-9a-f]{16})/([0-9]{10})-([0-9]{10})")

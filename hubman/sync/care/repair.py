@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from hubman.sync import devices, layout, outgoing, snapshots
-from hubman.sync.care import asks, relog
+from hubman.sync import outgoing
+from hubman.sync.care import asks, devices, relog
 from hubman.sync.care.blobs import holders
 from hubman.sync.care.findings import Finding
 from hubman.sync.care.logs import read_head
+from hubman.sync.records import layout, snapshots
 from hubman.sync.session import Session
 from registry.errors import HubError
 

@@ -6,11 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import islice
 
-from hubman.sync import layout
 from hubman.sync.care.findings import Finding
-from hubman.sync.folder import is_temporary
+from hubman.sync.records import layout
 from hubman.sync.session import Session
-from hubman.sync.storage import Entry
+from hubman.sync.storages.folder import is_temporary
+from hubman.sync.storages.storage import Entry
 
 SHOWN = 20
 """How many names of one sort are shown; the rest is counted."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from hubman.sync import layout, remotes
+from hubman.sync import remotes
 from hubman.sync.opening import opened
-from hubman.sync.storage import Storage
+from hubman.sync.records import layout
+from hubman.sync.storages.storage import Storage
 from registry.database import Registry
 from registry.errors import UsageError
 

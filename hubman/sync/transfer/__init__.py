@@ -1,0 +1,1 @@
+"""How files move: what is sent and fetched at once, what holds it, and where it comes to lie."""
