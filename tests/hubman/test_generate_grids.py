@@ -1,4 +1,4 @@
-"""Axes are exact, grids are drawn once in a useful order and resume, and come out as sheets, thumbnails and tables."""
+"""Grids are drawn once in a useful order and resume, and come out as sheets, thumbnails and tables."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -22,242 +19,32 @@ from PIL import Image
 from hubman.cli.main import run
 from hubman.generate import studio
 from hubman.generate.asked import asked, grid_of, request_of
-from hubman.generate.axes import parse_decimals, parse_floats, parse_integers, parse_values
 from hubman.generate.client import Engine
 from hubman.generate.curve import Curve
 from hubman.generate.grids.cells import cell_path, draw_grid, draw_requests
 from hubman.generate.grids.contact import write_contact
-from hubman.generate.grids.grid import Grid, load_grid, make_grid, save_grid
+from hubman.generate.grids.grid import load_grid, save_grid
 from hubman.generate.grids.order import coarse_to_fine, drawing_order
 from hubman.generate.grids.plan import plan
 from hubman.generate.grids.sheet import write_sheets
-from hubman.generate.grids.spec import KINDS, build_axis, parse_axis
+from hubman.generate.grids.spec import KINDS
 from hubman.generate.grids.speed import learn
 from hubman.generate.grids.table import write_table
 from hubman.generate.grids.view import GridReader, grids
 from hubman.generate.record import keep_sweep
-from hubman.generate.request import DrawRequest, LoraUse
+from hubman.generate.request import DrawRequest
 from hubman.progress import Progress, silent
 from registry import scan as model_scan
 from registry.database import Registry
 from registry.errors import DamagedFileError, NotFoundError, UsageError
+from tests.support.grids import REQUEST, made_grid
 from tests.support.model_files import tiny_lora, write_model
 from tests.support.painter import Painter
 from tests.support.patient import PATIENT
 
-INK = LoraUse(path="ink.safetensors", name="ink", sha256="a" * 64)
-NEON = LoraUse(path="neon.safetensors", name="neon", sha256="b" * 64)
-CLAY = LoraUse(path="clay.safetensors", name="clay", sha256="c" * 64)
-REQUEST = DrawRequest(base="base", prompt="inkwash circle, {mood} sky", negative="blur", loras=(INK, NEON))
-THREE = msgspec.structs.replace(REQUEST, loras=(INK, NEON, CLAY))
-
-
-class Shelf:
-    """Files that axes may name."""
-
-    def lora(self, name: str) -> LoraUse:
-        found = {use.name: use for use in (INK, NEON, CLAY)}
-        if name not in found:
-            raise NotFoundError(f"no LoRA {name}")
-        return found[name]
-
-    def epochs(self, use: LoraUse) -> Sequence[tuple[int | None, LoraUse]]:
-        first = msgspec.structs.replace(use, name=f"{use.name}-000001", sha256="1" * 64)
-        return [(1, first), (None, use)]
-
-    def base(self, ref: str) -> tuple[str, str, str]:
-        return ref, f"/models/{ref}", ""
-
-
-def _grid(*axes: str, request: DrawRequest = REQUEST) -> Grid:
-    return make_grid(request, [build_axis(parse_axis(text), request, Shelf()) for text in axes], title="t")
-
-
-def _strengths(grid: Grid) -> list[tuple[float, ...]]:
-    return [tuple(use.strength for use in cell.request.loras) for cell in grid.cells]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("0.5-1.0 (+0.1)", ["0.5", "0.6", "0.7", "0.8", "0.9", "1.0"]),
-        ("0.5-1", ["0.5", "0.6", "0.7", "0.8", "0.9", "1.0"]),
-        ("0.5-1.0 [3]", ["0.5", "0.75", "1"]),
-        ("0.5-1.0 [6]", ["0.5", "0.6", "0.7", "0.8", "0.9", "1"]),
-        ("-1-1 (+0.5)", ["-1", "-0.5", "0", "0.5", "1"]),
-        ("-1--0.5 (+0.25)", ["-1", "-0.75", "-0.5"]),
-        ("1-0 (-0.5)", ["1", "0.5", "0"]),
-        ("0-1 (+0.3)", ["0", "0.3", "0.6", "0.9"]),
-        ("0.2, 0.4 ,-.5", ["0.2", "0.4", "-0.5"]),
-        ('"0.2", 0.4-0.6 [2]', ["0.2", "0.4", "0.6"]),
-    ],
-)
-def test_ranges_are_exact_and_keep_their_ends(text: str, expected: list[str]) -> None:
-    assert list(parse_decimals(text)) == [Decimal(value) for value in expected]
-    assert list(parse_floats(text)) == [float(value) for value in expected]
-
-
-_NUMBERS = st.decimals(-10, 10, places=4, allow_nan=False, allow_infinity=False)
-
-
-@PATIENT
-@given(_NUMBERS, _NUMBERS, st.decimals("0.05", 3, places=4, allow_nan=False, allow_infinity=False))
-def test_a_range_by_step_counts_in_decimals_and_never_passes_its_end(
-    start: Decimal, end: Decimal, step: Decimal
-) -> None:
-    values = parse_decimals(f"{start:f}-{end:f} (+{step:f})")
-    signed = step if end >= start else -step
-    assert list(values) == [start + i * signed for i in range(len(values))]
-    low, high = sorted((start, end))
-    assert all(low <= value <= high for value in values)
-    assert not low <= values[-1] + signed <= high
-
-
-@PATIENT
-@given(_NUMBERS, _NUMBERS, st.integers(2, 40))
-def test_a_range_by_count_has_both_ends(start: Decimal, end: Decimal, count: int) -> None:
-    values = parse_decimals(f"{start:f}-{end:f} [{count}]")
-    assert (len(values), values[0], values[-1]) == (count, start, end)
-
-
-@PATIENT
-@given(st.text(max_size=30) | st.from_regex(r"[-+0-9., ()\[\]]{0,24}", fullmatch=True))
-def test_any_axis_text_is_values_or_a_usage_error(text: str) -> None:
-    with suppress(UsageError):
-        assert parse_integers(text)
-    with suppress(UsageError):
-        assert str(parse_axis(f"seed={text}")) == f"seed={text.strip()}"
-    with suppress(UsageError):
-        parse_axis(text)
-
-
-def test_seeds_count_by_one_and_quotes_keep_commas() -> None:
-    assert parse_integers("1-4, 10") == (1, 2, 3, 4, 10)
-    assert parse_values('a, "b, c"') == ("a", "b, c")
-    for bad in ("", "x", "1.5", "1-9 (+0)", "0-1000000", "0-" + "9" * 50, "9" * 60):
-        with pytest.raises(UsageError):
-            parse_integers(bad)
-
-
-def test_every_kind_of_axis_changes_what_it_says() -> None:
-    def values(text: str, field: str) -> list[object]:
-        return [getattr(cell.request, field) for cell in _grid(text).cells]
-
-    def uses(text: str, field: str) -> list[object]:
-        return [getattr(cell.request.loras[0], field) for cell in _grid(text).cells]
-
-    assert _strengths(_grid("strength:ink=0.5, 1")) == [(0.5, 1.0), (1.0, 1.0)]
-    assert [
-        (a, b) for a, b in zip(uses("te:ink=0.5", "strength"), uses("te:ink=0.5", "text_strength"), strict=True)
-    ] == [(1.0, 0.5)]
-    assert uses("unet:INK=0.5", "text_strength") == [1.0]
-    assert uses("lora:ink=clay, ink", "name") == ["clay", "ink"]
-    assert uses("epochs:ink=all", "name") == ["ink-000001", "ink"]
-    assert uses("start:ink=0-8 (+4)", "start") == [0, 4, 8]
-    assert uses("stop:#1=8, 12", "stop") == [8, 12]
-    assert _strengths(_grid("ratio:ink:neon:1=0-1 [3]")) == [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)]
-    assert _strengths(_grid("ratio=1:3, 3:1")) == [(0.5, 1.5), (1.5, 0.5)]
-    assert values("seed=1-3", "seed") == [1, 2, 3]
-    assert values("steps=4, 8", "steps") == [4, 8]
-    assert values("cfg=3-5 [3]", "cfg") == [3, 4, 5]
-    assert values("sampler=Euler a, DDIM", "sampler") == ["Euler a", "DDIM"]
-    assert values("schedule=Automatic, Karras", "schedule") == ["Automatic", "Karras"]
-    assert uses('blocks:ink=none, "1,0,0,0,0,0,0,0,0,0,0,0"', "blocks") == ["", "1,0,0,0,0,0,0,0,0,0,0,0"]
-    assert values("clip-skip=1, 2", "clip_skip") == [1, 2]
-    assert values("mode=bank, composite", "mode") == ["bank", "composite"]
-    assert values("emphasis=Original, Interpolate", "emphasis") == ["Original", "Interpolate"]
-    assert values("checkpoint=a, b", "base") == ["/models/a", "/models/b"]
-    assert [(c.request.width, c.request.height) for c in _grid("size=512x768, 64x64").cells] == [(512, 768), (64, 64)]
-    assert values("prompt=circle, square", "prompt") == ["inkwash circle, {mood} sky", "inkwash square, {mood} sky"]
-    assert values("prompt=blur, noise", "negative") == ["blur", "noise"]
-    assert values('slot:mood="red, dim", blue', "prompt") == [
-        "inkwash circle, red, dim sky",
-        "inkwash circle, blue sky",
-    ]
-    assert values("order=sky, inkwash", "prompt") == ["inkwash circle, {mood} sky", "sky circle, {mood} inkwash"]
-
-
-def test_words_that_change_places_are_not_replaced_twice() -> None:
-    grid = _grid("order=red, blue, dim", request=msgspec.structs.replace(REQUEST, prompt="red (blue:1.2) dim"))
-    assert len({cell.request.prompt for cell in grid.cells}) == 6
-    assert grid.cells[-1].request.prompt == "dim (blue:1.2) red"
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        "magic=1", "strength", "strength:clay=1", "strength=1", "seed:ink=1", "seed=-1", "sampler=Magic", "prompt=triangle, square",
-        "order=triangle, circle", "order=circle", "order=circle, inkwash circle", "slot:subject=cat", "slot=cat", "size=big",
-        "size=13x13", "steps=0", "lora:ink=nothing", "lora:ink=neon", "epochs:ink=7", "combine=some", "ratio:ink=1:1",
-        "ratio:ink:ink=1:1", "ratio=2", "ratio=0:0", "prompt=circle, <lora:clay:1>", "start:ink=-1", "emphasis=Loud",
-        "blocks:ink=everything", "schedule=Never", "mode=magic",
-    ],
-)  # fmt: skip
-def test_what_no_axis_can_be_is_one_clear_line(bad: str) -> None:
-    with pytest.raises((UsageError, NotFoundError)) as caught:
-        _grid(bad)
-    assert "\n" not in str(caught.value)
-
-
-def test_values_that_do_not_go_together_are_refused() -> None:
-    with pytest.raises(UsageError, match="DDIM has no schedule type Karras"):
-        _grid("sampler=Euler, DDIM", "schedule=Automatic, Karras")
-    assert len(_grid("sampler=Euler, DPM++ 2M", "schedule=Automatic, Karras").cells) == 4
-
-
-def test_every_axis_that_is_offered_has_an_example_that_can_be_drawn() -> None:
-    class Versions(Shelf):
-        def lora(self, name: str) -> LoraUse:
-            return LoraUse(path=name, name=name, sha256=name.ljust(64, "0"))
-
-    request = msgspec.structs.replace(REQUEST, prompt="ink wash, a cat, {subject}", init="/p.png")
-    for word, kind in KINDS.items():
-        spec = parse_axis(kind.example)
-        assert spec.kind == word
-        assert len(make_grid(request, [build_axis(spec, request, Versions())], title="").cells) > 1
-
-
-def test_combinations_are_sets_of_loras_with_the_others_off() -> None:
-    assert _strengths(_grid("combine=pairs", request=THREE)) == [(0, 0, 0), (1, 1, 0), (1, 0, 1), (0, 1, 1)]
-    assert _strengths(_grid("combine=all-but-one, all", request=THREE))[1:] == [
-        (1, 1, 0),
-        (1, 0, 1),
-        (0, 1, 1),
-        (1, 1, 1),
-    ]
-    assert len(set(_strengths(_grid("combine=subsets", request=THREE)))) == 8
-    assert _grid("combine=").axes[0].values == ("none", "ink", "neon", "ink + neon")
-    # A set takes a LoRA away whatever strength another axis gives it, in either order.
-    for axes in (("combine=alone", "strength:ink=0.5"), ("strength:ink=0.5", "combine=alone")):
-        assert set(_strengths(_grid(*axes))) == {(0, 0), (0.5, 0), (0, 1)}
-
-
-def test_in_modes_of_turns_a_lora_that_is_off_has_no_turn() -> None:
-    grid = _grid("combine=alone", request=msgspec.structs.replace(REQUEST, mode="switch"))
-    assert [[use.name for use in cell.request.loras] for cell in grid.cells] == [[], ["ink"], ["neon"]]
-
-
-def test_two_axes_may_change_the_same_tag() -> None:
-    for axes in (("lora:ink=ink, clay", "strength:ink=0.5, 1"), ("strength:ink=0.5, 1", "lora:ink=ink, clay")):
-        found = {(c.request.loras[0].name, c.request.loras[0].strength) for c in _grid(*axes).cells}
-        assert found == {("ink", 0.5), ("ink", 1.0), ("clay", 0.5), ("clay", 1.0)}
-    both = {
-        (c.request.loras[0].strength, c.request.loras[0].text_strength)
-        for c in _grid("te=0, 1", "unet=0.5", request=_one()).cells
-    }
-    assert both == {(0.5, 0.0), (0.5, 1.0)}
-    with pytest.raises(UsageError, match="two axes set"):
-        _grid("strength:ink=1", "te:ink=0.5")
-    with pytest.raises(UsageError, match="two axes set"):
-        _grid("seed=1", "seed=2")
-
-
-def _one() -> DrawRequest:
-    return msgspec.structs.replace(REQUEST, loras=(INK,))
-
 
 def test_at_strength_0_one_picture_serves_every_file_and_step(tmp_path: Path) -> None:
-    grid = _grid("lora:ink=ink, clay", "start:ink=0, 4", "strength:ink=0, 1")
+    grid = made_grid("lora:ink=ink, clay", "start:ink=0, 4", "strength:ink=0, 1")
     painter = Painter()
     list(draw_grid(grid, tmp_path / "g", painter))
     assert (len(grid.cells), len(painter.drawn)) == (8, 5)
@@ -272,7 +59,7 @@ def test_coarse_to_fine_visits_each_place_once_ends_first(count: int) -> None:
 
 
 def test_the_cheapest_change_is_innermost_and_corners_come_first() -> None:
-    grid = _grid("strength:ink=0.1, 0.2, 0.3", "seed=1-3", "checkpoint=a, b", "lora:neon=neon, clay", "steps=4, 8")
+    grid = made_grid("strength:ink=0.1, 0.2, 0.3", "seed=1-3", "checkpoint=a, b", "lora:neon=neon, clay", "steps=4, 8")
     order = drawing_order(grid)
     told = [(r.base, r.loras[1].name, r.steps) for r in order]
     assert [now for now, before in zip(told, [None, *told], strict=False) if now != before] == list(dict.fromkeys(told))
@@ -283,7 +70,7 @@ def test_the_cheapest_change_is_innermost_and_corners_come_first() -> None:
 
 
 def test_a_grid_is_drawn_once_and_resumes_where_it_stopped(tmp_path: Path) -> None:
-    grid = _grid("strength:ink=0, 0.5, 1", "strength:neon=0, 1")
+    grid = made_grid("strength:ink=0, 0.5, 1", "strength:neon=0, 1")
     first = Painter(stop_after=2)
     with pytest.raises(KeyboardInterrupt):
         list(draw_grid(grid, tmp_path / "g", first))
@@ -318,7 +105,7 @@ for number, _ in enumerate(draw_grid(load_grid(folder), folder, Painter())):
 
 def test_a_killed_grid_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     folder = tmp_path / "g"
-    grid = _grid("strength:ink=0-1 (+0.25)", "seed=1, 2")
+    grid = made_grid("strength:ink=0-1 (+0.25)", "seed=1, 2")
     save_grid(grid, folder)
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(folder)], env=os.environ, check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -330,17 +117,17 @@ def test_a_killed_grid_goes_on_with_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_two_grids_share_the_pictures_that_both_have(tmp_path: Path) -> None:
-    list(draw_grid(_grid("strength:ink=0, 0.5, 1"), tmp_path / "one", Painter()))
+    list(draw_grid(made_grid("strength:ink=0, 0.5, 1"), tmp_path / "one", Painter()))
     painter = Painter()
-    list(draw_grid(_grid("strength:ink=0-1 (+0.25)", "seed=0"), tmp_path / "two", painter))
+    list(draw_grid(made_grid("strength:ink=0-1 (+0.25)", "seed=0"), tmp_path / "two", painter))
     assert len(painter.drawn) == 2
 
 
 def test_one_grid_is_drawn_in_one_data_type(tmp_path: Path) -> None:
-    list(draw_grid(_grid("strength:ink=0, 1"), tmp_path / "one", Painter(dtype="bfloat16")))
+    list(draw_grid(made_grid("strength:ink=0, 1"), tmp_path / "one", Painter(dtype="bfloat16")))
     told: list[Progress] = []
     painter = Painter()
-    grid = _grid("strength:ink=0-1 (+0.25)")
+    grid = made_grid("strength:ink=0-1 (+0.25)")
     list(draw_grid(grid, tmp_path / "two", painter, report=told.append))
     assert len(painter.drawn) == 5
     assert told[-1].done == told[-1].total == 5
@@ -358,7 +145,7 @@ def test_a_damaged_cell_is_drawn_again(tmp_path: Path) -> None:
 
 
 def test_a_grid_is_looked_at_while_it_fills(tmp_path: Path) -> None:
-    grid = _grid("strength:ink=0, 0.5, 1", "seed=1, 2", "strength:neon=0, 1")
+    grid = made_grid("strength:ink=0, 0.5, 1", "seed=1, 2", "strength:neon=0, 1")
     folder = tmp_path / "g"
     drawing = draw_grid(grid, folder, Painter())
     next(drawing)
@@ -388,7 +175,7 @@ def test_grid_files_that_are_missing_or_damaged_say_so(tmp_path: Path) -> None:
 
 
 def test_a_plan_says_cells_times_seconds_and_asks_above_200_or_a_limit(tmp_path: Path) -> None:
-    small, large = _grid("seed=1-4"), _grid("seed=1-201")
+    small, large = made_grid("seed=1-4"), made_grid("seed=1-201")
     assert plan(small, tmp_path).seconds is None
     assert "not known" in str(plan(small, tmp_path))
     list(draw_grid(small, tmp_path / "small", Painter()))
@@ -399,11 +186,11 @@ def test_a_plan_says_cells_times_seconds_and_asks_above_200_or_a_limit(tmp_path:
     assert str(planned) == "201 cells, 4 there already: 197 x 0.1 s = about 20 s"
     assert not planned.asks()
     assert planned.asks(19)
-    assert plan(_grid("seed=5-205"), tmp_path).asks()
+    assert plan(made_grid("seed=5-205"), tmp_path).asks()
 
 
 def test_the_sheet_shows_every_cell_and_leaves_boxes_for_missing_ones(tmp_path: Path) -> None:
-    grid = _grid("strength:ink=0, 1", "seed=1, 2")
+    grid = made_grid("strength:ink=0, 1", "seed=1, 2")
     with pytest.raises(UsageError, match="no cell"):
         write_sheets(grid, tmp_path, tmp_path / "grid.png")
     list(draw_requests([cell.request for cell in grid.cells][:3], tmp_path, Painter()))
@@ -419,7 +206,7 @@ def test_the_sheet_shows_every_cell_and_leaves_boxes_for_missing_ones(tmp_path: 
 
 
 def test_sheets_come_in_pages_and_tiles_that_hold_every_cell(tmp_path: Path) -> None:
-    grid = _grid("seed=1-6", "strength:ink=0, 0.5, 1", "strength:neon=0, 1")
+    grid = made_grid("seed=1-6", "strength:ink=0, 0.5, 1", "strength:neon=0, 1")
     list(draw_grid(grid, tmp_path / "g", Painter()))
     pages = write_sheets(grid, tmp_path, tmp_path / "grid.png", cell_side=64)
     assert [path.name for path in pages] == ["grid-01.png", "grid-02.png"]
@@ -440,21 +227,21 @@ def test_pictures_of_several_sizes_keep_their_shape_on_a_sheet(tmp_path: Path) -
         def _paint(request: DrawRequest) -> Image.Image:
             return Image.new("RGB", (request.width or 8, request.height or 8), "#ff0000")
 
-    grid = _grid("size=128x256, 256x128")
+    grid = made_grid("size=128x256, 256x128")
     list(draw_grid(grid, tmp_path / "g", Sized()))
     sheet = Image.open(write_sheets(grid, tmp_path, tmp_path / "grid.png")[0])
     assert sum(count for count, colour in sheet.getcolors(1 << 20) or [] if colour == (255, 0, 0)) == 2 * 128 * 256
 
 
 def test_the_title_of_a_grid_is_cut_to_its_width(tmp_path: Path) -> None:
-    grid = msgspec.structs.replace(_grid("seed=1"), title="very " * 200)
+    grid = msgspec.structs.replace(made_grid("seed=1"), title="very " * 200)
     list(draw_grid(grid, tmp_path / "g", Painter()))
     assert Image.open(write_sheets(grid, tmp_path, tmp_path / "grid.png")[0]).width < 300
 
 
 def test_the_table_has_a_row_for_every_cell_with_its_settings(tmp_path: Path) -> None:
     request = msgspec.structs.replace(REQUEST, prompt="=circle", base="/models/secret/v1-5.safetensors")
-    grid = _grid("strength:ink=0, 0.5", "seed=1, 2", request=request)
+    grid = made_grid("strength:ink=0, 0.5", "seed=1, 2", request=request)
     folder = tmp_path / "g"
     save_grid(grid, folder)
     list(draw_requests([grid.cells[3].request], tmp_path, Painter()))
@@ -468,7 +255,7 @@ def test_the_table_has_a_row_for_every_cell_with_its_settings(tmp_path: Path) ->
 
 
 def test_a_contact_sheet_shows_each_picture_once(tmp_path: Path) -> None:
-    grid = _grid("seed=1, 2, 1", "strength:ink=0, 1")
+    grid = made_grid("seed=1, 2, 1", "strength:ink=0, 1")
     folder = tmp_path / "g"
     list(draw_grid(grid, folder, Painter()))
     (path,) = write_contact(GridReader(folder).look(), folder / "contact.jpg", side=64, columns=2)
@@ -604,7 +391,7 @@ def test_the_command_line_plans_lists_shows_and_exports(
         assert words in " ".join(capsys.readouterr().err.split())
     assert not list((home / "jobs").glob("*")), "none of these begins a job"
 
-    grid = _grid("strength:ink=0, 1", "seed=1, 2")
+    grid = made_grid("strength:ink=0, 1", "seed=1, 2")
     list(draw_grid(grid, home / "generations" / "01grid", Painter()))
     (listed,) = json.loads(json.dumps(told("grid", "ls")))
     assert (listed["id"], listed["drawn"], listed["total"]) == ("01grid", 4, 4)
