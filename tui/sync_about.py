@@ -59,6 +59,11 @@ def of_sync(view: JobView) -> list[str]:
         f"sent      {_amount(result, 'sent_changes', 'uploaded')}",
         f"received  {_amount(result, 'received_changes', 'downloaded')}",
     ]
+    if result.get("let_go"):
+        files = formats.count(result["let_go"], "file")
+        lines.append(
+            f"let go of {files} ({formats.size(result['let_go_bytes'])}): the remote has what does not fit here"
+        )
     if result.get("lost_races"):
         lines.append(
             f"{formats.count(result['lost_races'], 'edit')} gave way to a later one of another machine: e shows them"

@@ -51,7 +51,11 @@ def _as_text(event: Event) -> None:
 
 def words(result: SyncResult) -> str:
     """What a sync did, in a line."""
+    gone = (
+        f"let go of {output.count(result.let_go, 'file')} ({output.size(result.let_go_bytes)})" if result.let_go else ""
+    )
     return (
         f"sent {output.count(result.sent_changes, 'change')} and {output.count(result.uploaded, 'file')}, "
         f"received {output.count(result.received_changes, 'change')} and {output.count(result.downloaded, 'file')}"
+        f"{', ' * bool(gone)}{gone}"
     )

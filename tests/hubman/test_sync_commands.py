@@ -94,3 +94,17 @@ def test_conflicts_call_devices_by_the_name_that_was_given(
     assert [one.theirs.device_name for one in lost.unseen(b.registry)] == ["workstation"]
     assert run(["conflicts"]) == 0
     assert capsys.readouterr().out.startswith("ink: trash\tin the trash *")
+
+
+def test_a_sync_that_lets_go_of_a_file_says_so(
+    pair: tuple[Machine, Machine], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair
+    a.add_lora("one", seed=1)
+    a.add_lora("two", seed=2)
+    settle(pair)
+    monkeypatch.setenv("HUBMAN_HOME", str(b.home))
+    assert run(["device", "policy", "--limit", "10KB"]) == 0
+    capsys.readouterr()
+    assert run(["sync"]) == 0
+    assert "let go of 1 file (" in capsys.readouterr().out

@@ -126,7 +126,7 @@ async def test_a_place_that_is_not_there_is_said_in_its_line(pair: Pair) -> None
 async def test_the_last_sync_says_what_it_did(pair: Pair) -> None:
     one, _ = pair
     result = {"sent_changes": 3, "received_changes": 1, "uploaded": 2, "uploaded_bytes": 5_000_000, "lost_races": 1,
-              "warnings": ["a weight is missing"]}  # fmt: skip
+              "let_go": 1, "let_go_bytes": 2_000_000, "warnings": ["a weight is missing"]}  # fmt: skip
     fake_job(one.registry, "sync", "sync with r", {"remote": "r"}, state="done", result=result)
     app = _app(one)
     async with app.run_test(size=(120, 30)) as pilot:
@@ -135,6 +135,7 @@ async def test_the_last_sync_says_what_it_did(pair: Pair) -> None:
         text = text_of(app)
         assert "sent      3 changes, 2 files (5.0 MB)" in text
         assert "received  1 change, 0 files" in text
+        assert "let go of 1 file (2.0 MB)" in text
         assert "1 edit gave way" in text
         assert "a weight is missing" in text
 
