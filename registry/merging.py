@@ -136,7 +136,6 @@ _REC = (
     "WHERE excluded.body > records.body"
 )
 _KNOWN_FILES = f"SELECT sha256, {', '.join(FILE_FACTS)} FROM json_each(?) j CROSS JOIN files ON sha256 = j.value"  # noqa: S608 - names of ours
-_FILE = f"SELECT {', '.join(FILE_FACTS)} FROM files WHERE sha256 = ?"  # noqa: S608 - names of ours
 _FILE = f"INSERT OR REPLACE INTO files (sha256, {', '.join(FILE_FACTS)}) VALUES (?{', ?' * len(FILE_FACTS)})"  # noqa: S608 - names of ours
 
 _Contents = Sequence[Sequence[Any]]
