@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -75,8 +74,15 @@ def sync(
     :class:`hubman.sync.storages.storage.StorageError` when the remote fails, :class:`CancelledError` when ``should_stop``
     said so.
     """
-    options: dict[str, Any] = {"report": report, "should_stop": should_stop, "storage": storage}
-    with opened(registry, remote_name, deep=deep, limit_rate=limit_rate, **options) as session:
+    with opened(
+        registry,
+        remote_name,
+        deep=deep,
+        report=report,
+        should_stop=should_stop,
+        storage=storage,
+        limit_rate=limit_rate,
+    ) as session:
         return _run(session, models_folder)
 
 
