@@ -10,6 +10,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 _ROUNDS = 4
+_MOST_DRAWINGS = 50
+"""What draws itself again and again, such as a spinner, is not waited for without end."""
 
 
 async def settle(pilot: Pilot[Any]) -> None:
@@ -18,6 +20,11 @@ async def settle(pilot: Pilot[Any]) -> None:
         await pilot.pause()
         # A message that is handled may send another, and what waits for a drawn screen comes after that.
         for _ in range(_ROUNDS):
+            await pilot.pause(0)
+        for _ in range(_MOST_DRAWINGS):
+            # On a busy machine the timer that lays out and draws comes late; nothing public tells that it has to.
+            if not (pilot.app.screen._layout_required or pilot.app.screen._dirty_widgets):
+                break
             await pilot.pause(0)
         open_work = [worker for worker in pilot.app.workers if not worker.is_finished]
         if not open_work:
